@@ -1,0 +1,5 @@
+"""`python -m pyregistry` is the command line."""
+
+from pyregistry.cli import main
+
+main()

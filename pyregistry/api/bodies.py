@@ -1,0 +1,82 @@
+"""Request bodies: read only after authentication and checks, never decompressed, never waited for without end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from pyregistry.api.context import settings
+from pyregistry.oci.errors import (
+    ContentEncodingUnsupported,
+    ExpectationFailed,
+    ManifestTooLarge,
+    RequestTimeout,
+)
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+async def defer_continue(request: web.Request) -> None:
+    """The expect handler of every route: 100 Continue is sent by `body`, when somebody really wants the body.
+
+    aiohttp's own one answers before the middlewares run, so a client would send its gigabytes to a 401.
+    """
+
+
+async def body(request: web.Request) -> AsyncIterator[bytes]:
+    """The body in the pieces in which it arrives.
+
+    Raises ContentEncodingUnsupported, ExpectationFailed, RequestTimeout for a client that hardly sends anything, and
+    what aiohttp raises for a body that breaks off.
+    """
+    check_body_headers(request)
+    await _continue(request)
+    window, rate = settings(request).body_window, settings(request).min_body_rate
+    loop = asyncio.get_running_loop()
+    content = request.content
+    begin, received = loop.time(), 0
+    while True:
+        try:
+            async with asyncio.timeout_at(begin + window):
+                chunk = await content.readany()
+        except TimeoutError as error:
+            if received < window * rate:
+                raise RequestTimeout("the body arrives too slowly") from error
+            begin, received = loop.time(), 0
+            continue
+        if not chunk:
+            return
+        received += len(chunk)
+        if loop.time() >= begin + window:
+            begin, received = loop.time(), 0
+        yield chunk
+
+
+async def read_manifest_body(request: web.Request) -> bytes:
+    """The whole body; raises ManifestTooLarge, before anything is read if its length is announced."""
+    limit = settings(request).max_manifest_size
+    if (request.content_length or 0) > limit:
+        raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
+    content = bytearray()
+    async for chunk in body(request):
+        content += chunk
+        if len(content) > limit:
+            raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
+    return bytes(content)
+
+
+def check_body_headers(request: web.Request) -> None:
+    """Raise for a body that cannot be taken as it is."""
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() not in {"", "identity"}:
+        raise ContentEncodingUnsupported("a body is stored byte for byte; send it without Content-Encoding")
+    expect = request.headers.get("Expect", "100-continue")
+    if expect.lower() != "100-continue":
+        raise ExpectationFailed("the only expectation is 100-continue")
+
+
+async def _continue(request: web.Request) -> None:
+    if "Expect" in request.headers and request.version >= (1, 1) and not request.content.at_eof():
+        transport = request.transport
+        if transport is not None:
+            transport.write(_CONTINUE)

@@ -1,0 +1,24 @@
+"""The catalog: Docker's list of repositories, which the OCI spec does not have."""
+
+from aiohttp import web
+
+from pyregistry.api.context import may, offload, registry, settings, single
+from pyregistry.api.paging import next_link, page_size, take
+from pyregistry.api.responses import json_response
+from pyregistry.auth.access import Action
+from pyregistry.oci.errors import RequestInvalid
+
+
+async def list_repositories(request: web.Request) -> web.Response:
+    """`GET /v2/_catalog`: what the caller may pull, in the order of the names' components."""
+    maximum = settings(request).max_catalog_entries
+    size = page_size(request, maximum, default=maximum)
+    last = single(request, "last", RequestInvalid)
+    page, more = await offload(_page, request, last, size)
+    headers = next_link(request, n=len(page), last=page[-1]) if more else None
+    return json_response({"repositories": page}, headers)
+
+
+def _page(request: web.Request, last: str | None, size: int | None) -> tuple[list[str], bool]:
+    names = registry(request).catalog(after=last)
+    return take((name for name in names if may(request, Action.PULL, name)), size)

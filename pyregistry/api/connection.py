@@ -1,0 +1,166 @@
+"""aiohttp's connection, made fit for a network: a deadline for headers, a cap, and errors in the spec's envelope.
+
+aiohttp itself has no timer between a connection and its first request, none inside the headers, answers malformed
+requests in plain text, and decompresses bodies, whose digest would then be that of other bytes.
+"""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import http_parser, web
+from aiohttp.abc import AbstractAccessLogger
+from aiohttp.web_protocol import RequestHandler
+
+from pyregistry.api.responses import error_response
+from pyregistry.oci.errors import InternalError, RequestInvalid
+
+log = structlog.get_logger("pyregistry.api")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Times in seconds; the two counts are per worker process."""
+
+    header_deadline: float = 15.0
+    keepalive: float = 75.0
+    """Above the idle time of usual clients and proxies, so that they close first."""
+    lingering: float = 1.0
+    """How long an unread body is thrown away, so that the client can read the answer."""
+    connections: int = 2_000
+    connections_per_address: int = 1_000
+
+
+class Connection(RequestHandler):
+    """One connection of a client."""
+
+    __slots__ = ("_address", "_deadline", "_limits")
+
+    def __init__(self, manager: "ConnectionServer", limits: ConnectionLimits, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self._limits = limits
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        super().connection_made(transport)
+        self._await_headers()
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        super().data_received(data)
+        if self._messages or self._current_request is not None:
+            self._stop_deadline()
+        elif data:
+            self._await_headers()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio.Protocol."""
+        self._stop_deadline()
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A request that could not be parsed (400), or a failure outside the middlewares (500)."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        if status < 500:
+            response = error_response(RequestInvalid("not a valid HTTP request"))
+        else:
+            log.error("unexpected error", exc_info=exc)
+            response = error_response(InternalError())
+        response.force_close()
+        return response
+
+    def _await_headers(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(self._limits.header_deadline, self._headers_overdue)
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _headers_overdue(self) -> None:
+        self._deadline = None
+        if self._current_request is None and not self._messages:
+            self.force_close()
+
+
+class ConnectionServer(web.Server):
+    """Makes a Connection for each client, up to the cap."""
+
+    def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits = limits
+        self._by_address: Counter[str] = Counter()
+
+    def __call__(self) -> RequestHandler:
+        """A protocol for asyncio's server."""
+        return Connection(self, self._limits, loop=self._loop, **self._kwargs)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Refuse what is above the cap: closed at once, which costs the least."""
+        super().connection_made(handler, transport)
+        address = _address(transport)
+        self._by_address[address] += 1
+        if (
+            len(self._connections) > self._limits.connections
+            or self._by_address[address] > self._limits.connections_per_address
+        ):
+            log.warning("connection refused: too many", address=address, connections=len(self._connections))
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Count down."""
+        transport = self._connections.get(handler)
+        if transport is not None:
+            address = _address(transport)
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+        super().connection_lost(handler, exc)
+
+
+class Runner(web.AppRunner):
+    """An AppRunner whose connections are ours."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        limits: ConnectionLimits,
+        access_log_class: type[AbstractAccessLogger],
+        **kwargs: Any,
+    ) -> None:
+        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+            raise RuntimeError("aiohttp was installed without its C parser; the Python one is not safe on a network")
+        super().__init__(
+            app,
+            access_log_class=access_log_class,
+            auto_decompress=False,
+            keepalive_timeout=limits.keepalive,
+            lingering_time=limits.lingering,
+            read_bufsize=256 * 1024,
+            **kwargs,
+        )
+        self._limits = limits
+
+    async def _make_server(self) -> web.Server:
+        # Application._make_handler, which this stands for, always makes aiohttp's own Server.
+        made = await super()._make_server()
+        return ConnectionServer(
+            made.request_handler, request_factory=made.request_factory, limits=self._limits, **made._kwargs
+        )
+
+
+def _address(transport: asyncio.BaseTransport) -> str:
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, tuple) else "unix"

@@ -1,0 +1,83 @@
+"""What a handler gets from its request and its application."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar
+
+from aiohttp import web
+
+from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.repository import Repository
+from pyregistry.storage.threads import in_thread
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values of the config that handlers need."""
+
+    delete_enabled: bool = False
+    read_only: bool = False
+    prefix: str = ""
+    """Served below this path, without a slash at its end."""
+    origin: str = ""
+    """Scheme and host for `Location`; empty: relative, which no proxy in front can make wrong."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with every answer."""
+    max_manifest_size: int = 4 * 1024 * 1024
+    max_catalog_entries: int = 1_000
+    max_tags: int = 1_000
+    """Largest page of tags; a request without `n` gets them all."""
+    min_body_rate: int = 1024
+    """Bytes per second below which a request body is given up, averaged over `body_window` seconds."""
+    body_window: float = 60.0
+    warnings: tuple[str, ...] = field(default=())
+    """Sentences for the user, as `Warning` headers of every answer."""
+
+
+SETTINGS = web.AppKey("settings", Settings)
+REGISTRY = web.AppKey("registry", Registry)
+AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
+AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
+PRINCIPAL = "principal"
+
+offload = in_thread
+"""Call blocking storage code: `await offload(repository.blob, digest)`."""
+
+
+def settings(request: web.Request) -> Settings:
+    """The application's settings."""
+    return request.app[SETTINGS]
+
+
+def registry(request: web.Request) -> Registry:
+    """The application's registry."""
+    return request.app[REGISTRY]
+
+
+def repository_name(request: web.Request) -> RepositoryName:
+    """The `<name>` in the path; raises NameInvalid."""
+    return RepositoryName(request.match_info["name"])
+
+
+def repository(request: web.Request) -> Repository:
+    """The repository that the path names; raises NameInvalid."""
+    return registry(request).repository(repository_name(request))
+
+
+def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
+    """Whether the caller may also do this: a mount needs to read its source."""
+    principal: Principal = request[PRINCIPAL]
+    return request.app[AUTHORIZER].allows(principal, Access(action, name))
+
+
+def single(request: web.Request, parameter: str, invalid: Callable[[str], Exception]) -> str | None:
+    """The value of a query parameter, None if absent; raises `invalid` if it stands there twice."""
+    values = request.query.getall(parameter, [])
+    if len(values) > 1:
+        raise invalid(f"the parameter {parameter} is given {len(values)} times")
+    return values[0] if values else None

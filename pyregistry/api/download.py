@@ -1,0 +1,132 @@
+"""Sending a blob: our own headers, then the kernel copies from the file to the socket.
+
+Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time, which changes without the content.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from secrets import token_hex
+from typing import BinaryIO
+
+import structlog
+from aiohttp import web
+
+from pyregistry.api.context import offload
+from pyregistry.api.ranges import parse_range
+from pyregistry.api.responses import etag
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import BlobUnknown, RangeNotSatisfiable
+from pyregistry.storage.driver import Bytes, PathNotFound, Source
+
+_BLOCK = 1024 * 1024
+"""Bytes read at once where the kernel cannot send a file: over TLS."""
+
+log = structlog.get_logger("pyregistry.api")
+
+
+async def send_blob(
+    request: web.Request, source: Source, digest: Digest, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable."""
+    parts = _requested(request, source.size, digest)
+    if parts is None:
+        return await _send(request, source, [(b"", range(source.size))], 200, headers)
+    if len(parts) == 1:
+        content_range = _content_range(parts[0], source.size)
+        return await _send(request, source, [(b"", parts[0])], 206, {**headers, "Content-Range": content_range})
+    boundary = token_hex(16)
+    pieces = [(_part_head(boundary, headers["Content-Type"], part, source.size), part) for part in parts]
+    pieces[0] = (pieces[0][0].lstrip(), parts[0])
+    pieces.append((f"\r\n--{boundary}--\r\n".encode(), range(0)))
+    content_type = f"multipart/byteranges; boundary={boundary}"
+    return await _send(request, source, pieces, 206, {**headers, "Content-Type": content_type})
+
+
+def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
+    header = request.headers.get("Range")
+    if header is None or request.headers.get("If-Range", etag(digest)) != etag(digest):
+        return None
+    parts = parse_range(header, size)
+    if parts == []:
+        raise RangeNotSatisfiable(f"the blob has {size} bytes", headers={"Content-Range": f"bytes */{size}"})
+    return parts
+
+
+def _content_range(part: range, size: int) -> str:
+    return f"bytes {part.start}-{part.stop - 1}/{size}"
+
+
+def _part_head(boundary: str, content_type: str, part: range, size: int) -> bytes:
+    return (
+        f"\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: {_content_range(part, size)}\r\n\r\n"
+    ).encode()
+
+
+async def _send(
+    request: web.Request,
+    source: Source,
+    pieces: Sequence[tuple[bytes, range]],
+    status: int,
+    headers: Mapping[str, str],
+) -> web.StreamResponse:
+    """`pieces` are bytes to send as they are, each followed by a part of the source."""
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = sum(len(head) + len(part) for head, part in pieces)
+    if request.method == "HEAD":
+        await response.prepare(request)
+        return response
+    async with _opened(source) as opened:
+        await response.prepare(request)
+        try:
+            for head, part in pieces:
+                await response.write(head)
+                await _send_part(request, response, opened, part)
+        except OSError as error:
+            # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
+            if not isinstance(error, ConnectionError):
+                log.error("a blob could not be read", digest=headers["Docker-Content-Digest"], reason=str(error))
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the download broke off") from error
+    await response.write_eof()
+    return response
+
+
+@asynccontextmanager
+async def _opened(source: Source) -> AsyncIterator[BinaryIO | Bytes]:
+    if isinstance(source, Bytes):
+        yield source
+        return
+    try:
+        file = await offload(source.open)
+    except PathNotFound as error:  # garbage collection was quicker
+        raise BlobUnknown from error
+    try:
+        yield file
+    finally:
+        await offload(file.close)
+
+
+async def _send_part(request: web.Request, response: web.StreamResponse, source: BinaryIO | Bytes, part: range) -> None:
+    if not part:
+        return
+    if isinstance(source, Bytes):
+        await response.write(memoryview(source.content)[part.start : part.stop])
+        return
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    if transport.get_extra_info("sslcontext") is None:
+        sent = await asyncio.get_running_loop().sendfile(transport, source, part.start, len(part))
+        if sent != len(part):
+            raise OSError("the file is shorter than it was")
+        return
+    await offload(source.seek, part.start)
+    left = len(part)
+    while left:
+        block = await offload(source.read, min(left, _BLOCK))
+        if not block:
+            raise OSError("the file is shorter than it was")
+        await response.write(block)
+        left -= len(block)

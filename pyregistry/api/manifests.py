@@ -1,0 +1,73 @@
+"""Manifests: push, pull, existence, deletion of manifests and tags."""
+
+from aiohttp import web
+
+from pyregistry.api.bodies import read_manifest_body
+from pyregistry.api.context import offload, repository
+from pyregistry.api.responses import etag, location, not_modified
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
+from pyregistry.oci.names import Tag, parse_reference
+
+MAX_TAGS = 32
+"""`tag` parameters of one push; the spec wants at least ten."""
+
+
+async def get_manifest(request: web.Request) -> web.Response:
+    """end-3 `GET` and `HEAD /v2/<name>/manifests/<tag-or-digest>`.
+
+    Whatever `Accept` says, the stored bytes are served with their own type: the CNCF registry answers 404 for a type
+    that is not in the list, or converts, and both have broken clients.
+    """
+    repo = repository(request)
+    try:
+        reference = parse_reference(request.match_info["reference"])
+    except ManifestInvalid as error:  # a tag that cannot exist
+        raise ManifestUnknown(error.detail) from error
+    stored = await offload(repo.manifest, reference)
+    headers = {
+        "Docker-Content-Digest": stored.digest,
+        "ETag": etag(stored.digest),
+        "Content-Type": stored.media_type,
+    }
+    return not_modified(request, stored.digest, headers) or web.Response(body=stored.content, headers=headers)
+
+
+async def put_manifest(request: web.Request) -> web.Response:
+    """end-7a and 7b `PUT /v2/<name>/manifests/<tag-or-digest>`, by digest also with `tag` parameters."""
+    repo = repository(request)
+    reference = parse_reference(request.match_info["reference"])
+    tags = [Tag(tag) for tag in request.query.getall("tag", [])]
+    if len(tags) > MAX_TAGS or (tags and isinstance(reference, Tag)):
+        raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags, a push by tag none")
+    content = await read_manifest_body(request)
+    pushed = await offload(repo.put_manifest, reference, content, _content_type(request), tags)
+    headers = {
+        "Location": location(request, f"/v2/{repo.name}/manifests/{pushed.digest}"),
+        "Docker-Content-Digest": pushed.digest,
+    }
+    if pushed.subject is not None:
+        headers["OCI-Subject"] = pushed.subject
+    if tags:
+        headers["OCI-Tag"] = ", ".join(tags)
+    return web.Response(status=201, headers=headers)
+
+
+async def delete_manifest(request: web.Request) -> web.Response:
+    """end-9 `DELETE /v2/<name>/manifests/<tag-or-digest>`.
+
+    By digest the manifest goes and every tag that names it; by tag only the tag.
+    """
+    repo = repository(request)
+    reference = parse_reference(request.match_info["reference"])
+    if isinstance(reference, Digest):
+        await offload(repo.delete_manifest, reference)
+    else:
+        await offload(repo.delete_tag, reference)
+    return web.Response(status=202)
+
+
+def _content_type(request: web.Request) -> str | None:
+    """The media type without parameters, which the spec wants ignored; None where the client sent none."""
+    header = request.headers.get("Content-Type")
+    return None if header is None else header.partition(";")[0].strip()

@@ -1,0 +1,92 @@
+"""What happens around every handler: errors become the spec's envelope, then the caller is checked, once."""
+
+import errno
+from collections.abc import Mapping
+
+import structlog
+from aiohttp import web
+
+from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, PRINCIPAL, SETTINGS, repository_name
+from pyregistry.api.responses import error_response, warning_headers
+from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
+from pyregistry.auth.access import Access, Action
+from pyregistry.oci.errors import (
+    Denied,
+    InternalError,
+    RegistryError,
+    RequestInvalid,
+    StorageFull,
+    Unavailable,
+    Unsupported,
+)
+
+CLIENT_GONE = 499
+"""Only ever seen in the log: nobody is there to read the answer."""
+
+log = structlog.get_logger("pyregistry.api")
+
+_RETRY: Mapping[str, str] = {"Retry-After": "5"}
+_BY_ERRNO: Mapping[int, RegistryError] = {
+    errno.ENOSPC: StorageFull("no space left for this upload"),
+    errno.EDQUOT: StorageFull("no space left for this upload"),
+    errno.EROFS: Unavailable("the storage is read-only", headers=_RETRY),
+    errno.EMFILE: Unavailable("too busy", headers=_RETRY),
+    errno.ENFILE: Unavailable("too busy", headers=_RETRY),
+}
+
+
+@web.middleware
+async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves as an envelope; what is inside a 5xx stays in the log."""
+    try:
+        return await handler(request)
+    except RegistryError as error:
+        response = error_response(error)
+    except web.RequestPayloadError:
+        response = error_response(RequestInvalid("the body is not valid HTTP"))
+    except ConnectionError:
+        return web.Response(status=CLIENT_GONE)
+    except OSError as error:
+        log.error("storage error", method=request.method, path=request.path, reason=str(error), exc_info=error)
+        response = error_response(_BY_ERRNO.get(error.errno or 0, InternalError()))
+    except Exception as error:
+        log.error("unexpected error", method=request.method, path=request.path, exc_info=error)
+        response = error_response(InternalError())
+    if not request.content.at_eof():
+        # Whoever still sends a body gets the answer at once, and the rest of the body is not read.
+        response.force_close()
+    return response
+
+
+@web.middleware
+async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Who is it, and may they: asked once, before the handler, the storage and `100 Continue`."""
+    if request.method == "OPTIONS":
+        return await handler(request)
+    principal = await request.app[AUTHENTICATOR].authenticate(request.headers.getall("Authorization", ()))
+    request[PRINCIPAL] = principal
+    endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+    if endpoint is None:
+        return await handler(request)
+    _refuse_switched_off(request, endpoint)
+    name = repository_name(request) if "name" in request.match_info else None
+    if not request.app[AUTHORIZER].allows(principal, Access(endpoint.action, name)):
+        raise Denied({"action": endpoint.action, "name": name})
+    return await handler(request)
+
+
+def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
+    of_app = request.app[SETTINGS]
+    if of_app.read_only and endpoint.mutates:
+        raise Unsupported("the registry is read-only")
+    if endpoint.action is Action.DELETE and not of_app.delete_enabled:
+        raise Unsupported("deletion is switched off; set storage.delete.enabled")
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries; for Application.on_response_prepare."""
+    response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
+    response.headers["Server"] = "pyregistry"
+    of_app = request.app[SETTINGS]
+    for name, value in (*of_app.headers, *warning_headers(of_app.warnings)):
+        response.headers.add(name, value)

@@ -1,0 +1,45 @@
+"""Pages of a list: `n`, `last` and the `Link` to the next one (end-8b, and Docker's catalog)."""
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from pyregistry.api.context import single
+from pyregistry.oci.errors import RequestInvalid
+
+_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+
+Item = TypeVar("Item", bound=str)
+
+
+def page_size(request: web.Request, maximum: int, default: int | None) -> int | None:
+    """`n`, at most `maximum`; raises RequestInvalid.
+
+    The CNCF registry answers PAGINATION_NUMBER_INVALID, a code that the spec's table does not have; and it refuses a
+    large `n`, which the spec does not.
+    """
+    value = single(request, "n", RequestInvalid)
+    if value is None:
+        return default
+    if _NUMBER.fullmatch(value) is None:
+        raise RequestInvalid("n is a number of at most 19 digits")
+    return min(int(value), maximum)
+
+
+def take(items: Iterable[Item], size: int | None) -> tuple[list[Item], bool]:
+    """The first `size` items, and whether there are more. Blocks as far as `items` does."""
+    if size is None:
+        return list(items), False
+    if size == 0:  # "When n is zero, this endpoint MUST return an empty list, and MUST NOT include a Link header"
+        return [], False
+    page = list(islice(items, size + 1))
+    return page[:size], len(page) > size
+
+
+def next_link(request: web.Request, **parameters: str | int) -> dict[str, str]:
+    """A `Link` header to the same path with other parameters, relative (RFC 8288)."""
+    return {"Link": f'<{request.rel_url.raw_path}?{urlencode(parameters)}>; rel="next"'}

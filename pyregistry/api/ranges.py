@@ -1,0 +1,61 @@
+"""The two headers that speak of byte ranges: `Range` of a download (RFC 9110), `Content-Range` of a chunk (end-5)."""
+
+import re
+
+from pyregistry.oci.errors import SizeInvalid, UploadRangeInvalid
+
+MAX_RANGES = 1_000
+"""zstd:chunked clients ask for hundreds of ranges at once."""
+_SPEC = re.compile(r"(?:([0-9]{1,19})-([0-9]{1,19})?|-([0-9]{1,19}))", re.ASCII)
+_CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
+
+
+def parse_range(header: str, size: int) -> list[range] | None:
+    """The parts of `size` bytes that a `Range` asks for.
+
+    None: answer with everything (another unit, malformed, too many, or more bytes than there are). An empty list:
+    none of them can be satisfied, which is a 416.
+    """
+    unit, _, specs = header.partition("=")
+    parts = specs.split(",")
+    if unit.strip().lower() != "bytes" or len(parts) > MAX_RANGES:
+        return None
+    found = []
+    for part in parts:
+        match = _SPEC.fullmatch(part.strip())
+        if match is None:
+            return None
+        found.append(_resolve(match, size))
+    satisfiable = [part for part in found if part]
+    # Overlapping ranges may not make the answer larger than the blob (RFC 9110, 14.2).
+    return None if sum(map(len, satisfiable)) > size else satisfiable
+
+
+def _resolve(match: re.Match[str], size: int) -> range:
+    first, last, suffix = match.groups()
+    if suffix is not None:
+        return range(max(size - int(suffix), 0), size)
+    begin = int(first)
+    if last is None:
+        return range(begin, size)
+    return range(begin, min(int(last) + 1, size))  # empty, so not satisfiable, for `500-0`
+
+
+def parse_content_range(header: str) -> range:
+    """The bytes that a chunk is: `0-99` in the spec, and `bytes 0-99/100` and `bytes=0-99` as clients send it.
+
+    Raises UploadRangeInvalid for anything else.
+    """
+    match = _CONTENT_RANGE.fullmatch(header.strip())
+    if match is None:
+        raise UploadRangeInvalid("Content-Range is FIRST-LAST, in bytes and inclusive")
+    first, last = map(int, match.groups())
+    if last < first:
+        raise UploadRangeInvalid("the last byte of Content-Range is before its first")
+    return range(first, last + 1)
+
+
+def check_length(announced: range, content_length: int | None) -> None:
+    """Raise SizeInvalid if `Content-Range` and `Content-Length` contradict each other."""
+    if content_length is not None and content_length != len(announced):
+        raise SizeInvalid(f"Content-Range announces {len(announced)} bytes, Content-Length {content_length}")

@@ -1,0 +1,75 @@
+"""Answers that several handlers give."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from aiohttp import web
+
+from pyregistry.api.context import settings
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import RegistryError
+from pyregistry.storage.uploads import Upload
+
+JSON = "application/json"
+
+
+def json_response(value: object, headers: Mapping[str, str] | None = None, content_type: str = JSON) -> web.Response:
+    """200 with a JSON body."""
+    return web.Response(body=msgspec.json.encode(value), content_type=content_type, headers=headers)
+
+
+def error_response(error: RegistryError) -> web.Response:
+    """The spec's envelope; see "Error Codes"."""
+    return web.Response(status=error.status, headers=error.headers, content_type=JSON, body=envelope(error))
+
+
+def envelope(error: RegistryError) -> bytes:
+    """The bytes of an error's body, with a newline for whoever reads it in a terminal."""
+    return json.dumps({"errors": error.entries()}).encode() + b"\n"
+
+
+def location(request: web.Request, path: str) -> str:
+    """A URL of this registry.
+
+    Without `http.host` it is relative: never made from the Host or X-Forwarded headers, which a client or a proxy
+    may have wrong. (The CNCF registry makes it absolute unless `http.relativeurls` is set.)
+    """
+    of_app = settings(request)
+    return f"{of_app.origin}{of_app.prefix}{path}"
+
+
+def blob_created(request: web.Request, name: str, digest: Digest) -> web.Response:
+    """201 with the blob's place."""
+    headers = {"Location": location(request, f"/v2/{name}/blobs/{digest}"), "Docker-Content-Digest": digest}
+    return web.Response(status=201, headers=headers)
+
+
+def upload_headers(request: web.Request, upload: Upload, offset: int) -> dict[str, str]:
+    """Where to go on with an upload.
+
+    docker reads the layer's size from `Range: 0-N`, without a unit; an upload without bytes says `0-0`.
+    """
+    return {
+        "Location": location(request, f"/v2/{upload.repository}/blobs/uploads/{upload.id}"),
+        "Range": f"0-{max(offset - 1, 0)}",
+        "Docker-Upload-UUID": upload.id,
+    }
+
+
+def etag(digest: Digest) -> str:
+    """A strong validator: the digest, never made from the file's time, which garbage collection changes."""
+    return f'"{digest}"'
+
+
+def not_modified(request: web.Request, digest: Digest, headers: Mapping[str, str]) -> web.Response | None:
+    """304 if the client has these bytes already."""
+    tags = request.if_none_match
+    if tags is None or not any(tag.value in {digest, "*"} for tag in tags):
+        return None
+    return web.Response(status=304, headers=headers)
+
+
+def warning_headers(sentences: Sequence[str]) -> list[tuple[str, str]]:
+    """The spec's "Warnings": code 299, agent "-", no date."""
+    return [("Warning", '299 - "{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))) for text in sentences]

@@ -1,0 +1,91 @@
+"""THE endpoint table. Nothing is reachable that does not stand here, and nothing stands here without an action."""
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from pyregistry.api import base, blobs, catalog, manifests, referrers, tags, uploads
+from pyregistry.api.bodies import defer_continue
+from pyregistry.auth.access import Action
+from pyregistry.oci.errors import Unsupported
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+# `.+` is greedy, so a path is understood from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads`.
+# aiohttp decodes what it matched, so these patterns check nothing; the types of `oci.names` do.
+_MANIFEST = "/v2/{name:.+}/manifests/{reference:[^/]+}"
+_UPLOADS = "/v2/{name:.+}/blobs/uploads{slash:/?}"
+_UPLOAD = "/v2/{name:.+}/blobs/uploads/{upload:[^/]+}{slash:/?}"
+_BLOB = "/v2/{name:.+}/blobs/{digest:[^/]+}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One row; `spec` are the ids of the distribution spec, `mutates` decides for a read-only registry."""
+
+    method: str
+    path: str
+    handler: Handler
+    action: Action
+    spec: str
+
+    @property
+    def mutates(self) -> bool:
+        """True if it changes what is stored."""
+        return self.method not in {"GET", "HEAD"}
+
+
+ENDPOINTS = (
+    Endpoint("GET", "/v2{slash:/?}", base.base, Action.BASE, "end-1"),
+    Endpoint("HEAD", "/v2{slash:/?}", base.base, Action.BASE, "end-1"),
+    Endpoint("GET", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3"),
+    Endpoint("HEAD", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3"),
+    Endpoint("PUT", _MANIFEST, manifests.put_manifest, Action.PUSH, "end-7a end-7b"),
+    Endpoint("DELETE", _MANIFEST, manifests.delete_manifest, Action.DELETE, "end-9"),
+    Endpoint("POST", _UPLOADS, uploads.start_upload, Action.PUSH, "end-4a end-4b end-4c end-11"),
+    Endpoint("GET", _UPLOAD, uploads.upload_status, Action.PUSH, "end-13"),
+    Endpoint("PATCH", _UPLOAD, uploads.append_to_upload, Action.PUSH, "end-5"),
+    Endpoint("PUT", _UPLOAD, uploads.finish_upload, Action.PUSH, "end-6"),
+    # With the right to push alone: who begins an upload may end it.
+    Endpoint("DELETE", _UPLOAD, uploads.cancel_upload, Action.PUSH, "end-14"),
+    Endpoint("GET", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
+    Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
+    Endpoint("DELETE", _BLOB, blobs.delete_blob, Action.DELETE, "end-10"),
+    Endpoint("GET", "/v2/{name:.+}/tags/list", tags.list_tags, Action.PULL, "end-8a end-8b"),
+    Endpoint("GET", "/v2/{name:.+}/referrers/{digest:[^/]+}", referrers.list_referrers, Action.PULL, "end-12a end-12b"),
+    Endpoint("GET", "/v2/_catalog", catalog.list_repositories, Action.CATALOG, "docker"),
+    Endpoint("GET", "/{path:.*}", base.not_found, Action.BASE, "none"),
+)
+
+ENDPOINT_OF: web.AppKey[dict[web.AbstractRoute, Endpoint]] = web.AppKey("endpoint_of")
+"""Which row a matched route is; a route of `OPTIONS` and of wrong methods has none."""
+
+
+def add_routes(app: web.Application, prefix: str) -> None:
+    """Register the table below `prefix`; each path also answers OPTIONS, and 405 to every other method."""
+    endpoint_of: dict[web.AbstractRoute, Endpoint] = {}
+    by_path: dict[str, list[Endpoint]] = defaultdict(list)
+    for endpoint in ENDPOINTS:
+        by_path[endpoint.path].append(endpoint)
+    for path, endpoints in by_path.items():
+        resource = app.router.add_resource(prefix + path)
+        for endpoint in endpoints:
+            route = resource.add_route(endpoint.method, endpoint.handler, expect_handler=defer_continue)
+            endpoint_of[route] = endpoint
+        others = _other_methods(sorted(endpoint.method for endpoint in endpoints))
+        resource.add_route("*", others, expect_handler=defer_continue)
+    app[ENDPOINT_OF] = endpoint_of
+
+
+def _other_methods(allowed: list[str]) -> Handler:
+    allow = ", ".join((*allowed, "OPTIONS"))
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        """`OPTIONS`, which browsers send before anything else and without credentials, and 405."""
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers={"Allow": allow})
+        raise Unsupported(f"this path takes {allow}", headers={"Allow": allow})
+
+    return handler

@@ -1,0 +1,96 @@
+"""START HERE: the only file that sees config, storage, auth and the API together."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from pyregistry.api.connection import ConnectionLimits
+from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, REGISTRY, SETTINGS, Settings
+from pyregistry.api.middleware import access, add_headers, errors
+from pyregistry.api.routes import add_routes
+from pyregistry.auth.access import AllowAll, Open
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.config.schema import Config
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.repository import Rules
+
+
+def create_app(config: Config) -> web.Application:
+    """The whole service as an aiohttp application. Blocks: it opens the storage and reads the htpasswd file.
+
+    Raises OSError if the data directory cannot be used, HtpasswdInvalid.
+    """
+    # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
+    app = web.Application(middlewares=[errors, access])
+    app[SETTINGS] = _settings(config)
+    app[REGISTRY] = Registry(_driver(config), _rules(config))
+    app[AUTHORIZER] = AllowAll()
+    _add_authenticator(app, config)
+    add_routes(app, app[SETTINGS].prefix)
+    app.on_response_prepare.append(add_headers)
+    return app
+
+
+def connection_limits(config: Config) -> ConnectionLimits:
+    """What `pyregistry.limits` says about connections."""
+    limits = config.pyregistry.limits
+    return ConnectionLimits(
+        header_deadline=limits.header_deadline,
+        keepalive=limits.keepalive,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+    )
+
+
+def _driver(config: Config) -> Driver:
+    if config.storage.filesystem is None:
+        return MemoryDriver()
+    root = Path(config.storage.filesystem.root_directory)
+    root.mkdir(parents=True, exist_ok=True)
+    driver = FilesystemDriver(root)
+    driver.probe()
+    return driver
+
+
+def _rules(config: Config) -> Rules:
+    lenient = config.validation.disabled or config.pyregistry.sparse
+    return Rules(
+        max_manifest_size=config.pyregistry.limits.manifest_size,
+        max_blob_size=config.pyregistry.limits.blob_size,
+        require_blobs=not lenient,
+        require_children=not lenient and config.validation.manifests.indexes.platforms != "none",
+    )
+
+
+def _settings(config: Config) -> Settings:
+    return Settings(
+        delete_enabled=config.storage.delete.enabled,
+        read_only=config.storage.maintenance.readonly.enabled,
+        prefix=config.http.prefix.rstrip("/"),
+        origin=config.http.host.rstrip("/"),
+        headers=tuple((name, value) for name, values in config.http.headers.items() for value in values),
+        max_manifest_size=config.pyregistry.limits.manifest_size,
+        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
+        max_tags=config.tags.max_tags or 1_000,
+        min_body_rate=config.pyregistry.limits.body_rate,
+        warnings=tuple(config.pyregistry.warnings),
+    )
+
+
+def _add_authenticator(app: web.Application, config: Config) -> None:
+    htpasswd = config.auth.htpasswd
+    if htpasswd is None:
+        app[AUTHENTICATOR] = Open()
+        return
+    authenticator = HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
+    app[AUTHENTICATOR] = authenticator
+
+    async def close(app: web.Application) -> AsyncIterator[None]:
+        yield
+        authenticator.close()
+
+    app.cleanup_ctx.append(close)

@@ -1,0 +1,36 @@
+"""The command line: one file per command."""
+
+import typer
+
+from pyregistry import __version__
+from pyregistry.cli.serve import serve
+
+app = typer.Typer(
+    name="pyregistry",
+    help="A private OCI and Docker registry on one directory.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pyregistry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", "-v", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Options that stand before a command."""
+
+
+app.command()(serve)
+
+
+def main() -> None:
+    """The entry point `pyregistry`."""
+    app()

@@ -1,0 +1,165 @@
+"""The keys that are carried out, typed; names and defaults are the CNCF registry's.
+
+Its YAML names are the words below run together in lower case (`rootdirectory`). What it does not have stands in a
+section of our own, `pyregistry`, whose names have hyphens.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Level = Literal["error", "warn", "warning", "info", "debug"]
+
+
+def _run_together(name: str) -> str:
+    return name.replace("_", "")
+
+
+class Section(msgspec.Struct, frozen=True, rename=_run_together):
+    """A part of the file."""
+
+
+class AccessLog(Section, frozen=True):
+    """`log.accesslog`."""
+
+    disabled: bool = False
+
+
+class Log(Section, frozen=True):
+    """`log`."""
+
+    level: Level = "info"
+    formatter: Literal["text", "json", "logstash"] = "text"
+    fields: dict[str, object] = {}
+    access_log: AccessLog = AccessLog()
+
+
+class Filesystem(Section, frozen=True):
+    """`storage.filesystem`."""
+
+    root_directory: str = "/var/lib/registry"
+
+
+class InMemory(Section, frozen=True):
+    """`storage.inmemory`: gone when the process ends."""
+
+
+class Delete(Section, frozen=True):
+    """`storage.delete`: off by default, as in the CNCF registry."""
+
+    enabled: bool = False
+
+
+class ReadOnly(Section, frozen=True):
+    """`storage.maintenance.readonly`."""
+
+    enabled: bool = False
+
+
+class Maintenance(Section, frozen=True):
+    """`storage.maintenance`."""
+
+    readonly: ReadOnly = ReadOnly()
+
+
+class Storage(Section, frozen=True):
+    """`storage`: exactly one driver."""
+
+    filesystem: Filesystem | None = None
+    inmemory: InMemory | None = None
+    delete: Delete = Delete()
+    maintenance: Maintenance = Maintenance()
+
+
+class Htpasswd(Section, frozen=True):
+    """`auth.htpasswd`."""
+
+    realm: str
+    path: str
+
+
+class Auth(Section, frozen=True):
+    """`auth`: at most one kind."""
+
+    htpasswd: Htpasswd | None = None
+
+
+class Http(Section, frozen=True):
+    """`http`."""
+
+    addr: str = ":5000"
+    host: str = ""
+    prefix: str = ""
+    headers: dict[str, list[str]] = {}
+
+
+class Catalog(Section, frozen=True):
+    """`catalog`."""
+
+    max_entries: int = 1_000
+
+
+class Tags(Section, frozen=True):
+    """`tags`."""
+
+    max_tags: int = 1_000
+
+
+class Indexes(Section, frozen=True):
+    """`validation.manifests.indexes`: with `none` an index may name manifests that are not here."""
+
+    platforms: Literal["all", "none", "list"] = "all"
+
+
+class Manifests(Section, frozen=True):
+    """`validation.manifests`."""
+
+    indexes: Indexes = Indexes()
+
+
+class Validation(Section, frozen=True):
+    """`validation`: disabled, a manifest may refer to whatever it likes."""
+
+    disabled: bool = False
+    manifests: Manifests = Manifests()
+
+
+class Limits(msgspec.Struct, frozen=True, rename="kebab"):
+    """`pyregistry.limits`: sizes in bytes, times in seconds."""
+
+    manifest_size: int = 4 * 1024 * 1024
+    blob_size: int = 100 * 1024**3
+    connections: int = 2_000
+    """Per worker."""
+    connections_per_address: int = 1_000
+    """Per worker; a proxy in front is one address."""
+    header_deadline: float = 15.0
+    keepalive: float = 75.0
+    body_rate: int = 1024
+    """Bytes per second, averaged over a minute, below which an upload's connection is closed."""
+
+
+class Own(msgspec.Struct, frozen=True, rename="kebab"):
+    """`pyregistry`: what the CNCF registry does not have."""
+
+    workers: int = 0
+    """Processes; 0: as many as there are processors, at most 4."""
+    sparse: bool = False
+    """An image may refer to blobs, and an index to manifests, that are not here."""
+    warnings: list[str] = []
+    """Sentences that clients show to their users."""
+    limits: Limits = Limits()
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    version: str
+    storage: Storage
+    log: Log = Log()
+    auth: Auth = Auth()
+    http: Http = Http()
+    catalog: Catalog = Catalog()
+    tags: Tags = Tags()
+    validation: Validation = Validation()
+    pyregistry: Own = Own()

@@ -1,0 +1,254 @@
+"""Manifests and indexes: strict where two readers could disagree, lenient everywhere else.
+
+A document is stored byte for byte and its unknown fields are kept, so this parser only looks. What it refuses are
+documents that another JSON reader could understand differently (duplicate keys, CVE-2021-41190's two types in one).
+"""
+
+import base64
+import binascii
+import json
+import re
+from typing import Annotated, Final
+
+import msgspec
+
+from pyregistry.oci import media_types
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUnsupported
+
+MAX_DEPTH: Final = 32
+MAX_DESCRIPTORS: Final = 2_000
+MAX_URLS: Final = 16
+
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
+_JSON_SPACE = re.compile(r"[ \t\r\n]*\{")
+
+_FIELDS = frozenset(
+    {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"}
+    | {"annotations", "digest", "size", "urls", "data", "platform"}
+)
+_FOLDED_FIELDS = frozenset(field.casefold() for field in _FIELDS)
+
+Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
+    """A descriptor of the image spec, with the fields that a registry looks at; `size` in bytes."""
+
+    digest: str
+    size: Size
+    media_type: str = ""
+    artifact_type: str = ""
+    annotations: dict[str, str] | None = None
+    urls: list[str] | None = None
+    data: str | None = None
+
+    @property
+    def distributable(self) -> bool:
+        """False for a layer that clients fetch elsewhere, so that it need not be here."""
+        return not self.urls and self.media_type not in media_types.NON_DISTRIBUTABLE_LAYERS
+
+
+class _Document(msgspec.Struct, frozen=True, rename="camel"):
+    schema_version: int
+    media_type: str | None = None
+    artifact_type: str | None = None
+    config: Descriptor | None = None
+    layers: list[Descriptor] | None = None
+    manifests: list[Descriptor] | None = None
+    subject: Descriptor | None = None
+    annotations: dict[str, str] | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a manifest or index says, as far as a registry cares."""
+
+    media_type: str
+    blobs: tuple[Descriptor, ...]
+    """Config and layers; empty for an index."""
+    children: tuple[Descriptor, ...]
+    """The `manifests` of an index; BuildKit's cache puts blobs there too."""
+    subject: Descriptor | None
+    artifact_type: str
+    """As the referrers API shows it: an image without one has its config's media type; may be empty."""
+    annotations: dict[str, str] | None
+
+    @property
+    def is_index(self) -> bool:
+        """True for an OCI index and a Docker manifest list."""
+        return self.media_type in media_types.INDEXES
+
+
+class StoredManifest(msgspec.Struct, frozen=True):
+    """A manifest as it was pushed; its digest is of exactly these bytes."""
+
+    digest: Digest
+    media_type: str
+    content: bytes
+
+
+def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
+    """Check what a client wants to store.
+
+    `content_type` is the request's header without parameters, None if there was none. Raises ManifestInvalid and
+    ManifestTypeUnsupported.
+    """
+    if content_type is not None and content_type in media_types.SCHEMA1:
+        raise ManifestInvalid("Docker schema 1 manifests are not supported; push the image with a newer client")
+    if content_type is not None and content_type not in media_types.SUPPORTED:
+        raise ManifestTypeUnsupported(
+            f"the Content-Type of a manifest is one of {', '.join(sorted(media_types.SUPPORTED))}"
+        )
+    document = _decode(content)
+    media_type = _media_type_of(document, content_type)
+    _check_shape(document, media_type)
+    manifest = _to_manifest(document, media_type)
+    _check_descriptors(manifest)
+    return manifest
+
+
+def read_manifest(content: bytes) -> Manifest:
+    """What a stored document says; its type comes from its bytes alone, so that a digest always has one type.
+
+    Raises ManifestInvalid for bytes that are no manifest at all.
+    """
+    try:
+        document = msgspec.json.decode(content, type=_Document)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestInvalid(f"not a manifest: {error}") from error
+    media_type = document.media_type or (
+        media_types.OCI_INDEX if document.manifests is not None else media_types.OCI_MANIFEST
+    )
+    return _to_manifest(document, media_type)
+
+
+def _to_manifest(document: _Document, media_type: str) -> Manifest:
+    artifact_type = document.artifact_type or ""
+    if not artifact_type and document.config is not None:
+        artifact_type = document.config.media_type  # "Listing Referrers": an image without artifactType
+    return Manifest(
+        media_type=media_type,
+        blobs=(*((document.config,) if document.config is not None else ()), *(document.layers or ())),
+        children=tuple(document.manifests or ()),
+        subject=document.subject,
+        artifact_type=artifact_type,
+        annotations=document.annotations,
+    )
+
+
+def _decode(content: bytes) -> _Document:
+    try:
+        text = content.decode("utf-8", "strict")  # json.loads would also guess UTF-16 and UTF-32
+        if _JSON_SPACE.match(text) is None:
+            raise ManifestInvalid("a manifest is a JSON object")
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+        _check_depth(value)
+        _check_spelling(value)
+        return msgspec.convert(value, type=_Document)
+    except UnicodeDecodeError as error:
+        raise ManifestInvalid("a manifest is UTF-8 text") from error
+    except msgspec.ValidationError as error:
+        raise ManifestInvalid(str(error)) from error
+    except (ValueError, RecursionError) as error:  # JSONDecodeError; integers of more than 4,300 digits
+        raise ManifestInvalid(f"not valid JSON: {type(error).__name__}") from error
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):  # some readers take the first of equal keys, others the last
+        raise ManifestInvalid("an object has the same key twice")
+    return members
+
+
+def _check_spelling(value: object) -> None:
+    # Go's JSON reader takes "Layers" for layers; this one does not, so the two would see different documents.
+    if not isinstance(value, dict):
+        return
+    for key in value:
+        if key not in _FIELDS and key.casefold() in _FOLDED_FIELDS:
+            raise ManifestInvalid(f"the key {key[:40]!r} differs from a field of the spec only in case")
+    for field in ("config", "subject"):
+        _check_spelling(value.get(field))
+    for field in ("layers", "manifests"):
+        descriptors = value.get(field)
+        for descriptor in descriptors if isinstance(descriptors, list) else ():
+            _check_spelling(descriptor)
+
+
+def _no_constant(name: str) -> object:
+    raise ManifestInvalid(f"{name} is not JSON")
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [
+            member
+            for item in level
+            if isinstance(item, dict | list)
+            for member in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise ManifestInvalid(f"a manifest is nested at most {MAX_DEPTH} levels deep")
+
+
+def _media_type_of(document: _Document, content_type: str | None) -> str:
+    if document.schema_version == 1:
+        raise ManifestInvalid("Docker schema 1 manifests are not supported; push the image with a newer client")
+    if document.schema_version != 2:
+        raise ManifestInvalid("schemaVersion is 2")
+    stored = document.media_type or (
+        media_types.OCI_INDEX if document.manifests is not None else media_types.OCI_MANIFEST
+    )
+    if stored not in media_types.SUPPORTED:
+        raise ManifestInvalid("the document's mediaType is not one that this registry knows")
+    # Only what the bytes say is stored, so a header that says something else would not come back.
+    if content_type is not None and content_type != stored:
+        raise ManifestInvalid(f"Content-Type is {content_type}, but the document is {stored}")
+    return stored
+
+
+def _check_shape(document: _Document, media_type: str) -> None:
+    if document.manifests is not None and (document.layers is not None or document.config is not None):
+        raise ManifestInvalid("a document has either manifests, or config and layers (CVE-2021-41190)")
+    if media_type in media_types.INDEXES:
+        if document.manifests is None:
+            raise ManifestInvalid("an index has manifests")
+    elif document.config is None or document.layers is None:
+        raise ManifestInvalid("an image manifest has config and layers")
+    if document.artifact_type and _MEDIA_TYPE.fullmatch(document.artifact_type) is None:
+        raise ManifestInvalid("artifactType is a media type")
+
+
+def _check_descriptors(manifest: Manifest) -> None:
+    descriptors = [*manifest.blobs, *manifest.children]
+    if len(descriptors) > MAX_DESCRIPTORS:
+        raise ManifestInvalid(f"a manifest refers to at most {MAX_DESCRIPTORS} blobs and manifests")
+    if manifest.subject is not None:
+        descriptors.append(manifest.subject)
+    for descriptor in descriptors:
+        _check_descriptor(descriptor)
+
+
+def _check_descriptor(descriptor: Descriptor) -> None:
+    try:
+        digest = Digest(descriptor.digest)
+    except DigestInvalid as error:
+        raise ManifestInvalid(f"a descriptor has a malformed digest: {error.detail}") from error
+    if descriptor.media_type and _MEDIA_TYPE.fullmatch(descriptor.media_type) is None:
+        raise ManifestInvalid(f"the mediaType of {digest} is not a media type")
+    urls = descriptor.urls or ()
+    if len(urls) > MAX_URLS or not all(url.startswith(("http://", "https://")) for url in urls):
+        raise ManifestInvalid(f"{digest} has urls that are not http or https, or more than {MAX_URLS}")
+    if descriptor.data is not None:
+        _check_data(descriptor.data, digest, descriptor.size)
+
+
+def _check_data(data: str, digest: Digest, size: int) -> None:
+    try:
+        content = base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ManifestInvalid(f"the data of {digest} is not base64") from error
+    if len(content) != size or Digest.of(content, digest.algorithm) != digest:
+        raise ManifestInvalid(f"the data of {digest} does not match its digest and size")

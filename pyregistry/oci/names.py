@@ -1,0 +1,72 @@
+"""Repository names, tags and upload ids: strings that cannot hold an invalid value.
+
+The HTTP server decodes `%2F` before a handler sees a path, so a route's pattern protects nothing: only these types,
+made from the decoded value, may reach the storage.
+"""
+
+import re
+from typing import Self
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import BlobUploadUnknown, ManifestInvalid, NameInvalid
+
+NAME_LENGTH = 255
+NAME_COMPONENTS = 32
+TAG_LENGTH = 128
+
+# distribution-spec, "Pulling manifests". `fullmatch`, never `$`, which accepts a trailing newline.
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", re.ASCII)
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", re.ASCII)
+_UPLOAD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
+class RepositoryName(str):
+    """A `<name>` of the spec; raises NameInvalid."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: str) -> Self:
+        """Check length before pattern, so that a hostile value costs nothing."""
+        if not 0 < len(value) <= NAME_LENGTH:
+            raise NameInvalid(f"a repository name has 1 to {NAME_LENGTH} characters, this one has {len(value)}")
+        components = value.split("/")
+        if len(components) > NAME_COMPONENTS:
+            raise NameInvalid(f"a repository name has at most {NAME_COMPONENTS} components")
+        for component in components:
+            if _COMPONENT.fullmatch(component) is None:
+                raise NameInvalid(
+                    "each component of a repository name is lower-case letters and digits, "
+                    "separated by one '.', one or two '_', or any number of '-'"
+                )
+        return super().__new__(cls, value)
+
+
+class Tag(str):
+    """A tag; raises ManifestInvalid."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: str) -> Self:
+        """Raise unless `value` matches the spec's pattern for tags."""
+        if _TAG.fullmatch(value[: TAG_LENGTH + 1]) is None:
+            raise ManifestInvalid(
+                f"a tag is 1 to {TAG_LENGTH} letters, digits, '_', '.' and '-', and begins with none of '.' and '-'"
+            )
+        return super().__new__(cls, value)
+
+
+class UploadId(str):
+    """The id of an upload: a canonical lower-case UUID, as the CNCF registry writes them; raises BlobUploadUnknown."""
+
+    __slots__ = ()
+
+    def __new__(cls, value: str) -> Self:
+        """An id of any other shape cannot exist, so it is unknown rather than invalid."""
+        if _UPLOAD_ID.fullmatch(value[:37]) is None:
+            raise BlobUploadUnknown("an upload's id is a lower-case UUID")
+        return super().__new__(cls, value)
+
+
+def parse_reference(value: str) -> Tag | Digest:
+    """A `<tag-or-digest>` of the spec: whatever has a colon is a digest, never a tag."""
+    return Digest(value) if ":" in value else Tag(value)

@@ -1,0 +1,131 @@
+"""Bytes at paths: what a storage backend must do. `tests/storage/contract.py` holds every driver to it."""
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from pyregistry.storage.layout import StoragePath
+
+
+class PathNotFound(Exception):
+    """Nothing is at this path, or no longer."""
+
+
+class PathBusy(Exception):
+    """Another request holds the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What is at a path; a directory is not a file, and a symbolic link is neither.
+
+    `size` in bytes; `mtime_ns` in nanoseconds since the epoch; `inode` changes when a file is replaced.
+    """
+
+    size: int
+    mtime_ns: int
+    inode: int
+    is_file: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """Bytes in a file of this machine, for the kernel to send."""
+
+    path: Path
+    size: int
+
+    def open(self) -> BinaryIO:
+        """Open for reading; raises PathNotFound. Blocks: call it off the event loop."""
+        try:
+            return self.path.open("rb")
+        except FileNotFoundError as error:
+            raise PathNotFound from error
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Bytes in memory."""
+
+    content: bytes
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return len(self.content)
+
+
+Source = LocalFile | Bytes
+"""How a client may get the bytes of a path."""
+
+
+class Appender(Protocol):
+    """A file that is open for appending, held exclusively across processes."""
+
+    @property
+    def offset(self) -> int:
+        """The size of the file, in bytes."""
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of `data`; on an error what was written so far stays."""
+
+    async def sync(self) -> None:
+        """Return when all that was written survives a power cut."""
+
+    async def stat(self) -> Stat:
+        """Of the open file."""
+
+
+class Driver(Protocol):
+    """Storage at paths below one root. Blocking, but for the appender; safe for use from several threads.
+
+    An I/O error other than "not there" is raised as the OSError that it is.
+    """
+
+    @property
+    def epoch(self) -> str:
+        """Changes when bytes that were written but not synced may have been lost: with the machine's boot."""
+
+    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+        """The whole file, or its first `limit` bytes; raises PathNotFound."""
+
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+        """Replace the file with `data`: nobody ever sees a part of it.
+
+        When this returns, the file and every directory made for it survive a power cut, unless `durable` is False.
+        """
+
+    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
+        """Make a directory and those above it, where missing."""
+
+    def stat(self, path: StoragePath) -> Stat:
+        """Raises PathNotFound."""
+
+    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+        """The names in a directory in byte order, those behind `after`; nothing where there is no directory.
+
+        Symbolic links are left out: they could lead outside the root.
+        """
+
+    def move(self, source: StoragePath, target: StoragePath) -> None:
+        """Rename a file over `target`, durably; raises PathNotFound."""
+
+    def delete(self, path: StoragePath) -> None:
+        """Remove a file, or a directory with everything below, at once and durably; raises PathNotFound."""
+
+    def appender(
+        self, path: StoragePath, *, wait: float, create: bool = False
+    ) -> AbstractAsyncContextManager[Appender]:
+        """Open a file for appending.
+
+        Waits `wait` seconds for another holder, then raises PathBusy. Raises PathNotFound, also when the file was
+        replaced or removed while waiting. With `create`, missing directories and the file are made.
+        """
+
+    def source(self, path: StoragePath) -> Source:
+        """How to send the bytes of a file; raises PathNotFound."""
+
+    def lock(self, name: str, *, exclusive: bool) -> AbstractContextManager[None]:
+        """Hold the lock of that name, across processes, until the block ends or the process dies. Blocks."""

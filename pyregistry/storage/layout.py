@@ -1,0 +1,155 @@
+"""Every path in the data directory; nothing else builds one.
+
+The part below `docker/registry/v2` is the CNCF registry's layout (2.8 and 3.x), a contract: that registry reads what
+we write and we read what it wrote.
+
+    docker/registry/v2/
+      blobs/<algorithm>/<first two of hex>/<hex>/data      layers, configs and manifests alike
+      repositories/<name>/
+        _layers/<algorithm>/<hex>/link                     a blob that this repository has
+        _manifests/
+          revisions/<algorithm>/<hex>/link                 a manifest that this repository has
+          tags/<tag>/current/link                          the digest that the tag names
+          tags/<tag>/index/<algorithm>/<hex>/link          each digest that the tag ever named
+        _uploads/<id>/data                                 an upload: the bytes so far, its size is the offset
+        _uploads/<id>/startedat                            RFC 3339, UTC, seconds
+        _referrers/<algorithm>/<hex of subject>/<algorithm>/<hex of referrer>/descriptor
+                                                           ours: the referrers API's entry, made again from manifests
+    .pyregistry/                                           ours: all of it can be thrown away
+      locks/  tmp/  trash/
+      uploads/<id>                                         what is known of an upload beside its bytes
+
+A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
+`tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
+`data` below `blobs/` for a blob, and each name without a leading `_` below a repository for a nested repository, so
+none of these may hold anything of ours. It finds repositories by `_layers` (2.8) or by `_manifests` (3.x), in its
+catalog and in its garbage collection: a repository always has both.
+"""
+
+from typing import NewType
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName, Tag, UploadId
+
+StoragePath = NewType("StoragePath", str)
+"""A path below the root, with `/` between its parts; only this module makes one."""
+
+_V2 = "docker/registry/v2"
+PRIVATE = StoragePath(".pyregistry")
+TMP = StoragePath(".pyregistry/tmp")
+TRASH = StoragePath(".pyregistry/trash")
+LOCKS = StoragePath(".pyregistry/locks")
+BLOBS = StoragePath(f"{_V2}/blobs")
+REPOSITORIES = StoragePath(f"{_V2}/repositories")
+
+LINK = "link"
+DATA = "data"
+DESCRIPTOR = "descriptor"
+
+
+def blob_data(digest: Digest) -> StoragePath:
+    """The bytes of a blob or manifest."""
+    encoded = digest.encoded
+    return StoragePath(f"{BLOBS}/{digest.algorithm}/{encoded[:2]}/{encoded}/{DATA}")
+
+
+def repository(name: RepositoryName) -> StoragePath:
+    """A repository, and every repository nested in it."""
+    return StoragePath(f"{REPOSITORIES}/{name}")
+
+
+def layers(name: RepositoryName) -> StoragePath:
+    """The blobs of a repository."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_layers")
+
+
+def layer(name: RepositoryName, digest: Digest) -> StoragePath:
+    """The directory that holds one layer link."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_layers/{digest.algorithm}/{digest.encoded}")
+
+
+def layer_link(name: RepositoryName, digest: Digest) -> StoragePath:
+    """Present if the repository has this blob."""
+    return StoragePath(f"{layer(name, digest)}/{LINK}")
+
+
+def manifests(name: RepositoryName) -> StoragePath:
+    """The manifests and tags of a repository."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests")
+
+
+def revisions(name: RepositoryName) -> StoragePath:
+    """The manifests of a repository, by algorithm and digest."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/revisions")
+
+
+def revision(name: RepositoryName, digest: Digest) -> StoragePath:
+    """The directory that holds one revision link."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/revisions/{digest.algorithm}/{digest.encoded}")
+
+
+def revision_link(name: RepositoryName, digest: Digest) -> StoragePath:
+    """Present if the repository has this manifest."""
+    return StoragePath(f"{revision(name, digest)}/{LINK}")
+
+
+def tags(name: RepositoryName) -> StoragePath:
+    """The tags of a repository: each child is one."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags")
+
+
+def tag(name: RepositoryName, tag: Tag) -> StoragePath:
+    """One tag, with what it named before."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}")
+
+
+def tag_current_link(name: RepositoryName, tag: Tag) -> StoragePath:
+    """The digest that the tag names."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/current/{LINK}")
+
+
+def tag_index_link(name: RepositoryName, tag: Tag, digest: Digest) -> StoragePath:
+    """Present if the tag ever named this digest."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{digest.algorithm}/{digest.encoded}/{LINK}")
+
+
+def referrers(name: RepositoryName, subject: Digest) -> StoragePath:
+    """The referrers of a manifest, by algorithm and digest."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_referrers/{subject.algorithm}/{subject.encoded}")
+
+
+def referrer(name: RepositoryName, subject: Digest, digest: Digest) -> StoragePath:
+    """One entry of the referrers API."""
+    return StoragePath(f"{referrers(name, subject)}/{digest.algorithm}/{digest.encoded}/{DESCRIPTOR}")
+
+
+def uploads(name: RepositoryName) -> StoragePath:
+    """The open uploads of a repository: each child is one."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_uploads")
+
+
+def upload(name: RepositoryName, upload_id: UploadId) -> StoragePath:
+    """One open upload."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_uploads/{upload_id}")
+
+
+def upload_data(name: RepositoryName, upload_id: UploadId) -> StoragePath:
+    """The bytes that an upload has received."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_uploads/{upload_id}/{DATA}")
+
+
+def upload_started_at(name: RepositoryName, upload_id: UploadId) -> StoragePath:
+    """When an upload began."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_uploads/{upload_id}/startedat")
+
+
+def upload_record(upload_id: UploadId) -> StoragePath:
+    """What we know of an upload beside its bytes; it is never needed, only faster."""
+    return StoragePath(f"{PRIVATE}/uploads/{upload_id}")
+
+
+def child(path: StoragePath, name: str) -> StoragePath:
+    """A name that the storage itself listed below `path`."""
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise ValueError(f"not the name of a directory entry: {name!r}")
+    return StoragePath(f"{path}/{name}")

@@ -1,0 +1,52 @@
+"""Link files: the path says which digest a repository has, the content says where its bytes are.
+
+Both are the same digest, except for sha512 in a tree that the CNCF registry wrote: it stores the bytes under their
+sha256 and its link for the sha512 says so.
+"""
+
+from contextlib import suppress
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import DigestInvalid
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+
+_LIMIT = 1024
+"""Bytes read of a link: a digest has at most 135."""
+
+
+def write_link(driver: Driver, path: StoragePath, digest: Digest) -> None:
+    """Without a newline, which the CNCF registry would refuse."""
+    driver.write(path, digest.encode())
+
+
+def read_link(driver: Driver, path: StoragePath) -> Digest | None:
+    """The digest in a link, None for a torn or empty one; raises PathNotFound.
+
+    The CNCF registry before 3.1 writes links in place, so a crash leaves empty ones.
+    """
+    with suppress(DigestInvalid, UnicodeDecodeError):
+        return Digest(driver.read(path, _LIMIT).decode("ascii").strip())
+    return None
+
+
+def resolve_link(driver: Driver, path: StoragePath, named: Digest) -> Digest:
+    """Where the bytes of `named` are, by a link whose path names it; a torn one counts as what its path says."""
+    return read_link(driver, path) or named
+
+
+def link_blob(driver: Driver, name: RepositoryName, digest: Digest) -> None:
+    """Make a blob known in a repository. The CNCF registry wants to see both directories: see layout."""
+    write_link(driver, layout.layer_link(name, digest), digest)
+    ensure_shape(driver, name)
+
+
+def ensure_shape(driver: Driver, name: RepositoryName) -> None:
+    """Make the two directories by which the CNCF registry's catalog and garbage collection find a repository."""
+    for path in (layout.layers(name), layout.manifests(name)):
+        try:
+            driver.stat(path)
+        except PathNotFound:
+            driver.make_directory(path)

@@ -1,0 +1,207 @@
+"""Driver in a dict: config `storage: inmemory`, and tests. One process only."""
+
+import asyncio
+import contextlib
+import secrets
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.layout import StoragePath
+
+_POLL = 0.02
+
+
+def _new_inode() -> int:
+    return secrets.randbits(63)
+
+
+@dataclass(eq=False)
+class _File:
+    content: bytearray
+    mtime_ns: int = field(default_factory=time.time_ns)
+    inode: int = field(default_factory=_new_inode)
+    held: bool = False
+
+
+@dataclass(eq=False)
+class _Directory:
+    entries: dict[str, "_File | _Directory"] = field(default_factory=dict)
+    inode: int = field(default_factory=_new_inode)
+
+
+class MemoryDriver:
+    """See Driver; durable as long as the process lives."""
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex()
+        self._root = _Directory()
+        self._mutex = threading.RLock()
+        self._locks: dict[str, _SharedLock] = {}
+
+    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+        """See Driver.read."""
+        with self._mutex:
+            return bytes(self._file(path).content[:limit])
+
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+        """See Driver.write."""
+        with self._mutex:
+            parent, name = self._parent(path, create=True)
+            parent.entries[name] = _File(bytearray(data))
+
+    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
+        """See Driver.make_directory."""
+        with self._mutex:
+            self._directory(path.split("/"), create=True)
+
+    def stat(self, path: StoragePath) -> Stat:
+        """See Driver.stat."""
+        with self._mutex:
+            entry = self._entry(path)
+            if isinstance(entry, _Directory):
+                return Stat(0, 0, entry.inode, is_file=False)
+            return _to_stat(entry)
+
+    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+        """See Driver.children."""
+        with self._mutex:
+            try:
+                names = list(self._directory(path.split("/")).entries)
+            except PathNotFound:
+                return
+        yield from sorted(name for name in names if after is None or name > after)
+
+    def move(self, source: StoragePath, target: StoragePath) -> None:
+        """See Driver.move."""
+        with self._mutex:
+            moved = self._file(source)
+            parent, name = self._parent(target, create=True)
+            parent.entries[name] = moved
+            parent, name = self._parent(source)
+            del parent.entries[name]
+
+    def delete(self, path: StoragePath) -> None:
+        """See Driver.delete."""
+        with self._mutex:
+            parent, name = self._parent(path)
+            if parent.entries.pop(name, None) is None:
+                raise PathNotFound(path)
+
+    def source(self, path: StoragePath) -> Source:
+        """See Driver.source."""
+        return Bytes(self.read(path))
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, exclusive: bool) -> Iterator[None]:
+        """See Driver.lock."""
+        with self._mutex:
+            lock = self._locks.setdefault(name, _SharedLock())
+        with lock.hold(exclusive=exclusive):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def appender(
+        self, path: StoragePath, *, wait: float, create: bool = False
+    ) -> AsyncIterator["MemoryAppender"]:
+        """See Driver.appender."""
+        file = self._open_to_append(path, create=create)
+        deadline = time.monotonic() + wait
+        while file.held:
+            if time.monotonic() >= deadline:
+                raise PathBusy(path)
+            await asyncio.sleep(_POLL)
+        if self._file(path) is not file:
+            raise PathNotFound(path)
+        file.held = True  # no await since the loop above, and one event loop only
+        try:
+            yield MemoryAppender(file)
+        finally:
+            file.held = False
+
+    def _open_to_append(self, path: StoragePath, *, create: bool) -> _File:
+        with self._mutex:
+            if create and not isinstance(self._parent(path, create=True)[0].entries.get(path.split("/")[-1]), _File):
+                self.write(path, b"")
+            return self._file(path)
+
+    def _directory(self, parts: list[str], *, create: bool = False) -> _Directory:
+        directory = self._root
+        for part in parts:
+            entry = directory.entries.get(part)
+            if entry is None and create:
+                entry = directory.entries[part] = _Directory()
+            if not isinstance(entry, _Directory):
+                raise PathNotFound("/".join(parts))
+            directory = entry
+        return directory
+
+    def _parent(self, path: StoragePath, *, create: bool = False) -> tuple[_Directory, str]:
+        *parents, name = path.split("/")
+        return self._directory(parents, create=create), name
+
+    def _entry(self, path: StoragePath) -> _File | _Directory:
+        parent, name = self._parent(path)
+        entry = parent.entries.get(name)
+        if entry is None:
+            raise PathNotFound(path)
+        return entry
+
+    def _file(self, path: StoragePath) -> _File:
+        entry = self._entry(path)
+        if isinstance(entry, _Directory):
+            raise PathNotFound(path)
+        return entry
+
+
+class MemoryAppender:
+    """See Appender."""
+
+    def __init__(self, file: _File) -> None:
+        self._file = file
+
+    @property
+    def offset(self) -> int:
+        """See Appender.offset."""
+        return len(self._file.content)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See Appender.write."""
+        self._file.content += data
+        self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
+
+    async def sync(self) -> None:
+        """See Appender.sync."""
+
+    async def stat(self) -> Stat:
+        """See Appender.stat."""
+        return _to_stat(self._file)
+
+
+class _SharedLock:
+    """A lock held by one exclusively or by several together."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._shared = 0
+        self._exclusive = False
+
+    @contextlib.contextmanager
+    def hold(self, *, exclusive: bool) -> Iterator[None]:
+        with self._condition:
+            self._condition.wait_for(lambda: not self._exclusive and not (exclusive and self._shared))
+            self._exclusive = exclusive
+            self._shared += not exclusive
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._exclusive = self._exclusive and not exclusive
+                self._shared -= not exclusive
+                self._condition.notify_all()
+
+
+def _to_stat(file: _File) -> Stat:
+    return Stat(len(file.content), file.mtime_ns, file.inode, is_file=True)

@@ -1,0 +1,63 @@
+"""The registry: its repositories, and the catalog of them."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import BlobUnknown, NameInvalid
+from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.repository import Repository, Rules
+from pyregistry.storage.uploads import RunningHashes
+
+
+class Registry:
+    """All repositories on one driver."""
+
+    def __init__(self, driver: Driver, rules: Rules | None = None) -> None:
+        self._driver = driver
+        self._rules = rules or Rules()
+        self._hashes = RunningHashes()
+
+    def repository(self, name: RepositoryName) -> Repository:
+        """A repository by its name, whether or not it exists."""
+        return Repository(self._driver, name, self._rules, self._hashes)
+
+    def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
+        """The names of all repositories that hold something, those behind `after`. Blocks.
+
+        In the order of their components, as if `/` were the lowest character: `a`, `a/b`, `a-b`. That is the order
+        of a walk, so that a page reads no more than it shows, and none is left out between two pages (the CNCF
+        registry compares and walks in two different orders).
+        """
+        for name in self._walk(layout.REPOSITORIES, (), tuple(after.split("/")) if after else ()):
+            if not self.repository(name).is_empty():
+                yield name
+
+    def find_blob(self, digest: Digest) -> Iterator[Repository]:
+        """end-11 without `from`: the repositories that have this blob. Blocks."""
+        try:
+            self._driver.stat(layout.blob_data(digest))  # most questions end here, without a walk
+        except PathNotFound:
+            return
+        for name in self._walk(layout.REPOSITORIES, (), ()):
+            with suppress(BlobUnknown):
+                repository = self.repository(name)
+                repository.blob(digest)
+                yield repository
+
+    def _walk(self, path: StoragePath, parents: tuple[str, ...], after: tuple[str, ...]) -> Iterator[RepositoryName]:
+        """Every directory behind `after`, which is relative to `path`, that could be a repository."""
+        if len(parents) == NAME_COMPONENTS:
+            return
+        if after:
+            with suppress(ValueError):  # `last` comes from the client and need not name anything
+                yield from self._walk(layout.child(path, after[0]), (*parents, after[0]), after[1:])
+        for child in self._driver.children(path, after[0] if after else None):
+            if child.startswith("_"):
+                continue
+            with suppress(NameInvalid):
+                yield RepositoryName("/".join((*parents, child)))
+            yield from self._walk(layout.child(path, child), (*parents, child), ())

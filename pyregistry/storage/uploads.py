@@ -1,0 +1,292 @@
+"""An upload: its state is its file, and the size of the file is the offset.
+
+Hashing runs beside writing while the bytes arrive. hashlib cannot save its state, so a running hash lives in the
+worker that began it (RunningHashes), and each request leaves on disk what the hash had reached (the record). A
+closing request on another worker trusts that record if the file is still exactly the one that was hashed, and reads
+the file again otherwise. What decides is always the digest of all the bytes.
+"""
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Self
+
+import msgspec
+
+from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
+from pyregistry.oci.errors import (
+    BlobTooLarge,
+    BlobUploadUnknown,
+    DigestInvalid,
+    SizeInvalid,
+    UploadRangeInvalid,
+)
+from pyregistry.oci.names import RepositoryName, UploadId
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Appender, Driver, LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.links import link_blob
+from pyregistry.storage.threads import in_thread
+
+BATCH = 1024 * 1024
+"""Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
+BUSY_WAIT = 5.0
+"""Seconds that a request waits for another one on the same upload."""
+_RUNNING_HASHES = 1_000
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """What a request left behind: the hash of the first `offset` bytes of exactly this file, in this epoch.
+
+    Across a power cut the record may survive while bytes of the file do not, hence the epoch.
+    """
+
+    algorithm: str
+    offset: int = 0
+    encoded: str = ""
+    inode: int = 0
+    mtime_ns: int = 0
+    epoch: str = ""
+
+    def describes(self, stat: Stat) -> bool:
+        """True if the file has not changed since."""
+        return (self.offset, self.inode, self.mtime_ns) == (stat.size, stat.inode, stat.mtime_ns)
+
+
+class RunningHashes:
+    """The hashes of this worker's open uploads, the oldest dropped first; losing one costs a second reading."""
+
+    def __init__(self) -> None:
+        self._hashes: OrderedDict[UploadId, tuple[_Record, Hash]] = OrderedDict()
+
+    def take(self, upload_id: UploadId, stat: Stat) -> Hash | None:
+        """The hash of all bytes of the file, if this worker has it. Whoever takes it gives it back."""
+        record, running = self._hashes.pop(upload_id, (None, None))
+        return running if record is not None and record.describes(stat) else None
+
+    def give_back(self, upload_id: UploadId, record: _Record, running: Hash) -> None:
+        """Keep a hash for the upload's next request."""
+        self._hashes[upload_id] = (record, running)
+        while len(self._hashes) > _RUNNING_HASHES:
+            self._hashes.popitem(last=False)
+
+    def drop(self, upload_id: UploadId) -> None:
+        """Forget an upload."""
+        self._hashes.pop(upload_id, None)
+
+
+class Upload:
+    """One open upload of a repository."""
+
+    def __init__(
+        self, driver: Driver, hashes: RunningHashes, name: RepositoryName, upload_id: UploadId, max_size: int
+    ) -> None:
+        self.repository = name
+        self.id = upload_id
+        self._driver = driver
+        self._hashes = hashes
+        self._max_size = max_size
+        self._data = layout.upload_data(name, upload_id)
+
+    @classmethod
+    def start(cls, driver: Driver, hashes: RunningHashes, name: RepositoryName, max_size: int, algorithm: str) -> Self:
+        """Open a new upload. Blocks. Nothing is synced: an upload is promised to survive a crash, not a power cut."""
+        upload_id = UploadId(str(uuid.uuid4()))
+        started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        driver.write(layout.upload_data(name, upload_id), b"", durable=False)
+        driver.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
+        if algorithm != CANONICAL:
+            driver.write(layout.upload_record(upload_id), msgspec.json.encode(_Record(algorithm)), durable=False)
+        return cls(driver, hashes, name, upload_id, max_size)
+
+    def offset(self) -> int:
+        """How many bytes there are; raises BlobUploadUnknown. Blocks."""
+        try:
+            return self._driver.stat(self._data).size
+        except PathNotFound:
+            pass
+        try:  # the CNCF registry may leave an upload without a data file
+            self._driver.stat(layout.upload_started_at(self.repository, self.id))
+        except PathNotFound as error:
+            raise BlobUploadUnknown from error
+        return 0
+
+    async def append(self, chunks: AsyncIterable[bytes], at: int | None = None, length: int | None = None) -> int:
+        """Add the bytes of `chunks`; return the offset behind them.
+
+        `at` is the offset at which the client thinks it stands, `length` the bytes that it announced, where it said
+        so. Raises UploadRangeInvalid for a wrong `at` or while another request holds the upload, SizeInvalid for
+        more or fewer bytes than announced, BlobTooLarge, BlobUploadUnknown. What arrived before an error stays.
+        """
+        async with self._open(at) as appender:
+            await self._receive(appender, chunks, length)
+            return appender.offset
+
+    async def commit(
+        self, digest: Digest, chunks: AsyncIterable[bytes], at: int | None = None, length: int | None = None
+    ) -> None:
+        """Add the bytes of `chunks`, verify all, and make them the blob `digest` of the repository, durably.
+
+        Raises as `append` does, and DigestInvalid, which ends the upload: nothing of it is left. A body that breaks
+        off leaves the upload open.
+        """
+        async with self._open(at) as appender:
+            await self._receive(appender, chunks, length, digest.algorithm)
+            if await self._digest(appender, digest.algorithm) != digest:
+                await in_thread(self.remove)
+                raise DigestInvalid("the content received has another digest")
+            await appender.sync()
+            await in_thread(self._publish, digest)
+
+    async def cancel(self) -> None:
+        """end-14: end the upload, but not under a request that is writing to it."""
+        async with self._open(None):
+            await in_thread(self.remove)
+
+    def remove(self) -> None:
+        """End the upload with all that it holds; raises BlobUploadUnknown. Blocks."""
+        self._hashes.drop(self.id)
+        with suppress(PathNotFound):
+            self._driver.delete(layout.upload_record(self.id))
+        try:
+            self._driver.delete(layout.upload(self.repository, self.id))
+        except PathNotFound as error:
+            raise BlobUploadUnknown from error
+
+    def _publish(self, digest: Digest) -> None:
+        # Content before link. Always renamed in, even over an existing blob: that heals a damaged one.
+        self._driver.move(self._data, layout.blob_data(digest))
+        link_blob(self._driver, self.repository, digest)
+        with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
+            self.remove()
+
+    @asynccontextmanager
+    async def _open(self, at: int | None) -> AsyncIterator[Appender]:
+        try:
+            async with self._appender() as appender:
+                if at is not None and at != appender.offset:
+                    raise UploadRangeInvalid(f"this upload stands at byte {appender.offset}, the request at {at}")
+                yield appender
+        except PathNotFound as error:
+            raise BlobUploadUnknown from error
+        except PathBusy as error:
+            raise UploadRangeInvalid("another request is writing to this upload") from error
+
+    @asynccontextmanager
+    async def _appender(self) -> AsyncIterator[Appender]:
+        missing = False
+        try:
+            await in_thread(self._driver.stat, self._data)
+        except PathNotFound:
+            await in_thread(self.offset)  # raises, unless it is a foreign upload that has no data file yet
+            missing = True
+        async with self._driver.appender(self._data, wait=BUSY_WAIT, create=missing) as appender:
+            yield appender
+
+    async def _receive(
+        self,
+        appender: Appender,
+        chunks: AsyncIterable[bytes],
+        length: int | None,
+        algorithm: str | None = None,
+    ) -> None:
+        running = await self._running_hash(appender, algorithm)
+        begin = appender.offset
+        end = self._max_size if length is None else min(begin + length, self._max_size)
+        try:
+            async for batch in _batches(chunks):
+                if appender.offset + len(batch) > end:
+                    raise self._too_many_bytes(length)
+                if running is None:
+                    await appender.write(batch)
+                    continue
+                hashing, running = (
+                    running,
+                    None,
+                )  # while a write may fail, it may know bytes that are not there
+                await asyncio.gather(appender.write(batch), in_thread(hashing.update, batch))
+                running = hashing
+        finally:
+            if running is not None:
+                await self._remember(appender, running)
+        if length is not None and appender.offset - begin != length:
+            raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
+
+    def _too_many_bytes(self, length: int | None) -> Exception:
+        if length is None:
+            return BlobTooLarge(f"a blob has at most {self._max_size} bytes here")
+        return SizeInvalid(f"more than the announced {length} bytes arrived")
+
+    async def _running_hash(self, appender: Appender, algorithm: str | None) -> Hash | None:
+        """A hash of all bytes so far, if that costs no reading; `algorithm` is the final digest's, once known."""
+        if appender.offset == 0:
+            if algorithm is None:
+                record = await in_thread(self._read_record)
+                algorithm = CANONICAL if record is None else record.algorithm
+            return new_hash(algorithm)
+        return self._hashes.take(self.id, await appender.stat())
+
+    async def _remember(self, appender: Appender, running: Hash) -> None:
+        stat = await appender.stat()
+        record = _Record(running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch)
+        self._hashes.give_back(self.id, record, running)
+        data = msgspec.json.encode(record)
+        with suppress(OSError):  # a full disk: the record only saves time
+            await in_thread(self._driver.write, layout.upload_record(self.id), data, durable=False)
+
+    def _read_record(self) -> _Record | None:
+        try:
+            return msgspec.json.decode(self._driver.read(layout.upload_record(self.id)), type=_Record)
+        except (PathNotFound, msgspec.DecodeError):
+            return None
+
+    async def _digest(self, appender: Appender, algorithm: str) -> Digest:
+        stat = await appender.stat()
+        running = self._hashes.take(self.id, stat)
+        if running is not None and running.name == algorithm:
+            return Digest.from_hash(running)
+        return await in_thread(self._digest_of_file, algorithm, stat)
+
+    def _digest_of_file(self, algorithm: str, stat: Stat) -> Digest:
+        record = self._read_record()
+        if (
+            record is not None
+            and (record.algorithm, record.epoch) == (algorithm, self._driver.epoch)
+            and record.describes(stat)
+        ):
+            return Digest(f"{algorithm}:{record.encoded}")
+        return _hash_source(self._driver.source(self._data), algorithm)
+
+
+async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Gather chunks into batches of about BATCH bytes; what arrived before an error is passed on first."""
+    parts: list[bytes] = []
+    size = 0
+    failure: Exception | None = None
+    iterator = aiter(chunks)
+    while failure is None:
+        try:
+            part = await anext(iterator)
+        except Exception as error:  # raised again below, after the bytes that came before it
+            failure = error
+        else:
+            parts.append(part)
+            size += len(part)
+        if size >= BATCH or (failure is not None and size):
+            yield parts[0] if len(parts) == 1 else b"".join(parts)
+            parts, size = [], 0
+    if not isinstance(failure, StopAsyncIteration):
+        raise failure
+
+
+def _hash_source(source: Source, algorithm: str) -> Digest:
+    total = new_hash(algorithm)
+    if isinstance(source, LocalFile):
+        with source.open() as file:
+            while block := file.read(BATCH):
+                total.update(block)
+    else:
+        total.update(source.content)
+    return Digest.from_hash(total)
