@@ -41,7 +41,12 @@ def configure_logging(
         cache_logger_on_first_use=True,
     )
     renderers: list[Any] = (
-        [structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty())]
+        [
+            structlog.dev.ConsoleRenderer(
+                colors=(stream or sys.stderr).isatty(),
+                exception_formatter=structlog.dev.plain_traceback,  # the other one prints local variables: passwords
+            )
+        ]
         if formatter == "text"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

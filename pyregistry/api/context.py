@@ -43,7 +43,7 @@ SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
-PRINCIPAL = "principal"
+PRINCIPAL = web.RequestKey("principal", Principal)
 
 offload = in_thread
 """Call blocking storage code: `await offload(repository.blob, digest)`."""
@@ -71,8 +71,7 @@ def repository(request: web.Request) -> Repository:
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
     """Whether the caller may also do this: a mount needs to read its source."""
-    principal: Principal = request[PRINCIPAL]
-    return request.app[AUTHORIZER].allows(principal, Access(action, name))
+    return request.app[AUTHORIZER].allows(request[PRINCIPAL], Access(action, name))
 
 
 def single(request: web.Request, parameter: str, invalid: Callable[[str], Exception]) -> str | None:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from pyregistry.api.context import offload, repository, settings, single
 from pyregistry.api.paging import next_link, page_size
-from pyregistry.api.responses import json_response
+from pyregistry.api.responses import encode_json, json_response
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import RequestInvalid
 from pyregistry.oci.manifest import Descriptor
@@ -44,7 +44,7 @@ def _fit(descriptors: Sequence[Descriptor], size: int | None, limit: int) -> lis
     page: list[msgspec.Raw] = []
     room = limit - 200  # for what stands around the list
     for descriptor in descriptors[:size]:
-        encoded = msgspec.json.encode(descriptor)
+        encoded = encode_json(descriptor)
         room -= len(encoded) + 1
         if room < 0 and page:
             break

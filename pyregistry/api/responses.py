@@ -1,6 +1,5 @@
 """Answers that several handlers give."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -16,7 +15,12 @@ JSON = "application/json"
 
 def json_response(value: object, headers: Mapping[str, str] | None = None, content_type: str = JSON) -> web.Response:
     """200 with a JSON body."""
-    return web.Response(body=msgspec.json.encode(value), content_type=content_type, headers=headers)
+    return web.Response(body=encode_json(value), content_type=content_type, headers=headers)
+
+
+def encode_json(value: object) -> bytes:
+    """JSON; our own string types (names, tags, digests) as the strings that they are."""
+    return msgspec.json.encode(value, enc_hook=str)
 
 
 def error_response(error: RegistryError) -> web.Response:
@@ -26,7 +30,7 @@ def error_response(error: RegistryError) -> web.Response:
 
 def envelope(error: RegistryError) -> bytes:
     """The bytes of an error's body, with a newline for whoever reads it in a terminal."""
-    return json.dumps({"errors": error.entries()}).encode() + b"\n"
+    return encode_json({"errors": error.entries()}) + b"\n"
 
 
 def location(request: web.Request, path: str) -> str:

@@ -76,7 +76,7 @@ class Referrers:
 def _describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:
     return Descriptor(
         media_type=manifest.media_type,
-        digest=digest,
+        digest=str(digest),
         size=size,
         artifact_type=manifest.artifact_type,
         annotations=manifest.annotations,

@@ -1,0 +1,81 @@
+"""What every test gets: a detector of blocking calls on the event loop, and a server on a real socket."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import structlog
+import yaml
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, BaseRunner
+from blockbuster import BlockBuster, blockbuster_ctx
+
+from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.connection import ConnectionLimits, Runner
+from pyregistry.app import connection_limits, create_app
+from pyregistry.config.load import parse
+
+RegistryClient = TestClient
+StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg]
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_call() -> Iterator[BlockBuster]:
+    """A blocking call of ours on the event loop fails the request that makes it, and so the test."""
+    with blockbuster_ctx("pyregistry") as blockbuster:
+        yield blockbuster
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _logs_to_logging() -> None:
+    """Our lines go to the standard logging, where caplog sees them."""
+    structlog.configure(
+        processors=[structlog.stdlib.add_log_level, structlog.processors.JSONRenderer(default=repr)],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+
+
+class RegistryServer(TestServer):
+    """Serves with our own connection class, as production does."""
+
+    def __init__(self, app: Application, limits: ConnectionLimits) -> None:
+        super().__init__(app)
+        self._limits = limits
+
+    async def _make_runner(self, **kwargs: object) -> BaseRunner:
+        kwargs.pop("access_log_class", None)
+        return Runner(self.app, limits=self._limits, access_log_class=AccessLogger, handle_signals=False)
+
+
+@pytest.fixture
+async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
+    """Start a registry on `tmp_path/data`, its config being a working one merged with the arguments.
+
+    `await start_registry(http={"prefix": "/x/"}, pyregistry={"sparse": True})` gives an aiohttp TestClient.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(environ: Mapping[str, str] | None = None, **sections: object) -> RegistryClient:  # type: ignore[type-arg]
+            document = {
+                "version": 0.1,
+                "storage": {
+                    "filesystem": {"rootdirectory": str(tmp_path / "data")},
+                    "delete": {"enabled": True},
+                },
+                **sections,
+            }
+            config, _ = parse(yaml.safe_dump(document), environ or {})
+            app = await asyncio.to_thread(create_app, config)
+            client = TestClient(RegistryServer(app, connection_limits(config)), auto_decompress=False)
+            return await stack.enter_async_context(client)
+
+        yield start
+
+
+@pytest.fixture
+async def client(start_registry: StartRegistry) -> RegistryClient:  # type: ignore[type-arg]
+    """A registry with the default test config."""
+    return await start_registry()
