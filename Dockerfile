@@ -1,0 +1,32 @@
+# docker build -t pyregistry .
+# docker run -d -p 5000:5000 --restart=always --name registry -v /srv/registry:/var/lib/registry pyregistry
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+# For a build without a network: put wheels into ./wheels (pip wheel -w wheels .) and pass
+# --build-arg PIP_OPTIONS="--no-index --find-links=wheels"
+ARG PIP_OPTIONS=""
+WORKDIR /src
+RUN python3 -m venv /opt/pyregistry
+COPY . .
+RUN /opt/pyregistry/bin/pip install --disable-pip-version-check --no-cache-dir ${PIP_OPTIONS} . \
+ && /opt/pyregistry/bin/pip uninstall --yes --quiet pip setuptools
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="pyregistry" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# /etc/distribution is the same directory, so a file or a directory mounted at either place is found at both.
+RUN groupadd --gid 1000 registry \
+ && useradd --uid 1000 --gid registry --no-create-home --home-dir /var/lib/registry --shell /usr/sbin/nologin registry \
+ && install -d -o registry -g registry /var/lib/registry \
+ && install -d /etc/docker/registry && ln -s docker/registry /etc/distribution \
+ && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/
+COPY --from=build /opt/pyregistry /opt/pyregistry
+COPY config/image.yml /etc/docker/registry/config.yml
+COPY --chmod=0755 entrypoint.sh /entrypoint.sh
+ENV PYTHONUNBUFFERED=1
+EXPOSE 5000
+VOLUME /var/lib/registry
+# The entry point gives the volume to the user "registry" and goes on as that user; with --user it does neither.
+ENTRYPOINT ["/entrypoint.sh"]
+CMD ["/etc/docker/registry/config.yml"]
