@@ -74,6 +74,7 @@ def _settings(config: Config) -> Settings:
         origin=config.http.host.rstrip("/"),
         headers=tuple((name, value) for name, values in config.http.headers.items() for value in values),
         max_manifest_size=config.pyregistry.limits.manifest_size,
+        max_blob_size=config.pyregistry.limits.blob_size,
         max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
         max_tags=config.tags.max_tags or 1_000,
         min_body_rate=config.pyregistry.limits.body_rate,

@@ -7,9 +7,11 @@ from aiohttp import web
 
 from pyregistry.api.context import settings
 from pyregistry.oci.errors import (
+    BlobTooLarge,
     ContentEncodingUnsupported,
     ExpectationFailed,
     ManifestTooLarge,
+    RequestInvalid,
     RequestTimeout,
 )
 
@@ -65,11 +67,20 @@ async def read_manifest_body(request: web.Request) -> bytes:
     return bytes(content)
 
 
+def check_blob_size(request: web.Request) -> None:
+    """Raise BlobTooLarge for an announced length above the limit, before a byte of it is sent."""
+    limit = settings(request).max_blob_size
+    if (request.content_length or 0) > limit:
+        raise BlobTooLarge(f"a blob has at most {limit} bytes here")
+
+
 def check_body_headers(request: web.Request) -> None:
     """Raise for a body that cannot be taken as it is."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.lower() not in {"", "identity"}:
         raise ContentEncodingUnsupported("a body is stored byte for byte; send it without Content-Encoding")
+    if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        raise RequestInvalid("the only transfer coding is chunked")
     expect = request.headers.get("Expect", "100-continue")
     if expect.lower() != "100-continue":
         raise ExpectationFailed("the only expectation is 100-continue")

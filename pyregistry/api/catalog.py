@@ -6,14 +6,17 @@ from pyregistry.api.context import may, offload, registry, settings, single
 from pyregistry.api.paging import next_link, page_size, take
 from pyregistry.api.responses import json_response
 from pyregistry.auth.access import Action
-from pyregistry.oci.errors import RequestInvalid
+from pyregistry.oci.errors import NameInvalid
+from pyregistry.oci.names import RepositoryName
 
 
 async def list_repositories(request: web.Request) -> web.Response:
     """`GET /v2/_catalog`: what the caller may pull, in the order of the names' components."""
     maximum = settings(request).max_catalog_entries
     size = page_size(request, maximum, default=maximum)
-    last = single(request, "last", RequestInvalid)
+    last = single(request, "last", NameInvalid)
+    if last:
+        last = RepositoryName(last)  # it becomes the path at which the walk goes on
     page, more = await offload(_page, request, last, size)
     headers = next_link(request, n=len(page), last=page[-1]) if more else None
     return json_response({"repositories": page}, headers)

@@ -14,7 +14,7 @@ from aiohttp import http_parser, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web_protocol import RequestHandler
 
-from pyregistry.api.responses import error_response
+from pyregistry.api.responses import SERVER, error_response
 from pyregistry.oci.errors import InternalError, RequestInvalid
 
 log = structlog.get_logger("pyregistry.api")
@@ -76,6 +76,7 @@ class Connection(RequestHandler):
         else:
             log.error("unexpected error", exc_info=exc)
             response = error_response(InternalError())
+        response.headers["Server"] = SERVER  # aiohttp's own names its version and Python's
         response.force_close()
         return response
 

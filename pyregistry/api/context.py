@@ -29,6 +29,7 @@ class Settings:
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every answer."""
     max_manifest_size: int = 4 * 1024 * 1024
+    max_blob_size: int = 100 * 1024**3
     max_catalog_entries: int = 1_000
     max_tags: int = 1_000
     """Largest page of tags; a request without `n` gets them all."""

@@ -44,7 +44,7 @@ async def send_blob(
 
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
-    header = request.headers.get("Range")
+    header = request.headers.get("Range") if request.method == "GET" else None  # RFC 9110, 14.2: of a GET only
     if header is None or request.headers.get("If-Range", etag(digest)) != etag(digest):
         return None
     parts = parse_range(header, size)

@@ -7,12 +7,13 @@ import structlog
 from aiohttp import web
 
 from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, PRINCIPAL, SETTINGS, repository_name
-from pyregistry.api.responses import error_response, warning_headers
+from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
 from pyregistry.auth.access import Access, Action
 from pyregistry.oci.errors import (
     Denied,
     InternalError,
+    NameUnknown,
     RegistryError,
     RequestInvalid,
     StorageFull,
@@ -42,6 +43,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     except RegistryError as error:
         response = error_response(error)
+    except web.HTTPException as error:
+        # aiohttp's own: no route at all, as outside of http.prefix and for `OPTIONS *`.
+        response = error_response(
+            NameUnknown("no such endpoint") if error.status == 404 else RequestInvalid(error.reason)
+        )
     except web.RequestPayloadError:
         response = error_response(RequestInvalid("the body is not valid HTTP"))
     except ConnectionError:
@@ -86,7 +92,7 @@ def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """What every answer carries; for Application.on_response_prepare."""
     response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
-    response.headers["Server"] = "pyregistry"
+    response.headers["Server"] = SERVER
     of_app = request.app[SETTINGS]
     for name, value in (*of_app.headers, *warning_headers(of_app.warnings)):
         response.headers.add(name, value)

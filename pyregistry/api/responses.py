@@ -11,6 +11,8 @@ from pyregistry.oci.errors import RegistryError
 from pyregistry.storage.uploads import Upload
 
 JSON = "application/json"
+SERVER = "pyregistry"
+"""The `Server` header: no version, which would tell an attacker what to try."""
 
 
 def json_response(value: object, headers: Mapping[str, str] | None = None, content_type: str = JSON) -> web.Response:
@@ -76,4 +78,5 @@ def not_modified(request: web.Request, digest: Digest, headers: Mapping[str, str
 
 def warning_headers(sentences: Sequence[str]) -> list[tuple[str, str]]:
     """The spec's "Warnings": code 299, agent "-", no date."""
-    return [("Warning", '299 - "{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))) for text in sentences]
+    lines = (" ".join(text.split()) for text in sentences)  # YAML's `|` leaves a newline at the end
+    return [("Warning", '299 - "{}"'.format(line.replace("\\", "\\\\").replace('"', '\\"'))) for line in lines]

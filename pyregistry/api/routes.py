@@ -14,11 +14,14 @@ from pyregistry.oci.errors import Unsupported
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # `.+` is greedy, so a path is understood from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads`.
-# aiohttp decodes what it matched, so these patterns check nothing; the types of `oci.names` do.
-_MANIFEST = "/v2/{name:.+}/manifests/{reference:[^/]+}"
-_UPLOADS = "/v2/{name:.+}/blobs/uploads{slash:/?}"
-_UPLOAD = "/v2/{name:.+}/blobs/uploads/{upload:[^/]+}{slash:/?}"
-_BLOB = "/v2/{name:.+}/blobs/{digest:[^/]+}"
+# aiohttp decodes what it matched, so these patterns check nothing; the types of `oci.names` do. With `s` a decoded
+# newline matches as well, so that they see it.
+_REPOSITORY = "/v2/{name:(?s:.+)}"
+_MANIFEST = _REPOSITORY + "/manifests/{reference:[^/]+}"
+_UPLOADS = _REPOSITORY + "/blobs/uploads{slash:/?}"
+_UPLOAD = _REPOSITORY + "/blobs/uploads/{upload:[^/]+}{slash:/?}"
+_BLOB = _REPOSITORY + "/blobs/{digest:[^/]+}"
+_ANY = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Endpoint:
     @property
     def mutates(self) -> bool:
         """True if it changes what is stored."""
-        return self.method not in {"GET", "HEAD"}
+        return self.method not in {"GET", "HEAD", _ANY}
 
 
 ENDPOINTS = (
@@ -53,10 +56,12 @@ ENDPOINTS = (
     Endpoint("GET", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
     Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
     Endpoint("DELETE", _BLOB, blobs.delete_blob, Action.DELETE, "end-10"),
-    Endpoint("GET", "/v2/{name:.+}/tags/list", tags.list_tags, Action.PULL, "end-8a end-8b"),
-    Endpoint("GET", "/v2/{name:.+}/referrers/{digest:[^/]+}", referrers.list_referrers, Action.PULL, "end-12a end-12b"),
+    Endpoint("GET", _REPOSITORY + "/tags/list", tags.list_tags, Action.PULL, "end-8a end-8b"),
+    Endpoint(
+        "GET", _REPOSITORY + "/referrers/{digest:[^/]+}", referrers.list_referrers, Action.PULL, "end-12a end-12b"
+    ),
     Endpoint("GET", "/v2/_catalog", catalog.list_repositories, Action.CATALOG, "docker"),
-    Endpoint("GET", "/{path:.*}", base.not_found, Action.BASE, "none"),
+    Endpoint(_ANY, "/{path:(?s:.*)}", base.not_found, Action.BASE, "none"),
 )
 
 ENDPOINT_OF: web.AppKey[dict[web.AbstractRoute, Endpoint]] = web.AppKey("endpoint_of")
@@ -74,8 +79,9 @@ def add_routes(app: web.Application, prefix: str) -> None:
         for endpoint in endpoints:
             route = resource.add_route(endpoint.method, endpoint.handler, expect_handler=defer_continue)
             endpoint_of[route] = endpoint
-        others = _other_methods(sorted(endpoint.method for endpoint in endpoints))
-        resource.add_route("*", others, expect_handler=defer_continue)
+        methods = sorted(endpoint.method for endpoint in endpoints)
+        if _ANY not in methods:
+            resource.add_route(_ANY, _other_methods(methods), expect_handler=defer_continue)
     app[ENDPOINT_OF] = endpoint_of
 
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
-from pyregistry.api.bodies import body
+from pyregistry.api.bodies import body, check_blob_size
 from pyregistry.api.context import may, offload, registry, repository, single
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
@@ -79,6 +79,7 @@ def _upload(request: web.Request) -> Upload:
 
 
 async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> web.Response:
+    check_blob_size(request)
     upload = await offload(target.start_upload, digest.algorithm)
     try:
         await upload.commit(digest, body(request))
@@ -115,6 +116,7 @@ def _mount_from_any(target: Repository, digest: Digest, sources: Iterable[Reposi
 
 def _announced(request: web.Request) -> tuple[int | None, int | None]:
     """Where the client thinks the upload stands, and how many bytes it announces beyond what HTTP checks itself."""
+    check_blob_size(request)
     header = request.headers.get("Content-Range")
     if header is None:
         return None, None

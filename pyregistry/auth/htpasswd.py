@@ -64,8 +64,8 @@ class HtpasswdAuthenticator:
     def __init__(self, path: Path, realm: str) -> None:
         self._path = path
         self._challenge = 'Basic realm="{}"'.format(realm.replace("\\", "\\\\").replace('"', '\\"'))
+        self._signature = self._stat()  # first, so that a change in between is seen
         self._users = self._read()
-        self._signature = self._stat()
         self._checked_at = time.monotonic()
         self._dummy = _dummy_hash(self._users)
         self._key = token_bytes(32)

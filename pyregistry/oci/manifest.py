@@ -116,6 +116,8 @@ def read_manifest(content: bytes) -> Manifest:
         document = msgspec.json.decode(content, type=_Document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestInvalid(f"not a manifest: {error}") from error
+    if document.schema_version != 2:  # schema 1 has no field of its own that this reader would miss
+        raise ManifestInvalid("schemaVersion is 2")
     media_type = document.media_type or (
         media_types.OCI_INDEX if document.manifests is not None else media_types.OCI_MANIFEST
     )
@@ -144,12 +146,14 @@ def _decode(content: bytes) -> _Document:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
         _check_depth(value)
         _check_spelling(value)
-        return msgspec.convert(value, type=_Document)
+        # From the bytes again, as read_manifest does: json.loads takes half of a surrogate pair, which cannot be
+        # written out again, and what is accepted here must be readable later.
+        return msgspec.json.decode(content, type=_Document)
     except UnicodeDecodeError as error:
         raise ManifestInvalid("a manifest is UTF-8 text") from error
     except msgspec.ValidationError as error:
         raise ManifestInvalid(str(error)) from error
-    except (ValueError, RecursionError) as error:  # JSONDecodeError; integers of more than 4,300 digits
+    except (ValueError, RecursionError, msgspec.DecodeError) as error:  # integers of more than 4,300 digits, too
         raise ManifestInvalid(f"not valid JSON: {type(error).__name__}") from error
 
 
@@ -185,8 +189,8 @@ def _check_depth(value: object) -> None:
         level = [
             member
             for item in level
-            if isinstance(item, dict | list)
-            for member in (item.values() if isinstance(item, dict) else item)
+            for member in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+            if isinstance(member, dict | list)
         ]
         if not level:
             return
