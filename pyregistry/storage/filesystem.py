@@ -31,8 +31,8 @@ _ATTEMPTS = 16
 _POLL = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
 _KNOWN_DIRECTORIES = 10_000
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
-"""Of these, EISDIR is a directory where a file belongs and ELOOP a symbolic link: not ours, so not there."""
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
 
 
 class FilesystemDriver:
@@ -84,9 +84,9 @@ class FilesystemDriver:
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """See Driver.children."""
         try:
-            with os.scandir(self.root / path) as entries:
+            with _absent_is_not_found(), os.scandir(self.root / path) as entries:
                 names = [entry.name for entry in entries if not entry.is_symlink()]
-        except (FileNotFoundError, NotADirectoryError):
+        except PathNotFound:
             return
         yield from sorted(name for name in names if after is None or name > after)
 

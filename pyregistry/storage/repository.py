@@ -150,7 +150,7 @@ class Repository:
     def delete_manifest(self, digest: Digest) -> None:
         """end-9: forget a manifest here, and the tags that name it; raises ManifestUnknown."""
         with self._lock():
-            subject = read_manifest(self.manifest(digest).content).subject
+            subject = self._subject_of(digest)
             for tag in self.tags():
                 with suppress(ManifestUnknown):
                     if self.tagged(tag) == digest:
@@ -158,6 +158,16 @@ class Repository:
             self._delete(layout.revision(self.name, digest))
             if subject is not None:
                 self._referrers.remove(Digest(subject.digest), digest)
+
+    def _subject_of(self, digest: Digest) -> Descriptor | None:
+        # A manifest whose content is damaged or foreign can be deleted all the same.
+        try:
+            self._driver.stat(layout.revision_link(self.name, digest))
+        except PathNotFound as error:
+            raise ManifestUnknown({"digest": digest}) from error
+        with suppress(ManifestUnknown):
+            return read_manifest(self.manifest(digest).content).subject
+        return None
 
     def delete_tag(self, tag: Tag) -> None:
         """end-9: forget a tag, and nothing else; raises ManifestUnknown."""
