@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
 
-.PHONY: serve test check fmt clean help
+.PHONY: serve test conformance check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -14,6 +14,9 @@ serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./stor
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)
+	$(BIN)/python -m tests.conformance.official $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
