@@ -5,7 +5,9 @@ Nobody configures gunicorn; what it needs comes from our config.
 
 import logging
 import os
+import signal
 import socket
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -23,6 +25,7 @@ from pyregistry.log import configure_logging
 BACKLOG = 2048
 MAX_WORKERS = 4
 GRACEFUL_SECONDS = 30
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 log = structlog.get_logger("pyregistry.server")
 
@@ -39,6 +42,7 @@ def serve(config: Config) -> None:
     sockets = listen(config.http.addr)
     for listening in sockets:
         log.info("listening", address=_address_of(listening), workers=worker_count(config))
+    hold_signals_across_fork()
     _Arbiter(config, sockets).run()
 
 
@@ -84,6 +88,28 @@ def _address_of(listening: socket.socket) -> str:
 
 class _Worker(GunicornWebWorker):
     """One process, with its own event loop, thread pool and caches."""
+
+    def init_signals(self) -> None:
+        """See gunicorn's Worker; what came since the fork is delivered now."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once rather than at the next tick of the heartbeat, a second later."""
+        super().handle_exit(sig, frame)
+        self._notify_waiter_done()
+
+
+def hold_signals_across_fork() -> None:
+    """A worker that is told to stop before it listens to signals would never hear of it.
+
+    Between fork and init_signals it still has the arbiter's handlers, which put the signal into a queue that nobody
+    in the worker reads.
+    """
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
+    )
 
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types

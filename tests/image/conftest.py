@@ -1,0 +1,107 @@
+"""An engine with a network of its own, and our image, built on a base made from Debian's packages."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.client import Client
+from tests.engine.engine import Daemon, Engine
+from tests.processes import SOURCE_TREE, require, require_root, start_or_skip
+
+BASE = "python-base:test"
+IMAGE = "pyregistry:test"
+
+
+class BridgedDaemon(Daemon):
+    """dockerd with bridge and port mapping, in a network namespace: the host's rules and addresses stay as they are."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.namespace = directory.name
+        self._ip = Client(require("ip", "iproute2"))
+        alone = re.compile(r"--(bridge|iptables|ip-forward|ip-masq)=")
+        enter = [require("nsenter", "util-linux"), f"--net=/run/netns/{self.namespace}"]
+        self.command = [*enter, *(word for word in self.command if not alone.match(word))]
+        self.inside = Client(*enter)
+        """Runs a program where 127.0.0.1 is this engine's."""
+
+    def start(self, deadline: float = 30) -> None:
+        require("iptables", "iptables")
+        self._ip.run("netns", "add", self.namespace)
+        self.inside.run("ip", "link", "set", "lo", "up")
+        super().start(deadline)
+
+    def remove(self) -> None:
+        super().remove()
+        self._ip.run("netns", "delete", self.namespace)
+
+
+@pytest.fixture(scope="session")
+def bridged() -> Iterator[BridgedDaemon]:
+    """The engine's daemon."""
+    require_root()
+    directory = Path(tempfile.mkdtemp(prefix="pyregistry-image-"))
+    daemon = BridgedDaemon(directory)
+    try:
+        start_or_skip(daemon)
+        yield daemon
+    finally:
+        daemon.stop()
+        daemon.remove()
+
+
+@pytest.fixture(scope="session")
+def docker(bridged: BridgedDaemon) -> Engine:
+    """`docker` with that engine."""
+    return Engine(bridged)
+
+
+@pytest.fixture(scope="session")
+def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Debian with Python, in the place of python:3.13-slim, which cannot be pulled everywhere."""
+    debootstrap = Client(require("debootstrap", "debootstrap"))
+    root = tmp_path_factory.mktemp("base")
+    release = Path("/etc/os-release").read_text()
+    codename = re.search(r"^VERSION_CODENAME=(\w+)$", release, re.MULTILINE)
+    assert codename is not None
+    packages = "--include=python3,python3-venv,ca-certificates"
+    debootstrap.run("--variant=minbase", packages, codename[1], root)
+    with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
+        subprocess.run([*docker.command, "import", "-", BASE], stdin=tar.stdout, check=True, capture_output=True)
+    shutil.rmtree(root)
+    return BASE
+
+
+@pytest.fixture(scope="session")
+def image(docker: Engine, base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Our image, built as the Dockerfile says for a build without a network."""
+    context = tmp_path_factory.mktemp("context") / "pyregistry"
+    context.mkdir()
+    for name in ("Dockerfile", ".dockerignore", "entrypoint.sh", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(SOURCE_TREE / name, context)
+    for name in ("pyregistry", "config"):
+        shutil.copytree(SOURCE_TREE / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
+    # With the system's Python, whose version is the base's.
+    subprocess.run([require("/usr/bin/python3", "python3"), "-m", "venv", context.parent / "venv"], check=True)
+    pip = Client(context.parent / "venv/bin/pip")
+    pip.run("wheel", "--quiet", "--wheel-dir", context / "wheels", context, "setuptools>=77")
+    shutil.rmtree(context / "build", ignore_errors=True)
+    options = ["--build-arg", f"BASE={base}", "--build-arg", "PIP_OPTIONS=--no-index --find-links=wheels"]
+    docker.run("build", *options, "--tag", IMAGE, context)
+    return IMAGE
+
+
+@pytest.fixture
+def volume() -> Iterator[Path]:
+    """A directory of root's, as `docker run -v` makes it."""
+    directory = Path(tempfile.mkdtemp(prefix="pyregistry-volume-"))
+    directory.chmod(0o755)
+    assert directory.stat().st_uid == os.geteuid() == 0
+    yield directory
+    shutil.rmtree(directory)
