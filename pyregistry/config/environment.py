@@ -4,6 +4,7 @@ Variables are applied in the order of their names, so that `REGISTRY_STORAGE` co
 `REGISTRY_STORAGE_DELETE_ENABLED`; each value is YAML, so lists and maps can be given as a whole.
 """
 
+import re
 from collections.abc import Mapping
 
 import yaml
@@ -15,6 +16,9 @@ _SECTIONS = frozenset(
     {"version", "log", "loglevel", "storage", "auth", "middleware", "http", "notifications", "redis", "health"}
     | {"catalog", "tags", "proxy", "validation", "policy", "compatibility", "reporting", "pyregistry"}
 )
+
+_KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
+"""What Kubernetes sets for a service called "registry-auth", beside REGISTRY_AUTH_PORT=tcp://…"""
 
 
 def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tuple[dict[object, object], list[str]]:
@@ -29,7 +33,7 @@ def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tu
         if path[0] not in _SECTIONS:
             # Kubernetes sets REGISTRY_PORT=tcp://… for a service called "registry".
             warnings.append(f"{variable}: ignored, the config has no section {path[0]!r}")
-        elif environ[variable].startswith("tcp://"):
+        elif environ[variable].startswith(("tcp://", "udp://", "sctp://")) or _KUBERNETES.fullmatch(variable):
             warnings.append(f"{variable}: ignored, it looks like a variable that Kubernetes sets for a service")
         else:
             result = _set(result, path, _parse(variable, environ[variable]))
@@ -39,7 +43,7 @@ def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tu
 def _parse(variable: str, value: str) -> object:
     try:
         return yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99 looks like a date
         raise ConfigError(f"{variable}: the value is not YAML: {error}") from error
 
 

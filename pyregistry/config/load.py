@@ -26,31 +26,59 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     """`load` without the file."""
     try:
         document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99 looks like a date
         raise ConfigError(f"not YAML: {error}") from error
     if not isinstance(document, dict):
         raise ConfigError("the file is not a map of sections")
     document, warnings = overlay(document, environ)
-    document = _normalise(document)
     try:
+        document = _normalise(document)
         config = msgspec.convert(document, type=Config)
     except msgspec.ValidationError as error:
         raise ConfigError(str(error)) from error
+    except RecursionError as error:
+        raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
     _check(config, document)
     return config, warnings
 
 
 def _normalise(document: Mapping[object, object]) -> dict[object, object]:
-    normal = {key: value for key, value in document.items() if value is not None}
-    if isinstance(normal.get("version"), float):
-        normal["version"] = str(normal["version"])  # `version: 0.1` is a float in YAML
+    normal = dict(document)
     for section in ("storage", "auth"):
-        if isinstance(normal.get(section), str):
-            normal[section] = {normal[section]: {}}
-    storage = normal.get("storage")
-    if isinstance(storage, dict):  # `filesystem:` without parameters is null in YAML
-        normal["storage"] = {key: {} if value is None else value for key, value in storage.items()}
-    return normal
+        kinds = normal.get(section)
+        if isinstance(kinds, str):
+            normal[section] = {kinds: {}}
+        elif isinstance(kinds, dict):  # `filesystem:` without parameters is null in YAML, and chosen all the same
+            normal[section] = {key: {} if value is None else value for key, value in kinds.items()}
+    return _respell({key: _without_nulls(value) for key, value in normal.items() if value is not None})
+
+
+def _respell(document: dict[object, object]) -> dict[object, object]:
+    """What the CNCF registry reads as a word, as one."""
+    if isinstance(document.get("version"), float):
+        document["version"] = str(document["version"])  # `version: 0.1` is a float in YAML
+    log, http = document.get("log", {}), document.get("http")
+    level = (log.get("level") if isinstance(log, dict) else None) or document.get("loglevel")  # its old place
+    if isinstance(log, dict) and isinstance(level, str):
+        document["log"] = {**log, "level": level.lower()}
+    headers = http.get("headers") if isinstance(http, dict) else None
+    if isinstance(http, dict) and isinstance(headers, dict):
+        document["http"] = {**http, "headers": {name: _words(values) for name, values in headers.items()}}
+    return document
+
+
+def _words(values: object) -> object:
+    # `Access-Control-Allow-Credentials: [true]` and `Access-Control-Max-Age: [1728000]` are words to a browser.
+    if not isinstance(values, list):
+        return values
+    return [str(value).lower() if isinstance(value, bool | int | float) else value for value in values]
+
+
+def _without_nulls(value: object) -> object:
+    """A key without a value counts as absent, at every level."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(member) for key, member in value.items() if member is not None}
 
 
 def _check(config: Config, document: Mapping[object, object]) -> None:
