@@ -11,6 +11,7 @@ from pyregistry.api.middleware import access, add_headers, errors
 from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.schema import Config
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -72,7 +73,10 @@ def _settings(config: Config) -> Settings:
         read_only=config.storage.maintenance.readonly.enabled,
         prefix=config.http.prefix.rstrip("/"),
         origin=config.http.host.rstrip("/"),
-        headers=tuple((name, value) for name, values in config.http.headers.items() for value in values),
+        # In one line, as Go sends them: YAML's `|` leaves a newline at the end.
+        headers=tuple(
+            (name, " ".join(value.splitlines())) for name, values in config.http.headers.items() for value in values
+        ),
         max_manifest_size=config.pyregistry.limits.manifest_size,
         max_blob_size=config.pyregistry.limits.blob_size,
         max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
@@ -83,7 +87,10 @@ def _settings(config: Config) -> Settings:
 
 
 def _add_authenticator(app: web.Application, config: Config) -> None:
-    htpasswd = config.auth.htpasswd
+    silly, htpasswd = config.auth.silly, config.auth.htpasswd
+    if silly is not None:
+        app[AUTHENTICATOR] = SillyAuthenticator(silly.realm, silly.service)
+        return
     if htpasswd is None:
         app[AUTHENTICATOR] = Open()
         return

@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 import yaml
 
+from pyregistry.config.check import check
 from pyregistry.config.environment import overlay
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.config.values import Duration
 
 _DRIVERS = frozenset({"filesystem", "inmemory", "s3", "gcs", "azure", "swift", "oss", "s3aws"})
 
@@ -33,13 +35,20 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     document, warnings = overlay(document, environ)
     try:
         document = _normalise(document)
-        config = msgspec.convert(document, type=Config)
+        _check_choices(document)
+        warnings += check(document)
+        config = msgspec.convert(document, type=Config, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigError(str(error)) from error
     except RecursionError as error:
         raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
-    _check(config, document)
+    if config.version != "0.1":
+        raise ConfigError(f"version: {config.version!r}, expected 0.1")
     return config, warnings
+
+
+def _decode(wanted: type, value: object) -> object:
+    return Duration.parse(value) if issubclass(wanted, Duration) else value
 
 
 def _normalise(document: Mapping[object, object]) -> dict[object, object]:
@@ -81,17 +90,11 @@ def _without_nulls(value: object) -> object:
     return {key: _without_nulls(member) for key, member in value.items() if member is not None}
 
 
-def _check(config: Config, document: Mapping[object, object]) -> None:
-    if config.version != "0.1":
-        raise ConfigError(f"version: {config.version!r}, expected 0.1")
-    storage = document.get("storage")
+def _check_choices(document: Mapping[object, object]) -> None:
+    """Of some sections only one may be chosen."""
+    storage, auth = document.get("storage"), document.get("auth")
     drivers = sorted(_DRIVERS.intersection(storage)) if isinstance(storage, dict) else []
     if len(drivers) != 1:
         raise ConfigError(f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}")
-    if drivers[0] not in {"filesystem", "inmemory"}:
-        raise ConfigError(f"storage.{drivers[0]}: this driver is not supported, expected filesystem or inmemory")
-    auth = document.get("auth")
-    if isinstance(auth, dict) and auth and set(auth) != {"htpasswd"}:
-        raise ConfigError(f"auth: {', '.join(map(str, auth))} is not supported, expected htpasswd")
-    if "proxy" in document:
-        raise ConfigError("proxy: a pull-through cache is not supported; without it this would be another service")
+    if isinstance(auth, dict) and len(auth) > 1:
+        raise ConfigError(f"auth: at most one kind, found {', '.join(sorted(map(str, auth)))}")

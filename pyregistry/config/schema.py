@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from pyregistry.config.values import Duration
+
 Level = Literal["error", "warn", "warning", "info", "debug"]
 
 
@@ -56,9 +58,19 @@ class ReadOnly(Section, frozen=True):
     enabled: bool = False
 
 
+class UploadPurging(Section, frozen=True):
+    """`storage.maintenance.uploadpurging`: uploads that nobody went on with are removed."""
+
+    enabled: bool = True
+    age: Duration = Duration(168 * 3600)
+    interval: Duration = Duration(24 * 3600)
+    dry_run: bool = False
+
+
 class Maintenance(Section, frozen=True):
     """`storage.maintenance`."""
 
+    upload_purging: UploadPurging = UploadPurging()
     readonly: ReadOnly = ReadOnly()
 
 
@@ -78,19 +90,61 @@ class Htpasswd(Section, frozen=True):
     path: str
 
 
+class Silly(Section, frozen=True):
+    """`auth.silly`: lets in whoever sends an Authorization header, for trying things out."""
+
+    realm: str
+    service: str
+
+
 class Auth(Section, frozen=True):
     """`auth`: at most one kind."""
 
     htpasswd: Htpasswd | None = None
+    silly: Silly | None = None
+
+
+class Tls(Section, frozen=True):
+    """`http.tls`: on where a certificate is named; the files are read again when they change."""
+
+    certificate: str = ""
+    key: str = ""
+    client_cas: list[str] = []
+    client_auth: Literal[
+        "",
+        "request-client-cert",
+        "require-any-client-cert",
+        "verify-client-cert-if-given",
+        "require-and-verify-client-cert",
+    ] = ""
+    minimum_tls: Literal["", "tls1.0", "tls1.1", "tls1.2", "tls1.3"] = ""
+
+
+class Prometheus(Section, frozen=True):
+    """`http.debug.prometheus`."""
+
+    enabled: bool = False
+    path: str = "/metrics"
+
+
+class Debug(Section, frozen=True):
+    """`http.debug`: a second address, for those who run the service."""
+
+    addr: str = ""
+    prometheus: Prometheus = Prometheus()
 
 
 class Http(Section, frozen=True):
     """`http`."""
 
     addr: str = ":5000"
+    net: Literal["", "tcp", "unix"] = ""
     host: str = ""
     prefix: str = ""
+    drain_timeout: Duration = Duration(0)
     headers: dict[str, list[str]] = {}
+    tls: Tls = Tls()
+    debug: Debug = Debug()
 
 
 class Catalog(Section, frozen=True):
@@ -105,16 +159,80 @@ class Tags(Section, frozen=True):
     max_tags: int = 1_000
 
 
+class Platform(Section, frozen=True):
+    """An item of `validation.manifests.indexes.platformlist`."""
+
+    os: str = ""
+    architecture: str = ""
+
+
 class Indexes(Section, frozen=True):
-    """`validation.manifests.indexes`: with `none` an index may name manifests that are not here."""
+    """`validation.manifests.indexes`: of which platforms an index's manifests must be here."""
 
     platforms: Literal["all", "none", "list"] = "all"
+    platform_list: list[Platform] = []
+
+
+class Urls(Section, frozen=True):
+    """`validation.manifests.urls`: regular expressions for the `urls` of layers that are fetched elsewhere.
+
+    Where nothing is said they are accepted; the CNCF registry refuses them all.
+    """
+
+    allow: list[str] = []
+    deny: list[str] = []
 
 
 class Manifests(Section, frozen=True):
     """`validation.manifests`."""
 
+    urls: Urls = Urls()
     indexes: Indexes = Indexes()
+
+
+class StorageCheck(Section, frozen=True):
+    """`health.storagedriver`."""
+
+    enabled: bool = False
+    interval: Duration = Duration(10)
+    threshold: int = 3
+
+
+class FileCheck(Section, frozen=True):
+    """An item of `health.file`: unhealthy while the file exists, so that an operator can take the server out."""
+
+    file: str
+    interval: Duration = Duration(10)
+    threshold: int = 0
+
+
+class HttpCheck(Section, frozen=True):
+    """An item of `health.http`."""
+
+    uri: str
+    headers: dict[str, list[str]] = {}
+    status_code: int = 200
+    timeout: Duration = Duration(5)
+    interval: Duration = Duration(10)
+    threshold: int = 0
+
+
+class TcpCheck(Section, frozen=True):
+    """An item of `health.tcp`."""
+
+    addr: str
+    timeout: Duration = Duration(5)
+    interval: Duration = Duration(10)
+    threshold: int = 0
+
+
+class Health(Section, frozen=True):
+    """`health`: what must be well for the server to say that it is ready."""
+
+    storage_driver: StorageCheck = StorageCheck()
+    file: list[FileCheck] = []
+    http: list[HttpCheck] = []
+    tcp: list[TcpCheck] = []
 
 
 class Validation(Section, frozen=True):
@@ -161,5 +279,6 @@ class Config(Section, frozen=True):
     http: Http = Http()
     catalog: Catalog = Catalog()
     tags: Tags = Tags()
+    health: Health = Health()
     validation: Validation = Validation()
     pyregistry: Own = Own()

@@ -1,0 +1,152 @@
+"""Every key that the CNCF registry (2.8 and 3.x) has, and ours: what is a section, and what becomes of a key.
+
+Written down once, it serves three questions: how far a variable's name reaches into the file, whether a key is known
+at all, and what to tell an operator whose key is accepted but not carried out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key with a value; `instead` says what happens where it is not carried out, empty if it is."""
+
+    instead: str = ""
+    refused: bool = False
+    """Without this key it would be another service, so that ignoring it is not an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A map whose keys are the operator's: header names, log fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list; `of` is what each item is."""
+
+    of: "Surface"
+    instead: str = ""
+
+
+Section: TypeAlias = Mapping[str, "Surface"]
+Surface: TypeAlias = Key | Free | Items | Section
+
+DONE = Key()
+WORDS = Items(DONE)
+
+
+def _not_done(instead: str) -> Key:
+    return Key(instead)
+
+
+def _refused(instead: str) -> Key:
+    return Key(instead, refused=True)
+
+
+_NO_NEED = DONE
+"""Accepted in silence: what it asks for is so anyway."""
+_CLOUD = _refused("only filesystem and inmemory storage are supported")
+
+_LOG: Section = {
+    "accesslog": {"disabled": DONE},
+    "level": DONE,
+    "formatter": DONE,
+    "fields": Free(),
+    "reportcaller": _not_done("lines do not name their place in the code"),
+    "hooks": Items(Free(), "no mail is sent"),
+}
+_STORAGE: Section = {
+    "filesystem": {
+        "rootdirectory": DONE,
+        "maxthreads": _not_done("the number of threads follows that of the processors"),
+    },
+    "inmemory": {},
+    "s3": _CLOUD,
+    "s3aws": _CLOUD,
+    "gcs": _CLOUD,
+    "azure": _CLOUD,
+    "swift": _CLOUD,
+    "oss": _CLOUD,
+    "delete": {"enabled": DONE},
+    "redirect": {"disable": _NO_NEED},
+    "cache": {"blobdescriptor": _NO_NEED, "layerinfo": _NO_NEED, "blobdescriptorsize": _NO_NEED},
+    "maintenance": {
+        "uploadpurging": _not_done("an upload stays until it is finished or cancelled"),
+        "readonly": {"enabled": DONE},
+    },
+    "tag": {"concurrencylimit": _NO_NEED},
+}
+_AUTH: Section = {
+    "htpasswd": {"realm": DONE, "path": DONE},
+    "silly": {"realm": DONE, "service": DONE},
+    "token": _refused("an external token server is not supported"),
+    "none": DONE,
+}
+_HTTP: Section = {
+    "addr": DONE,
+    "net": _not_done("the address is one of TCP"),
+    "host": DONE,
+    "prefix": DONE,
+    "secret": _NO_NEED,
+    "relativeurls": _NO_NEED,
+    "draintimeout": _not_done("running requests have 30 s to end"),
+    "headers": Free(),
+    "tls": _refused("TLS is for a proxy in front"),
+    "debug": _not_done("there is no second address"),
+    "http2": {"disabled": _NO_NEED},
+    "h2c": {"enabled": _not_done("connections are HTTP/1.1")},
+}
+_VALIDATION: Section = {
+    "enabled": DONE,
+    "disabled": DONE,
+    "manifests": {
+        "urls": _not_done("the urls of layers are not looked at"),
+        "indexes": {
+            "platforms": DONE,
+            "platformlist": Items(Free(), "the manifests of all platforms must be here"),
+        },
+    },
+}
+_OWN: Section = {
+    "workers": DONE,
+    "sparse": DONE,
+    "warnings": WORDS,
+    "limits": {
+        "manifest-size": DONE,
+        "blob-size": DONE,
+        "connections": DONE,
+        "connections-per-address": DONE,
+        "header-deadline": DONE,
+        "keepalive": DONE,
+        "body-rate": DONE,
+    },
+}
+_MIDDLEWARE = Items(Free(), "downloads come from this server, and nothing stands in between")
+
+SURFACE: Section = {
+    "version": DONE,
+    "loglevel": DONE,
+    "log": _LOG,
+    "storage": _STORAGE,
+    "auth": _AUTH,
+    "middleware": {"registry": _MIDDLEWARE, "repository": _MIDDLEWARE, "storage": _MIDDLEWARE},
+    "http": _HTTP,
+    "notifications": {
+        "events": {"includereferences": _not_done("no events are sent")},
+        "endpoints": Items(Free(), "no events are sent"),
+    },
+    "redis": Free(),
+    "health": _not_done("the server says nothing of its health"),
+    "catalog": {"maxentries": DONE},
+    "tags": {"maxtags": DONE},
+    "proxy": _refused("a pull-through cache is not supported"),
+    "validation": _VALIDATION,
+    "policy": {"repository": {"classes": Items(DONE, "images and plugins are both accepted")}},
+    "compatibility": {"schema1": _not_done("Docker schema 1 manifests are refused")},
+    "reporting": _not_done("nothing is reported to bugsnag or newrelic"),
+    "pyregistry": _OWN,
+}
+"""The whole file. `redis` is accepted: our caches need none."""

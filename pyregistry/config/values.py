@@ -1,0 +1,23 @@
+"""Values that YAML has no type for."""
+
+import re
+from typing import Self
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+
+
+class Duration(float):
+    """Seconds, written as Go does: `10s`, `1h30m`, `500ms`; a bare number is nanoseconds."""
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """Raises ValueError."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return cls(value * 1e-9)
+        if value == "0":
+            return cls(0.0)
+        if not isinstance(value, str) or len(value) > 64 or _DURATION.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no duration such as 10s, 1h30m or 500ms")
+        return cls(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value)))
