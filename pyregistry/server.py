@@ -1,4 +1,4 @@
-"""Sockets, workers and signals: gunicorn runs the processes, aiohttp's worker class serves in each.
+"""Workers and signals: gunicorn runs the processes, aiohttp's worker class serves in each.
 
 Nobody configures gunicorn; what it needs comes from our config.
 """
@@ -7,63 +7,50 @@ import logging
 import os
 import signal
 import socket
+import ssl
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 import structlog
 from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.connection import Runner
 from pyregistry.app import connection_limits, create_app
+from pyregistry.auth.htpasswd import HtpasswdInvalid
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.log import configure_logging
+from pyregistry.sockets import address_of, listen
+from pyregistry.tls import Certificate
 
-BACKLOG = 2048
 MAX_WORKERS = 4
-GRACEFUL_SECONDS = 30
+DRAIN_SECONDS = 30.0
+"""How long running requests may go on after SIGTERM where `http.draintimeout` says nothing."""
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 log = structlog.get_logger("pyregistry.server")
 
 
-def serve(config: Config) -> None:
+def serve(config: Config, read_again: Callable[[], Config]) -> None:
     """Serve until a signal says otherwise; does not return.
 
-    Raises ConfigError for an address that cannot be listened on or a storage that cannot be used.
+    SIGTERM and Ctrl-C let running requests end, a second one does not; SIGHUP takes the config of `read_again`, which
+    raises ConfigError, without losing a connection.
+
+    Raises ConfigError for an address that cannot be listened on, HtpasswdInvalid, and OSError for a storage that
+    cannot be used.
     """
-    configure_logging(
-        config.log.level, config.log.formatter, config.log.fields, access_log=not config.log.access_log.disabled
-    )
-    create_app(config)  # so that what is wrong is said here, once, and not by each worker
-    sockets = listen(config.http.addr)
-    for listening in sockets:
-        log.info("listening", address=_address_of(listening), workers=worker_count(config))
+    _configure_logging(config)
+    _try(config)  # so that what is wrong is said here, once, and not by each worker
+    listening = listen("http.addr", config.http.addr, config.http.net)
+    log.info("listening", address=address_of(listening), workers=worker_count(config))
     hold_signals_across_fork()
-    _Arbiter(config, sockets).run()
-
-
-def listen(addr: str) -> list[socket.socket]:
-    """Listening sockets for Go's notation `host:port`, `:port` for all addresses of both families."""
-    host, colon, port = addr.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"http.addr: {addr!r}, expected HOST:PORT or :PORT")
-    host = host.strip("[]")
-    try:
-        if not host and socket.has_dualstack_ipv6():
-            return [_open_socket(socket.AF_INET6, "::", int(port), dualstack=True)]
-        family, *_, address = socket.getaddrinfo(
-            host or "0.0.0.0",  # noqa: S104 - that is what `:5000` means
-            int(port),
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_PASSIVE,
-        )[0]
-        return [_open_socket(family, str(address[0]), int(port), dualstack=False)]
-    except OSError as error:
-        raise ConfigError(f"http.addr: cannot listen on {addr}: {error.strerror or error}") from error
+    _Service(config, read_again, listening).run()
 
 
 def worker_count(config: Config) -> int:
@@ -73,17 +60,29 @@ def worker_count(config: Config) -> int:
     return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
-def _open_socket(family: int, host: str, port: int, *, dualstack: bool) -> socket.socket:
-    listening = socket.create_server(
-        (host, port), family=family, backlog=BACKLOG, dualstack_ipv6=dualstack, reuse_port=False
+def hold_signals_across_fork() -> None:
+    """A worker that is told to stop before it listens to signals would never hear of it.
+
+    Between fork and init_signals it still has the arbiter's handlers, which put the signal into a queue that nobody
+    in the worker reads.
+    """
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
     )
-    listening.setblocking(False)
-    return listening
 
 
-def _address_of(listening: socket.socket) -> str:
-    host, port, *_ = listening.getsockname()
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _configure_logging(config: Config) -> None:
+    configure_logging(
+        config.log.level, config.log.formatter, config.log.fields, access_log=not config.log.access_log.disabled
+    )
+
+
+def _try(config: Config) -> None:
+    """Raise what makes a worker with this config fail."""
+    create_app(config)
+    if config.http.tls.certificate:
+        Certificate(config.http.tls)
 
 
 class _Worker(GunicornWebWorker):
@@ -99,17 +98,10 @@ class _Worker(GunicornWebWorker):
         super().handle_exit(sig, frame)
         self._notify_waiter_done()
 
-
-def hold_signals_across_fork() -> None:
-    """A worker that is told to stop before it listens to signals would never hear of it.
-
-    Between fork and init_signals it still has the arbiter's handlers, which put the signal into a queue that nobody
-    in the worker reads.
-    """
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
-    )
+    def _create_ssl_context(self, cfg: Any) -> ssl.SSLContext:  # type: ignore[override] # a static method there
+        service: _Service = self.app
+        assert service.certificate is not None
+        return service.certificate.context
 
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
@@ -124,37 +116,79 @@ class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
         self.access_log = logging.getLogger("gunicorn.access")
 
 
-class _Arbiter(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's arbiter, told everything in Python."""
+class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
+    """The process that owns the workers."""
 
-    def __init__(self, config: Config, sockets: list[socket.socket]) -> None:
-        self._config = config
-        self._sockets = sockets
+    def stop(self, graceful: bool = True) -> None:
+        """Wait for the workers to end, but not after a second signal."""
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sig, self._stop_now)
+        super().stop(graceful)
+
+    def _stop_now(self, sig: int, frame: FrameType | None) -> None:
+        self.kill_workers(signal.SIGKILL)
+
+
+class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """What gunicorn runs, told everything in Python."""
+
+    def __init__(self, config: Config, read_again: Callable[[], Config], listening: socket.socket) -> None:
+        self._config: Config | None = None
+        self._read_again = read_again
+        self._next = config
+        self._listening = listening
+        self.certificate: Certificate | None = None
         super().__init__()
 
     def load_config(self) -> None:
-        """See BaseApplication."""
+        """See BaseApplication: at the start, and at every SIGHUP."""
+        self._config = self._next if self._config is None else self._reread(self._config)
+        tls = self._config.http.tls
+        # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
+        self.certificate = Certificate(tls) if tls.certificate else None
         values = {
-            "bind": [f"fd://{listening.fileno()}" for listening in self._sockets],
+            "bind": [f"fd://{self._listening.fileno()}"],
             "workers": worker_count(self._config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
-            "graceful_timeout": GRACEFUL_SECONDS,
+            "graceful_timeout": round(self._config.http.drain_timeout or DRAIN_SECONDS),
             "proc_name": "pyregistry",
+            "certfile": tls.certificate or None,
+            "keyfile": tls.key or None,
             "control_socket_disable": True,  # gunicorn 25 and later would make one in the home directory
         }
         for name, value in values.items():
-            if name in self.cfg.settings:
-                self.cfg.set(name, value)
+            self.cfg.set(name, value)
 
     def load(self) -> Any:
         """What a worker serves."""
         return self._make_runner
 
+    def run(self) -> None:
+        """See BaseApplication."""
+        _Arbiter(self).run()
+
     async def _make_runner(self) -> Runner:
+        assert self._config is not None
+        app = create_app(self._config)
+        if self.certificate is not None:
+            app.cleanup_ctx.append(self.certificate.watch)
         return Runner(
-            create_app(self._config),
+            app,
             limits=connection_limits(self._config),
             access_log_class=AccessLogger,
-            shutdown_timeout=GRACEFUL_SECONDS * 0.95,
+            shutdown_timeout=(self._config.http.drain_timeout or DRAIN_SECONDS) * 0.95,
         )
+
+    def _reread(self, current: Config) -> Config:
+        try:
+            config = self._read_again()
+            _try(config)
+        except (ConfigError, HtpasswdInvalid, OSError) as error:
+            log.error("config not usable, the last good one stays in force", reason=str(error))
+            return current
+        if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):
+            log.warning("http.addr changes with a restart only", address=address_of(self._listening))
+        _configure_logging(config)
+        log.info("config read again", workers=worker_count(config))
+        return config

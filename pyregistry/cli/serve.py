@@ -33,7 +33,7 @@ def serve(
     from pyregistry.server import serve as run  # noqa: PLC0415 - the same
 
     try:
-        run(loaded)
+        run(loaded, lambda: load(path, os.environ)[0])
     except ConfigError as error:
         fail(f"{path}: {error}")
     except HtpasswdInvalid as error:

@@ -1,0 +1,67 @@
+"""The addresses to listen on, in Go's notation."""
+
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from pyregistry.config.errors import ConfigError
+
+BACKLOG = 2048
+
+
+def listen(key: str, addr: str, net: str = "") -> socket.socket:
+    """A listening socket: `host:port`, `:port` for all addresses of both families, a path where `net` is "unix".
+
+    `key` is where the address stands in the config, for the ConfigError that this raises.
+    """
+    try:
+        return _listen_unix(Path(addr)) if net == "unix" else _listen_tcp(key, addr)
+    except OSError as error:
+        raise ConfigError(f"{key}: cannot listen on {addr}: {error.strerror or error}") from error
+
+
+def address_of(listening: socket.socket) -> str:
+    """What to show to the operator."""
+    name = listening.getsockname()
+    if isinstance(name, str):
+        return name
+    host, port, *_ = name
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _listen_tcp(key: str, addr: str) -> socket.socket:
+    host, colon, port = addr.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT")
+    host = host.strip("[]")
+    if not host and socket.has_dualstack_ipv6():
+        return _open(socket.AF_INET6, ("::", int(port)), dualstack=True)
+    family, *_, address = socket.getaddrinfo(
+        host or "0.0.0.0",  # noqa: S104 - that is what `:5000` means
+        int(port),
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_PASSIVE,
+    )[0]
+    return _open(family, (str(address[0]), int(port)), dualstack=False)
+
+
+def _open(family: int, address: tuple[str, int], *, dualstack: bool) -> socket.socket:
+    listening = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)
+    listening.setblocking(False)
+    return listening
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    with suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            path.unlink()  # of a server that was killed; a file of another kind stays, and is the error
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listening.bind(str(path))
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening

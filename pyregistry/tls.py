@@ -1,0 +1,90 @@
+"""TLS of our own: the certificate is read again when its files change, as those who renew it expect."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from pyregistry.config.errors import ConfigError
+from pyregistry.config.schema import Tls
+from pyregistry.storage.threads import in_thread
+
+POLL_SECONDS = 1.0
+
+log = structlog.get_logger("pyregistry.tls")
+
+_VERSIONS = {"tls1.3": ssl.TLSVersion.TLSv1_3}
+_CLIENT_AUTH = {
+    "": ssl.CERT_REQUIRED,
+    "verify-client-cert-if-given": ssl.CERT_OPTIONAL,
+    "require-and-verify-client-cert": ssl.CERT_REQUIRED,
+}
+
+
+class Certificate:
+    """A certificate with its key in two files, and the context that serves it."""
+
+    def __init__(self, tls: Tls) -> None:
+        """Raises ConfigError."""
+        self._tls = tls
+        self._signature = self._stat()
+        self.context = _make_context(tls)
+
+    async def watch(self, app: web.Application) -> AsyncIterator[None]:
+        """For Application.cleanup_ctx: look at the files once a second."""
+        task = asyncio.create_task(self._watch())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            await in_thread(self.reload_if_changed)
+
+    def reload_if_changed(self) -> None:
+        """Serve new files to new connections; a pair that does not fit keeps the old one in force. Blocks."""
+        try:
+            signature = self._stat()
+            if signature == self._signature:
+                return
+            self._signature = signature  # also of files that are no use: said once, and looked at when they change
+            _make_context(self._tls)  # tried on a context that serves nobody: one of two files may be new only
+            self.context.load_cert_chain(self._tls.certificate, self._tls.key)
+            log.info("certificate read again", certificate=self._tls.certificate)
+        except (ConfigError, OSError) as error:
+            log.error("certificate not usable, the last good one stays in force", reason=str(error))
+
+    def _stat(self) -> tuple[tuple[int, int, int], ...]:
+        found = []
+        for key, path in (("certificate", self._tls.certificate), ("key", self._tls.key)):
+            try:
+                stat = Path(path).stat()
+            except OSError as error:
+                raise ConfigError(f"http.tls.{key}: {path}: {error.strerror}") from error
+            found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return tuple(found)
+
+
+def _make_context(tls: Tls) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS.get(tls.minimum_tls, ssl.TLSVersion.TLSv1_2)
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"http.tls.certificate and key: {tls.certificate}, {tls.key}: {error}") from error
+    if tls.client_cas:
+        if tls.client_auth not in _CLIENT_AUTH:
+            # OpenSSL, as Python drives it, has no way to ask for a certificate and then not look at it.
+            raise ConfigError(f"http.tls.clientauth: {tls.client_auth!r}, expected one of {sorted(_CLIENT_AUTH)[1:]}")
+        context.verify_mode = _CLIENT_AUTH[tls.client_auth]
+        for path in tls.client_cas:
+            try:
+                context.load_verify_locations(path)
+            except (OSError, ssl.SSLError) as error:
+                raise ConfigError(f"http.tls.clientcas: {path}: {error}") from error
+    return context

@@ -1,0 +1,153 @@
+"""TLS of the server itself: certificates that are renewed, and clients that must show one."""
+
+import http.client
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import digest_of
+from tests.processes import Server, pyregistry_server, require, wait_until
+
+
+class Authority:
+    """A private CA, made with openssl."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._openssl = require("openssl", "openssl")
+        self.certificate = directory / "ca.pem"
+        self._run("req", "-x509", *self._new_key("ca"), "-out", self.certificate, "-subj", "/CN=test CA")
+
+    def issue(self, name: str) -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 with its key."""
+        request, certificate = self.directory / f"{name}.csr", self.directory / f"{name}.pem"
+        self._run("req", *self._new_key(name), "-out", request, "-subj", f"/CN={name}")
+        extensions = self.directory / "extensions"
+        extensions.write_text("subjectAltName=IP:127.0.0.1")
+        ca = ("-CA", self.certificate, "-CAkey", self.directory / "ca.key", "-CAcreateserial")
+        self._run("x509", "-req", "-in", request, *ca, "-out", certificate, "-extfile", extensions)
+        return certificate, self.directory / f"{name}.key"
+
+    def context(self, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
+        """What a client that trusts this CA alone uses."""
+        context = ssl.create_default_context(cafile=self.certificate)
+        if client is not None:
+            context.load_cert_chain(*client)
+        return context
+
+    def _new_key(self, name: str) -> list[str | Path]:
+        options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout"]
+        return [*options, self.directory / f"{name}.key"]
+
+    def _run(self, *args: str | Path) -> None:
+        subprocess.run([self._openssl, *args], check=True, capture_output=True)
+
+
+class TlsServer(Server):
+    """A registry that answers over TLS only."""
+
+    def answers(self) -> bool:
+        return "listening" in self.output() and not self._refuses()
+
+    def get(self, context: ssl.SSLContext, path: str = "/v2/") -> tuple[int, str]:
+        """The status of a GET, and the name in the server's certificate."""
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=5)
+        try:
+            connection.request("GET", path)
+            peer = connection.sock.getpeercert()
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+        assert peer is not None
+        subject = peer["subject"]
+        assert isinstance(subject, tuple)
+        return status, subject[0][0][1]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """A CA that the server's and the clients' certificates come from."""
+    directory = tmp_path / "ca"
+    directory.mkdir()
+    return Authority(directory)
+
+
+def serving(directory: Path, tls: dict[str, object]) -> TlsServer:
+    """A server with this `http.tls`, not yet started."""
+    made = pyregistry_server(directory, http={"tls": tls})
+    return TlsServer(made.command, made.directory, made.port, made.config)
+
+
+@pytest.fixture
+def server(authority: Authority, tmp_path: Path) -> Iterator[TlsServer]:
+    """One with a certificate in two files beside each other."""
+    for source, target in zip(authority.issue("first"), ("server.pem", "server.key"), strict=True):
+        (tmp_path / target).write_bytes(source.read_bytes())
+    files = {"certificate": str(tmp_path / "server.pem"), "key": str(tmp_path / "server.key")}
+    with serving(tmp_path, {**files}) as running:
+        yield running
+
+
+def test_certificate_replaced_while_running_is_served_without_a_restart(
+    server: TlsServer, authority: Authority, tmp_path: Path
+) -> None:
+    context = authority.context()
+    assert server.get(context) == (200, "first")
+    certificate, key = authority.issue("second")
+    (tmp_path / "server.pem").write_bytes(certificate.read_bytes())
+    wait_until(lambda: "stays in force" in server.output(), "a certificate without its key is refused")
+    assert server.get(context) == (200, "first")
+    (tmp_path / "server.key").write_bytes(key.read_bytes())
+    wait_until(lambda: server.get(context) == (200, "second"), "the new certificate is served")
+
+
+def test_blob_downloaded_over_tls_is_whole(server: TlsServer, authority: Authority) -> None:
+    content = bytes(range(256)) * 10_000
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=authority.context(), timeout=10)
+    try:
+        digest = digest_of(content)
+        connection.request("POST", f"/v2/app/blobs/uploads/?digest={digest}", content)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.status == 201
+        for header, expected in (("bytes=0-", content), ("bytes=5-2000004", content[5:2000005])):
+            connection.request("GET", f"/v2/app/blobs/{digest}", headers={"Range": header})
+            assert connection.getresponse().read() == expected
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("client_auth", "without"),
+    [("require-and-verify-client-cert", False), ("", False), ("verify-client-cert-if-given", True)],
+    ids=["required", "required where nothing else is said", "if given"],
+)
+def test_client_certificate(authority: Authority, tmp_path: Path, client_auth: str, without: bool) -> None:
+    certificate, key = map(str, authority.issue("server"))
+    tls = {"certificate": certificate, "key": key, "clientcas": [str(authority.certificate)]}
+    with serving(tmp_path, {**tls, "clientauth": client_auth}) as server:
+        assert server.get(authority.context(authority.issue("client"))) == (200, "server")
+        if without:
+            assert server.get(authority.context()) == (200, "server")
+        else:
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                server.get(authority.context())
+
+
+@pytest.mark.parametrize(
+    ("tls", "named"),
+    [
+        ({"certificate": "/nowhere", "key": "/nowhere"}, "http.tls.certificate"),
+        ({"letsencrypt": {"email": "a@example.org"}}, "http.tls.letsencrypt"),
+    ],
+    ids=["files that are not there", "a certificate that would have to be fetched"],
+)
+def test_tls_that_cannot_be_served_is_refused_at_the_start(tmp_path: Path, tls: dict[str, object], named: str) -> None:
+    made = serving(tmp_path, tls)
+    done = subprocess.run(made.command, capture_output=True, text=True, env=made.env, timeout=20, check=False)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
