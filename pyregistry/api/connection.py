@@ -50,7 +50,10 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        super().data_received(data)
+        if (self._close or self._force_close) and self._current_request is not None:
+            self._receive_in_shutdown(data)
+        else:
+            super().data_received(data)
         if self._messages or self._current_request is not None:
             self._stop_deadline()
         elif data:
@@ -79,6 +82,14 @@ class Connection(RequestHandler):
         response.headers["Server"] = SERVER  # aiohttp's own names its version and Python's
         response.force_close()
         return response
+
+    def _receive_in_shutdown(self, data: bytes) -> None:
+        # aiohttp then waits for the running requests, but throws away the rest of their bodies, so that an upload
+        # would hang until the end of that time, in vain.
+        flags = self._close, self._force_close
+        self._close = self._force_close = False
+        super().data_received(data)
+        self._close, self._force_close = flags
 
     def _await_headers(self) -> None:
         if self._deadline is None:

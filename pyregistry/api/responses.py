@@ -13,6 +13,8 @@ from pyregistry.storage.uploads import Upload
 JSON = "application/json"
 SERVER = "pyregistry"
 """The `Server` header: no version, which would tell an attacker what to try."""
+_WARNING_BYTES = 4096
+"""The most that the spec allows all `Warning` headers of an answer to have together."""
 
 
 def json_response(value: object, headers: Mapping[str, str] | None = None, content_type: str = JSON) -> web.Response:
@@ -77,6 +79,14 @@ def not_modified(request: web.Request, digest: Digest, headers: Mapping[str, str
 
 
 def warning_headers(sentences: Sequence[str]) -> list[tuple[str, str]]:
-    """The spec's "Warnings": code 299, agent "-", no date."""
-    lines = (" ".join(text.split()) for text in sentences)  # YAML's `|` leaves a newline at the end
-    return [("Warning", '299 - "{}"'.format(line.replace("\\", "\\\\").replace('"', '\\"'))) for line in lines]
+    """The spec's "Warnings": code 299, agent "-", no date, and as many of them as fit into 4096 bytes."""
+    found: list[tuple[str, str]] = []
+    room = _WARNING_BYTES
+    for text in sentences:
+        line = " ".join(text.split())  # YAML's `|` leaves a newline at the end
+        value = '299 - "{}"'.format(line.replace("\\", "\\\\").replace('"', '\\"'))
+        room -= len(value.encode())
+        if room < 0:
+            break
+        found.append(("Warning", value))
+    return found

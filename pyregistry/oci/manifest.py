@@ -32,7 +32,7 @@ _FOLDED_FIELDS = frozenset(field.casefold() for field in _FIELDS)
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
-class Descriptor(msgspec.Struct, frozen=True, rename="camel"):
+class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A descriptor of the image spec, with the fields that a registry looks at; `size` in bytes."""
 
     digest: str

@@ -13,6 +13,7 @@ import shutil
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from io import FileIO
 from pathlib import Path
 
 import aiofiles.threadpool
@@ -21,6 +22,7 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.syscalls import absent_is_not_found, boot_id, sync_directory, to_stat, write_all
 from pyregistry.storage.threads import finish, in_thread
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -31,8 +33,6 @@ _ATTEMPTS = 16
 _POLL = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
 _KNOWN_DIRECTORIES = 10_000
-_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
 
 
 class FilesystemDriver:
@@ -40,7 +40,7 @@ class FilesystemDriver:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve(strict=True)
-        self.epoch = _boot_id()
+        self.epoch = boot_id()
         self._synced: dict[Path, None] = {}  # directories whose entry in their parent this process has synced
 
     def probe(self) -> None:
@@ -54,17 +54,15 @@ class FilesystemDriver:
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
-        with _absent_is_not_found():
-            handle = os.open(self.root / path, _READ)
-            with os.fdopen(handle, "rb") as file:
-                return file.read(-1 if limit is None else limit)
+        with absent_is_not_found(), open(self.root / path, "rb", opener=_open_to_read) as file:
+            return file.read(-1 if limit is None else limit)
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
         """See Driver.write."""
         temporary = self._temporary()
         try:
             with os.fdopen(self._create(temporary), "wb", buffering=0) as file:
-                _write_all(file.fileno(), data)
+                write_all(file.fileno(), data)
                 if durable:
                     os.fsync(file.fileno())
             self._rename(temporary, self.root / path, durable=durable)
@@ -78,13 +76,13 @@ class FilesystemDriver:
 
     def stat(self, path: StoragePath) -> Stat:
         """See Driver.stat."""
-        with _absent_is_not_found():
-            return _to_stat((self.root / path).lstat())
+        with absent_is_not_found():
+            return to_stat((self.root / path).lstat())
 
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """See Driver.children."""
         try:
-            with _absent_is_not_found(), os.scandir(self.root / path) as entries:
+            with absent_is_not_found(), os.scandir(self.root / path) as entries:
                 names = [entry.name for entry in entries if not entry.is_symlink()]
         except PathNotFound:
             return
@@ -92,7 +90,7 @@ class FilesystemDriver:
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
-        with _absent_is_not_found():
+        with absent_is_not_found():
             self._rename(self.root / source, self.root / target, durable=True)
 
     def delete(self, path: StoragePath) -> None:
@@ -100,10 +98,10 @@ class FilesystemDriver:
         target = self.root / path
         doomed = self.root / layout.TRASH / uuid.uuid4().hex
         self._make_directory(doomed.parent, durable=False)
-        with _absent_is_not_found():
+        with absent_is_not_found():
             target.rename(doomed)
-        _sync_directory(target.parent)
-        if doomed.is_dir():
+        sync_directory(target.parent)
+        if doomed.is_dir() and not doomed.is_symlink():
             shutil.rmtree(doomed, ignore_errors=True)  # what is left is the trash's, not the registry's
         else:
             doomed.unlink(missing_ok=True)
@@ -138,19 +136,23 @@ class FilesystemDriver:
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator["FileAppender"]:
         """See Driver.appender."""
         target = self.root / path
-        handle = await in_thread(self._open_to_append, target, create=create)
-        file = aiofiles.threadpool.wrap(os.fdopen(handle, "ab", buffering=0))
+        files: list[FileIO] = []  # filled rather than returned: a cancelled call still opens, and returns nothing
         try:
+            await in_thread(self._open_to_append, target, files, create=create)
+            handle = files[0].fileno()
             await _flock(handle, wait)
-            yield FileAppender(file, handle, await in_thread(_size_unless_replaced, target, handle))
+            size = await in_thread(_size_unless_replaced, target, handle)
+            yield FileAppender(aiofiles.threadpool.wrap(files[0]), handle, size)
         finally:
-            await finish(file.close())
+            for file in files:
+                await in_thread(file.close)
 
-    def _open_to_append(self, target: Path, *, create: bool) -> int:
+    def _open_to_append(self, target: Path, files: list[FileIO], *, create: bool) -> None:
         if create:
             self._make_directory(target.parent, durable=False)
-        with _absent_is_not_found():
-            return os.open(target, _APPEND | (os.O_CREAT if create else 0), 0o666)
+        with absent_is_not_found():
+            handle = os.open(target, _APPEND | (os.O_CREAT if create else 0), 0o666)
+        files.append(FileIO(handle, "ab"))
 
     def _temporary(self) -> Path:
         return self.root / layout.TMP / uuid.uuid4().hex
@@ -168,7 +170,7 @@ class FilesystemDriver:
                 self._make_directory(target.parent, durable=durable)
                 source.rename(target)
                 if durable:
-                    _sync_directory(target.parent)
+                    sync_directory(target.parent)
                 return
             except FileNotFoundError:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not source.exists():
@@ -180,22 +182,34 @@ class FilesystemDriver:
 
         Who finds a directory there cannot know whether its maker has synced it yet, so "I made it" is not enough.
         """
-        chain = [directory]
-        while chain[-1] != self.root:
+        for attempt in range(_ATTEMPTS):
             try:
-                chain[-1].mkdir()
-            except FileExistsError:
+                self._make_chain(directory)
                 break
-            except FileNotFoundError:
-                chain.append(chain[-1].parent)
-            else:
-                self._synced.pop(chain[-1], None)
-                break
-        for path in reversed(chain[:-1]):
-            path.mkdir(exist_ok=True)
-            self._synced.pop(path, None)
+            except FileNotFoundError:  # an operator's `rm -rf` took what was just made
+                if attempt == _ATTEMPTS - 1:
+                    raise
         if durable:
             self._sync_chain(directory)
+
+    def _make_chain(self, directory: Path) -> None:
+        chain = [directory]
+        while chain[-1] != self.root and not self._exists_or_made(chain[-1]):
+            chain.append(chain[-1].parent)
+        for path in reversed(chain[:-1]):
+            if not self._exists_or_made(path):
+                raise FileNotFoundError(errno.ENOENT, "removed meanwhile", str(path))
+
+    def _exists_or_made(self, path: Path) -> bool:
+        """False where the directory above is missing."""
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return True
+        except FileNotFoundError:
+            return False
+        self._synced.pop(path, None)
+        return True
 
     def _sync_chain(self, directory: Path) -> None:
         chain = []
@@ -203,10 +217,14 @@ class FilesystemDriver:
             chain.append(directory)
             directory = directory.parent
         for path in reversed(chain):
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
             if len(self._synced) >= _KNOWN_DIRECTORIES:
                 self._synced.clear()
             self._synced[path] = None
+
+
+def _open_to_read(path: str, _: int) -> int:
+    return os.open(path, _READ)
 
 
 class FileAppender:
@@ -229,7 +247,7 @@ class FileAppender:
 
     async def stat(self) -> Stat:
         """See Appender.stat."""
-        return _to_stat(await in_thread(os.fstat, self._handle))
+        return to_stat(await in_thread(os.fstat, self._handle))
 
     async def _write_all(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
@@ -253,52 +271,9 @@ async def _flock(handle: int, wait: float) -> None:
 
 def _size_unless_replaced(target: Path, handle: int) -> int:
     # Whoever held the lock before may have committed or cancelled the upload: the open file is then no longer it.
-    with _absent_is_not_found():
+    with absent_is_not_found():
         there = target.lstat()
     opened = os.fstat(handle)
     if there.st_ino != opened.st_ino:
         raise PathNotFound(target)
     return opened.st_size
-
-
-def _to_stat(result: os.stat_result) -> Stat:
-    return Stat(
-        size=result.st_size,
-        mtime_ns=result.st_mtime_ns,
-        inode=result.st_ino,
-        is_file=(result.st_mode & 0o170000) == 0o100000,
-    )
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(handle, view) :]
-
-
-def _sync_directory(path: Path) -> None:
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return  # removed by an operator meanwhile: there is nothing left to keep
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _absent_is_not_found() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _ABSENT:
-            raise PathNotFound(error.filename) from error
-        raise
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return uuid.uuid4().hex

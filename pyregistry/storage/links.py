@@ -37,9 +37,12 @@ def resolve_link(driver: Driver, path: StoragePath, named: Digest) -> Digest:
     return read_link(driver, path) or named
 
 
-def link_blob(driver: Driver, name: RepositoryName, digest: Digest) -> None:
-    """Make a blob known in a repository. The CNCF registry wants to see both directories: see layout."""
-    write_link(driver, layout.layer_link(name, digest), digest)
+def link_blob(driver: Driver, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
+    """Make a blob known in a repository; `target` is where its bytes are, if not under `digest`.
+
+    The CNCF registry wants to see both directories: see layout.
+    """
+    write_link(driver, layout.layer_link(name, digest), target or digest)
     ensure_shape(driver, name)
 
 

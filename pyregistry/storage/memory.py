@@ -78,10 +78,10 @@ class MemoryDriver:
         """See Driver.move."""
         with self._mutex:
             moved = self._file(source)
-            parent, name = self._parent(target, create=True)
-            parent.entries[name] = moved
+            new_parent, new_name = self._parent(target, create=True)
             parent, name = self._parent(source)
             del parent.entries[name]
+            new_parent.entries[new_name] = moved
 
     def delete(self, path: StoragePath) -> None:
         """See Driver.delete."""

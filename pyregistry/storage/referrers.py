@@ -16,6 +16,8 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 
+_TORN = (msgspec.DecodeError, UnicodeDecodeError)
+
 Lookup = Callable[[Tag | Digest], StoredManifest]
 """Repository.manifest."""
 
@@ -50,7 +52,7 @@ class Referrers:
         directory = layout.referrers(self._name, subject)
         for algorithm in self._driver.children(directory):
             for encoded in self._driver.children(layout.child(directory, algorithm)):
-                with suppress(PathNotFound, DigestInvalid, msgspec.DecodeError):  # removed meanwhile, or torn
+                with suppress(PathNotFound, DigestInvalid, *_TORN):  # the first: removed meanwhile
                     digest = Digest(f"{algorithm}:{encoded}")
                     self._driver.stat(layout.revision_link(self._name, digest))
                     data = self._driver.read(layout.referrer(self._name, subject, digest))

@@ -61,6 +61,10 @@ class Repository:
 
         HEAD, GET, mount and manifest PUT all ask here, so that none of them can promise what another denies.
         """
+        return self._find(digest)[1]
+
+    def _find(self, digest: Digest) -> tuple[Digest, Source]:
+        """A blob, and the digest under which its bytes are."""
         try:
             target = resolve_link(self._driver, layout.layer_link(self.name, digest), digest)
             source = self._driver.source(layout.blob_data(target))
@@ -68,12 +72,12 @@ class Repository:
             raise BlobUnknown({"digest": digest}) from error
         if source.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
             raise BlobUnknown({"digest": digest})
-        return source
+        return target, source
 
     def mount_blob(self, digest: Digest, source: "Repository") -> None:
         """end-11: make a blob of `source` known here; raises BlobUnknown."""
-        source.blob(digest)
-        link_blob(self._driver, self.name, digest)
+        target, _ = source._find(digest)
+        link_blob(self._driver, self.name, digest, target)
 
     def unlink_blob(self, digest: Digest) -> None:
         """end-10: forget a blob here, and nowhere else; raises BlobUnknown. Garbage collection frees the bytes."""
@@ -113,7 +117,7 @@ class Repository:
             digest = read_link(self._driver, layout.tag_current_link(self.name, tag))
             if digest is not None:
                 return digest
-        raise ManifestUnknown({"tag": tag})
+        raise ManifestUnknown({"reference": tag})
 
     def put_manifest(
         self, reference: Tag | Digest, content: bytes, content_type: str | None, tags: Sequence[Tag] = ()
@@ -157,16 +161,17 @@ class Repository:
                         self._delete(layout.tag(self.name, tag))
             self._delete(layout.revision(self.name, digest))
             if subject is not None:
-                self._referrers.remove(Digest(subject.digest), digest)
+                self._referrers.remove(subject, digest)
 
-    def _subject_of(self, digest: Digest) -> Descriptor | None:
+    def _subject_of(self, digest: Digest) -> Digest | None:
         # A manifest whose content is damaged or foreign can be deleted all the same.
         try:
             self._driver.stat(layout.revision_link(self.name, digest))
         except PathNotFound as error:
-            raise ManifestUnknown({"digest": digest}) from error
-        with suppress(ManifestUnknown):
-            return read_manifest(self.manifest(digest).content).subject
+            raise ManifestUnknown({"reference": digest}) from error
+        with suppress(ManifestUnknown, DigestInvalid):
+            subject = read_manifest(self.manifest(digest).content).subject
+            return Digest(subject.digest) if subject is not None else None
         return None
 
     def delete_tag(self, tag: Tag) -> None:

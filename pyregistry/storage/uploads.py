@@ -16,7 +16,7 @@ from typing import Self
 
 import msgspec
 
-from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
+from pyregistry.oci.digest import ALGORITHMS, CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import (
     BlobTooLarge,
     BlobUploadUnknown,
@@ -110,7 +110,7 @@ class Upload:
         try:  # the CNCF registry may leave an upload without a data file
             self._driver.stat(layout.upload_started_at(self.repository, self.id))
         except PathNotFound as error:
-            raise BlobUploadUnknown from error
+            raise BlobUploadUnknown({"upload": self.id}) from error
         return 0
 
     async def append(self, chunks: AsyncIterable[bytes], at: int | None = None, length: int | None = None) -> int:
@@ -153,7 +153,7 @@ class Upload:
         try:
             self._driver.delete(layout.upload(self.repository, self.id))
         except PathNotFound as error:
-            raise BlobUploadUnknown from error
+            raise BlobUploadUnknown({"upload": self.id}) from error
 
     def _publish(self, digest: Digest) -> None:
         # Content before link. Always renamed in, even over an existing blob: that heals a damaged one.
@@ -170,7 +170,7 @@ class Upload:
                     raise UploadRangeInvalid(f"this upload stands at byte {appender.offset}, the request at {at}")
                 yield appender
         except PathNotFound as error:
-            raise BlobUploadUnknown from error
+            raise BlobUploadUnknown({"upload": self.id}) from error
         except PathBusy as error:
             raise UploadRangeInvalid("another request is writing to this upload") from error
 
@@ -192,9 +192,11 @@ class Upload:
         length: int | None,
         algorithm: str | None = None,
     ) -> None:
-        running = await self._running_hash(appender, algorithm)
         begin = appender.offset
-        end = self._max_size if length is None else min(begin + length, self._max_size)
+        end = self._max_size if length is None else begin + length
+        if end > self._max_size:
+            raise self._too_many_bytes(None)
+        running = await self._running_hash(appender, algorithm)
         try:
             async for batch in _batches(chunks):
                 if appender.offset + len(batch) > end:
@@ -238,9 +240,10 @@ class Upload:
 
     def _read_record(self) -> _Record | None:
         try:
-            return msgspec.json.decode(self._driver.read(layout.upload_record(self.id)), type=_Record)
-        except (PathNotFound, msgspec.DecodeError):
+            record = msgspec.json.decode(self._driver.read(layout.upload_record(self.id)), type=_Record)
+        except (PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # the last two: torn by a power cut
             return None
+        return record if record.algorithm in ALGORITHMS else None
 
     async def _digest(self, appender: Appender, algorithm: str) -> Digest:
         stat = await appender.stat()

@@ -1,0 +1,61 @@
+"""What the driver on a local directory asks of the operating system."""
+
+import contextlib
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from pyregistry.storage.driver import PathNotFound, Stat
+
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
+
+
+def to_stat(result: os.stat_result) -> Stat:
+    """What we use of a stat."""
+    return Stat(
+        size=result.st_size,
+        mtime_ns=result.st_mtime_ns,
+        inode=result.st_ino,
+        is_file=(result.st_mode & 0o170000) == 0o100000,
+    )
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """`os.write` may take less than all."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory survive a power cut."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return  # removed by an operator meanwhile: there is nothing left to keep
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def absent_is_not_found() -> Iterator[None]:
+    """Raise PathNotFound for the errors that say so."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _ABSENT:
+            raise PathNotFound(error.filename) from error
+        raise
+
+
+def boot_id() -> str:
+    """Another one after each start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return uuid.uuid4().hex

@@ -1,0 +1,185 @@
+"""Deliberate breakages of the server, each of which tests/conformance must notice.
+
+`text` stands exactly once in its file; a mutation whose text is gone fails its test, and is written anew.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`text` in `file` becomes `broken`, and a test of `caught_by` that pytest's `-k words` selects must fail."""
+
+    name: str
+    file: str
+    text: str
+    broken: str
+    caught_by: str
+    words: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+MUTATIONS = (
+    Mutation(
+        "wrong status: a blob pushed answers 200",
+        "api/responses.py",
+        "return web.Response(status=201, headers=headers)",
+        "return web.Response(status=200, headers=headers)",
+        "test_blobs.py",
+        "pushed_again_and_again",
+    ),
+    Mutation(
+        "missing header: a push with a subject has no OCI-Subject",
+        "api/manifests.py",
+        'headers["OCI-Subject"] = pushed.subject',
+        "pass",
+        "test_referrers.py",
+        "either_order and sha256",
+    ),
+    Mutation(
+        "missing header: a manifest comes without Docker-Content-Digest",
+        "api/manifests.py",
+        '        "Docker-Content-Digest": stored.digest,\n',
+        "",
+        "test_manifests.py",
+        "whatever_is_accepted and index",
+    ),
+    Mutation(
+        "missing header: a filtered list of referrers does not say so",
+        "api/referrers.py",
+        '{"OCI-Filters-Applied": "artifactType"} if artifact_type is not None else {}',
+        "{}",
+        "test_referrers.py",
+        "a_filter_keeps_its_type",
+    ),
+    Mutation(
+        "missing header: a 416 does not say where the upload stands",
+        "api/uploads.py",
+        "raise UploadRangeInvalid(error.detail, headers=upload_headers(request, upload, offset)) from error",
+        "raise UploadRangeInvalid(error.detail) from error",
+        "test_chunks.py",
+        "answers_416_and_the_right_one and sha256",
+    ),
+    Mutation(
+        "wrong order: tags come backwards",
+        "storage/repository.py",
+        "for child in self._driver.children(layout.tags(self.name), after):",
+        "for child in reversed([*self._driver.children(layout.tags(self.name), after)]):",
+        "test_tags.py",
+        "order_of_their_bytes",
+    ),
+    Mutation(
+        "tags: null where there are none",
+        "api/tags.py",
+        '"tags": page}',
+        '"tags": page or None}',
+        "test_base.py",
+        "has_an_empty_list",
+    ),
+    Mutation(
+        "off by one: the Range of an upload counts its bytes instead of naming the last",
+        "api/responses.py",
+        'f"0-{max(offset - 1, 0)}"',
+        'f"0-{offset}"',
+        "test_chunks.py",
+        "the_range_counts_every_byte",
+    ),
+    Mutation(
+        "off by one: the Content-Range of a download ends behind its last byte",
+        "api/download.py",
+        "{part.start}-{part.stop - 1}/{size}",
+        "{part.start}-{part.stop}/{size}",
+        "test_ranges.py",
+        "answers_206 and sha512",
+    ),
+    Mutation(
+        "off by one: a page of referrers begins with `last` itself",
+        "api/referrers.py",
+        "bisect_right([descriptor.digest for descriptor in found], last)",
+        "bisect_right([descriptor.digest for descriptor in found], last) - 1",
+        "test_referrers.py",
+        "pages_of_every_n",
+    ),
+    Mutation(
+        "off by one: a manifest of exactly the limit is refused",
+        "api/bodies.py",
+        "        if len(content) > limit:",
+        "        if len(content) >= limit:",
+        "test_manifests.py",
+        "above_the_configured_limit and 1000",
+    ),
+    Mutation(
+        "a chunk behind a gap is taken",
+        "storage/uploads.py",
+        "if at is not None and at != appender.offset:",
+        "if at is not None and at < appender.offset:",
+        "test_chunks.py",
+        "nowhere_else and 1025",
+    ),
+    Mutation(
+        "a blob is stored without looking at its digest",
+        "storage/uploads.py",
+        "if await self._digest(appender, digest.algorithm) != digest:",
+        "if False:",
+        "test_blobs.py",
+        "another_digest_is_refused and stream",
+    ),
+    Mutation(
+        "n=0 gives everything",
+        "api/paging.py",
+        "return [], False",
+        "return list(items), False",
+        "test_tags.py",
+        "n_zero",
+    ),
+    Mutation(
+        "a page that ends the list has a Link all the same",
+        "api/paging.py",
+        "return page[:size], len(page) > size",
+        "return page[:size], len(page) >= size",
+        "test_tags.py",
+        "a_link_only_if_there_are_more",
+    ),
+    Mutation(
+        "referrers of what nobody knows are a 404",
+        "api/referrers.py",
+        "    found = await offload(repo.referrers, subject)\n",
+        "    found = await offload(repo.referrers, subject)\n    await offload(repo.require)\n",
+        "test_base.py",
+        "end_12a and what_does_not_exist",
+    ),
+    Mutation(
+        "a mount from nowhere answers 201",
+        "api/uploads.py",
+        "            return True\n    return False",
+        "            return True\n    return True",
+        "test_blobs.py",
+        "is_not_mounted and nobody",
+    ),
+    Mutation(
+        "a deleted manifest leaves its tags",
+        "storage/repository.py",
+        "if self.tagged(tag) == digest:",
+        "if False:",
+        "test_manifests.py",
+        "a_manifest_with_all_its_tags",
+    ),
+    Mutation(
+        "wrong code: a blob that is not there is an unknown manifest",
+        "oci/errors.py",
+        'code, status = "BLOB_UNKNOWN", 404',
+        'code, status = "MANIFEST_UNKNOWN", 404',
+        "test_blobs.py",
+        "never_pushed",
+    ),
+    Mutation(
+        "a 304 for whoever has something else",
+        "api/responses.py",
+        'if tags is None or not any(tag.value in {digest, "*"} for tag in tags):',
+        "if tags is None:",
+        "test_ranges.py",
+        "something_else_answers_200 and GET",
+    ),
+)
