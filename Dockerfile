@@ -3,7 +3,7 @@
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
-# For a build without a network: put wheels into ./wheels (pip wheel -w wheels .) and pass
+# For a build without a network: put wheels into ./wheels (pip wheel -w wheels . setuptools) and pass
 # --build-arg PIP_OPTIONS="--no-index --find-links=wheels"
 ARG PIP_OPTIONS=""
 WORKDIR /src
@@ -23,7 +23,7 @@ RUN groupadd --gid 1000 registry \
  && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/
 COPY --from=build /opt/pyregistry /opt/pyregistry
 COPY config/image.yml /etc/docker/registry/config.yml
-COPY --chmod=0755 entrypoint.sh /entrypoint.sh
+COPY entrypoint.sh /entrypoint.sh
 ENV PYTHONUNBUFFERED=1
 EXPOSE 5000
 VOLUME /var/lib/registry

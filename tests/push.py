@@ -1,5 +1,7 @@
 """Push and pull over HTTP, reading like the protocol; and what success and errors look like."""
 
+import json
+import re
 from typing import Any
 
 from aiohttp import ClientResponse
@@ -14,19 +16,31 @@ SPEC_CODES = frozenset(
     | {"MANIFEST_INVALID", "MANIFEST_UNKNOWN", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "UNAUTHORIZED"}
     | {"DENIED", "UNSUPPORTED", "TOOMANYREQUESTS"}
 )
+_INSIDE = re.compile(
+    r"Traceback|File \\?\"|\.py\b|/docker/registry|/tmp/|\.pyregistry|Errno|<html|aiohttp|0x[0-9a-f]{6}", re.I
+)
+"""Traces of our own files, paths, exceptions and libraries, and pages made for a browser."""
 
 
 async def assert_error(response: ClientResponse, status: int, code: str) -> dict[str, Any]:
     """The answer is the spec's envelope with this status and code; returns its first entry."""
     text = await response.text()
     assert response.status == status, text
-    assert response.content_type == "application/json"
-    entries = (await response.json())["errors"]
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["Content-Length"] == str(len(text.encode()))
+    return assert_envelope(text, status, code)
+
+
+def assert_envelope(text: str, status: int, code: str) -> dict[str, Any]:
+    """The text is the spec's envelope and says nothing about the inside; returns its first entry."""
+    document = json.loads(text)
+    assert set(document) == {"errors"}
+    entries = document["errors"]
     assert [entry["code"] for entry in entries] == [code] * len(entries), text
     assert entries
     assert code in SPEC_CODES or status >= 500
-    assert all(entry["message"] for entry in entries)
-    assert "Traceback" not in text
+    assert all(entry["message"] and set(entry) <= {"code", "message", "detail"} for entry in entries)
+    assert _INSIDE.search(text) is None, text
     first: dict[str, Any] = entries[0]
     return first
 

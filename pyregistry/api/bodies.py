@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from pyregistry.api.context import settings
+from pyregistry.api.context import offload, registry, settings
 from pyregistry.oci.errors import (
     BlobTooLarge,
     ContentEncodingUnsupported,
@@ -13,8 +13,11 @@ from pyregistry.oci.errors import (
     ManifestTooLarge,
     RequestInvalid,
     RequestTimeout,
+    StorageFull,
 )
 
+_LARGE = 1024 * 1024
+"""Bytes; whether there is room for less shows when it is written."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -67,11 +70,13 @@ async def read_manifest_body(request: web.Request) -> bytes:
     return bytes(content)
 
 
-def check_blob_size(request: web.Request) -> None:
-    """Raise BlobTooLarge for an announced length above the limit, before a byte of it is sent."""
-    limit = settings(request).max_blob_size
-    if (request.content_length or 0) > limit:
+async def check_blob_size(request: web.Request) -> None:
+    """Raise BlobTooLarge or StorageFull for an announced length, before a byte of it is sent."""
+    limit, size = settings(request).max_blob_size, request.content_length or 0
+    if size > limit:
         raise BlobTooLarge(f"a blob has at most {limit} bytes here")
+    if size > _LARGE and size > await offload(registry(request).room):
+        raise StorageFull("the storage has no room for this upload")
 
 
 def check_body_headers(request: web.Request) -> None:

@@ -51,7 +51,7 @@ async def append_to_upload(request: web.Request) -> web.Response:
     """
     upload = _upload(request)
     async with _resumable(request, upload):
-        at, length = _announced(request)
+        at, length = await _announced(request)
         offset = await upload.append(body(request), at, length)
     return web.Response(status=202, headers=upload_headers(request, upload, offset))
 
@@ -61,7 +61,7 @@ async def finish_upload(request: web.Request) -> web.Response:
     upload = _upload(request)
     digest = Digest(single(request, "digest", DigestInvalid) or "")
     async with _resumable(request, upload):
-        at, length = _announced(request)
+        at, length = await _announced(request)
         await upload.commit(digest, body(request), at, length)
     return blob_created(request, upload.repository, digest)
 
@@ -79,7 +79,7 @@ def _upload(request: web.Request) -> Upload:
 
 
 async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> web.Response:
-    check_blob_size(request)
+    await check_blob_size(request)
     upload = await offload(target.start_upload, digest.algorithm)
     try:
         await upload.commit(digest, body(request))
@@ -114,9 +114,9 @@ def _mount_from_any(target: Repository, digest: Digest, sources: Iterable[Reposi
     return False
 
 
-def _announced(request: web.Request) -> tuple[int | None, int | None]:
+async def _announced(request: web.Request) -> tuple[int | None, int | None]:
     """Where the client thinks the upload stands, and how many bytes it announces beyond what HTTP checks itself."""
-    check_blob_size(request)
+    await check_blob_size(request)
     header = request.headers.get("Content-Range")
     if header is None:
         return None, None

@@ -127,5 +127,8 @@ class Driver(Protocol):
     def source(self, path: StoragePath) -> Source:
         """How to send the bytes of a file; raises PathNotFound."""
 
+    def room(self) -> int:
+        """Bytes that uploads may still take; a reserve is left, so that a full disk can still be tidied up."""
+
     def lock(self, name: str, *, exclusive: bool) -> AbstractContextManager[None]:
         """Hold the lock of that name, across processes, until the block ends or the process dies. Blocks."""

@@ -33,6 +33,8 @@ _ATTEMPTS = 16
 _POLL = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
 _KNOWN_DIRECTORIES = 10_000
+_RESERVE = 1024**3
+"""Bytes that uploads leave free, or a fiftieth of the file system if that is less."""
 
 
 class FilesystemDriver:
@@ -112,6 +114,12 @@ class FilesystemDriver:
         if not stat.is_file:
             raise PathNotFound(path)
         return LocalFile(self.root / path, stat.size)
+
+    def room(self) -> int:
+        """See Driver.room."""
+        usage = os.statvfs(self.root)
+        reserve = min(_RESERVE, usage.f_blocks * usage.f_frsize // 50)
+        return max(usage.f_bavail * usage.f_frsize - reserve, 0)
 
     @contextlib.contextmanager
     def lock(self, name: str, *, exclusive: bool) -> Iterator[None]:

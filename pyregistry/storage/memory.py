@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -93,6 +94,10 @@ class MemoryDriver:
     def source(self, path: StoragePath) -> Source:
         """See Driver.source."""
         return Bytes(self.read(path))
+
+    def room(self) -> int:
+        """See Driver.room: nobody knows how much memory there will be."""
+        return sys.maxsize
 
     @contextlib.contextmanager
     def lock(self, name: str, *, exclusive: bool) -> Iterator[None]:

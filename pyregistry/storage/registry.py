@@ -25,6 +25,10 @@ class Registry:
         """A repository by its name, whether or not it exists."""
         return Repository(self._driver, name, self._rules, self._hashes)
 
+    def room(self) -> int:
+        """Bytes that uploads may still take. Blocks."""
+        return self._driver.room()
+
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
         """The names of all repositories that hold something, those behind `after`. Blocks.
 

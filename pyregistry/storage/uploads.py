@@ -22,6 +22,7 @@ from pyregistry.oci.errors import (
     BlobUploadUnknown,
     DigestInvalid,
     SizeInvalid,
+    StorageFull,
     UploadRangeInvalid,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
@@ -35,6 +36,8 @@ BATCH = 1024 * 1024
 BUSY_WAIT = 5.0
 """Seconds that a request waits for another one on the same upload."""
 _RUNNING_HASHES = 1_000
+_CHECK_ROOM = 64 * 1024 * 1024
+"""Bytes received between two looks at the free space."""
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -198,16 +201,17 @@ class Upload:
             raise self._too_many_bytes(None)
         running = await self._running_hash(appender, algorithm)
         try:
+            checked_at = begin - _CHECK_ROOM
             async for batch in _batches(chunks):
                 if appender.offset + len(batch) > end:
                     raise self._too_many_bytes(length)
+                if appender.offset - checked_at >= _CHECK_ROOM:
+                    await in_thread(self._require_room, len(batch))
+                    checked_at = appender.offset
                 if running is None:
                     await appender.write(batch)
                     continue
-                hashing, running = (
-                    running,
-                    None,
-                )  # while a write may fail, it may know bytes that are not there
+                hashing, running = running, None  # while a write may fail, it may know bytes that are not there
                 await asyncio.gather(appender.write(batch), in_thread(hashing.update, batch))
                 running = hashing
         finally:
@@ -215,6 +219,10 @@ class Upload:
                 await self._remember(appender, running)
         if length is not None and appender.offset - begin != length:
             raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
+
+    def _require_room(self, size: int) -> None:
+        if self._driver.room() < size:
+            raise StorageFull("the storage has no room for this upload")
 
     def _too_many_bytes(self, length: int | None) -> Exception:
         if length is None:

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.builders import Image, artifact, image, index
-from tests.push import Client, pull_image, push_image
+from tests.conftest import StartRegistry
+from tests.push import Client, pull_image, push_blob, push_image
 
 _IMAGE = image()
 
@@ -32,3 +33,16 @@ async def test_a_tag_names_what_was_pushed_last(client: Client) -> None:
     await push_image(client, "app", second, "latest")
     await pull_image(client, "app", second, "latest")
     await pull_image(client, "app", first)
+
+
+async def test_a_registry_in_memory_serves_whole_blobs_and_parts(start_registry: StartRegistry) -> None:
+    client = await start_registry(storage={"inmemory": {}})
+    await push_image(client, "app", _IMAGE, "latest")
+    await pull_image(client, "app", _IMAGE, "latest")
+    content = b"0123456789"
+    path = f"/v2/app/blobs/{await push_blob(client, 'app', content)}"
+    for header, status, expected in [("bytes=2-4", 206, b"234"), ("bytes=-1", 206, b"9"), ("items=1", 200, content)]:
+        response = await client.get(path, headers={"Range": header})
+        assert (response.status, await response.read()) == (status, expected)
+    several = await (await client.get(path, headers={"Range": "bytes=0-0,9-9"})).read()
+    assert several.count(b"Content-Range: bytes ") == 2

@@ -1,0 +1,231 @@
+"""Bodies and the headers that speak of them: reliability.md, section 4, rows 11, 13 to 20."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from tests.builders import DOCKER_LIST, DOCKER_MANIFEST, LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, image
+from tests.conftest import StartRegistry
+from tests.push import Client, assert_error, push_blob, push_image, put_manifest, start_upload
+from tests.raw import ask, chunked
+
+_MANIFEST = "/v2/app/manifests/latest"
+_IMAGE = image()
+_FIELDS: dict[str, Any] = json.loads(_IMAGE.content)
+
+
+async def _put(client: Client, content: bytes, content_type: str | None = OCI_MANIFEST) -> Any:
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    return await ask(client, "PUT", _MANIFEST, headers, content)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, identity", "x-unknown"])
+async def test_a_compressed_body_is_answered_415(client: Client, coding: str) -> None:
+    location = await start_upload(client, "app")
+    digest = digest_of(b"body")
+    for method, path in [
+        ("PATCH", location),
+        ("PUT", f"{location}?digest={digest}"),
+        ("POST", f"/v2/app/blobs/uploads/?digest={digest}"),
+        ("PUT", _MANIFEST),
+    ]:
+        answer = await ask(client, method, path, {"Content-Encoding": coding}, b"body")
+        answer.assert_error(415, "UNSUPPORTED")
+    assert (await ask(client, "GET", location)).headers["Range"] == "0-0"
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+async def test_a_body_that_says_it_is_not_compressed_is_taken(client: Client, coding: str) -> None:
+    location = await start_upload(client, "app")
+    answer = await ask(client, "PATCH", location, {"Content-Encoding": coding}, b"body")
+    assert (answer.status, answer.headers["Range"]) == (202, "0-3")
+
+
+@pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""])
+async def test_the_content_type_of_a_blob_is_ignored(client: Client, content_type: str) -> None:
+    location = await start_upload(client, "app")
+    content = b"a=1&digest=sha256:0"
+    answer = await ask(
+        client, "PUT", f"{location}?digest={digest_of(content)}", {"Content-Type": content_type}, content
+    )
+    assert answer.status == 201
+
+
+async def test_an_announced_blob_above_the_limit_is_answered_413_before_its_body(start_registry: StartRegistry) -> None:
+    client = await start_registry(pyregistry={"limits": {"blob-size": 1_000}})
+    location = await start_upload(client, "app")
+    digest = digest_of(b"x")
+    for method, path in [
+        ("PATCH", location),
+        ("PUT", f"{location}?digest={digest}"),
+        ("POST", f"/v2/app/blobs/uploads/?digest={digest}"),
+    ]:
+        answer = await ask(client, method, path, {"Content-Length": "1001", "Expect": "100-continue"})
+        answer.assert_error(413, "SIZE_INVALID")
+        assert answer.headers["Connection"] == "close"
+
+
+async def test_a_blob_that_grows_above_the_limit_is_answered_413(start_registry: StartRegistry) -> None:
+    client = await start_registry(pyregistry={"limits": {"blob-size": 1_000}})
+    location = await start_upload(client, "app")
+    assert (await ask(client, "PATCH", location, body=b"x" * 600)).status == 202
+    for headers, body in [
+        ({"Content-Length": "600"}, b"x" * 600),
+        ({"Transfer-Encoding": "chunked"}, chunked(b"x" * 300, b"x" * 300)),
+    ]:
+        (await ask(client, "PATCH", location, headers, body)).assert_error(413, "SIZE_INVALID")
+    content = b"x" * 1_000
+    answer = await ask(client, "PUT", f"{location}?digest={digest_of(content)}", body=b"x" * 400)
+    assert answer.status == 201
+
+
+@pytest.mark.parametrize("expectation", ["200-ok", "100-continue, other", "x=y", ""])
+async def test_another_expectation_is_answered_417(client: Client, expectation: str) -> None:
+    location = await start_upload(client, "app")
+    for method, path in [("PATCH", location), ("PUT", _MANIFEST)]:
+        answer = await ask(client, method, path, {"Expect": expectation}, b"body")
+        answer.assert_error(417, "UNSUPPORTED")
+
+
+@pytest.mark.parametrize("announced", [True, False], ids=["announced", "chunked"])
+async def test_a_manifest_above_the_limit_is_answered_413(start_registry: StartRegistry, announced: bool) -> None:
+    client = await start_registry(pyregistry={"limits": {"manifest-size": 1_000}})
+    content = b" " * 1_001
+    headers = {} if announced else {"Transfer-Encoding": "chunked"}
+    answer = await ask(client, "PUT", _MANIFEST, headers, content if announced else chunked(content))
+    answer.assert_error(413, "SIZE_INVALID")
+
+
+async def test_a_manifest_of_exactly_4_mib_is_taken_and_one_byte_more_is_not(client: Client) -> None:
+    empty = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
+    whole = empty + b" " * (4 * 1024 * 1024 - len(empty))
+    assert (await _put(client, whole, OCI_INDEX)).status == 201
+    (await _put(client, whole + b" ", OCI_INDEX)).assert_error(413, "SIZE_INVALID")
+    assert (await ask(client, "GET", _MANIFEST)).body == whole
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("text/plain", 415),
+        ("application/json", 415),
+        ("application/octet-stream", 415),
+        ("application", 415),
+        ("", 415),
+        (OCI_MANIFEST + "x", 415),
+        ("a/" + "b" * 300, 415),
+        (OCI_INDEX, 400),
+        (DOCKER_MANIFEST, 400),
+        (DOCKER_LIST, 400),
+    ],
+)
+async def test_a_wrong_content_type_of_a_manifest_is_refused(client: Client, content_type: str, status: int) -> None:
+    await push_image(client, "app", _IMAGE)
+    (await _put(client, _IMAGE.content, content_type)).assert_error(status, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize("content_type", [OCI_MANIFEST + "; charset=utf-8", OCI_MANIFEST + " ;x=y", None])
+async def test_parameters_of_a_manifests_content_type_do_not_matter(client: Client, content_type: str | None) -> None:
+    await push_image(client, "app", _IMAGE)
+    assert (await _put(client, _IMAGE.content, content_type)).status == 201
+
+
+_NOT_A_MANIFEST = {
+    "no bytes": b"",
+    "not JSON": b"\x00\x01\x02",
+    "a list": b"[]",
+    "a string": b'"text"',
+    "a number": b"1",
+    "null": b"null",
+    "half of it": _IMAGE.content[:-10],
+    "two documents": _IMAGE.content + _IMAGE.content,
+    "UTF-16": _IMAGE.content.decode().encode("utf-16"),
+    "UTF-32": _IMAGE.content.decode().encode("utf-32"),
+    "a byte order mark": b"\xef\xbb\xbf" + _IMAGE.content,
+    "broken UTF-8": _IMAGE.content.replace(b"{}", b"{}").replace(b"mediaType", b"media\xffType", 1),
+    "NaN": b'{"schemaVersion": 2, "manifests": [], "x": NaN}',
+    "Infinity": b'{"schemaVersion": 2, "manifests": [], "x": -Infinity}',
+    "a comment": b'{"schemaVersion": 2, "manifests": [] /* none */}',
+    "a key twice": b'{"schemaVersion": 2, "schemaVersion": 2, "manifests": []}',
+    "a key twice below": b'{"schemaVersion": 2, "manifests": [], "x": {"a": 1, "a": 2}}',
+    "a key that differs in case": b'{"schemaVersion": 2, "manifests": [], "Layers": []}',
+    "33 levels": b'{"schemaVersion": 2, "manifests": [], "x": ' + b"[" * 33 + b"]" * 33 + b"}",
+    "100,000 levels": b'{"schemaVersion": 2, "manifests": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "a number of 5,000 digits": b'{"schemaVersion": 2, "manifests": [], "x": ' + b"9" * 5_000 + b"}",
+    "no schemaVersion": b'{"manifests": []}',
+    "schemaVersion 3": b'{"schemaVersion": 3, "manifests": []}',
+    "schemaVersion as text": b'{"schemaVersion": "2", "manifests": []}',
+    "manifests and layers": b'{"schemaVersion": 2, "manifests": [], "layers": []}',
+    "no config": json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "layers": []}).encode(),
+    "no layers": json.dumps({key: value for key, value in _FIELDS.items() if key != "layers"}).encode(),
+    "layers that are no list": json.dumps({**_FIELDS, "layers": {}}).encode(),
+    "an index without manifests": json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX}).encode(),
+    "an artifactType that is none": json.dumps({**_FIELDS, "artifactType": "no type"}).encode(),
+    "an unknown mediaType": json.dumps({**_FIELDS, "mediaType": "application/x-mine"}).encode(),
+}
+
+
+@pytest.mark.parametrize("content", [pytest.param(content, id=fact) for fact, content in _NOT_A_MANIFEST.items()])
+async def test_what_is_no_manifest_is_answered_400(client: Client, content: bytes) -> None:
+    (await _put(client, content, None)).assert_error(400, "MANIFEST_INVALID")
+    (await ask(client, "GET", _MANIFEST)).assert_error(404, "MANIFEST_UNKNOWN")
+
+
+_LAYER: dict[str, Any] = descriptor(b"layer one", LAYER)
+_BAD_DESCRIPTORS: dict[str, object] = {
+    "no object": "sha256:" + "a" * 64,
+    "no digest": {key: value for key, value in _LAYER.items() if key != "digest"},
+    "no size": {key: value for key, value in _LAYER.items() if key != "size"},
+    "a malformed digest": {**_LAYER, "digest": "sha256:xyz"},
+    "a digest that leads elsewhere": {**_LAYER, "digest": "sha256:../../../../etc/passwd"},
+    "an unknown algorithm": {**_LAYER, "digest": "md5:" + "a" * 32},
+    "a negative size": {**_LAYER, "size": -1},
+    "a size above 63 bits": {**_LAYER, "size": 2**63},
+    "a size with a fraction": {**_LAYER, "size": 9.5},
+    "a size as text": {**_LAYER, "size": "9"},
+    "a size that is true": {**_LAYER, "size": True},
+    "another size than is stored": {**_LAYER, "size": 10},
+    "a media type that is none": {**_LAYER, "mediaType": "no type"},
+    "17 urls": {**_LAYER, "urls": ["https://layers.test/x"] * 17},
+    "a file url": {**_LAYER, "urls": ["file:///etc/passwd"]},
+    "data that is not base64": {**_LAYER, "data": "!"},
+    "data with another digest": {**_LAYER, "data": base64.b64encode(b"layer 0ne").decode()},
+    "data with another size": {**_LAYER, "data": base64.b64encode(b"layer").decode()},
+}
+
+
+@pytest.mark.parametrize("bad", [pytest.param(bad, id=fact) for fact, bad in _BAD_DESCRIPTORS.items()])
+@pytest.mark.parametrize("field", ["layers", "config"])
+async def test_a_bad_descriptor_is_answered_400(client: Client, field: str, bad: object) -> None:
+    for blob in _IMAGE.blobs if bad == {**_LAYER, "size": 10} else ():
+        await push_blob(client, "app", blob)
+    content = json.dumps({**_FIELDS, field: [bad] if field == "layers" else bad}).encode()
+    (await _put(client, content)).assert_error(400, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize("fact", sorted(set(_BAD_DESCRIPTORS) - {"another size than is stored"}))
+async def test_a_bad_subject_is_answered_400(client: Client, fact: str) -> None:
+    content = json.dumps({**_FIELDS, "subject": _BAD_DESCRIPTORS[fact]}).encode()
+    (await _put(client, content)).assert_error(400, "MANIFEST_INVALID")
+
+
+@pytest.mark.parametrize(("count", "status"), [(1_999, 201), (2_000, 400)])
+async def test_a_manifest_refers_to_at_most_2000_blobs(client: Client, count: int, status: int) -> None:
+    await push_image(client, "app", _IMAGE)
+    content = json.dumps({**_FIELDS, "layers": [_LAYER] * count}).encode()
+    assert (await _put(client, content)).status == status
+
+
+async def test_every_missing_blob_is_named_in_a_404(client: Client) -> None:
+    config = await push_blob(client, "app", b"{}")
+    response = await put_manifest(client, "app", _IMAGE)
+    await assert_error(response, 404, "MANIFEST_BLOB_UNKNOWN")
+    named = {entry["detail"]["digest"] for entry in (await response.json())["errors"]}
+    assert named == {digest_of(blob) for blob in _IMAGE.blobs} - {config}
+
+
+async def test_a_blob_of_another_repository_is_missing(client: Client) -> None:
+    await push_image(client, "other", _IMAGE)
+    await assert_error(await put_manifest(client, "app", _IMAGE), 404, "MANIFEST_BLOB_UNKNOWN")

@@ -1,0 +1,218 @@
+"""Connections: deadlines, caps, keep-alive and what is not HTTP/1.1: reliability.md, section 4, the last row."""
+
+import asyncio
+from functools import partial
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from pyregistry.api.connection import ConnectionLimits
+from pyregistry.api.context import Settings
+from tests.builders import digest_of
+from tests.conftest import StartRegistry
+from tests.push import Client, start_upload
+from tests.raw import ask, chunked, connected, request_head, send_bytes
+
+TLS_HELLO = bytes.fromhex("16030100a1010000 9d0303") + bytes(range(150))
+
+
+async def test_a_tls_hello_is_answered_in_text_that_begins_with_http(client: Client) -> None:
+    async with connected(client) as connection:
+        await connection.send(TLS_HELLO)
+        assert (await connection.rest()).startswith(b"HTTP/1.0 400 ")
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b"GET", b"GET /v2/ HTTP/1.1\r\n", b"GET /v2/ HTTP/1.1\r\nHost: x\r\n"], ids=repr
+)
+async def test_a_connection_without_whole_headers_is_closed_at_the_deadline(
+    start_registry: StartRegistry, begin: bytes
+) -> None:
+    client = await start_registry(pyregistry={"limits": {"header-deadline": 0.3}})
+    async with connected(client) as connection:
+        await connection.send(begin)
+        assert await connection.says_nothing(0.15)
+        async with asyncio.timeout(2):
+            assert await connection.rest() == b""
+
+
+async def test_headers_that_dribble_do_not_move_the_deadline(start_registry: StartRegistry) -> None:
+    client = await start_registry(pyregistry={"limits": {"header-deadline": 0.4}})
+    async with connected(client) as connection:
+        await connection.send(b"GET /v2/ HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):
+            await connection.send_again_and_again(b"X-Slow: 1\r\n", pause=0.05)
+
+
+async def test_the_deadline_also_holds_for_the_headers_of_a_second_request(start_registry: StartRegistry) -> None:
+    client = await start_registry(pyregistry={"limits": {"header-deadline": 0.3}})
+    async with connected(client) as connection:
+        assert (await connection.request("GET", "/v2/")).status == 200
+        await connection.send(b"GET /v2/ HT")
+        async with asyncio.timeout(2):
+            assert await connection.rest() == b""
+
+
+async def test_the_deadline_for_headers_does_not_cut_a_body_or_an_idle_connection(
+    start_registry: StartRegistry,
+) -> None:
+    client = await start_registry(pyregistry={"limits": {"header-deadline": 0.2}})
+    location = await start_upload(client, "app")
+    async with connected(client) as connection:
+        await connection.send(request_head("PATCH", location, {"Content-Length": "4"}) + b"bo")
+        await asyncio.sleep(0.5)
+        await connection.send(b"dy")
+        assert (await connection.answer()).headers["Range"] == "0-3"
+        await asyncio.sleep(0.5)
+        assert (await connection.request("GET", "/v2/")).status == 200
+
+
+@pytest.mark.parametrize("limit", ["connections", "connections-per-address"])
+async def test_a_connection_above_the_cap_is_closed_and_room_is_used_again(
+    start_registry: StartRegistry, limit: str
+) -> None:
+    client = await start_registry(pyregistry={"limits": {limit: 2}})
+    async with connected(client) as first:
+        async with connected(client) as second:
+            assert (await first.request("GET", "/v2/")).status == 200
+            assert (await second.request("GET", "/v2/")).status == 200
+            async with connected(client) as third:
+                assert await third.rest() == b""
+            assert (await first.request("GET", "/v2/")).status == 200
+        await asyncio.sleep(0.05)
+        async with connected(client) as fourth:
+            assert (await fourth.request("GET", "/v2/")).status == 200
+
+
+async def test_an_idle_connection_is_closed_after_the_keep_alive_time_and_not_before(
+    start_registry: StartRegistry,
+) -> None:
+    client = await start_registry(pyregistry={"limits": {"keepalive": 0.6}})
+    async with connected(client) as connection:
+        for _ in range(3):
+            assert (await connection.request("GET", "/v2/")).status == 200
+            assert await connection.says_nothing(0.3)
+        async with asyncio.timeout(5):
+            assert await connection.rest() == b""
+
+
+def test_connections_live_longer_than_the_idle_time_of_clients_and_proxies() -> None:
+    assert ConnectionLimits().keepalive >= 75
+    assert ConnectionLimits().header_deadline <= 15
+
+
+@pytest.fixture
+async def impatient(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """A registry that judges the speed of a body after 0.4 seconds: 4,000 bytes or 408."""
+    monkeypatch.setattr("pyregistry.app.Settings", partial(Settings, body_window=0.4))
+    return await start_registry(pyregistry={"limits": {"body-rate": 10_000}})
+
+
+@pytest.mark.parametrize("headers", [{"Content-Length": "100000"}, {"Transfer-Encoding": "chunked"}])
+async def test_a_body_that_stalls_is_answered_408_and_keeps_what_arrived(
+    impatient: Client, headers: dict[str, str]
+) -> None:
+    location = await start_upload(impatient, "app")
+    begin = chunked(b"begin", end=False) if "Transfer-Encoding" in headers else b"begin"
+    async with connected(impatient) as connection:
+        await connection.send(request_head("PATCH", location, headers) + begin)
+        answer = await connection.answer()
+        answer.assert_error(408, "SIZE_INVALID")
+        assert answer.headers["Connection"] == "close"
+    assert (await ask(impatient, "GET", location)).headers["Range"] == "0-4"
+
+
+async def test_a_body_that_dribbles_is_answered_408(impatient: Client) -> None:
+    location = await start_upload(impatient, "app")
+    async with connected(impatient) as connection:
+        await connection.send(request_head("PATCH", location, {"Content-Length": "100000"}))
+        reading = asyncio.create_task(connection.answer())
+        while not reading.done():
+            await connection.send(b"x")
+            await asyncio.sleep(0.02)
+        (await reading).assert_error(408, "SIZE_INVALID")
+
+
+async def test_a_manifest_that_stalls_is_answered_408(impatient: Client) -> None:
+    answer = await ask(impatient, "PUT", "/v2/app/manifests/latest", {"Content-Length": "100"}, b"{")
+    answer.assert_error(408, "SIZE_INVALID")
+
+
+async def test_a_slow_body_above_the_rate_may_take_any_time(impatient: Client) -> None:
+    location = await start_upload(impatient, "app")
+    async with connected(impatient) as connection:
+        await connection.send(request_head("PATCH", location, {"Content-Length": "60000"}))
+        for _ in range(30):
+            await connection.send(b"x" * 2_000)
+            await asyncio.sleep(0.04)
+        assert (await connection.answer()).headers["Range"] == "0-59999"
+
+
+async def test_a_shutdown_lets_a_running_upload_end_and_closes_idle_connections(client: Client) -> None:
+    location = await start_upload(client, "app")
+    async with connected(client) as idle, connected(client) as running:
+        assert (await idle.request("GET", "/v2/")).status == 200
+        headers = {"Content-Length": "12", "Expect": "100-continue"}
+        await running.send(request_head("PATCH", location, headers))
+        assert (await running.answer()).status == 100
+        await running.send(b"before")
+        closing = asyncio.create_task(client.close())
+        assert await idle.rest() == b""
+        await running.send(b" after")
+        answer = await running.answer()
+        assert (answer.status, answer.headers["Range"]) == (202, "0-11")
+        assert await running.rest() == b""
+        await closing
+
+
+async def test_http_1_0_is_answered_and_the_connection_closed(client: Client) -> None:
+    async with connected(client) as connection:
+        await connection.send(b"GET /v2/ HTTP/1.0\r\n\r\n")
+        answer = await connection.answer()
+        assert (answer.status, answer.body) == (200, b"{}")
+        assert await connection.rest() == b""
+
+
+async def test_a_whole_push_and_pull_works_over_http_1_0(client: Client) -> None:
+    content = b"pushed through an old proxy"
+    path = f"/v2/app/blobs/uploads/?digest={digest_of(content)}"
+    head = f"POST {path} HTTP/1.0\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+    assert (await send_bytes(client, head + content)).status == 201
+    for length in ["", "Connection: keep-alive\r\n"]:
+        answer = await send_bytes(client, f"GET /v2/app/blobs/{digest_of(content)} HTTP/1.0\r\n{length}\r\n".encode())
+        assert answer.body == content
+        assert "Transfer-Encoding" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/v2/"), ("HEAD", "/v2/"), ("GET", "/nowhere"), ("OPTIONS", "/v2/")]
+)
+async def test_connection_close_is_honoured(client: Client, method: str, path: str) -> None:
+    async with connected(client) as connection:
+        answer = await connection.request(method, path, {"Connection": "close"})
+        assert answer.headers["Connection"] == "close"
+        assert await connection.rest() == b""
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+async def test_an_offer_of_another_protocol_is_not_taken(client: Client, protocol: str) -> None:
+    headers = {
+        "Connection": "Upgrade, HTTP2-Settings",
+        "Upgrade": protocol,
+        "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA",
+    }
+    async with connected(client) as connection:
+        for _ in range(2):
+            assert (await connection.request("GET", "/v2/", headers)).body == b"{}"
+
+
+async def test_a_client_that_does_not_read_its_download_holds_nothing_up(client: Client) -> None:
+    content = bytes(8 * 1024 * 1024)
+    location = await start_upload(client, "app")
+    assert (await ask(client, "PUT", f"{location}?digest={digest_of(content)}", body=content)).status == 201
+    async with connected(client) as greedy:
+        await greedy.send(request_head("GET", f"/v2/app/blobs/{digest_of(content)}"))
+        assert isinstance(client.server, TestServer)
+        async with asyncio.timeout(5):
+            assert (await ask(client, "GET", "/v2/")).status == 200
+        assert (await greedy.answer()).body == content

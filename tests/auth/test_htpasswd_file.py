@@ -1,0 +1,125 @@
+"""What an htpasswd file may hold."""
+
+import asyncio
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid, parse_htpasswd
+from pyregistry.oci.errors import Unauthorized
+from tests.auth.credentials import basic, hash_of
+from tests.processes import require
+
+_ALICE = f"alice:{hash_of('secret')}\n"
+
+
+@pytest.mark.parametrize("prefix", [b"2a", b"2b", b"2y"])
+async def test_every_prefix_of_bcrypt_is_accepted(tmp_path: Path, prefix: bytes) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text(f"alice:{hash_of('secret', prefix=prefix)}\n")
+    assert await _login(path, "alice", "secret")
+    assert not await _login(path, "alice", "wrong")
+
+
+@pytest.mark.parametrize(
+    ("content", "users"),
+    [
+        pytest.param(_ALICE, ["alice"], id="one user"),
+        pytest.param(_ALICE.rstrip(), ["alice"], id="no newline at the end"),
+        pytest.param(_ALICE.replace("\n", "\r\n"), ["alice"], id="the line ends of Windows"),
+        pytest.param(f"# team\n\n{_ALICE}\n  \n", ["alice"], id="comments and empty lines"),
+        pytest.param(_ALICE + _ALICE.replace("alice", "bob"), ["alice", "bob"], id="two users"),
+        pytest.param(_ALICE.replace("alice", "ci-bot@team.example"), ["ci-bot@team.example"], id="signs in a name"),
+        pytest.param(_ALICE.replace("alice", "zoë"), ["zoë"], id="a name in UTF-8"),
+        pytest.param(_ALICE.replace("alice", "two words"), ["two words"], id="a space in a name"),
+    ],
+)
+def test_these_files_are_read(content: str, users: list[str]) -> None:
+    assert sorted(parse_htpasswd(content.encode())) == users
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        pytest.param("$apr1$YSqgyMRd$sgVRFVXFvPpFkKDyGpbQy1", id="MD5 of Apache"),
+        pytest.param("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", id="SHA-1"),
+        pytest.param("$5$rounds=5000$salt$hash", id="SHA-256"),
+        pytest.param("$6$salt$hash", id="SHA-512"),
+        pytest.param("rl.3StKT.4T8M", id="crypt"),
+        pytest.param("secret", id="plain text"),
+        pytest.param("", id="nothing"),
+        pytest.param(hash_of("x").replace("$04$", "$15$"), id="cost 15"),
+        pytest.param(hash_of("x").replace("$04$", "$31$"), id="cost 31"),
+        pytest.param(hash_of("x").replace("$04$", "$03$"), id="cost 3"),
+        pytest.param("$2b$xx$" + "a" * 53, id="no cost"),
+        pytest.param("$2x$04$" + "a" * 53, id="another prefix"),
+    ],
+)
+def test_an_entry_of_another_format_is_left_out_with_a_warning_that_names_the_user(
+    stored: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = parse_htpasswd(f"mallory:{stored}\n{_ALICE}".encode())
+    assert list(users) == ["alice"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "mallory" in record.getMessage()
+    assert len(stored) < 8 or stored not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="an empty file"),
+        pytest.param(b"# nobody\n\n", id="only comments"),
+        pytest.param(b"mallory:secret\n", id="no bcrypt at all"),
+        pytest.param(b"no colon in this line\n", id="no colon"),
+        pytest.param(b"\xff\xfe\x00a\x00", id="UTF-16"),
+        pytest.param(b"a:b:c:d:e\n", id="an htdigest file"),
+    ],
+)
+def test_a_file_without_a_usable_user_is_refused(content: bytes) -> None:
+    with pytest.raises(HtpasswdInvalid):
+        parse_htpasswd(content)
+
+
+@pytest.mark.parametrize("damage", [b"$2b$04$", b"$2b$04$short", b"$2b$04$" + b"!" * 53, b"$2b$04$" + b"a" * 500])
+async def test_a_damaged_hash_lets_nobody_in(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_bytes(b"mallory:" + damage + b"\n" + _ALICE.encode())
+    for password in ["secret", "", "x"]:
+        assert not await _login(path, "mallory", password)
+    assert await _login(path, "alice", "secret")
+
+
+@pytest.mark.parametrize("cost", [[], ["-C", "4"], ["-C", "10"]], ids=["default cost", "cost 4", "cost 10"])
+async def test_a_file_made_by_the_htpasswd_tool_is_accepted(tmp_path: Path, cost: list[str]) -> None:
+    tool = require("htpasswd", "apache2-utils")
+    path = tmp_path / "htpasswd"
+    long = "p" * 100
+    for number, (user, password) in enumerate([("alice", "s3cret:with:colons"), ("bob", "pässwörd"), ("carol", long)]):
+        command = [tool, "-Bb", *(["-c"] if number == 0 else []), *cost, str(path), user, password]
+        subprocess.run(command, check=True, capture_output=True)
+    assert await _login(path, "alice", "s3cret:with:colons")
+    assert await _login(path, "bob", "pässwörd")
+    assert await _login(path, "carol", long)
+    for user, password in [("alice", "s3cret"), ("bob", "passwörd"), ("carol", "p" * 71)]:
+        assert not await _login(path, user, password)
+
+
+async def test_bytes_of_a_password_behind_the_72nd_do_not_count_as_apache_has_it(tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text(f"alice:{hash_of('x' * 72)}\n")
+    for length, right in [(71, False), (72, True), (73, True), (1_000, True)]:
+        assert await _login(path, "alice", "x" * length) == right
+
+
+async def _login(path: Path, user: str, password: str) -> bool:
+    authenticator = await asyncio.to_thread(HtpasswdAuthenticator, path, "Test")
+    try:
+        await authenticator.authenticate([basic(user, password)["Authorization"]])
+    except Unauthorized:
+        return False
+    finally:
+        authenticator.close()
+    return True

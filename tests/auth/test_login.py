@@ -1,0 +1,171 @@
+"""Logging in: right, wrong, malformed, often."""
+
+import asyncio
+import base64
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.auth.credentials import auth_section, basic, hash_of, write_htpasswd
+from tests.conftest import StartRegistry
+from tests.push import Client
+from tests.raw import RawAnswer, ask, connected
+
+_PASSWORD = "Correct-Horse-7431"
+_WRONG = "Wrong-Battery-9962"
+
+
+@pytest.fixture
+async def guarded(start_registry: StartRegistry, tmp_path: Path) -> Client:
+    """A registry for alice, and for bob whose password has 100 bytes."""
+    write_htpasswd(tmp_path / "htpasswd", {"alice": _PASSWORD, "bob": "b" * 100, "zoë": _PASSWORD})
+    return await start_registry(auth=auth_section(tmp_path / "htpasswd", 'My "own" registry'))
+
+
+async def _ping(client: Client, headers: dict[str, str]) -> RawAnswer:
+    return await ask(client, "GET", "/v2/", headers)
+
+
+def _encoded(pair: bytes) -> str:
+    return base64.b64encode(pair).decode()
+
+
+@pytest.mark.parametrize(
+    ("user", "password"), [("alice", _PASSWORD), ("bob", "b" * 100), ("bob", "b" * 72), ("zoë", _PASSWORD)]
+)
+@pytest.mark.parametrize("scheme", ["Basic", "basic", "BASIC", "Basic "])
+async def test_the_right_password_lets_in(guarded: Client, user: str, password: str, scheme: str) -> None:
+    header = basic(user, password)["Authorization"].replace("Basic", scheme)
+    assert (await _ping(guarded, {"Authorization": header})).status == 200
+
+
+_PAIR = f"alice:{_PASSWORD}".encode()
+_STRANGERS: dict[str, str | None] = {
+    "no header": None,
+    "nothing in it": "",
+    "only the scheme": "Basic",
+    "another scheme": "Bearer " + _encoded(_PAIR),
+    "digest": 'Digest username="alice"',
+    "no base64": "Basic !!!!",
+    "base64 with junk in it": "Basic " + _encoded(_PAIR)[:8] + "*" + _encoded(_PAIR)[8:],
+    "the alphabet of URLs": "Basic " + base64.urlsafe_b64encode(b"alice:\xff\xff\xfe").decode(),
+    "no padding": "Basic " + _encoded(b"alice:1").rstrip("="),
+    "no colon": "Basic " + _encoded(b"alice"),
+    "no user": "Basic " + _encoded(b":" + _PASSWORD.encode()),
+    "no password": "Basic " + _encoded(b"alice:"),
+    "the wrong password": "Basic " + _encoded(b"alice:" + _WRONG.encode()),
+    "an unknown user": "Basic " + _encoded(b"mallory:" + _PASSWORD.encode()),
+    "the user in capitals": "Basic " + _encoded(_PAIR.replace(b"alice", b"Alice")),
+    "a space behind the user": "Basic " + _encoded(_PAIR.replace(b"alice", b"alice ")),
+    "NUL behind the password": "Basic " + _encoded(_PAIR + b"\0"),
+    "NUL within the password": "Basic " + _encoded(_PAIR + b"\0more"),
+    "NUL behind the user": "Basic " + _encoded(_PAIR.replace(b"alice", b"alice\0")),
+    "a newline behind the password": "Basic " + _encoded(_PAIR + b"\n"),
+    "a longer password": "Basic " + _encoded(_PAIR + b"x"),
+    "a shorter password": "Basic " + _encoded(_PAIR[:-1]),
+    "a password of 1,025 bytes": "Basic " + _encoded(b"bob:" + b"b" * 1_025),
+    "a user of 256 bytes": "Basic " + _encoded(b"a" * 256 + b":x"),
+    "a user that is not UTF-8": "Basic " + _encoded(b"\xff\xfe:x"),
+    "8,000 bytes": "Basic " + "A" * 8_000,
+    "the pair in plain text": "Basic " + _PAIR.decode(),
+    "two in one line": f"Basic {_encoded(_PAIR)}, Basic {_encoded(_PAIR)}",
+}
+
+
+@pytest.mark.parametrize("header", _STRANGERS.values(), ids=_STRANGERS)
+async def test_everybody_else_gets_one_and_the_same_401(guarded: Client, header: str | None) -> None:
+    answer = await _ping(guarded, {} if header is None else {"Authorization": header})
+    assert answer.assert_error(401, "UNAUTHORIZED") == {"code": "UNAUTHORIZED", "message": "authentication required"}
+    assert answer.headers["WWW-Authenticate"] == 'Basic realm="My \\"own\\" registry"'
+    assert set(answer.headers) == {
+        *("Content-Type", "Content-Length", "Date", "Server", "WWW-Authenticate", "Docker-Distribution-API-Version")
+    }
+
+
+async def test_two_authorization_headers_are_none(guarded: Client) -> None:
+    line = f"Authorization: {basic('alice', _PASSWORD)['Authorization']}\r\n"
+    async with connected(guarded) as connection:
+        await connection.send(f"GET /v2/ HTTP/1.1\r\nHost: x\r\n{line}{line}\r\n".encode())
+        (await connection.answer()).assert_error(401, "UNAUTHORIZED")
+
+
+async def test_credentials_are_asked_for_before_anything_is_told(guarded: Client) -> None:
+    for method, path in [
+        ("GET", "/v2/alice/tags/list"),
+        ("GET", "/v2/BAD/tags/list"),
+        ("GET", "/v2/app/tags/list?n=x"),
+        ("PUT", "/v2/app/manifests/.bad"),
+        ("PATCH", "/v2/app/blobs/uploads/none"),
+        ("GET", "/nowhere"),
+        ("TRACE", "/v2/"),
+    ]:
+        (await ask(guarded, method, path)).assert_error(401, "UNAUTHORIZED")
+        assert (await ask(guarded, method, path, basic("alice", _PASSWORD))).status != 401
+
+
+async def test_without_auth_in_the_config_a_header_is_ignored(client: Client) -> None:
+    for header in _STRANGERS.values():
+        assert (await _ping(client, {} if header is None else {"Authorization": header})).status == 200
+
+
+@pytest.fixture
+async def costly(start_registry: StartRegistry, tmp_path: Path) -> Client:
+    """One check of alice's password takes about a fifth of a second of a processor."""
+    write_htpasswd(tmp_path / "htpasswd", {"alice": _PASSWORD}, cost=12)
+    return await start_registry(auth=auth_section(tmp_path / "htpasswd"))
+
+
+async def test_a_password_that_was_right_once_is_not_hashed_again(costly: Client) -> None:
+    begin = time.perf_counter()
+    hash_of(_PASSWORD, cost=12)
+    one_hash = time.perf_counter() - begin
+    alice = basic("alice", _PASSWORD)
+    assert (await _ping(costly, alice)).status == 200
+    begin = time.perf_counter()
+    for _ in range(50):
+        assert (await _ping(costly, alice)).status == 200
+    assert time.perf_counter() - begin < 25 * one_hash
+    assert (await _ping(costly, basic("alice", _WRONG))).status == 401
+
+
+async def test_an_unknown_user_costs_as_much_as_a_wrong_password(costly: Client) -> None:
+    times = {}
+    for user in ["alice", "mallory"]:
+        begin = time.perf_counter()
+        assert (await _ping(costly, basic(user, _WRONG))).status == 401
+        times[user] = time.perf_counter() - begin
+    assert times["mallory"] > 0.3 * times["alice"]
+
+
+async def test_other_requests_are_served_while_passwords_are_hashed(costly: Client) -> None:
+    alice = basic("alice", _PASSWORD)
+    assert (await _ping(costly, alice)).status == 200
+    flood = [asyncio.create_task(_ping(costly, basic("alice", f"guess {number}"))) for number in range(6)]
+    await asyncio.sleep(0.01)
+    assert (await _ping(costly, alice)).status == 200
+    assert (await ask(costly, "GET", "/v2/none/tags/list", alice)).status == 404
+    assert not all(guess.done() for guess in flood)
+    assert {answer.status for answer in await asyncio.gather(*flood)} == {401}
+
+
+async def test_nothing_of_a_credential_gets_into_any_log(guarded: Client, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    secrets = [_PASSWORD, _WRONG, "b" * 72]
+    for user, password in [("alice", _PASSWORD), ("alice", _WRONG), ("mallory", _PASSWORD), ("bob", "b" * 100)]:
+        headers = basic(user, password)
+        secrets.append(headers["Authorization"].removeprefix("Basic "))
+        for method, path in [
+            ("GET", "/v2/"),
+            ("POST", f"/v2/app/blobs/uploads/?account={user}&password={password}"),
+            ("GET", "/v2/BAD/tags/list"),
+            ("GET", f"/nowhere?token={password}"),
+        ]:
+            await ask(guarded, method, path, headers)
+        async with connected(guarded) as connection:
+            await connection.send(f"GET /v2/ HTTP/1.1\r\nAuthorization: {headers['Authorization']}\r\n\0\r\n".encode())
+            await connection.rest()
+    assert "alice" in caplog.text
+    for record in caplog.records:
+        text = f"{record.getMessage()} {record.__dict__}"
+        assert not [secret for secret in secrets if secret in text]
