@@ -1,5 +1,6 @@
 """START HERE: the only file that sees config, storage, auth and the API together."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pyregistry.config.schema import Config
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Rules
 
@@ -31,6 +33,7 @@ def create_app(config: Config) -> web.Application:
     app[REGISTRY] = Registry(_driver(config), _rules(config))
     app[AUTHORIZER] = AllowAll()
     _add_authenticator(app, config)
+    _add_purging(app, config)
     add_routes(app, app[SETTINGS].prefix)
     app.on_response_prepare.append(add_headers)
     return app
@@ -84,6 +87,21 @@ def _settings(config: Config) -> Settings:
         min_body_rate=config.pyregistry.limits.body_rate,
         warnings=tuple(config.pyregistry.warnings),
     )
+
+
+def _add_purging(app: web.Application, config: Config) -> None:
+    section = config.storage.maintenance.upload_purging
+    if not section.enabled or config.storage.maintenance.readonly.enabled:
+        return
+    purging = Purging(section.age, section.interval, section.dry_run)
+
+    async def purge(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(purge_regularly(app[REGISTRY], purging))
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app.cleanup_ctx.append(purge)
 
 
 def _add_authenticator(app: web.Application, config: Config) -> None:

@@ -13,6 +13,8 @@ from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 
 _DRIVERS = frozenset({"filesystem", "inmemory", "s3", "gcs", "azure", "swift", "oss", "s3aws"})
+_SUPPORTED_DRIVERS = frozenset({"filesystem", "inmemory"})
+_SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "none"})
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -91,10 +93,18 @@ def _without_nulls(value: object) -> object:
 
 
 def _check_choices(document: Mapping[object, object]) -> None:
-    """Of some sections only one may be chosen."""
+    """Of some sections exactly one kind is chosen, and another one than ours would be another service.
+
+    Here rather than in `check`, since a kind without parameters says as much as one with them.
+    """
     storage, auth = document.get("storage"), document.get("auth")
     drivers = sorted(_DRIVERS.intersection(storage)) if isinstance(storage, dict) else []
     if len(drivers) != 1:
         raise ConfigError(f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}")
-    if isinstance(auth, dict) and len(auth) > 1:
-        raise ConfigError(f"auth: at most one kind, found {', '.join(sorted(map(str, auth)))}")
+    if drivers[0] not in _SUPPORTED_DRIVERS:
+        raise ConfigError(f"storage.{drivers[0]}: this driver is not supported, expected filesystem or inmemory")
+    kinds = sorted(map(str, auth)) if isinstance(auth, dict) else []
+    if len(kinds) > 1:
+        raise ConfigError(f"auth: at most one kind, found {', '.join(kinds)}")
+    if kinds and kinds[0] not in _SUPPORTED_AUTH:  # ignored, it would let everybody in
+        raise ConfigError(f"auth.{kinds[0]}: this kind is not supported, expected htpasswd")

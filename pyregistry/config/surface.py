@@ -74,7 +74,7 @@ _STORAGE: Section = {
     "redirect": {"disable": _NO_NEED},
     "cache": {"blobdescriptor": _NO_NEED, "layerinfo": _NO_NEED, "blobdescriptorsize": _NO_NEED},
     "maintenance": {
-        "uploadpurging": _not_done("an upload stays until it is finished or cancelled"),
+        "uploadpurging": {"enabled": DONE, "age": DONE, "interval": DONE, "dryrun": DONE},
         "readonly": {"enabled": DONE},
     },
     "tag": {"concurrencylimit": _NO_NEED},

@@ -14,7 +14,7 @@ class Duration(float):
     @classmethod
     def parse(cls, value: object) -> Self:
         """Raises ValueError."""
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:  # as Go's
             return cls(value * 1e-9)
         if value == "0":
             return cls(0.0)

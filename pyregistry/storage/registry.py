@@ -8,9 +8,10 @@ from pyregistry.oci.errors import BlobUnknown, NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.repository import Repository, Rules
-from pyregistry.storage.uploads import RunningHashes
+from pyregistry.storage.uploads import Upload
 
 
 class Registry:
@@ -39,6 +40,11 @@ class Registry:
         for name in self._walk(layout.REPOSITORIES, (), tuple(after.split("/")) if after else ()):
             if not self.repository(name).is_empty():
                 yield name
+
+    def uploads(self) -> Iterator[Upload]:
+        """The open uploads of all repositories, also of those that hold nothing else. Blocks."""
+        for name in self._walk(layout.REPOSITORIES, (), ()):
+            yield from self.repository(name).uploads()
 
     def find_blob(self, digest: Digest) -> Iterator[Repository]:
         """end-11 without `from`: the repositories that have this blob. Blocks."""

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import (
     BlobUnknown,
+    BlobUploadUnknown,
     DigestInvalid,
     ManifestBlobUnknown,
     ManifestInvalid,
@@ -19,9 +20,10 @@ from pyregistry.oci.manifest import Descriptor, Manifest, StoredManifest, parse_
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound, Source
+from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.links import ensure_shape, link_blob, read_link, resolve_link, write_link
 from pyregistry.storage.referrers import Referrers
-from pyregistry.storage.uploads import RunningHashes, Upload
+from pyregistry.storage.uploads import Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,12 @@ class Repository:
     def upload(self, upload_id: UploadId) -> Upload:
         """An upload of this repository, by its id; whether it exists shows at its first use."""
         return Upload(self._driver, self._hashes, self.name, upload_id, self._rules.max_blob_size)
+
+    def uploads(self) -> Iterator[Upload]:
+        """The open uploads."""
+        for child in self._driver.children(layout.uploads(self.name)):
+            with suppress(BlobUploadUnknown):  # not ours
+                yield self.upload(UploadId(child))
 
     # Manifests and tags
 

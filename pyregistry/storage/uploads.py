@@ -8,7 +8,6 @@ the file again otherwise. What decides is always the digest of all the bytes.
 
 import asyncio
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -27,7 +26,8 @@ from pyregistry.oci.errors import (
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Appender, Driver, LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, PathBusy, PathNotFound, Stat
+from pyregistry.storage.hashing import Record, RunningHashes, hash_source
 from pyregistry.storage.links import link_blob
 from pyregistry.storage.threads import in_thread
 
@@ -35,49 +35,8 @@ BATCH = 1024 * 1024
 """Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
 BUSY_WAIT = 5.0
 """Seconds that a request waits for another one on the same upload."""
-_RUNNING_HASHES = 1_000
 _CHECK_ROOM = 64 * 1024 * 1024
 """Bytes received between two looks at the free space."""
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """What a request left behind: the hash of the first `offset` bytes of exactly this file, in this epoch.
-
-    Across a power cut the record may survive while bytes of the file do not, hence the epoch.
-    """
-
-    algorithm: str
-    offset: int = 0
-    encoded: str = ""
-    inode: int = 0
-    mtime_ns: int = 0
-    epoch: str = ""
-
-    def describes(self, stat: Stat) -> bool:
-        """True if the file has not changed since."""
-        return (self.offset, self.inode, self.mtime_ns) == (stat.size, stat.inode, stat.mtime_ns)
-
-
-class RunningHashes:
-    """The hashes of this worker's open uploads, the oldest dropped first; losing one costs a second reading."""
-
-    def __init__(self) -> None:
-        self._hashes: OrderedDict[UploadId, tuple[_Record, Hash]] = OrderedDict()
-
-    def take(self, upload_id: UploadId, stat: Stat) -> Hash | None:
-        """The hash of all bytes of the file, if this worker has it. Whoever takes it gives it back."""
-        record, running = self._hashes.pop(upload_id, (None, None))
-        return running if record is not None and record.describes(stat) else None
-
-    def give_back(self, upload_id: UploadId, record: _Record, running: Hash) -> None:
-        """Keep a hash for the upload's next request."""
-        self._hashes[upload_id] = (record, running)
-        while len(self._hashes) > _RUNNING_HASHES:
-            self._hashes.popitem(last=False)
-
-    def drop(self, upload_id: UploadId) -> None:
-        """Forget an upload."""
-        self._hashes.pop(upload_id, None)
 
 
 class Upload:
@@ -101,7 +60,7 @@ class Upload:
         driver.write(layout.upload_data(name, upload_id), b"", durable=False)
         driver.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
         if algorithm != CANONICAL:
-            driver.write(layout.upload_record(upload_id), msgspec.json.encode(_Record(algorithm)), durable=False)
+            driver.write(layout.upload_record(upload_id), msgspec.json.encode(Record(algorithm)), durable=False)
         return cls(driver, hashes, name, upload_id, max_size)
 
     def offset(self) -> int:
@@ -147,6 +106,31 @@ class Upload:
         """end-14: end the upload, but not under a request that is writing to it."""
         async with self._open(None):
             await in_thread(self.remove)
+
+    def is_older(self, before_ns: int) -> bool:
+        """True if nothing was written since, in nanoseconds since the epoch; False if it does not exist. Blocks."""
+        times = []
+        for path in (self._data, layout.upload_started_at(self.repository, self.id)):
+            with suppress(PathNotFound):
+                times.append(self._driver.stat(path).mtime_ns)
+        return bool(times) and max(times) < before_ns
+
+    async def expire(self, before_ns: int) -> bool:
+        """Remove the upload if nothing was written to it since, and nobody is writing now; whether it did."""
+        try:
+            async with self._driver.appender(self._data, wait=0):
+                return await in_thread(self._remove_if_older, before_ns)
+        except PathBusy:
+            return False
+        except PathNotFound:  # a foreign upload without data, so that nobody is writing to it
+            return await in_thread(self._remove_if_older, before_ns)
+
+    def _remove_if_older(self, before_ns: int) -> bool:
+        if not self.is_older(before_ns):
+            return False
+        with suppress(BlobUploadUnknown):  # somebody was quicker
+            self.remove()
+        return True
 
     def remove(self) -> None:
         """End the upload with all that it holds; raises BlobUploadUnknown. Blocks."""
@@ -240,15 +224,15 @@ class Upload:
 
     async def _remember(self, appender: Appender, running: Hash) -> None:
         stat = await appender.stat()
-        record = _Record(running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch)
+        record = Record(running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch)
         self._hashes.give_back(self.id, record, running)
         data = msgspec.json.encode(record)
         with suppress(OSError):  # a full disk: the record only saves time
             await in_thread(self._driver.write, layout.upload_record(self.id), data, durable=False)
 
-    def _read_record(self) -> _Record | None:
+    def _read_record(self) -> Record | None:
         try:
-            record = msgspec.json.decode(self._driver.read(layout.upload_record(self.id)), type=_Record)
+            record = msgspec.json.decode(self._driver.read(layout.upload_record(self.id)), type=Record)
         except (PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # the last two: torn by a power cut
             return None
         return record if record.algorithm in ALGORITHMS else None
@@ -268,7 +252,7 @@ class Upload:
             and record.describes(stat)
         ):
             return Digest(f"{algorithm}:{record.encoded}")
-        return _hash_source(self._driver.source(self._data), algorithm)
+        return hash_source(self._driver.source(self._data), algorithm)
 
 
 async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
@@ -290,14 +274,3 @@ async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
             parts, size = [], 0
     if not isinstance(failure, StopAsyncIteration):
         raise failure
-
-
-def _hash_source(source: Source, algorithm: str) -> Digest:
-    total = new_hash(algorithm)
-    if isinstance(source, LocalFile):
-        with source.open() as file:
-            while block := file.read(BATCH):
-                total.update(block)
-    else:
-        total.update(source.content)
-    return Digest.from_hash(total)

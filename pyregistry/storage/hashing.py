@@ -1,0 +1,65 @@
+"""Running hashes: what an upload's bytes hash to so far, in this worker's memory and in a record for the others."""
+
+from collections import OrderedDict
+
+import msgspec
+
+from pyregistry.oci.digest import Digest, Hash, new_hash
+from pyregistry.oci.names import UploadId
+from pyregistry.storage.driver import LocalFile, Source, Stat
+
+BLOCK = 1024 * 1024
+"""Bytes read at once where a file must be hashed from its beginning."""
+_RUNNING_HASHES = 1_000
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What a request left behind: the hash of the first `offset` bytes of exactly this file, in this epoch.
+
+    Across a power cut the record may survive while bytes of the file do not, hence the epoch.
+    """
+
+    algorithm: str
+    offset: int = 0
+    encoded: str = ""
+    inode: int = 0
+    mtime_ns: int = 0
+    epoch: str = ""
+
+    def describes(self, stat: Stat) -> bool:
+        """True if the file has not changed since."""
+        return (self.offset, self.inode, self.mtime_ns) == (stat.size, stat.inode, stat.mtime_ns)
+
+
+class RunningHashes:
+    """The hashes of this worker's open uploads, the oldest dropped first; losing one costs a second reading."""
+
+    def __init__(self) -> None:
+        self._hashes: OrderedDict[UploadId, tuple[Record, Hash]] = OrderedDict()
+
+    def take(self, upload_id: UploadId, stat: Stat) -> Hash | None:
+        """The hash of all bytes of the file, if this worker has it. Whoever takes it gives it back."""
+        record, running = self._hashes.pop(upload_id, (None, None))
+        return running if record is not None and record.describes(stat) else None
+
+    def give_back(self, upload_id: UploadId, record: Record, running: Hash) -> None:
+        """Keep a hash for the upload's next request."""
+        self._hashes[upload_id] = (record, running)
+        while len(self._hashes) > _RUNNING_HASHES:
+            self._hashes.popitem(last=False)
+
+    def drop(self, upload_id: UploadId) -> None:
+        """Forget an upload."""
+        self._hashes.pop(upload_id, None)
+
+
+def hash_source(source: Source, algorithm: str) -> Digest:
+    """Read all of it; raises PathNotFound. Blocks."""
+    total = new_hash(algorithm)
+    if isinstance(source, LocalFile):
+        with source.open() as file:
+            while block := file.read(BLOCK):
+                total.update(block)
+    else:
+        total.update(source.content)
+    return Digest.from_hash(total)

@@ -1,0 +1,57 @@
+"""Uploads that nobody goes on with, removed from time to time: `storage.maintenance.uploadpurging`.
+
+The CNCF registry goes by the time at which an upload began, and so deletes a slow one under its writer; here the last
+byte counts, and whoever is writing holds the upload's lock.
+"""
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.threads import in_thread
+from pyregistry.storage.uploads import Upload
+
+FIRST_RUN = 3600.0
+"""Seconds within which the first run happens, at random, so that workers and servers do not run together."""
+
+log = structlog.get_logger("pyregistry.purging")
+
+
+@dataclass(frozen=True, slots=True)
+class Purging:
+    """Times in seconds."""
+
+    age: float
+    interval: float
+    dry_run: bool = False
+
+
+async def purge_regularly(registry: Registry, purging: Purging) -> None:
+    """Purge again and again until cancelled."""
+    delay = random.uniform(0, min(FIRST_RUN, purging.interval))  # noqa: S311 - spreads load, keeps no secret
+    while True:
+        await asyncio.sleep(delay)
+        delay = purging.interval
+        try:
+            await purge(registry, purging)
+        except OSError as error:
+            log.error("uploads could not be purged", reason=str(error))
+
+
+async def purge(registry: Registry, purging: Purging) -> list[Upload]:
+    """Remove the uploads older than `age`; the removed ones, or with `dry_run` those that would be."""
+    before_ns = time.time_ns() - round(purging.age * 1e9)
+    purged = []
+    for upload in await in_thread(_older, registry, before_ns):
+        if purging.dry_run or await upload.expire(before_ns):
+            purged.append(upload)
+            log.info("upload purged", repository=upload.repository, upload=upload.id, dry_run=purging.dry_run)
+    return purged
+
+
+def _older(registry: Registry, before_ns: int) -> list[Upload]:
+    return [upload for upload in registry.uploads() if upload.is_older(before_ns)]

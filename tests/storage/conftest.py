@@ -1,0 +1,47 @@
+"""Drivers and registries on both backends; assertions in the contract suite explain themselves."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+pytest.register_assert_rewrite(*(f"tests.storage.contract{part}" for part in ("", "_appender", "_locks")))
+
+from pyregistry.storage.driver import Driver  # noqa: E402 - imports the storage, not the suites
+from pyregistry.storage.filesystem import FilesystemDriver  # noqa: E402
+from pyregistry.storage.memory import MemoryDriver  # noqa: E402
+from pyregistry.storage.registry import Registry  # noqa: E402
+
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """An empty data directory, in memory where that is possible: most tests do not wait for a disk."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else tmp_path) as directory:
+        path = Path(directory) / "data"
+        path.mkdir()
+        yield path
+
+
+@pytest.fixture
+def filesystem(root: Path) -> FilesystemDriver:
+    """A driver on `root`."""
+    return FilesystemDriver(root)
+
+
+@pytest.fixture(params=["filesystem", "memory"])
+def driver(request: pytest.FixtureRequest, root: Path) -> Driver:
+    """Each driver in turn."""
+    return FilesystemDriver(root) if request.param == "filesystem" else MemoryDriver()
+
+
+@pytest.fixture
+def registry(driver: Driver) -> Registry:
+    """A registry with the default rules."""
+    return Registry(driver)

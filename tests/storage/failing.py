@@ -1,0 +1,99 @@
+"""A driver that fails at its n-th call, around a real one."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+from pyregistry.storage.driver import Appender, Driver, Source, Stat
+from pyregistry.storage.layout import StoragePath
+
+
+class FailingDriver:
+    """Does what `driver` does until call number `fails_at`, which raises EIO: before the work, or after it."""
+
+    def __init__(self, driver: Driver, fails_at: int, *, after: bool = False) -> None:
+        self._driver = driver
+        self._left = fails_at
+        self._after = after
+        self.failed = False
+
+    @property
+    def epoch(self) -> str:
+        return self._driver.epoch
+
+    def _is_last(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    def _fail(self) -> None:
+        self.failed = True
+        raise OSError(errno.EIO, "as ordered")
+
+    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+        if self._is_last():
+            self._fail()
+        return self._driver.read(path, limit)
+
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.write(path, data, durable=durable)
+        if last:
+            self._fail()
+
+    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.make_directory(path, durable=durable)
+        if last:
+            self._fail()
+
+    def stat(self, path: StoragePath) -> Stat:
+        if self._is_last():
+            self._fail()
+        return self._driver.stat(path)
+
+    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+        if self._is_last():
+            self._fail()
+        return self._driver.children(path, after)
+
+    def move(self, source: StoragePath, target: StoragePath) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.move(source, target)
+        if last:
+            self._fail()
+
+    def delete(self, path: StoragePath) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.delete(path)
+        if last:
+            self._fail()
+
+    def appender(
+        self, path: StoragePath, *, wait: float, create: bool = False
+    ) -> AbstractAsyncContextManager[Appender]:
+        if self._is_last():
+            self._fail()
+        return self._driver.appender(path, wait=wait, create=create)
+
+    def source(self, path: StoragePath) -> Source:
+        if self._is_last():
+            self._fail()
+        return self._driver.source(path)
+
+    def room(self) -> int:
+        if self._is_last():
+            self._fail()
+        return self._driver.room()
+
+    def lock(self, name: str, *, exclusive: bool) -> AbstractContextManager[None]:
+        if self._is_last():
+            self._fail()
+        return self._driver.lock(name, exclusive=exclusive)

@@ -1,0 +1,78 @@
+"""Pushing into a repository without a server, and looking at what it has."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import ManifestUnknown
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.repository import Repository
+from tests.builders import Image
+from tests.storage.paths import content_of
+
+
+async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
+    """A request body."""
+    for chunk in chunks:
+        yield chunk
+
+
+async def broken(*chunks: bytes, error: type[Exception] = ConnectionResetError) -> AsyncIterator[bytes]:
+    """A request body that breaks off."""
+    for chunk in chunks:
+        yield chunk
+    raise error
+
+
+def repository(registry: Registry, name: str = "team/app") -> Repository:
+    """A repository by its name."""
+    return registry.repository(RepositoryName(name))
+
+
+def push_blob(repo: Repository, content: bytes, algorithm: str = "sha256") -> Digest:
+    """An upload in one request; for tests that have no event loop."""
+    digest = Digest.of(content, algorithm)
+    asyncio.run(repo.start_upload(algorithm).commit(digest, stream(content)))
+    return digest
+
+
+def push_image(repo: Repository, image: Image, *tags: str) -> Digest:
+    """Blobs, children, the manifest, and its tags."""
+    for blob in image.blobs:
+        push_blob(repo, blob, image.algorithm)
+    for child in image.children:
+        push_image(repo, child)
+    reference = Digest(image.digest)
+    return repo.put_manifest(reference, image.content, image.media_type, [Tag(tag) for tag in tags]).digest
+
+
+def tagged_images(repo: Repository) -> dict[str, str]:
+    """What every visible tag names."""
+    return {str(tag): str(repo.tagged(tag)) for tag in repo.tags()}
+
+
+def pull(repo: Repository, image: Image) -> bool:
+    """Whether the image is there with its own bytes, blobs and children."""
+    try:
+        stored = repo.manifest(Digest(image.digest))
+    except ManifestUnknown:
+        return False
+    assert (stored.content, stored.media_type) == (image.content, image.media_type)
+    for blob in image.blobs:
+        assert content_of(repo.blob(Digest.of(blob, image.algorithm))) == blob
+    return all(pull(repo, child) for child in image.children)
+
+
+def files_of(driver: Driver, path: StoragePath | None = None) -> list[str]:
+    """The paths of all files below a path; by default of all but the locks."""
+    if path is None:
+        tops = (layout.BLOBS, layout.REPOSITORIES, layout.child(layout.PRIVATE, "uploads"), layout.TMP, layout.TRASH)
+        return [file for top in tops for file in files_of(driver, top)]
+    children = [layout.child(path, name) for name in driver.children(path)]
+    return [
+        file for child in children for file in ([str(child)] if driver.stat(child).is_file else files_of(driver, child))
+    ]

@@ -1,0 +1,220 @@
+"""What only a directory has: symbolic links, other processes, names of any bytes."""
+
+import asyncio
+import os
+import select
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyregistry.storage import layout
+from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
+from pyregistry.storage.filesystem import FilesystemDriver
+from tests.processes import SOURCE_TREE
+from tests.storage.paths import at, content_of
+
+SHORT = 0.05
+PROGRAM = """
+import asyncio, sys
+from pathlib import Path
+from pyregistry.storage.filesystem import FilesystemDriver
+from tests.storage.paths import at
+driver = FilesystemDriver(Path(sys.argv[1]))
+def wait():
+    print("holding", flush=True)
+    sys.stdin.read()
+async def append():
+    async with driver.appender(at("a"), wait=5) as appender:
+        await appender.write(b"by another process")
+        wait()
+"""
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    path = tmp_path / "outside"
+    path.mkdir()
+    (path / "secret").write_bytes(b"secret")
+    return path
+
+
+@contextmanager
+def another_process(root: Path, code: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds something until the block ends."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM + code, str(root)],
+        cwd=SOURCE_TREE,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holding\n"
+        yield process
+
+
+def test_a_symbolic_link_is_not_read(filesystem: FilesystemDriver, outside: Path) -> None:
+    filesystem.make_directory(at("a"))
+    (filesystem.root / at("a", "link")).symlink_to(outside / "secret")
+    for look in (filesystem.read, filesystem.source):
+        with pytest.raises(PathNotFound):
+            look(at("a", "link"))
+    assert not filesystem.stat(at("a", "link")).is_file
+
+
+async def test_a_symbolic_link_is_not_appended_to(filesystem: FilesystemDriver, outside: Path) -> None:
+    (filesystem.root / "docker/registry/v2/repositories").mkdir(parents=True)
+    (filesystem.root / at("a")).symlink_to(outside / "secret")
+    for create in (True, False):
+        with pytest.raises(PathNotFound):
+            async with filesystem.appender(at("a"), wait=0, create=create):
+                pytest.fail("the link was followed")
+    assert (outside / "secret").read_bytes() == b"secret"
+
+
+def test_symbolic_links_are_left_out_of_a_listing(filesystem: FilesystemDriver, outside: Path) -> None:
+    filesystem.write(at("a", "file"), b"")
+    for name, target in (("directory", outside), ("secret", outside / "secret"), ("dangling", outside / "nothing")):
+        (filesystem.root / at("a", name)).symlink_to(target)
+    assert list(filesystem.children(at("a"))) == ["file"]
+
+
+def test_a_write_replaces_a_symbolic_link_and_not_its_target(filesystem: FilesystemDriver, outside: Path) -> None:
+    filesystem.make_directory(at("a"))
+    (filesystem.root / at("a", "link")).symlink_to(outside / "secret")
+    filesystem.write(at("a", "link"), b"new")
+    assert filesystem.read(at("a", "link")) == b"new"
+    assert (outside / "secret").read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("target", [".", "secret"])
+def test_a_deletion_removes_a_symbolic_link_and_not_its_target(
+    filesystem: FilesystemDriver, outside: Path, target: str
+) -> None:
+    filesystem.make_directory(at("a"))
+    (filesystem.root / at("a", "link")).symlink_to(outside / target)
+    filesystem.delete(at("a", "link"))
+    assert list((filesystem.root / layout.TRASH).iterdir()) == []
+    assert not (filesystem.root / at("a", "link")).is_symlink()
+    assert (outside / "secret").read_bytes() == b"secret"
+
+
+def test_a_deletion_does_not_follow_symbolic_links_further_down(filesystem: FilesystemDriver, outside: Path) -> None:
+    filesystem.make_directory(at("a", "b"))
+    (filesystem.root / at("a", "b", "link")).symlink_to(outside)
+    filesystem.delete(at("a"))
+    assert (outside / "secret").read_bytes() == b"secret"
+
+
+def test_a_deletion_leaves_nothing_in_the_trash(filesystem: FilesystemDriver) -> None:
+    filesystem.write(at("a", "b", "c"), b"x")
+    filesystem.write(at("d"), b"x")
+    filesystem.delete(at("a"))
+    filesystem.delete(at("d"))
+    assert list((filesystem.root / layout.TRASH).iterdir()) == []
+
+
+def test_names_of_bytes_that_are_no_text_are_listed_and_deleted(filesystem: FilesystemDriver) -> None:
+    filesystem.write(at("a", "z"), b"")
+    Path(os.fsdecode(os.fsencode(filesystem.root / at("a")) + b"/\xff")).write_bytes(b"junk")
+    junk = os.fsdecode(b"\xff")
+    assert list(filesystem.children(at("a"))) == ["z", junk]
+    filesystem.delete(at("a", junk))
+    assert list(filesystem.children(at("a"))) == ["z"]
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "a" * 5_000], ids=["above NAME_MAX", "above PATH_MAX"])
+def test_a_name_that_is_too_long_is_not_there(filesystem: FilesystemDriver, name: str) -> None:
+    for look in (filesystem.read, filesystem.stat, filesystem.source, filesystem.delete):
+        with pytest.raises(PathNotFound):
+            look(at(name))
+    assert list(filesystem.children(at(name))) == []
+
+
+def test_the_source_of_a_file_is_the_file_itself(filesystem: FilesystemDriver) -> None:
+    filesystem.write(at("a"), b"content")
+    assert filesystem.source(at("a")) == LocalFile(filesystem.root / at("a"), 7)
+
+
+def test_two_drivers_on_one_directory_see_the_same_in_one_epoch(root: Path) -> None:
+    first, second = FilesystemDriver(root), FilesystemDriver(root)
+    first.write(at("a"), b"content")
+    assert content_of(second.source(at("a"))) == b"content"
+    assert first.epoch == second.epoch == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@pytest.mark.parametrize(("held", "wanted"), [(True, True), (True, False), (False, True)])
+def test_an_exclusive_lock_is_held_by_one_process(root: Path, held: bool, wanted: bool) -> None:
+    entered = threading.Event()
+
+    def want() -> None:
+        with FilesystemDriver(root).lock("x", exclusive=wanted):
+            entered.set()
+
+    thread = threading.Thread(target=want)
+    with another_process(root, f'with driver.lock("x", exclusive={held}): wait()'):
+        thread.start()
+        assert not entered.wait(SHORT)
+    assert entered.wait(10)
+    thread.join()
+
+
+def test_a_shared_lock_is_held_by_two_processes(root: Path) -> None:
+    driver = FilesystemDriver(root)
+    with another_process(root, 'with driver.lock("x", exclusive=False): wait()'), driver.lock("x", exclusive=False):
+        pass
+
+
+def test_a_lock_ends_with_the_process_that_holds_it(root: Path) -> None:
+    with another_process(root, 'with driver.lock("x", exclusive=True): wait()') as process:
+        process.kill()
+        with FilesystemDriver(root).lock("x", exclusive=True):
+            pass
+
+
+async def test_while_another_process_appends_the_file_is_busy_and_free_when_it_is_killed(
+    filesystem: FilesystemDriver,
+) -> None:
+    await asyncio.to_thread(filesystem.write, at("a"), b"")
+    with another_process(filesystem.root, "asyncio.run(append())") as process:
+        with pytest.raises(PathBusy):
+            async with filesystem.appender(at("a"), wait=SHORT):
+                pytest.fail("two processes hold the file")
+        process.kill()
+        async with filesystem.appender(at("a"), wait=5) as appender:
+            assert appender.offset == len(b"by another process")
+
+
+async def test_a_cancelled_write_is_finished_before_its_file_is_closed(filesystem: FilesystemDriver) -> None:
+    await asyncio.to_thread(filesystem.make_directory, at("a"))
+    pipe = filesystem.root / at("a", "pipe")  # a file whose write takes as long as the test wants
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    data = bytes(range(256)) * 4096
+
+    async def append() -> None:
+        async with filesystem.appender(at("a", "pipe"), wait=0) as appender:
+            await appender.write(data)
+
+    received = bytearray()
+    try:
+        writing = asyncio.create_task(append())
+        while not select.select([reader], [], [], 0)[0]:
+            await asyncio.sleep(0.001)
+        writing.cancel()
+        await asyncio.wait({writing}, timeout=SHORT)
+        assert not writing.done()
+        while len(received) < len(data) and not writing.done():
+            if select.select([reader], [], [], 0)[0]:
+                received += os.read(reader, len(data))
+            await asyncio.sleep(0)
+    finally:
+        os.close(reader)
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert received == data

@@ -1,0 +1,100 @@
+"""Uploads that nobody goes on with are removed, those that somebody writes to are not."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.purging import Purging, purge, purge_regularly
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.uploads import Upload
+
+DAY = 86_400
+WEEK = Purging(age=7 * DAY, interval=DAY)
+NAME = RepositoryName("team/app")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(FilesystemDriver(tmp_path))
+
+
+async def started(registry: Registry, root: Path, *, days_ago: float = 0, name: RepositoryName = NAME) -> Upload:
+    """An upload begun, and last written to, so many days ago."""
+    upload = await asyncio.to_thread(registry.repository(name).start_upload)
+    for path in (root / layout.upload(name, upload.id)).iterdir():
+        age(path, days_ago)
+    return upload
+
+
+def age(path: Path, days: float) -> None:
+    seconds = path.stat().st_mtime - days * DAY
+    os.utime(path, (seconds, seconds))
+
+
+async def left(registry: Registry) -> set[str]:
+    return {upload.id for upload in await asyncio.to_thread(lambda: list(registry.uploads()))}
+
+
+async def test_only_uploads_older_than_the_age_are_removed(registry: Registry, tmp_path: Path) -> None:
+    old = await started(registry, tmp_path, days_ago=8)
+    nested = await started(registry, tmp_path, days_ago=8, name=RepositoryName("team/app/cache"))
+    young = await started(registry, tmp_path, days_ago=6)
+    assert {upload.id for upload in await purge(registry, WEEK)} == {old.id, nested.id}
+    assert await left(registry) == {young.id}
+    assert not (tmp_path / layout.upload(NAME, old.id)).exists()
+
+
+async def test_an_upload_begun_long_ago_and_written_to_since_stays(registry: Registry, tmp_path: Path) -> None:
+    upload = await started(registry, tmp_path, days_ago=30)
+    os.utime(tmp_path / layout.upload_data(NAME, upload.id))
+    assert await purge(registry, WEEK) == []
+
+
+async def test_an_old_upload_that_somebody_writes_to_stays_and_can_be_finished(
+    registry: Registry, tmp_path: Path
+) -> None:
+    upload = await started(registry, tmp_path, days_ago=30)
+    begun, purged = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        begun.set()
+        await purged.wait()
+        yield b"content"
+
+    writing = asyncio.create_task(upload.append(body()))
+    await begun.wait()
+    assert await purge(registry, WEEK) == []
+    purged.set()
+    assert await writing == len(b"content")
+
+
+async def test_dry_run_names_and_keeps(registry: Registry, tmp_path: Path) -> None:
+    upload = await started(registry, tmp_path, days_ago=8)
+    found = await purge(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True))
+    assert [each.id for each in found] == [upload.id]
+    assert await left(registry) == {upload.id}
+
+
+async def test_an_upload_without_data_as_the_cncf_registry_may_leave_it_is_removed(
+    registry: Registry, tmp_path: Path
+) -> None:
+    upload = await started(registry, tmp_path, days_ago=8)
+    (tmp_path / layout.upload_data(NAME, upload.id)).unlink()
+    await purge(registry, WEEK)
+    assert await left(registry) == set()
+
+
+async def test_runs_come_again_and_again(registry: Registry, tmp_path: Path) -> None:
+    task = asyncio.create_task(purge_regularly(registry, Purging(age=DAY, interval=0.05)))
+    for _ in range(2):
+        await started(registry, tmp_path, days_ago=2)
+        async with asyncio.timeout(10):
+            while await left(registry):
+                await asyncio.sleep(0.02)
+    task.cancel()

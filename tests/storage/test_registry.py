@@ -1,0 +1,152 @@
+"""The catalog: every repository once, in one order, whatever else lies in the tree."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.registry import Registry
+from tests.builders import OCI_INDEX, image, index
+from tests.storage.pushing import push_blob, push_image, repository
+
+INDEX = index()
+ORDERED = ["a", "a/0x", "a/b", "a/b/c", "a-b", "a.b", "a0", "a_b", "a__b", "ab", "b/c/d"]
+
+
+def push_index(registry: Registry, *names: str) -> None:
+    for name in names:
+        repository(registry, name).put_manifest(Tag("v1"), INDEX.content, OCI_INDEX)
+
+
+def pages(registry: Registry, size: int) -> list[str]:
+    """The catalog as a client collects it."""
+    names: list[str] = []
+    while True:
+        catalog = registry.catalog(names[-1] if names else None)
+        page = [str(name) for name, _ in zip(catalog, range(size), strict=False)]
+        if not page:
+            return names
+        names += page
+
+
+def test_an_empty_registry_has_no_repositories(registry: Registry) -> None:
+    assert list(registry.catalog()) == []
+
+
+def test_repositories_come_component_by_component(registry: Registry) -> None:
+    push_index(registry, *reversed(ORDERED))
+    assert list(registry.catalog()) == sorted(ORDERED, key=lambda name: name.split("/"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_pages_of_any_size_make_the_whole_list(registry: Registry, size: int) -> None:
+    push_index(registry, *ORDERED)
+    assert pages(registry, size) == list(registry.catalog())
+
+
+AFTER = [
+    "",
+    "a",
+    "a/",
+    "a//b",
+    "a/0",
+    "a/_manifests",
+    "_",
+    "..",
+    "../..",
+    "a/..",
+    "zz",
+    "A",
+    "a\0b",
+    "a\n",
+    "/",
+    "a" * 300,
+]
+AFTER += ["/".join("a" * 200), "\udcff", "a/0x/deeper/still"]
+
+
+@pytest.mark.parametrize("after", AFTER)
+def test_a_name_to_go_on_behind_need_not_be_one(registry: Registry, after: str) -> None:
+    push_index(registry, *ORDERED)
+    listed = list(registry.catalog(after))
+    assert listed == [name for name in registry.catalog() if name.split("/") > (after.split("/") if after else [])]
+
+
+COMPONENTS = st.sampled_from(["a", "b", "0", "0x", "a-b", "a.b", "a_b", "a0"])
+NAMES = st.lists(COMPONENTS, min_size=1, max_size=4).map("/".join)
+JUNK = st.one_of(st.sampled_from(["_layers", "_uploads", "A", ".DS_Store", "lost+found", "a_", "-"]), COMPONENTS)
+
+
+@given(st.sets(NAMES, max_size=12), st.sets(st.tuples(NAMES, JUNK), max_size=4), st.integers(1, 5))
+@example({"a", "a/0x", "a/b", "a-b"}, set(), 1)
+@settings(max_examples=150)
+def test_all_pages_together_are_the_full_list(names: set[str], junk: set[tuple[str, str]], size: int) -> None:
+    driver = MemoryDriver()
+    registry = Registry(driver)
+    push_index(registry, *names)
+    for name, entry in junk:
+        driver.make_directory(layout.child(layout.repository(RepositoryName(name)), entry))
+    assert list(registry.catalog()) == sorted(names, key=lambda name: name.split("/"))
+    assert pages(registry, size) == list(registry.catalog())
+
+
+def test_foreign_files_in_the_tree_do_no_harm(root: Path, filesystem: FilesystemDriver) -> None:
+    registry = Registry(filesystem)
+    push_index(registry, "a", "a/b")
+    repositories = root / layout.REPOSITORIES
+    for path in (".DS_Store", "a/notes.txt", "Upper", "a/_manifests/tags/note", "a/b/x.tmp", "z"):
+        (repositories / path).write_bytes(b"junk")
+    (repositories / "Upper-directory/_manifests/tags/v1/current").mkdir(parents=True)
+    (repositories / "link").symlink_to("a")
+    (repositories / "a" / "up").symlink_to("..")
+    assert list(registry.catalog()) == ["a", "a/b"]
+
+
+def test_directories_below_the_deepest_repository_are_not_entered() -> None:
+    driver = MemoryDriver()
+    registry = Registry(driver)
+    deepest = "/".join("a" * 32)
+    push_index(registry, deepest)
+    path = layout.repository(RepositoryName(deepest))
+    for _ in range(1_500):
+        path = layout.child(path, "a")
+    driver.make_directory(path, durable=False)
+    assert list(registry.catalog()) == [deepest]
+
+
+def test_a_repository_without_tag_and_manifest_is_not_listed(registry: Registry) -> None:
+    push_blob(repository(registry, "blob"), b"content")
+    repository(registry, "upload").start_upload()
+    push_image(repository(registry, "deleted"), image(), "v1")
+    repository(registry, "deleted").delete_manifest(Digest(image().digest))
+    push_image(repository(registry, "untagged"), image())
+    push_image(repository(registry, "tag-deleted"), image(), "v1")
+    repository(registry, "tag-deleted").delete_tag(Tag("v1"))
+    assert list(registry.catalog()) == ["tag-deleted", "untagged"]
+
+
+def test_a_repository_that_the_cncf_registry_emptied_is_not_listed(registry: Registry, driver: Driver) -> None:
+    push_image(repository(registry, "a"), image())
+    driver.delete(layout.revision_link(RepositoryName("a"), Digest(image().digest)))
+    assert list(registry.catalog()) == []
+
+
+def test_a_blob_is_found_in_the_repositories_that_have_it(registry: Registry) -> None:
+    for name in ("b", "a/nested"):
+        push_blob(repository(registry, name), b"content")
+    push_blob(repository(registry, "c"), b"other")
+    assert [found.name for found in registry.find_blob(Digest.of(b"content"))] == ["a/nested", "b"]
+
+
+def test_a_blob_that_is_nowhere_is_not_found(registry: Registry, driver: Driver) -> None:
+    push_blob(repository(registry, "a"), b"content")
+    assert list(registry.find_blob(Digest.of(b"other"))) == []
+    driver.delete(layout.blob_data(Digest.of(b"content")))
+    assert list(registry.find_blob(Digest.of(b"content"))) == []
