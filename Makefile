@@ -3,20 +3,27 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
+CLIENTS := $(abspath $(VENV))/clients
 
-.PHONY: serve test conformance check fmt clean help
+.PHONY: serve test clients conformance conformance-table check fmt clean help
 
 help: ## show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+clients: $(VENV)/.dev ## build the clients for the tests that are written in Go
+	$(BIN)/python -m tests.clients.install $(CLIENTS)
 
 conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)
 	$(BIN)/python -m tests.conformance.official $(ARGS)
+
+conformance-table: $(VENV)/.dev ## write which client is tested with what
+	$(BIN)/python -m tests.client_table --write
 
 check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -22,6 +22,8 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.client("buildah", "push")
+@pytest.mark.client("buildah", "pull")
 def test_image_from_scratch_is_pushed_and_pulled(registry: Server, buildah: Buildah, file: Path) -> None:
     name = f"{registry.host}/{unique('buildah')}:1"
     identity = buildah.build(name, file)
@@ -34,6 +36,7 @@ def test_image_from_scratch_is_pushed_and_pulled(registry: Server, buildah: Buil
     buildah.run("rm", container)
 
 
+@pytest.mark.client("buildah", "push")
 @pytest.mark.parametrize("form", ["oci", "v2s2"])
 def test_image_is_pushed_in_both_formats(registry: Server, wire: Wire, buildah: Buildah, file: Path, form: str) -> None:
     repository = unique("buildah/format")
@@ -43,6 +46,7 @@ def test_image_is_pushed_in_both_formats(registry: Server, wire: Wire, buildah: 
     assert wire.manifest(repository, "1").must(200).headers["content-type"] == IMAGE[form]
 
 
+@pytest.mark.client("buildah", "push an index")
 @pytest.mark.parametrize("form", ["oci", "v2s2"])
 def test_manifest_list_of_two_platforms_is_pushed_with_all_images(
     registry: Server, wire: Wire, buildah: Buildah, file: Path, form: str

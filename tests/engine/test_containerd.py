@@ -74,6 +74,8 @@ def held(ctr: Client) -> set[str]:
     return set(ctr.run("content", "list", "--quiet").split())
 
 
+@pytest.mark.client("ctr", "push")
+@pytest.mark.client("ctr", "pull")
 def test_pushed_image_is_pulled_with_all_blobs(registry: Server, wire: Wire, ctr: Client, tmp_path: Path) -> None:
     image = oci_image()
     write_layout(tmp_path / "it", image)
@@ -88,6 +90,8 @@ def test_pushed_image_is_pulled_with_all_blobs(registry: Server, wire: Wire, ctr
     assert digests <= held(ctr)
 
 
+@pytest.mark.client("ctr", "push an index")
+@pytest.mark.client("ctr", "pull an index")
 def test_index_is_pushed_with_all_platforms(registry: Server, wire: Wire, ctr: Client, tmp_path: Path) -> None:
     images = [oci_image(architecture=architecture) for architecture in ("amd64", "arm64")]
     write_layout(tmp_path / "it", *images)
@@ -101,6 +105,8 @@ def test_index_is_pushed_with_all_platforms(registry: Server, wire: Wire, ctr: C
     assert digests <= held(ctr)
 
 
+@pytest.mark.client("ctr", "tag")
+@pytest.mark.client("ctr", "push again")
 def test_second_push_sends_nothing_again(registry: Server, wire: Wire, ctr: Client, tmp_path: Path) -> None:
     write_layout(tmp_path / "it", oci_image())
     repository = unique("containerd/twice")
@@ -114,6 +120,7 @@ def test_second_push_sends_nothing_again(registry: Server, wire: Wire, ctr: Clie
     assert not uploads.exists() or not list(uploads.iterdir())
 
 
+@pytest.mark.client("ctr", "pull by digest")
 def test_image_is_pulled_by_digest(registry: Server, ctr: Client, tmp_path: Path) -> None:
     image = oci_image()
     write_layout(tmp_path / "it", image)
@@ -126,6 +133,7 @@ def test_image_is_pulled_by_digest(registry: Server, ctr: Client, tmp_path: Path
     assert digest_of(image.manifest) in held(ctr)
 
 
+@pytest.mark.client("ctr", "unknown name")
 def test_pull_of_an_unknown_tag_says_not_found(registry: Server, ctr: Client) -> None:
     name = f"{registry.host}/{unique('containerd/absent')}:1"
     assert "not found" in ctr.fails("images", "pull", PLAIN, name)

@@ -58,6 +58,7 @@ def with_digest(url: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}digest={digest_of(BLOB)}"
 
 
+@pytest.mark.client("curl", "upload in chunks")
 def test_chunked_patch_then_put_stores_the_blob(registry: Server, wire: Wire, curl: Client, blob: Path) -> None:
     repository = unique("curl/chunked")
     chunked = ["-H", "Transfer-Encoding: chunked", "-H", "Content-Type: application/octet-stream"]
@@ -92,6 +93,7 @@ def test_expect_100_continue_for_an_unknown_session_is_refused_without_the_body(
     assert output.endswith("sent 0")
 
 
+@pytest.mark.client("curl", "single blobs")
 def test_one_put_with_the_whole_body_stores_the_blob(registry: Server, wire: Wire, curl: Client, blob: Path) -> None:
     repository = unique("curl/monolithic")
     url = with_digest(location(curl, registry, repository))
@@ -101,6 +103,7 @@ def test_one_put_with_the_whole_body_stores_the_blob(registry: Server, wire: Wir
     assert wire.request("GET", f"/v2/{repository}/blobs/{digest_of(BLOB)}").body == BLOB
 
 
+@pytest.mark.client("curl", "single blobs")
 def test_range_returns_those_bytes(stored: str, curl: Client, tmp_path: Path) -> None:
     target = tmp_path / "part"
     output = curl.run("--range", "1000-1999", "--output", target, stored)
@@ -110,6 +113,7 @@ def test_range_returns_those_bytes(stored: str, curl: Client, tmp_path: Path) ->
     assert target.read_bytes() == BLOB[1000:2000]
 
 
+@pytest.mark.client("curl", "resume")
 def test_interrupted_download_resumes(stored: str, curl: Client, tmp_path: Path) -> None:
     target = tmp_path / "whole"
     target.write_bytes(BLOB[:1_234_567])

@@ -6,6 +6,8 @@ import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.engine.engine import Engine
 from tests.engine.images import unique
 from tests.engine.wire import Wire
@@ -44,6 +46,9 @@ def growing(registry: Server, repository: str) -> int:
     return max(sizes)
 
 
+@pytest.mark.client("docker", "push")
+@pytest.mark.client("docker", "pull")
+@pytest.mark.client("docker", "run")
 def test_image_with_a_layer_of_one_gib_comes_back_whole(registry: Server, docker: Engine, tmp_path: Path) -> None:
     name = f"{registry.host}/{unique('docker/big')}:1"
     files = context(tmp_path / "context", small=1000, middle=5 * MIB)
@@ -59,6 +64,7 @@ def test_image_with_a_layer_of_one_gib_comes_back_whole(registry: Server, docker
     docker.forget(name)
 
 
+@pytest.mark.client("docker", "resume")
 def test_push_killed_half_way_succeeds_when_repeated(
     registry: Server, wire: Wire, docker: Engine, tmp_path: Path
 ) -> None:
@@ -78,6 +84,8 @@ def test_push_killed_half_way_succeeds_when_repeated(
     docker.forget(name)
 
 
+@pytest.mark.client("docker", "tag")
+@pytest.mark.client("docker", "push again")
 def test_push_of_a_second_tag_finds_every_layer_there(registry: Server, docker: Engine, tmp_path: Path) -> None:
     name = f"{registry.host}/{unique('docker/tags')}"
     docker.build(f"{name}:1", context(tmp_path / "context", a=9000, b=20))
@@ -88,6 +96,7 @@ def test_push_of_a_second_tag_finds_every_layer_there(registry: Server, docker: 
     assert "Pushed" not in output
 
 
+@pytest.mark.client("docker", "copy")
 def test_push_to_another_repository_mounts_the_layers(
     registry: Server, wire: Wire, docker: Engine, tmp_path: Path
 ) -> None:
@@ -101,6 +110,7 @@ def test_push_to_another_repository_mounts_the_layers(
     assert wire.content(first) == wire.content(second)
 
 
+@pytest.mark.client("docker", "pull by digest")
 def test_image_is_pulled_by_digest(registry: Server, wire: Wire, docker: Engine, tmp_path: Path) -> None:
     repository = unique("docker/digest")
     name = f"{registry.host}/{repository}"
@@ -113,6 +123,8 @@ def test_image_is_pulled_by_digest(registry: Server, wire: Wire, docker: Engine,
     assert docker.image_id(f"{name}@{digest}") == before
 
 
+@pytest.mark.client("docker", "push")
+@pytest.mark.client("docker", "pull")
 def test_eight_pushes_at_once_all_come_back(registry: Server, docker: Engine, tmp_path: Path) -> None:
     names = [f"{registry.host}/{unique('docker/many')}:1" for _ in range(PUSHES_AT_ONCE)]
     before = {
@@ -126,6 +138,7 @@ def test_eight_pushes_at_once_all_come_back(registry: Server, docker: Engine, tm
     assert {name: docker.image_id(name) for name in names} == before
 
 
+@pytest.mark.client("docker", "push")
 def test_eight_pushes_of_one_image_at_once_all_succeed(
     registry: Server, wire: Wire, docker: Engine, tmp_path: Path
 ) -> None:
@@ -139,6 +152,7 @@ def test_eight_pushes_of_one_image_at_once_all_succeed(
     assert len({wire.digest(repository, "1") for repository in repositories}) == 1
 
 
+@pytest.mark.client("docker", "unknown name")
 def test_deleted_tag_is_not_found(registry: Server, wire: Wire, docker: Engine, tmp_path: Path) -> None:
     repository = unique("docker/deleted")
     name = f"{registry.host}/{repository}"

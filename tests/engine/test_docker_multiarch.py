@@ -33,6 +33,7 @@ def listed(registry: Server, docker: Engine, tmp_path: Path) -> tuple[str, dict[
     return f"{name}:list", ids
 
 
+@pytest.mark.client("docker", "push an index")
 def test_manifest_list_names_an_image_per_platform(
     registry: Server, wire: Wire, listed: tuple[str, dict[str, str]]
 ) -> None:
@@ -43,6 +44,7 @@ def test_manifest_list_names_an_image_per_platform(
     assert found == {platform: wire.digest(repository, platform) for platform in PLATFORMS}
 
 
+@pytest.mark.client("docker", "pull an index")
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_pull_takes_the_image_of_its_platform(
     docker: Engine, listed: tuple[str, dict[str, str]], platform: str
@@ -52,6 +54,7 @@ def test_pull_takes_the_image_of_its_platform(
     assert docker.image_id(name) == ids[platform]
 
 
+@pytest.mark.client("docker", "inspect")
 def test_manifest_inspect_reads_lists_and_images(docker: Engine, listed: tuple[str, dict[str, str]]) -> None:
     name, ids = listed
     children = docker.json("manifest", "inspect", INSECURE, name)["manifests"]

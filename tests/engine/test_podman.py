@@ -17,6 +17,9 @@ def image(registry: Server, buildah: Buildah, podman: Podman) -> tuple[str, str]
     return name, buildah.build(name, Path(require("busybox", "busybox-static")))
 
 
+@pytest.mark.client("podman", "push")
+@pytest.mark.client("podman", "pull")
+@pytest.mark.client("podman", "run")
 def test_pushed_image_is_pulled_and_runs(podman: Podman, image: tuple[str, str]) -> None:
     name, identity = image
     podman.push(name)
@@ -25,6 +28,7 @@ def test_pushed_image_is_pulled_and_runs(podman: Podman, image: tuple[str, str])
     assert podman.execute(name, "/busybox", "echo", "from the registry") == "from the registry\n"
 
 
+@pytest.mark.client("podman", "pull by digest")
 def test_image_is_pulled_by_digest(registry: Server, wire: Wire, podman: Podman, image: tuple[str, str]) -> None:
     name, identity = image
     podman.push(name)
@@ -34,6 +38,7 @@ def test_image_is_pulled_by_digest(registry: Server, wire: Wire, podman: Podman,
     assert podman.pull(f"{registry.host}/{repository}@{digest}") == identity
 
 
+@pytest.mark.client("podman", "list repositories")
 def test_search_finds_a_repository_by_a_part_of_its_name(
     registry: Server, podman: Podman, image: tuple[str, str]
 ) -> None:
@@ -45,6 +50,7 @@ def test_search_finds_a_repository_by_a_part_of_its_name(
     assert found.split() == [repository]
 
 
+@pytest.mark.client("podman", "list tags")
 def test_search_lists_the_tags_of_a_repository(podman: Podman, image: tuple[str, str]) -> None:
     name, _ = image
     podman.push(name)
@@ -53,6 +59,7 @@ def test_search_lists_the_tags_of_a_repository(podman: Podman, image: tuple[str,
     assert found.split() == ["NAME", "TAG", repository, "1"]
 
 
+@pytest.mark.client("podman", "unknown name")
 def test_pull_of_an_unknown_tag_says_so(podman: Podman, image: tuple[str, str]) -> None:
     name, _ = image
     podman.push(name)

@@ -24,6 +24,8 @@ INSECURE = "--tls-verify=false"
 INDEX = {"oci": OCI_INDEX, "v2s2": DOCKER_LIST}
 
 
+@pytest.mark.client("skopeo", "push")
+@pytest.mark.client("skopeo", "pull")
 def test_oci_image_comes_back_with_the_same_bytes(registry: Server, wire: Wire, skopeo: Skopeo, tmp_path: Path) -> None:
     image = oci_image()
     repository = unique("skopeo/oci")
@@ -36,6 +38,8 @@ def test_oci_image_comes_back_with_the_same_bytes(registry: Server, wire: Wire, 
         assert (back / digest_of(blob).removeprefix("sha256:")).read_bytes() == blob
 
 
+@pytest.mark.client("skopeo", "push")
+@pytest.mark.client("skopeo", "pull")
 def test_docker_schema_2_image_keeps_its_type(registry: Server, wire: Wire, skopeo: Skopeo, tmp_path: Path) -> None:
     repository = unique("skopeo/v2s2")
     there = f"docker://{registry.host}/{repository}:1"
@@ -46,6 +50,8 @@ def test_docker_schema_2_image_keeps_its_type(registry: Server, wire: Wire, skop
     assert (tmp_path / "back/manifest.json").read_bytes() == answer.body
 
 
+@pytest.mark.client("skopeo", "push an index")
+@pytest.mark.client("skopeo", "pull an index")
 @pytest.mark.parametrize("form", ["oci", "v2s2"])
 def test_copy_of_all_platforms_stores_the_index_and_each_image(
     registry: Server, wire: Wire, skopeo: Skopeo, tmp_path: Path, form: str
@@ -62,6 +68,7 @@ def test_copy_of_all_platforms_stores_the_index_and_each_image(
     assert (back / "manifest.json").read_bytes() == answer.body
 
 
+@pytest.mark.client("skopeo", "push an index")
 def test_index_is_copied_byte_for_byte(registry: Server, skopeo: Skopeo, tmp_path: Path) -> None:
     images = [oci_image(architecture=architecture) for architecture in ("amd64", "s390x")]
     there = f"docker://{registry.host}/{unique('skopeo/index')}:1"
@@ -69,6 +76,7 @@ def test_index_is_copied_byte_for_byte(registry: Server, skopeo: Skopeo, tmp_pat
     assert skopeo.run("inspect", INSECURE, "--raw", there).encode() == oci_index(*images)
 
 
+@pytest.mark.client("skopeo", "copy")
 def test_copy_from_one_repository_to_another_keeps_the_digest(
     registry: Server, wire: Wire, skopeo: Skopeo, tmp_path: Path
 ) -> None:
@@ -79,6 +87,7 @@ def test_copy_from_one_repository_to_another_keeps_the_digest(
     assert wire.content(first) == wire.content(second)
 
 
+@pytest.mark.client("skopeo", "inspect")
 def test_inspect_describes_the_image(registry: Server, skopeo: Skopeo, tmp_path: Path) -> None:
     image = oci_image()
     name = f"{registry.host}/{unique('skopeo/inspect')}"
@@ -92,6 +101,7 @@ def test_inspect_describes_the_image(registry: Server, skopeo: Skopeo, tmp_path:
     assert config == json.loads(image.config)
 
 
+@pytest.mark.client("skopeo", "list tags")
 def test_list_tags_names_every_tag(registry: Server, skopeo: Skopeo, tmp_path: Path) -> None:
     name = f"{registry.host}/{unique('skopeo/tags')}"
     layout = write_layout(tmp_path / "it", oci_image())
@@ -100,6 +110,8 @@ def test_list_tags_names_every_tag(registry: Server, skopeo: Skopeo, tmp_path: P
     assert skopeo.json("list-tags", INSECURE, f"docker://{name}")["Tags"] == ["a", "b", "v1.0_x"]
 
 
+@pytest.mark.client("skopeo", "delete")
+@pytest.mark.client("skopeo", "unknown name")
 def test_deleted_image_is_unknown(registry: Server, wire: Wire, skopeo: Skopeo, tmp_path: Path) -> None:
     repository = unique("skopeo/delete")
     there = f"docker://{registry.host}/{repository}:1"

@@ -1,0 +1,55 @@
+"""The clients written in Go, at pinned versions: `make clients` builds what is missing into .venv/clients.
+
+The Go module proxy serves each version for ever and its checksum is checked, so a version means the same everywhere.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.processes import REQUIRE_CLIENTS
+
+PACKAGES = {
+    "crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
+    "regctl": "github.com/regclient/regclient/cmd/regctl@v0.11.7",
+    "oras": "oras.land/oras/cmd/oras@v1.3.6",
+    "helm": "helm.sh/helm/v3/cmd/helm@v3.22.0",
+    "cosign": "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5",  # v3 has no more signatures under tags by default
+}
+
+
+def built(program: Path) -> str | None:
+    """The package and version that a program was built from; None if there is no such program."""
+    done = subprocess.run(["go", "version", "-m", program], capture_output=True, text=True, check=False)
+    rows = [line.split("\t")[1:] for line in done.stdout.splitlines()]
+    found = {row[0]: row[1:] for row in rows if row and row[0] in ("path", "mod")}
+    return f"{found['path'][0]}@{found['mod'][1]}" if len(found) == 2 else None
+
+
+def install(package: str, directory: Path) -> None:
+    """Build one program; Go's cache makes the next time quick."""
+    environment = {**os.environ, "GOBIN": str(directory), "GOFLAGS": "-buildvcs=false"}
+    subprocess.run(["go", "install", package], env=environment, check=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Install what is missing into the directory; without Go an error only where all clients are promised."""
+    directory = Path(arguments[0]).absolute()
+    if shutil.which("go") is None:
+        print(f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join(PACKAGES)}")
+        return 1 if os.environ.get(REQUIRE_CLIENTS) == "1" else 0
+    for name, package in PACKAGES.items():
+        if built(directory / name) != package:
+            start = time.monotonic()
+            print(f"building {package}", flush=True)
+            install(package, directory)
+            print(f"  took {time.monotonic() - start:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
