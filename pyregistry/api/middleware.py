@@ -17,6 +17,7 @@ from pyregistry.oci.errors import (
     RegistryError,
     RequestInvalid,
     StorageFull,
+    Unauthorized,
     Unavailable,
     Unsupported,
 )
@@ -69,9 +70,12 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Who is it, and may they: asked once, before the handler, the storage and `100 Continue`."""
     if request.method == "OPTIONS":
         return await handler(request)
-    principal = await request.app[AUTHENTICATOR].authenticate(request.headers.getall("Authorization", ()))
-    request[PRINCIPAL] = principal
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+    try:
+        principal = await request.app[AUTHENTICATOR].authenticate(request.headers.getall("Authorization", ()))
+    except Unauthorized as error:
+        raise Unauthorized(_wanted(request, endpoint), headers=error.headers) from error
+    request[PRINCIPAL] = principal
     if endpoint is None:
         return await handler(request)
     _refuse_switched_off(request, endpoint)
@@ -79,6 +83,14 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not request.app[AUTHORIZER].allows(principal, Access(endpoint.action, name)):
         raise Denied({"action": endpoint.action, "name": name})
     return await handler(request)
+
+
+def _wanted(request: web.Request, endpoint: Endpoint | None) -> object:
+    """What the caller asked for, as the CNCF registry says it: without a detail podman and skopeo show no sentence."""
+    name = request.match_info.get("name")
+    if endpoint is None or name is None:
+        return None
+    return [{"Type": "repository", "Class": "", "Name": name, "Action": endpoint.action}]
 
 
 def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:

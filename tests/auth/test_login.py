@@ -169,3 +169,9 @@ async def test_nothing_of_a_credential_gets_into_any_log(guarded: Client, caplog
     for record in caplog.records:
         text = f"{record.getMessage()} {record.__dict__}"
         assert not [secret for secret in secrets if secret in text]
+
+
+async def test_the_401_of_a_repository_names_it_and_the_action_as_the_cncf_registry_does(guarded: Client) -> None:
+    answer = await ask(guarded, "GET", "/v2/team/app/manifests/latest")
+    wanted = [{"Type": "repository", "Class": "", "Name": "team/app", "Action": "pull"}]
+    assert answer.assert_error(401, "UNAUTHORIZED")["detail"] == wanted

@@ -64,6 +64,21 @@ CASES: dict[str, Case] = {
         ("notifications", "endpoints"),
         [{"name": "x", "url": "http://y"}],
     ),
+    "5: an item of a list, whose index is its length": (
+        {"REGISTRY_PYREGISTRY_WARNINGS_0": "a", "REGISTRY_PYREGISTRY_WARNINGS_1": "b"},
+        ("pyregistry", "warnings"),
+        ["a", "b"],
+    ),
+    "5: a part of an item of a list": (
+        {"REGISTRY_NOTIFICATIONS_ENDPOINTS_0_NAME": "x", "REGISTRY_NOTIFICATIONS_ENDPOINTS_0_URL": "'http://y'"},
+        ("notifications", "endpoints"),
+        [{"name": "x", "url": "http://y"}],
+    ),
+    "5: an item replaces that of the list as a whole": (
+        {"REGISTRY_PYREGISTRY_WARNINGS": "[a, b]", "REGISTRY_PYREGISTRY_WARNINGS_0": "c"},
+        ("pyregistry", "warnings"),
+        ["c", "b"],
+    ),
     "6: a number": ({"REGISTRY_TAGS_MAXTAGS": "10"}, ("tags", "maxtags"), 10),
     "6: a truth value": ({"REGISTRY_STORAGE_DELETE_ENABLED": "true"}, ("storage", "delete", "enabled"), True),
     "6: a quoted number is a word": ({"REGISTRY_HTTP_SECRET": "'10'"}, ("http", "secret"), "10"),
@@ -121,6 +136,10 @@ def test_a_variable_is_laid_over_the_file(environ: dict[str, str], path: tuple[s
 
 IGNORED = {
     "3: no such section": {"REGISTRY_CONFIGURATION_PATH": "/etc/x.yml"},
+    "3: no such key of a section": {"REGISTRY_HTTP_ADR": ":80"},
+    "3: something below a value": {"REGISTRY_HTTP_ADDR_PORT": "80"},
+    "5: no index": {"REGISTRY_PYREGISTRY_WARNINGS_FIRST": "a"},
+    "5: an index in other digits": {"REGISTRY_PYREGISTRY_WARNINGS_\u0660": "a"},
     "3: no name": {"REGISTRY_": "x"},
     "10: a service called registry, its port": {"REGISTRY_PORT": "tcp://10.0.0.1:5000"},
     "10: a service called registry, its host": {"REGISTRY_SERVICE_HOST": "10.0.0.1"},
@@ -160,13 +179,21 @@ def test_a_value_that_is_not_yaml_is_refused_with_the_name_of_its_variable(value
         overlay({}, {"REGISTRY_HTTP_ADDR": value})
 
 
+def test_an_index_behind_the_end_of_a_list_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^REGISTRY_PYREGISTRY_WARNINGS_1: "):
+        overlay({}, {"REGISTRY_PYREGISTRY_WARNINGS_1": "a"})
+
+
 def test_the_document_that_was_given_is_not_changed() -> None:
     document = yaml.safe_load(FILE)
     overlay(document, {"REGISTRY_HTTP_ADDR": ":1", "REGISTRY_STORAGE_DELETE_ENABLED": "true"})
     assert document == yaml.safe_load(FILE)
 
 
-NAMES = st.lists(st.sampled_from(["HTTP", "ADDR", "STORAGE", "AUTH", "LOG", "X-Y", "0", ""]), max_size=5).map("_".join)
+NAMES = st.lists(
+    st.sampled_from(["HTTP", "ADDR", "STORAGE", "AUTH", "LOG", "X-Y", "0", "7", "WARNINGS", "PYREGISTRY", ""]),
+    max_size=5,
+).map("_".join)
 VALUES = st.one_of(st.sampled_from(["filesystem", "htpasswd", "[a]", "{a: b}", "", "null", "1"]), st.text(max_size=12))
 
 
