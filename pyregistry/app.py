@@ -1,6 +1,7 @@
 """START HERE: the only file that sees config, storage, auth and the API together."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.auth.silly import SillyAuthenticator
+from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -25,7 +27,7 @@ from pyregistry.storage.repository import Rules
 def create_app(config: Config) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage and reads the htpasswd file.
 
-    Raises OSError if the data directory cannot be used, HtpasswdInvalid.
+    Raises OSError if the data directory cannot be used, HtpasswdInvalid, ConfigError.
     """
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     app = web.Application(middlewares=[errors, access])
@@ -62,12 +64,27 @@ def _driver(config: Config) -> Driver:
 
 def _rules(config: Config) -> Rules:
     lenient = config.validation.disabled or config.pyregistry.sparse
+    manifests = config.validation.manifests
+    platforms = None
+    if lenient or manifests.indexes.platforms == "none":
+        platforms = frozenset[tuple[str, str]]()
+    elif manifests.indexes.platforms == "list":
+        platforms = frozenset((each.os, each.architecture) for each in manifests.indexes.platform_list)
     return Rules(
         max_manifest_size=config.pyregistry.limits.manifest_size,
         max_blob_size=config.pyregistry.limits.blob_size,
         require_blobs=not lenient,
-        require_children=not lenient and config.validation.manifests.indexes.platforms != "none",
+        required_platforms=platforms,
+        allowed_urls=_patterns("allow", manifests.urls.allow),
+        denied_urls=_patterns("deny", manifests.urls.deny),
     )
+
+
+def _patterns(key: str, expressions: list[str]) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(re.compile(expression) for expression in expressions)
+    except re.error as error:
+        raise ConfigError(f"validation.manifests.urls.{key}: {error.pattern!r}: {error}") from error
 
 
 def _settings(config: Config) -> Settings:

@@ -120,20 +120,6 @@ class Tls(Section, frozen=True):
     minimum_tls: Literal["", "tls1.0", "tls1.1", "tls1.2", "tls1.3"] = ""
 
 
-class Prometheus(Section, frozen=True):
-    """`http.debug.prometheus`."""
-
-    enabled: bool = False
-    path: str = "/metrics"
-
-
-class Debug(Section, frozen=True):
-    """`http.debug`: a second address, for those who run the service."""
-
-    addr: str = ""
-    prometheus: Prometheus = Prometheus()
-
-
 class Http(Section, frozen=True):
     """`http`."""
 
@@ -144,7 +130,6 @@ class Http(Section, frozen=True):
     drain_timeout: Duration = Duration(0)
     headers: dict[str, list[str]] = {}
     tls: Tls = Tls()
-    debug: Debug = Debug()
 
 
 class Catalog(Section, frozen=True):
@@ -188,51 +173,6 @@ class Manifests(Section, frozen=True):
 
     urls: Urls = Urls()
     indexes: Indexes = Indexes()
-
-
-class StorageCheck(Section, frozen=True):
-    """`health.storagedriver`."""
-
-    enabled: bool = False
-    interval: Duration = Duration(10)
-    threshold: int = 3
-
-
-class FileCheck(Section, frozen=True):
-    """An item of `health.file`: unhealthy while the file exists, so that an operator can take the server out."""
-
-    file: str
-    interval: Duration = Duration(10)
-    threshold: int = 0
-
-
-class HttpCheck(Section, frozen=True):
-    """An item of `health.http`."""
-
-    uri: str
-    headers: dict[str, list[str]] = {}
-    status_code: int = 200
-    timeout: Duration = Duration(5)
-    interval: Duration = Duration(10)
-    threshold: int = 0
-
-
-class TcpCheck(Section, frozen=True):
-    """An item of `health.tcp`."""
-
-    addr: str
-    timeout: Duration = Duration(5)
-    interval: Duration = Duration(10)
-    threshold: int = 0
-
-
-class Health(Section, frozen=True):
-    """`health`: what must be well for the server to say that it is ready."""
-
-    storage_driver: StorageCheck = StorageCheck()
-    file: list[FileCheck] = []
-    http: list[HttpCheck] = []
-    tcp: list[TcpCheck] = []
 
 
 class Validation(Section, frozen=True):
@@ -279,6 +219,5 @@ class Config(Section, frozen=True):
     http: Http = Http()
     catalog: Catalog = Catalog()
     tags: Tags = Tags()
-    health: Health = Health()
     validation: Validation = Validation()
     pyregistry: Own = Own()

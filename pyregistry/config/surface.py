@@ -111,10 +111,10 @@ _VALIDATION: Section = {
     "enabled": DONE,
     "disabled": DONE,
     "manifests": {
-        "urls": _not_done("the urls of layers are not looked at"),
+        "urls": {"allow": WORDS, "deny": WORDS},
         "indexes": {
             "platforms": DONE,
-            "platformlist": Items(Free(), "the manifests of all platforms must be here"),
+            "platformlist": Items({"os": DONE, "architecture": DONE}),
         },
     },
 }

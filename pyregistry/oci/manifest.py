@@ -32,6 +32,13 @@ _FOLDED_FIELDS = frozenset(field.casefold() for field in _FIELDS)
 Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
+class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an image runs on; other fields are not looked at."""
+
+    os: str | None = None
+    architecture: str | None = None
+
+
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A descriptor of the image spec, with the fields that a registry looks at; `size` in bytes."""
 
@@ -42,6 +49,7 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
     annotations: dict[str, str] | None = None
     urls: list[str] | None = None
     data: str | None = None
+    platform: Platform | None = None
 
     @property
     def distributable(self) -> bool:

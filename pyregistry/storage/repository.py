@@ -1,5 +1,6 @@
 """A repository: what the handlers see of the storage. Blocking, but for its uploads."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -34,8 +35,24 @@ class Rules:
     max_blob_size: int = 100 * 1024**3
     require_blobs: bool = True
     """False: an image may refer to blobs that are not here (a sparse image)."""
-    require_children: bool = True
-    """False: an index may refer to manifests that are not here (a sparse index)."""
+    required_platforms: frozenset[tuple[str, str]] | None = None
+    """Operating system and architecture of the manifests of an index that must be here; None: all of them must."""
+    allowed_urls: tuple[re.Pattern[str], ...] = ()
+    """What the `urls` of a layer must match one of, if there are any; searched for, not matched from the beginning."""
+    denied_urls: tuple[re.Pattern[str], ...] = ()
+
+    def accept_url(self, url: str) -> bool:
+        """Whether a layer may be fetched from there."""
+        if any(pattern.search(url) for pattern in self.denied_urls):
+            return False
+        return not self.allowed_urls or any(pattern.search(url) for pattern in self.allowed_urls)
+
+    def require_child(self, child: Descriptor) -> bool:
+        """Whether this manifest of an index must be here."""
+        if self.required_platforms is None:
+            return True
+        platform = child.platform
+        return platform is not None and (platform.os, platform.architecture) in self.required_platforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +244,14 @@ class Repository:
         return True
 
     def _check_references(self, manifest: Manifest) -> None:
+        rules = self._rules
+        for url in (url for blob in manifest.blobs for url in blob.urls or ()):
+            if not rules.accept_url(url):
+                raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
         missing = []
-        if self._rules.require_blobs:
+        if rules.require_blobs:
             missing += [blob for blob in manifest.blobs if blob.distributable and not self._has_blob(blob)]
-        if self._rules.require_children:
-            missing += [child for child in manifest.children if not self._has_child(child)]
+        missing += [child for child in manifest.children if rules.require_child(child) and not self._has_child(child)]
         if missing:
             raise ManifestBlobUnknown(*(descriptor.digest for descriptor in missing))
 

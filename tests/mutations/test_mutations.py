@@ -63,7 +63,18 @@ def test_a_copy_that_is_not_the_one_imported_is_no_failed_test(copy: Path) -> No
 
 
 def _run_tests(tree: Path, files: list[str], words: str) -> subprocess.CompletedProcess[str]:
-    options = ["-x", "-q", "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider", "--basetemp", "temporary"]
+    options = [
+        "-x",
+        "-q",
+        "-p",
+        "pytest_asyncio.plugin",
+        "-p",
+        "pytest_timeout",
+        "-p",
+        "no:cacheprovider",
+        "--basetemp",
+        "temporary",
+    ]
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # no random order, and half the time
     environment = {**os.environ, **alone, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     environment.pop("PYTEST_ADDOPTS", None)

@@ -206,7 +206,7 @@ def test_a_blob_of_another_size_than_the_manifest_says_is_refused(repo: Reposito
         repo.put_manifest(Tag("v1"), encoded(document), OCI_MANIFEST)
 
 
-SPARSE = [(Rules(require_blobs=False), IMAGE), (Rules(require_children=False), index(IMAGE))]
+SPARSE = [(Rules(require_blobs=False), IMAGE), (Rules(required_platforms=frozenset()), index(IMAGE))]
 
 
 @pytest.mark.parametrize(("rules", "pushed"), SPARSE, ids=["an image", "an index"])
