@@ -11,7 +11,7 @@ from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, REGISTRY, SETTINGS, Settings
 from pyregistry.api.middleware import access, add_headers, errors
 from pyregistry.api.routes import add_routes
-from pyregistry.auth.access import AllowAll, Open
+from pyregistry.auth.access import AllowAll, Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.errors import ConfigError
@@ -24,8 +24,10 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Rules
 
 
-def create_app(config: Config) -> web.Application:
-    """The whole service as an aiohttp application. Blocks: it opens the storage and reads the htpasswd file.
+def create_app(config: Config, authenticator: Authenticator | None = None) -> web.Application:
+    """The whole service as an aiohttp application. Blocks: it opens the storage.
+
+    `authenticator` is one that was made before, for a worker that has to start while the htpasswd file is of no use.
 
     Raises OSError if the data directory cannot be used, HtpasswdInvalid, ConfigError.
     """
@@ -34,11 +36,21 @@ def create_app(config: Config) -> web.Application:
     app[SETTINGS] = _settings(config)
     app[REGISTRY] = Registry(_driver(config), _rules(config))
     app[AUTHORIZER] = AllowAll()
-    _add_authenticator(app, config)
+    _add_authenticator(app, authenticator or create_authenticator(config))
     _add_purging(app, config)
     add_routes(app, app[SETTINGS].prefix)
     app.on_response_prepare.append(add_headers)
     return app
+
+
+def create_authenticator(config: Config) -> Authenticator:
+    """What `auth` says. Blocks: it reads the htpasswd file. Raises HtpasswdInvalid."""
+    silly, htpasswd = config.auth.silly, config.auth.htpasswd
+    if silly is not None:
+        return SillyAuthenticator(silly.realm, silly.service)
+    if htpasswd is not None:
+        return HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
+    return Open()
 
 
 def connection_limits(config: Config) -> ConnectionLimits:
@@ -121,19 +133,12 @@ def _add_purging(app: web.Application, config: Config) -> None:
     app.cleanup_ctx.append(purge)
 
 
-def _add_authenticator(app: web.Application, config: Config) -> None:
-    silly, htpasswd = config.auth.silly, config.auth.htpasswd
-    if silly is not None:
-        app[AUTHENTICATOR] = SillyAuthenticator(silly.realm, silly.service)
-        return
-    if htpasswd is None:
-        app[AUTHENTICATOR] = Open()
-        return
-    authenticator = HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
+def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
     app[AUTHENTICATOR] = authenticator
+    if isinstance(authenticator, HtpasswdAuthenticator):
 
-    async def close(app: web.Application) -> AsyncIterator[None]:
-        yield
-        authenticator.close()
+        async def close(app: web.Application) -> AsyncIterator[None]:
+            yield
+            authenticator.close()
 
-    app.cleanup_ctx.append(close)
+        app.cleanup_ctx.append(close)

@@ -20,7 +20,8 @@ from gunicorn.glogging import Logger
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.connection import Runner
-from pyregistry.app import connection_limits, create_app
+from pyregistry.app import connection_limits, create_app, create_authenticator
+from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdInvalid
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
@@ -136,8 +137,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._config: Config | None = None
         self._read_again = read_again
         self._next = config
-        self._listening = listening
+        self._address = address_of(listening)
+        self._handle = listening.detach()  # gunicorn takes it over, and closes this number
         self.certificate: Certificate | None = None
+        self._authenticator: Authenticator = Open()
         super().__init__()
 
     def load_config(self) -> None:
@@ -146,8 +149,9 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         tls = self._config.http.tls
         # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
         self.certificate = Certificate(tls) if tls.certificate else None
+        self._authenticator = create_authenticator(self._config)
         values = {
-            "bind": [f"fd://{self._listening.fileno()}"],
+            "bind": [f"fd://{self._handle}"],
             "workers": worker_count(self._config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
@@ -170,7 +174,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     async def _make_runner(self) -> Runner:
         assert self._config is not None
-        app = create_app(self._config)
+        app = create_app(self._config, self._authenticator)
         if self.certificate is not None:
             app.cleanup_ctx.append(self.certificate.watch)
         return Runner(
@@ -188,7 +192,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             log.error("config not usable, the last good one stays in force", reason=str(error))
             return current
         if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):
-            log.warning("http.addr changes with a restart only", address=address_of(self._listening))
+            log.warning("http.addr changes with a restart only", address=self._address)
         _configure_logging(config)
         log.info("config read again", workers=worker_count(config))
         return config

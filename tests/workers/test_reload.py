@@ -1,0 +1,134 @@
+"""A running service takes a new config, and a worker can start whatever state the files are in."""
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from tests.auth.credentials import auth_section, basic, write_htpasswd
+from tests.builders import digest_of
+from tests.processes import Server, merged, pyregistry_server, wait_until
+from tests.workers.http import ask, start_upload
+from tests.workers.workers import workers_of
+
+ALICE = basic("alice", "wonderland")
+
+
+def configure(server: Server, **sections: object) -> None:
+    """Lay sections over the server's config and tell it."""
+    document = yaml.safe_load(server.config.read_text())
+    server.config.write_text(yaml.safe_dump(merged(document, sections)))
+    os.kill(server.pid, signal.SIGHUP)
+
+
+def read_only(*, enabled: bool) -> dict[str, object]:
+    return {"maintenance": {"readonly": {"enabled": enabled}}}
+
+
+def test_sighup_makes_the_registry_read_only_and_back(server: Server) -> None:
+    configure(server, storage=read_only(enabled=True))
+    wait_until(lambda: ask(server, "POST", "/v2/app/blobs/uploads/").status == 405, "pushes are refused")
+    configure(server, storage=read_only(enabled=False))
+    wait_until(lambda: ask(server, "POST", "/v2/app/blobs/uploads/").status == 202, "pushes are taken again")
+    assert server.stop() == 0
+
+
+def test_an_upload_that_runs_during_sighup_ends_well(server: Server) -> None:
+    location = start_upload(server, "app")
+    begun, told = threading.Event(), threading.Event()
+    content = bytes(1_000_000)
+
+    def body() -> Iterator[bytes]:
+        yield content
+        begun.set()
+        assert told.wait(30)
+        yield content
+
+    answers = []
+    sending = threading.Thread(target=lambda: answers.append(ask(server, "PATCH", location, body())))
+    sending.start()
+    assert begun.wait(30)
+    before = set(workers_of(server))
+    configure(server, storage=read_only(enabled=True))
+    wait_until(lambda: bool(set(workers_of(server)) - before), "new workers run")
+    told.set()
+    sending.join()
+    assert answers[0].status == 202
+    configure(server, storage=read_only(enabled=False))
+    path = f"{location}?digest={digest_of(content * 2)}"
+    wait_until(lambda: ask(server, "PUT", path).status == 201, "the upload is finished by a new worker")
+
+
+def test_a_config_that_is_of_no_use_changes_nothing(server: Server) -> None:
+    configure(server, http={"draintimeout": "soon"})
+    wait_until(lambda: "stays in force" in server.output(), "the log says so")
+    assert "draintimeout" in server.output()
+    assert ask(server, "GET", "/v2/").status == 200
+
+
+def test_another_address_needs_a_restart_and_the_log_says_so(server: Server) -> None:
+    configure(server, http={"addr": "127.0.0.1:1"})
+    wait_until(lambda: "http.addr changes with a restart only" in server.output(), "the log says so")
+    assert ask(server, "GET", "/v2/").status == 200
+
+
+def test_a_worker_is_replaced_while_the_htpasswd_file_is_of_no_use(tmp_path: Path) -> None:
+    users = tmp_path / "htpasswd"
+    write_htpasswd(users, {"alice": "wonderland"})
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
+        wait_until(lambda: len(workers_of(server)) == 2, "both workers run")
+        assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
+        users.write_text("")  # an editor that truncates first
+        before = workers_of(server)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(set(workers_of(server)) - set(before)) == 2, "both are replaced")
+        assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
+        assert ask(server, "GET", "/v2/").status == 401
+
+
+def test_a_second_signal_does_not_wait_for_running_requests(server: Server) -> None:
+    location = start_upload(server, "app")
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 500)
+        wait_until(lambda: bool(list(server.tree.glob("repositories/app/_uploads/*/data"))), "it is being received")
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until(server._refuses, "it listens no more")
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.stop(deadline=10) == 0
+
+
+def test_a_unix_socket_is_served_and_one_that_was_left_behind_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "registry.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    server = UnixServer(path, tmp_path)
+    with server:
+        assert server.ping().startswith(b"HTTP/1.0 200")
+
+
+class UnixServer(Server):
+    """A registry on a unix socket."""
+
+    def __init__(self, path: Path, directory: Path) -> None:
+        made = pyregistry_server(directory, http={"net": "unix", "addr": str(path)})
+        super().__init__(made.command, made.directory, made.port, made.config)
+        self._path = path
+
+    def answers(self) -> bool:
+        try:
+            return self.ping().startswith(b"HTTP/1.0 200")
+        except OSError:
+            return False
+
+    def ping(self) -> bytes:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self._path))
+            connection.sendall(b"GET /v2/ HTTP/1.0\r\n\r\n")
+            return connection.recv(4096)
