@@ -3,6 +3,7 @@
 import typer
 
 from pyregistry import __version__
+from pyregistry.cli.check_config import check_config
 from pyregistry.cli.serve import serve
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ def _options(
 
 
 app.command()(serve)
+app.command("check-config")(check_config)
 
 
 def main() -> None:

@@ -14,6 +14,8 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
 
 PREFIX = "REGISTRY_"
+CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
+"""Where the file is, and so no key of it."""
 
 _KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
 """What Kubernetes sets for a service called "registry-auth", beside REGISTRY_AUTH_PORT=tcp://…"""
@@ -30,7 +32,7 @@ def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tu
     """
     result = dict(document)
     warnings = []
-    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+    for variable in sorted(name for name in environ if name.startswith(PREFIX) and name != CONFIGURATION_PATH):
         value = environ[variable]
         path = variable.removeprefix(PREFIX).split("_")
         if value.startswith(("tcp://", "udp://", "sctp://")) or _KUBERNETES.fullmatch(variable):

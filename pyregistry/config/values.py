@@ -21,3 +21,7 @@ class Duration(float):
         if not isinstance(value, str) or len(value) > 64 or _DURATION.fullmatch(value) is None:
             raise ValueError(f"{value!r} is no duration such as 10s, 1h30m or 500ms")
         return cls(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value)))
+
+    def __str__(self) -> str:
+        """As it may stand in a file."""
+        return f"{self:.9f}".rstrip("0").rstrip(".") + "s"

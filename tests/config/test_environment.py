@@ -135,7 +135,7 @@ def test_a_variable_is_laid_over_the_file(environ: dict[str, str], path: tuple[s
 
 
 IGNORED = {
-    "3: no such section": {"REGISTRY_CONFIGURATION_PATH": "/etc/x.yml"},
+    "3: no such section": {"REGISTRY_IMAGE_TAG": "latest"},
     "3: no such key of a section": {"REGISTRY_HTTP_ADR": ":80"},
     "3: something below a value": {"REGISTRY_HTTP_ADDR_PORT": "80"},
     "5: no index": {"REGISTRY_PYREGISTRY_WARNINGS_FIRST": "a"},
@@ -164,7 +164,14 @@ def test_a_variable_is_ignored_with_a_warning_that_names_it(environ: dict[str, s
     assert warnings[0].startswith(f"{next(iter(environ))}: ignored")
 
 
-UNTOUCHED = ["PATH", "registry_http_addr", "Registry_HTTP_ADDR", "MY_REGISTRY_HTTP_ADDR", "REGISTRYHTTP_ADDR"]
+UNTOUCHED = [
+    "PATH",
+    "REGISTRY_CONFIGURATION_PATH",
+    "registry_http_addr",
+    "Registry_HTTP_ADDR",
+    "MY_REGISTRY_HTTP_ADDR",
+    "REGISTRYHTTP_ADDR",
+]
 
 
 @pytest.mark.parametrize("variable", UNTOUCHED)

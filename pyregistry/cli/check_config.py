@@ -1,0 +1,24 @@
+"""`pyregistry check-config`: what a config file, with the environment laid over it, comes to."""
+
+import msgspec
+import typer
+import yaml
+
+from pyregistry.cli.config_file import ConfigFile, load_or_fail
+
+
+def check_config(config: ConfigFile = None) -> None:
+    """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
+
+    It ends with 2 for a config that a server would refuse. It has no secrets: passwords are in the htpasswd file.
+    """
+    _, loaded = load_or_fail(config)
+    document = _without_nulls(msgspec.to_builtins(loaded, enc_hook=str))
+    typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
+
+
+def _without_nulls(value: object) -> object:
+    # A driver without a value would be one that was chosen.
+    if not isinstance(value, dict):
+        return value
+    return {key: _without_nulls(member) for key, member in value.items() if member is not None}
