@@ -18,6 +18,7 @@ class Settings:
     def __post_init__(self) -> None:
         self.policy.write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         self.registries.write_text("unqualified-search-registries = []\n")
+        self.credentials.write_text("{}")
         self.engine.write_text('[engine]\nlock_type = "file"\nevents_logger = "none"\n')
 
     @property
@@ -29,12 +30,21 @@ class Settings:
         return self.directory / "registries.conf"
 
     @property
+    def credentials(self) -> Path:
+        """Nobody's: the host's own file may not even be readable."""
+        return self.directory / "credentials.json"
+
+    @property
     def engine(self) -> Path:
         return self.directory / "containers.conf"
 
     @property
     def env(self) -> dict[str, str]:
-        return {"CONTAINERS_CONF": str(self.engine), "CONTAINERS_REGISTRIES_CONF": str(self.registries)}
+        return {
+            "CONTAINERS_CONF": str(self.engine),
+            "CONTAINERS_REGISTRIES_CONF": str(self.registries),
+            "REGISTRY_AUTH_FILE": str(self.credentials),
+        }
 
     @property
     def storage(self) -> list[str]:
