@@ -17,6 +17,9 @@ from aiohttp.web_protocol import RequestHandler
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.oci.errors import InternalError, RequestInvalid
 
+NEW_CONNECTION_SECONDS = 1.0
+"""How long, at a shutdown, a connection without a request may still send its first."""
+
 log = structlog.get_logger("pyregistry.api")
 
 
@@ -50,7 +53,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if (self._close or self._force_close) and self._current_request is not None:
+        if (self._close or self._force_close) and (self._current_request is not None or self._is_new()):
             self._receive_in_shutdown(data)
         else:
             super().data_received(data)
@@ -58,6 +61,18 @@ class Connection(RequestHandler):
             self._stop_deadline()
         elif data:
             self._await_headers()
+
+    def close(self) -> None:
+        """Asked to end, at a shutdown: a connection that was just accepted may have its first request on the way.
+
+        The client could not know whether a request that it lost was carried out; on an idle connection it expects to
+        lose one.
+        """
+        if not self._is_new():
+            super().close()
+        elif not self._close:
+            self._close = True
+            self._loop.call_later(NEW_CONNECTION_SECONDS, self._close_if_new)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol."""
@@ -82,6 +97,13 @@ class Connection(RequestHandler):
         response.headers["Server"] = SERVER  # aiohttp's own names its version and Python's
         response.force_close()
         return response
+
+    def _is_new(self) -> bool:
+        return self._request_count == 0
+
+    def _close_if_new(self) -> None:
+        if self._is_new():
+            super().close()
 
     def _receive_in_shutdown(self, data: bytes) -> None:
         # aiohttp then waits for the running requests, but throws away the rest of their bodies, so that an upload
@@ -164,6 +186,13 @@ class Runner(web.AppRunner):
             **kwargs,
         )
         self._limits = limits
+
+    async def shutdown(self) -> None:
+        """See AppRunner: between the end of listening and that of the connections."""
+        await asyncio.sleep(0.1)  # what the kernel accepted by then has become a connection, which is told as well
+        if self.server is not None:
+            self.server.pre_shutdown()
+        await super().shutdown()
 
     async def _make_server(self) -> web.Server:
         # Application._make_handler, which this stands for, always makes aiohttp's own Server.
