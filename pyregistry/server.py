@@ -40,8 +40,8 @@ log = structlog.get_logger("pyregistry.server")
 def serve(config: Config, read_again: Callable[[], Config]) -> None:
     """Serve until a signal says otherwise; does not return.
 
-    SIGTERM and Ctrl-C let running requests end, a second one does not; SIGHUP takes the config of `read_again`, which
-    raises ConfigError, without losing a connection.
+    SIGTERM and Ctrl-C let running requests end, a second one does not; SIGHUP takes the config of `read_again` (which
+    raises ConfigError), while running requests end under the old one.
 
     Raises ConfigError for an address that cannot be listened on, HtpasswdInvalid, and OSError for a storage that
     cannot be used.
