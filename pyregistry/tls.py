@@ -31,7 +31,9 @@ class Certificate:
         """Raises ConfigError."""
         self._tls = tls
         self._signature = self._stat()
+        self._newest = _make_context(tls)
         self.context = _make_context(tls)
+        self.context.sni_callback = self._choose
 
     async def watch(self, app: web.Application) -> AsyncIterator[None]:
         """For Application.cleanup_ctx: look at the files once a second."""
@@ -52,11 +54,16 @@ class Certificate:
             if signature == self._signature:
                 return
             self._signature = signature  # also of files that are no use: said once, and looked at when they change
-            _make_context(self._tls)  # tried on a context that serves nobody: one of two files may be new only
-            self.context.load_cert_chain(self._tls.certificate, self._tls.key)
+            # Put in place as a whole: a context that serves handshakes while its pair is exchanged has, for a moment,
+            # the certificate without the key, and fails them.
+            self._newest = _make_context(self._tls)
             log.info("certificate read again", certificate=self._tls.certificate)
         except (ConfigError, OSError) as error:
             log.error("certificate not usable, the last good one stays in force", reason=str(error))
+
+    def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
+        # OpenSSL asks at each handshake, also of a client that names no server.
+        connection.context = self._newest
 
     def _stat(self) -> tuple[tuple[int, int, int], ...]:
         found = []

@@ -3,11 +3,15 @@
 import http.client
 import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pyregistry.config.schema import Tls
+from pyregistry.tls import Certificate
 from tests.builders import digest_of
 from tests.processes import Server, pyregistry_server, require, wait_until
 
@@ -62,9 +66,12 @@ class TlsServer(Server):
         finally:
             connection.close()
         assert peer is not None
-        subject = peer["subject"]
-        assert isinstance(subject, tuple)
-        return status, subject[0][0][1]
+        return status, _common_name(peer)
+
+
+def _common_name(certificate: Mapping[str, Any]) -> str:
+    name: str = certificate["subject"][0][0][1]
+    return name
 
 
 @pytest.fixture
@@ -102,6 +109,52 @@ def test_certificate_replaced_while_running_is_served_without_a_restart(
     assert server.get(context) == (200, "first")
     (tmp_path / "server.key").write_bytes(key.read_bytes())
     wait_until(lambda: server.get(context) == (200, "second"), "the new certificate is served")
+
+
+def test_no_handshake_fails_while_the_certificate_is_exchanged(authority: Authority, tmp_path: Path) -> None:
+    pairs = [authority.issue("first"), authority.issue("second")]
+    served = (tmp_path / "server.pem", tmp_path / "server.key")
+    _replace(served, pairs[0])
+    certificate = Certificate(Tls(certificate=str(served[0]), key=str(served[1])))
+    client, done = authority.context(), threading.Event()
+
+    def exchange() -> None:
+        for number in range(1, 200):
+            _replace(served, pairs[number % 2])
+            certificate.reload_if_changed()
+        done.set()
+
+    exchanging = threading.Thread(target=exchange)
+    exchanging.start()
+    names = set()
+    while not done.is_set():
+        names.add(_handshake(certificate.context, client))
+    exchanging.join()
+    assert names == {"first", "second"}
+
+
+def _replace(served: tuple[Path, Path], pair: tuple[Path, Path]) -> None:
+    for source, target in zip(pair, served, strict=True):
+        beside = target.with_suffix(".new")
+        beside.write_bytes(source.read_bytes())
+        beside.replace(target)
+
+
+def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
+    """The name in the certificate that a client is shown; raises SSLError."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours = server.wrap_bio(to_server, to_client, server_side=True)
+    theirs = client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1")
+    waiting = [theirs, ours]
+    while waiting:
+        side = waiting.pop(0)
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            waiting.append(side)
+    peer = theirs.getpeercert()
+    assert peer is not None
+    return _common_name(peer)
 
 
 def test_blob_downloaded_over_tls_is_whole(server: TlsServer, authority: Authority) -> None:
