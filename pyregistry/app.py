@@ -21,7 +21,7 @@ from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Rules
+from pyregistry.storage.rules import Rules
 
 
 def create_app(config: Config, authenticator: Authenticator | None = None) -> web.Application:

@@ -11,7 +11,8 @@ from typing import Any, NoReturn
 import pytest
 
 from pyregistry.api.routes import ENDPOINTS
-from pyregistry.storage.filesystem import FileAppender, FilesystemDriver
+from pyregistry.storage.appending import FileAppender
+from pyregistry.storage.filesystem import FilesystemDriver
 from tests.builders import digest_of, image
 from tests.conftest import StartRegistry
 from tests.push import SPEC_CODES, Client, assert_envelope, push_image, start_upload

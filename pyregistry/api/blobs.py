@@ -15,7 +15,8 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
     One range is answered 206, several 206 multipart/byteranges, none satisfiable 416. The ETag is the digest.
     """
     digest = Digest(request.match_info["digest"])
-    source = await offload(repository(request).blob, digest)
+    repo = repository(request)
+    source = await offload(repo.promise_blob if request.method == "HEAD" else repo.blob, digest)
     headers = {
         "Docker-Content-Digest": digest,
         "ETag": etag(digest),

@@ -24,7 +24,10 @@ async def get_manifest(request: web.Request) -> web.Response:
         reference = parse_reference(request.match_info["reference"])
     except ManifestInvalid as error:  # a tag that cannot exist
         raise ManifestUnknown(error.detail) from error
-    stored = await offload(repo.manifest, reference)
+    if request.method == "HEAD" and isinstance(reference, Digest):
+        stored = await offload(repo.promise_manifest, reference)
+    else:
+        stored = await offload(repo.manifest, reference)
     headers = {
         "Docker-Content-Digest": stored.digest,
         "ETag": etag(stored.digest),

@@ -103,17 +103,32 @@ class Driver(Protocol):
     def stat(self, path: StoragePath) -> Stat:
         """Raises PathNotFound."""
 
+    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+        """Give a file this time, in nanoseconds since the epoch; not durably. Raises PathNotFound."""
+
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """The names in a directory in byte order, those behind `after`; nothing where there is no directory.
 
         Symbolic links are left out: they could lead outside the root.
         """
 
+    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+        """The names in a directory as `children` gives them, each with the stat of what is called `leaf` in it."""
+
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """Rename a file over `target`, durably; raises PathNotFound."""
 
     def delete(self, path: StoragePath) -> None:
         """Remove a file, or a directory with everything below, at once and durably; raises PathNotFound."""
+
+    def discard(self, path: StoragePath) -> None:
+        """Remove a file or a directory in one step, neither durably nor freeing its bytes; raises PathNotFound."""
+
+    def empty_trash(self) -> None:
+        """Free what was discarded, also by a process that died."""
+
+    def prune(self, path: StoragePath) -> bool:
+        """Remove the directories at and below `path` that hold no file; whether `path` itself is gone."""
 
     def appender(
         self, path: StoragePath, *, wait: float, create: bool = False
@@ -130,5 +145,8 @@ class Driver(Protocol):
     def room(self) -> int:
         """Bytes that uploads may still take; a reserve is left, so that a full disk can still be tidied up."""
 
-    def lock(self, name: str, *, exclusive: bool) -> AbstractContextManager[None]:
-        """Hold the lock of that name, across processes, until the block ends or the process dies. Blocks."""
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
+        """Hold the lock of that name, across processes, until the block ends or the process dies.
+
+        Blocks, or without `wait` raises PathBusy.
+        """

@@ -6,7 +6,7 @@ sha256 and its link for the sha512 says so.
 
 from contextlib import suppress
 
-from pyregistry.oci.digest import Digest
+from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.errors import DigestInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
@@ -33,7 +33,14 @@ def read_link(driver: Driver, path: StoragePath) -> Digest | None:
 
 
 def resolve_link(driver: Driver, path: StoragePath, named: Digest) -> Digest:
-    """Where the bytes of `named` are, by a link whose path names it; a torn one counts as what its path says."""
+    """Where the bytes of `named` are, by a link whose path names it; a torn one counts as what its path says.
+
+    Raises PathNotFound.
+    """
+    if named.algorithm == CANONICAL:  # what a link for a sha256 says is what its path says, so it need not be read
+        if not driver.stat(path).is_file:
+            raise PathNotFound(path)
+        return named
     return read_link(driver, path) or named
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
@@ -31,6 +32,13 @@ class _File:
 class _Directory:
     entries: dict[str, "_File | _Directory"] = field(default_factory=dict)
     inode: int = field(default_factory=_new_inode)
+
+    def prune(self) -> bool:
+        """Drop the directories in here that hold no file; whether nothing is left."""
+        for name, entry in list(self.entries.items()):
+            if isinstance(entry, _Directory) and entry.prune():
+                del self.entries[name]
+        return not self.entries
 
 
 class MemoryDriver:
@@ -66,6 +74,11 @@ class MemoryDriver:
                 return Stat(0, 0, entry.inode, is_file=False)
             return _to_stat(entry)
 
+    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+        """See Driver.set_mtime."""
+        with self._mutex:
+            self._file(path).mtime_ns = mtime_ns
+
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """See Driver.children."""
         with self._mutex:
@@ -74,6 +87,14 @@ class MemoryDriver:
             except PathNotFound:
                 return
         yield from sorted(name for name in names if after is None or name > after)
+
+    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+        """See Driver.scan."""
+        for name in self.children(path):
+            try:
+                yield name, self.stat(layout.child(layout.child(path, name), leaf))
+            except PathNotFound:
+                yield name, None
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
@@ -91,6 +112,25 @@ class MemoryDriver:
             if parent.entries.pop(name, None) is None:
                 raise PathNotFound(path)
 
+    def discard(self, path: StoragePath) -> None:
+        """See Driver.discard."""
+        self.delete(path)
+
+    def empty_trash(self) -> None:
+        """See Driver.empty_trash."""
+
+    def prune(self, path: StoragePath) -> bool:
+        """See Driver.prune."""
+        with self._mutex:
+            try:
+                parent, name = self._parent(path)
+            except PathNotFound:
+                return True
+            entry = parent.entries.get(name)
+            if isinstance(entry, _Directory) and entry.prune():
+                del parent.entries[name]
+            return name not in parent.entries
+
     def source(self, path: StoragePath) -> Source:
         """See Driver.source."""
         return Bytes(self.read(path))
@@ -100,11 +140,11 @@ class MemoryDriver:
         return sys.maxsize
 
     @contextlib.contextmanager
-    def lock(self, name: str, *, exclusive: bool) -> Iterator[None]:
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
         """See Driver.lock."""
         with self._mutex:
             lock = self._locks.setdefault(name, _SharedLock())
-        with lock.hold(exclusive=exclusive):
+        with lock.hold(exclusive=exclusive, wait=wait):
             yield
 
     @contextlib.asynccontextmanager
@@ -194,9 +234,11 @@ class _SharedLock:
         self._exclusive = False
 
     @contextlib.contextmanager
-    def hold(self, *, exclusive: bool) -> Iterator[None]:
+    def hold(self, *, exclusive: bool, wait: bool) -> Iterator[None]:
         with self._condition:
-            self._condition.wait_for(lambda: not self._exclusive and not (exclusive and self._shared))
+            timeout = None if wait else 0
+            if not self._condition.wait_for(lambda: not self._exclusive and not (exclusive and self._shared), timeout):
+                raise PathBusy
             self._exclusive = exclusive
             self._shared += not exclusive
         try:

@@ -10,7 +10,8 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.repository import Repository, Rules
+from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
 
 

@@ -1,7 +1,8 @@
 """A repository: what the handlers see of the storage. Blocking, but for its uploads."""
 
-import re
-from collections.abc import Iterator, Sequence
+import errno
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -11,48 +12,21 @@ from pyregistry.oci.errors import (
     BlobUnknown,
     BlobUploadUnknown,
     DigestInvalid,
-    ManifestBlobUnknown,
     ManifestInvalid,
     ManifestTooLarge,
     ManifestUnknown,
     NameUnknown,
 )
-from pyregistry.oci.manifest import Descriptor, Manifest, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.manifest import Descriptor, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
-from pyregistry.storage import layout
+from pyregistry.storage import layout, leases
+from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.links import ensure_shape, link_blob, read_link, resolve_link, write_link
+from pyregistry.storage.links import link_blob, read_link, resolve_link
 from pyregistry.storage.referrers import Referrers
+from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the storage accepts. Sizes in bytes."""
-
-    max_manifest_size: int = 4 * 1024 * 1024
-    max_blob_size: int = 100 * 1024**3
-    require_blobs: bool = True
-    """False: an image may refer to blobs that are not here (a sparse image)."""
-    required_platforms: frozenset[tuple[str, str]] | None = None
-    """Operating system and architecture of the manifests of an index that must be here; None: all of them must."""
-    allowed_urls: tuple[re.Pattern[str], ...] = ()
-    """What the `urls` of a layer must match one of, if there are any; searched for, not matched from the beginning."""
-    denied_urls: tuple[re.Pattern[str], ...] = ()
-
-    def accept_url(self, url: str) -> bool:
-        """Whether a layer may be fetched from there."""
-        if any(pattern.search(url) for pattern in self.denied_urls):
-            return False
-        return not self.allowed_urls or any(pattern.search(url) for pattern in self.allowed_urls)
-
-    def require_child(self, child: Descriptor) -> bool:
-        """Whether this manifest of an index must be here."""
-        if self.required_platforms is None:
-            return True
-        platform = child.platform
-        return platform is not None and (platform.os, platform.architecture) in self.required_platforms
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +50,20 @@ class Repository:
     # Blobs
 
     def blob(self, digest: Digest) -> Source:
-        """How to send a blob; raises BlobUnknown.
+        """end-2: how to send a blob; raises BlobUnknown.
 
-        HEAD, GET, mount and manifest PUT all ask here, so that none of them can promise what another denies.
+        HEAD, GET, mount and manifest PUT all ask the same, so that none of them can promise what another denies.
         """
         return self._find(digest)[1]
+
+    def promise_blob(self, digest: Digest) -> Source:
+        """HEAD: as `blob`, and garbage collection leaves the push that asked the time to use it."""
+        source = self.blob(digest)
+        try:
+            self._renew(layout.layer_link(self.name, digest), lambda: self._find(digest)[0])
+        except PathNotFound as error:
+            raise BlobUnknown({"digest": digest}) from error
+        return source
 
     def _find(self, digest: Digest) -> tuple[Digest, Source]:
         """A blob, and the digest under which its bytes are."""
@@ -95,14 +78,19 @@ class Repository:
 
     def mount_blob(self, digest: Digest, source: "Repository") -> None:
         """end-11: make a blob of `source` known here; raises BlobUnknown."""
-        target, _ = source._find(digest)
-        link_blob(self._driver, self.name, digest, target)
+        with leases.commit_section(self._driver):
+            target, _ = source._find(digest)
+            try:
+                leases.touch(self._driver, target)
+            except PathNotFound as error:
+                raise BlobUnknown({"digest": digest}) from error
+            link_blob(self._driver, self.name, digest, target)  # a new link is a lease
 
     def unlink_blob(self, digest: Digest) -> None:
         """end-10: forget a blob here, and nowhere else; raises BlobUnknown. Garbage collection frees the bytes."""
-        self.blob(digest)
-        with suppress(PathNotFound):  # another request was quicker
-            self._driver.delete(layout.layer(self.name, digest))
+        with self._lock():
+            self.blob(digest)
+            self._delete(layout.layer(self.name, digest))
 
     def start_upload(self, algorithm: str = CANONICAL) -> Upload:
         """end-4: a new upload."""
@@ -136,6 +124,15 @@ class Repository:
         except ManifestInvalid as error:  # a schema 1 image in a tree from another registry
             raise ManifestUnknown({"reference": reference}) from error
 
+    def promise_manifest(self, digest: Digest) -> StoredManifest:
+        """HEAD by digest: as `manifest`, and garbage collection leaves the push that asked the time to use it."""
+        stored = self.manifest(digest)
+        try:
+            self._renew(layout.revision_link(self.name, digest), lambda: digest)
+        except PathNotFound as error:
+            raise ManifestUnknown({"reference": digest}) from error
+        return stored
+
     def tagged(self, tag: Tag) -> Digest:
         """The digest that a tag names; raises ManifestUnknown, also for a torn link."""
         with suppress(PathNotFound):
@@ -160,21 +157,12 @@ class Repository:
         elif reference != digest:
             raise DigestInvalid("the manifest received has another digest")
         manifest = parse_manifest(content, content_type)
-        with self._lock():
-            self._check_references(manifest)
-            self._store_manifest(digest, content, manifest, tags)
+        commit = ManifestCommit(self._driver, self.name, self._rules, digest, manifest)
+        with leases.commit_section(self._driver), self._lock():
+            commit.check_references()
+            commit.store(content, tags)
+            commit.end_leases(tagged=bool(tags))
         return PushedManifest(digest, Digest(manifest.subject.digest) if manifest.subject else None)
-
-    def _store_manifest(self, digest: Digest, content: bytes, manifest: Manifest, tags: Sequence[Tag]) -> None:
-        # Content before link before tag: what a reader or a crash can see is always complete.
-        self._driver.write(layout.blob_data(digest), content)
-        ensure_shape(self._driver, self.name)
-        if manifest.subject is not None:
-            self._referrers.add(Digest(manifest.subject.digest), digest, manifest, len(content))
-        write_link(self._driver, layout.revision_link(self.name, digest), digest)
-        for tag in tags:
-            write_link(self._driver, layout.tag_index_link(self.name, tag, digest), digest)
-            write_link(self._driver, layout.tag_current_link(self.name, tag), digest)
 
     def delete_manifest(self, digest: Digest) -> None:
         """end-9: forget a manifest here, and the tags that name it; raises ManifestUnknown."""
@@ -243,35 +231,20 @@ class Repository:
                     return False
         return True
 
-    def _check_references(self, manifest: Manifest) -> None:
-        rules = self._rules
-        for url in (url for blob in manifest.blobs for url in blob.urls or ()):
-            if not rules.accept_url(url):
-                raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
-        missing = []
-        if rules.require_blobs:
-            missing += [blob for blob in manifest.blobs if blob.distributable and not self._has_blob(blob)]
-        missing += [child for child in manifest.children if rules.require_child(child) and not self._has_child(child)]
-        if missing:
-            raise ManifestBlobUnknown(*(descriptor.digest for descriptor in missing))
-
-    def _has_blob(self, descriptor: Descriptor) -> bool:
+    def _renew(self, link: layout.StoragePath, find: Callable[[], Digest]) -> None:
+        """Renew the lease of a link whose blob was just found; raises PathNotFound."""
+        # Only the lease decides, never the time of the data: a blob that a manifest used a minute ago is young, and
+        # its lease is ended.
+        if leases.is_young(self._driver.stat(link), leases.renewed_after(self._rules.grace), time.time_ns()):
+            return
         try:
-            size = self.blob(Digest(descriptor.digest)).size
-        except BlobUnknown:
-            return False
-        if size != descriptor.size:
-            raise ManifestInvalid(f"{descriptor.digest} has {size} bytes, the manifest says {descriptor.size}")
-        return True
-
-    def _has_child(self, descriptor: Descriptor) -> bool:
-        """BuildKit's cache index has blobs among its manifests, so either will do."""
-        digest = Digest(descriptor.digest)
-        with suppress(PathNotFound):
-            self._driver.stat(layout.revision_link(self.name, digest))
-            self._driver.stat(layout.blob_data(digest))
-            return True
-        return self._has_blob(descriptor)
+            with leases.commit_section(self._driver):
+                leases.touch(self._driver, find())
+                leases.renew(self._driver, link)
+        except OSError as error:
+            # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.
+            if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+                raise
 
     def _delete(self, path: layout.StoragePath) -> None:
         with suppress(PathNotFound):  # an operator's `rm` was quicker

@@ -30,6 +30,16 @@ def write_all(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
+def read_all(handle: int, limit: int | None) -> bytes:
+    """To the end, or the first `limit` bytes."""
+    left = os.fstat(handle).st_size + 1 if limit is None else limit
+    parts = []
+    while left > 0 and (part := os.read(handle, left)):
+        parts.append(part)
+        left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
 def sync_directory(path: Path) -> None:
     """Make the names in a directory survive a power cut."""
     try:

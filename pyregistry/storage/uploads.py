@@ -25,7 +25,7 @@ from pyregistry.oci.errors import (
     UploadRangeInvalid,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout
+from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Appender, Driver, PathBusy, PathNotFound, Stat
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source
 from pyregistry.storage.links import link_blob
@@ -143,9 +143,9 @@ class Upload:
             raise BlobUploadUnknown({"upload": self.id}) from error
 
     def _publish(self, digest: Digest) -> None:
-        # Content before link. Always renamed in, even over an existing blob: that heals a damaged one.
-        self._driver.move(self._data, layout.blob_data(digest))
-        link_blob(self._driver, self.repository, digest)
+        with leases.commit_section(self._driver):
+            leases.place(self._driver, self._data, digest)
+            link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
             self.remove()
 

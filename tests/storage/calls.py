@@ -18,7 +18,7 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Rules
+from pyregistry.storage.rules import Rules
 from tests.builders import image
 from tests.storage.paths import at
 driver = FilesystemDriver(Path(sys.argv[1]))

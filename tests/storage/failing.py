@@ -93,7 +93,38 @@ class FailingDriver:
             self._fail()
         return self._driver.room()
 
-    def lock(self, name: str, *, exclusive: bool) -> AbstractContextManager[None]:
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
         if self._is_last():
             self._fail()
-        return self._driver.lock(name, exclusive=exclusive)
+        return self._driver.lock(name, exclusive=exclusive, wait=wait)
+
+    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.set_mtime(path, mtime_ns)
+        if last:
+            self._fail()
+
+    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+        if self._is_last():
+            self._fail()
+        return self._driver.scan(path, leaf)
+
+    def discard(self, path: StoragePath) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.discard(path)
+        if last:
+            self._fail()
+
+    def empty_trash(self) -> None:
+        if self._is_last():
+            self._fail()
+        self._driver.empty_trash()
+
+    def prune(self, path: StoragePath) -> bool:
+        if self._is_last():
+            self._fail()
+        return self._driver.prune(path)

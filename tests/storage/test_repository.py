@@ -16,7 +16,8 @@ from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository, Rules
+from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import Rules
 from tests.builders import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, Image, image, index
 from tests.oci.documents import encoded, image_document
 from tests.storage.paths import content_of

@@ -17,7 +17,8 @@ from pyregistry.oci.errors import (
 from pyregistry.storage import layout, uploads
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository, Rules
+from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
 from tests.storage.paths import content_of
 from tests.storage.pushing import broken, repository, stream

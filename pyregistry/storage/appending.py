@@ -1,0 +1,70 @@
+"""The file of an upload, held open across awaits and locked across processes."""
+
+import asyncio
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from aiofiles.threadpool.binary import AsyncFileIO
+
+from pyregistry.storage.driver import PathBusy, PathNotFound, Stat
+from pyregistry.storage.syscalls import absent_is_not_found, to_stat
+from pyregistry.storage.threads import finish, in_thread
+
+_POLL = 0.02
+"""Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
+
+
+class FileAppender:
+    """An upload's file, open for appending and locked: see Appender."""
+
+    def __init__(self, file: AsyncFileIO, handle: int, offset: int) -> None:
+        self.offset = offset
+        self._file = file
+        self._handle = handle
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See Appender.write."""
+        # To the end even for a cancelled request: a thread must never write to a descriptor that was closed, and
+        # perhaps opened again for something else.
+        await finish(self._write_all(data))
+
+    async def sync(self) -> None:
+        """See Appender.sync."""
+        await in_thread(os.fsync, self._handle)
+
+    async def stat(self) -> Stat:
+        """See Appender.stat."""
+        return to_stat(await in_thread(os.fstat, self._handle))
+
+    async def _write_all(self, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        while view:
+            written: int = await self._file.write(view)
+            self.offset += written
+            view = view[written:]
+
+
+async def hold(handle: int, wait: float) -> None:
+    """Lock an open file for `wait` seconds at most; raises PathBusy."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                raise PathBusy from error
+        await asyncio.sleep(_POLL)
+
+
+def size_unless_replaced(target: Path, handle: int) -> int:
+    """The size of an open file in bytes; raises PathNotFound if another one, or none, is there by now."""
+    # Whoever held the lock before may have committed or cancelled the upload: the open file is then no longer it.
+    with absent_is_not_found():
+        there = target.lstat()
+    opened = os.fstat(handle)
+    if there.st_ino != opened.st_ino:
+        raise PathNotFound(target)
+    return opened.st_size

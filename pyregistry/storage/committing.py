@@ -1,0 +1,138 @@
+"""A manifest PUT, once the document is understood: one section that sees all that it refers to, and publishes it.
+
+The order of the steps is what the proof of the garbage collection rests on (docs/gc.md): look and touch, content, link,
+tag, and the end of the leases last. A writer that is killed on the way leaves leases, which run out; were they ended
+earlier, it would leave blobs that another push counts on with neither a lease nor a manifest.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
+from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
+from pyregistry.oci.manifest import Descriptor, Manifest, read_manifest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout, leases
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.links import ensure_shape, resolve_link, write_link
+from pyregistry.storage.referrers import Referrers
+from pyregistry.storage.rules import Rules
+
+MAX_ENDED = 2_000
+"""Links below an index whose leases are ended; those beyond run out by themselves."""
+
+
+class ManifestCommit:
+    """One manifest on its way into a repository. Its methods are called in this order, in one commit section."""
+
+    def __init__(self, driver: Driver, name: RepositoryName, rules: Rules, digest: Digest, manifest: Manifest) -> None:
+        self._driver = driver
+        self._name = name
+        self._rules = rules
+        self._digest = digest
+        self._manifest = manifest
+        self._relied_on: dict[StoragePath, Digest] = {}
+
+    def check_references(self) -> None:
+        """Find all that the manifest refers to, and touch it.
+
+        Raises ManifestInvalid and ManifestBlobUnknown, which names all that is missing.
+        """
+        rules, manifest = self._rules, self._manifest
+        for url in (url for blob in manifest.blobs for url in blob.urls or ()):
+            if not rules.accept_url(url):
+                raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
+        # Also what need not be here is touched if it is: a later manifest of the repository may rely on it.
+        missing = [
+            blob
+            for blob in manifest.blobs
+            if not self._rely_on_blob(blob) and rules.require_blobs and blob.distributable
+        ]
+        missing += [
+            child for child in manifest.children if not self._rely_on_child(child) and rules.require_child(child)
+        ]
+        if missing:
+            raise ManifestBlobUnknown(*(descriptor.digest for descriptor in missing))
+
+    def store(self, content: bytes, tags: Sequence[Tag]) -> None:
+        """Content before link before tag: what a reader or a crash can see is always complete."""
+        driver, name, digest, manifest = self._driver, self._name, self._digest, self._manifest
+        leases.write_blob(driver, digest, content)
+        ensure_shape(driver, name)
+        if manifest.subject is not None:
+            Referrers(driver, name).add(Digest(manifest.subject.digest), digest, manifest, len(content))
+        write_link(driver, layout.revision_link(name, digest), digest)
+        for tag in tags:
+            write_link(driver, layout.tag_index_link(name, tag, digest), digest)
+            write_link(driver, layout.tag_current_link(name, tag), digest)
+
+    def end_leases(self, *, tagged: bool) -> None:
+        """End the leases of all that the manifest refers to, also through its children.
+
+        Raises ManifestBlobUnknown for what an operator's `rm` took since it was found.
+        """
+        for path, digest in self._relied_on.items():
+            try:
+                leases.end(self._driver, path)
+            except PathNotFound as error:
+                raise ManifestBlobUnknown(digest) from error
+        if self._manifest.children:
+            self._end_below()
+        if tagged:
+            with suppress(PathNotFound):
+                leases.end(self._driver, layout.revision_link(self._name, self._digest))
+
+    def _rely_on_blob(self, descriptor: Descriptor) -> bool:
+        link = layout.layer_link(self._name, digest := Digest(descriptor.digest))
+        try:
+            target = resolve_link(self._driver, link, digest)
+            size = self._driver.stat(layout.blob_data(target)).size
+            if size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
+                return False
+            leases.touch(self._driver, target)
+        except PathNotFound:
+            return False
+        if size != descriptor.size:
+            raise ManifestInvalid(f"{digest} has {size} bytes, the manifest says {descriptor.size}")
+        self._relied_on[link] = digest
+        return True
+
+    def _rely_on_child(self, descriptor: Descriptor) -> bool:
+        """BuildKit's cache index has blobs among its manifests, so either will do."""
+        link = layout.revision_link(self._name, digest := Digest(descriptor.digest))
+        try:
+            self._driver.stat(link)
+            leases.touch(self._driver, digest)
+        except PathNotFound:
+            return self._rely_on_blob(descriptor)
+        self._relied_on[link] = digest
+        return True
+
+    def _end_below(self) -> None:
+        # A client that finds a child by HEAD does not PUT it, so that nobody else would end the leases of its layers.
+        below = {self._digest}
+        unread = [Digest(child.digest) for child in self._manifest.children]
+        while unread and len(below) < MAX_ENDED:
+            digest = unread.pop()
+            if digest in below:
+                continue
+            below.add(digest)
+            for link, referenced in self._links_of(digest):
+                with suppress(PathNotFound):  # not here, or no longer: nobody was promised that it is
+                    leases.end(self._driver, link)
+                unread.append(referenced)
+
+    def _links_of(self, digest: Digest) -> Iterator[tuple[StoragePath, Digest]]:
+        """What a manifest of this repository refers to; nothing for what is no manifest here."""
+        try:
+            self._driver.stat(layout.revision_link(self._name, digest))
+            content = self._driver.read(layout.blob_data(digest), self._rules.max_manifest_size)
+            manifest = read_manifest(content)
+        except (PathNotFound, ManifestInvalid):
+            return
+        for descriptor in (*manifest.blobs, *manifest.children):
+            with suppress(DigestInvalid):
+                referenced = Digest(descriptor.digest)
+                yield layout.layer_link(self._name, referenced), referenced
+                yield layout.revision_link(self._name, referenced), referenced

@@ -1,0 +1,63 @@
+"""Directories that survive a power cut, made while others may remove them."""
+
+import errno
+from pathlib import Path
+
+from pyregistry.storage.syscalls import sync_directory
+
+ATTEMPTS = 16
+"""How often a write makes its directories again while somebody removes them."""
+_KNOWN_DIRECTORIES = 10_000
+
+
+class Directories:
+    """The directories below one root, and which of them this process knows to be synced."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._synced: dict[Path, None] = {}  # directories whose entry in their parent this process has synced
+
+    def make(self, directory: Path, *, durable: bool) -> None:
+        """Make the chain, and sync each entry that this process does not know to be synced.
+
+        Who finds a directory there cannot know whether its maker has synced it yet, so "I made it" is not enough.
+        """
+        for attempt in range(ATTEMPTS):
+            try:
+                self._make_chain(directory)
+                break
+            except FileNotFoundError:  # an operator's `rm -rf` took what was just made
+                if attempt == ATTEMPTS - 1:
+                    raise
+        if durable:
+            self._sync_chain(directory)
+
+    def _make_chain(self, directory: Path) -> None:
+        chain = [directory]
+        while chain[-1] != self._root and not self._exists_or_made(chain[-1]):
+            chain.append(chain[-1].parent)
+        for path in reversed(chain[:-1]):
+            if not self._exists_or_made(path):
+                raise FileNotFoundError(errno.ENOENT, "removed meanwhile", str(path))
+
+    def _exists_or_made(self, path: Path) -> bool:
+        """False where the directory above is missing."""
+        try:
+            path.mkdir()
+        except FileExistsError:
+            return True
+        except FileNotFoundError:
+            return False
+        self._synced.pop(path, None)
+        return True
+
+    def _sync_chain(self, directory: Path) -> None:
+        chain = []
+        while directory != self._root and directory not in self._synced:
+            chain.append(directory)
+            directory = directory.parent
+        for path in reversed(chain):
+            sync_directory(path.parent)
+            if len(self._synced) >= _KNOWN_DIRECTORIES:
+                self._synced.clear()
+            self._synced[path] = None
