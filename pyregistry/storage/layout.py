@@ -26,6 +26,7 @@ none of these may hold anything of ours. It finds repositories by `_layers` (2.8
 catalog and in its garbage collection: a repository always has both.
 """
 
+from collections.abc import Iterator
 from typing import NewType
 
 from pyregistry.oci.digest import Digest
@@ -45,17 +46,31 @@ REPOSITORIES = StoragePath(f"{_V2}/repositories")
 LINK = "link"
 DATA = "data"
 DESCRIPTOR = "descriptor"
+OF_A_REPOSITORY = frozenset({"_layers", "_manifests"})
+"""What makes a directory a repository."""
 
 
 def blob_data(digest: Digest) -> StoragePath:
     """The bytes of a blob or manifest."""
+    return StoragePath(f"{blob(digest)}/{DATA}")
+
+
+def blob(digest: Digest) -> StoragePath:
+    """The directory that holds the bytes of one blob or manifest."""
     encoded = digest.encoded
-    return StoragePath(f"{BLOBS}/{digest.algorithm}/{encoded[:2]}/{encoded}/{DATA}")
+    return StoragePath(f"{BLOBS}/{digest.algorithm}/{encoded[:2]}/{encoded}")
 
 
 def repository(name: RepositoryName) -> StoragePath:
     """A repository, and every repository nested in it."""
     return StoragePath(f"{REPOSITORIES}/{name}")
+
+
+def repository_and_above(name: RepositoryName) -> Iterator[StoragePath]:
+    """A repository and the namespaces that it is in, the nearest first."""
+    parts = name.split("/")
+    for count in range(len(parts), 0, -1):
+        yield StoragePath("/".join((REPOSITORIES, *parts[:count])))
 
 
 def layers(name: RepositoryName) -> StoragePath:
@@ -111,6 +126,11 @@ def tag_current_link(name: RepositoryName, tag: Tag) -> StoragePath:
 def tag_index_link(name: RepositoryName, tag: Tag, digest: Digest) -> StoragePath:
     """Present if the tag ever named this digest."""
     return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{digest.algorithm}/{digest.encoded}/{LINK}")
+
+
+def all_referrers(name: RepositoryName) -> StoragePath:
+    """The referrers of all manifests of a repository."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_referrers")
 
 
 def referrers(name: RepositoryName, subject: Digest) -> StoragePath:

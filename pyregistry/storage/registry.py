@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.errors import BlobUnknown, NameInvalid
-from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
+from pyregistry.oci.errors import BlobUnknown
+from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
+from pyregistry.storage.walking import walk_repositories
 
 
 class Registry:
@@ -38,13 +38,13 @@ class Registry:
         of a walk, so that a page reads no more than it shows, and none is left out between two pages (the CNCF
         registry compares and walks in two different orders).
         """
-        for name in self._walk(layout.REPOSITORIES, (), tuple(after.split("/")) if after else ()):
+        for name in walk_repositories(self._driver, after):
             if not self.repository(name).is_empty():
                 yield name
 
     def uploads(self) -> Iterator[Upload]:
         """The open uploads of all repositories, also of those that hold nothing else. Blocks."""
-        for name in self._walk(layout.REPOSITORIES, (), ()):
+        for name in walk_repositories(self._driver):
             yield from self.repository(name).uploads()
 
     def find_blob(self, digest: Digest) -> Iterator[Repository]:
@@ -53,22 +53,8 @@ class Registry:
             self._driver.stat(layout.blob_data(digest))  # most questions end here, without a walk
         except PathNotFound:
             return
-        for name in self._walk(layout.REPOSITORIES, (), ()):
+        for name in walk_repositories(self._driver):
             with suppress(BlobUnknown):
                 repository = self.repository(name)
                 repository.blob(digest)
                 yield repository
-
-    def _walk(self, path: StoragePath, parents: tuple[str, ...], after: tuple[str, ...]) -> Iterator[RepositoryName]:
-        """Every directory behind `after`, which is relative to `path`, that could be a repository."""
-        if len(parents) == NAME_COMPONENTS:
-            return
-        if after:
-            with suppress(ValueError):  # `last` comes from the client and need not name anything
-                yield from self._walk(layout.child(path, after[0]), (*parents, after[0]), after[1:])
-        for child in self._driver.children(path, after[0] if after else None):
-            if child.startswith("_"):
-                continue
-            with suppress(NameInvalid):
-                yield RepositoryName("/".join((*parents, child)))
-            yield from self._walk(layout.child(path, child), (*parents, child), ())

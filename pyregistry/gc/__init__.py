@@ -1,0 +1,1 @@
+"""Garbage collection that runs while people push: docs/gc.md has the protocol, its races and its proof."""

@@ -1,0 +1,129 @@
+"""Every blob that was there when a run began, and what became of it.
+
+A registry may have millions, so this is a few flat arrays: 57 bytes for each sha256 blob, where a dict would need 170.
+"""
+
+from array import array
+from collections.abc import Iterator, Mapping
+
+from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
+from pyregistry.storage.driver import Stat
+
+_BUCKETS = 1 << 16
+
+
+class Candidates:
+    """The blobs by digest, with the records that they had; marking takes out of them."""
+
+    def __init__(self) -> None:
+        self._tables: Mapping[str, _Table] = {
+            algorithm: _Table(len(new_hash(algorithm).hexdigest()) // 2) for algorithm in ALGORITHMS
+        }
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(len(table) for table in self._tables.values())
+
+    def add(self, algorithm: str, encoded: str, stat: Stat) -> bool:
+        """Remember a blob; False for what is not the name of one. Of each algorithm in the order of their names."""
+        return self._tables[algorithm].add(encoded, stat)
+
+    def mark(self, digest: str) -> bool:
+        """Take a blob out; True if it was there and was not marked before. `digest` may be anything."""
+        table, index = self._find(digest)
+        if index < 0 or table.marked[index]:
+            return False
+        table.marked[index] = 1
+        return True
+
+    def is_marked(self, digest: str) -> bool:
+        """Whether the blob was there, and was taken out."""
+        table, index = self._find(digest)
+        return index >= 0 and bool(table.marked[index])
+
+    def size(self, digest: str) -> int | None:
+        """In bytes; None for a blob that was not there."""
+        table, index = self._find(digest)
+        return table.size[index] if index >= 0 else None
+
+    def is_unchanged(self, digest: str, now: Stat | None) -> bool:
+        """Whether the blob is as it was then; absent then and now counts as such."""
+        table, index = self._find(digest)
+        if index < 0 or now is None:
+            return index < 0 and now is None
+        return (table.inode[index], table.mtime[index], table.size[index]) == (now.inode, now.mtime_ns, now.size)
+
+    def marked_count(self) -> int:
+        """How many were taken out."""
+        return sum(table.marked.count(1) for table in self._tables.values())
+
+    def unmarked(self) -> Iterator[tuple[Digest, int]]:
+        """Those that are left, with their sizes in bytes."""
+        for algorithm, table in self._tables.items():
+            for encoded, size in table.unmarked():
+                yield Digest(f"{algorithm}:{encoded}"), size
+
+    def _find(self, digest: str) -> "tuple[_Table, int]":
+        algorithm, _, encoded = digest.partition(":")
+        table = self._tables.get(algorithm)
+        return (table, table.find(encoded)) if table is not None else (_NO_TABLE, -1)
+
+
+class _Table:
+    """The blobs of one algorithm, sorted."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._raw = bytearray()
+        self._begins = array("Q")  # of each bucket, which is all digests with the same first two bytes
+        self.inode = array("Q")
+        self.mtime = array("q")
+        self.size = array("Q")
+        self.marked = bytearray()
+
+    def __len__(self) -> int:
+        return len(self.marked)
+
+    def add(self, encoded: str, stat: Stat) -> bool:
+        raw = self._parse(encoded)
+        if raw is None or raw.hex() != encoded:
+            return False
+        bucket = int.from_bytes(raw[:2])
+        while len(self._begins) <= bucket:
+            self._begins.append(len(self))
+        self._raw += raw
+        self.inode.append(stat.inode)
+        self.mtime.append(stat.mtime_ns)
+        self.size.append(stat.size)
+        self.marked.append(0)
+        return True
+
+    def find(self, encoded: str) -> int:
+        """The place of a blob, -1 for one that is not here."""
+        raw = self._parse(encoded)
+        if raw is None:
+            return -1
+        bucket = int.from_bytes(raw[:2])
+        if bucket >= len(self._begins):
+            return -1
+        begin = self._begins[bucket] * self._width
+        end = self._begins[bucket + 1] * self._width if bucket + 1 < len(self._begins) else len(self._raw)
+        while (at := self._raw.find(raw, begin, end)) >= 0 and at % self._width:
+            begin = at + 1  # the end of one digest and the beginning of the next
+        return at // self._width if at >= 0 else -1
+
+    def unmarked(self) -> Iterator[tuple[str, int]]:
+        at = self.marked.find(0)
+        while at >= 0:
+            yield self._raw[at * self._width : (at + 1) * self._width].hex(), self.size[at]
+            at = self.marked.find(0, at + 1)
+
+    def _parse(self, encoded: str) -> bytes | None:
+        try:
+            raw = bytes.fromhex(encoded)
+        except ValueError:
+            return None
+        return raw if len(raw) == self._width else None
+
+
+_NO_TABLE = _Table(1)

@@ -1,0 +1,142 @@
+"""One run of garbage collection: enumerate, barrier, mark, brake, sweep. docs/gc.md says why in this order."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+
+from pyregistry.gc.candidates import Candidates
+from pyregistry.gc.marking import Marker
+from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Quiet, Report
+from pyregistry.gc.sweeping import Sweep
+from pyregistry.oci.digest import ALGORITHMS
+from pyregistry.storage import layout, leases
+from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
+
+_LOCK = "gc"
+_TEMPORARY_SECONDS = 86_400.0
+"""No write takes longer from its temporary file to the rename."""
+
+
+def collect(driver: Driver, options: Options, listener: Listener | None = None) -> Report:
+    """Remove what nothing refers to and no push in progress counts on. Blocks.
+
+    Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the report.
+    """
+    reporter = _Skipping(listener or Quiet())
+    begin = time.monotonic()
+    if options.dry_run:
+        report = _run(driver, options, reporter)
+    else:
+        with _only_one(driver):
+            driver.empty_trash()  # of a run that was killed
+            report = _run(driver, options, reporter)
+    report.seconds = time.monotonic() - begin
+    report.skipped = reporter.reasons
+    return report
+
+
+def _run(driver: Driver, options: Options, listener: Listener) -> Report:
+    now_ns = time.time_ns()
+    candidates = enumerate_blobs(driver)
+    if not options.dry_run:
+        with leases.exclusive_section(driver):
+            pass  # the barrier: what was committed before can be seen now
+    marker = Marker(driver, candidates, options, listener, now_ns)
+    _brake(driver, candidates)
+    plan = marker.plan()
+    listener.planned(plan)
+    report = _report_of(plan, options)
+    if options.dry_run:
+        _count(plan, report)
+    else:
+        Sweep(driver, marker, plan, report, listener).run()
+        _remove_temporaries(driver)
+    return report
+
+
+def enumerate_blobs(driver: Driver) -> Candidates:
+    """All blobs with their records, of whatever age; raises MarkFailed."""
+    candidates = Candidates()
+    try:
+        for algorithm in driver.children(layout.BLOBS):
+            if algorithm not in ALGORITHMS:
+                continue
+            directory = layout.child(layout.BLOBS, algorithm)
+            for prefix in driver.children(directory):
+                for encoded, stat in driver.scan(layout.child(directory, prefix), layout.DATA):
+                    if stat is not None and stat.is_file and encoded.startswith(prefix):
+                        candidates.add(algorithm, encoded, stat)
+    except OSError as error:
+        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+    return candidates
+
+
+def _brake(driver: Driver, candidates: Candidates) -> None:
+    try:
+        driver.stat(layout.REPOSITORIES)
+    except PathNotFound as error:
+        if len(candidates):
+            raise Braked(f"there are {len(candidates)} blobs and no directory {layout.REPOSITORIES}") from error
+
+
+@contextmanager
+def _only_one(driver: Driver) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(driver.lock(_LOCK, exclusive=True, wait=False))
+        except PathBusy as error:
+            raise CollectorBusy("another garbage collection is running") from error
+        yield
+
+
+def _report_of(plan: Plan, options: Options) -> Report:
+    ends_at = None
+    if plan.kept.until_ns:
+        ends_at = datetime.fromtimestamp(plan.kept.until_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Report(
+        dry_run=options.dry_run,
+        repositories=plan.repositories,
+        blobs=len(plan.candidates),
+        blobs_marked=plan.candidates.marked_count(),
+        blobs_kept_by_leases=plan.kept.blobs,
+        bytes_kept_by_leases=plan.kept.size,
+        leases_end_at=ends_at,
+    )
+
+
+def _count(plan: Plan, report: Report) -> None:
+    report.manifests_removed = sum(len(group) for group in plan.manifests)
+    report.links_removed = len(plan.links)
+    for _, size in plan.blobs():
+        report.blobs_removed += 1
+        report.bytes_freed += size
+
+
+def _remove_temporaries(driver: Driver) -> None:
+    """What a write leaves behind that was killed, on this machine or by another server."""
+    before_ns = time.time_ns() - round(_TEMPORARY_SECONDS * 1e9)
+    for name in driver.children(layout.TMP):
+        path = layout.child(layout.TMP, name)
+        with suppress(PathNotFound):
+            if driver.stat(path).mtime_ns < before_ns:
+                driver.discard(path)
+    driver.empty_trash()
+
+
+class _Skipping:
+    """Remembers what was skipped, and passes everything on."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.reasons: list[str] = []
+        self.repository = listener.repository
+        self.marked_manifest = listener.marked_manifest
+        self.marked_blob = listener.marked_blob
+        self.planned = listener.planned
+        self.removed = listener.removed
+
+    def skipped(self, reason: str) -> None:
+        """See Listener."""
+        self.reasons.append(reason)
+        self._listener.skipped(reason)

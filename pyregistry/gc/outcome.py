@@ -1,0 +1,151 @@
+"""What a run is asked for, what it would do, what it did, and how it can end."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pyregistry.gc.candidates import Candidates
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.rules import GRACE
+
+
+class CollectorBusy(Exception):
+    """Another run is going on, in this process or another one."""
+
+
+class Braked(Exception):
+    """The tree looks as if a volume were missing: nothing was removed."""
+
+
+class MarkFailed(Exception):
+    """Something could not be read, so nobody knows what it refers to: nothing more was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run. Times in seconds."""
+
+    grace: float = GRACE
+    """How long a push that was told a blob is there may take to its manifest. 0 never costs an image, only a retry."""
+    delete_untagged: bool = False
+    """Manifests that no tag names and nothing kept refers to go as well."""
+    dry_run: bool = False
+    """Change nothing at all; without the locks, so that what is being pushed may be counted wrongly."""
+
+
+@dataclass(frozen=True, slots=True)
+class DoomedManifest:
+    """A revision link to be removed, with the blob that it names."""
+
+    repository: RepositoryName
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class DoomedLayer:
+    """A layer link to be removed; `target` is where its bytes are, for nearly all links the digest itself."""
+
+    repository: RepositoryName
+    digest: Digest
+    target: Digest
+
+
+@dataclass(slots=True)
+class Kept:
+    """What only leases keep: a push in progress was told that it is there."""
+
+    blobs: int = 0
+    size: int = 0
+    until_ns: int = 0
+    """When the last of the leases runs out, in nanoseconds since the epoch; 0 if there is none."""
+
+    def add(self, size: int, until_ns: int) -> None:
+        """Count one more."""
+        self.blobs += 1
+        self.size += size
+        self.until_ns = max(self.until_ns, until_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would remove. The sweep looks again at each of them, so it may remove less."""
+
+    candidates: Candidates
+    repositories: int
+    manifests: tuple[tuple[DoomedManifest, ...], ...]
+    """From the top down; those of one group keep each other, so they go or stay together."""
+    links: tuple[DoomedLayer, ...]
+    kept: Kept
+
+    def blobs(self) -> Iterator[tuple[Digest, int]]:
+        """The blobs that nothing refers to, with their sizes in bytes."""
+        return self.candidates.unmarked()
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did, or with `dry_run` would have done. Sizes in bytes, times in seconds."""
+
+    dry_run: bool = False
+    repositories: int = 0
+    blobs: int = 0
+    """All that there were."""
+    blobs_marked: int = 0
+    manifests_removed: int = 0
+    links_removed: int = 0
+    blobs_removed: int = 0
+    bytes_freed: int = 0
+    repositories_removed: int = 0
+    uploads_removed: int = 0
+    blobs_kept_by_leases: int = 0
+    bytes_kept_by_leases: int = 0
+    leases_end_at: str | None = None
+    """RFC 3339, UTC."""
+    seconds: float = 0.0
+    skipped: list[str] = field(default_factory=list)
+    """One sentence for each thing that could not be looked at or removed."""
+
+
+class Listener(Protocol):
+    """Who wants to see a run go on."""
+
+    def repository(self, name: RepositoryName) -> None:
+        """Its manifests are marked next."""
+
+    def marked_manifest(self, name: RepositoryName, digest: str) -> None:
+        """A manifest that lives."""
+
+    def marked_blob(self, name: RepositoryName, digest: str) -> None:
+        """A blob that a manifest of this repository refers to."""
+
+    def planned(self, plan: Plan) -> None:
+        """Marking is over."""
+
+    def removed(self, what: str, path: str) -> None:
+        """`what` is "manifest", "layer link", "blob" or "repository"."""
+
+    def skipped(self, reason: str) -> None:
+        """Something could not be looked at or removed, and stays."""
+
+
+class Quiet:
+    """A Listener that says nothing."""
+
+    def repository(self, name: RepositoryName) -> None:
+        """See Listener."""
+
+    def marked_manifest(self, name: RepositoryName, digest: str) -> None:
+        """See Listener."""
+
+    def marked_blob(self, name: RepositoryName, digest: str) -> None:
+        """See Listener."""
+
+    def planned(self, plan: Plan) -> None:
+        """See Listener."""
+
+    def removed(self, what: str, path: str) -> None:
+        """See Listener."""
+
+    def skipped(self, reason: str) -> None:
+        """See Listener."""

@@ -1,0 +1,63 @@
+"""What a stored document refers to, read as widely as deletion demands."""
+
+import re
+from dataclasses import dataclass
+
+from pyregistry.oci import media_types
+from pyregistry.oci.digest import ALGORITHMS, Digest
+from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
+from pyregistry.oci.manifest import read_manifest
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+
+MAX_DOCUMENT = 64 * 1024 * 1024
+"""Bytes; no registry takes manifests as large as that, whatever its limit is or was."""
+
+_DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
+
+
+class DocumentDamaged(Exception):
+    """The bytes are not those of the digest, so nobody knows what the manifest referred to."""
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Digests, as they stand in the document."""
+
+    blobs: tuple[str, ...]
+    children: tuple[str, ...]
+    """Of these, the ones that may be manifests."""
+    subject: str | None
+
+
+def read_references(driver: Driver, digest: Digest) -> References:
+    """Raises PathNotFound, DocumentDamaged, OSError."""
+    content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+    if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
+        raise DocumentDamaged(digest)
+    try:
+        manifest = read_manifest(content)
+    except ManifestInvalid:
+        return _all_digests(content)
+    if manifest.media_type not in media_types.SUPPORTED:
+        return _all_digests(content)
+    children = [child for child in manifest.children if child.media_type in media_types.SUPPORTED]
+    others = [child for child in manifest.children if child.media_type not in media_types.SUPPORTED]
+    return References(
+        blobs=tuple(descriptor.digest for descriptor in (*manifest.blobs, *others)),
+        children=tuple(descriptor.digest for descriptor in children),
+        subject=manifest.subject.digest if manifest.subject is not None else None,
+    )
+
+
+def _all_digests(content: bytes) -> References:
+    """Of a document that we do not understand everything that looks like a digest is kept."""
+    return References(tuple(found.decode() for found in _DIGEST_SHAPED.findall(content)), (), None)
+
+
+def parse(digest: str) -> Digest | None:
+    """A digest from a stored document or from the name of a file; None for what is none."""
+    try:
+        return Digest(digest)
+    except DigestInvalid:
+        return None

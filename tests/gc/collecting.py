@@ -1,0 +1,54 @@
+"""Runs of the collector, and what they left."""
+
+import time
+
+from pyregistry.gc.collector import collect
+from pyregistry.gc.outcome import Options, Report
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.repository import Repository
+from tests.storage.pushing import files_of
+
+HOUR = 3600 * 10**9
+
+
+def gc(driver: Driver, **options: object) -> Report:
+    """One run."""
+    return collect(driver, Options(**options))  # type: ignore[arg-type]
+
+
+def age(driver: Driver, path: StoragePath, nanoseconds: int = 2 * HOUR) -> None:
+    """Let a file have been written earlier: a lease that ran out."""
+    driver.set_mtime(path, time.time_ns() - nanoseconds)
+
+
+def has_blob(driver: Driver, content: bytes, algorithm: str = "sha256") -> bool:
+    """Whether its bytes are on the disk."""
+    return exists(driver, layout.blob_data(Digest.of(content, algorithm)))
+
+
+def exists(driver: Driver, path: StoragePath) -> bool:
+    """Whether there is something."""
+    try:
+        driver.stat(path)
+    except PathNotFound:
+        return False
+    return True
+
+
+def blobs(driver: Driver) -> set[str]:
+    """All digests on the disk."""
+    return {f"{path.split('/')[4]}:{path.split('/')[6]}" for path in files_of(driver, layout.BLOBS)}
+
+
+def remove_repository(driver: Driver, name: str) -> None:
+    """An operator's `rm -rf`."""
+    driver.delete(layout.repository(RepositoryName(name)))
+
+
+def remove_tag(repository: Repository, tag: str) -> None:
+    """DELETE of the tag alone."""
+    repository.delete_tag(Tag(tag))

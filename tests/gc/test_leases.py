@@ -1,0 +1,159 @@
+"""What a push in progress was told is there stays until it had time to use it, and no longer."""
+
+import pytest
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import ManifestBlobUnknown
+from pyregistry.oci.names import Tag
+from pyregistry.storage import layout, leases
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.registry import Registry
+from tests.builders import image, index
+from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
+from tests.storage.pushing import pull, push_blob, push_image, repository
+
+
+def test_an_uploaded_blob_waits_for_its_manifest_until_the_grace_is_over(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    report = gc(driver)
+    assert (report.blobs_kept_by_leases, report.bytes_kept_by_leases) == (1, 5)
+    assert report.leases_end_at is not None
+    assert has_blob(driver, b"layer")
+    age(driver, layout.layer_link(repo.name, digest))
+    assert gc(driver).blobs_removed == 1
+    assert not exists(driver, layout.repository(repo.name))
+
+
+def test_with_no_grace_only_what_is_used_stays(driver: Driver, registry: Registry) -> None:
+    push_blob(repository(registry), b"layer")
+    assert gc(driver, grace=0).blobs_removed == 1
+
+
+def test_a_head_keeps_an_old_blob_for_the_push_that_asked(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    age(driver, layout.layer_link(repo.name, digest))
+    repo.promise_blob(digest)
+    gc(driver)
+    assert has_blob(driver, b"layer")
+    assert exists(driver, layout.layer_link(repo.name, digest))
+
+
+def test_a_get_promises_nothing(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    age(driver, layout.layer_link(repo.name, digest))
+    repo.blob(digest)
+    gc(driver)
+    assert not has_blob(driver, b"layer")
+
+
+def test_a_head_after_the_lease_was_used_begins_another_one(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    push_image(repo, image(b"layer"), "latest")
+    digest = Digest.of(b"layer")
+    assert driver.stat(layout.layer_link(repo.name, digest)).mtime_ns == leases.ENDED_NS
+    repo.promise_blob(digest)
+    repo.delete_manifest(Digest(image(b"layer").digest))
+    gc(driver)
+    assert has_blob(driver, b"layer")
+
+
+def test_a_head_of_a_young_lease_changes_nothing(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    paths = (layout.layer_link(repo.name, digest), layout.blob_data(digest))
+    before = [driver.stat(path) for path in paths]
+    repo.promise_blob(digest)
+    assert [driver.stat(path) for path in paths] == before
+    age(driver, paths[0], 200 * 10**9)  # more than a twentieth of the grace
+    repo.promise_blob(digest)
+    assert all(now.mtime_ns > old.mtime_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
+
+
+def test_a_mounted_blob_outlives_the_repository_that_it_came_from(driver: Driver, registry: Registry) -> None:
+    push_image(repository(registry, "source"), image(b"base"), "latest")
+    target = repository(registry, "target")
+    target.mount_blob(Digest.of(b"base"), repository(registry, "source"))
+    remove_repository(driver, "source")
+    gc(driver)
+    assert has_blob(driver, b"base")
+    push_image(target, image(b"base"), "latest")
+    assert pull(target, image(b"base"))
+
+
+def test_a_manifest_pushed_by_digest_waits_for_its_index(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    child = image(b"amd64")
+    push_image(repo, child)
+    assert gc(driver, delete_untagged=True).blobs_kept_by_leases == 1
+    assert pull(repo, child)
+    age(driver, layout.revision_link(repo.name, Digest(child.digest)))
+    gc(driver, delete_untagged=True)
+    assert blobs(driver) == set()
+
+
+def test_a_head_by_digest_keeps_an_untagged_manifest_with_its_layers(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    push_image(repo, image(b"layer"), "latest")
+    remove_tag(repo, "latest")
+    repo.promise_manifest(Digest(image(b"layer").digest))
+    gc(driver, delete_untagged=True)
+    assert pull(repo, image(b"layer"))
+
+
+@pytest.mark.parametrize("how", ["deleted tag", "deleted manifest", "removed repository"])
+def test_after_its_push_nothing_of_an_image_is_kept_by_a_lease(driver: Driver, registry: Registry, how: str) -> None:
+    repo = repository(registry)
+    nested = index(image(b"amd64"), image(b"arm64"))
+    push_image(repo, nested, "multi")
+    if how == "deleted tag":
+        remove_tag(repo, "multi")
+    elif how == "deleted manifest":
+        repo.delete_manifest(Digest(nested.digest))
+    else:
+        remove_repository(driver, "team/app")
+    report = gc(driver, delete_untagged=True)
+    assert report.blobs_kept_by_leases == 0
+    assert blobs(driver) == set()
+
+
+def test_an_index_of_children_that_were_found_by_head_ends_their_leases_too(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    child = image(b"amd64")
+    push_image(repo, child, "child")
+    remove_tag(repo, "child")
+    for blob in child.blobs:
+        repo.promise_blob(Digest.of(blob))
+    repo.promise_manifest(Digest(child.digest))
+    repo.put_manifest(Tag("multi"), index(child).content, index(child).media_type)
+    remove_tag(repo, "multi")
+    assert gc(driver, delete_untagged=True).blobs_kept_by_leases == 0
+    assert blobs(driver) == set()
+
+
+def test_a_refused_push_ends_no_lease(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    with pytest.raises(ManifestBlobUnknown):
+        repo.put_manifest(Tag("latest"), image(b"layer", b"missing").content, None)
+    assert driver.stat(layout.layer_link(repo.name, digest)).mtime_ns != leases.ENDED_NS
+
+
+def test_a_blob_pushed_with_a_clock_ahead_is_kept(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    age(driver, layout.layer_link(repo.name, push_blob(repo, b"layer")), -5 * 3600 * 10**9)
+    gc(driver)
+    assert has_blob(driver, b"layer")
+
+
+def test_a_touched_blob_always_gets_a_later_time(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    path = layout.blob_data(digest)
+    age(driver, path, -5 * 3600 * 10**9)
+    for rely in (lambda: leases.touch(driver, digest), lambda: push_blob(repo, b"layer")):
+        before = driver.stat(path)
+        rely()
+        assert driver.stat(path).mtime_ns > before.mtime_ns
