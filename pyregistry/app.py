@@ -16,6 +16,8 @@ from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.gc.outcome import Options
+from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
@@ -34,10 +36,12 @@ def create_app(config: Config, authenticator: Authenticator | None = None) -> we
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     app = web.Application(middlewares=[errors, access])
     app[SETTINGS] = _settings(config)
-    app[REGISTRY] = Registry(_driver(config), _rules(config))
+    driver = _driver(config)
+    app[REGISTRY] = Registry(driver, _rules(config))
     app[AUTHORIZER] = AllowAll()
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_purging(app, config)
+    _add_garbage_collection(app, driver, config)
     add_routes(app, app[SETTINGS].prefix)
     app.on_response_prepare.append(add_headers)
     return app
@@ -89,6 +93,7 @@ def _rules(config: Config) -> Rules:
         required_platforms=platforms,
         allowed_urls=_patterns("allow", manifests.urls.allow),
         denied_urls=_patterns("deny", manifests.urls.deny),
+        grace=config.pyregistry.gc.grace,
     )
 
 
@@ -131,6 +136,26 @@ def _add_purging(app: web.Application, config: Config) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     app.cleanup_ctx.append(purge)
+
+
+def _add_garbage_collection(app: web.Application, driver: Driver, config: Config) -> None:
+    section = config.pyregistry.gc
+    if not section.interval or config.storage.maintenance.readonly.enabled:
+        return
+    schedule = Schedule(section.interval, gc_options(config))
+
+    async def collect(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(collect_regularly(driver, schedule))
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app.cleanup_ctx.append(collect)
+
+
+def gc_options(config: Config) -> Options:
+    """What `pyregistry.gc` says about a run."""
+    return Options(grace=config.pyregistry.gc.grace, delete_untagged=config.pyregistry.gc.delete_untagged)
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:

@@ -197,6 +197,17 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab"):
     """Bytes per second, averaged over a minute, below which an upload's connection is closed."""
 
 
+class Gc(msgspec.Struct, frozen=True, rename="kebab"):
+    """`pyregistry.gc`: garbage collection while the registry runs, and what `pyregistry gc` does where nobody says."""
+
+    interval: Duration = Duration(0)
+    """Between two runs of the server's own; 0: it runs none."""
+    grace: Duration = Duration(3600)
+    """How long a push may take from its first blob to its manifest before a run may cost it a second try."""
+    delete_untagged: bool = False
+    """Manifests that no tag names and nothing that is kept refers to go as well."""
+
+
 class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """`pyregistry`: what the CNCF registry does not have."""
 
@@ -207,6 +218,7 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     warnings: list[str] = []
     """Sentences that clients show to their users."""
     limits: Limits = Limits()
+    gc: Gc = Gc()
 
 
 class Config(Section, frozen=True):

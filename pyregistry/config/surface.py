@@ -131,6 +131,7 @@ _OWN: Section = {
         "keepalive": DONE,
         "body-rate": DONE,
     },
+    "gc": {"interval": DONE, "grace": DONE, "delete-untagged": DONE},
 }
 _MIDDLEWARE = Items(Free(), "downloads come from this server, and nothing stands in between")
 

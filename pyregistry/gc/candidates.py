@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.storage.driver import Stat
 
-_BUCKETS = 1 << 16
-
 
 class Candidates:
     """The blobs by digest, with the records that they had; marking takes out of them."""
@@ -65,8 +63,8 @@ class Candidates:
 
     def _find(self, digest: str) -> "tuple[_Table, int]":
         algorithm, _, encoded = digest.partition(":")
-        table = self._tables.get(algorithm)
-        return (table, table.find(encoded)) if table is not None else (_NO_TABLE, -1)
+        table = self._tables.get(algorithm, _NO_TABLE)
+        return table, table.find(encoded)
 
 
 class _Table:
@@ -85,12 +83,15 @@ class _Table:
         return len(self.marked)
 
     def add(self, encoded: str, stat: Stat) -> bool:
-        raw = self._parse(encoded)
-        if raw is None or raw.hex() != encoded:
+        try:
+            raw = bytes.fromhex(encoded)
+        except ValueError:
             return False
-        bucket = int.from_bytes(raw[:2])
+        if len(raw) != self._width or raw.hex() != encoded:
+            return False
+        bucket = raw[0] << 8 | raw[1]
         while len(self._begins) <= bucket:
-            self._begins.append(len(self))
+            self._begins.append(len(self.marked))
         self._raw += raw
         self.inode.append(stat.inode)
         self.mtime.append(stat.mtime_ns)
@@ -100,30 +101,23 @@ class _Table:
 
     def find(self, encoded: str) -> int:
         """The place of a blob, -1 for one that is not here."""
-        raw = self._parse(encoded)
-        if raw is None:
+        width = self._width
+        try:
+            raw = bytes.fromhex(encoded)
+            bucket = raw[0] << 8 | raw[1]
+            begin = self._begins[bucket] * width
+        except (ValueError, IndexError):  # not hexadecimal; too short, or behind the last one
             return -1
-        bucket = int.from_bytes(raw[:2])
-        if bucket >= len(self._begins):
-            return -1
-        begin = self._begins[bucket] * self._width
-        end = self._begins[bucket + 1] * self._width if bucket + 1 < len(self._begins) else len(self._raw)
-        while (at := self._raw.find(raw, begin, end)) >= 0 and at % self._width:
+        end = self._begins[bucket + 1] * width if bucket + 1 < len(self._begins) else len(self._raw)
+        while (at := self._raw.find(raw, begin, end)) >= 0 and at % width:
             begin = at + 1  # the end of one digest and the beginning of the next
-        return at // self._width if at >= 0 else -1
+        return at // width if at >= 0 and len(raw) == width else -1
 
     def unmarked(self) -> Iterator[tuple[str, int]]:
         at = self.marked.find(0)
         while at >= 0:
             yield self._raw[at * self._width : (at + 1) * self._width].hex(), self.size[at]
             at = self.marked.find(0, at + 1)
-
-    def _parse(self, encoded: str) -> bytes | None:
-        try:
-            raw = bytes.fromhex(encoded)
-        except ValueError:
-            return None
-        return raw if len(raw) == self._width else None
 
 
 _NO_TABLE = _Table(1)

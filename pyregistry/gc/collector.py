@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 
+import msgspec
+
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Quiet, Report
@@ -31,8 +33,11 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None) 
         with _only_one(driver):
             driver.empty_trash()  # of a run that was killed
             report = _run(driver, options, reporter)
-    report.seconds = time.monotonic() - begin
+    report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = reporter.reasons
+    if not options.dry_run:
+        with suppress(OSError):  # a full disk: what was done is done
+            driver.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
     return report
 
 
@@ -130,6 +135,7 @@ class _Skipping:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self.reasons: list[str] = []
+        self.found = listener.found
         self.repository = listener.repository
         self.marked_manifest = listener.marked_manifest
         self.marked_blob = listener.marked_blob

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.groups import groups_from_the_top
@@ -33,17 +34,19 @@ class Marker:
         self.kept = Kept()
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
         self.links: list[DoomedLayer] = []
+        self._count = 0
         self.now_ns = now_ns
 
     def plan(self) -> Plan:
         """Mark all that lives; raises MarkFailed."""
         # Again until no new one appears: a repository may be pushed, or moved, while the walk goes on.
         while new := [name for name in self._names() if name not in self.repositories]:
+            self.listener.found(len(new))
             for name in new:
                 self._mark(name)
         manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
         links = tuple(link for link in self.links if self.is_doomed(link))
-        return Plan(self.candidates, len(self.repositories), tuple(manifests), links, self.kept)
+        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept)
 
     def is_doomed(self, link: DoomedLayer) -> bool:
         """Whether a layer link that its own repository does not need goes, by what is marked so far.
@@ -65,11 +68,13 @@ class Marker:
             raise MarkFailed(f"{error.filename}: {error.strerror}") from error
 
     def _mark(self, name: RepositoryName) -> None:
-        self.listener.repository(name)
         marks = RepositoryMarks(self, name)
         try:
-            marks.mark_roots()
-            self.links += marks.doomed_layers()
+            if marks.exists():
+                self.listener.repository(name)
+                self._count += 1
+                marks.mark_roots()
+                self.links += marks.doomed_layers()
         except OSError as error:
             raise MarkFailed(f"{name}: {error.filename}: {error.strerror}") from error
         # All that is known of a repository without doomed manifests is that it was marked.
@@ -87,10 +92,19 @@ class RepositoryMarks:
         self._candidates = marker.candidates
         self._revisions: dict[str, Stat] = {}
         self._kept: set[str] = set()
+        self._needed: set[str] = set()  # the blobs of those, for as long as the repository is looked at
         self._referrers: dict[str, list[str]] = defaultdict(list)
         self._documents: dict[str, References] = {}  # of doomed manifests
         self.has_living = False
         self.maybe_empty = False
+
+    def exists(self) -> bool:
+        """False for a namespace that repositories are in; raises OSError."""
+        for path in (layout.manifests(self.name), layout.layers(self.name)):
+            with suppress(PathNotFound):
+                self._driver.stat(path)
+                return True
+        return False
 
     def mark_roots(self) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
@@ -155,6 +169,7 @@ class RepositoryMarks:
 
     def forget(self) -> None:
         """Free what only a repository with doomed manifests needs later."""
+        self._needed = set()
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._revisions, self._kept, self._documents = {}, set(), {}
@@ -166,7 +181,9 @@ class RepositoryMarks:
         for algorithm in self._driver.children(layers):
             for encoded in self._driver.children(layout.child(layers, algorithm)):
                 name = f"{algorithm}:{encoded}"
-                if self.has_living and algorithm == CANONICAL and self._candidates.is_marked(name):
+                if name in self._needed or (
+                    self.has_living and algorithm == CANONICAL and self._candidates.is_marked(name)
+                ):
                     continue
                 digest = parse(name)
                 if digest is not None and (doomed := self._look_at_layer(digest)) is not None:
@@ -190,7 +207,9 @@ class RepositoryMarks:
 
     def _mark_blobs(self, document: References) -> None:
         for reference in (*document.blobs, *document.children):
-            self._candidates.mark(reference)
+            if reference not in self._needed:
+                self._needed.add(reference)
+                self._candidates.mark(reference)
             self._marker.listener.marked_blob(self.name, reference)
             if not reference.startswith("sha256:") and (digest := parse(reference)) is not None:
                 self._candidates.mark(self._target_or_itself(digest))

@@ -1,6 +1,6 @@
 """What a run is asked for, what it would do, what it did, and how it can end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,16 +10,25 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.rules import GRACE
 
 
-class CollectorBusy(Exception):
+class Failure(Exception):
+    """A run ended before its end, with a sentence that says why."""
+
+
+class CollectorBusy(Failure):
     """Another run is going on, in this process or another one."""
 
 
-class Braked(Exception):
+class Braked(Failure):
     """The tree looks as if a volume were missing: nothing was removed."""
 
 
-class MarkFailed(Exception):
+class MarkFailed(Failure):
     """Something could not be read, so nobody knows what it refers to: nothing more was removed."""
+
+
+SOMETHING_SKIPPED = 2
+EXIT_CODES: Mapping[type[Failure], int] = {Braked: 3, MarkFailed: 4, CollectorBusy: 75}
+"""Of the commands; 75 is EX_TEMPFAIL of sysexits.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,9 @@ class Report:
 class Listener(Protocol):
     """Who wants to see a run go on."""
 
+    def found(self, repositories: int) -> None:
+        """So many more directories are looked at next."""
+
     def repository(self, name: RepositoryName) -> None:
         """Its manifests are marked next."""
 
@@ -123,7 +135,7 @@ class Listener(Protocol):
         """Marking is over."""
 
     def removed(self, what: str, path: str) -> None:
-        """`what` is "manifest", "layer link", "blob" or "repository"."""
+        """`what` is "manifest", "layer link", "blob" or "repository", `path` is below the data directory."""
 
     def skipped(self, reason: str) -> None:
         """Something could not be looked at or removed, and stays."""
@@ -131,6 +143,9 @@ class Listener(Protocol):
 
 class Quiet:
     """A Listener that says nothing."""
+
+    def found(self, repositories: int) -> None:
+        """See Listener."""
 
     def repository(self, name: RepositoryName) -> None:
         """See Listener."""

@@ -18,6 +18,7 @@ we write and we read what it wrote.
     .pyregistry/                                           ours: all of it can be thrown away
       locks/  tmp/  trash/
       uploads/<id>                                         what is known of an upload beside its bytes
+      gc.json                                              the report of the last garbage collection; its time counts
 
 A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
 `tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
@@ -39,6 +40,7 @@ _V2 = "docker/registry/v2"
 PRIVATE = StoragePath(".pyregistry")
 TMP = StoragePath(".pyregistry/tmp")
 TRASH = StoragePath(".pyregistry/trash")
+LAST_GC = StoragePath(".pyregistry/gc.json")
 LOCKS = StoragePath(".pyregistry/locks")
 BLOBS = StoragePath(f"{_V2}/blobs")
 REPOSITORIES = StoragePath(f"{_V2}/repositories")

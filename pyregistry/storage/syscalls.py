@@ -32,7 +32,9 @@ def write_all(handle: int, data: bytes) -> None:
 
 def read_all(handle: int, limit: int | None) -> bytes:
     """To the end, or the first `limit` bytes."""
-    left = os.fstat(handle).st_size + 1 if limit is None else limit
+    left = os.fstat(handle).st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
+    if limit is not None:
+        left = min(left, limit)
     parts = []
     while left > 0 and (part := os.read(handle, left)):
         parts.append(part)

@@ -1,0 +1,32 @@
+"""The data directory of a config, for commands that work on it beside a running server."""
+
+import os
+from pathlib import Path
+
+from pyregistry.cli.config_file import fail
+from pyregistry.config.schema import Config
+from pyregistry.storage.filesystem import FilesystemDriver
+
+
+def open_driver(config: Config) -> FilesystemDriver:
+    """The storage that a server with this config has; exits with 2 if there is none.
+
+    Root becomes the owner of the directory first, so that it never leaves files there that the server cannot open.
+    """
+    if config.storage.filesystem is None:
+        fail("storage: the data of an inmemory registry cannot be seen from outside")
+    root = Path(config.storage.filesystem.root_directory)
+    try:
+        become_owner_of(root)
+        return FilesystemDriver(root)
+    except OSError as error:
+        fail(f"cannot use the data directory: {error.filename or root}: {error.strerror}")
+
+
+def become_owner_of(root: Path) -> None:
+    """Give up root's rights where the directory is somebody else's; raises OSError."""
+    owner = root.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)

@@ -1,0 +1,98 @@
+"""`pyregistry gc`, which is also `registry garbage-collect`: free what nothing refers to, while the server runs."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import msgspec
+import typer
+
+from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.gc_output import CncfLines, Log, ProgressBars, print_summary, print_table
+from pyregistry.config.schema import Config
+from pyregistry.config.values import Duration
+from pyregistry.gc.collector import collect
+from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Options, Report
+from pyregistry.log import configure_logging
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.purging import Purging, purge
+from pyregistry.storage.registry import Registry
+
+
+def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
+    config: ConfigFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="Say what would go, and change nothing.")] = False,
+    delete_untagged: Annotated[
+        bool,
+        typer.Option(
+            "--delete-untagged", "-m", help="Manifests that no tag names and nothing that stays refers to go as well."
+        ),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is removed, on standard error.")] = False,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="How long a push may take from its first blob to its manifest; else pyregistry.gc.grace, 1h. "
+            "0 frees everything at once: no image is ever lost by it, but a push in progress may have to be repeated.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, and nothing else.")] = False,
+) -> None:
+    """Free the space of what nothing refers to, safely while the registry runs and people push.
+
+    Exit status: 0 done; 2 done, but something could not be looked at or removed (or the config is of no use); 3 the
+    tree looks as if a volume were missing, nothing was removed; 4 something could not be read, so that nobody knows
+    what it refers to; 75 another garbage collection is running.
+    """
+    _, loaded = load_or_fail(config)
+    options = Options(
+        grace=_seconds(grace) if grace is not None else loaded.pyregistry.gc.grace,
+        delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
+        dry_run=dry_run,
+    )
+    configure_logging("warn", "text", {}, access_log=False)
+    driver = open_driver(loaded)
+    terminal = sys.stdout.isatty() and not as_json and not quiet
+    try:
+        with _listener(options, terminal=terminal, silent=as_json or quiet) as listener:
+            report = collect(driver, options, listener)
+            report.uploads_removed = _purge_uploads(driver, loaded, dry_run=dry_run)
+    except Failure as error:
+        typer.echo(f"pyregistry: {error}", err=True)
+        raise typer.Exit(EXIT_CODES[type(error)]) from error
+    _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
+    if report.skipped:
+        raise typer.Exit(SOMETHING_SKIPPED)
+
+
+def _listener(options: Options, *, terminal: bool, silent: bool) -> "ProgressBars | CncfLines | Log":
+    if terminal:
+        return ProgressBars(dry_run=options.dry_run)
+    return Log() if silent else CncfLines()
+
+
+def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    elif terminal:
+        print_table(report, options)
+    elif not quiet:
+        print_summary(report, options)
+
+
+def _purge_uploads(driver: Driver, config: Config, *, dry_run: bool) -> int:
+    section = config.storage.maintenance.upload_purging
+    if not section.enabled:
+        return 0
+    purging = Purging(section.age, section.interval, dry_run=dry_run or section.dry_run)
+    purged = asyncio.run(purge(Registry(driver), purging))
+    return 0 if section.dry_run and not dry_run else len(purged)
+
+
+def _seconds(value: str) -> float:
+    try:
+        return float(Duration.parse(value))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

@@ -1,0 +1,97 @@
+"""Garbage collection by the server itself: `pyregistry.gc.interval`.
+
+Every worker looks whether a run is due, and the lock lets one of them do it. When the last run was is on disk, so that
+neither the number of workers nor a restart changes the interval.
+"""
+
+import asyncio
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from pyregistry.gc.collector import collect
+from pyregistry.gc.outcome import EXIT_CODES, CollectorBusy, Failure, Options, Report
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.threads import in_thread
+
+_LOOK = 60.0
+"""Seconds between two looks whether a run is due, at most."""
+
+log = structlog.get_logger("pyregistry.gc")
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How often, in seconds, and how."""
+
+    interval: float
+    options: Options
+
+
+async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
+    """Run again and again until cancelled, which also ends a run that is going on."""
+    while True:
+        # Not all workers at the same moment; who comes second sees that it is no longer due.
+        await asyncio.sleep(min(_LOOK, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
+        try:
+            if await in_thread(_is_due, driver, schedule.interval):
+                await _collect(driver, schedule.options)
+        except CollectorBusy:
+            continue
+        except (Failure, OSError) as error:
+            log.error("garbage collection failed", reason=str(error))
+
+
+def _is_due(driver: Driver, interval: float) -> bool:
+    try:
+        last_ns = driver.stat(layout.LAST_GC).mtime_ns
+    except PathNotFound:  # the first run is due one interval after the first start
+        driver.write(layout.LAST_GC, b"", durable=False)
+        return False
+    return time.time_ns() - last_ns >= interval * 1e9
+
+
+async def _collect(driver: Driver, options: Options) -> None:
+    if isinstance(driver, FilesystemDriver):
+        report = await _collect_in_process(driver, options)
+    else:  # nobody else can see it
+        report = await in_thread(collect, driver, options)
+    log.info("garbage collection", **{key: value for key, value in msgspec.to_builtins(report).items() if value})
+
+
+async def _collect_in_process(driver: FilesystemDriver, options: Options) -> Report:
+    """Raises what `collect` raises."""
+    command = [sys.executable, "-m", "pyregistry.gc", str(driver.root), msgspec.json.encode(options).decode()]
+    process = await in_thread(_start, command)
+    with ThreadPoolExecutor(1, "gc") as pool:  # not a thread that requests need
+        waiting = asyncio.get_running_loop().run_in_executor(pool, process.communicate)
+        try:
+            output, reason = await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            process.kill()  # it may be killed anywhere: the next run finishes its work
+            with suppress(Exception):
+                await waiting
+            raise
+    if process.returncode == 0:
+        return msgspec.json.decode(output, type=Report)
+    raise _failure(process.returncode, reason)
+
+
+def _start(command: list[str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603 - our own program
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def _failure(status: int, reason: bytes) -> Failure:
+    kinds = {status: kind for kind, status in EXIT_CODES.items()}
+    return kinds.get(status, Failure)(reason.decode(errors="replace").strip()[-1000:])
