@@ -142,7 +142,7 @@ def _add_garbage_collection(app: web.Application, driver: Driver, config: Config
     section = config.pyregistry.gc
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
-    schedule = Schedule(section.interval, gc_options(config))
+    schedule = Schedule(float(section.interval), gc_options(config))
 
     async def collect(app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(collect_regularly(driver, schedule))
@@ -155,7 +155,7 @@ def _add_garbage_collection(app: web.Application, driver: Driver, config: Config
 
 def gc_options(config: Config) -> Options:
     """What `pyregistry.gc` says about a run."""
-    return Options(grace=config.pyregistry.gc.grace, delete_untagged=config.pyregistry.gc.delete_untagged)
+    return Options(grace=float(config.pyregistry.gc.grace), delete_untagged=config.pyregistry.gc.delete_untagged)
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:

@@ -1,5 +1,6 @@
 """The data directory of a config, for commands that work on it beside a running server."""
 
+import concurrent.futures.thread  # noqa: F401 - imported when first used, which may be too late: see become_owner_of
 import os
 from pathlib import Path
 
@@ -24,7 +25,10 @@ def open_driver(config: Config) -> FilesystemDriver:
 
 
 def become_owner_of(root: Path) -> None:
-    """Give up root's rights where the directory is somebody else's; raises OSError."""
+    """Give up root's rights where the directory is somebody else's; raises OSError.
+
+    From then on nothing can be imported where Python itself can be read by root only.
+    """
     owner = root.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
         os.setgroups([])

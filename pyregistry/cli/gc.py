@@ -48,7 +48,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """
     _, loaded = load_or_fail(config)
     options = Options(
-        grace=_seconds(grace) if grace is not None else loaded.pyregistry.gc.grace,
+        grace=_seconds(grace) if grace is not None else float(loaded.pyregistry.gc.grace),
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
         dry_run=dry_run,
     )

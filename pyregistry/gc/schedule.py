@@ -49,6 +49,8 @@ async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
             continue
         except (Failure, OSError) as error:
             log.error("garbage collection failed", reason=str(error))
+        except Exception:
+            log.exception("garbage collection failed")  # a fault of ours must not end all the runs to come
 
 
 def _is_due(driver: Driver, interval: float) -> bool:
@@ -83,6 +85,8 @@ async def _collect_in_process(driver: FilesystemDriver, options: Options) -> Rep
             raise
     if process.returncode == 0:
         return msgspec.json.decode(output, type=Report)
+    if process.returncode < 0:
+        raise Failure(f"ended by signal {-process.returncode}")
     raise _failure(process.returncode, reason)
 
 

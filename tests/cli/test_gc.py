@@ -1,0 +1,214 @@
+"""`pyregistry gc`: what it prints, and how it ends."""
+
+import contextlib
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from tests.builders import digest_of, image
+from tests.cli.running import Place, run
+from tests.processes import require, require_root
+from tests.storage.mounts import tmpfs
+from tests.storage.pushing import files_of, push_blob, push_image, repository
+
+KEPT, GONE = image(b"base", b"app"), image(b"base", b"gone")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """One image that stays, and one whose repository was removed."""
+    return make_place(tmp_path)
+
+
+def make_place(directory: Path) -> Place:
+    made = Place(directory)
+    push_image(repository(made.registry, "app"), KEPT, "latest")
+    push_image(repository(made.registry, "gone"), GONE, "latest")
+    made.driver.delete(layout.repository(RepositoryName("gone")))
+    return made
+
+
+@pytest.mark.parametrize("command", ["gc", "garbage-collect"])
+def test_without_a_terminal_it_prints_the_lines_of_the_cncf_registry(place: Place, command: str) -> None:
+    done = run(command, place.config)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["app", f"app: marking manifest {KEPT.digest} "]
+    assert lines[2:5] == [f"app: marking blob {digest_of(blob)}" for blob in (b"{}", b"base", b"app")]
+    assert lines[5:7] == ["", "4 blobs marked, 2 blobs and 0 manifests eligible for deletion"]
+    assert sorted(lines[7:9]) == sorted(
+        f"blob eligible for deletion: {each}" for each in (GONE.digest, digest_of(b"gone"))
+    )
+    freed = len(GONE.content) + len(b"gone")
+    assert lines[9:] == [f"2 blobs and 0 manifests removed, {freed} bytes freed"]
+    deleted = f"Deleting blob: /{layout.blob(Digest(GONE.digest))}"
+    assert deleted in done.stderr.splitlines()
+
+
+def test_a_dry_run_finds_what_the_cncf_registry_finds(place: Place) -> None:
+    push_image(repository(place.registry, "app"), image(b"base", b"moved"), "latest")
+    before = files_of(place.driver)
+    for option in ("-d", "--dry-run"):
+        ours = run("gc", option, place.config)
+        assert "would be freed" in ours.stdout
+        theirs = subprocess.run(
+            [require("docker-registry", "docker-registry"), "garbage-collect", "--dry-run", str(place.config)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for begins in ("blob eligible", "app: marking"):
+            assert sorted(line.strip() for line in ours.stdout.splitlines() if line.startswith(begins)) == sorted(
+                line.strip() for line in theirs.stdout.splitlines() if line.startswith(begins)
+            )
+    assert files_of(place.driver) == before
+
+
+def test_untagged_manifests_go_when_told(place: Place) -> None:
+    old = image(b"base", b"app")
+    push_image(repository(place.registry, "app"), image(b"base", b"new"), "latest")
+    done = run("gc", "-m", place.config)
+    assert f"manifest eligible for deletion: {{app {old.digest} []}}" in done.stdout
+    assert run("gc", "--json", "--delete-untagged", place.config).returncode == 0
+
+
+def test_quiet_says_only_what_is_removed(place: Place) -> None:
+    done = run("gc", "-q", place.config)
+    assert done.stdout == ""
+    assert sorted(line.partition(":")[0] for line in done.stderr.splitlines()) == ["Deleting blob"] * 2
+
+
+def test_the_figures_as_json(place: Place) -> None:
+    push_blob(repository(place.registry, "app"), b"in progress")
+    report = json.loads(run("gc", "--json", place.config).stdout)
+    assert (report["blobs_removed"], report["blobs_kept_by_leases"], report["bytes_kept_by_leases"]) == (2, 1, 11)
+    assert report["leases_end_at"].endswith("Z")
+    report = json.loads(run("gc", "--json", "--grace", "0", place.config).stdout)
+    assert (report["blobs_removed"], report["blobs_kept_by_leases"]) == (1, 0)
+
+
+def test_what_leases_keep_is_said_in_one_line(place: Place) -> None:
+    push_blob(repository(place.registry, "app"), b"in progress")
+    last = run("gc", place.config).stdout.splitlines()[-1]
+    assert last.startswith("kept 1 blobs, 11 bytes, for pushes in progress, until 20")
+    assert last.endswith("at the latest; or use --grace 0")
+
+
+def test_on_a_terminal_it_draws_bars_and_a_table(place: Place) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pyregistry", "gc", str(place.config)],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
+    os.close(theirs)
+    output = b""
+    while True:
+        try:
+            output += os.read(ours, 4096)
+        except OSError:  # the other side is closed
+            break
+    os.close(ours)
+    assert process.wait() == 0
+    for shown in ("mark", "sweep", "1/1", "repositories", "space"):
+        assert shown in output.decode()
+    assert "marking blob" not in output.decode()
+
+
+def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
+    place = Place(tmp_path, maintenance={"uploadpurging": {"enabled": True, "age": "1h"}})
+    old, young = (repository(place.registry).start_upload() for _ in range(2))
+    for path in (layout.upload_data(old.repository, old.id), layout.upload_started_at(old.repository, old.id)):
+        place.driver.set_mtime(path, 0)
+    assert json.loads(run("gc", "--json", "--dry-run", place.config).stdout)["uploads_removed"] == 1
+    assert json.loads(run("gc", "--json", place.config).stdout)["uploads_removed"] == 1
+    assert [upload.id for upload in place.registry.uploads()] == [young.id]
+
+
+def test_something_skipped_ends_with_2(place: Place) -> None:
+    place.driver.delete(layout.blob(Digest(KEPT.digest)))
+    done = run("gc", "--json", place.config)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["skipped"] == [f"app: the manifest {KEPT.digest} is not there"]
+
+
+def test_a_missing_volume_ends_with_3(place: Place) -> None:
+    place.driver.delete(layout.REPOSITORIES)
+    done = run("gc", place.config)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "6 blobs and no directory" in done.stderr
+
+
+def test_a_damaged_manifest_ends_with_4(place: Place) -> None:
+    place.driver.write(layout.blob_data(Digest(KEPT.digest)), b"damaged")
+    before = files_of(place.driver)
+    done = run("gc", place.config)
+    assert done.returncode == 4
+    assert f"app: the manifest {KEPT.digest} is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files_of(place.driver) == before
+
+
+def test_a_second_run_at_the_same_time_ends_with_75(place: Place) -> None:
+    with place.driver.lock("gc", exclusive=True):
+        done = run("gc", place.config)
+    assert (done.returncode, done.stderr) == (75, "pyregistry: another garbage collection is running\n")
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ("version: 0.1\nstorage: inmemory\n", "inmemory"),
+        ("version: 0.1\nstorage: {filesystem: {rootdirectory: /nowhere/at/all}}\n", "/nowhere/at/all"),
+        ("version: 0.1\n", "storage"),
+    ],
+)
+def test_a_config_without_a_data_directory_ends_with_2(tmp_path: Path, config: str, named: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(config)
+    done = run("gc", path)
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_grace_that_is_no_duration_is_refused(place: Place) -> None:
+    done = run("gc", "--grace", "soon", place.config)
+    assert done.returncode == 2
+    assert "'soon' is no duration" in done.stderr
+
+
+def test_root_leaves_nothing_that_the_owner_of_the_directory_cannot_use(place: Place) -> None:
+    require_root()
+    place.data.parent.chmod(0o755)
+    for parent in place.data.parents:
+        if parent.stat().st_mode & 0o005 != 0o005:
+            parent.chmod(parent.stat().st_mode | 0o005)
+    for path in (place.data, *place.data.rglob("*")):
+        os.chown(path, 1234, 1234)
+    assert run("gc", "--json", place.config).returncode == 0
+    assert {path.stat().st_uid for path in place.data.rglob("*")} == {1234}
+
+
+def test_a_full_disk_can_be_tidied_up(tmp_path: Path) -> None:
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    with tmpfs(mounted, "size=2m"):
+        place = make_place(mounted)
+        with contextlib.suppress(OSError), (mounted / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+        with pytest.raises(OSError, match="space"):
+            place.driver.write(layout.child(layout.TMP, "one-more"), bytes(4096))
+        done = run("gc", "--json", place.config)
+        assert (done.returncode, json.loads(done.stdout)["blobs_removed"]) == (0, 2), done.stderr
