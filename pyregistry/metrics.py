@@ -51,8 +51,8 @@ class Metrics:
         self._received, self._sent = (
             Histogram(name, text, ["handler"], buckets=_SIZES, registry=self._registry)
             for name, text in (
-                ("registry_http_request_size_bytes", "The sizes of request bodies in bytes."),
-                ("registry_http_response_size_bytes", "The sizes of response bodies in bytes."),
+                ("registry_http_request_size_bytes", "The sizes of request bodies in bytes, where there is one."),
+                ("registry_http_response_size_bytes", "The sizes of response bodies in bytes, where there is one."),
             )
         )
         self._in_flight = Gauge(
@@ -151,8 +151,10 @@ class RunningRequest:
         series.in_flight.dec()
         series.counter(status).inc()
         series.durations.observe(time.perf_counter() - self._begun)
-        series.received.observe(received)
-        series.sent.observe(sent)
+        if received:
+            series.received.observe(received)
+        if sent:
+            series.sent.observe(sent)
 
 
 class _AtScrape:
