@@ -21,7 +21,8 @@ from pyregistry.api.metrics import metrics_page
 from pyregistry.api.responses import SERVER, json_response
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
-from pyregistry.metrics import Metrics, share
+from pyregistry.counting import SHARED
+from pyregistry.metrics import Metrics
 from pyregistry.sockets import listen
 
 HEALTH_PATH = "/debug/health"
@@ -54,7 +55,7 @@ def counting_directory() -> Iterator[Path]:
     except OSError as error:
         raise ConfigError(f"metrics: no place for temporary files: {error.strerror}") from error
     owner = os.getpid()
-    share(directory)
+    os.environ[SHARED] = str(directory)
     try:
         yield directory
     finally:

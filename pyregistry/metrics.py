@@ -4,19 +4,17 @@ The processes of a service count into files of one directory, and whichever is a
 repository: there is no bound on their number.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyregistry.counting import reading
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
     from prometheus_client.metrics_core import Metric
-
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the library looks for the directory, once, when it is imported; so nothing may import it before that is set."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
@@ -29,7 +27,7 @@ class Metrics:
     """The counters of this process; with `directory`, those of all processes that were given the same."""
 
     def __init__(self, directory: Path | None = None) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415 - see SHARED
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415 - see SHARED in counting
 
         self._directory = directory
         self._registry = CollectorRegistry()
@@ -97,20 +95,19 @@ class Metrics:
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics in the format that the `Accept` header asks for, and its Content-Type. Blocks."""
-        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - see SHARED
+        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - see SHARED in counting
 
         encode, content_type = choose_encoder(accept)
         return encode(self._all_processes()), content_type
 
     def _all_processes(self) -> "CollectorRegistry":
-        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see SHARED
-        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - the same
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see SHARED in counting
 
         found = CollectorRegistry()
         if self._directory is None:
             found.register(self._registry)
         else:
-            MultiProcessCollector(found, path=str(self._directory))  # type: ignore[no-untyped-call] # has none
+            found.register(_Shared(self._directory))
         for figure in self._at_scrape:
             found.register(figure)
         return found
@@ -157,6 +154,26 @@ class RunningRequest:
             series.sent.observe(sent)
 
 
+class _Shared:
+    """A Collector of what all processes counted."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def describe(self) -> Iterable["Metric"]:
+        """Nothing: see _AtScrape."""
+        return []
+
+    def collect(self) -> Iterable["Metric"]:
+        """See prometheus_client.registry.Collector."""
+        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - see SHARED in counting
+
+        with reading(self._directory):
+            collector = MultiProcessCollector(None, str(self._directory))  # type: ignore[no-untyped-call] # has none
+            found: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call] # the same
+            return found
+
+
 class _AtScrape:
     """A Collector of one gauge."""
 
@@ -169,7 +186,7 @@ class _AtScrape:
 
     def collect(self) -> Iterable["Metric"]:
         """See prometheus_client.registry.Collector; a figure that cannot be read is left out."""
-        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - see SHARED
+        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - see SHARED in counting
 
         try:
             value = self._read()
@@ -177,15 +194,3 @@ class _AtScrape:
             return
         if value is not None:
             yield GaugeMetricFamily(self._name, self._text, value=value)
-
-
-def share(directory: Path) -> None:
-    """From now on processes that are forked count into `directory`; call it before any Metrics is made."""
-    os.environ[SHARED] = str(directory)
-
-
-def forget(pid: int, directory: Path) -> None:
-    """A process has ended: its counts stay, what it had under way is over."""
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see SHARED
-
-    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call] # has none

@@ -26,9 +26,10 @@ from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdInvalid
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.counting import forget
 from pyregistry.debug import DebugAddress, counting_directory, counts, listen_for_debugging
 from pyregistry.log import configure_logging
-from pyregistry.metrics import Metrics, forget
+from pyregistry.metrics import Metrics
 from pyregistry.sockets import address_of, listen
 from pyregistry.tls import Certificate
 
@@ -208,7 +209,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:
         if self._config is not None and counts(self._config):
-            forget(worker.pid, self._directory)
+            try:
+                forget(worker.pid, self._directory)
+            except OSError as error:  # gunicorn would end
+                log.warning("the counts of a worker could not be merged", reason=str(error))
 
     def _reread(self, current: Config) -> Config:
         try:

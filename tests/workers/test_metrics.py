@@ -8,73 +8,17 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_INDEX, digest_of, index
-from tests.processes import Server, free_port, pyregistry_server, wait_until
-from tests.workers.http import Answer, ask, start_upload
+from tests.processes import free_port, pyregistry_server, wait_until
+from tests.workers.http import ask, start_upload
 from tests.workers.test_reload import configure
+from tests.workers.watching import WORKERS, Watched, watched_server
 from tests.workers.workers import workers_of
-
-_WORKERS = 4
-
-
-class Watched:
-    """A server with a debug address."""
-
-    def __init__(self, server: Server, port: int) -> None:
-        self.server = server
-        self.port = port
-
-    def ask(self, path: str, accept: str = "", method: str = "GET") -> Answer:
-        """A request to the debug address."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            connection.request(method, path, headers={"Accept": accept})
-            response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
-        finally:
-            connection.close()
-
-    def samples(self, name: str, **labels: str) -> dict[tuple[tuple[str, str], ...], float]:
-        """The samples of that name that have these labels."""
-        answer = self.ask("/metrics")
-        assert answer.status == 200
-        return {
-            tuple(sorted(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(answer.body.decode())
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        }
-
-    def total(self, name: str, **labels: str) -> float:
-        """Their sum."""
-        return sum(self.samples(name, **labels).values())
-
-    @property
-    def directories(self) -> list[Path]:
-        """Where the workers count."""
-        return list((self.server.directory / "tmp").glob("pyregistry-metrics-*"))
-
-
-@contextmanager
-def watched_server(directory: Path, **sections: Any) -> Iterator[Watched]:
-    """Four workers unless `sections` say otherwise; temporary files go to `directory`/tmp."""
-    port = free_port()
-    debug = {"addr": f"127.0.0.1:{port}", "prometheus": {"enabled": True}}
-    more = {"pyregistry": {"workers": _WORKERS}, **sections}
-    server = pyregistry_server(directory, **{**more, "http": {"debug": debug, **sections.get("http", {})}})
-    (directory / "tmp").mkdir()
-    server.env["TMPDIR"] = str(directory / "tmp")
-    with server:
-        wait_until(lambda: len(workers_of(server)) == more["pyregistry"]["workers"], "all workers run")
-        yield Watched(server, port)
 
 
 @pytest.fixture(scope="module")
@@ -189,11 +133,27 @@ def test_the_counts_of_a_killed_worker_stay_and_what_it_had_under_way_is_over(wa
         killed = workers_of(server)
         for pid in killed:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: len(set(workers_of(server)) - set(killed)) == _WORKERS, "all are replaced")
+        wait_until(lambda: len(set(workers_of(server)) - set(killed)) == WORKERS, "all are replaced")
     assert watched.total("registry_http_in_flight_requests", **flight) == 0
     assert watched.total("registry_http_requests_total", handler="base") == before >= 100
     assert ask(server, "GET", "/v2/").status == 200
     assert watched.total("registry_http_requests_total", handler="base") == before + 1
+    assert watched.total("registry_http_request_duration_seconds_count", handler="base") == before + 1
+
+
+def test_workers_that_come_and_go_leave_no_files_behind_but_their_counts(watched: Watched) -> None:
+    server = watched.server
+    for round_ in range(1, 4):
+        for _ in range(20):
+            assert ask(server, "GET", "/v2/_catalog").status == 200
+        before = set(workers_of(server))
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: not before & set(workers_of(server)), "all workers are new ones")  # noqa: B023
+        assert watched.total("registry_http_requests_total", handler="catalog") == 20 * round_
+        [directory] = watched.directories
+        pids = {file.stem.rpartition("_")[2] for file in directory.iterdir()}
+        wait_until(lambda: len(list(directory.glob("counter_*"))) <= WORKERS + 1, "files are merged")  # noqa: B023
+        assert "ended" in pids
 
 
 def test_the_debug_address_answers_while_workers_die_and_while_the_config_changes(watched: Watched) -> None:
@@ -221,7 +181,7 @@ def test_the_debug_address_answers_while_workers_die_and_while_the_config_change
     refused = len(failures)
     for pid in workers_of(watched.server)[:2]:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: len(workers_of(watched.server)) == _WORKERS, "they are replaced")
+    wait_until(lambda: len(workers_of(watched.server)) == WORKERS, "they are replaced")
     time.sleep(0.2)
     done.set()
     looking.join()
@@ -236,7 +196,7 @@ def test_the_files_are_private_and_gone_with_the_server(watched: Watched) -> Non
     ask(watched.server, "GET", "/v2/")
     assert list(directory.iterdir())
     os.kill(workers_of(watched.server)[0], signal.SIGTERM)
-    wait_until(lambda: len(workers_of(watched.server)) == _WORKERS, "it is replaced")
+    wait_until(lambda: len(workers_of(watched.server)) == WORKERS, "it is replaced")
     assert watched.directories == [directory], "a worker that ended took them along"
     assert watched.server.stop() == 0
     assert watched.directories == []
