@@ -84,7 +84,9 @@ ENDPOINTS = (
     Endpoint("GET", "/", health.alive, Action.PROBE, "none"),
     Endpoint("HEAD", "/", health.alive, Action.PROBE, "none"),
     Endpoint("GET", "/livez", health.livez, Action.PROBE, "none"),
+    Endpoint("HEAD", "/livez", health.livez, Action.PROBE, "none"),
     Endpoint("GET", "/readyz", health.readyz, Action.PROBE, "none"),
+    Endpoint("HEAD", "/readyz", health.readyz, Action.PROBE, "none"),
     Endpoint("GET", "/metrics", metrics.get_metrics, Action.METRICS, "none"),
     Endpoint(_ANY, "/{path:(?s:.*)}", base.not_found, Action.BASE, "none"),
 )

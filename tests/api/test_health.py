@@ -273,6 +273,7 @@ async def test_the_questions_need_no_password_and_no_prefix_and_take_no_other_me
         answer = await ask(client, "GET", path)
         assert (answer.status, answer.headers["Cache-Control"]) == (200, "no-cache")
         assert (await ask(client, "POST", path)).status in {401, 405}
+        assert (await ask(client, "HEAD", path)).status == 200
     assert (await ask(client, "GET", "/")).body == b""
     assert (await ask(client, "GET", "/below/v2/")).status == 401
 

@@ -225,6 +225,23 @@ def test_the_main_address_shows_metrics_if_told_to_and_asks_for_the_password(tmp
     assert float(counted[1]) >= 10
 
 
+def test_sighup_begins_and_ends_the_counting(tmp_path: Path) -> None:
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server:
+        assert ask(server, "GET", "/metrics").status == 404
+        configure(server, pyregistry={"metrics": True})
+        wait_until(lambda: ask(server, "GET", "/metrics").status == 200, "metrics are shown")
+        assert ask(server, "GET", "/v2/none/tags/list").status == 404
+        wait_until(lambda: b'handler="tags"' in ask(server, "GET", "/metrics").body, "requests are counted")
+        configure(server, pyregistry={"metrics": False})
+        wait_until(lambda: ask(server, "GET", "/metrics").status == 404, "they are no more")
+
+
+def test_another_debug_address_needs_a_restart_and_the_log_says_so(watched: Watched) -> None:
+    configure(watched.server, http={"debug": {"addr": "127.0.0.1:1"}})
+    wait_until(lambda: "http.debug.addr changes with a restart only" in watched.server.output(), "the log says so")
+    assert watched.ask("/debug/health").status == 200
+
+
 def test_not_ready_while_the_process_ends(watched: Watched) -> None:
     with socket.create_connection(("127.0.0.1", watched.server.port)) as connection:
         time.sleep(0.2)  # a worker has it
