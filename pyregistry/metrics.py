@@ -24,9 +24,9 @@ _ACTIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """The counters of this process; with `directory`, those of all processes that were given the same."""
+    """The counters of this process, and what it and all others count into `directory`."""
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(self, directory: Path) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415 - see SHARED in counting
 
         self._directory = directory
@@ -104,10 +104,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see SHARED in counting
 
         found = CollectorRegistry()
-        if self._directory is None:
-            found.register(self._registry)
-        else:
-            found.register(_Shared(self._directory))
+        found.register(_Shared(self._directory))
         for figure in self._at_scrape:
             found.register(figure)
         return found
