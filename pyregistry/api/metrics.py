@@ -4,15 +4,11 @@ from aiohttp import web
 
 from pyregistry.api.context import METRICS, offload
 from pyregistry.metrics import Metrics
-from pyregistry.oci.errors import NameUnknown
 
 
 async def get_metrics(request: web.Request) -> web.Response:
     """`GET /metrics`, if `pyregistry.metrics` is set: what the debug address shows, with the registry's passwords."""
-    metrics = request.app.get(METRICS)
-    if metrics is None:
-        raise NameUnknown("no such endpoint; set pyregistry.metrics")
-    return await metrics_page(request, metrics)
+    return await metrics_page(request, request.app[METRICS])
 
 
 async def metrics_page(request: web.Request, metrics: Metrics) -> web.Response:

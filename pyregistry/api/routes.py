@@ -8,6 +8,7 @@ from aiohttp import web
 
 from pyregistry.api import base, blobs, catalog, health, manifests, metrics, referrers, tags, uploads
 from pyregistry.api.bodies import defer_continue
+from pyregistry.api.context import METRICS
 from pyregistry.auth.access import Action
 from pyregistry.oci.errors import Unsupported
 
@@ -103,6 +104,8 @@ def add_routes(app: web.Application, prefix: str) -> None:
     endpoint_of: dict[web.AbstractRoute, Endpoint] = {}
     by_path: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in ENDPOINTS:
+        if endpoint.action is Action.METRICS and METRICS not in app:
+            continue  # then it is a path like any other that does not exist
         by_path[endpoint.path].append(endpoint)
     for path, endpoints in by_path.items():
         resource = app.router.add_resource(path if endpoints[0].watches else prefix + path)
