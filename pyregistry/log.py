@@ -19,7 +19,11 @@ _LEVELS = {
 def configure_logging(
     level: str, formatter: str, fields: Mapping[str, object], *, access_log: bool, stream: TextIO | None = None
 ) -> None:
-    """`log.level`, `log.formatter` and `log.fields` of the config; to standard error unless `stream` is given."""
+    """`log.level`, `log.formatter` and `log.fields` of the config; to standard error unless `stream` is given.
+
+    The access log, whose lines come complete, goes to standard output, as the CNCF registry's does.
+    """
+    at, say = ("@timestamp", "message") if formatter == "logstash" else ("timestamp", "event")
 
     def add_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {**fields, **event}
@@ -28,7 +32,7 @@ def configure_logging(
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key=at),
         add_fields,
     ]
     structlog.configure(
@@ -48,7 +52,11 @@ def configure_logging(
             )
         ]
         if formatter == "text"
-        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        else [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer(say),
+            structlog.processors.JSONRenderer(),
+        ]
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -60,5 +68,13 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
-    logging.getLogger("pyregistry.access").disabled = not access_log
+    _configure_access_log(enabled=access_log)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _configure_access_log(*, enabled: bool) -> None:
+    logger = logging.getLogger("pyregistry.access")
+    logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
+    logger.propagate = False
+    logger.setLevel(logging.INFO)  # whatever `log.level` says about the other log
+    logger.disabled = not enabled

@@ -9,6 +9,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,14 +19,17 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
-from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
 from pyregistry.api.connection import Runner
 from pyregistry.app import connection_limits, create_app, create_authenticator
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdInvalid
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.counting import forget
+from pyregistry.debug import DebugAddress, counting_directory, counts, listen_for_debugging
 from pyregistry.log import configure_logging
+from pyregistry.metrics import Metrics
 from pyregistry.sockets import address_of, listen
 from pyregistry.tls import Certificate
 
@@ -49,9 +53,13 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     _configure_logging(config)
     _try(config)  # so that what is wrong is said here, once, and not by each worker
     listening = listen("http.addr", config.http.addr, config.http.net)
+    debug = listen_for_debugging(config)
     log.info("listening", address=address_of(listening), workers=worker_count(config))
+    if debug is not None:
+        log.info("listening for debugging", address=address_of(debug))
     hold_signals_across_fork()
-    _Service(config, read_again, listening).run()
+    with counting_directory() as directory:
+        _Service(config, read_again, listening, debug, directory).run()
 
 
 def worker_count(config: Config) -> int:
@@ -133,12 +141,21 @@ class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
 class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     """What gunicorn runs, told everything in Python."""
 
-    def __init__(self, config: Config, read_again: Callable[[], Config], listening: socket.socket) -> None:
+    def __init__(
+        self,
+        config: Config,
+        read_again: Callable[[], Config],
+        listening: socket.socket,
+        debug: socket.socket | None,
+        counting_directory: Path,
+    ) -> None:
         self._config: Config | None = None
         self._read_again = read_again
         self._next = config
         self._address = address_of(listening)
         self._handle = listening.detach()  # gunicorn takes it over, and closes this number
+        self._debug = debug
+        self._directory = counting_directory
         self.certificate: Certificate | None = None
         self._authenticator: Authenticator = Open()
         super().__init__()
@@ -159,6 +176,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
             "keyfile": tls.key or None,
+            "child_exit": self._forget_counting,
             "control_socket_disable": True,  # gunicorn 25 and later would make one in the home directory
         }
         for name, value in values.items():
@@ -174,15 +192,27 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     async def _make_runner(self) -> Runner:
         assert self._config is not None
-        app = create_app(self._config, self._authenticator)
+        metrics = Metrics(self._directory) if counts(self._config) else None
+        app = create_app(self._config, self._authenticator, metrics)
+        if self._debug is not None:
+            prometheus = self._config.http.debug.prometheus
+            shown = metrics if prometheus.enabled else None
+            app.cleanup_ctx.append(DebugAddress(self._debug, shown, prometheus.path).serve)
         if self.certificate is not None:
             app.cleanup_ctx.append(self.certificate.watch)
         return Runner(
             app,
             limits=connection_limits(self._config),
-            access_log_class=AccessLogger,
+            access_log_class=AccessLogger if self._config.log.formatter == "text" else JsonAccessLogger,
             shutdown_timeout=(self._config.http.drain_timeout or DRAIN_SECONDS) * 0.95,
         )
+
+    def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:
+        if self._config is not None and counts(self._config):
+            try:
+                forget(worker.pid, self._directory)
+            except OSError as error:  # gunicorn would end
+                log.warning("the counts of a worker could not be merged", reason=str(error))
 
     def _reread(self, current: Config) -> Config:
         try:
@@ -193,6 +223,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             return current
         if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):
             log.warning("http.addr changes with a restart only", address=self._address)
+        if config.http.debug.addr != current.http.debug.addr:
+            log.warning("http.debug.addr changes with a restart only")
         _configure_logging(config)
         log.info("config read again", workers=worker_count(config))
         return config

@@ -23,7 +23,7 @@ SOURCE_TREE = Path(__file__).resolve().parent.parent
 REQUIRE_CLIENTS = "PYREGISTRY_REQUIRE_CLIENTS"  # =1 where everything is installed: a skip would hide a fault
 PORTS = range(20_000, 32_000)  # below the ephemeral ports, which clients of other tests occupy at random
 LOG_TAIL = 6_000
-FAULTS = re.compile(r"Traceback \(most recent call last\)|\bstatus\W{1,3}5\d\d\b")
+FAULTS = re.compile(r'Traceback \(most recent call last\)| HTTP/1\.[01]" 5\d\d |"status":5\d\d\b')
 
 
 def missing(reason: str) -> NoReturn:

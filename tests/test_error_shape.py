@@ -203,7 +203,8 @@ async def test_what_the_operating_system_refuses_has_a_status_of_its_own(failing
         for answer in failed:
             entry = answer.assert_error(status, code)
             assert "secret" not in answer.body.decode()
-            assert status != 500 or set(entry) == {"code", "message"}
+            named = f"request {answer.headers['X-Request-ID']}"
+            assert entry["detail"] == named if status == 500 else entry["detail"].endswith(f" ({named})")
             assert ("Retry-After" in answer.headers) == (status == 503)
 
 
@@ -216,7 +217,12 @@ async def test_an_unexpected_exception_is_500_for_the_client_and_a_traceback_for
         failed = [answer for answer in answers if answer.status >= 500]
         assert failed, operation
         for answer in failed:
-            assert answer.body == b'{"errors":[{"code":"UNKNOWN","message":"unknown error"}]}\n'
+            entry = {
+                "code": "UNKNOWN",
+                "message": "unknown error",
+                "detail": f"request {answer.headers['X-Request-ID']}",
+            }
+            assert answer.json() == {"errors": [entry]}
         assert "secret of" in caplog.text
 
 

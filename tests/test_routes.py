@@ -35,8 +35,8 @@ _SPEC = {
 }
 """distribution-spec, "Endpoints"."""
 _ACTIONS = {
-    "GET": {Action.BASE, Action.PULL, Action.CATALOG, Action.PUSH},
-    "HEAD": {Action.BASE, Action.PULL},
+    "GET": {Action.BASE, Action.PULL, Action.CATALOG, Action.PUSH, Action.PROBE, Action.METRICS},
+    "HEAD": {Action.BASE, Action.PULL, Action.PROBE},
     "POST": {Action.PUSH},
     "PUT": {Action.PUSH},
     "PATCH": {Action.PUSH},

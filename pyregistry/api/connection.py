@@ -14,6 +14,7 @@ from aiohttp import http_parser, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web_protocol import RequestHandler
 
+from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.oci.errors import InternalError, RequestInvalid
 
@@ -90,10 +91,11 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         if status < 500:
-            response = error_response(RequestInvalid("not a valid HTTP request"))
+            response = error_response(RequestInvalid("not a valid HTTP request"), request_id(request))
         else:
-            log.error("unexpected error", exc_info=exc)
-            response = error_response(InternalError())
+            log.error("unexpected error", request_id=request_id(request), exc_info=exc)
+            response = error_response(InternalError(), request_id(request))
+        response.headers[HEADER] = request_id(request)
         response.headers["Server"] = SERVER  # aiohttp's own names its version and Python's
         response.force_close()
         return response

@@ -7,6 +7,8 @@ from typing import ParamSpec, TypeVar
 from aiohttp import web
 
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
+from pyregistry.health import Health, Readiness
+from pyregistry.metrics import Metrics
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
@@ -44,6 +46,10 @@ SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
+HEALTH = web.AppKey("health", Health)
+READINESS = web.AppKey("readiness", Readiness)
+METRICS = web.AppKey("metrics", Metrics)
+"""Missing where nothing is counted, or not shown at `http.addr`."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 offload = in_thread

@@ -1,15 +1,18 @@
 """What happens around every handler: errors become the spec's envelope, then the caller is checked, once."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
 
-from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, PRINCIPAL, SETTINGS, repository_name
+from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, PRINCIPAL, SETTINGS, repository_name
+from pyregistry.api.health import RETRY, require_health
+from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
 from pyregistry.auth.access import Access, Action
+from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
     Denied,
     InternalError,
@@ -25,15 +28,16 @@ from pyregistry.oci.errors import (
 CLIENT_GONE = 499
 """Only ever seen in the log: nobody is there to read the answer."""
 
+Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+
 log = structlog.get_logger("pyregistry.api")
 
-_RETRY: Mapping[str, str] = {"Retry-After": "5"}
 _BY_ERRNO: Mapping[int, RegistryError] = {
     errno.ENOSPC: StorageFull("no space left for this upload"),
     errno.EDQUOT: StorageFull("no space left for this upload"),
-    errno.EROFS: Unavailable("the storage is read-only", headers=_RETRY),
-    errno.EMFILE: Unavailable("too busy", headers=_RETRY),
-    errno.ENFILE: Unavailable("too busy", headers=_RETRY),
+    errno.EROFS: Unavailable("the storage is read-only", headers=RETRY),
+    errno.EMFILE: Unavailable("too busy", headers=RETRY),
+    errno.ENFILE: Unavailable("too busy", headers=RETRY),
 }
 
 
@@ -43,26 +47,60 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RegistryError as error:
-        response = error_response(error)
+        known = error
     except web.HTTPException as error:
         # aiohttp's own: no route at all, as outside of http.prefix and for `OPTIONS *`.
-        response = error_response(
-            NameUnknown("no such endpoint") if error.status == 404 else RequestInvalid(error.reason)
-        )
+        known = NameUnknown("no such endpoint") if error.status == 404 else RequestInvalid(error.reason)
     except web.RequestPayloadError:
-        response = error_response(RequestInvalid("the body is not valid HTTP"))
+        known = RequestInvalid("the body is not valid HTTP")
     except ConnectionError:
         return web.Response(status=CLIENT_GONE)
     except OSError as error:
         log.error("storage error", method=request.method, path=request.path, reason=str(error), exc_info=error)
-        response = error_response(_BY_ERRNO.get(error.errno or 0, InternalError()))
+        known = _BY_ERRNO.get(error.errno or 0, InternalError())
     except Exception as error:
         log.error("unexpected error", method=request.method, path=request.path, exc_info=error)
-        response = error_response(InternalError())
+        known = InternalError()
+    response = error_response(known, request_id(request))
     if not request.content.at_eof():
         # Whoever still sends a body gets the answer at once, and the rest of the body is not read.
         response.force_close()
     return response
+
+
+def measuring(metrics: Metrics) -> Middleware:
+    """Counts requests, but not those of whoever watches; around `errors`, so that it sees every status."""
+
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+        if endpoint is not None and endpoint.watches:
+            return await handler(request)
+        name = "other" if endpoint is None else endpoint.name
+        running, status, sent = metrics.request(name, request.method), CLIENT_GONE, 0
+        try:
+            response = await handler(request)
+            status, sent = response.status, _bytes_to_send(request, response)
+            return response
+        finally:
+            running.end(status, request.content.total_bytes, sent)
+
+    return measure
+
+
+def _bytes_to_send(request: web.Request, response: web.StreamResponse) -> int:
+    if request.method == "HEAD" or response.status == CLIENT_GONE:
+        return 0
+    return response.content_length or 0
+
+
+@web.middleware
+async def healthy(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """While a health check fails nobody is served, as in the CNCF registry, but for those who ask how it is."""
+    endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+    if endpoint is None or not endpoint.watches:
+        require_health(request.app[HEALTH])
+    return await handler(request)
 
 
 @web.middleware
@@ -71,6 +109,8 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method == "OPTIONS":
         return await handler(request)
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+    if endpoint is not None and endpoint.action is Action.PROBE:
+        return await handler(request)
     try:
         principal = await request.app[AUTHENTICATOR].authenticate(request.headers.getall("Authorization", ()))
     except Unauthorized as error:
@@ -105,6 +145,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """What every answer carries; for Application.on_response_prepare."""
     response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
     response.headers["Server"] = SERVER
+    response.headers[HEADER] = request_id(request)
     of_app = request.app[SETTINGS]
     for name, value in (*of_app.headers, *warning_headers(of_app.warnings)):
         response.headers.add(name, value)

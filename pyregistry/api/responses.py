@@ -27,14 +27,25 @@ def encode_json(value: object) -> bytes:
     return msgspec.json.encode(value, enc_hook=str)
 
 
-def error_response(error: RegistryError) -> web.Response:
+def error_response(error: RegistryError, request_id: str) -> web.Response:
     """The spec's envelope; see "Error Codes"."""
-    return web.Response(status=error.status, headers=error.headers, content_type=JSON, body=envelope(error))
+    return web.Response(status=error.status, headers=error.headers, content_type=JSON, body=envelope(error, request_id))
 
 
-def envelope(error: RegistryError) -> bytes:
-    """The bytes of an error's body, with a newline for whoever reads it in a terminal."""
-    return encode_json({"errors": error.entries()}) + b"\n"
+def envelope(error: RegistryError, request_id: str) -> bytes:
+    """The bytes of an error's body, with a newline for whoever reads it in a terminal.
+
+    A 5xx says nothing of the inside, but by which id the operator finds it in the log: clients show their users the
+    body, and not the header that every answer has.
+    """
+    entries = error.entries()
+    if error.status >= 500:
+        entries = [{**entry, "detail": _with_id(entry.get("detail"), request_id)} for entry in entries]
+    return encode_json({"errors": entries}) + b"\n"
+
+
+def _with_id(detail: object, request_id: str) -> str:
+    return f"{detail} (request {request_id})" if detail else f"request {request_id}"
 
 
 def location(request: web.Request, path: str) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from pyregistry.api import base, blobs, catalog, manifests, referrers, tags, uploads
+from pyregistry.api import base, blobs, catalog, health, manifests, metrics, referrers, tags, uploads
 from pyregistry.api.bodies import defer_continue
+from pyregistry.api.context import METRICS
 from pyregistry.auth.access import Action
 from pyregistry.oci.errors import Unsupported
 
@@ -21,7 +22,19 @@ _MANIFEST = _REPOSITORY + "/manifests/{reference:[^/]+}"
 _UPLOADS = _REPOSITORY + "/blobs/uploads{slash:/?}"
 _UPLOAD = _REPOSITORY + "/blobs/uploads/{upload:[^/]+}{slash:/?}"
 _BLOB = _REPOSITORY + "/blobs/{digest:[^/]+}"
+_TAGS = _REPOSITORY + "/tags/list"
+_REFERRERS = _REPOSITORY + "/referrers/{digest:[^/]+}"
 _ANY = "*"
+_NAMES = {
+    _MANIFEST: "manifest",
+    _UPLOADS: "blob_upload",
+    _UPLOAD: "blob_upload_chunk",
+    _BLOB: "blob",
+    _TAGS: "tags",
+    _REFERRERS: "referrers",
+    "/v2/_catalog": "catalog",
+}
+"""What the CNCF registry's metrics call them; what is not here goes by its handler's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,16 @@ class Endpoint:
     def mutates(self) -> bool:
         """True if it changes what is stored."""
         return self.method not in {"GET", "HEAD", _ANY}
+
+    @property
+    def watches(self) -> bool:
+        """True for questions about the service: answered whatever its health is, at the root, and not counted."""
+        return self.action in {Action.PROBE, Action.METRICS}
+
+    @property
+    def name(self) -> str:
+        """In metrics."""
+        return _NAMES.get(self.path) or self.handler.__name__
 
 
 ENDPOINTS = (
@@ -56,11 +79,16 @@ ENDPOINTS = (
     Endpoint("GET", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
     Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
     Endpoint("DELETE", _BLOB, blobs.delete_blob, Action.DELETE, "end-10"),
-    Endpoint("GET", _REPOSITORY + "/tags/list", tags.list_tags, Action.PULL, "end-8a end-8b"),
-    Endpoint(
-        "GET", _REPOSITORY + "/referrers/{digest:[^/]+}", referrers.list_referrers, Action.PULL, "end-12a end-12b"
-    ),
+    Endpoint("GET", _TAGS, tags.list_tags, Action.PULL, "end-8a end-8b"),
+    Endpoint("GET", _REFERRERS, referrers.list_referrers, Action.PULL, "end-12a end-12b"),
     Endpoint("GET", "/v2/_catalog", catalog.list_repositories, Action.CATALOG, "docker"),
+    Endpoint("GET", "/", health.alive, Action.PROBE, "none"),
+    Endpoint("HEAD", "/", health.alive, Action.PROBE, "none"),
+    Endpoint("GET", "/livez", health.livez, Action.PROBE, "none"),
+    Endpoint("HEAD", "/livez", health.livez, Action.PROBE, "none"),
+    Endpoint("GET", "/readyz", health.readyz, Action.PROBE, "none"),
+    Endpoint("HEAD", "/readyz", health.readyz, Action.PROBE, "none"),
+    Endpoint("GET", "/metrics", metrics.get_metrics, Action.METRICS, "none"),
     Endpoint(_ANY, "/{path:(?s:.*)}", base.not_found, Action.BASE, "none"),
 )
 
@@ -69,13 +97,18 @@ ENDPOINT_OF: web.AppKey[dict[web.AbstractRoute, Endpoint]] = web.AppKey("endpoin
 
 
 def add_routes(app: web.Application, prefix: str) -> None:
-    """Register the table below `prefix`; each path also answers OPTIONS, and 405 to every other method."""
+    """Register the table below `prefix`, but what watches at the root.
+
+    Each path also answers OPTIONS, and 405 to every other method.
+    """
     endpoint_of: dict[web.AbstractRoute, Endpoint] = {}
     by_path: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in ENDPOINTS:
+        if endpoint.action is Action.METRICS and METRICS not in app:
+            continue  # then it is a path like any other that does not exist
         by_path[endpoint.path].append(endpoint)
     for path, endpoints in by_path.items():
-        resource = app.router.add_resource(prefix + path)
+        resource = app.router.add_resource(path if endpoints[0].watches else prefix + path)
         for endpoint in endpoints:
             route = resource.add_route(endpoint.method, endpoint.handler, expect_handler=defer_continue)
             endpoint_of[route] = endpoint

@@ -17,6 +17,10 @@ class Action(StrEnum):
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
+    METRICS = "metrics"
+    """Read figures of the whole service, which name no repository and no user."""
+    PROBE = "probe"
+    """Ask whether the service lives: for everybody, and nobody is asked who they are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,8 @@
 """`pyregistry check-config`: what a config file, with the environment laid over it, comes to."""
 
+import re
+from typing import Any
+
 import msgspec
 import typer
 import yaml
@@ -10,11 +13,19 @@ from pyregistry.cli.config_file import ConfigFile, load_or_fail
 def check_config(config: ConfigFile = None) -> None:
     """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
 
-    It ends with 2 for a config that a server would refuse. It has no secrets: passwords are in the htpasswd file.
+    It ends with 2 for a config that a server would refuse. Secrets are shown as ***.
     """
     _, loaded = load_or_fail(config)
-    document = _without_nulls(msgspec.to_builtins(loaded, enc_hook=str))
+    document = _without_nulls(_masked(msgspec.to_builtins(loaded, enc_hook=str)))
     typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
+
+
+def _masked(document: dict[str, Any]) -> dict[str, Any]:
+    """What a health check sends may be a password; users' passwords are in the htpasswd file."""
+    for check in document["health"]["http"]:
+        check["headers"] = {name: ["***" for _ in values] for name, values in check["headers"].items()}
+        check["uri"] = re.sub(r"(?<=://)[^/@]*(?=@)|(?<=\?).*", "***", check["uri"])
+    return document
 
 
 def _without_nulls(value: object) -> object:

@@ -120,6 +120,20 @@ class Tls(Section, frozen=True):
     minimum_tls: Literal["", "tls1.0", "tls1.1", "tls1.2", "tls1.3"] = ""
 
 
+class Prometheus(Section, frozen=True):
+    """`http.debug.prometheus`."""
+
+    enabled: bool = False
+    path: str = "/metrics"
+
+
+class Debug(Section, frozen=True):
+    """`http.debug`: an address of its own for health and metrics, without TLS and without passwords."""
+
+    addr: str = ""
+    prometheus: Prometheus = Prometheus()
+
+
 class Http(Section, frozen=True):
     """`http`."""
 
@@ -130,6 +144,55 @@ class Http(Section, frozen=True):
     drain_timeout: Duration = Duration(0)
     headers: dict[str, list[str]] = {}
     tls: Tls = Tls()
+    debug: Debug = Debug()
+
+
+class StorageCheck(Section, frozen=True):
+    """`health.storagedriver`."""
+
+    enabled: bool = False
+    interval: Duration = Duration(0)
+    """0, here and below: every 10 s."""
+    threshold: int = 0
+    """Failures in a row that count; 0, here and below: the first one."""
+
+
+class FileCheck(Section, frozen=True):
+    """An item of `health.file`: healthy as long as there is no such file."""
+
+    file: str
+    interval: Duration = Duration(0)
+    threshold: int = 0
+
+
+class HttpCheck(Section, frozen=True):
+    """An item of `health.http`: the answer to a HEAD."""
+
+    uri: str
+    headers: dict[str, list[str]] = {}
+    status_code: int = 200
+    timeout: Duration = Duration(0)
+    """0, here and below: the interval."""
+    interval: Duration = Duration(0)
+    threshold: int = 0
+
+
+class TcpCheck(Section, frozen=True):
+    """An item of `health.tcp`: whether a connection can be made."""
+
+    addr: str
+    timeout: Duration = Duration(0)
+    interval: Duration = Duration(0)
+    threshold: int = 0
+
+
+class Health(Section, frozen=True):
+    """`health`: while a check fails, every request is answered 503."""
+
+    storage_driver: StorageCheck = StorageCheck()
+    file: list[FileCheck] = []
+    http: list[HttpCheck] = []
+    tcp: list[TcpCheck] = []
 
 
 class Catalog(Section, frozen=True):
@@ -215,6 +278,8 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """Processes; 0: as many as there are processors, at most 4."""
     sparse: bool = False
     """An image may refer to blobs, and an index to manifests, that are not here."""
+    metrics: bool = False
+    """Metrics at /metrics of `http.addr` too, for whoever may use the registry."""
     warnings: list[str] = []
     """Sentences that clients show to their users."""
     limits: Limits = Limits()
@@ -229,6 +294,7 @@ class Config(Section, frozen=True):
     log: Log = Log()
     auth: Auth = Auth()
     http: Http = Http()
+    health: Health = Health()
     catalog: Catalog = Catalog()
     tags: Tags = Tags()
     validation: Validation = Validation()

@@ -103,9 +103,16 @@ _HTTP: Section = {
         "ciphersuites": Items(DONE, "the cipher suites are those of OpenSSL's default"),
         "letsencrypt": _refused("certificates are not fetched; give certificate and key, or put a proxy in front"),
     },
-    "debug": _not_done("there is no second address"),
+    "debug": {"addr": DONE, "prometheus": {"enabled": DONE, "path": DONE}},
     "http2": {"disabled": _NO_NEED},
     "h2c": {"enabled": _not_done("connections are HTTP/1.1")},
+}
+_EVERY: Section = {"interval": DONE, "threshold": DONE}
+_HEALTH: Section = {
+    "storagedriver": {"enabled": DONE, **_EVERY},
+    "file": Items({"file": DONE, **_EVERY}),
+    "http": Items({"uri": DONE, "headers": Free(), "statuscode": DONE, "timeout": DONE, **_EVERY}),
+    "tcp": Items({"addr": DONE, "timeout": DONE, **_EVERY}),
 }
 _VALIDATION: Section = {
     "enabled": DONE,
@@ -121,6 +128,7 @@ _VALIDATION: Section = {
 _OWN: Section = {
     "workers": DONE,
     "sparse": DONE,
+    "metrics": DONE,
     "warnings": WORDS,
     "limits": {
         "manifest-size": DONE,
@@ -148,7 +156,7 @@ SURFACE: Section = {
         "endpoints": Items(Free(), "no events are sent"),
     },
     "redis": Free(),
-    "health": _not_done("the server says nothing of its health"),
+    "health": _HEALTH,
     "catalog": {"maxentries": DONE},
     "tags": {"maxtags": DONE},
     "proxy": _refused("a pull-through cache is not supported"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from uuid import uuid4
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown
@@ -30,6 +31,19 @@ class Registry:
     def room(self) -> int:
         """Bytes that uploads may still take. Blocks."""
         return self._driver.room()
+
+    def try_reading(self) -> None:
+        """Ask the storage something; raises OSError if it does not answer. Blocks."""
+        self._driver.room()
+        with suppress(PathNotFound):
+            self._driver.stat(layout.REPOSITORIES)
+
+    def try_writing(self) -> None:
+        """Write and remove something small; raises OSError if that is impossible. Blocks."""
+        path = layout.child(layout.TMP, f"try-{uuid4().hex}")
+        self._driver.write(path, b"", durable=False)
+        with suppress(PathNotFound):  # somebody tidies up
+            self._driver.delete(path)
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
         """The names of all repositories that hold something, those behind `after`. Blocks.

@@ -1,6 +1,7 @@
 """How blocking work leaves the event loop, and how a cancelled request does not overtake it."""
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -24,6 +25,6 @@ async def finish(work: Awaitable[T]) -> T:
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a blocking function in the loop's thread pool, to its end."""
-    loop = asyncio.get_running_loop()
-    return await finish(loop.run_in_executor(None, partial(function, *args, **kwargs)))
+    """Call a blocking function in the loop's thread pool, to its end; its log lines know of which request they are."""
+    call = partial(contextvars.copy_context().run, function, *args, **kwargs)
+    return await finish(asyncio.get_running_loop().run_in_executor(None, call))

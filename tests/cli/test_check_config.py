@@ -54,3 +54,13 @@ def test_a_config_that_would_be_refused_ends_with_2_and_names_the_key(tmp_path: 
     assert (done.returncode, done.stdout) == (2, "")
     assert "proxy" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_health_check_sends_is_not_printed(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    uri = "https://user:secret-word@example.org/v2/?token=secret-word"
+    path.write_text(f"{LEAST}health: {{http: [{{uri: '{uri}', headers: {{Authorization: [Basic secret-word]}}}}]}}\n")
+    printed = check(str(path)).stdout
+    assert "secret-word" not in printed
+    assert "https://***@example.org/v2/?***" in printed
+    assert "Authorization" in printed

@@ -10,7 +10,7 @@ from tests.conformance.situation import IMAGE, NEW, Call, fill
 from tests.push import Client
 
 _TYPED = {"Content-Type": OCI_MANIFEST}
-_ANY = {"Content-Length", "Content-Type", "Date", "Docker-Distribution-API-Version", "Server"}
+_ANY = {"Content-Length", "Content-Type", "Date", "Docker-Distribution-API-Version", "Server", "X-Request-ID"}
 _THING = {"Docker-Content-Digest", "ETag"}
 _BLOB = {*_THING, "Accept-Ranges", "Cache-Control"}
 _UPLOAD = {"Docker-Upload-UUID", "Location", "Range"}

@@ -107,7 +107,7 @@ ANONYMOUS: list[Row] = [
 ]
 _USERS = "conformance:$2y$05$dn2DpDn3WF.mSN2ajM.5guOC9TH3z6uxUV2Hrz0YuPkYOm23HWncu\n"
 
-_EVERYWHERE = {"content-length", "content-type", "date", "docker-distribution-api-version", "server"}
+_EVERYWHERE = {"content-length", "content-type", "date", "docker-distribution-api-version", "server", "x-request-id"}
 _WITHOUT_DETAIL = {"UNAUTHORIZED"}
 
 FAILURE: Mapping[str, tuple[set[int], set[int]]] = {

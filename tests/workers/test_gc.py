@@ -52,7 +52,7 @@ def test_rm_then_gc_frees_the_space_and_the_same_image_pushes_again_without_a_re
 
 
 def test_runs_of_the_server_s_own_happen_once_an_interval_whatever_the_number_of_workers(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, pyregistry={"workers": 3, "gc": {"interval": "1s"}}) as server:
+    with pyregistry_server(tmp_path, pyregistry={"workers": 3, "metrics": True, "gc": {"interval": "1s"}}) as server:
         push(server, "kept")
         push(server, "gone")
         assert push_in_chunks(server, "gone", [b"only here"]).status == 201
@@ -62,6 +62,7 @@ def test_runs_of_the_server_s_own_happen_once_an_interval_whatever_the_number_of
         pull(server, "kept")
         report = json.loads((tmp_path / "data/.pyregistry/gc.json").read_bytes())
         assert (report["repositories"], report["blobs"], report["skipped"]) == (1, 3, [])
+        assert "\npyregistry_gc_last_run_blobs 3.0\n" in ask(server, "GET", "/metrics").body.decode()
         assert server.faults() == []
         assert "failed" not in server.output()
 

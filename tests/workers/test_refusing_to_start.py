@@ -61,6 +61,16 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
             id="no password file",
         ),
         pytest.param(_GOOD + "pyregistry: {{workers: many}}\n", ["pyregistry.workers"], id="a word for a number"),
+        pytest.param(
+            _GOOD + "  debug: {{addr: 127.0.0.1:port}}\n", ["http.debug.addr", "port"], id="a debug port that is none"
+        ),
+        pytest.param(
+            _GOOD + "  debug: {{addr: '127.0.0.1:{port}'}}\n", ["http.debug.addr", "in use"], id="one port for both"
+        ),
+        pytest.param(
+            _GOOD + "  debug: {{prometheus: {{path: metrics}}}}\n", ["http.debug.prometheus.path"], id="no path"
+        ),
+        pytest.param(_GOOD + "health: {{http: [{{uri: x}}]}}\n", ["health.http[0].uri"], id="a check of nothing"),
         pytest.param(_GOOD + "proxy: {{remoteurl: https://x.test}}\n", ["proxy"], id="a proxy"),
     ],
 )

@@ -1,0 +1,37 @@
+"""One id for each request: in its answer, in its line of the access log, in every other line that it caused.
+
+What a client or a proxy sends as `X-Request-ID` is taken, so that its log and ours can be laid side by side, but only
+if it is short and made of harmless characters: it goes into log lines.
+"""
+
+import re
+from secrets import token_hex
+
+import structlog
+from aiohttp import web
+
+from pyregistry.api.routes import Handler
+
+REQUEST_ID = web.RequestKey("request_id", str)
+HEADER = "X-Request-ID"
+
+_HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+
+
+def request_id(request: web.BaseRequest) -> str:
+    """The id of this request: made, or taken over, when it is first asked for."""
+    known = request.get(REQUEST_ID)
+    if known is None:
+        sent = request.headers.get(HEADER, "")
+        known = request[REQUEST_ID] = sent if _HARMLESS.fullmatch(sent) else token_hex(8)
+    return known
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every log line from here on carries the id, those of the storage's threads included."""
+    structlog.contextvars.bind_contextvars(request_id=request_id(request))
+    try:
+        return await handler(request)
+    finally:  # the next request of the connection runs in the same context
+        structlog.contextvars.unbind_contextvars("request_id")

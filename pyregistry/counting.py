@@ -1,0 +1,79 @@
+"""The directory that the processes of a service count into, and what becomes of the files of one that has ended.
+
+Each process has a file of each kind of metric, which it maps into its memory; whoever is asked adds all of them up.
+"""
+
+import fcntl
+import os
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the library looks for the directory, once, when it is imported; so nothing may import it before that is set."""
+
+_TRIES, _PAUSE = 20, 0.01
+
+log = structlog.get_logger("pyregistry.metrics")
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Nothing is merged meanwhile, which would count it twice. Blocks."""
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def forget(pid: int, directory: Path) -> None:
+    """A process has ended: what it had under way is over, and its counts go to those of the others that have ended.
+
+    Without that a service whose workers are replaced now and then would add up more files every time. Raises OSError.
+    """
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see SHARED
+
+    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call] # has none
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _locked(handle):  # else a reader hangs, for which nobody here can wait: the files stay, and are added up
+            for kind in ("counter", "histogram"):
+                _merge(directory / f"{kind}_{pid}.db", directory / f"{kind}_ended.db")
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
+
+
+def _merge(source: Path, target: Path) -> None:
+    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - see SHARED
+
+    if not source.exists():
+        return
+    try:
+        counted = list(MmapedDict.read_all_values_from_file(str(source)))  # type: ignore[no-untyped-call] # has none
+    except (RuntimeError, ValueError, struct.error) as error:
+        # Killed in the middle of a write. The file would spoil every reading.
+        log.warning("the counts of a worker are lost", file=source.name, reason=str(error))
+    else:
+        ended = MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
+        for key, value, timestamp, _ in counted:
+            before, _ = ended.read_value(key)  # type: ignore[no-untyped-call] # has none
+            ended.write_value(key, before + value, timestamp)  # type: ignore[no-untyped-call] # has none
+        ended.close()  # type: ignore[no-untyped-call] # has none
+    source.unlink()

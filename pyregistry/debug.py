@@ -1,0 +1,111 @@
+"""`http.debug`: a second address for whoever watches, and the directory that the workers count into.
+
+The socket is opened once and inherited by every worker, as that of `http.addr` is: whichever worker takes a connection
+answers for all. See docs/decisions/0010-every-worker-answers-the-debug-address.md.
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.connection import ConnectionLimits, Runner
+from pyregistry.api.context import HEALTH
+from pyregistry.api.metrics import metrics_page
+from pyregistry.api.responses import SERVER, json_response
+from pyregistry.config.errors import ConfigError
+from pyregistry.config.schema import Config
+from pyregistry.counting import SHARED
+from pyregistry.metrics import Metrics
+from pyregistry.sockets import listen
+
+HEALTH_PATH = "/debug/health"
+_STOP_SECONDS = 0.2
+"""How long a request may go on when a worker ends: its service has ended already."""
+
+
+def listen_for_debugging(config: Config) -> socket.socket | None:
+    """The socket for `http.debug.addr`; None if there is none. Raises ConfigError."""
+    debug = config.http.debug
+    if not debug.prometheus.path.startswith("/") or debug.prometheus.path == HEALTH_PATH:
+        raise ConfigError(f"http.debug.prometheus.path: {debug.prometheus.path!r}, expected a path such as /metrics")
+    return listen("http.debug.addr", debug.addr) if debug.addr else None
+
+
+def counts(config: Config) -> bool:
+    """Whether anybody will see what is counted."""
+    debug = config.http.debug
+    return bool(debug.addr and debug.prometheus.enabled) or config.pyregistry.metrics
+
+
+@contextmanager
+def counting_directory() -> Iterator[Path]:
+    """An empty directory that processes forked from here on count into, removed at the end of this process only.
+
+    Raises ConfigError.
+    """
+    try:
+        directory = Path(tempfile.mkdtemp(prefix="pyregistry-metrics-"))
+    except OSError as error:
+        raise ConfigError(f"metrics: no place for temporary files: {error.strerror}") from error
+    owner = os.getpid()
+    os.environ[SHARED] = str(directory)
+    try:
+        yield directory
+    finally:
+        if os.getpid() == owner:  # a worker that ends comes by here, too
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+class DebugAddress:
+    """What a worker does with the socket."""
+
+    def __init__(self, listening: socket.socket, metrics: Metrics | None, metrics_path: str) -> None:
+        """`metrics` are None where `http.debug.prometheus` is off."""
+        self._listening = listening
+        self._metrics = metrics
+        self._metrics_path = metrics_path
+
+    async def serve(self, app: web.Application) -> AsyncIterator[None]:
+        """Answer as long as `app` runs, its last requests included; for Application.cleanup_ctx."""
+        runner = Runner(
+            self._make_app(app),
+            limits=ConnectionLimits(),
+            access_log_class=AccessLogger,
+            access_log=None,
+            shutdown_timeout=_STOP_SECONDS,
+        )
+        await runner.setup()
+        await web.SockSite(runner, self._listening).start()
+        yield
+        await runner.cleanup()
+
+    def _make_app(self, watched: web.Application) -> web.Application:
+        app = web.Application()
+        app.on_response_prepare.append(_add_headers)
+
+        async def get_health(request: web.Request) -> web.Response:
+            """`GET /debug/health`: the checks that fail, and why, as the CNCF registry shows them."""
+            failing = watched[HEALTH].failing
+            response = json_response(failing)
+            response.set_status(503 if failing else 200)
+            return response
+
+        async def get_metrics(request: web.Request) -> web.Response:
+            assert self._metrics is not None
+            return await metrics_page(request, self._metrics)
+
+        app.router.add_get(HEALTH_PATH, get_health)
+        if self._metrics is not None:
+            app.router.add_get(self._metrics_path, get_metrics)
+        return app
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Server"] = SERVER

@@ -1,0 +1,42 @@
+"""The figures of the last run, whoever made it: kept in the data directory."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from pyregistry.gc.outcome import Report
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+
+GC_FIGURES: Mapping[str, str] = {
+    "last_run_timestamp_seconds": "When the last garbage collection ended, in seconds since the epoch.",
+    "last_run_seconds": "How long the last garbage collection took.",
+    "last_run_bytes_freed": "The bytes that the last garbage collection freed.",
+    "last_run_blobs": "The blobs that the last garbage collection found.",
+    "last_run_blobs_removed": "The blobs that the last garbage collection removed.",
+    "last_run_blobs_kept_by_leases": "The blobs that it kept for pushes in progress only.",
+    "last_run_skipped": "The things that it could not look at or remove.",
+}
+"""Names of metrics without their prefix, with what they say."""
+
+
+def last_run(driver: Driver) -> Report | None:
+    """The report of the last run; None if there was none yet. Blocks."""
+    try:
+        return msgspec.json.decode(driver.read(layout.LAST_GC), type=Report)
+    except (PathNotFound, msgspec.DecodeError):  # the second: a server that waits for its first run
+        return None
+
+
+def last_figure(driver: Driver, figure: str) -> float | None:
+    """One of GC_FIGURES. Blocks."""
+    report = last_run(driver)
+    if report is None:
+        return None
+    match figure.removeprefix("last_run_"):
+        case "timestamp_seconds":
+            return driver.stat(layout.LAST_GC).mtime_ns / 1e9
+        case "skipped":
+            return len(report.skipped)
+        case field:
+            return float(getattr(report, field))

@@ -1,0 +1,193 @@
+"""Health checks: each asks at its interval, and too many failures in a row make the service unhealthy.
+
+Each process checks for itself: it must answer for itself, and what one knows of the storage is not what another does.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import structlog
+from multidict import CIMultiDict
+from yarl import URL
+
+Probe = Callable[[], Awaitable[None]]
+"""Raises Unhealthy, OSError or TimeoutError if something is wrong."""
+
+log = structlog.get_logger("pyregistry.health")
+
+
+class Unhealthy(Exception):
+    """The text says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Times in seconds; `kind` is the key below `health`, `name` is what the CNCF registry calls the check."""
+
+    kind: str
+    name: str
+    probe: Probe
+    interval: float = 10.0
+    timeout: float = 10.0
+    threshold: int = 1
+    """Failures in a row that count."""
+
+
+class Health:
+    """The checks of this process and what came of them."""
+
+    def __init__(self, checks: Sequence[Check] = ()) -> None:
+        self.checks = tuple(checks)
+        self._failing: dict[Check, str] = {}
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Name to reason; for the operator only: names are paths and addresses."""
+        return {check.name: reason for check, reason in self._failing.items()}
+
+    @property
+    def failing_kinds(self) -> list[str]:
+        """What may be told to anybody."""
+        return sorted({check.kind for check in self._failing})
+
+    async def watch(self, _: object) -> AsyncIterator[None]:
+        """Check regularly while the application runs; for Application.cleanup_ctx."""
+        tasks = [asyncio.create_task(self._check_regularly(check)) for check in self.checks]
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _check_regularly(self, check: Check) -> None:
+        failures = 0
+        while True:
+            begun = time.monotonic()
+            reason = await ask(check.probe, check.timeout)
+            if reason is None:
+                failures = 0
+                if self._failing.pop(check, None) is not None:
+                    log.info("healthy again", check=check.name)
+            else:
+                failures += 1
+                if failures >= check.threshold:
+                    if check not in self._failing:
+                        log.error("health check failed", check=check.name, reason=reason, failures=failures)
+                    self._failing[check] = reason
+            await asyncio.sleep(max(check.interval - (time.monotonic() - begun), 0.0))
+
+
+async def ask(probe: Probe, timeout: float) -> str | None:
+    """What is wrong, None if nothing is."""
+    try:
+        async with asyncio.timeout(timeout):
+            await probe()
+    except TimeoutError:
+        return f"no answer within {timeout:g} s"
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+    except Unhealthy as error:
+        return str(error)
+    return None
+
+
+class InThread:
+    """A probe that blocks, in a thread of its own.
+
+    A storage that hangs holds this thread and no other: the loop's pool has work to do. While it hangs the next call
+    waits behind it, and fails for its deadline.
+    """
+
+    def __init__(self, probe: Callable[[], None]) -> None:
+        self._probe = probe
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="health")
+
+    async def __call__(self) -> None:
+        """See Probe."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._probe)
+
+    async def closing(self, _: object) -> AsyncIterator[None]:
+        """End the thread with the application; for Application.cleanup_ctx."""
+        yield
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def no_file(path: Path) -> Callable[[], None]:
+    """Healthy as long as nothing is at `path`: `touch` it to take the service out. Blocks."""
+
+    def probe() -> None:
+        with suppress(FileNotFoundError):
+            path.stat()
+            raise Unhealthy("file exists")
+
+    return probe
+
+
+def answers_head(uri: URL, status: int, headers: Sequence[tuple[str, str]]) -> Probe:
+    """Healthy if a HEAD of `uri` is answered with `status`, redirects followed."""
+
+    async def probe() -> None:
+        try:
+            async with (
+                aiohttp.ClientSession(trust_env=True) as session,
+                session.head(uri, headers=CIMultiDict(headers), allow_redirects=True) as response,
+            ):
+                if response.status != status:
+                    raise Unhealthy(f"downstream service returned unexpected status: {response.status}")
+        except aiohttp.ClientConnectorError as error:
+            raise Unhealthy(error.strerror or "connection failed") from error
+        except aiohttp.ClientError as error:
+            raise Unhealthy(type(error).__name__) from error  # its text may have the whole address
+
+    return probe
+
+
+def accepts(host: str, port: int) -> Probe:
+    """Healthy if a TCP connection can be made."""
+
+    async def probe() -> None:
+        _, writer = await asyncio.open_connection(host, port)
+        writer.close()
+
+    return probe
+
+
+class Readiness:
+    """Whether this process should be sent requests."""
+
+    _REMEMBERED = 1.0
+    """Seconds for which one write speaks for all who ask: anybody may ask, and a write costs the disk something."""
+    _DEADLINE = 5.0
+
+    def __init__(self, health: Health, write: Probe | None) -> None:
+        """`write` tries the storage; None if nothing is to be written."""
+        self.draining = False
+        self._health = health
+        self._write = write
+        self._written_at = -self._REMEMBERED
+        self._unwritable: str | None = None
+        self._writing = asyncio.Lock()
+
+    async def obstacles(self) -> list[str]:
+        """Why not; what anybody may know of it."""
+        found = ["draining"] if self.draining else []
+        found += [f"health check {kind} fails" for kind in self._health.failing_kinds]
+        if await self._is_unwritable():
+            found.append("the storage cannot be written")
+        return found
+
+    async def _is_unwritable(self) -> bool:
+        if self._write is None:
+            return False
+        async with self._writing:
+            if time.monotonic() - self._written_at >= self._REMEMBERED:
+                before, self._unwritable = self._unwritable, await ask(self._write, self._DEADLINE)
+                self._written_at = time.monotonic()
+                if self._unwritable is not None and before is None:
+                    log.error("the storage cannot be written", reason=self._unwritable)
+            return self._unwritable is not None
