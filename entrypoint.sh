@@ -7,20 +7,49 @@ case "${1:-}" in
     serve | garbage-collect | help | -*) set -- registry "$@" ;;
 esac
 
+say() {
+    echo "entrypoint: $*" >&2
+}
+
+# What the CNCF image, or somebody's shell, wrote as root on a volume that is ours; a fresh one is root's as a whole,
+# and the CNCF image, which runs as root, can go on there afterwards.
+give_to_service() {
+    if [ "$(stat -c %u "$1")" = 0 ]; then
+        chown -R registry:registry "$1" 2>/dev/null || say "cannot give $1 to the user registry"
+    else
+        # Beside the server, since it may take a while.
+        find "$1" -uid 0 -exec chown -h "$(stat -c %u:%g "$1")" {} + &
+    fi
+}
+
 # The server alone drops its rights; what somebody runs by hand keeps the rights of whoever runs it.
 if [ "$(id -u)" = 0 ] && [ "${1:-}" = registry ] && [ "${2:-}" = serve ]; then
-    data="${REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY:-/var/lib/registry}"
+    # Nothing for a config that is refused: the server says why.
+    files="$(pyregistry files ${3:+"$3"} 2>/dev/null || true)"
+    data="$(echo "$files" | head -n 1)"
+    if [ -n "$data" ]; then
+        mkdir -p "$data" 2>/dev/null || true
+    else
+        data=/var/lib/registry
+    fi
     if [ -d "$data" ]; then
-        if [ "$(stat -c %u "$data")" = 0 ]; then
-            # A fresh volume, or one that the CNCF image wrote, which runs as root and can go on there afterwards.
-            chown -R registry:registry "$data"
-        else
-            # What the CNCF image, or somebody's shell, wrote there since; beside the server, since it may take a while.
-            owner="$(stat -c %u:%g "$data")"
-            find "$data" -uid 0 -exec chown -h "$owner" {} + &
-        fi
+        give_to_service "$data"
         # Whoever owns the volume serves it.
-        exec setpriv --reuid "$(stat -c %u "$data")" --regid "$(stat -c %g "$data")" --clear-groups -- "$@"
+        user="$(stat -c %u "$data")" group="$(stat -c %g "$data")"
+        drop="setpriv --reuid $user --regid $group --clear-groups --"
+        if ! $drop true 2>/dev/null; then
+            say "cannot become user $user; the server keeps the rights it has"
+            drop=""
+        fi
+        while read -r file; do
+            if [ -n "$drop" ] && [ -e "$file" ] && ! $drop test -r "$file"; then
+                say "user $user cannot read $file; the server runs as root"
+                drop=""
+            fi
+        done <<END
+$(echo "$files" | tail -n +2)
+END
+        exec $drop "$@"
     fi
 fi
 exec "$@"
