@@ -1,6 +1,7 @@
 """TLS of the server itself: certificates that are renewed, and clients that must show one."""
 
 import http.client
+import socket
 import ssl
 import subprocess
 import threading
@@ -122,6 +123,22 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
     peer = theirs.getpeercert()
     assert peer is not None
     return _common_name(peer)
+
+
+def test_connections_that_ended_are_not_counted_against_their_address(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = map(str, authority.issue("server"))
+    limited = {"limits": {"connections-per-address": 3}, "workers": 1}
+    made = pyregistry_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
+    context = authority.context()
+    with TlsServer(made.command, made.directory, made.port, made.config) as server:
+        for _ in range(12):
+            with (
+                socket.create_connection(("127.0.0.1", server.port), 5) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+            ):
+                connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert connection.recv(12) == b"HTTP/1.1 200"
+        assert not server.faults(), server.output()
 
 
 def test_blob_downloaded_over_tls_is_whole(server: TlsServer, authority: Authority) -> None:
