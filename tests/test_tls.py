@@ -170,8 +170,27 @@ def test_client_certificate(authority: Authority, tmp_path: Path, client_auth: s
         if without:
             assert server.get(authority.context()) == (200, "server")
         else:
-            with pytest.raises((ssl.SSLError, ConnectionError)):
+            with pytest.raises(ssl.SSLError, match="ALERT_CERTIFICATE_REQUIRED"):
                 server.get(authority.context())
+            with pytest.raises(ssl.SSLError, match="ALERT_UNKNOWN_CA"):
+                server.get(authority.context(Authority(tmp_path).issue("stranger")))
+
+
+def test_client_that_speaks_another_version_of_tls_learns_it(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = map(str, authority.issue("server"))
+    context = authority.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving(tmp_path, {"certificate": certificate, "key": key, "minimumtls": "tls1.3"}) as server:
+        with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+            server.get(context)
+        assert server.get(authority.context()) == (200, "server")
+
+
+def test_plain_http_to_the_tls_port_ends_at_once(server: TlsServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"HTTP/1.1 200" not in connection.recv(100)
+        assert connection.recv(100) == b""
 
 
 @pytest.mark.parametrize(
