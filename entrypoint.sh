@@ -36,7 +36,10 @@ if [ "$(id -u)" = 0 ] && [ "${1:-}" = registry ] && [ "${2:-}" = serve ]; then
         give_to_service "$data"
         # Whoever owns the volume serves it.
         user="$(stat -c %u "$data")" group="$(stat -c %g "$data")"
-        drop="setpriv --reuid $user --regid $group --clear-groups --"
+        become="setpriv --reuid $user --regid $group --clear-groups"
+        # With the right to listen below 1024, which port 443 needs with --network host.
+        drop="$become --inh-caps +net_bind_service --ambient-caps +net_bind_service --"
+        $drop true 2>/dev/null || drop="$become --"
         if ! $drop true 2>/dev/null; then
             say "cannot become user $user; the server keeps the rights it has"
             drop=""

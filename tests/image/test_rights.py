@@ -83,6 +83,18 @@ def test_server_runs_as_root_where_the_key_is_readable_by_root_alone_and_says_so
         docker.run("rm", "--force", "registry")
 
 
+def test_port_below_1024_can_be_listened_on_without_being_root(docker: Engine, image: str, volume: Path) -> None:
+    # As with --network host; in a network of its own a container may use any port since Docker 20.10.
+    strict = ["--sysctl", "net.ipv4.ip_unprivileged_port_start=1024", "-e", "REGISTRY_HTTP_ADDR=:443"]
+    mounts = ["-v", f"{volume}:/var/lib/registry"]
+    docker.run("run", "-d", "--name", "registry", "--health-interval", "1s", *strict, *mounts, image)
+    try:
+        wait_until(lambda: health(docker) == "healthy", "it is healthy", 20)
+        assert 0 not in users(docker)
+    finally:
+        docker.run("rm", "--force", "registry")
+
+
 def test_container_without_any_capability_serves_a_volume_of_roots(
     docker: Engine, bridged: BridgedDaemon, image: str, volume: Path, tmp_path: Path
 ) -> None:
