@@ -11,14 +11,18 @@ say() {
     echo "entrypoint: $*" >&2
 }
 
-# What the CNCF image, or somebody's shell, wrote as root on a volume that is ours; a fresh one is root's as a whole,
-# and the CNCF image, which runs as root, can go on there afterwards.
+# A fresh volume is root's, and so is one of the CNCF image, which runs as root and can go on there afterwards. Nothing
+# but the registry's own is touched: the config may name a directory that holds other things as well.
 give_to_service() {
     if [ "$(stat -c %u "$1")" = 0 ]; then
-        chown -R registry:registry "$1" 2>/dev/null || say "cannot give $1 to the user registry"
+        for path in "$1/docker" "$1/.pyregistry"; do
+            [ ! -e "$path" ] || chown -R registry:registry "$path" 2>/dev/null || say "cannot give away all of $path"
+        done
+        chown registry:registry "$1" 2>/dev/null || say "cannot give $1 to the user registry"
     else
-        # Beside the server, since it may take a while.
-        find "$1" -uid 0 -exec chown -h "$(stat -c %u:%g "$1")" {} + &
+        # What that image, or somebody's shell, wrote there since; beside the server, since it may take a while.
+        owner="$(stat -c %u:%g "$1")"
+        find "$1/docker" "$1/.pyregistry" -uid 0 -exec chown -h "$owner" {} + 2>/dev/null &
     fi
 }
 

@@ -44,9 +44,9 @@ app.command(hidden=True)(files)
 
 
 def main() -> None:
-    """The entry point `pyregistry`; a command that cannot do what it was asked to ends with 2."""
+    """The entry point `pyregistry`; a command that cannot do what it was asked to ends with 2 or its own status."""
     try:
         app()
     except CommandFailed as failed:
         typer.echo(f"pyregistry: {failed}", err=True)
-        sys.exit(FAILED)
+        sys.exit(failed.status or FAILED)

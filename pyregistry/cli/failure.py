@@ -2,7 +2,11 @@
 
 
 class CommandFailed(Exception):
-    """The text is for the operator."""
+    """The text is for the operator; `status` is what the program ends with, None: what it usually ends with then."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class ConfigRefused(CommandFailed):

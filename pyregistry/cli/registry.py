@@ -71,7 +71,7 @@ def main() -> None:
         sys.exit(FAILED)
     except CommandFailed as failed:
         typer.echo(str(failed), err=True)
-        sys.exit(FAILED)
+        sys.exit(failed.status or FAILED)
 
 
 def _print_usage(*command: str) -> None:
