@@ -29,7 +29,7 @@ give_to_service() {
 # The server alone drops its rights; what somebody runs by hand keeps the rights of whoever runs it.
 if [ "$(id -u)" = 0 ] && [ "${1:-}" = registry ] && [ "${2:-}" = serve ]; then
     # Nothing for a config that is refused: the server says why.
-    files="$(pyregistry files ${3:+"$3"} 2>/dev/null || true)"
+    files="$(pyregistry files ${3:+-- "$3"} 2>/dev/null || true)"
     data="$(echo "$files" | head -n 1)"
     if [ -n "$data" ]; then
         mkdir -p "$data" 2>/dev/null || true

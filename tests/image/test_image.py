@@ -81,6 +81,7 @@ def test_stop_is_graceful_and_the_exit_status_is_0(
         pytest.param(["--version"], "/usr/local/bin/registry pyregistry ", id="an option goes to the command"),
         pytest.param(["registry", "--version"], "/usr/local/bin/registry pyregistry ", id="the CNCF command's name"),
         pytest.param(["help"], "Usage: registry ", id="help goes to the command"),
+        pytest.param(["serve", "--help"], "Usage: registry serve ", id="a command goes to the command"),
         pytest.param(["pyregistry", "--version"], "pyregistry ", id="our command's name"),
         pytest.param(["echo", "hello"], "hello", id="anything else is run as it is"),
     ],
