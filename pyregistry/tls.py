@@ -22,6 +22,29 @@ _CLIENT_AUTH = {
     "verify-client-cert-if-given": ssl.CERT_OPTIONAL,
     "require-and-verify-client-cert": ssl.CERT_REQUIRED,
 }
+_WITH_ALERT = frozenset({"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED", "UNSUPPORTED_PROTOCOL"})
+"""Failures that OpenSSL tells the client of; of others, such as plain HTTP, there is nothing to send."""
+
+
+class _TellingWhy(ssl.SSLObject):
+    """One connection, whose client learns why it is refused.
+
+    asyncio ends a connection as soon as its handshake fails, with OpenSSL's alert ("certificate required") still in
+    the buffer, and the client would speak of an unexpected EOF. Asking for more to read makes it send the alert first;
+    what then comes, or the deadline of the handshake, ends the connection.
+    """
+
+    _told = False
+
+    def do_handshake(self) -> None:
+        """See SSLObject."""
+        try:
+            super().do_handshake()
+        except ssl.SSLError as error:
+            if self._told or error.reason not in _WITH_ALERT:
+                raise
+            self._told = True
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert has to be sent") from error
 
 
 class Certificate:
@@ -78,6 +101,7 @@ class Certificate:
 
 def _make_context(tls: Tls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.sslobject_class = _TellingWhy
     context.minimum_version = _VERSIONS.get(tls.minimum_tls, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     try:

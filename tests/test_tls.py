@@ -1,6 +1,7 @@
 """TLS of the server itself: certificates that are renewed, and clients that must show one."""
 
 import http.client
+import socket
 import ssl
 import subprocess
 import threading
@@ -12,42 +13,9 @@ import pytest
 
 from pyregistry.config.schema import Tls
 from pyregistry.tls import Certificate
+from tests.authority import Authority
 from tests.builders import digest_of
-from tests.processes import Server, pyregistry_server, require, wait_until
-
-
-class Authority:
-    """A private CA, made with openssl."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self._openssl = require("openssl", "openssl")
-        self.certificate = directory / "ca.pem"
-        self._run("req", "-x509", *self._new_key("ca"), "-out", self.certificate, "-subj", "/CN=test CA")
-
-    def issue(self, name: str) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 with its key."""
-        request, certificate = self.directory / f"{name}.csr", self.directory / f"{name}.pem"
-        self._run("req", *self._new_key(name), "-out", request, "-subj", f"/CN={name}")
-        extensions = self.directory / "extensions"
-        extensions.write_text("subjectAltName=IP:127.0.0.1")
-        ca = ("-CA", self.certificate, "-CAkey", self.directory / "ca.key", "-CAcreateserial")
-        self._run("x509", "-req", "-in", request, *ca, "-out", certificate, "-extfile", extensions)
-        return certificate, self.directory / f"{name}.key"
-
-    def context(self, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-        """What a client that trusts this CA alone uses."""
-        context = ssl.create_default_context(cafile=self.certificate)
-        if client is not None:
-            context.load_cert_chain(*client)
-        return context
-
-    def _new_key(self, name: str) -> list[str | Path]:
-        options = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout"]
-        return [*options, self.directory / f"{name}.key"]
-
-    def _run(self, *args: str | Path) -> None:
-        subprocess.run([self._openssl, *args], check=True, capture_output=True)
+from tests.processes import Server, pyregistry_server, wait_until
 
 
 class TlsServer(Server):
@@ -157,6 +125,22 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
     return _common_name(peer)
 
 
+def test_connections_that_ended_are_not_counted_against_their_address(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = map(str, authority.issue("server"))
+    limited = {"limits": {"connections-per-address": 3}, "workers": 1}
+    made = pyregistry_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
+    context = authority.context()
+    with TlsServer(made.command, made.directory, made.port, made.config) as server:
+        for _ in range(12):
+            with (
+                socket.create_connection(("127.0.0.1", server.port), 5) as plain,
+                context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+            ):
+                connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                assert connection.recv(12) == b"HTTP/1.1 200"
+        assert not server.faults(), server.output()
+
+
 def test_blob_downloaded_over_tls_is_whole(server: TlsServer, authority: Authority) -> None:
     content = bytes(range(256)) * 10_000
     connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=authority.context(), timeout=10)
@@ -186,8 +170,27 @@ def test_client_certificate(authority: Authority, tmp_path: Path, client_auth: s
         if without:
             assert server.get(authority.context()) == (200, "server")
         else:
-            with pytest.raises((ssl.SSLError, ConnectionError)):
+            with pytest.raises(ssl.SSLError, match="ALERT_CERTIFICATE_REQUIRED"):
                 server.get(authority.context())
+            with pytest.raises(ssl.SSLError, match="ALERT_UNKNOWN_CA"):
+                server.get(authority.context(Authority(tmp_path).issue("stranger")))
+
+
+def test_client_that_speaks_another_version_of_tls_learns_it(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = map(str, authority.issue("server"))
+    context = authority.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving(tmp_path, {"certificate": certificate, "key": key, "minimumtls": "tls1.3"}) as server:
+        with pytest.raises(ssl.SSLError, match="ALERT_PROTOCOL_VERSION"):
+            server.get(context)
+        assert server.get(authority.context()) == (200, "server")
+
+
+def test_plain_http_to_the_tls_port_ends_at_once(server: TlsServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), 5) as connection:
+        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"HTTP/1.1 200" not in connection.recv(100)
+        assert connection.recv(100) == b""
 
 
 @pytest.mark.parametrize(

@@ -40,12 +40,14 @@ class ConnectionLimits:
 class Connection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_address", "_deadline", "_limits")
+    __slots__ = ("_deadline", "_limits", "address")
 
     def __init__(self, manager: "ConnectionServer", limits: ConnectionLimits, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
+        self.address = ""
+        """Of the client, once it is there."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -145,7 +147,8 @@ class ConnectionServer(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Refuse what is above the cap: closed at once, which costs the least."""
         super().connection_made(handler, transport)
-        address = _address(transport)
+        assert isinstance(handler, Connection)
+        address = handler.address = _address(transport)
         self._by_address[address] += 1
         if (
             len(self._connections) > self._limits.connections
@@ -156,9 +159,8 @@ class ConnectionServer(web.Server):
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count down."""
-        transport = self._connections.get(handler)
-        if transport is not None:
-            address = _address(transport)
+        if handler in self._connections and isinstance(handler, Connection):
+            address = handler.address  # not the transport's: after TLS it has forgotten its peer by now
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]

@@ -1,11 +1,18 @@
-"""The command line: one file per command."""
+"""The command line: one file per command, and `registry.py` for the CNCF registry's names of them."""
+
+import sys
 
 import typer
 
 from pyregistry import __version__
 from pyregistry.cli.check_config import check_config
+from pyregistry.cli.failure import CommandFailed
+from pyregistry.cli.files import files
 from pyregistry.cli.gc import gc
+from pyregistry.cli.healthcheck import healthcheck
 from pyregistry.cli.serve import serve
+
+FAILED = 2
 
 app = typer.Typer(
     name="pyregistry",
@@ -34,8 +41,15 @@ app.command()(serve)
 app.command("check-config")(check_config)
 app.command()(gc)
 app.command("garbage-collect", hidden=True)(gc)  # as the CNCF registry calls it
+# For the image: its health check, and what its entry point has to know.
+app.command(hidden=True)(healthcheck)
+app.command(hidden=True)(files)
 
 
 def main() -> None:
-    """The entry point `pyregistry`."""
-    app()
+    """The entry point `pyregistry`; a command that cannot do what it was asked to ends with 2 or its own status."""
+    try:
+        app()
+    except CommandFailed as failed:
+        typer.echo(f"pyregistry: {failed}", err=True)
+        sys.exit(failed.status or FAILED)

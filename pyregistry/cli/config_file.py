@@ -1,12 +1,12 @@
 """What commands that take a config file have in common."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from pyregistry.cli.failure import CommandFailed, ConfigRefused
 from pyregistry.config.environment import CONFIGURATION_PATH
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load
@@ -14,7 +14,6 @@ from pyregistry.config.schema import Config
 
 IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 """Where the CNCF images 3 and 2 keep their file."""
-CONFIG_ERROR = 2
 
 ConfigFile = Annotated[
     Path | None,
@@ -25,21 +24,20 @@ ConfigFile = Annotated[
 
 
 def load_or_fail(given: Path | None) -> tuple[Path, Config]:
-    """The file and what it says, its warnings on standard error; exits with 2 for one that cannot be used."""
+    """The file and what it says, its warnings on standard error. Raises ConfigRefused."""
     path = given or _default_path()
     try:
         config, warnings = load(path, os.environ)
     except ConfigError as error:
-        fail(f"{path}: {error}")
+        raise ConfigRefused(f"{path}: {error}") from error
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
     return path, config
 
 
 def fail(reason: str) -> NoReturn:
-    """Say why on standard error and exit with 2."""
-    typer.echo(f"pyregistry: {reason}", err=True)
-    sys.exit(CONFIG_ERROR)
+    """Raises CommandFailed, which each of our programs says in its own way."""
+    raise CommandFailed(reason)
 
 
 def _default_path() -> Path:
@@ -49,4 +47,4 @@ def _default_path() -> Path:
     for path in IMAGE_PATHS:
         if path.exists():
             return path
-    fail(f"no config file: name one, or set {CONFIGURATION_PATH}")
+    raise ConfigRefused(f"configuration path unspecified: name a file, or set {CONFIGURATION_PATH}")

@@ -9,6 +9,7 @@ import typer
 
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.gc_output import CncfLines, Log, ProgressBars, print_summary, print_table
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
@@ -60,8 +61,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
             report = collect(driver, options, listener)
             report.uploads_removed = _purge_uploads(driver, loaded, dry_run=dry_run)
     except Failure as error:
-        typer.echo(f"pyregistry: {error}", err=True)
-        raise typer.Exit(EXIT_CODES[type(error)]) from error
+        raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
     _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
     if report.skipped:
         raise typer.Exit(SOMETHING_SKIPPED)

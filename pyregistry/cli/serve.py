@@ -1,10 +1,13 @@
 """`pyregistry serve`: run the registry."""
 
 import os
+from pathlib import Path
 
 from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.failure import ConfigRefused
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load
+from pyregistry.config.schema import Config
 
 
 def serve(config: ConfigFile = None) -> None:
@@ -16,8 +19,21 @@ def serve(config: ConfigFile = None) -> None:
     try:
         run(loaded, lambda: load(path, os.environ)[0])
     except ConfigError as error:
-        fail(f"{path}: {error}")
+        raise ConfigRefused(f"{path}: {error}") from error
     except HtpasswdInvalid as error:
-        fail(f"{path}: auth.htpasswd.path: {error}")
+        raise ConfigRefused(f"{path}: auth.htpasswd.path: {error}") from error
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
+        fail(f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}")
+
+
+def _whose(config: Config) -> str:
+    """What an operator needs to know to mend a volume that cannot be written."""
+    if config.storage.filesystem is None:
+        return ""
+    root = Path(config.storage.filesystem.root_directory)
+    try:
+        stat = root.stat()
+    except OSError:
+        return ""
+    mine, theirs = f"{os.geteuid()}:{os.getegid()}", f"{stat.st_uid}:{stat.st_gid}"
+    return f" (this is user {mine}; {root} belongs to {theirs}, mode {stat.st_mode & 0o7777:o})"

@@ -162,7 +162,10 @@ def test_a_damaged_manifest_ends_with_4(place: Place) -> None:
 def test_a_second_run_at_the_same_time_ends_with_75(place: Place) -> None:
     with place.driver.lock("gc", exclusive=True):
         done = run("gc", place.config)
-    assert (done.returncode, done.stderr) == (75, "pyregistry: another garbage collection is running\n")
+    assert (done.returncode, done.stderr) == (
+        75,
+        "pyregistry: failed to garbage collect: another garbage collection is running\n",
+    )
 
 
 @pytest.mark.parametrize(

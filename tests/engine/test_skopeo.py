@@ -119,3 +119,9 @@ def test_deleted_image_is_unknown(registry: Server, wire: Wire, skopeo: Skopeo, 
     skopeo.run("delete", INSECURE, there)
     wire.manifest(repository, "1").must(404)
     assert "manifest unknown" in skopeo.fails("inspect", INSECURE, there)
+
+
+def test_tls_hello_to_the_plain_port_is_told_from_a_dead_one(registry: Server, skopeo: Skopeo) -> None:
+    # Go's HTTP client says so where the answer begins with HTTP/; docker and containerd then go on without TLS.
+    said = skopeo.fails("inspect", "--tls-verify=true", f"docker://{registry.host}/{unique('skopeo/tls')}:1")
+    assert "server gave HTTP response to HTTPS client" in said

@@ -16,6 +16,8 @@ from tests.processes import SOURCE_TREE, require, require_root, start_or_skip
 
 BASE = "python-base:test"
 IMAGE = "pyregistry:test"
+ADDRESS = "10.255.255.1"
+"""Of the engine's namespace alone; to 127.0.0.1 Docker would not ask for a certificate that it can verify."""
 
 
 class BridgedDaemon(Daemon):
@@ -27,14 +29,20 @@ class BridgedDaemon(Daemon):
         self._ip = Client(require("ip", "iproute2"))
         alone = re.compile(r"--(bridge|iptables|ip-forward|ip-masq)=")
         enter = [require("nsenter", "util-linux"), f"--net=/run/netns/{self.namespace}"]
-        self.command = [*enter, *(word for word in self.command if not alone.match(word))]
+        self.settings = directory / "settings"
+        """What is /etc/docker to it, where it finds authorities and certificates and nowhere else."""
+        mount = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/docker && exec "$@"', str(self.settings)]
+        self.command = [*enter, *mount, *(word for word in self.command if not alone.match(word))]
         self.inside = Client(*enter)
         """Runs a program where 127.0.0.1 is this engine's."""
 
     def start(self, deadline: float = 30) -> None:
         require("iptables", "iptables")
+        self.settings.mkdir(exist_ok=True)
+        Path("/etc/docker").mkdir(exist_ok=True)
         self._ip.run("netns", "add", self.namespace)
         self.inside.run("ip", "link", "set", "lo", "up")
+        self.inside.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
         super().start(deadline)
 
     def remove(self) -> None:

@@ -2,54 +2,13 @@
 
 import json
 import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.engine.engine import Engine
 from tests.image.conftest import BridgedDaemon
-from tests.processes import require, wait_until
-
-REGISTRY = "127.0.0.1:5000"
-
-
-@contextmanager
-def running(docker: Engine, daemon: BridgedDaemon, *args: str) -> Iterator[None]:
-    """`docker run -d -p 5000:5000 --name registry ARGS`, until it answers; then removed."""
-    docker.run("run", "-d", "-p", "5000:5000", "--name", "registry", *args)
-    try:
-        wait_until(lambda: get(daemon, "/v2/", check=False) == "{}", "the registry answers", 15)
-        yield
-    except AssertionError as error:
-        raise AssertionError(f"{error}\n{logs(docker)}") from None
-    finally:
-        docker.run("rm", "--force", "registry")
-
-
-def logs(docker: Engine) -> str:
-    """What the container wrote, wherever it wrote it."""
-    words = [*docker.command, "logs", "registry"]
-    return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
-
-
-def get(daemon: BridgedDaemon, path: str, *, check: bool = True) -> str:
-    """What a browser on the engine's machine would show."""
-    return daemon.inside.run(require("curl", "curl"), "--silent", "--fail", f"http://{REGISTRY}{path}", check=check)
-
-
-def push_something(docker: Engine, directory: Path, repository: str) -> str:
-    """Build a small image and push it; its id."""
-    context = directory / "context"
-    context.mkdir()
-    (context / "file").write_bytes(os.urandom(1000))
-    name = f"{REGISTRY}/{repository}"
-    image_id = docker.build(name, context)
-    docker.run("push", name)
-    docker.forget(name)
-    return image_id
+from tests.image.container import REGISTRY, get, push_something, running
 
 
 def test_image_pushed_to_the_container_comes_back_and_is_in_catalog_and_tags(
@@ -119,8 +78,10 @@ def test_stop_is_graceful_and_the_exit_status_is_0(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        pytest.param(["--version"], "pyregistry ", id="an option goes to the command"),
-        pytest.param(["registry", "--version"], "pyregistry ", id="the CNCF command's name"),
+        pytest.param(["--version"], "/usr/local/bin/registry pyregistry ", id="an option goes to the command"),
+        pytest.param(["registry", "--version"], "/usr/local/bin/registry pyregistry ", id="the CNCF command's name"),
+        pytest.param(["help"], "Usage: registry ", id="help goes to the command"),
+        pytest.param(["serve", "--help"], "Usage: registry serve ", id="a command goes to the command"),
         pytest.param(["pyregistry", "--version"], "pyregistry ", id="our command's name"),
         pytest.param(["echo", "hello"], "hello", id="anything else is run as it is"),
     ],

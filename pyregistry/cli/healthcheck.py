@@ -1,0 +1,82 @@
+"""`pyregistry healthcheck`: whether the server with this config answers, for the image's HEALTHCHECK.
+
+It asks where the config says that the server listens, so TLS, a prefix, another port or a unix socket need no second
+setting; 401 is an answer too, and no password is needed.
+"""
+
+import http.client
+import os
+import socket
+import ssl
+from pathlib import Path
+
+import typer
+
+from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.config.schema import Config, Http
+
+SECONDS = 5.0
+HEALTHY = (200, 401)
+_FIRST_PROCESS = Path("/proc/1/cmdline")
+_EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "127.0.0.1"}  # noqa: S104 - not listened on
+
+
+def healthcheck(config: ConfigFile = None) -> None:
+    """Ask the server for `/v2/` and end with 0 if it answers as a registry does, whoever is asking."""
+    path, loaded = load_or_fail(config or _served())
+    try:
+        status = _status(loaded)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        if _wants_a_certificate(loaded.http) and _refused_us(error):
+            return
+        fail(f"{path}: {loaded.http.addr} does not answer: {error}")
+    if status not in HEALTHY:
+        fail(f"{path}: {loaded.http.addr} answers with {status}")
+    typer.echo(f"{loaded.http.addr} answers with {status}")
+
+
+def _served() -> Path | None:
+    """The file that the container was started with, if it was named as an argument."""
+    try:
+        words = _FIRST_PROCESS.read_bytes().split(b"\0")
+    except OSError:
+        return None
+    files = [Path(os.fsdecode(word)) for word in words if word.endswith((b".yml", b".yaml"))]
+    return files[-1] if files else None
+
+
+def _status(config: Config) -> int:
+    connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+    connection.sock = _connect(config.http)
+    try:
+        connection.request("GET", f"{config.http.prefix.rstrip('/')}/v2/", headers={"User-Agent": "healthcheck"})
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _connect(section: Http) -> socket.socket:
+    if section.net == "unix":
+        connected = socket.socket(socket.AF_UNIX)
+        connected.settimeout(SECONDS)
+        connected.connect(section.addr)
+    else:
+        host, _, port = section.addr.rpartition(":")
+        connected = socket.create_connection((_EVERYWHERE.get(host, host).strip("[]"), int(port)), SECONDS)
+    if not section.tls.certificate:
+        return connected
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # it is our own server on this machine, and nothing secret is said
+    return context.wrap_socket(connected)
+
+
+def _wants_a_certificate(section: Http) -> bool:
+    return bool(section.tls.client_cas) and section.tls.client_auth != "verify-client-cert-if-given"
+
+
+def _refused_us(error: Exception) -> bool:
+    """A TLS alert, or what is left of one: somebody is there, who speaks TLS and lets in whom it knows."""
+    if isinstance(error, ssl.SSLError):
+        return "ALERT" in (error.reason or "")
+    return isinstance(error, ConnectionResetError | BrokenPipeError)

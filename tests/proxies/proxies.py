@@ -1,0 +1,115 @@
+"""nginx and Caddy with the sample configs, in which names, ports and files are replaced and nothing else."""
+
+import http.client
+import os
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.authority import Authority
+from tests.processes import SOURCE_TREE, Program, free_port, require
+
+NGINX = """
+user root;
+daemon off;
+worker_processes 2;
+pid {directory}/nginx.pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    include {directory}/registry.conf;
+}}
+"""
+"""What Debian's /etc/nginx/nginx.conf is around conf.d/registry.conf, for a server of our own."""
+CADDY = """
+{
+	admin off
+	auto_https disable_redirects
+}
+"""
+
+
+def sample(name: str, replacements: Mapping[str, str]) -> str:
+    """A file of config/; each replacement must meet something."""
+    text = (SOURCE_TREE / "config" / name).read_text()
+    for old, new in replacements.items():
+        assert old in text, f"{old!r} is not in config/{name}"
+        text = text.replace(old, new)
+    return text
+
+
+class Proxy(Program):
+    """A proxy on 127.0.0.1 with a certificate of `authority`, in front of `upstream`."""
+
+    def __init__(self, directory: Path, authority: Authority, upstream: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.directory = directory
+        self.authority = authority
+        self.certificate, self.key = map(str, authority.issue("proxy"))
+        command, env = self.configure(upstream)
+        super().__init__(command, directory / "proxy.log", env)
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """Write the config; the command that takes it, with its environment."""
+        raise NotImplementedError
+
+    @property
+    def host(self) -> str:
+        """What stands before the repository in an image's name."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where its paths begin."""
+        return f"https://{self.host}"
+
+    def connect(self) -> http.client.HTTPSConnection:
+        """A client that trusts the authority alone."""
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.authority.context(), timeout=30)
+
+    def answers(self) -> bool:
+        """See Program."""
+        connection = self.connect()
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status in (401, 404)
+        except (OSError, ssl.SSLError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+class Nginx(Proxy):
+    """nginx."""
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """See Proxy."""
+        replacements = {
+            "listen 443 ssl;": f"listen {self.host} ssl;",
+            "/etc/ssl/registry.pem": self.certificate,
+            "/etc/ssl/private/registry.key": self.key,
+            "127.0.0.1:5000": upstream,
+        }
+        (self.directory / "registry.conf").write_text(sample("nginx.conf", replacements))
+        config = self.directory / "nginx.conf"
+        config.write_text(NGINX.format(directory=self.directory))
+        return [require("nginx", "nginx"), "-e", "stderr", "-c", str(config)], {}
+
+
+class Caddy(Proxy):
+    """Caddy."""
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """See Proxy."""
+        own = f"tls {self.certificate} {self.key}\n\tbind 127.0.0.1"
+        text = sample("Caddyfile", {"# tls /etc/ssl/registry.pem /etc/ssl/private/registry.key": own})
+        config = self.directory / "Caddyfile"
+        config.write_text(CADDY + text)
+        places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(self.directory))
+        env = {**places, "SITE": self.url, "UPSTREAM": upstream, "PATH": os.environ["PATH"]}
+        return [require("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", str(config)], env
