@@ -72,7 +72,9 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
     try:
-        principal = await request.app[AUTHENTICATOR].authenticate(request.headers.getall("Authorization", ()))
+        authorization = request.headers.getall("Authorization", ())
+        # The peer, which may be a proxy: X-Forwarded-For is whatever a client likes to write.
+        principal = await request.app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
     except Unauthorized as error:
         raise Unauthorized(_wanted(request, endpoint), headers=error.headers) from error
     request[PRINCIPAL] = principal

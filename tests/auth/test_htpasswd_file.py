@@ -117,7 +117,7 @@ async def test_bytes_of_a_password_behind_the_72nd_do_not_count_as_apache_has_it
 async def _login(path: Path, user: str, password: str) -> bool:
     authenticator = await asyncio.to_thread(HtpasswdAuthenticator, path, "Test")
     try:
-        await authenticator.authenticate([basic(user, password)["Authorization"]])
+        await authenticator.authenticate([basic(user, password)["Authorization"]], "192.0.2.1")
     except Unauthorized:
         return False
     finally:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.app import create_app
-from pyregistry.auth.htpasswd import RELOAD_SECONDS, HtpasswdInvalid
+from pyregistry.auth.htpasswd import POLL_SECONDS, HtpasswdInvalid
 from pyregistry.config.load import parse
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.conftest import StartRegistry
@@ -19,7 +19,7 @@ ALICE, BOB = basic("alice", "a secret"), basic("bob", "another")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.RELOAD_SECONDS", 0.05)
+    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_a_removed_user_is_out_and_the_others_stay(guarded: Client, passwo
 async def test_a_removed_user_is_out_within_two_seconds_at_the_real_pace(
     start_registry: StartRegistry, password_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.RELOAD_SECONDS", RELOAD_SECONDS)
+    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", POLL_SECONDS)
     client = await start_registry(auth=auth_section(password_file))
     assert await _status(client, BOB) == 200
     write_htpasswd(password_file, {"alice": "a secret"})
