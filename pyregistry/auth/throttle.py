@@ -46,7 +46,10 @@ class Buckets:
     def wait(self, key: Hashable) -> float:
         """Seconds until there is a token; 0.0: now."""
         full_at = self._full_at.get(key)
-        return 0.0 if full_at is None else max(0.0, full_at + self._interval - self._depth - self._clock())
+        if full_at is None:
+            return 0.0
+        wait = full_at + self._interval - self._depth - self._clock()
+        return wait if wait > 1e-6 else 0.0  # sums of floats are not exact
 
     def take(self, key: Hashable) -> None:
         """Take one, whether it is there or not, but never get into debt."""
