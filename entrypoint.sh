@@ -4,7 +4,7 @@ set -eu
 
 case "${1:-}" in
     *.yml | *.yaml) set -- registry serve "$@" ;;
-    serve | garbage-collect | help | -*) set -- registry "$@" ;;
+    serve | garbage-collect | htpasswd | help | -*) set -- registry "$@" ;;
 esac
 
 # The server alone drops its rights; what somebody runs by hand keeps the rights of whoever runs it.

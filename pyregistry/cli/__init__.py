@@ -4,6 +4,7 @@ import typer
 
 from pyregistry import __version__
 from pyregistry.cli.check_config import check_config
+from pyregistry.cli.htpasswd import htpasswd
 from pyregistry.cli.serve import serve
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ def _options(
 
 app.command()(serve)
 app.command("check-config")(check_config)
+app.command()(htpasswd)
 
 
 def main() -> None:
