@@ -70,6 +70,10 @@ class PasswordFile:
         self._path = path
         self._end = threading.Event()
         self._content: bytes | None = None
+        """What was read last, good or not."""
+        self._trouble = ""
+        """Why it is not good."""
+        self._mode = 0
         self._complained: tuple[str, float] = ("", 0.0)
         self._in_force: object = None
         """The signature of the content that is known; None: to be read again."""
@@ -118,25 +122,35 @@ class PasswordFile:
             log.error("htpasswd file not usable, the last good one stays in force", reason=reason)
 
     def _load(self, signature: object) -> None:
+        self._check_mode()
         content = self._read()
         if content != self._content:
-            self._check_mode()
-            self._users = Users(parse_htpasswd(content))
-            if self._content is not None:
+            again, self._content = self._content is not None, content
+            self._trouble = self._parse(content)
+            if again and not self._trouble:
                 log.info("htpasswd file read again", users=len(self._users.hashes))
-            self._content = content
+        if self._trouble:
+            raise HtpasswdInvalid(self._trouble)
         # If it changed while it was read, or so shortly before that a second change would look the same, once more.
         self._in_force = signature if signature == self._signature() and self._is_old() else None
         self._complained = ("", 0.0)
+
+    def _parse(self, content: bytes) -> str:
+        try:
+            self._users = Users(parse_htpasswd(content))
+        except HtpasswdInvalid as error:
+            return str(error)
+        return ""
 
     def _check_mode(self) -> None:
         mode = stat.S_IMODE(self._stat().st_mode)
         if mode & stat.S_IWOTH:
             raise HtpasswdInvalid(f"{self._path}: everybody on this machine may write to it (mode {mode:04o})")
-        if mode & stat.S_IROTH:
+        if mode & stat.S_IROTH and mode != self._mode:
             log.warning(
                 "htpasswd file can be read by everybody on this machine", path=str(self._path), mode=f"{mode:04o}"
             )
+        self._mode = mode
 
     def _signature(self) -> object:
         found = self._stat()

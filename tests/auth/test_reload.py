@@ -125,9 +125,10 @@ async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
 async def test_a_file_of_no_use_is_complained_about_once(
     guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    password_file.write_bytes(b"garbage\n")
+    password_file.write_bytes(b"mallory:plain\n")
     await asyncio.sleep(0.5)
     assert caplog.text.count("not usable") == 1
+    assert caplog.text.count("mallory") == 1
     password_file.unlink()
     await asyncio.sleep(0.5)
     assert caplog.text.count("not usable") == 2
