@@ -196,6 +196,10 @@ class HtpasswdAuthenticator:
         """See Credentials.verify."""
         return await self._credentials.verify(user, password, address)
 
+    async def knows(self, user: str) -> bool:
+        """Whether the file has that user, at this moment."""
+        return user in self._file.users().hashes
+
     def start(self) -> None:
         """Notice changes of the file, until close. Blocks; after the fork."""
         self._file.start()

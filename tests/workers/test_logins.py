@@ -12,11 +12,10 @@ import pytest
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.processes import Server, pyregistry_server, wait_until
 from tests.workers.http import ask
-from tests.workers.workers import workers_of
+from tests.workers.workers import seconds_of_bcrypt, workers_of
 
 ALICE, BOB = basic("alice", "a secret"), basic("bob", "another")
 CORES = max(1, len(os.sched_getaffinity(0)) // 2)
-_NICE = os.nice(0) + 5
 
 
 @pytest.fixture
@@ -56,22 +55,11 @@ class Flood:
                 continue
 
 
-def _seconds_of_bcrypt(server: Server) -> float:
-    """Processor time of the threads that are as nice as only those of bcrypt are."""
-    ticks = 0
-    for pid in workers_of(server):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            fields = task.joinpath("stat").read_text().rpartition(")")[2].split()
-            if int(fields[16]) == _NICE:
-                ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def test_a_flood_of_wrong_passwords_takes_half_of_the_processors_at_most(guarded: Server) -> None:
     with Flood(guarded):
-        begin, used = time.monotonic(), _seconds_of_bcrypt(guarded)
+        begin, used = time.monotonic(), seconds_of_bcrypt(guarded)
         time.sleep(3)
-        used = _seconds_of_bcrypt(guarded) - used
+        used = seconds_of_bcrypt(guarded) - used
         elapsed = time.monotonic() - begin
     assert 0.1 < used / elapsed <= CORES * 1.05
 
