@@ -38,7 +38,11 @@ def served(cost: int | None, workers: int) -> Iterator[Server]:
     """A registry with one manifest; without a cost it asks for no password."""
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        extra: dict[str, Any] = {"pyregistry": {"workers": workers}, "log": {"level": "error"}}
+        extra: dict[str, Any] = {
+            "pyregistry": {"workers": workers},
+            "log": {"level": "error"},
+            "http": {"draintimeout": "12s"},
+        }
         if cost is not None:
             write_htpasswd(directory / "htpasswd", USERS, cost)
             extra["auth"] = auth_section(directory / "htpasswd")

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import bcrypt
 
@@ -22,12 +23,21 @@ BCRYPT_BYTES = 72
 """Apache's tool ignores what is behind; bcrypt 5 would raise."""
 WAITING = 256
 WAITING_PER_ADDRESS = 32
-NICER_BY = 5
-"""With both processors busy, an event loop gets three times as much of one as a hash does."""
+WAIT_SECONDS = 10.0
+"""Who sent a password may be gone by then; and a shutdown waits for those who wait."""
+NICER_BY = 10
+"""With all processors busy, an event loop gets nine times as much of one as a hash does."""
 
 
 class PoolFull(Exception):
-    """Too many checks wait already."""
+    """Too many checks wait already, or this one waited for too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    check: "Check"
+    result: "asyncio.Future[bool]"
+    until: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +86,18 @@ class BcryptPool:
     def __init__(self) -> None:
         self._turns = Turns()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bcrypt", initializer=_be_nice)
-        self._waiting: OrderedDict[str, deque[tuple[Check, asyncio.Future[bool]]]] = OrderedDict()
+        self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._running = False
 
     def submit(self, check: Check, address: str) -> "asyncio.Future[bool]":
-        """Whether the password is right, when its turn has come. Raises PoolFull at once."""
+        """Whether the password is right, when its turn has come. Raises PoolFull, and so does the result."""
         of_address = self._waiting.get(address, ())
         if len(of_address) >= WAITING_PER_ADDRESS or sum(map(len, self._waiting.values())) >= WAITING:
             raise PoolFull
-        result: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(address, deque()).append((check, result))
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[bool] = loop.create_future()
+        waiting = _Waiting(check, result, loop.time() + WAIT_SECONDS)
+        self._waiting.setdefault(address, deque()).append(waiting)
         if not self._running:
             self._run_next()
         return result
@@ -93,24 +105,29 @@ class BcryptPool:
     def close(self) -> None:
         """Stop the thread; the hash that it computes is computed to its end, and nobody else gets a turn."""
         for of_address in self._waiting.values():
-            for _, result in of_address:
-                result.cancel()
+            for waiting in of_address:
+                waiting.result.cancel()
         self._waiting.clear()
         self._thread.submit(self._turns.close)
         self._thread.shutdown(wait=False)
 
     def _run_next(self) -> None:
-        self._running = bool(self._waiting)
-        if not self._running:
-            return
-        address, of_address = self._waiting.popitem(last=False)
-        check, result = of_address.popleft()
-        if of_address:
-            self._waiting[address] = of_address  # behind the others
-        running = asyncio.get_running_loop().run_in_executor(self._thread, self._in_turn, check)
-        running.add_done_callback(lambda done: self._finish(done, result))
+        loop = asyncio.get_running_loop()
+        self._running = False
+        while self._waiting:
+            address, of_address = self._waiting.popitem(last=False)
+            waiting = of_address.popleft()
+            if of_address:
+                self._waiting[address] = of_address  # behind the others
+            if waiting.until > loop.time():
+                self._running = True
+                running = loop.run_in_executor(self._thread, self._in_turn, waiting.check)
+                running.add_done_callback(partial(self._finish, waiting.result))
+                return
+            if not waiting.result.done():
+                waiting.result.set_exception(PoolFull())
 
-    def _finish(self, done: "asyncio.Future[bool]", result: "asyncio.Future[bool]") -> None:
+    def _finish(self, result: "asyncio.Future[bool]", done: "asyncio.Future[bool]") -> None:
         if not result.done():
             if error := done.exception():
                 result.set_exception(error)

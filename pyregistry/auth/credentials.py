@@ -166,7 +166,11 @@ class Credentials:
         return flight
 
     async def _settle(self, attempt: _Attempt, check: Check, verdict: "asyncio.Future[bool]") -> bool:
-        right = await verdict
+        try:
+            right = await verdict
+        except PoolFull:
+            self._throttle.refund(attempt.network, attempt.user)
+            raise _too_many(BUSY_SECONDS) from None
         if right and self._is_current(attempt.user, check):
             self._throttle.refund(attempt.network, attempt.user)
             self._right.add(attempt.tag)

@@ -32,7 +32,7 @@ class Flood:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._end = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(12)]
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(6)]
 
     def __enter__(self) -> None:
         for thread in self._threads:
@@ -81,7 +81,7 @@ def test_a_worker_killed_in_the_middle_of_a_hash_does_not_take_the_turn_with_it(
 
 def test_a_worker_that_replaces_another_knows_who_was_removed_since_the_start(guarded: Server) -> None:
     write_htpasswd(guarded.directory / "htpasswd", {"alice": "a secret"})
-    wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(12)] == [401] * 12, "bob is out")
+    wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(6)] == [401] * 12, "bob is out")
     for pid in workers_of(guarded):
         os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + 3

@@ -23,7 +23,7 @@ def peak_memory(pid: int) -> int:
 
 def seconds_of_bcrypt(server: Server) -> float:
     """Processor time of the workers' threads that are as nice as only those of bcrypt are."""
-    nice, ticks = os.nice(0) + 5, 0
+    nice, ticks = os.nice(0) + 10, 0
     for pid in workers_of(server):
         for task in Path(f"/proc/{pid}/task").iterdir():
             fields = task.joinpath("stat").read_text().rpartition(")")[2].split()
