@@ -30,7 +30,7 @@ USERS = {f"user{number}": f"password of user {number}" for number in range(4)}
 VALID = [basic(user, password) for user, password in USERS.items()]
 MANIFEST = "/v2/app/manifests/1"
 CONTENT = b'{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}'
-ROUNDS = 9
+ROUNDS = 7
 
 
 @contextmanager
@@ -91,27 +91,43 @@ def seconds_of_work(server: Server) -> float:
 
 
 def flood() -> None:
-    for cost in (5, 10, 12):
-        for addresses in (1, 200):
-            with served(cost, min(4, len(os.sched_getaffinity(0)))) as server:
-                asyncio.run(_flood(server, cost, addresses))
+    for cost in (10, 12):
+        with served(cost, min(4, len(os.sched_getaffinity(0)))) as server:
+            asyncio.run(_flood(server, cost))
 
 
-async def _flood(server: Server, cost: int, addresses: int) -> None:
+async def _flood(server: Server, cost: int) -> None:
     for headers in VALID * 20:  # every worker knows them
         await asyncio.to_thread(ask, server, "GET", "/v2/", headers=headers)
-    quiet = await _valid_users(server, 10)
-    attack = [sys.executable, "-m", "bench.auth", "--attack", str(server.port), str(addresses)]
+    quiet: list[float] = []
+    floods: dict[str, list[tuple[float, float, str]]] = {"none": [], "1": [], "200": []}
+    for _ in range(3):
+        quiet.append(_p99(await _valid_users(server, 10)))
+        for kind, samples in floods.items():
+            samples.append(await _attacked(server, kind))
+    print(f"flood   cost {cost}: p99 {_list(quiet)} ms when it is quiet, median {statistics.median(quiet):.1f}")
+    for kind, samples in floods.items():
+        p99s, cores = [p99 for p99, _, _ in samples], [used for _, used, _ in samples]
+        name = "requests without a password" if kind == "none" else f"wrong logins from {kind} addresses"
+        print(
+            f"flood   cost {cost}: p99 {_list(p99s)} ms in 200 {name} a second, {samples[-1][2]};"
+            f" {statistics.median(p99s) / statistics.median(quiet):.2f} times; bcrypt {max(cores):.2f} cores"
+        )
+
+
+def _list(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)
+
+
+async def _attacked(server: Server, kind: str) -> tuple[float, float, str]:
+    """p99 of valid users in ms, cores that bcrypt took, and what the attacker got."""
+    command = [sys.executable, "-m", "bench.auth", "--attack", str(server.port), kind]
     before, begin = seconds_of_bcrypt(server), time.monotonic()
-    attacker = await asyncio.create_subprocess_exec(*attack, stdout=asyncio.subprocess.PIPE)
-    during = await _valid_users(server, 10)
+    attacker = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    p99 = _p99(await _valid_users(server, 10))
     used = (seconds_of_bcrypt(server) - before) / (time.monotonic() - begin)
     output, _ = await attacker.communicate()
-    print(
-        f"flood   cost {cost:2} from {addresses:3} addresses: p99 {_p99(quiet):6.2f} ms quiet, {_p99(during):6.2f} ms,"
-        f" {_p99(during) / _p99(quiet):.2f} times; p50 {statistics.median(quiet):.2f} and"
-        f" {statistics.median(during):.2f} ms; bcrypt {used:.2f} cores; {output.decode().strip()}"
-    )
+    return p99, used, output.decode().strip()
 
 
 def _p99(samples: Sequence[float]) -> float:
@@ -136,8 +152,12 @@ async def _valid_users(server: Server, seconds: float) -> list[float]:
     return samples
 
 
-async def attack(port: int, addresses: int) -> None:
-    """200 wrong logins a second for ten seconds, half of them for a valid user's name, each on a new connection."""
+async def attack(port: int, kind: str) -> None:
+    """200 wrong logins a second for ten seconds, half of them for a valid user's name, each on a new connection.
+
+    `kind` is the number of addresses, or "none": without a password, which shows what connections alone cost.
+    """
+    addresses = 1 if kind == "none" else int(kind)
     answers: Counter[int] = Counter()
     begin = time.monotonic()
 
@@ -145,7 +165,8 @@ async def attack(port: int, addresses: int) -> None:
         user = f"user{number % 4}" if number % 2 else f"nobody{number}"
         try:
             async with asyncio.timeout(8), _connected(port, f"127.1.0.{number % addresses + 1}") as connection:
-                answers[await connection.get("/v2/", basic(user, f"guess {number}"))] += 1
+                guess = {} if kind == "none" else basic(user, f"guess {number} {begin}")
+                answers[await connection.get("/v2/", guess)] += 1
         except TimeoutError:
             answers[0] += 1
 
@@ -153,7 +174,7 @@ async def attack(port: int, addresses: int) -> None:
         for number in range(2_000):
             group.create_task(one(number))
             await asyncio.sleep(max(0.0, begin + (number + 1) / 200 - time.monotonic()))
-    print("wrong logins: " + ", ".join(f"{count} x {status or 'late'}" for status, count in sorted(answers.items())))
+    print(", ".join(f"{count} x {status or 'late'}" for status, count in sorted(answers.items())))
 
 
 def timing() -> None:
@@ -205,7 +226,7 @@ async def _connected(port: int, source: str = "127.0.0.1") -> AsyncIterator[_Con
 
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--attack"]:
-        asyncio.run(attack(int(arguments[1]), int(arguments[2])))
+        asyncio.run(attack(int(arguments[1]), arguments[2]))
         return
     parts = {"rate": rate, "flood": flood, "timing": timing}
     for name in arguments or parts:

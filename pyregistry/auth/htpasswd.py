@@ -11,7 +11,7 @@ import structlog
 from passlib.apache import HtpasswdFile
 
 from pyregistry.auth.access import Principal
-from pyregistry.auth.credentials import Credentials, Users, parse_basic
+from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users, parse_basic
 from pyregistry.oci.errors import Unauthorized
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
@@ -39,7 +39,8 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
         file = HtpasswdFile.from_string(content)
         hashes = {user: bytes(file.get_hash(user)) for user in file.users()}
     except ValueError as error:
-        raise HtpasswdInvalid(f"not an htpasswd file: {error}") from error
+        # Not in its words, which may quote the file.
+        raise HtpasswdInvalid("not an htpasswd file: a user's name is not UTF-8, or has control characters") from error
     users = {}
     for user, stored in hashes.items():
         if reason := refusal(stored):
@@ -113,7 +114,7 @@ class PasswordFile:
         except HtpasswdInvalid as error:
             self._complain(str(error))
         except Exception as error:  # the watch has to go on
-            self._complain(repr(error))
+            self._complain(type(error).__name__)
 
     def _complain(self, reason: str) -> None:
         last, at = self._complained
@@ -217,9 +218,12 @@ def _check_lines(content: bytes) -> None:
     for number, line in enumerate(content.splitlines(), 1):
         if len(line) > MAX_LINE_BYTES:
             raise HtpasswdInvalid(f"line {number} has more than {MAX_LINE_BYTES} bytes")
-        user = line.partition(b":")[0].strip()
-        if not user or user.startswith(b"#"):
+        entry = line.strip()
+        if not entry or entry.startswith(b"#"):
             continue
+        user = entry.partition(b":")[0]
+        if entry.count(b":") != 1 or not 0 < len(user) <= MAX_USER_BYTES:
+            raise HtpasswdInvalid(f"not an htpasswd file: line {number} is not USER:HASH")
         if user in seen:
             # Apache's server takes the first, the CNCF registry the last.
             name = user.decode(errors="replace")

@@ -93,6 +93,23 @@ def test_a_user_who_stands_there_twice_is_named_with_both_lines() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"secret-no-colon", "line 2 is not USER:HASH"),
+        (b":secret", "line 2 is not USER:HASH"),
+        (b"alice:secret:more", "line 2 is not USER:HASH"),
+        (b"secret" * 50 + b":x", "line 2 is not USER:HASH"),
+        (b"secret\xff:x", "not UTF-8"),
+        (b"secret\0:x", "control characters"),
+    ],
+)
+def test_what_is_wrong_is_said_without_quoting_the_file(line: bytes, reason: str) -> None:
+    with pytest.raises(HtpasswdInvalid, match=reason) as refused:
+        parse_htpasswd(_ALICE.replace("alice", "bob").encode() + line)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("stored", "reason"),
     [
         ("$apr1$YSqgyMRd$sgVRFVXFvPpFkKDyGpbQy1", "MD5"),

@@ -81,7 +81,7 @@ def test_a_worker_killed_in_the_middle_of_a_hash_does_not_take_the_turn_with_it(
 
 def test_a_worker_that_replaces_another_knows_who_was_removed_since_the_start(guarded: Server) -> None:
     write_htpasswd(guarded.directory / "htpasswd", {"alice": "a secret"})
-    wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(6)] == [401] * 12, "bob is out")
+    wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(12)] == [401] * 12, "bob is out")
     for pid in workers_of(guarded):
         os.kill(pid, signal.SIGKILL)
     end = time.monotonic() + 3
