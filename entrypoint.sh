@@ -4,7 +4,7 @@ set -eu
 
 case "${1:-}" in
     *.yml | *.yaml) set -- registry serve "$@" ;;
-    serve | garbage-collect | help | -*) set -- registry "$@" ;;
+    serve | garbage-collect | htpasswd | help | -*) set -- registry "$@" ;;
 esac
 
 say() {

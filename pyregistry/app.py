@@ -41,6 +41,7 @@ from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
+from pyregistry.storage.threads import in_thread
 
 
 def create_app(
@@ -220,8 +221,9 @@ def _add_authenticator(app: web.Application, authenticator: Authenticator) -> No
     app[AUTHENTICATOR] = authenticator
     if isinstance(authenticator, HtpasswdAuthenticator):
 
-        async def close(app: web.Application) -> AsyncIterator[None]:
+        async def run(app: web.Application) -> AsyncIterator[None]:
+            await in_thread(authenticator.start)
             yield
             authenticator.close()
 
-        app.cleanup_ctx.append(close)
+        app.cleanup_ctx.append(run)

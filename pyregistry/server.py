@@ -162,11 +162,12 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load_config(self) -> None:
         """See BaseApplication: at the start, and at every SIGHUP."""
-        self._config = self._next if self._config is None else self._reread(self._config)
+        if self._config is None:
+            self._take(self._next)
+        else:
+            self._reread(self._config)
+        assert self._config is not None
         tls = self._config.http.tls
-        # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
-        self.certificate = Certificate(tls) if tls.certificate else None
-        self._authenticator = create_authenticator(self._config)
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(self._config),
@@ -214,17 +215,23 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             except OSError as error:  # gunicorn would end
                 log.warning("the counts of a worker could not be merged", reason=str(error))
 
-    def _reread(self, current: Config) -> Config:
+    def _take(self, config: Config) -> None:
+        # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
+        certificate = Certificate(config.http.tls) if config.http.tls.certificate else None
+        self._authenticator = create_authenticator(config)
+        self._config, self.certificate = config, certificate
+
+    def _reread(self, current: Config) -> None:
         try:
             config = self._read_again()
             _try(config)
+            self._take(config)
         except (ConfigError, HtpasswdInvalid, OSError) as error:
             log.error("config not usable, the last good one stays in force", reason=str(error))
-            return current
+            return
         if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):
             log.warning("http.addr changes with a restart only", address=self._address)
         if config.http.debug.addr != current.http.debug.addr:
             log.warning("http.debug.addr changes with a restart only")
         _configure_logging(config)
         log.info("config read again", workers=worker_count(config))
-        return config

@@ -114,9 +114,10 @@ def request_head(method: str, target: str, headers: Mapping[str, str] | None = N
 
 
 @asynccontextmanager
-async def connected(client: Client) -> AsyncIterator[RawConnection]:
-    """A connection to the registry that `client` talks to."""
-    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+async def connected(client: Client, source: str = "127.0.0.1") -> AsyncIterator[RawConnection]:
+    """A connection to the registry that `client` talks to, from this address."""
+    host, port = client.server.host, client.server.port
+    reader, writer = await asyncio.open_connection(host, port, local_addr=(source, 0))
     try:
         yield RawConnection(reader, writer)
     finally:

@@ -112,7 +112,9 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     if endpoint is not None and endpoint.action is Action.PROBE:
         return await handler(request)
     try:
-        principal = await request.app[AUTHENTICATOR].authenticate(request.headers.getall("Authorization", ()))
+        authorization = request.headers.getall("Authorization", ())
+        # The peer, which may be a proxy: X-Forwarded-For is whatever a client likes to write.
+        principal = await request.app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
     except Unauthorized as error:
         raise Unauthorized(_wanted(request, endpoint), headers=error.headers) from error
     request[PRINCIPAL] = principal

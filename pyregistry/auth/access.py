@@ -39,10 +39,10 @@ class Principal:
 
 
 class Authenticator(Protocol):
-    """Who: from the request's Authorization headers to a principal."""
+    """Who: from the request's Authorization headers, and the client's address, to a principal."""
 
-    async def authenticate(self, authorization: Sequence[str]) -> Principal:
-        """Raises Unauthorized, with its challenge in the headers."""
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
+        """Raises Unauthorized, with its challenge in the headers, and TooManyRequests."""
 
 
 class Authorizer(Protocol):
@@ -55,7 +55,7 @@ class Authorizer(Protocol):
 class Open:
     """No `auth` section: everybody is anonymous."""
 
-    async def authenticate(self, authorization: Sequence[str]) -> Principal:
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Whatever the client sent is ignored, as the CNCF registry does."""
         return Principal()
 

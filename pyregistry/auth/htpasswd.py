@@ -1,35 +1,29 @@
-"""HTTP Basic against an htpasswd file, with bcrypt only once per credential.
+"""HTTP Basic against an htpasswd file that is read again when it changes."""
 
-A verified pair is remembered as a keyed hash that includes the stored hash, so that a changed password misses at
-once and a removed user never gets as far. The key is random per process and never leaves it.
-"""
-
-import asyncio
-import base64
-import binascii
+import os
+import stat
+import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from hashlib import blake2b
 from pathlib import Path
-from secrets import token_bytes
 
-import bcrypt
 import structlog
 from passlib.apache import HtpasswdFile
 
 from pyregistry.auth.access import Principal
+from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users, parse_basic
 from pyregistry.oci.errors import Unauthorized
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
+HASH_BYTES = 60
 COSTS = range(4, 15)
 """One login at a cost above 14 would take seconds of processor time."""
-REMEMBERED = 1_000
-REMEMBER_SECONDS = 300.0
-RELOAD_SECONDS = 1.0
-BCRYPT_BYTES = 72
-"""Apache's tool ignores what is behind; bcrypt 5 would raise."""
+MAX_FILE_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 1024
+POLL_SECONDS = 0.5
+"""A change counts when it was seen twice, and so is in force after a second."""
+REPEAT_SECONDS = 60.0
+"""How often it is said that the file is of no use."""
 
 log = structlog.get_logger("pyregistry.auth")
 
@@ -40,17 +34,17 @@ class HtpasswdInvalid(Exception):
 
 def parse_htpasswd(content: bytes) -> dict[str, bytes]:
     """User to bcrypt hash; entries of other formats are left out with a warning. Raises HtpasswdInvalid."""
+    _check_lines(content)
     try:
         file = HtpasswdFile.from_string(content)
+        hashes = {user: bytes(file.get_hash(user)) for user in file.users()}
     except ValueError as error:
-        raise HtpasswdInvalid(f"not an htpasswd file: {error}") from error
+        # Not in its words, which may quote the file.
+        raise HtpasswdInvalid("not an htpasswd file: a user's name is not UTF-8, or has control characters") from error
     users = {}
-    for user in file.users():
-        stored: bytes = file.get_hash(user)
-        if not stored.startswith(BCRYPT_PREFIXES):
-            log.warning("htpasswd entry left out: only bcrypt is accepted (htpasswd -B)", user=user)
-        elif not stored[4:6].isdigit() or int(stored[4:6]) not in COSTS:
-            log.warning("htpasswd entry left out: the bcrypt cost is not 4 to 14", user=user)
+    for user, stored in hashes.items():
+        if reason := refusal(stored):
+            log.warning(f"htpasswd entry left out: {reason}", user=user)
         else:
             users[user] = stored
     if not users:
@@ -58,111 +52,190 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
     return users
 
 
-class HtpasswdAuthenticator:
-    """`auth.htpasswd` of the config. The file is read again when it changes; a bad one keeps the last good users."""
+def refusal(stored: bytes) -> str | None:
+    """Why this hash is not accepted; None if it is."""
+    if not stored.startswith(BCRYPT_PREFIXES):
+        return f"{_format_of(stored)}, only bcrypt is accepted (htpasswd -B)"
+    if not stored[4:6].isdigit() or int(stored[4:6]) not in COSTS:
+        return "the bcrypt cost is not 4 to 14"
+    if len(stored) != HASH_BYTES:
+        return f"a bcrypt hash has {HASH_BYTES} characters, this one {len(stored)}"
+    return None
 
-    def __init__(self, path: Path, realm: str) -> None:
+
+class PasswordFile:
+    """The users of an htpasswd file: those of its last good content."""
+
+    def __init__(self, path: Path) -> None:
+        """Blocks. Raises HtpasswdInvalid."""
         self._path = path
-        self._challenge = 'Basic realm="{}"'.format(realm.replace("\\", "\\\\").replace('"', '\\"'))
-        self._signature = self._stat()  # first, so that a change in between is seen
-        self._users = self._read()
-        self._checked_at = time.monotonic()
-        self._dummy = _dummy_hash(self._users)
-        self._key = token_bytes(32)
-        self._verified: OrderedDict[bytes, float] = OrderedDict()
-        self._bcrypt = ThreadPoolExecutor(1, thread_name_prefix="bcrypt")  # never the pool that serves files
+        self._end = threading.Event()
+        self._content: bytes | None = None
+        """What was read last, good or not."""
+        self._trouble = ""
+        """Why it is not good."""
+        self._mode = 0
+        self._complained: tuple[str, float] = ("", 0.0)
+        self._in_force: object = None
+        """The signature of the content that is known; None: to be read again."""
+        self._seen: object = None
+        self._load(self._signature())
 
-    async def authenticate(self, authorization: Sequence[str]) -> Principal:
-        """Unknown user, wrong password and malformed header look and cost the same."""
-        credential = _parse_basic(authorization)
-        if credential is None:
-            raise self._unauthorized()
-        user, password = credential
-        await self._reload()
-        stored = self._users.get(user)
-        tag = blake2b(
-            b"\0".join((user.encode(), password, stored or self._dummy)), key=self._key, digest_size=32
-        ).digest()
-        if stored is None or not self._remembers(tag):
-            loop = asyncio.get_running_loop()
-            right = await loop.run_in_executor(self._bcrypt, _check, password, stored or self._dummy)
-            if stored is None or not right:
-                raise self._unauthorized()
-            self._remember(tag)
-        return Principal(user)
+    def users(self) -> Users:
+        """At this moment."""
+        return self._users
+
+    def start(self) -> None:
+        """Look at the file regularly, in a thread of its own: neither requests nor a busy storage can delay it.
+
+        Blocks, first, for what has changed since it was read: this process may be one that replaces another.
+        """
+        self._take(settled=False)
+        threading.Thread(target=self._watch, name="htpasswd", daemon=True).start()
 
     def close(self) -> None:
-        """Stop the bcrypt thread."""
-        self._bcrypt.shutdown(wait=False, cancel_futures=True)
+        """Look no more."""
+        self._end.set()
 
-    def _unauthorized(self) -> Unauthorized:
-        return Unauthorized(headers={"WWW-Authenticate": self._challenge})
+    def _watch(self) -> None:
+        while not self._end.wait(POLL_SECONDS):
+            self._take(settled=True)
 
-    def _remembers(self, tag: bytes) -> bool:
-        return self._verified.get(tag, 0.0) > time.monotonic()
+    def _take(self, *, settled: bool) -> None:
+        """Take over what has changed; `settled`: only if it looks as it did the last time, as editors truncate first.
 
-    def _remember(self, tag: bytes) -> None:
-        self._verified[tag] = time.monotonic() + REMEMBER_SECONDS
-        while len(self._verified) > REMEMBERED:
-            self._verified.popitem(last=False)
-
-    async def _reload(self) -> None:
-        now = time.monotonic()
-        if now - self._checked_at < RELOAD_SECONDS:
-            return
-        self._checked_at = now
-        await asyncio.get_running_loop().run_in_executor(None, self._reload_if_changed)
-
-    def _reload_if_changed(self) -> None:
+        Content that is of no use is looked at again and again, since not everything that mends it can be seen.
+        """
         try:
-            signature = self._stat()
-            if signature != self._signature:
-                self._users = self._read()
-                self._dummy = _dummy_hash(self._users)
-                self._signature = signature  # last: a file that could not be read is tried again
-                log.info("htpasswd file read again", users=len(self._users))
+            signature = self._signature()
+            before, self._seen = self._seen, signature
+            if signature != self._in_force and (signature == before or not settled):
+                self._load(signature)
         except HtpasswdInvalid as error:
-            log.error("htpasswd file not usable, the last good one stays in force", reason=str(error))
+            self._complain(str(error))
+        except Exception as error:  # the watch has to go on
+            self._complain(type(error).__name__)
 
-    def _stat(self) -> tuple[int, int, int, int]:
+    def _complain(self, reason: str) -> None:
+        last, at = self._complained
+        if reason != last or time.monotonic() - at > REPEAT_SECONDS:
+            self._complained = reason, time.monotonic()
+            log.error("htpasswd file not usable, the last good one stays in force", reason=reason)
+
+    def _load(self, signature: object) -> None:
+        self._check_mode()
+        content = self._read()
+        if content != self._content:
+            again, self._content = self._content is not None, content
+            self._trouble = self._parse(content)
+            if again and not self._trouble:
+                log.info("htpasswd file read again", users=len(self._users.hashes))
+        if self._trouble:
+            raise HtpasswdInvalid(self._trouble)
+        # If it changed while it was read, or so shortly before that a second change would look the same, once more.
+        self._in_force = signature if signature == self._signature() and self._is_old() else None
+        self._complained = ("", 0.0)
+
+    def _parse(self, content: bytes) -> str:
         try:
-            stat = self._path.stat()
+            self._users = Users(parse_htpasswd(content))
+        except HtpasswdInvalid as error:
+            return str(error)
+        return ""
+
+    def _check_mode(self) -> None:
+        mode = stat.S_IMODE(self._stat().st_mode)
+        if mode & stat.S_IWOTH:
+            raise HtpasswdInvalid(f"{self._path}: everybody on this machine may write to it (mode {mode:04o})")
+        if mode & stat.S_IROTH and mode != self._mode:
+            log.warning(
+                "htpasswd file can be read by everybody on this machine", path=str(self._path), mode=f"{mode:04o}"
+            )
+        self._mode = mode
+
+    def _signature(self) -> object:
+        found = self._stat()
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _is_old(self) -> bool:
+        return abs(time.time() - self._stat().st_mtime) > 0.1  # more than the kernel's clock for files is late
+
+    def _stat(self) -> os.stat_result:
+        try:
+            return self._path.stat()
         except OSError as error:
             raise HtpasswdInvalid(f"{self._path}: {error.strerror}") from error
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
 
-    def _read(self) -> dict[str, bytes]:
+    def _read(self) -> bytes:
         try:
-            content = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                return file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise HtpasswdInvalid(f"{self._path}: {error.strerror}") from error
-        return parse_htpasswd(content)
 
 
-def _parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
-    if len(authorization) != 1:
-        return None
-    scheme, _, encoded = authorization[0].partition(" ")
-    if scheme.lower() != "basic" or len(encoded) > 2048:
-        return None
-    try:
-        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
-        name = user.decode()
-    except (binascii.Error, ValueError):
-        return None
-    if not colon or not name or len(user) > 255 or len(password) > 1024 or b"\0" in password:
-        return None
-    return name, password
+class HtpasswdAuthenticator:
+    """`auth.htpasswd` of the config."""
+
+    def __init__(self, path: Path, realm: str) -> None:
+        """Blocks. Raises HtpasswdInvalid."""
+        self._challenge = 'Basic realm="{}"'.format(realm.replace("\\", "\\\\").replace('"', '\\"'))
+        self._file = PasswordFile(path)
+        self._credentials = Credentials(self._file.users)
+
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
+        """Unknown user and wrong password look and cost the same. Raises TooManyRequests for too many of them."""
+        pair = parse_basic(authorization)
+        try:
+            if pair is None:
+                raise Unauthorized
+            return await self.verify(*pair, address)
+        except Unauthorized as error:
+            raise Unauthorized(headers={"WWW-Authenticate": self._challenge}) from error
+
+    async def verify(self, user: str, password: bytes, address: str) -> Principal:
+        """See Credentials.verify."""
+        return await self._credentials.verify(user, password, address)
+
+    async def knows(self, user: str) -> bool:
+        """Whether the file has that user, at this moment."""
+        return user in self._file.users().hashes
+
+    def start(self) -> None:
+        """Notice changes of the file, until close. Blocks; after the fork."""
+        self._file.start()
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._file.close()
+        self._credentials.close()
 
 
-def _check(password: bytes, stored: bytes) -> bool:
-    try:
-        return bcrypt.checkpw(password[:BCRYPT_BYTES], stored)
-    except ValueError:  # a damaged hash
-        return False
+def _check_lines(content: bytes) -> None:
+    if len(content) > MAX_FILE_BYTES:
+        raise HtpasswdInvalid(f"more than {MAX_FILE_BYTES} bytes")
+    seen: dict[bytes, int] = {}
+    for number, line in enumerate(content.splitlines(), 1):
+        if len(line) > MAX_LINE_BYTES:
+            raise HtpasswdInvalid(f"line {number} has more than {MAX_LINE_BYTES} bytes")
+        entry = line.strip()
+        if not entry or entry.startswith(b"#"):
+            continue
+        user = entry.partition(b":")[0]
+        if entry.count(b":") != 1 or not 0 < len(user) <= MAX_USER_BYTES:
+            raise HtpasswdInvalid(f"not an htpasswd file: line {number} is not USER:HASH")
+        if user in seen:
+            # Apache's server takes the first, the CNCF registry the last.
+            name = user.decode(errors="replace")
+            raise HtpasswdInvalid(f"the user {name!r} stands in line {seen[user]} and in line {number}")
+        seen[user] = number
 
 
-def _dummy_hash(users: dict[str, bytes]) -> bytes:
-    # As dear as the dearest real one, or timing would tell which users exist.
-    cost = max(int(stored[4:6]) for stored in users.values())
-    return bcrypt.hashpw(token_bytes(16).hex().encode(), bcrypt.gensalt(cost))
+_FORMATS = {b"$apr1$": "MD5", b"$1$": "MD5", b"{SHA}": "SHA-1", b"$5$": "SHA-256", b"$6$": "SHA-512"}
+
+
+def _format_of(stored: bytes) -> str:
+    for prefix, name in _FORMATS.items():
+        if stored.startswith(prefix):
+            return name
+    return "crypt or plain text" if stored else "no password"

@@ -12,7 +12,7 @@ class SillyAuthenticator:
     def __init__(self, realm: str, service: str) -> None:
         self._challenge = f'Bearer realm="{realm}",service="{service}"'
 
-    async def authenticate(self, authorization: Sequence[str]) -> Principal:
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """See Authenticator.authenticate."""
         if not any(authorization):
             raise Unauthorized(headers={"WWW-Authenticate": self._challenge})

@@ -10,6 +10,7 @@ from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.files import files
 from pyregistry.cli.gc import gc
 from pyregistry.cli.healthcheck import healthcheck
+from pyregistry.cli.htpasswd import htpasswd
 from pyregistry.cli.serve import serve
 
 FAILED = 2
@@ -44,6 +45,7 @@ app.command("garbage-collect", hidden=True)(gc)  # as the CNCF registry calls it
 # For the image: its health check, and what its entry point has to know.
 app.command(hidden=True)(healthcheck)
 app.command(hidden=True)(files)
+app.command()(htpasswd)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid, parse_htpasswd
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid, PasswordFile, parse_htpasswd
 from pyregistry.oci.errors import Unauthorized
 from tests.auth.credentials import basic, hash_of
 from tests.processes import require
@@ -76,11 +76,73 @@ def test_an_entry_of_another_format_is_left_out_with_a_warning_that_names_the_us
         pytest.param(b"no colon in this line\n", id="no colon"),
         pytest.param(b"\xff\xfe\x00a\x00", id="UTF-16"),
         pytest.param(b"a:b:c:d:e\n", id="an htdigest file"),
+        pytest.param(_ALICE.encode() + b"#" * 1_025, id="a line of more than 1,024 bytes"),
+        pytest.param(_ALICE.encode() + b"# comment\n" * 110_000, id="more than a mebibyte"),
     ],
 )
 def test_a_file_without_a_usable_user_is_refused(content: bytes) -> None:
     with pytest.raises(HtpasswdInvalid):
         parse_htpasswd(content)
+
+
+def test_a_user_who_stands_there_twice_is_named_with_both_lines() -> None:
+    """Apache's server would take the first, the CNCF registry the last."""
+    with pytest.raises(HtpasswdInvalid, match=r"'alice' stands in line 2 and in line 4"):
+        parse_htpasswd(f"# team\n{_ALICE}\n{_ALICE}".encode())
+    assert list(parse_htpasswd(f"# alice:old\n{_ALICE}# alice:old\n".encode())) == ["alice"]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"secret-no-colon", "line 2 is not USER:HASH"),
+        (b":secret", "line 2 is not USER:HASH"),
+        (b"alice:secret:more", "line 2 is not USER:HASH"),
+        (b"secret" * 50 + b":x", "line 2 is not USER:HASH"),
+        (b"secret\xff:x", "not UTF-8"),
+        (b"secret\0:x", "control characters"),
+    ],
+)
+def test_what_is_wrong_is_said_without_quoting_the_file(line: bytes, reason: str) -> None:
+    with pytest.raises(HtpasswdInvalid, match=reason) as refused:
+        parse_htpasswd(_ALICE.replace("alice", "bob").encode() + line)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("stored", "reason"),
+    [
+        ("$apr1$YSqgyMRd$sgVRFVXFvPpFkKDyGpbQy1", "MD5"),
+        ("{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=", "SHA-1"),
+        ("$5$salt$hash", "SHA-256"),
+        ("$6$salt$hash", "SHA-512"),
+        ("rl.3StKT.4T8M", "crypt or plain text"),
+        ("", "no password"),
+        (hash_of("x").replace("$04$", "$15$"), "the bcrypt cost is not 4 to 14"),
+        (hash_of("x")[:-1], "this one 59"),
+    ],
+)
+def test_the_warning_says_why(stored: str, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    parse_htpasswd(f"mallory:{stored}\n{_ALICE}".encode())
+    assert reason in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "warns", "refused"),
+    [(0o600, False, False), (0o640, False, False), (0o644, True, False), (0o646, False, True)],
+)
+def test_who_else_may_read_or_write_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, warns: bool, refused: bool
+) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_text(_ALICE)
+    path.chmod(mode)
+    if refused:
+        with pytest.raises(HtpasswdInvalid, match="everybody on this machine may write to it"):
+            PasswordFile(path)
+    else:
+        assert list(PasswordFile(path).users().hashes) == ["alice"]
+    assert ("can be read by everybody" in caplog.text) == warns
 
 
 @pytest.mark.parametrize("damage", [b"$2b$04$", b"$2b$04$short", b"$2b$04$" + b"!" * 53, b"$2b$04$" + b"a" * 500])
@@ -117,7 +179,7 @@ async def test_bytes_of_a_password_behind_the_72nd_do_not_count_as_apache_has_it
 async def _login(path: Path, user: str, password: str) -> bool:
     authenticator = await asyncio.to_thread(HtpasswdAuthenticator, path, "Test")
     try:
-        await authenticator.authenticate([basic(user, password)["Authorization"]])
+        await authenticator.authenticate([basic(user, password)["Authorization"]], "192.0.2.1")
     except Unauthorized:
         return False
     finally:

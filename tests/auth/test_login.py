@@ -110,6 +110,47 @@ async def test_without_auth_in_the_config_a_header_is_ignored(client: Client) ->
         assert (await _ping(client, {} if header is None else {"Authorization": header})).status == 200
 
 
+@pytest.mark.parametrize("user", ["alice", "mallory"])
+async def test_the_eleventh_wrong_password_is_answered_429_for_known_and_unknown_alike(
+    guarded: Client, user: str
+) -> None:
+    for number in range(10):
+        (await _ping(guarded, basic(user, f"{_WRONG}{number}"))).assert_error(401, "UNAUTHORIZED")
+    answer = await ask(guarded, "PUT", "/v2/app/manifests/1", basic(user, _WRONG), b"x" * 100_000)
+    assert answer.assert_error(429, "TOOMANYREQUESTS") == {
+        "code": "TOOMANYREQUESTS",
+        "message": "too many requests",
+        "detail": "too many wrong passwords, or too many at once",
+    }
+    assert answer.headers["Retry-After"] == "1"
+    assert "WWW-Authenticate" not in answer.headers
+
+
+async def test_who_was_refused_gets_in_after_the_time_that_retry_after_says(guarded: Client) -> None:
+    answers = await asyncio.gather(*(_ping(guarded, basic("alice", f"{_WRONG}{number}")) for number in range(12)))
+    assert {answer.status for answer in answers} == {401, 429}
+    answer = await _ping(guarded, basic("alice", _PASSWORD))
+    assert answer.status == 429
+    await asyncio.sleep(int(answer.headers["Retry-After"]))
+    assert (await _ping(guarded, basic("alice", _PASSWORD))).status == 200
+
+
+async def test_a_flood_of_guesses_keeps_out_neither_the_user_nor_others(guarded: Client) -> None:
+    alice, bob = basic("alice", _PASSWORD), basic("bob", "b" * 100)
+    assert (await _ping(guarded, alice)).status == 200
+    statuses = set()
+    for number in range(300):
+        guess = basic("alice", f"{_WRONG}{number}")
+        forged = {**guess, "X-Forwarded-For": f"192.0.2.{number % 250}", "Forwarded": f"for=192.0.2.{number % 250}"}
+        statuses.add((await _ping(guarded, forged)).status)
+    assert statuses == {401, 429}
+    assert (await _ping(guarded, basic("alice", f"{_WRONG} again"))).status == 429
+    assert (await _ping(guarded, alice)).status == 200
+    assert (await _ping(guarded, bob)).status == 200
+    async with connected(guarded, source="127.0.0.9") as connection:
+        assert (await connection.request("GET", "/v2/", alice)).status == 200
+
+
 @pytest.fixture
 async def costly(start_registry: StartRegistry, tmp_path: Path) -> Client:
     """One check of alice's password takes about a fifth of a second of a processor."""

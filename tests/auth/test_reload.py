@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.app import create_app
-from pyregistry.auth.htpasswd import RELOAD_SECONDS, HtpasswdInvalid
+from pyregistry.auth.htpasswd import POLL_SECONDS, HtpasswdInvalid
 from pyregistry.config.load import parse
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.conftest import StartRegistry
@@ -19,7 +19,7 @@ ALICE, BOB = basic("alice", "a secret"), basic("bob", "another")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.RELOAD_SECONDS", 0.05)
+    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def test_a_removed_user_is_out_and_the_others_stay(guarded: Client, passwo
 async def test_a_removed_user_is_out_within_two_seconds_at_the_real_pace(
     start_registry: StartRegistry, password_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.RELOAD_SECONDS", RELOAD_SECONDS)
+    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", POLL_SECONDS)
     client = await start_registry(auth=auth_section(password_file))
     assert await _status(client, BOB) == 200
     write_htpasswd(password_file, {"alice": "a secret"})
@@ -98,6 +98,60 @@ async def test_a_file_that_became_bad_leaves_the_last_good_users_and_an_error_in
     write_htpasswd(password_file, {"alice": "a secret"})
     await _until(guarded, BOB, 401)
     assert await _status(guarded, ALICE) == 200
+
+
+async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
+    start_registry: StartRegistry,
+    password_file: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", 0.2)
+    client = await start_registry(auth=auth_section(password_file))
+    content = password_file.read_bytes()
+    with password_file.open("r+b") as file:
+        file.truncate(0)
+        for place in range(0, len(content), 4):
+            file.write(content[place : place + 4])
+            file.flush()
+            assert await _status(client, BOB) == 200
+            await asyncio.sleep(0.03)
+    for _ in range(20):
+        await asyncio.sleep(0.03)
+        assert await _status(client, BOB) == 200
+    assert "not usable" not in caplog.text
+
+
+async def test_a_file_of_no_use_is_complained_about_once(
+    guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    password_file.write_bytes(b"mallory:plain\n")
+    await asyncio.sleep(0.5)
+    assert caplog.text.count("not usable") == 1
+    assert caplog.text.count("mallory") == 1
+    password_file.unlink()
+    await asyncio.sleep(0.5)
+    assert caplog.text.count("not usable") == 2
+    assert caplog.text.count("No such file") == 1
+
+
+async def test_a_removed_user_is_out_even_if_nobody_asked_since(guarded: Client, password_file: Path) -> None:
+    write_htpasswd(password_file, {"alice": "a secret"})
+    await asyncio.sleep(1)
+    assert await _status(guarded, BOB) == 401
+
+
+async def test_a_second_change_in_the_tick_of_the_clock_in_which_the_file_was_read_is_seen(
+    start_registry: StartRegistry, password_file: Path
+) -> None:
+    write_htpasswd(password_file, {"alice": "a secret", "bob": "another"})
+    client = await start_registry(auth=auth_section(password_file))
+    before = password_file.stat()
+    changed = password_file.with_suffix(".changed")
+    write_htpasswd(changed, {"alice": "a secret", "bob": "changed"})
+    password_file.write_bytes(changed.read_bytes())
+    os.utime(password_file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    await _until(client, BOB, 401)
 
 
 async def test_a_file_behind_a_link_that_is_swapped_is_read_again(

@@ -25,9 +25,10 @@ def ask(
     path: str,
     body: bytes | Iterable[bytes] | None = None,
     headers: Mapping[str, str] | None = None,
+    source: str = "127.0.0.1",
 ) -> Answer:
-    """An iterable is sent in chunked transfer coding."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
+    """An iterable is sent in chunked transfer coding; `source` is the client's address."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT, source_address=(source, 0))
     try:
         chunked = body is not None and not isinstance(body, bytes)
         fields = {**({"Transfer-Encoding": "chunked"} if chunked else {}), **(headers or {})}

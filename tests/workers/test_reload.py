@@ -91,6 +91,18 @@ def test_a_worker_is_replaced_while_the_htpasswd_file_is_of_no_use(tmp_path: Pat
         assert ask(server, "GET", "/v2/").status == 401
 
 
+def test_sighup_while_the_htpasswd_file_is_of_no_use_leaves_the_last_good_one_in_force(tmp_path: Path) -> None:
+    users = tmp_path / "htpasswd"
+    write_htpasswd(users, {"alice": "wonderland"})
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
+        users.write_text("garbage\n")
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "config not usable, the last good one stays in force" in server.output(), "the log says so")
+        wait_until(server.answers, "it answers")
+        assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
+        assert ask(server, "GET", "/v2/").status == 401
+
+
 def test_a_second_signal_does_not_wait_for_running_requests(server: Server) -> None:
     location = start_upload(server, "app")
     with socket.create_connection(("127.0.0.1", server.port)) as connection:

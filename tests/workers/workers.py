@@ -1,5 +1,6 @@
 """The processes of a registry, as /proc shows them."""
 
+import os
 from pathlib import Path
 
 from tests.processes import Server
@@ -18,3 +19,14 @@ def peak_memory(pid: int) -> int:
         if name == "VmHWM":
             return int(value.split()[0]) * 1024
     raise AssertionError(f"process {pid} has no VmHWM")
+
+
+def seconds_of_bcrypt(server: Server) -> float:
+    """Processor time of the workers' threads that are as nice as only those of bcrypt are."""
+    nice, ticks = os.nice(0) + 10, 0
+    for pid in workers_of(server):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            fields = task.joinpath("stat").read_text().rpartition(")")[2].split()
+            if int(fields[16]) == nice:
+                ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

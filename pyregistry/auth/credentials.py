@@ -1,0 +1,214 @@
+"""Is this the password of that user: asked at every request, answered by bcrypt only once per credential.
+
+A verified pair is remembered as a keyed hash that includes the stored hash, so that a changed password misses at
+once and a removed user never gets as far. The key is random, made at the start, and never leaves the memory.
+"""
+
+import asyncio
+import base64
+import binascii
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from secrets import token_bytes
+
+import structlog
+
+from pyregistry.auth.access import Principal
+from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull, dummy_hash
+from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
+from pyregistry.oci.errors import TooManyRequests, Unauthorized
+
+RIGHT_SECONDS = 300.0
+"""Since it was used last: no longer than it is of use should memory hold what can be tried without bcrypt."""
+WRONG_SECONDS = 10.0
+REMEMBERED = 1_000
+REMEMBERED_PLACES = 10_000
+MAX_USER_BYTES = 255
+MAX_PASSWORD_BYTES = 1024
+MAX_ENCODED = 2048
+BUSY_SECONDS = 2.0
+
+log = structlog.get_logger("pyregistry.auth")
+
+
+@dataclass(frozen=True)
+class Users:
+    """A password file at one moment: users with their bcrypt hashes. At least one."""
+
+    hashes: Mapping[str, bytes]
+    _dummies: Mapping[int, bytes] = field(init=False, repr=False)
+    _highest: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        costs = [_cost(stored) for stored in self.hashes.values()]
+        object.__setattr__(self, "_highest", max(costs))
+        object.__setattr__(self, "_dummies", {cost: dummy_hash(cost) for cost in range(min(costs), max(costs) + 1)})
+
+    def check(self, user: str, password: bytes) -> Check:
+        """What to compute. A wrong password costs the same for every user, known or not.
+
+        A hash of cost c takes 2^c rounds; with one of each cost from c to below the highest, h, that is 2^h.
+        """
+        stored = self.hashes.get(user)
+        if stored is None:
+            return Check(password, self._dummies[self._highest])
+        return Check(password, stored, tuple(self._dummies[cost] for cost in range(_cost(stored), self._highest)))
+
+
+class Remembered:
+    """Keys until a time after they were used last, at most so many, the oldest are dropped."""
+
+    def __init__(self, seconds: float, most: int, clock: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._most = most
+        self._clock = clock
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def __contains__(self, key: bytes) -> bool:
+        return self._until.get(key, 0.0) > self._clock()
+
+    def add(self, key: bytes) -> None:
+        """Or use it again."""
+        self._until[key] = self._clock() + self._seconds
+        self._until.move_to_end(key)
+        while len(self._until) > self._most:
+            self._until.popitem(last=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    user: str
+    network: str
+    tag: bytes
+    place: bytes
+    """The tag, as it came from this network."""
+
+
+class Credentials:
+    """Checks users and passwords against what `users` returns at that moment. Made before the fork, used after it."""
+
+    def __init__(self, users: Callable[[], Users], clock: Callable[[], float] = time.monotonic) -> None:
+        self._users = users
+        self._key = token_bytes(32)
+        self._right = Remembered(RIGHT_SECONDS, REMEMBERED, clock)
+        self._wrong = Remembered(WRONG_SECONDS, REMEMBERED, clock)
+        self._places = Remembered(RIGHT_SECONDS, REMEMBERED_PLACES, clock)
+        self._throttle = Throttle(clock)
+        self._pool = BcryptPool()
+        self._flights: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
+
+    async def verify(self, user: str, password: bytes, address: str) -> Principal:
+        """The user, if that is the password. `address` is the client's, empty where it has none.
+
+        Raises Unauthorized, which has no challenge and is the same for an unknown user, and TooManyRequests.
+        """
+        if not 0 < len(_bytes(user)) <= MAX_USER_BYTES or len(password) > MAX_PASSWORD_BYTES or b"\0" in password:
+            raise Unauthorized
+        users = self._users()
+        check = users.check(user, password)
+        attempt = self._attempt(user, check, network_of(address))
+        if not self._is_remembered(attempt):
+            if attempt.tag in self._wrong:
+                raise Unauthorized
+            # A file that was read meanwhile may not know the user any more.
+            if not await asyncio.shield(self._flight(attempt, check)) or not self._is_current(user, check):
+                raise Unauthorized
+        return Principal(user)
+
+    def close(self) -> None:
+        """Stop the bcrypt thread."""
+        self._pool.close()
+
+    def _attempt(self, user: str, check: Check, network: str) -> _Attempt:
+        # For an unknown user the stored hash is a dummy, which no password has.
+        tag = self._digest(_bytes(user), check.password, check.stored)
+        return _Attempt(user, network, tag, self._digest(tag, network.encode()))
+
+    def _digest(self, *parts: bytes) -> bytes:
+        return blake2b(b"\0".join(parts), key=self._key, digest_size=32).digest()
+
+    def _is_remembered(self, attempt: _Attempt) -> bool:
+        """A credential that was right a while ago is right, but not for an address that is stopped for guessing.
+
+        There it must have been used before; or whoever guesses would learn from the one attempt that is not refused.
+        """
+        if attempt.tag not in self._right:
+            return False
+        if attempt.place in self._places:
+            if self._throttle.is_besieged(attempt.network, attempt.user):
+                return False
+        elif self._throttle.wait(attempt.network, attempt.user):
+            return False
+        self._right.add(attempt.tag)
+        self._places.add(attempt.place)
+        return True
+
+    def _flight(self, attempt: _Attempt, check: Check) -> "asyncio.Task[bool]":
+        """The one check of this credential: clients open several connections at once."""
+        network, running = self._flights.get(attempt.tag, ("", None))
+        wait = self._throttle.wait(attempt.network, attempt.user)
+        if running is not None and (network == attempt.network or not wait):
+            return running
+        if wait:
+            self._throttle.refuse(attempt.network, attempt.user)
+            raise _too_many(wait)
+        try:
+            verdict = self._pool.submit(check, attempt.network)
+        except PoolFull:
+            raise _too_many(BUSY_SECONDS) from None
+        self._throttle.charge(attempt.network, attempt.user)
+        flight = asyncio.create_task(self._settle(attempt, check, verdict))
+        self._flights[attempt.tag] = attempt.network, flight
+        flight.add_done_callback(lambda _: self._flights.pop(attempt.tag, None))
+        return flight
+
+    async def _settle(self, attempt: _Attempt, check: Check, verdict: "asyncio.Future[bool]") -> bool:
+        try:
+            right = await verdict
+        except PoolFull:
+            self._throttle.refund(attempt.network, attempt.user)
+            raise _too_many(BUSY_SECONDS) from None
+        if right and self._is_current(attempt.user, check):
+            self._throttle.refund(attempt.network, attempt.user)
+            self._right.add(attempt.tag)
+            self._places.add(attempt.place)
+            return True
+        self._wrong.add(attempt.tag)
+        # A name that is nobody's may be a password in the wrong place.
+        known = attempt.user in self._users().hashes
+        log.warning("login failed", user=attempt.user if known else None, address=attempt.network)
+        return False
+
+    def _is_current(self, user: str, check: Check) -> bool:
+        return self._users().hashes.get(user) == check.stored
+
+
+def parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
+    """User and password of the request's Authorization headers; None if that is not one well-formed Basic."""
+    if len(authorization) != 1:
+        return None
+    scheme, _, encoded = authorization[0].partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > MAX_ENCODED:
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+        return (user.decode(), password) if colon else None
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _bytes(user: str) -> bytes:
+    return user.encode(errors="replace")  # half a surrogate is no user's
+
+
+def _cost(stored: bytes) -> int:
+    return int(stored[4:6])
+
+
+def _too_many(wait: float) -> TooManyRequests:
+    return TooManyRequests(
+        "too many wrong passwords, or too many at once", headers={"Retry-After": whole_seconds(wait)}
+    )

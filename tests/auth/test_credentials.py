@@ -1,0 +1,238 @@
+"""The memory of credentials, by counting what bcrypt is asked for."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import bcrypt
+import pytest
+
+from pyregistry.auth.credentials import RIGHT_SECONDS, WRONG_SECONDS, Credentials, Remembered, Users
+from pyregistry.auth.throttle import ADDRESS_RATE, REFUSED_RATE, USER_RATE
+from pyregistry.oci.errors import RegistryError, TooManyRequests, Unauthorized
+from tests.auth.credentials import hash_of
+from tests.auth.test_throttle import ELSEWHERE, HERE, Clock
+
+USERS = Users({"alice": hash_of("secret").encode(), "bob": hash_of("another").encode()})
+
+
+class File:
+    """The users of a moment."""
+
+    def __init__(self) -> None:
+        self.users = USERS
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The cost of each hash that was computed."""
+    costs: list[int] = []
+    real = bcrypt.checkpw
+
+    def checkpw(password: bytes, stored: bytes) -> bool:
+        costs.append(int(stored[4:6]))
+        return real(password, stored)
+
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    return costs
+
+
+@pytest.fixture
+def file() -> File:
+    return File()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def known(file: File, clock: Clock) -> AsyncIterator[Credentials]:
+    made = Credentials(lambda: file.users, clock)
+    yield made
+    made.close()
+
+
+async def _login(known: Credentials, user: str, password: str, address: str = HERE) -> str:
+    try:
+        principal = await known.verify(user, password.encode(errors="surrogatepass"), address)
+    except RegistryError as error:
+        refused = error
+    else:
+        assert principal.name == user
+        return "200"
+    if isinstance(refused, TooManyRequests):
+        assert int(refused.headers["Retry-After"]) >= 1
+    else:
+        assert (type(refused), refused.detail, refused.headers) == (Unauthorized, None, {})
+    return str(refused.status)
+
+
+async def _guess_until_refused(known: Credentials, user: str = "alice", address: str = HERE) -> int:
+    for number in range(1_000):
+        answer = await _login(known, user, f"guess {number} {user}", address)
+        if answer != "401":
+            assert answer == "429"
+            return number
+    raise AssertionError("never")
+
+
+async def test_a_right_password_is_hashed_once_and_again_after_five_minutes_without_use(
+    known: Credentials, clock: Clock, hashes: list[int]
+) -> None:
+    for _ in range(100):
+        assert await _login(known, "alice", "secret") == "200"
+        assert await _login(known, "alice", "secret", ELSEWHERE) == "200"
+        clock.now += RIGHT_SECONDS * 0.9
+    assert len(hashes) == 1
+    clock.now += RIGHT_SECONDS * 0.2
+    assert await _login(known, "alice", "secret") == "200"
+    assert len(hashes) == 2
+
+
+async def test_a_wrong_password_is_hashed_once_in_ten_seconds(
+    known: Credentials, clock: Clock, hashes: list[int]
+) -> None:
+    for number in range(50):
+        assert await _login(known, "alice", "wrong") == "401"
+        assert await _login(known, "nobody", "wrong") == "401"
+        assert len(hashes) == 2 * (1 + number // 10)
+        clock.now += WRONG_SECONDS / 10 + 0.001
+
+
+async def test_twenty_requests_at_once_are_one_hash(known: Credentials, hashes: list[int]) -> None:
+    answers = await asyncio.gather(*(_login(known, "alice", "secret") for _ in range(20)))
+    assert set(answers) == {"200"}
+    answers = await asyncio.gather(*(_login(known, "alice", "wrong") for _ in range(20)))
+    assert set(answers) == {"401"}
+    assert len(hashes) == 2
+
+
+async def test_one_that_gives_up_does_not_take_the_others_with_it(known: Credentials, hashes: list[int]) -> None:
+    tasks = [asyncio.create_task(_login(known, "alice", "secret")) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    assert await asyncio.gather(*tasks[1:]) == ["200", "200"]
+    assert len(hashes) == 1
+
+
+async def test_a_changed_password_and_a_removed_user_are_out_with_the_next_request(
+    known: Credentials, file: File
+) -> None:
+    assert await _login(known, "alice", "secret") == "200"
+    assert await _login(known, "bob", "another") == "200"
+    file.users = Users({"alice": hash_of("changed").encode()})
+    assert await _login(known, "alice", "secret") == "401"
+    assert await _login(known, "alice", "changed") == "200"
+    assert await _login(known, "bob", "another") == "401"
+    file.users = USERS
+    assert await _login(known, "bob", "another") == "200"
+
+
+async def test_a_user_removed_while_the_password_is_hashed_does_not_get_in(known: Credentials, file: File) -> None:
+    login = asyncio.create_task(_login(known, "bob", "another"))
+    await asyncio.sleep(0)
+    file.users = Users({"alice": USERS.hashes["alice"]})
+    assert await login == "401"
+
+
+async def test_ten_wrong_passwords_are_answered_401_and_the_next_429(known: Credentials, hashes: list[int]) -> None:
+    assert await _guess_until_refused(known) == USER_RATE.burst
+    assert await _login(known, "alice", "secret") == "429"  # or a guess would be told from the right one
+    assert len(hashes) == USER_RATE.burst
+
+
+async def test_an_unknown_user_is_refused_after_as_many(known: Credentials, hashes: list[int]) -> None:
+    assert await _guess_until_refused(known, "nobody") == USER_RATE.burst
+    assert len(hashes) == USER_RATE.burst
+
+
+async def test_guesses_side_by_side_are_counted_before_they_are_known_to_be_wrong(
+    known: Credentials, hashes: list[int]
+) -> None:
+    answers = await asyncio.gather(*(_login(known, "alice", f"guess {number}") for number in range(100)))
+    assert Counter(answers) == {"401": USER_RATE.burst, "429": 100 - USER_RATE.burst}
+    assert len(hashes) == USER_RATE.burst
+
+
+async def test_whoever_is_flooded_with_guesses_is_not_locked_out(known: Credentials, clock: Clock) -> None:
+    assert await _login(known, "alice", "secret") == "200"
+    await _guess_until_refused(known)
+    for number in range(2_000):
+        assert await _login(known, "alice", f"more {number}") == "429"
+    assert await _login(known, "alice", "secret") == "200", "remembered, at the same address"
+    assert await _login(known, "bob", "another") == "200", "another user, at the same address"
+    assert await _login(known, "alice", "secret", ELSEWHERE) == "200", "another address"
+
+
+async def test_a_remembered_credential_does_not_answer_an_address_that_guesses(known: Credentials) -> None:
+    """Else the one guess that is not refused would be the right one, found as fast as HTTP goes."""
+    assert await _login(known, "alice", "secret", HERE) == "200"
+    await _guess_until_refused(known, address=ELSEWHERE)
+    assert await _login(known, "alice", "secret", ELSEWHERE) == "429"
+    assert await _login(known, "alice", "secret", HERE) == "200"
+
+
+async def test_nor_does_it_without_end_where_it_was_used_before(known: Credentials, clock: Clock) -> None:
+    assert await _login(known, "alice", "secret") == "200"
+    await _guess_until_refused(known)
+    for number in range(REFUSED_RATE.burst):
+        assert await _login(known, "alice", f"more {number}") == "429"
+    assert await _login(known, "alice", "secret") == "429"
+    clock.now += 1
+    assert await _login(known, "alice", "secret") == "200"
+
+
+async def test_a_login_under_way_is_not_joined_by_an_address_that_guesses(known: Credentials) -> None:
+    await _guess_until_refused(known, address=ELSEWHERE)
+    login = asyncio.create_task(_login(known, "alice", "secret", HERE))
+    await asyncio.sleep(0)
+    assert await _login(known, "alice", "secret", ELSEWHERE) == "429"
+    assert await login == "200"
+
+
+async def test_thirty_users_behind_one_proxy_log_in_at_the_same_time(known: Credentials, file: File) -> None:
+    file.users = Users({f"user{number}": hash_of(f"{number}").encode() for number in range(30)})
+    for _ in range(5):
+        answers = await asyncio.gather(*(_login(known, f"user{number}", f"{number}") for number in range(30)))
+        assert set(answers) == {"200"}
+
+
+async def test_many_users_tried_from_one_address_are_stopped(known: Credentials) -> None:
+    answers = Counter([await _login(known, f"user{number}", "Summer2026") for number in range(ADDRESS_RATE.burst + 20)])
+    assert answers == {"401": ADDRESS_RATE.burst, "429": 20}
+    assert await _login(known, "bob", "another", ELSEWHERE) == "200"
+
+
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("", "x"), ("a" * 256, "x"), ("ä" * 128, "x"), ("alice", "x" * 1_025), ("alice", "secret\0"), ("\udcff", "x")],
+    ids=["no user", "256 bytes", "256 bytes in UTF-8", "1025 bytes", "NUL", "half a surrogate"],
+)
+async def test_what_cannot_be_a_credential_is_refused(known: Credentials, user: str, password: str) -> None:
+    assert await _login(known, user, password) == "401"
+
+
+async def test_a_wrong_password_costs_the_same_whatever_the_cost_of_the_user(hashes: list[int]) -> None:
+    costs = {"cheap": 4, "middle": 6, "dear": 8}
+    users = Users({user: hash_of("secret", cost).encode() for user, cost in costs.items()})
+    known = Credentials(lambda: users)
+    rounds = {}
+    for user in [*costs, "nobody"]:
+        hashes.clear()
+        assert await _login(known, user, "wrong") == "401"
+        rounds[user] = sum(2**cost for cost in hashes)
+    known.close()
+    assert set(rounds.values()) == {2**8}, rounds
+
+
+def test_what_is_remembered_is_bounded_and_the_least_used_goes_first() -> None:
+    small = Remembered(60.0, 5, Clock())
+    for number in range(100):
+        small.add(bytes([number]))
+    assert [number for number in range(100) if bytes([number]) in small] == [95, 96, 97, 98, 99]
+    small.add(bytes([95]))
+    small.add(b"new")
+    assert bytes([95]) in small
+    assert bytes([96]) not in small
