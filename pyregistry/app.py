@@ -8,35 +8,48 @@ from pathlib import Path
 from aiohttp import web
 
 from pyregistry.api.connection import ConnectionLimits
-from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, REGISTRY, SETTINGS, Settings
+from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, REGISTRY, SETTINGS, TOKENS, Settings
 from pyregistry.api.middleware import access, add_headers, errors
 from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.keys import KeyRing
+from pyregistry.auth.policy import Policy, PolicyInvalid
+from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
+from pyregistry.auth.token_server import AUTO_REDIRECT_PATH, TokenServer, TokenServerAuthenticator
+from pyregistry.auth.tokens import TokenAuthenticator, TokenService
+from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config
+from pyregistry.config.schema import Config, Token
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Rules
+from pyregistry.storage.secrets import Secret
 
 
-def create_app(config: Config, authenticator: Authenticator | None = None) -> web.Application:
+def create_app(
+    config: Config, authenticator: Authenticator | None = None, policy: CurrentPolicy | None = None
+) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
-    `authenticator` is one that was made before, for a worker that has to start while the htpasswd file is of no use.
+    `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
 
     Raises OSError if the data directory cannot be used, HtpasswdInvalid, ConfigError.
     """
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     app = web.Application(middlewares=[errors, access])
     app[SETTINGS] = _settings(config)
-    app[REGISTRY] = Registry(_driver(config), _rules(config))
-    app[AUTHORIZER] = AllowAll()
+    driver = _driver(config)
+    app[REGISTRY] = Registry(driver, _rules(config))
+    policy = policy or create_policy(config)
     _add_authenticator(app, authenticator or create_authenticator(config))
+    _add_policy(app, policy)
+    _add_tokens(app, policy, driver)
     _add_purging(app, config)
     add_routes(app, app[SETTINGS].prefix)
     app.on_response_prepare.append(add_headers)
@@ -44,13 +57,27 @@ def create_app(config: Config, authenticator: Authenticator | None = None) -> we
 
 
 def create_authenticator(config: Config) -> Authenticator:
-    """What `auth` says. Blocks: it reads the htpasswd file. Raises HtpasswdInvalid."""
+    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises HtpasswdInvalid, ConfigError."""
     silly, htpasswd = config.auth.silly, config.auth.htpasswd
+    if config.auth.token is not None:
+        return _token_server(config.auth.token)
     if silly is not None:
         return SillyAuthenticator(silly.realm, silly.service)
     if htpasswd is not None:
         return HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
     return Open()
+
+
+def create_policy(config: Config) -> CurrentPolicy | None:
+    """What `pyregistry.access` says; None: whoever gets in may do everything. Blocks. Raises ConfigError."""
+    rules, groups = config.pyregistry.access, config.pyregistry.groups
+    try:
+        if isinstance(rules, str):
+            return PolicyFile(Path(rules))
+        return CurrentPolicy(Policy.parse(rules, groups)) if rules is not None else None
+    except PolicyInvalid as error:
+        place = f": {rules}: " if isinstance(rules, str) else ""
+        raise ConfigError(f"pyregistry.access{place}{error}") from error
 
 
 def connection_limits(config: Config) -> ConnectionLimits:
@@ -131,6 +158,52 @@ def _add_purging(app: web.Application, config: Config) -> None:
         await asyncio.gather(task, return_exceptions=True)
 
     app.cleanup_ctx.append(purge)
+
+
+def _token_server(section: Token) -> TokenServerAuthenticator:
+    for name in section.signing_algorithms:
+        if name not in ALGORITHMS:
+            raise ConfigError(
+                f"auth.token.signingalgorithms: {name!r}, expected some of {', '.join(sorted(ALGORITHMS))}"
+            )
+    server = TokenServer(
+        section.realm,
+        section.service,
+        section.issuer,
+        Path(section.root_cert_bundle) if section.root_cert_bundle else None,
+        Path(section.jwks) if section.jwks else None,
+        frozenset(section.signing_algorithms),
+        (section.auto_redirect_path or AUTO_REDIRECT_PATH) if section.auto_redirect else None,
+    )
+    try:
+        return TokenServerAuthenticator(server)
+    except KeysInvalid as error:
+        raise ConfigError(str(error)) from error
+
+
+def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
+    if policy is None:
+        app[AUTHORIZER] = AllowAll()
+        return
+    app[AUTHORIZER] = policy
+
+    async def watch(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(policy.watch())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app.cleanup_ctx.append(watch)
+
+
+def _add_tokens(app: web.Application, policy: CurrentPolicy | None, driver: Driver) -> None:
+    """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
+    app[TOKENS] = None
+    passwords = app[AUTHENTICATOR]
+    if policy is not None and isinstance(passwords, HtpasswdAuthenticator):
+        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS))
+        app[TOKENS] = tokens = TokenService(passwords, keys, policy, policy.lets_anonymous_in)
+        app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy.lets_anonymous_in)
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:

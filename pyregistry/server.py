@@ -20,9 +20,10 @@ from gunicorn.glogging import Logger
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.connection import Runner
-from pyregistry.app import connection_limits, create_app, create_authenticator
+from pyregistry.app import connection_limits, create_app, create_authenticator, create_policy
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdInvalid
+from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.log import configure_logging
@@ -141,6 +142,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._handle = listening.detach()  # gunicorn takes it over, and closes this number
         self.certificate: Certificate | None = None
         self._authenticator: Authenticator = Open()
+        self._policy: CurrentPolicy | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -150,6 +152,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
         self.certificate = Certificate(tls) if tls.certificate else None
         self._authenticator = create_authenticator(self._config)
+        self._policy = create_policy(self._config)
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(self._config),
@@ -174,7 +177,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     async def _make_runner(self) -> Runner:
         assert self._config is not None
-        app = create_app(self._config, self._authenticator)
+        app = create_app(self._config, self._authenticator, self._policy)
         if self.certificate is not None:
             app.cleanup_ctx.append(self.certificate.watch)
         return Runner(

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 from aiohttp import web
 
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
+from pyregistry.auth.tokens import TokenService
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
@@ -44,6 +45,8 @@ SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
+TOKENS: web.AppKey[TokenService | None] = web.AppKey("tokens")
+"""None where no tokens are made here."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 offload = in_thread
@@ -70,9 +73,20 @@ def repository(request: web.Request) -> Repository:
     return registry(request).repository(repository_name(request))
 
 
+def principal(request: web.Request) -> Principal:
+    """Who asks."""
+    return request[PRINCIPAL]
+
+
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
     """Whether the caller may also do this: a mount needs to read its source."""
-    return request.app[AUTHORIZER].allows(request[PRINCIPAL], Access(action, name))
+    access = Access(action, name)
+    return principal(request).covers(access) and request.app[AUTHORIZER].allows(principal(request), access)
+
+
+def may_list(request: web.Request, name: RepositoryName) -> bool:
+    """Whether the catalog shows this to the caller, whose token, if there is one, was made for the catalog alone."""
+    return request.app[AUTHORIZER].allows(principal(request), Access(Action.PULL, name))
 
 
 def single(request: web.Request, parameter: str, invalid: Callable[[str], Exception]) -> str | None:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from pyregistry.api import base, blobs, catalog, manifests, referrers, tags, uploads
+from pyregistry.api import base, blobs, catalog, manifests, referrers, tags, tokens, uploads
 from pyregistry.api.bodies import defer_continue
 from pyregistry.auth.access import Action
+from pyregistry.auth.tokens import PATH as TOKEN_PATH
 from pyregistry.oci.errors import Unsupported
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -61,6 +62,8 @@ ENDPOINTS = (
         "GET", _REPOSITORY + "/referrers/{digest:[^/]+}", referrers.list_referrers, Action.PULL, "end-12a end-12b"
     ),
     Endpoint("GET", "/v2/_catalog", catalog.list_repositories, Action.CATALOG, "docker"),
+    Endpoint("GET", TOKEN_PATH, tokens.get_token, Action.TOKEN, "docker"),
+    Endpoint("POST", TOKEN_PATH, tokens.post_token, Action.TOKEN, "docker"),
     Endpoint(_ANY, "/{path:(?s:.*)}", base.not_found, Action.BASE, "none"),
 )
 

@@ -19,7 +19,7 @@ import bcrypt
 import structlog
 from passlib.apache import HtpasswdFile
 
-from pyregistry.auth.access import Principal
+from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
 from pyregistry.oci.errors import Unauthorized
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
@@ -63,7 +63,7 @@ class HtpasswdAuthenticator:
 
     def __init__(self, path: Path, realm: str) -> None:
         self._path = path
-        self._challenge = 'Basic realm="{}"'.format(realm.replace("\\", "\\\\").replace('"', '\\"'))
+        self._realm = realm
         self._signature = self._stat()  # first, so that a change in between is seen
         self._users = self._read()
         self._checked_at = time.monotonic()
@@ -74,10 +74,17 @@ class HtpasswdAuthenticator:
 
     async def authenticate(self, authorization: Sequence[str]) -> Principal:
         """Unknown user, wrong password and malformed header look and cost the same."""
-        credential = _parse_basic(authorization)
-        if credential is None:
-            raise self._unauthorized()
-        user, password = credential
+        credential = parse_basic(authorization)
+        if credential is None or not await self.verify(*credential):
+            raise Unauthorized
+        return Principal(credential[0])
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        return f"Basic realm={quoted(self._realm)}"
+
+    async def verify(self, user: str, password: bytes, address: str = "") -> bool:
+        """Whether it is the password of that user, who may be unknown."""
         await self._reload()
         stored = self._users.get(user)
         tag = blake2b(
@@ -87,16 +94,18 @@ class HtpasswdAuthenticator:
             loop = asyncio.get_running_loop()
             right = await loop.run_in_executor(self._bcrypt, _check, password, stored or self._dummy)
             if stored is None or not right:
-                raise self._unauthorized()
+                return False
             self._remember(tag)
-        return Principal(user)
+        return True
+
+    async def knows(self, user: str) -> bool:
+        """Whether the file has that user."""
+        await self._reload()
+        return user in self._users
 
     def close(self) -> None:
         """Stop the bcrypt thread."""
         self._bcrypt.shutdown(wait=False, cancel_futures=True)
-
-    def _unauthorized(self) -> Unauthorized:
-        return Unauthorized(headers={"WWW-Authenticate": self._challenge})
 
     def _remembers(self, tag: bytes) -> bool:
         return self._verified.get(tag, 0.0) > time.monotonic()
@@ -139,7 +148,8 @@ class HtpasswdAuthenticator:
         return parse_htpasswd(content)
 
 
-def _parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
+def parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
+    """User and password of a request that shows exactly one well-formed pair."""
     if len(authorization) != 1:
         return None
     scheme, _, encoded = authorization[0].partition(" ")

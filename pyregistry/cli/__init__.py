@@ -3,6 +3,7 @@
 import typer
 
 from pyregistry import __version__
+from pyregistry.cli import access
 from pyregistry.cli.check_config import check_config
 from pyregistry.cli.serve import serve
 
@@ -31,6 +32,7 @@ def _options(
 
 app.command()(serve)
 app.command("check-config")(check_config)
+app.add_typer(access.app, name="access")
 
 
 def main() -> None:

@@ -97,11 +97,25 @@ class Silly(Section, frozen=True):
     service: str
 
 
+class Token(Section, frozen=True):
+    """`auth.token`: tokens of an external server; at least one of the two files is needed."""
+
+    realm: str
+    service: str
+    issuer: str
+    root_cert_bundle: str = ""
+    jwks: str = ""
+    signing_algorithms: list[str] = []
+    auto_redirect: bool = False
+    auto_redirect_path: str = ""
+
+
 class Auth(Section, frozen=True):
     """`auth`: at most one kind."""
 
     htpasswd: Htpasswd | None = None
     silly: Silly | None = None
+    token: Token | None = None
 
 
 class Tls(Section, frozen=True):
@@ -206,6 +220,10 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """An image may refer to blobs, and an index to manifests, that are not here."""
     warnings: list[str] = []
     """Sentences that clients show to their users."""
+    access: list[object] | str | None = None
+    """Rules, or the file that has them; see `pyregistry.auth.policy`. Without them who gets in may do everything."""
+    groups: dict[str, list[str]] = {}
+    """Users, by a name that rules may use; those of a file of rules are in that file."""
     limits: Limits = Limits()
 
 

@@ -1,6 +1,7 @@
 """A repository: what the handlers see of the storage. Blocking, but for its uploads."""
 
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -104,9 +105,11 @@ class Repository:
         with suppress(PathNotFound):  # another request was quicker
             self._driver.delete(layout.layer(self.name, digest))
 
-    def start_upload(self, algorithm: str = CANONICAL) -> Upload:
-        """end-4: a new upload."""
-        return Upload.start(self._driver, self._hashes, self.name, self._rules.max_blob_size, algorithm)
+    def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None) -> Upload:
+        """end-4: a new upload, of that user if there is one."""
+        upload = self.upload(UploadId(str(uuid.uuid4())))
+        upload.begin(algorithm, owner)
+        return upload
 
     def upload(self, upload_id: UploadId) -> Upload:
         """An upload of this repository, by its id; whether it exists shows at its first use."""
