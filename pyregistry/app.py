@@ -49,7 +49,7 @@ def create_app(
     policy = policy or create_policy(config)
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_policy(app, policy)
-    _add_tokens(app, policy, driver)
+    _add_tokens(app, config, policy, driver)
     _add_purging(app, config)
     add_routes(app, app[SETTINGS].prefix)
     app.on_response_prepare.append(add_headers)
@@ -196,14 +196,14 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
     app.cleanup_ctx.append(watch)
 
 
-def _add_tokens(app: web.Application, policy: CurrentPolicy | None, driver: Driver) -> None:
+def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver) -> None:
     """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
     app[TOKENS] = None
-    passwords = app[AUTHENTICATOR]
-    if policy is not None and isinstance(passwords, HtpasswdAuthenticator):
+    passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
+    if policy is not None and section is not None and isinstance(passwords, HtpasswdAuthenticator):
         keys = KeyRing(Secret(driver, layout.TOKEN_KEYS))
-        app[TOKENS] = tokens = TokenService(passwords, keys, policy, policy.lets_anonymous_in)
-        app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy.lets_anonymous_in)
+        app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
+        app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:

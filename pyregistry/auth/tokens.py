@@ -7,7 +7,7 @@ decided anew at each request, so that a token gives nothing which the rules have
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,13 @@ _SCOPE_BYTES = 4_000
 """Room for scopes in a token: a server takes about 8,000 bytes in a header."""
 
 
+class Policy(Authorizer, Protocol):
+    """Who may do what, and whether callers without a name are among them."""
+
+    def lets_anonymous_in(self) -> bool:
+        """True if there is anything that an anonymous caller may do."""
+
+
 class Passwords(Protocol):
     """Who has which password."""
 
@@ -59,13 +66,11 @@ class Issued:
 class TokenService:
     """Makes tokens and knows them again."""
 
-    def __init__(
-        self, passwords: Passwords, keys: KeyRing, authorizer: Authorizer, lets_anonymous_in: Callable[[], bool]
-    ) -> None:
+    def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: Policy) -> None:
         self._passwords = passwords
+        self._realm = realm
         self._keys = keys
-        self._authorizer = authorizer
-        self._lets_anonymous_in = lets_anonymous_in
+        self._policy = policy
         self._verified = VerifiedTokens()
 
     async def identify(self, authorization: Sequence[str], address: str) -> Principal:
@@ -90,7 +95,7 @@ class TokenService:
         room = _SCOPE_BYTES
         for access in asked:
             room -= len(format_scopes([access])) + 50  # for the JSON around it
-            if room >= 0 and self._authorizer.allows(principal, access):
+            if room >= 0 and self._policy.allows(principal, access):
                 allowed.append(access)
         now = int(time.time())
         claims = {
@@ -136,33 +141,33 @@ class TokenService:
         return Principal(claims["sub"] or None, scope_of_claim(claims["access"])), float(claims["exp"])
 
     def _anonymous(self) -> Principal:
-        if not self._lets_anonymous_in():
+        if not self._policy.lets_anonymous_in():
             raise self._unauthorized()
         return Principal()
 
     def _unauthorized(self) -> Unauthorized:
-        return Unauthorized(headers={"WWW-Authenticate": f"Basic realm={quoted(SERVICE)}"})
+        return Unauthorized(headers={"WWW-Authenticate": f"Basic realm={quoted(self._realm)}"})
 
 
 class TokenAuthenticator:
     """Tokens and passwords where a policy lets anonymous callers in; passwords alone, with their challenge, if not."""
 
-    def __init__(self, tokens: TokenService, passwords: Authenticator, lets_anonymous_in: Callable[[], bool]) -> None:
+    def __init__(self, tokens: TokenService, passwords: Authenticator, policy: Policy) -> None:
         self._tokens = tokens
         self._passwords = passwords
-        self._lets_anonymous_in = lets_anonymous_in
+        self._policy = policy
 
     async def authenticate(self, authorization: Sequence[str]) -> Principal:
         """See Authenticator.authenticate."""
         token = bearer_token(authorization)
         if token is not None:
             return await self._tokens.authenticate(token)
-        if not authorization and self._lets_anonymous_in():
+        if not authorization and self._policy.lets_anonymous_in():
             return Principal(scope=WithoutToken())
         return await self._passwords.authenticate(authorization)
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
-        if not self._lets_anonymous_in():
+        if not self._policy.lets_anonymous_in():
             return self._passwords.challenge(wanted, origin, fault)
         return bearer_challenge(f"{origin}{PATH}", SERVICE, wanted, fault)
