@@ -71,9 +71,12 @@ class TrustedKeys:
             if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
                 raise ValueError("expired")
             return key
-        anything = verification.ExtensionPolicy.permit_all()  # a certificate for tokens is none of the web's
+        # A certificate for tokens is none of the web's: it needs no name of a host and no purpose.
+        anything = verification.ExtensionPolicy.permit_all()
+        authority = anything.require_present(x509.BasicConstraints, verification.Criticality.AGNOSTIC, None)
         builder = verification.PolicyBuilder().store(verification.Store(self._roots)).time(now)
-        builder.extension_policies(ca_policy=anything, ee_policy=anything).build_client_verifier().verify(leaf, between)
+        builder = builder.extension_policies(ca_policy=authority, ee_policy=anything)
+        builder.build_client_verifier().verify(leaf, between)
         return key
 
 
