@@ -127,10 +127,8 @@ def _read_jwks(path: Path) -> dict[str, PublicKey]:
 
 def _keys_of(items: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, PublicKey]]:
     for item in items:
-        if item.get("kty") == "oct":  # a secret that others know as well verifies nothing
-            continue
         key = jwt.PyJWK(dict(item)).key
         if hasattr(key, "private_bytes"):
             key = key.public_key()
-        if _is_supported(key):
+        if _is_supported(key):  # not a secret (`oct`), which others know as well
             yield item.get("kid") or thumbprint(key), key

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.auth.rules import ACCESS
+from tests.processes import SOURCE_TREE
 
 HEAD = "version: 0.1\nstorage: {inmemory: {}}\n"
 GROUPS = {"ops": ["admin", "root"]}
@@ -49,6 +50,20 @@ def test_it_says_yes_or_no_and_which_rule_decides(
 ) -> None:
     done = run("access", "check", *question, config)
     assert (done.returncode, done.stdout, done.stderr) == (status, answer, "")
+
+
+def test_the_rules_of_the_readme_are_what_it_says_of_them(tmp_path: Path) -> None:
+    text = (SOURCE_TREE / "README.md").read_text().partition("## Access")[2]
+    config = tmp_path / "config.yml"
+    config.write_text(HEAD + text.partition("```yaml\n")[2].partition("```")[0])
+    [command] = [line for line in text.splitlines() if line.startswith("pyregistry access check ")]
+    question, _, answer = command.removeprefix("pyregistry ").partition("#")
+    assert run(*question.split()[:-1], config).stdout == answer.strip() + "\n"
+    for user, action, repository, status in [
+        *(("admin", "delete", "any/thing", 0), ("ci", "push", "ci/app", 0), ("alice", "pull", "ci/app", 0)),
+        *(("alice", "push", "ci/app", 1), ("eve", "pull", "ci/app", 1), ("anonymous", "pull", "public/app", 0)),
+    ]:
+        assert run("access", "check", user, action, repository, config).returncode == status
 
 
 def test_without_rules_it_says_so(tmp_path: Path) -> None:
