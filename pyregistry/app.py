@@ -185,6 +185,7 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
     if policy is None:
         app[AUTHORIZER] = AllowAll()
         return
+    policy.refresh()  # it may have been made long before this worker, with rules that were taken back since
     app[AUTHORIZER] = policy
 
     async def watch(app: web.Application) -> AsyncIterator[None]:

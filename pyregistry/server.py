@@ -147,18 +147,20 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load_config(self) -> None:
         """See BaseApplication: at the start, and at every SIGHUP."""
-        self._config = self._next if self._config is None else self._reread(self._config)
-        tls = self._config.http.tls
-        # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
-        self.certificate = Certificate(tls) if tls.certificate else None
-        self._authenticator = create_authenticator(self._config)
-        self._policy = create_policy(self._config)
+        config = self._next if self._config is None else self._reread(self._config)
+        tls = config.http.tls
+        if config is not self._config:
+            # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
+            self.certificate = Certificate(tls) if tls.certificate else None
+            self._authenticator = create_authenticator(config)
+            self._policy = create_policy(config)
+            self._config = config
         values = {
             "bind": [f"fd://{self._handle}"],
-            "workers": worker_count(self._config),
+            "workers": worker_count(config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
-            "graceful_timeout": round(self._config.http.drain_timeout or DRAIN_SECONDS),
+            "graceful_timeout": round(config.http.drain_timeout or DRAIN_SECONDS),
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
             "keyfile": tls.key or None,

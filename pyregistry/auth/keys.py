@@ -9,11 +9,14 @@ from secrets import token_bytes, token_hex
 from typing import Protocol
 
 import msgspec
+import structlog
 
 TOKEN_SECONDS = 300
 ROTATE_SECONDS = 24 * 3600
 _CLOCKS_DIFFER = 60
 """Seconds by which the clocks of two machines on one storage may differ."""
+
+log = structlog.get_logger("pyregistry.auth")
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -44,13 +47,18 @@ class KeyRing:
         self._store = store
         self._clock = clock
         self._keys: dict[str, tuple[Key, float]] = {}  # with the time from which they are no longer taken
-        self._missed_at = float("-inf")
 
     def signing(self) -> Key:
         """The key to sign with, made or replaced when it is due. Blocks."""
         keys = _decode(self._store.read())
         if self._is_due(keys):
-            keys = _decode(self._store.change(self._rotate))
+            try:
+                keys = _decode(self._store.change(self._rotate))
+            except OSError as error:
+                if not keys:
+                    raise
+                # A full disk must not stop everybody from pulling.
+                log.error("the keys of tokens could not be replaced, the last one goes on", reason=str(error))
         self._remember(keys)
         return keys[-1]
 
@@ -60,11 +68,8 @@ class KeyRing:
         return key if self._clock() < until else None
 
     def find(self, key_id: str) -> Key | None:
-        """A key that another worker may have made; the store is asked at most once a second. Blocks."""
-        now = time.monotonic()
-        if now - self._missed_at >= 1.0:
-            self._missed_at = now
-            self._remember(_decode(self._store.read()))
+        """A key that another worker may have made. Blocks."""
+        self._remember(_decode(self._store.read()))
         return self.known(key_id)
 
     def _remember(self, keys: Sequence[Key]) -> None:

@@ -30,6 +30,9 @@ class CurrentPolicy:
         """See Policy.lets_anonymous_in."""
         return self.policy.lets_anonymous_in
 
+    def refresh(self) -> None:
+        """Look at the file, where there is one, once. Blocks."""
+
     async def watch(self) -> None:
         """Keep up with the file, where there is one, until cancelled."""
 
@@ -45,6 +48,11 @@ class PolicyFile(CurrentPolicy):
             super().__init__(self._load())
         except OSError as error:
             raise PolicyInvalid(f"{error.strerror}") from error
+
+    def refresh(self) -> None:
+        """See CurrentPolicy.refresh."""
+        self._look()
+        self._look()
 
     async def watch(self) -> None:
         """See CurrentPolicy.watch."""

@@ -1,7 +1,9 @@
 """The keys of our own tokens: made once for all workers, replaced every day, each good for the tokens it signed."""
 
+import errno
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import pytest
 
@@ -75,22 +77,22 @@ def test_a_key_is_replaced_after_a_day_and_then_good_until_its_tokens_have_expir
         assert worker.find(new.id) == new
 
 
-def test_the_store_is_not_asked_for_each_key_that_nobody_made(
-    driver: Driver, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_a_full_disk_the_last_key_goes_on(driver: Driver, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "full")
+
     worker = KeyRing(Secret(driver, layout.TOKEN_KEYS), clock)
-    worker.signing()
-    reads = []
-    read = driver.read
-
-    def counted(path: layout.StoragePath, limit: int | None = None) -> bytes:
-        reads.append(path)
-        return read(path, limit)
-
-    monkeypatch.setattr(driver, "read", counted)
-    for number in range(100):
-        assert worker.find(f"{number:016x}") is None
-    assert 1 <= len(reads) <= 2
+    with monkeypatch.context() as full:
+        full.setattr(driver, "write", refuse)
+        with pytest.raises(OSError, match="full"):
+            worker.signing()
+    old = worker.signing()
+    clock.now += ROTATE_SECONDS
+    with monkeypatch.context() as full:
+        full.setattr(driver, "write", refuse)
+        assert worker.signing() == old
+        assert worker.known(old.id) == old
+    assert worker.signing() != old
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[{}]", b"[]", b"\xff\xfe", b"null", b'[{"id":1}]'])

@@ -91,6 +91,35 @@ def test_a_worker_is_replaced_while_the_htpasswd_file_is_of_no_use(tmp_path: Pat
         assert ask(server, "GET", "/v2/").status == 401
 
 
+def test_a_worker_that_is_replaced_has_the_rules_of_the_file_as_it_is(tmp_path: Path) -> None:
+    rules = tmp_path / "access.yml"
+    rules.write_text("[{repositories: app, who: anonymous, actions: [pull, push]}]")
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2, "access": str(rules)}) as server:
+        wait_until(lambda: len(workers_of(server)) == 2, "both workers run")
+        start_upload(server, "app")
+        rules.write_text("[{repositories: app, who: anonymous, actions: pull}]")
+        before = workers_of(server)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(set(workers_of(server)) - set(before)) == 2, "both are replaced")
+        assert {ask(server, "POST", "/v2/app/blobs/uploads/").status for _ in range(8)} == {403}
+
+
+def test_sighup_takes_new_rules_and_survives_a_file_of_rules_that_is_broken(tmp_path: Path) -> None:
+    rules = tmp_path / "access.yml"
+    rules.write_text("[{repositories: app, who: anonymous, actions: pull}]")
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2, "access": str(rules)}) as server:
+        rules.write_text("[")
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "config not usable, the last good one stays in force" in server.output(), "the log says so")
+        assert "access.yml" in server.output()
+        assert ask(server, "GET", "/v2/app/tags/list").status == 404
+        assert ask(server, "POST", "/v2/app/blobs/uploads/").status == 403
+        configure(server, pyregistry={"access": [{"repositories": "app", "who": "anonymous", "actions": "push"}]})
+        wait_until(lambda: ask(server, "POST", "/v2/app/blobs/uploads/").status == 202, "the new rules apply")
+        wait_until(lambda: ask(server, "GET", "/v2/app/tags/list").status == 403, "and to all")
+
+
 def test_a_second_signal_does_not_wait_for_running_requests(server: Server) -> None:
     location = start_upload(server, "app")
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
