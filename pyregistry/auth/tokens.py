@@ -94,9 +94,9 @@ class TokenService:
         allowed: list[Access] = []
         room = _SCOPE_BYTES
         for access in asked:
-            room -= len(format_scopes([access])) + 50  # for the JSON around it
-            if room >= 0 and self._policy.allows(principal, access):
-                allowed.append(access)
+            if self._policy.allows(principal, access):
+                room -= len(format_scopes([access])) + 50  # for the JSON around it
+                allowed += [access] if room >= 0 else []
         now = int(time.time())
         claims = {
             "iss": SERVICE,
@@ -116,6 +116,8 @@ class TokenService:
         if principal is None:
             try:
                 principal, expires_at = await self._decode(token)
+            except OSError:  # of the storage that has the keys
+                raise
             except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
                 raise Unauthorized from error
             self._verified.put(token, principal, expires_at)
