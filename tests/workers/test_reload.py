@@ -25,6 +25,14 @@ def configure(server: Server, **sections: object) -> None:
     os.kill(server.pid, signal.SIGHUP)
 
 
+def answers(server: Server, method: str, path: str, status: int) -> bool:
+    """Whether this is the answer; an exchange of workers may reset a connection, see docs/decisions/0005."""
+    try:
+        return ask(server, method, path).status == status
+    except ConnectionError:
+        return False
+
+
 def read_only(*, enabled: bool) -> dict[str, object]:
     return {"maintenance": {"readonly": {"enabled": enabled}}}
 
@@ -116,8 +124,8 @@ def test_sighup_takes_new_rules_and_survives_a_file_of_rules_that_is_broken(tmp_
         assert ask(server, "GET", "/v2/app/tags/list").status == 404
         assert ask(server, "POST", "/v2/app/blobs/uploads/").status == 403
         configure(server, pyregistry={"access": [{"repositories": "app", "who": "anonymous", "actions": "push"}]})
-        wait_until(lambda: ask(server, "POST", "/v2/app/blobs/uploads/").status == 202, "the new rules apply")
-        wait_until(lambda: ask(server, "GET", "/v2/app/tags/list").status == 403, "and to all")
+        wait_until(lambda: answers(server, "POST", "/v2/app/blobs/uploads/", 202), "the new rules apply")
+        wait_until(lambda: answers(server, "GET", "/v2/app/tags/list", 403), "and to all")
 
 
 def test_a_second_signal_does_not_wait_for_running_requests(server: Server) -> None:
