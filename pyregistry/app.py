@@ -1,14 +1,11 @@
-"""START HERE: the only file that sees config, storage, auth and the API together."""
+"""START HERE: the only file that sees storage, auth, gc and the API together; `parts` makes them from the config."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from pathlib import Path
 
 from aiohttp import web
 
-from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import (
     AUTHENTICATOR,
     AUTHORIZER,
@@ -17,39 +14,49 @@ from pyregistry.api.context import (
     READINESS,
     REGISTRY,
     SETTINGS,
-    Settings,
+    TOKENS,
 )
 from pyregistry.api.middleware import access, add_headers, errors, healthy, measuring
 from pyregistry.api.request_id import identify
 from pyregistry.api.routes import add_routes
-from pyregistry.auth.access import AllowAll, Authenticator, Open
+from pyregistry.auth.access import AllowAll, Authenticator
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
-from pyregistry.auth.silly import SillyAuthenticator
+from pyregistry.auth.keys import KeyRing
+from pyregistry.auth.policy_file import CurrentPolicy
+from pyregistry.auth.tokens import TokenAuthenticator, TokenService
 from pyregistry.checks import checks
-from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.config.schema import Health as HealthSection
 from pyregistry.gc.last_run import GC_FIGURES, last_figure
-from pyregistry.gc.outcome import Options
 from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.health import Health, InThread, Readiness
 from pyregistry.metrics import Metrics
+from pyregistry.parts import (
+    api_settings,
+    create_authenticator,
+    create_driver,
+    create_policy,
+    gc_options,
+    storage_rules,
+)
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.measured import MeasuredDriver
-from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
 
 
 def create_app(
-    config: Config, authenticator: Authenticator | None = None, metrics: Metrics | None = None
+    config: Config,
+    authenticator: Authenticator | None = None,
+    policy: CurrentPolicy | None = None,
+    metrics: Metrics | None = None,
 ) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
-    `authenticator` is one that was made before, for a worker that has to start while the htpasswd file is of no use.
+    `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted.
 
     Raises OSError if the data directory cannot be used, HtpasswdInvalid, ConfigError.
@@ -58,11 +65,13 @@ def create_app(
     outer = [identify] if metrics is None else [identify, measuring(metrics)]
     inner = [healthy, access] if _has_checks(config.health) else [access]
     app = web.Application(middlewares=[*outer, errors, *inner])
-    app[SETTINGS] = _settings(config)
-    driver = _driver(config)
-    app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), _rules(config))
-    app[AUTHORIZER] = AllowAll()
+    app[SETTINGS] = api_settings(config)
+    driver = create_driver(config)
+    app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
+    policy = policy or create_policy(config)
     _add_authenticator(app, authenticator or create_authenticator(config))
+    _add_policy(app, policy)
+    _add_tokens(app, config, policy, driver)
     _add_purging(app, config)
     _add_garbage_collection(app, driver, config)
     _add_health(app, config)
@@ -73,85 +82,40 @@ def create_app(
     return app
 
 
-def create_authenticator(config: Config) -> Authenticator:
-    """What `auth` says. Blocks: it reads the htpasswd file. Raises HtpasswdInvalid."""
-    silly, htpasswd = config.auth.silly, config.auth.htpasswd
-    if silly is not None:
-        return SillyAuthenticator(silly.realm, silly.service)
-    if htpasswd is not None:
-        return HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
-    return Open()
-
-
-def connection_limits(config: Config) -> ConnectionLimits:
-    """What `pyregistry.limits` says about connections."""
-    limits = config.pyregistry.limits
-    return ConnectionLimits(
-        header_deadline=limits.header_deadline,
-        keepalive=limits.keepalive,
-        connections=limits.connections,
-        connections_per_address=limits.connections_per_address,
-    )
-
-
 def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
     name = "inmemory" if config.storage.filesystem is None else "filesystem"
     return MeasuredDriver(driver, partial(metrics.storage_action, name))
 
 
-def _driver(config: Config) -> Driver:
-    if config.storage.filesystem is None:
-        return MemoryDriver()
-    root = Path(config.storage.filesystem.root_directory)
-    root.mkdir(parents=True, exist_ok=True)
-    driver = FilesystemDriver(root)
-    driver.probe()
-    return driver
+def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
+    app[AUTHENTICATOR] = authenticator
+    if isinstance(authenticator, HtpasswdAuthenticator):
+
+        async def run(app: web.Application) -> AsyncIterator[None]:
+            await in_thread(authenticator.start)
+            yield
+            authenticator.close()
+
+        app.cleanup_ctx.append(run)
 
 
-def _rules(config: Config) -> Rules:
-    lenient = config.validation.disabled or config.pyregistry.sparse
-    manifests = config.validation.manifests
-    platforms = None
-    if lenient or manifests.indexes.platforms == "none":
-        platforms = frozenset[tuple[str, str]]()
-    elif manifests.indexes.platforms == "list":
-        platforms = frozenset((each.os, each.architecture) for each in manifests.indexes.platform_list)
-    return Rules(
-        max_manifest_size=config.pyregistry.limits.manifest_size,
-        max_blob_size=config.pyregistry.limits.blob_size,
-        require_blobs=not lenient,
-        required_platforms=platforms,
-        allowed_urls=_patterns("allow", manifests.urls.allow),
-        denied_urls=_patterns("deny", manifests.urls.deny),
-        grace=config.pyregistry.gc.grace,
-    )
+def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
+    if policy is None:
+        app[AUTHORIZER] = AllowAll()
+        return
+    policy.refresh()  # it may have been made long before this worker, with rules that were taken back since
+    app[AUTHORIZER] = policy
+    _in_background(app, policy.watch)
 
 
-def _patterns(key: str, expressions: list[str]) -> tuple[re.Pattern[str], ...]:
-    try:
-        return tuple(re.compile(expression) for expression in expressions)
-    except re.error as error:
-        raise ConfigError(f"validation.manifests.urls.{key}: {error.pattern!r}: {error}") from error
-
-
-def _settings(config: Config) -> Settings:
-    return Settings(
-        delete_enabled=config.storage.delete.enabled,
-        read_only=config.storage.maintenance.readonly.enabled,
-        prefix=config.http.prefix.rstrip("/"),
-        origin=config.http.host.rstrip("/"),
-        # In one line, as Go sends them: YAML's `|` leaves a newline at the end.
-        headers=tuple(
-            (name, " ".join(value.splitlines())) for name, values in config.http.headers.items() for value in values
-        ),
-        max_manifest_size=config.pyregistry.limits.manifest_size,
-        max_blob_size=config.pyregistry.limits.blob_size,
-        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
-        max_tags=config.tags.max_tags or 1_000,
-        min_body_rate=config.pyregistry.limits.body_rate,
-        warnings=tuple(config.pyregistry.warnings),
-    )
+def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver) -> None:
+    """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
+    app[TOKENS] = None
+    passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
+    if policy is not None and section is not None and isinstance(passwords, HtpasswdAuthenticator):
+        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS))
+        app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
+        app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
 
 
 def _add_purging(app: web.Application, config: Config) -> None:
@@ -159,14 +123,7 @@ def _add_purging(app: web.Application, config: Config) -> None:
     if not section.enabled or config.storage.maintenance.readonly.enabled:
         return
     purging = Purging(section.age, section.interval, section.dry_run)
-
-    async def purge(app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(purge_regularly(app[REGISTRY], purging))
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    app.cleanup_ctx.append(purge)
+    _in_background(app, lambda: purge_regularly(app[REGISTRY], purging))
 
 
 def _add_garbage_collection(app: web.Application, driver: Driver, config: Config) -> None:
@@ -174,19 +131,7 @@ def _add_garbage_collection(app: web.Application, driver: Driver, config: Config
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
     schedule = Schedule(float(section.interval), gc_options(config))
-
-    async def collect(app: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(collect_regularly(driver, schedule))
-        yield
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    app.cleanup_ctx.append(collect)
-
-
-def gc_options(config: Config) -> Options:
-    """What `pyregistry.gc` says about a run."""
-    return Options(grace=float(config.pyregistry.gc.grace), delete_untagged=config.pyregistry.gc.delete_untagged)
+    _in_background(app, lambda: collect_regularly(driver, schedule))
 
 
 def _has_checks(section: HealthSection) -> bool:
@@ -217,13 +162,13 @@ def _add_metrics(app: web.Application, config: Config, metrics: Metrics, driver:
         app[METRICS] = metrics
 
 
-def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
-    app[AUTHENTICATOR] = authenticator
-    if isinstance(authenticator, HtpasswdAuthenticator):
+def _in_background(app: web.Application, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do this for as long as the application runs."""
 
-        async def run(app: web.Application) -> AsyncIterator[None]:
-            await in_thread(authenticator.start)
-            yield
-            authenticator.close()
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(work())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
-        app.cleanup_ctx.append(run)
+    app.cleanup_ctx.append(run)

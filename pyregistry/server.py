@@ -21,15 +21,17 @@ from gunicorn.glogging import Logger
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
 from pyregistry.api.connection import Runner
-from pyregistry.app import connection_limits, create_app, create_authenticator
+from pyregistry.app import create_app
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdInvalid
+from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.counting import forget
 from pyregistry.debug import DebugAddress, counting_directory, counts, listen_for_debugging
 from pyregistry.log import configure_logging
 from pyregistry.metrics import Metrics
+from pyregistry.parts import connection_limits, create_authenticator, create_policy
 from pyregistry.sockets import address_of, listen
 from pyregistry.tls import Certificate
 
@@ -158,6 +160,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._directory = counting_directory
         self.certificate: Certificate | None = None
         self._authenticator: Authenticator = Open()
+        self._policy: CurrentPolicy | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -167,13 +170,13 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         else:
             self._reread(self._config)
         assert self._config is not None
-        tls = self._config.http.tls
+        config, tls = self._config, self._config.http.tls
         values = {
             "bind": [f"fd://{self._handle}"],
-            "workers": worker_count(self._config),
+            "workers": worker_count(config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
-            "graceful_timeout": round(self._config.http.drain_timeout or DRAIN_SECONDS),
+            "graceful_timeout": round(config.http.drain_timeout or DRAIN_SECONDS),
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
             "keyfile": tls.key or None,
@@ -194,7 +197,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     async def _make_runner(self) -> Runner:
         assert self._config is not None
         metrics = Metrics(self._directory) if counts(self._config) else None
-        app = create_app(self._config, self._authenticator, metrics)
+        app = create_app(self._config, self._authenticator, self._policy, metrics)
         if self._debug is not None:
             prometheus = self._config.http.debug.prometheus
             shown = metrics if prometheus.enabled else None
@@ -218,8 +221,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _take(self, config: Config) -> None:
         # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
         certificate = Certificate(config.http.tls) if config.http.tls.certificate else None
-        self._authenticator = create_authenticator(config)
-        self._config, self.certificate = config, certificate
+        authenticator, policy = create_authenticator(config), create_policy(config)
+        self._config, self.certificate, self._authenticator, self._policy = config, certificate, authenticator, policy
 
     def _reread(self, current: Config) -> None:
         try:

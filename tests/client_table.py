@@ -33,7 +33,7 @@ OPERATIONS = (
     *("push", "push again", "push an index", "pull", "pull by digest", "pull an index", "run", "resume"),
     *("copy", "modify", "tag", "delete", "back up and restore"),
     *("inspect", "list tags", "list repositories", "single blobs", "upload in chunks"),
-    *("attach", "list referrers", "sign and verify", "log in", "unknown name"),
+    *("attach", "list referrers", "sign and verify", "log in", "pull without login", "be denied", "unknown name"),
 )
 
 Cells = dict[str, dict[str, set[str]]]

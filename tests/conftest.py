@@ -14,8 +14,9 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.connection import ConnectionLimits, Runner
-from pyregistry.app import connection_limits, create_app
+from pyregistry.app import create_app
 from pyregistry.config.load import parse
+from pyregistry.parts import connection_limits
 
 RegistryClient = TestClient
 StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg]

@@ -35,9 +35,9 @@ _SPEC = {
 }
 """distribution-spec, "Endpoints"."""
 _ACTIONS = {
-    "GET": {Action.BASE, Action.PULL, Action.CATALOG, Action.PUSH, Action.PROBE, Action.METRICS},
+    "GET": {Action.BASE, Action.TOKEN, Action.PULL, Action.CATALOG, Action.PUSH, Action.PROBE, Action.METRICS},
     "HEAD": {Action.BASE, Action.PULL, Action.PROBE},
-    "POST": {Action.PUSH},
+    "POST": {Action.TOKEN, Action.PUSH},
     "PUT": {Action.PUSH},
     "PATCH": {Action.PUSH},
     "DELETE": {Action.DELETE, Action.PUSH},

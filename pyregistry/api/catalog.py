@@ -2,10 +2,9 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import may, offload, registry, settings, single
+from pyregistry.api.context import may_list, offload, registry, settings, single
 from pyregistry.api.paging import next_link, page_size, take
 from pyregistry.api.responses import json_response
-from pyregistry.auth.access import Action
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 
@@ -24,4 +23,4 @@ async def list_repositories(request: web.Request) -> web.Response:
 
 def _page(request: web.Request, last: str | None, size: int | None) -> tuple[list[str], bool]:
     names = registry(request).catalog(after=last)
-    return take((name for name in names if may(request, Action.PULL, name)), size)
+    return take((name for name in names if may_list(request, name)), size)

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 from aiohttp import web
 
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
+from pyregistry.auth.tokens import TokenService
 from pyregistry.health import Health, Readiness
 from pyregistry.metrics import Metrics
 from pyregistry.oci.names import RepositoryName
@@ -50,6 +51,8 @@ HEALTH = web.AppKey("health", Health)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
 """Missing where nothing is counted, or not shown at `http.addr`."""
+TOKENS: web.AppKey[TokenService | None] = web.AppKey("tokens")
+"""None where no tokens are made here."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 offload = in_thread
@@ -76,9 +79,20 @@ def repository(request: web.Request) -> Repository:
     return registry(request).repository(repository_name(request))
 
 
+def principal(request: web.Request) -> Principal:
+    """Who asks."""
+    return request[PRINCIPAL]
+
+
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
     """Whether the caller may also do this: a mount needs to read its source."""
-    return request.app[AUTHORIZER].allows(request[PRINCIPAL], Access(action, name))
+    access = Access(action, name)
+    return principal(request).covers(access) and request.app[AUTHORIZER].allows(principal(request), access)
+
+
+def may_list(request: web.Request, name: RepositoryName) -> bool:
+    """Whether the catalog shows this to the caller, whose token, if there is one, was made for the catalog alone."""
+    return request.app[AUTHORIZER].allows(principal(request), Access(Action.PULL, name))
 
 
 def single(request: web.Request, parameter: str, invalid: Callable[[str], Exception]) -> str | None:

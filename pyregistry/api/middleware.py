@@ -6,16 +6,20 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
-from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, PRINCIPAL, SETTINGS, repository_name
+from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, PRINCIPAL, SETTINGS, TOKENS, repository_name
 from pyregistry.api.health import RETRY, require_health
+from pyregistry.api.origin import origin
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
-from pyregistry.auth.access import Access, Action
+from pyregistry.api.uploads import start_upload
+from pyregistry.auth.access import Access, Action, Fault
+from pyregistry.auth.scopes import bearer_token, with_implied
 from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
     Denied,
     InternalError,
+    NameInvalid,
     NameUnknown,
     RegistryError,
     RequestInvalid,
@@ -24,6 +28,7 @@ from pyregistry.oci.errors import (
     Unavailable,
     Unsupported,
 )
+from pyregistry.oci.names import RepositoryName
 
 CLIENT_GONE = 499
 """Only ever seen in the log: nobody is there to read the answer."""
@@ -111,23 +116,59 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
     if endpoint is not None and endpoint.action is Action.PROBE:
         return await handler(request)
+    if endpoint is not None and endpoint.action is Action.TOKEN and request.app[TOKENS] is not None:
+        return await handler(request)
     try:
         authorization = request.headers.getall("Authorization", ())
         # The peer, which may be a proxy: X-Forwarded-For is whatever a client likes to write.
         principal = await request.app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
     except Unauthorized as error:
-        raise Unauthorized(_wanted(request, endpoint), headers=error.headers) from error
+        raise Unauthorized(_detail(request, endpoint), headers=_challenge(request, endpoint, failed=True)) from error
     request[PRINCIPAL] = principal
     if endpoint is None:
         return await handler(request)
     _refuse_switched_off(request, endpoint)
     name = repository_name(request) if "name" in request.match_info else None
-    if not request.app[AUTHORIZER].allows(principal, Access(endpoint.action, name)):
-        raise Denied({"action": endpoint.action, "name": name})
+    _authorize(request, endpoint, Access(endpoint.action, name))
     return await handler(request)
 
 
-def _wanted(request: web.Request, endpoint: Endpoint | None) -> object:
+def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:
+    """401 for who could log in or get another token, 403 for who is known and may not: clients print it as "denied"."""
+    principal = request[PRINCIPAL]
+    allowed = request.app[AUTHORIZER].allows(principal, wanted)
+    if allowed and principal.covers(wanted):
+        return
+    challenge = _challenge(request, endpoint, failed=False) if allowed or principal.name is None else {}
+    if challenge:
+        raise Unauthorized(_detail(request, endpoint), headers=challenge)
+    raise Denied({"action": wanted.action, "name": wanted.repository})
+
+
+def _challenge(request: web.Request, endpoint: Endpoint | None, *, failed: bool) -> dict[str, str]:
+    """How to get in; `failed` if what the caller showed is no credential at all."""
+    fault = None
+    if bearer_token(request.headers.getall("Authorization", ())) is not None:
+        fault = Fault.INVALID_TOKEN if failed else Fault.INSUFFICIENT_SCOPE
+    challenge = request.app[AUTHENTICATOR].challenge(_wanted(request, endpoint), origin(request), fault)
+    return {"WWW-Authenticate": challenge} if challenge is not None else {}
+
+
+def _wanted(request: web.Request, endpoint: Endpoint | None) -> list[Access]:
+    """What a token for this request must cover; with a mount also its source, which docker and oras then ask for."""
+    if endpoint is None:
+        return []
+    if "name" not in request.match_info:
+        return [Access(endpoint.action)]
+    sources = request.query.getall("from", []) if endpoint.handler is start_upload else []
+    try:
+        accesses = [Access(Action.PULL, RepositoryName(name)) for name in sources[:1]]
+        return with_implied([*accesses, Access(endpoint.action, repository_name(request))])
+    except NameInvalid:
+        return []
+
+
+def _detail(request: web.Request, endpoint: Endpoint | None) -> object:
     """What the caller asked for, as the CNCF registry says it: without a detail podman and skopeo show no sentence."""
     name = request.match_info.get("name")
     if endpoint is None or name is None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from pyregistry.api import base, blobs, catalog, health, manifests, metrics, referrers, tags, uploads
+from pyregistry.api import base, blobs, catalog, health, manifests, metrics, referrers, tags, tokens, uploads
 from pyregistry.api.bodies import defer_continue
 from pyregistry.api.context import METRICS
 from pyregistry.auth.access import Action
+from pyregistry.auth.tokens import PATH as TOKEN_PATH
 from pyregistry.oci.errors import Unsupported
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -89,6 +90,8 @@ ENDPOINTS = (
     Endpoint("GET", "/readyz", health.readyz, Action.PROBE, "none"),
     Endpoint("HEAD", "/readyz", health.readyz, Action.PROBE, "none"),
     Endpoint("GET", "/metrics", metrics.get_metrics, Action.METRICS, "none"),
+    Endpoint("GET", TOKEN_PATH, tokens.get_token, Action.TOKEN, "docker"),
+    Endpoint("POST", TOKEN_PATH, tokens.post_token, Action.TOKEN, "docker"),
     Endpoint(_ANY, "/{path:(?s:.*)}", base.not_found, Action.BASE, "none"),
 )
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from pyregistry.api.bodies import body, check_blob_size
-from pyregistry.api.context import may, offload, registry, repository, single
+from pyregistry.api.context import may, offload, principal, registry, repository, single
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
 from pyregistry.auth.access import Action
@@ -32,13 +32,13 @@ async def start_upload(request: web.Request) -> web.Response:
         return blob_created(request, target.name, Digest(mount))
     if digest is not None:
         return await _push_at_once(request, target, Digest(digest))
-    upload = await offload(target.start_upload, algorithm)
+    upload = await offload(target.start_upload, algorithm, principal(request).name)
     return web.Response(status=202, headers=upload_headers(request, upload, 0))
 
 
 async def upload_status(request: web.Request) -> web.Response:
     """end-13 `GET <blob-push-location>`: how many bytes there are."""
-    upload = _upload(request)
+    upload = await _upload(request)
     offset = await offload(upload.offset)
     return web.Response(status=204, headers=upload_headers(request, upload, offset))
 
@@ -49,7 +49,7 @@ async def append_to_upload(request: web.Request) -> web.Response:
     While another request writes to the same upload this one waits a little, then gets 416 with the current `Range`,
     from which any client can resume.
     """
-    upload = _upload(request)
+    upload = await _upload(request)
     async with _resumable(request, upload):
         at, length = await _announced(request)
         offset = await upload.append(body(request), at, length)
@@ -58,7 +58,7 @@ async def append_to_upload(request: web.Request) -> web.Response:
 
 async def finish_upload(request: web.Request) -> web.Response:
     """end-6 `PUT <blob-push-location>?digest=<digest>`: the last chunk, or none, or the whole blob."""
-    upload = _upload(request)
+    upload = await _upload(request)
     digest = Digest(single(request, "digest", DigestInvalid) or "")
     async with _resumable(request, upload):
         at, length = await _announced(request)
@@ -68,19 +68,22 @@ async def finish_upload(request: web.Request) -> web.Response:
 
 async def cancel_upload(request: web.Request) -> web.Response:
     """end-14 `DELETE <blob-push-location>`."""
-    upload = _upload(request)
+    upload = await _upload(request)
     async with _resumable(request, upload):
         await upload.cancel()
     return web.Response(status=204)
 
 
-def _upload(request: web.Request) -> Upload:
-    return repository(request).upload(UploadId(request.match_info["upload"]))
+async def _upload(request: web.Request) -> Upload:
+    """The upload that the path names, if it is the caller's: to know its id is not enough."""
+    upload = repository(request).upload(UploadId(request.match_info["upload"]))
+    await offload(upload.check_owner, principal(request).name)
+    return upload
 
 
 async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> web.Response:
     await check_blob_size(request)
-    upload = await offload(target.start_upload, digest.algorithm)
+    upload = await offload(target.start_upload, digest.algorithm, principal(request).name)
     try:
         await upload.commit(digest, body(request))
     except BaseException:

@@ -13,6 +13,8 @@ class Action(StrEnum):
 
     BASE = "base"
     """Ask whether this is a registry: for everybody who is known."""
+    TOKEN = "token"  # noqa: S105 - a word, no secret
+    """Ask for a token: the one endpoint that finds out itself who is asking."""
     CATALOG = "catalog"
     PULL = "pull"
     PUSH = "push"
@@ -31,25 +33,60 @@ class Access:
     repository: RepositoryName | None = None
 
 
+class Scope(Protocol):
+    """What a caller showed it may be used for, whoever the caller is: a token is made for one purpose."""
+
+    def covers(self, access: Access) -> bool:
+        """True if this may be done with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks; `name` is None for an anonymous caller."""
+    """Who asks; `name` is None for an anonymous caller, `scope` for one who came with a password."""
 
     name: str | None = None
+    scope: Scope | None = None
+
+    def covers(self, access: Access) -> bool:
+        """True unless the caller showed a token that was made for something else."""
+        return self.scope is None or self.scope.covers(access)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a client sees this registry; `scheme` is empty where neither the config nor a proxy nor TLS says it."""
+
+    scheme: str
+    host: str
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        """The URL below which all endpoints are."""
+        return f"{self.scheme or 'http'}://{self.host}{self.prefix}"
+
+
+class Fault(StrEnum):
+    """Why a token did not do: `error` of a challenge (RFC 6750, 3.1)."""
+
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a word, no secret
+    INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
 class Authenticator(Protocol):
     """Who: from the request's Authorization headers, and the client's address, to a principal."""
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """Raises Unauthorized, with its challenge in the headers, and TooManyRequests."""
+        """Raises Unauthorized, and TooManyRequests."""
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """`WWW-Authenticate` of a 401: how to become somebody who may do what was wanted; None where nobody can."""
 
 
 class Authorizer(Protocol):
     """May they: decided before any storage call, once per request."""
 
     def allows(self, principal: Principal, access: Access) -> bool:
-        """True if this principal may do this."""
+        """True if this principal may do this, whatever token was shown."""
 
 
 class Open:
@@ -59,6 +96,10 @@ class Open:
         """Whatever the client sent is ignored, as the CNCF registry does."""
         return Principal()
 
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        return None
+
 
 class AllowAll:
     """Without a policy, whoever passed the authenticator may do everything."""
@@ -66,3 +107,8 @@ class AllowAll:
     def allows(self, principal: Principal, access: Access) -> bool:
         """See Authorizer.allows."""
         return True
+
+
+def quoted(text: str) -> str:
+    """A quoted-string of a header (RFC 9110, 5.6.4)."""
+    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))

@@ -10,7 +10,7 @@ from pathlib import Path
 import structlog
 from passlib.apache import HtpasswdFile
 
-from pyregistry.auth.access import Principal
+from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users, parse_basic
 from pyregistry.oci.errors import Unauthorized
 
@@ -179,19 +179,20 @@ class HtpasswdAuthenticator:
 
     def __init__(self, path: Path, realm: str) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._challenge = 'Basic realm="{}"'.format(realm.replace("\\", "\\\\").replace('"', '\\"'))
+        self._realm = realm
         self._file = PasswordFile(path)
         self._credentials = Credentials(self._file.users)
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Unknown user and wrong password look and cost the same. Raises TooManyRequests for too many of them."""
         pair = parse_basic(authorization)
-        try:
-            if pair is None:
-                raise Unauthorized
-            return await self.verify(*pair, address)
-        except Unauthorized as error:
-            raise Unauthorized(headers={"WWW-Authenticate": self._challenge}) from error
+        if pair is None:
+            raise Unauthorized
+        return await self.verify(*pair, address)
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        return f"Basic realm={quoted(self._realm)}"
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """See Credentials.verify."""

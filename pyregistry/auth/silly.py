@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from pyregistry.auth.access import Principal
+from pyregistry.auth.access import Access, Fault, Origin, Principal
+from pyregistry.auth.scopes import bearer_challenge
 from pyregistry.oci.errors import Unauthorized
 
 
@@ -10,10 +11,15 @@ class SillyAuthenticator:
     """Asks for a Bearer token and takes any."""
 
     def __init__(self, realm: str, service: str) -> None:
-        self._challenge = f'Bearer realm="{realm}",service="{service}"'
+        self._realm = realm
+        self._service = service
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """See Authenticator.authenticate."""
         if not any(authorization):
-            raise Unauthorized(headers={"WWW-Authenticate": self._challenge})
+            raise Unauthorized
         return Principal("silly")
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        return bearer_challenge(self._realm, self._service, (), None)

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from pyregistry import __version__
+from pyregistry.cli import access
 from pyregistry.cli.check_config import check_config
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.files import files
@@ -46,6 +47,7 @@ app.command("garbage-collect", hidden=True)(gc)  # as the CNCF registry calls it
 app.command(hidden=True)(healthcheck)
 app.command(hidden=True)(files)
 app.command()(htpasswd)
+app.add_typer(access.app, name="access")
 
 
 def main() -> None:

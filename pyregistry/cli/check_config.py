@@ -7,7 +7,8 @@ import msgspec
 import typer
 import yaml
 
-from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.config.errors import ConfigError
 
 
 def check_config(config: ConfigFile = None) -> None:
@@ -15,7 +16,13 @@ def check_config(config: ConfigFile = None) -> None:
 
     It ends with 2 for a config that a server would refuse. Secrets are shown as ***.
     """
-    _, loaded = load_or_fail(config)
+    path, loaded = load_or_fail(config)
+    from pyregistry.parts import create_policy  # noqa: PLC0415 - `--help` need not wait for a server
+
+    try:
+        create_policy(loaded)
+    except ConfigError as error:
+        fail(f"{path}: {error}")
     document = _without_nulls(_masked(msgspec.to_builtins(loaded, enc_hook=str)))
     typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
 

@@ -14,7 +14,7 @@ from pyregistry.config.values import Duration
 
 _DRIVERS = frozenset({"filesystem", "inmemory", "s3", "gcs", "azure", "swift", "oss", "s3aws"})
 _SUPPORTED_DRIVERS = frozenset({"filesystem", "inmemory"})
-_SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "none"})
+_SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -36,6 +36,7 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
         raise ConfigError("the file is not a map of sections")
     document, warnings = overlay(document, environ)
     try:
+        _check_access(document)
         document = _normalise(document)
         _check_choices(document)
         warnings += check(document)
@@ -107,4 +108,11 @@ def _check_choices(document: Mapping[object, object]) -> None:
     if len(kinds) > 1:
         raise ConfigError(f"auth: at most one kind, found {', '.join(kinds)}")
     if kinds and kinds[0] not in _SUPPORTED_AUTH:  # ignored, it would let everybody in
-        raise ConfigError(f"auth.{kinds[0]}: this kind is not supported, expected htpasswd")
+        raise ConfigError(f"auth.{kinds[0]}: this kind is not supported, expected htpasswd or token")
+
+
+def _check_access(document: Mapping[object, object]) -> None:
+    """Elsewhere a key without a value counts as absent; here that would allow everything."""
+    own = document.get("pyregistry")
+    if isinstance(own, dict) and "access" in own and own["access"] in (None, ""):
+        raise ConfigError("pyregistry.access: no value; give a list of rules or a file, or leave the key out")

@@ -82,7 +82,16 @@ _STORAGE: Section = {
 _AUTH: Section = {
     "htpasswd": {"realm": DONE, "path": DONE},
     "silly": {"realm": DONE, "service": DONE},
-    "token": _refused("an external token server is not supported"),
+    "token": {
+        "realm": DONE,
+        "service": DONE,
+        "issuer": DONE,
+        "rootcertbundle": DONE,
+        "jwks": DONE,
+        "signingalgorithms": WORDS,
+        "autoredirect": DONE,
+        "autoredirectpath": DONE,
+    },
     "none": DONE,
 }
 _HTTP: Section = {
@@ -130,6 +139,8 @@ _OWN: Section = {
     "sparse": DONE,
     "metrics": DONE,
     "warnings": WORDS,
+    "access": Items({"repositories": WORDS, "who": WORDS, "actions": WORDS}),
+    "groups": Free(),
     "limits": {
         "manifest-size": DONE,
         "blob-size": DONE,

@@ -91,8 +91,8 @@ class Driver(Protocol):
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """The whole file, or its first `limit` bytes; raises PathNotFound."""
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
-        """Replace the file with `data`: nobody ever sees a part of it.
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
+        """Replace the file with `data`: nobody ever sees a part of it, and if it is `private`, no other user any.
 
         When this returns, the file and every directory made for it survive a power cut, unless `durable` is False.
         """

@@ -59,11 +59,11 @@ class FilesystemDriver:
             finally:
                 os.close(handle)
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
         temporary = self._temporary()
         try:
-            with os.fdopen(self._create(temporary), "wb", buffering=0) as file:
+            with os.fdopen(self._create(temporary, 0o600 if private else 0o666), "wb", buffering=0) as file:
                 write_all(file.fileno(), data)
                 if durable:
                     os.fsync(file.fileno())
@@ -210,12 +210,12 @@ class FilesystemDriver:
     def _temporary(self) -> Path:
         return self.root / layout.TMP / uuid.uuid4().hex
 
-    def _create(self, temporary: Path) -> int:
+    def _create(self, temporary: Path, mode: int) -> int:
         try:
-            return os.open(temporary, _CREATE, 0o666)
+            return os.open(temporary, _CREATE, mode)
         except FileNotFoundError:
             self._directories.make(temporary.parent, durable=False)
-            return os.open(temporary, _CREATE, 0o666)
+            return os.open(temporary, _CREATE, mode)
 
     def _rename(self, source: Path, target: Path, *, durable: bool) -> None:
         for _ in range(ATTEMPTS):

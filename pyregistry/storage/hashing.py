@@ -25,6 +25,8 @@ class Record(msgspec.Struct, frozen=True):
     inode: int = 0
     mtime_ns: int = 0
     epoch: str = ""
+    owner: str = ""
+    """The user who began the upload; empty: nobody that has a name, or another server."""
 
     def describes(self, stat: Stat) -> bool:
         """True if the file has not changed since."""

@@ -19,6 +19,7 @@ we write and we read what it wrote.
       locks/  tmp/  trash/
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
+      token-keys                                           the secrets that sign our own tokens, mode 0600
 
 A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
 `tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
@@ -42,6 +43,7 @@ TMP = StoragePath(".pyregistry/tmp")
 TRASH = StoragePath(".pyregistry/trash")
 LAST_GC = StoragePath(".pyregistry/gc.json")
 LOCKS = StoragePath(".pyregistry/locks")
+TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 BLOBS = StoragePath(f"{_V2}/blobs")
 REPOSITORIES = StoragePath(f"{_V2}/repositories")
 
@@ -166,7 +168,7 @@ def upload_started_at(name: RepositoryName, upload_id: UploadId) -> StoragePath:
 
 
 def upload_record(upload_id: UploadId) -> StoragePath:
-    """What we know of an upload beside its bytes; it is never needed, only faster."""
+    """What we know of an upload beside its bytes: whose it is, and what it hashes to so far."""
     return StoragePath(f"{PRIVATE}/uploads/{upload_id}")
 
 

@@ -30,10 +30,10 @@ class MeasuredDriver:
         with self._timed("GetContent"):
             return self._driver.read(path, limit)
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
         with self._timed("PutContent"):
-            self._driver.write(path, data, durable=durable)
+            self._driver.write(path, data, durable=durable, private=private)
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""

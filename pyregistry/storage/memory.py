@@ -55,7 +55,7 @@ class MemoryDriver:
         with self._mutex:
             return bytes(self._file(path).content[:limit])
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
         with self._mutex:
             parent, name = self._parent(path, create=True)

@@ -2,6 +2,7 @@
 
 import errno
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -92,9 +93,11 @@ class Repository:
             self.blob(digest)
             self._delete(layout.layer(self.name, digest))
 
-    def start_upload(self, algorithm: str = CANONICAL) -> Upload:
-        """end-4: a new upload."""
-        return Upload.start(self._driver, self._hashes, self.name, self._rules.max_blob_size, algorithm)
+    def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None) -> Upload:
+        """end-4: a new upload, of that user if there is one."""
+        upload = self.upload(UploadId(str(uuid.uuid4())))
+        upload.begin(algorithm, owner)
+        return upload
 
     def upload(self, upload_id: UploadId) -> Upload:
         """An upload of this repository, by its id; whether it exists shows at its first use."""

@@ -7,11 +7,9 @@ the file again otherwise. What decides is always the digest of all the bytes.
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Self
 
 import msgspec
 
@@ -51,17 +49,28 @@ class Upload:
         self._hashes = hashes
         self._max_size = max_size
         self._data = layout.upload_data(name, upload_id)
+        self._owner = ""
 
-    @classmethod
-    def start(cls, driver: Driver, hashes: RunningHashes, name: RepositoryName, max_size: int, algorithm: str) -> Self:
-        """Open a new upload. Blocks. Nothing is synced: an upload is promised to survive a crash, not a power cut."""
-        upload_id = UploadId(str(uuid.uuid4()))
+    def begin(self, algorithm: str, owner: str | None) -> None:
+        """Open it, as a new one. Blocks.
+
+        Nothing is synced: an upload is promised to survive a crash, not a power cut.
+        """
+        self._owner = owner or ""
         started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        driver.write(layout.upload_data(name, upload_id), b"", durable=False)
-        driver.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
-        if algorithm != CANONICAL:
-            driver.write(layout.upload_record(upload_id), msgspec.json.encode(Record(algorithm)), durable=False)
-        return cls(driver, hashes, name, upload_id, max_size)
+        if owner:  # first: an upload without this is anybody's
+            self._write_record(Record(algorithm, owner=owner))
+        self._driver.write(self._data, b"", durable=False)
+        self._driver.write(layout.upload_started_at(self.repository, self.id), started_at.encode(), durable=False)
+        if algorithm != CANONICAL and not owner:
+            self._write_record(Record(algorithm))
+
+    def check_owner(self, user: str | None) -> None:
+        """Raise BlobUploadUnknown if another user began it; one that nobody with a name began is anybody's. Blocks."""
+        record = self._read_record()
+        self._owner = record.owner if record is not None else ""
+        if self._owner not in {"", user}:
+            raise BlobUploadUnknown({"upload": self.id})
 
     def offset(self) -> int:
         """How many bytes there are; raises BlobUploadUnknown. Blocks."""
@@ -224,11 +233,15 @@ class Upload:
 
     async def _remember(self, appender: Appender, running: Hash) -> None:
         stat = await appender.stat()
-        record = Record(running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch)
+        record = Record(
+            running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch, self._owner
+        )
         self._hashes.give_back(self.id, record, running)
-        data = msgspec.json.encode(record)
-        with suppress(OSError):  # a full disk: the record only saves time
-            await in_thread(self._driver.write, layout.upload_record(self.id), data, durable=False)
+        with suppress(OSError):  # a full disk: the hash only saves time, and the record that is there has the owner
+            await in_thread(self._write_record, record)
+
+    def _write_record(self, record: Record) -> None:
+        self._driver.write(layout.upload_record(self.id), msgspec.json.encode(record), durable=False)
 
     def _read_record(self) -> Record | None:
         try:

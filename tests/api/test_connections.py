@@ -104,7 +104,7 @@ def test_connections_live_longer_than_the_idle_time_of_clients_and_proxies() -> 
 @pytest.fixture
 async def impatient(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A registry that judges the speed of a body after 0.4 seconds: 4,000 bytes or 408."""
-    monkeypatch.setattr("pyregistry.app.Settings", partial(Settings, body_window=0.4))
+    monkeypatch.setattr("pyregistry.parts.Settings", partial(Settings, body_window=0.4))
     return await start_registry(pyregistry={"limits": {"body-rate": 10_000}})
 
 

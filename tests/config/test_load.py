@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load, parse
 from pyregistry.config.schema import Auth, Config, Filesystem, Htpasswd, InMemory, Storage
+from pyregistry.parts import create_policy
 
 SAMPLE = Path(__file__).parents[2] / "config" / "config.yml"
 LEAST = "version: 0.1\nstorage: {filesystem: {}}\n"
@@ -218,10 +219,13 @@ def test_the_sample_config_works_and_says_what_the_readme_promises() -> None:
 
 def test_the_commented_part_of_the_sample_config_works_as_well() -> None:
     head, _, commented = SAMPLE.read_text().partition("# auth:")
-    text = head + "auth:" + commented.replace("\n#", "\n")
+    text = head + "auth:" + commented.replace("\n# ", "\n")
     htpasswd = config_of(text).auth.htpasswd
     assert htpasswd is not None
     assert htpasswd.realm == "Registry Realm"
+    policy = create_policy(config_of(text))
+    assert policy is not None
+    assert policy.lets_anonymous_in()
 
 
 def test_a_file_that_is_not_there_is_refused_with_its_path(tmp_path: Path) -> None:

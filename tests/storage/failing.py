@@ -34,11 +34,11 @@ class FailingDriver:
             self._fail()
         return self._driver.read(path, limit)
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         last = self._is_last()
         if last and not self._after:
             self._fail()
-        self._driver.write(path, data, durable=durable)
+        self._driver.write(path, data, durable=durable, private=private)
         if last:
             self._fail()
 

@@ -218,3 +218,10 @@ async def test_a_cancelled_write_is_finished_before_its_file_is_closed(filesyste
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert received == data
+
+
+def test_a_private_file_is_its_owners_alone_whatever_was_there_before(filesystem: FilesystemDriver) -> None:
+    filesystem.write(at("secret"), b"for all")
+    filesystem.write(at("secret"), b"for us", private=True)
+    assert (filesystem.root / at("secret")).stat().st_mode & 0o777 == 0o600
+    assert filesystem.read(at("secret")) == b"for us"

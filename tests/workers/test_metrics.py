@@ -1,6 +1,7 @@
 """Metrics of several processes are those of one service; the debug address outlives all of them."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -223,6 +224,20 @@ def test_the_main_address_shows_metrics_if_told_to_and_asks_for_the_password(tmp
     counted = re.search(rb'registry_http_requests_total\{code="401",handler="base",method="get"\} (\S+)', answer.body)
     assert counted is not None
     assert float(counted[1]) >= 10
+
+
+def test_where_there_are_rules_metrics_are_for_users(tmp_path: Path) -> None:
+    write_htpasswd(tmp_path / "htpasswd", {"alice": "wonderland"})
+    rules = [{"repositories": "**", "who": "anonymous", "actions": "pull"}]
+    own = {"metrics": True, "access": rules}
+    with pyregistry_server(tmp_path, auth=auth_section(tmp_path / "htpasswd"), pyregistry=own) as server:
+        token = json.loads(ask(server, "GET", "/auth/token?service=pyregistry").body)["token"]
+        for headers, status in (
+            ({}, 401),
+            ({"Authorization": f"Bearer {token}"}, 401),
+            (basic("alice", "wonderland"), 200),
+        ):
+            assert ask(server, "GET", "/metrics", headers=headers).status == status
 
 
 def test_sighup_begins_and_ends_the_counting(tmp_path: Path) -> None:

@@ -71,6 +71,30 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
             _GOOD + "  debug: {{prometheus: {{path: metrics}}}}\n", ["http.debug.prometheus.path"], id="no path"
         ),
         pytest.param(_GOOD + "health: {{http: [{{uri: x}}]}}\n", ["health.http[0].uri"], id="a check of nothing"),
+        pytest.param(
+            _GOOD + "pyregistry: {{access: [{{repositories: a, who: b, actions: pul}}]}}\n",
+            ["pyregistry.access[0].actions", "pul"],
+            id="a rule with an unknown action",
+        ),
+        pytest.param(
+            _GOOD + "pyregistry: {{access: /none/access.yml}}\n",
+            ["pyregistry.access", "/none/access.yml", "No such file"],
+            id="no file of rules",
+        ),
+        pytest.param(_GOOD + "pyregistry: {{access: }}\n", ["pyregistry.access", "no value"], id="no rules at all"),
+        pytest.param(
+            _GOOD + "auth: {{token: {{realm: r, service: s, issuer: i}}}}\n", ["auth.token"], id="no keys for tokens"
+        ),
+        pytest.param(
+            _GOOD + "auth: {{token: {{realm: r, service: s, issuer: i, rootcertbundle: /none/certificate}}}}\n",
+            ["auth.token.rootcertbundle", "/none/certificate", "No such file"],
+            id="no certificate for tokens",
+        ),
+        pytest.param(
+            _GOOD + "auth: {{token: {{realm: r, service: s, issuer: i, signingalgorithms: [none]}}}}\n",
+            ["auth.token.signingalgorithms", "none"],
+            id="an algorithm that there is not",
+        ),
         pytest.param(_GOOD + "proxy: {{remoteurl: https://x.test}}\n", ["proxy"], id="a proxy"),
     ],
 )

@@ -25,6 +25,14 @@ def configure(server: Server, **sections: object) -> None:
     os.kill(server.pid, signal.SIGHUP)
 
 
+def answers(server: Server, method: str, path: str, status: int) -> bool:
+    """Whether this is the answer; an exchange of workers may reset a connection, see docs/decisions/0005."""
+    try:
+        return ask(server, method, path).status == status
+    except ConnectionError:
+        return False
+
+
 def read_only(*, enabled: bool) -> dict[str, object]:
     return {"maintenance": {"readonly": {"enabled": enabled}}}
 
@@ -101,6 +109,35 @@ def test_sighup_while_the_htpasswd_file_is_of_no_use_leaves_the_last_good_one_in
         wait_until(server.answers, "it answers")
         assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
         assert ask(server, "GET", "/v2/").status == 401
+
+
+def test_a_worker_that_is_replaced_has_the_rules_of_the_file_as_it_is(tmp_path: Path) -> None:
+    rules = tmp_path / "access.yml"
+    rules.write_text("[{repositories: app, who: anonymous, actions: [pull, push]}]")
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2, "access": str(rules)}) as server:
+        wait_until(lambda: len(workers_of(server)) == 2, "both workers run")
+        start_upload(server, "app")
+        rules.write_text("[{repositories: app, who: anonymous, actions: pull}]")
+        before = workers_of(server)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(set(workers_of(server)) - set(before)) == 2, "both are replaced")
+        assert {ask(server, "POST", "/v2/app/blobs/uploads/").status for _ in range(8)} == {403}
+
+
+def test_sighup_takes_new_rules_and_survives_a_file_of_rules_that_is_broken(tmp_path: Path) -> None:
+    rules = tmp_path / "access.yml"
+    rules.write_text("[{repositories: app, who: anonymous, actions: pull}]")
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2, "access": str(rules)}) as server:
+        rules.write_text("[")
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "config not usable, the last good one stays in force" in server.output(), "the log says so")
+        assert "access.yml" in server.output()
+        assert ask(server, "GET", "/v2/app/tags/list").status == 404
+        assert ask(server, "POST", "/v2/app/blobs/uploads/").status == 403
+        configure(server, pyregistry={"access": [{"repositories": "app", "who": "anonymous", "actions": "push"}]})
+        wait_until(lambda: answers(server, "POST", "/v2/app/blobs/uploads/", 202), "the new rules apply")
+        wait_until(lambda: answers(server, "GET", "/v2/app/tags/list", 403), "and to all")
 
 
 def test_a_second_signal_does_not_wait_for_running_requests(server: Server) -> None:

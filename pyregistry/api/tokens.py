@@ -1,0 +1,84 @@
+"""The token endpoint, for clients that got a Bearer challenge."""
+
+from datetime import UTC, datetime
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from pyregistry.api.bodies import body
+from pyregistry.api.context import PRINCIPAL, TOKENS
+from pyregistry.api.responses import json_response
+from pyregistry.auth.scopes import parse_scopes
+from pyregistry.auth.tokens import Issued, TokenService
+from pyregistry.oci.errors import NameUnknown, RequestInvalid
+
+_MOST_BYTES = 16 * 1024
+_MOST_FIELDS = 64
+_NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+async def get_token(request: web.Request) -> web.Response:
+    """docker `GET /auth/token`: a token for the user of a Basic header, or an anonymous one.
+
+    `scope` may be given several times; all other parameters are for token servers that serve several registries.
+    """
+    tokens = _tokens(request)
+    authorization = request.headers.getall("Authorization", ())
+    principal = request[PRINCIPAL] = await tokens.identify(authorization, request.remote or "")
+    asked = parse_scopes(request.query.getall("scope", ()))
+    return _answer(await tokens.issue(principal, asked))
+
+
+async def post_token(request: web.Request) -> web.Response:
+    """docker `POST /auth/token`: the same as OAuth2 (RFC 6749, 4.3), with the password in a form.
+
+    There are no refresh tokens: who asks for one with `access_type=offline` goes on with the password.
+    """
+    tokens = _tokens(request)
+    form = await _form(request)
+    if form.get("grant_type") != ["password"]:
+        return _refusal("unsupported_grant_type")
+    users, passwords = form.get("username", []), form.get("password", [])
+    if len(users) != 1 or len(passwords) != 1:
+        return _refusal("invalid_request")
+    principal = request[PRINCIPAL] = await tokens.sign_in(users[0], passwords[0].encode(), request.remote or "")
+    return _answer(await tokens.issue(principal, parse_scopes(form.get("scope", []))))
+
+
+def _tokens(request: web.Request) -> TokenService:
+    tokens = request.app[TOKENS]
+    if tokens is None:
+        raise NameUnknown("no tokens are made here")
+    return tokens
+
+
+async def _form(request: web.Request) -> dict[str, list[str]]:
+    content = bytearray()
+    async for chunk in body(request):
+        content += chunk
+        if len(content) > _MOST_BYTES:
+            raise RequestInvalid("the form is too large")
+    try:
+        return parse_qs(content.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise RequestInvalid("not a form") from error
+
+
+def _answer(issued: Issued) -> web.Response:
+    """`token` for docker, `access_token` for OAuth2; clients read either."""
+    value = {
+        "token": issued.token,
+        "access_token": issued.token,
+        "token_type": "Bearer",
+        "scope": issued.scope,
+        "expires_in": issued.expires_in,
+        "issued_at": datetime.fromtimestamp(issued.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return json_response(value, _NOT_KEPT)
+
+
+def _refusal(error: str) -> web.Response:
+    """RFC 6749, 5.2: the one answer that is not the envelope of the spec, as this is not its endpoint."""
+    response = json_response({"error": error}, _NOT_KEPT)
+    response.set_status(400)
+    return response

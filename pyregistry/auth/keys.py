@@ -1,0 +1,96 @@
+"""The keys that sign our own tokens: made here, shared by all workers, changed every day.
+
+A key that has been replaced is kept until the last token that it signed has expired.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from secrets import token_bytes, token_hex
+from typing import Protocol
+
+import msgspec
+import structlog
+
+TOKEN_SECONDS = 300
+ROTATE_SECONDS = 24 * 3600
+_CLOCKS_DIFFER = 60
+"""Seconds by which the clocks of two machines on one storage may differ."""
+
+log = structlog.get_logger("pyregistry.auth")
+
+
+class Key(msgspec.Struct, frozen=True):
+    """`made_at` in seconds since the epoch."""
+
+    id: str
+    secret: bytes
+    made_at: float
+
+
+class SecretStore(Protocol):
+    """Bytes that all workers share and nobody else reads. Blocks."""
+
+    def read(self) -> bytes | None:
+        """None if there are none."""
+
+    def change(self, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
+        """Replace the bytes by what `change` makes of them, unless that is None; one change at a time.
+
+        The bytes that are there now.
+        """
+
+
+class KeyRing:
+    """The keys, newest last."""
+
+    def __init__(self, store: SecretStore, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._keys: dict[str, tuple[Key, float]] = {}  # with the time from which they are no longer taken
+
+    def signing(self) -> Key:
+        """The key to sign with, made or replaced when it is due. Blocks."""
+        keys = _decode(self._store.read())
+        if self._is_due(keys):
+            try:
+                keys = _decode(self._store.change(self._rotate))
+            except OSError as error:
+                if not keys:
+                    raise
+                # A full disk must not stop everybody from pulling.
+                log.error("the keys of tokens could not be replaced, the last one goes on", reason=str(error))
+        self._remember(keys)
+        return keys[-1]
+
+    def known(self, key_id: str) -> Key | None:
+        """A key that this worker has seen."""
+        key, until = self._keys.get(key_id, (None, 0.0))
+        return key if self._clock() < until else None
+
+    def find(self, key_id: str) -> Key | None:
+        """A key that another worker may have made. Blocks."""
+        self._remember(_decode(self._store.read()))
+        return self.known(key_id)
+
+    def _remember(self, keys: Sequence[Key]) -> None:
+        replaced_at = [key.made_at for key in keys[1:]]
+        until = [*(at + TOKEN_SECONDS + _CLOCKS_DIFFER for at in replaced_at), float("inf")]
+        self._keys = {key.id: (key, end) for key, end in zip(keys, until, strict=False)}
+
+    def _is_due(self, keys: Sequence[Key]) -> bool:
+        # Also where a clock that went wrong has made a key of the future.
+        return not keys or not -_CLOCKS_DIFFER <= self._clock() - keys[-1].made_at < ROTATE_SECONDS
+
+    def _rotate(self, content: bytes | None) -> bytes | None:
+        keys = _decode(content)
+        if not self._is_due(keys):  # another worker was quicker
+            return None
+        return msgspec.json.encode([*keys[-1:], Key(token_hex(8), token_bytes(32), self._clock())])
+
+
+def _decode(content: bytes | None) -> list[Key]:
+    """What cannot be read is made anew: who holds a token of a lost key asks for another."""
+    try:
+        return msgspec.json.decode(content or b"[]", type=list[Key])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []

@@ -1,0 +1,160 @@
+"""Who may do what: rules over repositories and callers, of which the first that matches decides."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import msgspec
+import yaml
+
+from pyregistry.auth.access import Access, Action, Principal
+from pyregistry.auth.scopes import REPOSITORY_ACTIONS
+
+ANONYMOUS, AUTHENTICATED, EVERYONE = "anonymous", "authenticated", "everyone"
+_GROUP = "group:"
+_PATTERN = re.compile(r"[a-z0-9._\-*?]+(/[a-z0-9._\-*?]+)*", re.ASCII)
+_WILDCARDS = {"*": "[^/]*", "?": "[^/]"}
+
+
+class PolicyInvalid(Exception):
+    """The rules cannot be used; the text begins with the place of the fault, as `[2].actions: `."""
+
+
+class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    repositories: str | list[str]
+    who: str | list[str]
+    actions: str | list[str]
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    access: list[object]
+    groups: dict[str, list[str]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; `place` is its index in the list, from 0."""
+
+    place: int
+    repositories: tuple[str, ...]
+    who: tuple[str, ...]
+    actions: frozenset[Action]
+    _matches: re.Pattern[str]
+    _users: frozenset[str]
+
+    def concerns(self, principal: Principal, repository: str) -> bool:
+        """True if this rule decides, unless one before it does."""
+        kind = ANONYMOUS if principal.name is None else AUTHENTICATED
+        known = kind in self.who or EVERYONE in self.who or principal.name in self._users
+        return known and self._matches.fullmatch(repository) is not None
+
+    def __str__(self) -> str:
+        """In the words of the file."""
+        actions = ", ".join(action for action in REPOSITORY_ACTIONS if action in self.actions) or "nothing"
+        return f"[{self.place}] {', '.join(self.who)} on {', '.join(self.repositories)}: {actions}"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All rules, in their order."""
+
+    rules: tuple[Rule, ...]
+
+    @classmethod
+    def parse(cls, items: Sequence[object], groups: Mapping[str, Sequence[str]]) -> Self:
+        """From what stands in the file; raises PolicyInvalid."""
+        return cls(tuple(_rule(place, item, groups) for place, item in enumerate(items)))
+
+    @classmethod
+    def parse_file(cls, content: bytes) -> Self:
+        """From a file of its own: a list of rules, or a map of `access` (that list) and `groups`.
+
+        Raises PolicyInvalid.
+        """
+        try:
+            document = yaml.safe_load(content)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99 looks like a date
+            raise PolicyInvalid(f"not YAML: {' '.join(str(error).split())}") from error
+        if isinstance(document, list):
+            document = {"access": document}
+        try:
+            read = msgspec.convert(document, type=_Document)
+        except (msgspec.ValidationError, RecursionError) as error:
+            raise PolicyInvalid(f"not a list of rules, or a map of access and groups: {error}") from error
+        return cls.parse(read.access, read.groups)
+
+    def decide(self, principal: Principal, access: Access) -> tuple[bool, Rule | None]:
+        """Whether a caller may do something with a repository, and the rule that says so; no rule: no."""
+        assert access.repository is not None
+        for rule in self.rules:
+            if rule.concerns(principal, access.repository):
+                return access.action in rule.actions, rule
+        return False, None
+
+    def allows(self, principal: Principal, access: Access) -> bool:
+        """See Authorizer.allows.
+
+        The base and the catalog, which lists what may be pulled, are for all who get here, metrics for all users.
+        """
+        if access.action is Action.METRICS:
+            return principal.name is not None
+        return access.repository is None or self.decide(principal, access)[0]
+
+    @property
+    def lets_anonymous_in(self) -> bool:
+        """True if there is anything that a caller without a name may do."""
+        return any(rule.actions and {ANONYMOUS, EVERYONE}.intersection(rule.who) for rule in self.rules)
+
+
+def _rule(place: int, value: object, groups: Mapping[str, Sequence[str]]) -> Rule:
+    try:
+        item = msgspec.convert(value, type=_Item)
+    except msgspec.ValidationError as error:
+        reason, _, at = str(error).partition(" - at ")
+        raise PolicyInvalid(f"[{place}]{at.strip('`').removeprefix('$')}: {reason}") from error
+    repositories, who, actions = _words(item.repositories), _words(item.who), _words(item.actions)
+    for key, words in (("repositories", repositories), ("who", who)):
+        if not words:
+            raise PolicyInvalid(f"[{place}].{key}: empty")
+    for action in actions:
+        if action not in REPOSITORY_ACTIONS:
+            raise PolicyInvalid(f"[{place}].actions: {action!r}, expected some of {', '.join(REPOSITORY_ACTIONS)}")
+    try:
+        matches = re.compile("|".join(map(_expression, repositories)))
+    except ValueError as error:
+        raise PolicyInvalid(f"[{place}].repositories: {error}") from error
+    return Rule(place, repositories, who, frozenset(map(Action, actions)), matches, _users(place, who, groups))
+
+
+def _words(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _users(place: int, who: Sequence[str], groups: Mapping[str, Sequence[str]]) -> frozenset[str]:
+    users: set[str] = set()
+    for word in who:
+        if not word.startswith(_GROUP):
+            if not word or ":" in word:  # no user's name has one, since Basic ends the name there
+                raise PolicyInvalid(f"[{place}].who: {word!r} is neither a user nor group:NAME")
+            users.add(word)
+        elif word.removeprefix(_GROUP) not in groups:
+            raise PolicyInvalid(f"[{place}].who: {word!r}, there is no such group")
+        else:
+            users.update(groups[word.removeprefix(_GROUP)])
+    return frozenset(users - {ANONYMOUS, AUTHENTICATED, EVERYONE})
+
+
+def _expression(pattern: str) -> str:
+    """The regular expression of a pattern, as git understands one: raises ValueError.
+
+    `*` and `?` stay within a component of the name; `**` is any number of components, at the end at least one.
+    """
+    parts = pattern.split("/")
+    if _PATTERN.fullmatch(pattern) is None or any("**" in part and part != "**" for part in parts):
+        raise ValueError(f"{pattern!r} is no pattern of repositories such as team/** or */app")
+    *first, last = ["".join(_WILDCARDS.get(character, re.escape(character)) for character in part) for part in parts]
+    before = [
+        "(?:[^/]+/)*" if part == "**" else f"{expression}/" for part, expression in zip(parts, first, strict=False)
+    ]
+    return "".join(before) + (".+" if parts[-1] == "**" else last)

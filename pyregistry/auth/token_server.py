@@ -1,0 +1,90 @@
+"""`auth.token`: an external server makes the tokens, here they are verified, as the CNCF registry does.
+
+A token's key is found by its header: a certificate chain (`x5c`) that ends at a root of ours, or the id of a key
+(`kid`). A root's key has two ids: libtrust's, which token servers for registry 2 use, and the thumbprint of RFC 7638
+of registry 3; a key of the JWKS has the one that stands there.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+from pyregistry.auth.access import Access, Fault, Origin, Principal
+from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
+from pyregistry.auth.trusted_keys import TrustedKeys, algorithms_of
+from pyregistry.auth.verified import VerifiedTokens
+from pyregistry.oci.errors import Unauthorized
+
+LEEWAY = 60
+"""Seconds by which the token server's clock may differ, as in the CNCF registry."""
+AUTO_REDIRECT_PATH = "/auth/token"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenServer:
+    """What the config says of it. Without `algorithms` each key's own are taken."""
+
+    realm: str
+    service: str
+    issuer: str
+    root_cert_bundle: Path | None = None
+    jwks: Path | None = None
+    algorithms: frozenset[str] = frozenset()
+    auto_redirect_path: str | None = None
+
+
+class TokenServerAuthenticator:
+    """Takes the tokens of one server, and nothing else."""
+
+    def __init__(self, server: TokenServer) -> None:
+        """Raises KeysInvalid. Blocks."""
+        self._server = server
+        self._keys = TrustedKeys(server.root_cert_bundle, server.jwks)
+        self._verified = VerifiedTokens()
+
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
+        """See Authenticator.authenticate."""
+        token = bearer_token(authorization)
+        if not token:
+            raise Unauthorized
+        known = self._verified.get(token)
+        if known is not None:
+            return known
+        loop = asyncio.get_running_loop()
+        try:  # a chain of certificates takes milliseconds
+            principal, expires_at = await loop.run_in_executor(None, self._decode, token)
+        except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
+            raise Unauthorized from error
+        self._verified.put(token, principal, expires_at)
+        return principal
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        server = self._server
+        realm = server.realm
+        if server.auto_redirect_path is not None:
+            # Without a word about the scheme https, as the CNCF registry: a proxy in front speaks TLS.
+            realm = f"{origin.scheme or 'https'}://{origin.host}{server.auto_redirect_path}"
+        return bearer_challenge(realm, server.service, wanted, fault)
+
+    def _decode(self, token: str) -> tuple[Principal, float]:
+        header: Mapping[str, Any] = jwt.get_unverified_header(token)
+        key = self._keys.find(header)
+        algorithms = algorithms_of(key)
+        if self._server.algorithms:
+            algorithms &= self._server.algorithms
+        claims = jwt.decode(
+            token,
+            key,
+            # Those of the key's kind: with any others an HMAC under the text of a public key would pass.
+            algorithms=sorted(algorithms),
+            audience=self._server.service,
+            issuer=self._server.issuer,
+            leeway=LEEWAY,
+            options={"require": ["exp"], "verify_iat": False},
+        )
+        return Principal(claims.get("sub") or None, scope_of_claim(claims.get("access"))), claims["exp"] + LEEWAY

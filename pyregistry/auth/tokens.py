@@ -1,0 +1,178 @@
+"""The token endpoint inside the registry: tokens for those whose password is in the htpasswd file, and for anybody.
+
+With a Basic challenge docker does not pull without a login, and without a challenge it never sends a password; only
+a Bearer challenge lets everybody pull and some push. A token says who asked and for what; what that user may do is
+decided anew at each request, so that a token gives nothing which the rules have taken away.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import jwt
+
+from pyregistry.auth.access import Access, Authenticator, Authorizer, Fault, Origin, Principal, quoted
+from pyregistry.auth.credentials import parse_basic
+from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
+from pyregistry.auth.scopes import (
+    WithoutToken,
+    bearer_challenge,
+    bearer_token,
+    format_scopes,
+    grants,
+    scope_of_claim,
+)
+from pyregistry.auth.verified import VerifiedTokens
+from pyregistry.oci.errors import Unauthorized
+
+PATH = "/auth/token"
+SERVICE = "pyregistry"
+"""`service` of the challenge, and the audience of the tokens."""
+_ALGORITHM = "HS256"
+"""Who checks a token is who made it, so that one secret does: see docs/decisions/0011."""
+_SCOPE_BYTES = 4_000
+"""Room for scopes in a token: a server takes about 8,000 bytes in a header."""
+
+
+class Policy(Authorizer, Protocol):
+    """Who may do what, and whether callers without a name are among them."""
+
+    def lets_anonymous_in(self) -> bool:
+        """True if there is anything that an anonymous caller may do."""
+
+
+class Passwords(Protocol):
+    """Who has which password."""
+
+    async def verify(self, user: str, password: bytes, address: str) -> Principal:
+        """The user of that name and password; raises Unauthorized, TooManyRequests. The caller is at `address`."""
+
+    async def knows(self, user: str) -> bool:
+        """Whether there still is such a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token, with the times in seconds: `issued_at` since the epoch, `expires_in` from then on."""
+
+    token: str
+    scope: str
+    issued_at: int
+    expires_in: int = TOKEN_SECONDS
+
+
+class TokenService:
+    """Makes tokens and knows them again."""
+
+    def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: Policy) -> None:
+        self._passwords = passwords
+        self._realm = realm
+        self._keys = keys
+        self._policy = policy
+        self._verified = VerifiedTokens()
+
+    async def identify(self, authorization: Sequence[str], address: str) -> Principal:
+        """Who asks for a token: the user of a Basic header, or anonymous without one; raises Unauthorized."""
+        if not authorization:
+            return self._anonymous()
+        credential = parse_basic(authorization)
+        if credential is None:
+            raise self._unauthorized()
+        return await self.sign_in(*credential, address)
+
+    async def sign_in(self, user: str, password: bytes, address: str) -> Principal:
+        """The user of that name and password; raises Unauthorized, TooManyRequests."""
+        well_formed = user and len(user) <= 255 and len(password) <= 1024 and b"\0" not in password
+        if not well_formed:
+            raise self._unauthorized()
+        try:
+            return await self._passwords.verify(user, password, address)
+        except Unauthorized as error:
+            raise self._unauthorized() from error
+
+    async def issue(self, principal: Principal, asked: Sequence[Access]) -> Issued:
+        """A token for as much of what was asked for as the caller may do."""
+        allowed: list[Access] = []
+        room = _SCOPE_BYTES
+        for access in asked:
+            if self._policy.allows(principal, access):
+                room -= len(format_scopes([access])) + 50  # for the JSON around it
+                allowed += [access] if room >= 0 else []
+        now = int(time.time())
+        claims = {
+            "iss": SERVICE,
+            "aud": SERVICE,
+            "sub": principal.name or "",
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+            "access": [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)],
+        }
+        key = await asyncio.get_running_loop().run_in_executor(None, self._keys.signing)
+        token = jwt.encode(claims, key.secret, _ALGORITHM, {"kid": key.id})
+        return Issued(token, format_scopes(allowed), now)
+
+    async def authenticate(self, token: str) -> Principal:
+        """Whose token this is; raises Unauthorized for one that is not ours, that expired or whose user is gone."""
+        principal = self._verified.get(token)
+        if principal is None:
+            try:
+                principal, expires_at = await self._decode(token)
+            except OSError:  # of the storage that has the keys
+                raise
+            except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
+                raise Unauthorized from error
+            self._verified.put(token, principal, expires_at)
+        if principal.name is not None and not await self._passwords.knows(principal.name):
+            raise Unauthorized
+        return principal
+
+    async def _decode(self, token: str) -> tuple[Principal, float]:
+        key_id = jwt.get_unverified_header(token)["kid"]
+        key = self._keys.known(key_id)
+        if key is None:
+            key = await asyncio.get_running_loop().run_in_executor(None, self._keys.find, key_id)
+        if key is None:
+            raise Unauthorized
+        claims = jwt.decode(
+            token,
+            key.secret,
+            algorithms=[_ALGORITHM],
+            audience=SERVICE,
+            issuer=SERVICE,
+            options={"require": ["exp", "sub", "access"], "verify_iat": False},
+        )
+        return Principal(claims["sub"] or None, scope_of_claim(claims["access"])), float(claims["exp"])
+
+    def _anonymous(self) -> Principal:
+        if not self._policy.lets_anonymous_in():
+            raise self._unauthorized()
+        return Principal()
+
+    def _unauthorized(self) -> Unauthorized:
+        return Unauthorized(headers={"WWW-Authenticate": f"Basic realm={quoted(self._realm)}"})
+
+
+class TokenAuthenticator:
+    """Tokens and passwords where a policy lets anonymous callers in; passwords alone, with their challenge, if not."""
+
+    def __init__(self, tokens: TokenService, passwords: Authenticator, policy: Policy) -> None:
+        self._tokens = tokens
+        self._passwords = passwords
+        self._policy = policy
+
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
+        """See Authenticator.authenticate."""
+        token = bearer_token(authorization)
+        if token is not None:
+            return await self._tokens.authenticate(token)
+        if not authorization and self._policy.lets_anonymous_in():
+            return Principal(scope=WithoutToken())
+        return await self._passwords.authenticate(authorization, address)
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        if not self._policy.lets_anonymous_in():
+            return self._passwords.challenge(wanted, origin, fault)
+        return bearer_challenge(f"{origin}{PATH}", SERVICE, wanted, fault)

@@ -1,0 +1,134 @@
+"""The public keys of a token server: from certificates, or from a JWKS."""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeAlias, TypeGuard
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import verification
+
+PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+ALGORITHMS = frozenset(
+    {"EdDSA", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512"}
+    | {"ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}
+)
+"""What `signingalgorithms` may name. The HMACs of the list are nobody's: all keys here are public ones."""
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+class KeysInvalid(Exception):
+    """The files of `auth.token` cannot be used; the text begins with the key of the config."""
+
+
+def algorithms_of(key: PublicKey) -> frozenset[str]:
+    """The algorithms that a key of this kind verifies."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return frozenset({_CURVES[key.curve.name]})
+    return frozenset({"EdDSA"})
+
+
+class TrustedKeys:
+    """By id, and the roots of certificate chains."""
+
+    def __init__(self, root_cert_bundle: Path | None, jwks: Path | None) -> None:
+        """Raises KeysInvalid. Blocks."""
+        self._roots = _read_bundle(root_cert_bundle) if root_cert_bundle is not None else []
+        self._by_id: dict[str, PublicKey] = {}
+        for root in self._roots:
+            key = root.public_key()
+            if _is_supported(key):
+                self._by_id |= {libtrust_id(key): key, thumbprint(key): key}
+        if jwks is not None:
+            self._by_id |= _read_jwks(jwks)
+        if not self._roots and not self._by_id:
+            raise KeysInvalid("auth.token: neither rootcertbundle nor jwks has a key")
+
+    def find(self, header: Mapping[str, Any]) -> PublicKey:
+        """The key that a token with this header must be signed with; raises ValueError, KeyError and the like."""
+        jwk = header.get("jwk", {})
+        chain = header.get("x5c") or jwk.get("x5c")
+        if chain:
+            return self._verify([x509.load_der_x509_certificate(base64.b64decode(text)) for text in chain])
+        key_id: str = jwk["kid"] if jwk else header["kid"]
+        return self._by_id[key_id]
+
+    def _verify(self, chain: list[x509.Certificate]) -> PublicKey:
+        leaf, *between = chain
+        key = leaf.public_key()
+        if not _is_supported(key):
+            raise ValueError("a key of another kind")
+        now = datetime.now(UTC)
+        if leaf in self._roots:  # signed with the root's own key, as small token servers do
+            if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
+                raise ValueError("expired")
+            return key
+        # A certificate for tokens is none of the web's: it needs no name of a host and no purpose.
+        anything = verification.ExtensionPolicy.permit_all()
+        authority = anything.require_present(x509.BasicConstraints, verification.Criticality.AGNOSTIC, None)
+        builder = verification.PolicyBuilder().store(verification.Store(self._roots)).time(now)
+        builder = builder.extension_policies(ca_policy=authority, ee_policy=anything)
+        builder.build_client_verifier().verify(leaf, between)
+        return key
+
+
+def libtrust_id(key: PublicKey) -> str:
+    """The id of registry 2: 240 bits of the key's hash in base32, in groups of four."""
+    encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    text = base64.b32encode(sha256(encoded).digest()[:30]).decode()
+    return ":".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+def thumbprint(key: PublicKey) -> str:
+    """The id of registry 3 (RFC 7638)."""
+    algorithm = jwt.get_algorithm_by_name(min(algorithms_of(key)))
+    members = json.loads(algorithm.to_jwk(key))
+    chosen = {name: members[name] for name in sorted(members) if name in {"crv", "e", "kty", "n", "x", "y"}}
+    digest = sha256(json.dumps(chosen, separators=(",", ":")).encode()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _is_supported(key: object) -> TypeGuard[PublicKey]:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name in _CURVES
+    return isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
+
+
+def _read(path: Path, key: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeysInvalid(f"auth.token.{key}: {path}: {error.strerror}") from error
+
+
+def _read_bundle(path: Path) -> list[x509.Certificate]:
+    content = _read(path, "rootcertbundle")
+    try:
+        return x509.load_pem_x509_certificates(content)
+    except ValueError as error:
+        raise KeysInvalid(f"auth.token.rootcertbundle: {path}: no certificates: {error}") from error
+
+
+def _read_jwks(path: Path) -> dict[str, PublicKey]:
+    try:
+        items = json.loads(_read(path, "jwks"))["keys"]
+        return dict(_keys_of(items))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, jwt.PyJWTError) as error:
+        raise KeysInvalid(f"auth.token.jwks: {path}: not a set of keys: {error}") from error
+
+
+def _keys_of(items: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, PublicKey]]:
+    for item in items:
+        key = jwt.PyJWK(dict(item)).key
+        if hasattr(key, "private_bytes"):
+            key = key.public_key()
+        if _is_supported(key):  # not a secret (`oct`), which others know as well
+            yield item.get("kid") or thumbprint(key), key

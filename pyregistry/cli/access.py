@@ -1,0 +1,55 @@
+"""`pyregistry access`: what the rules of `pyregistry.access` come to."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.config.errors import ConfigError
+from pyregistry.oci.errors import NameInvalid
+from pyregistry.oci.names import RepositoryName
+
+NO = 1
+
+app = typer.Typer(help="What the rules of pyregistry.access come to.", no_args_is_help=True)
+
+
+@app.callback()
+def _access() -> None:
+    """What the rules of pyregistry.access come to."""
+
+
+@app.command()
+def check(
+    user: Annotated[str, typer.Argument(metavar="USER", help="A user's name, or anonymous for who did not log in.")],
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="pull, push or delete.")],
+    repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app, without a tag.")],
+    config: ConfigFile = None,
+) -> None:
+    """Say whether a user may do something with a repository, and which rule decides; ends with 0 for yes, 1 for no.
+
+    It asks the rules alone: whether there is such a user, and such a repository, does not matter.
+    """
+    from pyregistry.auth.access import Access, Action, Principal  # noqa: PLC0415 - the same
+    from pyregistry.auth.policy import ANONYMOUS  # noqa: PLC0415 - the same
+    from pyregistry.parts import create_policy  # noqa: PLC0415 - `--help` need not wait for a server
+
+    path, loaded = load_or_fail(config)
+    if action not in {Action.PULL, Action.PUSH, Action.DELETE}:
+        fail(f"{action!r} is no action, expected pull, push or delete")
+    try:
+        wanted = Access(Action(action), RepositoryName(repository))
+        current = create_policy(loaded)
+    except NameInvalid as error:
+        fail(f"{repository!r} is no repository: {error}")
+    except ConfigError as error:
+        fail(f"{path}: {error}")
+    if current is None:
+        typer.echo("yes: there are no rules (pyregistry.access), whoever gets in may do everything")
+        return
+    allowed, rule = current.policy.decide(Principal(None if user == ANONYMOUS else user), wanted)
+    reason = f"rule {rule}" if rule is not None else "no rule is about this user and repository"
+    typer.echo(f"{'yes' if allowed else 'no'}: {reason}")
+    if not allowed:
+        sys.exit(NO)

@@ -1,0 +1,140 @@
+"""What the config asks for, as objects: each gets the two or three values that it needs, and none reads the config."""
+
+import re
+from pathlib import Path
+
+from pyregistry.api.connection import ConnectionLimits
+from pyregistry.api.context import Settings
+from pyregistry.auth.access import Authenticator, Open
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.policy import Policy, PolicyInvalid
+from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
+from pyregistry.auth.silly import SillyAuthenticator
+from pyregistry.auth.token_server import AUTO_REDIRECT_PATH, TokenServer, TokenServerAuthenticator
+from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid
+from pyregistry.config.errors import ConfigError
+from pyregistry.config.schema import Config, Token
+from pyregistry.gc.outcome import Options
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.rules import Rules
+
+
+def create_driver(config: Config) -> Driver:
+    """What `storage` says. Blocks: it tries to write. Raises OSError."""
+    if config.storage.filesystem is None:
+        return MemoryDriver()
+    root = Path(config.storage.filesystem.root_directory)
+    root.mkdir(parents=True, exist_ok=True)
+    driver = FilesystemDriver(root)
+    driver.probe()
+    return driver
+
+
+def storage_rules(config: Config) -> Rules:
+    """What `validation` and `pyregistry` say about content. Raises ConfigError."""
+    lenient = config.validation.disabled or config.pyregistry.sparse
+    manifests = config.validation.manifests
+    platforms = None
+    if lenient or manifests.indexes.platforms == "none":
+        platforms = frozenset[tuple[str, str]]()
+    elif manifests.indexes.platforms == "list":
+        platforms = frozenset((each.os, each.architecture) for each in manifests.indexes.platform_list)
+    return Rules(
+        max_manifest_size=config.pyregistry.limits.manifest_size,
+        max_blob_size=config.pyregistry.limits.blob_size,
+        require_blobs=not lenient,
+        required_platforms=platforms,
+        allowed_urls=_patterns("allow", manifests.urls.allow),
+        denied_urls=_patterns("deny", manifests.urls.deny),
+        grace=config.pyregistry.gc.grace,
+    )
+
+
+def api_settings(config: Config) -> Settings:
+    """What handlers need to know."""
+    return Settings(
+        delete_enabled=config.storage.delete.enabled,
+        read_only=config.storage.maintenance.readonly.enabled,
+        prefix=config.http.prefix.rstrip("/"),
+        origin=config.http.host.rstrip("/"),
+        # In one line, as Go sends them: YAML's `|` leaves a newline at the end.
+        headers=tuple(
+            (name, " ".join(value.splitlines())) for name, values in config.http.headers.items() for value in values
+        ),
+        max_manifest_size=config.pyregistry.limits.manifest_size,
+        max_blob_size=config.pyregistry.limits.blob_size,
+        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
+        max_tags=config.tags.max_tags or 1_000,
+        min_body_rate=config.pyregistry.limits.body_rate,
+        warnings=tuple(config.pyregistry.warnings),
+    )
+
+
+def connection_limits(config: Config) -> ConnectionLimits:
+    """What `pyregistry.limits` says about connections."""
+    limits = config.pyregistry.limits
+    return ConnectionLimits(
+        header_deadline=limits.header_deadline,
+        keepalive=limits.keepalive,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+    )
+
+
+def gc_options(config: Config) -> Options:
+    """What `pyregistry.gc` says about a run."""
+    return Options(grace=float(config.pyregistry.gc.grace), delete_untagged=config.pyregistry.gc.delete_untagged)
+
+
+def create_authenticator(config: Config) -> Authenticator:
+    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises HtpasswdInvalid, ConfigError."""
+    silly, htpasswd = config.auth.silly, config.auth.htpasswd
+    if config.auth.token is not None:
+        return _token_server(config.auth.token)
+    if silly is not None:
+        return SillyAuthenticator(silly.realm, silly.service)
+    if htpasswd is not None:
+        return HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
+    return Open()
+
+
+def create_policy(config: Config) -> CurrentPolicy | None:
+    """What `pyregistry.access` says; None: whoever gets in may do everything. Blocks. Raises ConfigError."""
+    rules, groups = config.pyregistry.access, config.pyregistry.groups
+    try:
+        if isinstance(rules, str):
+            return PolicyFile(Path(rules))
+        return CurrentPolicy(Policy.parse(rules, groups)) if rules is not None else None
+    except PolicyInvalid as error:
+        place = f": {rules}: " if isinstance(rules, str) else ""
+        raise ConfigError(f"pyregistry.access{place}{error}") from error
+
+
+def _token_server(section: Token) -> TokenServerAuthenticator:
+    for name in section.signing_algorithms:
+        if name not in ALGORITHMS:
+            raise ConfigError(
+                f"auth.token.signingalgorithms: {name!r}, expected some of {', '.join(sorted(ALGORITHMS))}"
+            )
+    server = TokenServer(
+        section.realm,
+        section.service,
+        section.issuer,
+        Path(section.root_cert_bundle) if section.root_cert_bundle else None,
+        Path(section.jwks) if section.jwks else None,
+        frozenset(section.signing_algorithms),
+        (section.auto_redirect_path or AUTO_REDIRECT_PATH) if section.auto_redirect else None,
+    )
+    try:
+        return TokenServerAuthenticator(server)
+    except KeysInvalid as error:
+        raise ConfigError(str(error)) from error
+
+
+def _patterns(key: str, expressions: list[str]) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(re.compile(expression) for expression in expressions)
+    except re.error as error:
+        raise ConfigError(f"validation.manifests.urls.{key}: {error.pattern!r}: {error}") from error

@@ -1,0 +1,120 @@
+"""The keys of our own tokens: made once for all workers, replaced every day, each good for the tokens it signed."""
+
+import errno
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
+
+import pytest
+
+from pyregistry.auth.keys import ROTATE_SECONDS, TOKEN_SECONDS, KeyRing
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.secrets import Secret
+
+
+class Clock:
+    """The time, in a test's hand."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def driver() -> Driver:
+    return MemoryDriver()
+
+
+@pytest.fixture
+def ring(driver: Driver, clock: Clock) -> Callable[[], KeyRing]:
+    """Another worker's keys at each call."""
+    return lambda: KeyRing(Secret(driver, layout.TOKEN_KEYS), clock)
+
+
+def test_all_workers_sign_with_one_key(ring: Callable[[], KeyRing]) -> None:
+    rings = [ring() for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        keys = set(threads.map(lambda worker: worker.signing().id, rings))
+    assert len(keys) == 1
+    assert len(rings[0].signing().secret) == 32
+
+
+def test_a_worker_knows_a_key_that_another_one_made(ring: Callable[[], KeyRing]) -> None:
+    key, other = ring().signing(), ring()
+    assert other.known(key.id) is None
+    assert other.find(key.id) == key
+    assert other.known(key.id) == key
+
+
+def test_a_key_is_replaced_after_a_day_and_then_good_until_its_tokens_have_expired(
+    ring: Callable[[], KeyRing], clock: Clock
+) -> None:
+    first, second = ring(), ring()
+    old = first.signing()
+    clock.now += ROTATE_SECONDS - 1
+    assert first.signing() == old
+    clock.now += 1
+    new = second.signing()
+    assert new.id != old.id
+    assert new.secret != old.secret
+    assert first.signing() == new
+    clock.now += TOKEN_SECONDS
+    for worker in (first, second, ring()):
+        assert worker.find(old.id) == old
+        assert worker.find(new.id) == new
+    clock.now += 61
+    for worker in (first, second, ring()):
+        assert worker.find(old.id) is None
+        assert worker.find(new.id) == new
+
+
+def test_on_a_full_disk_the_last_key_goes_on(driver: Driver, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(errno.ENOSPC, "full")
+
+    worker = KeyRing(Secret(driver, layout.TOKEN_KEYS), clock)
+    with monkeypatch.context() as full:
+        full.setattr(driver, "write", refuse)
+        with pytest.raises(OSError, match="full"):
+            worker.signing()
+    old = worker.signing()
+    clock.now += ROTATE_SECONDS
+    with monkeypatch.context() as full:
+        full.setattr(driver, "write", refuse)
+        assert worker.signing() == old
+        assert worker.known(old.id) == old
+    assert worker.signing() != old
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[{}]", b"[]", b"\xff\xfe", b"null", b'[{"id":1}]'])
+def test_keys_that_cannot_be_read_are_made_anew(driver: Driver, ring: Callable[[], KeyRing], content: bytes) -> None:
+    old = ring().signing()
+    driver.write(layout.TOKEN_KEYS, content)
+    worker = ring()
+    assert worker.find(old.id) is None
+    assert worker.signing().id != old.id
+    assert ring().signing() == worker.signing()
+
+
+def test_keys_that_were_deleted_are_made_anew(driver: Driver, ring: Callable[[], KeyRing]) -> None:
+    worker = ring()
+    old = worker.signing()
+    driver.delete(layout.TOKEN_KEYS)
+    assert worker.signing() != old
+    assert worker.known(old.id) is None
+
+
+def test_a_key_of_the_future_is_replaced(ring: Callable[[], KeyRing], clock: Clock) -> None:
+    clock.now += 10 * 365 * 24 * 3600
+    wrong = ring().signing()
+    clock.now = 1_000_000_000.0
+    assert ring().signing() != wrong

@@ -1,0 +1,121 @@
+"""The file of rules changes while the registry runs."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from pyregistry.auth.policy_file import POLL_SECONDS
+from tests.auth.rules import ACCESS, ADMIN, GUEST, start_with_rules
+from tests.conftest import StartRegistry
+from tests.push import Client
+from tests.raw import ask
+
+_OPEN = "/v2/public/app/tags/list"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyregistry.auth.policy_file.POLL_SECONDS", 0.03)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "access.yml"
+    path.write_text(json.dumps(ACCESS))
+    return path
+
+
+@pytest.fixture
+async def ruled(start_registry: StartRegistry, tmp_path: Path, file: Path) -> Client:
+    client = await start_with_rules(start_registry, tmp_path, file)
+    assert await _status(client) == 404
+    return client
+
+
+async def _status(client: Client, headers: dict[str, str] = GUEST) -> int:
+    return (await ask(client, "GET", _OPEN, headers)).status
+
+
+async def _until(client: Client, status: int, headers: dict[str, str] = GUEST, seconds: float = 3) -> None:
+    async with asyncio.timeout(seconds):
+        while await _status(client, headers) != status:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_rule_that_is_taken_away_or_added_applies(ruled: Client, file: Path) -> None:
+    file.write_text(json.dumps(ACCESS[:2]))
+    await _until(ruled, 403)
+    file.write_text(json.dumps(ACCESS))
+    await _until(ruled, 404)
+
+
+async def test_it_applies_within_two_seconds_at_the_real_pace(
+    start_registry: StartRegistry, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyregistry.auth.policy_file.POLL_SECONDS", POLL_SECONDS)
+    client = await start_with_rules(start_registry, tmp_path, file)
+    file.write_text(json.dumps(ACCESS[:2]))
+    await _until(client, 403, seconds=2)
+
+
+async def test_the_challenge_follows_the_rules(ruled: Client, file: Path) -> None:
+    async def scheme() -> str:
+        return (await ask(ruled, "GET", "/v2/")).headers["WWW-Authenticate"].partition(" ")[0]
+
+    assert await scheme() == "Bearer"
+    file.write_text(json.dumps(ACCESS[:2]))
+    await _until(ruled, 403)
+    assert await scheme() == "Basic"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[", b"rules", b'[{"repositories": "**", "who": "everyone", "actions": "everything"}]', b"\xff\xfe", None],
+    ids=["empty", "torn", "a word", "an unknown action", "no text", "missing"],
+)
+async def test_a_file_that_became_bad_leaves_the_last_good_rules_and_an_error_in_the_log(
+    ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    if content is None:
+        file.unlink()
+    else:
+        file.write_bytes(content)
+    async with asyncio.timeout(3):
+        while "the last good ones stay in force" not in caplog.text:
+            assert (await _status(ruled), await _status(ruled, ADMIN)) == (404, 404)
+            await asyncio.sleep(0.02)
+    assert str(file) in caplog.text
+    await asyncio.sleep(0.2)
+    assert caplog.text.count("the last good ones stay in force") == 1
+    assert (await ask(ruled, "GET", "/v2/private/tags/list", GUEST)).status == 403
+    file.write_text(json.dumps(ACCESS[:2]))
+    await _until(ruled, 403)
+
+
+async def test_a_file_that_is_still_being_written_is_left_alone(
+    ruled: Client, file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = json.dumps(ACCESS[:2])
+    for end in range(1, len(text), 9):
+        file.write_text(text[:end])
+        await asyncio.sleep(0.005)
+    file.write_text(text)
+    await _until(ruled, 403)
+    assert "stay in force" not in caplog.text
+
+
+async def test_a_file_behind_a_link_that_is_swapped_is_read_again(
+    start_registry: StartRegistry, tmp_path: Path
+) -> None:
+    for number, rules in enumerate([ACCESS, ACCESS[:2]]):
+        (tmp_path / f"..{number}").mkdir()
+        (tmp_path / f"..{number}" / "access.yml").write_text(json.dumps(rules))
+    link = tmp_path / "..data"
+    link.symlink_to("..0")
+    client = await start_with_rules(start_registry, tmp_path, link / "access.yml")
+    assert await _status(client) == 404
+    (tmp_path / "..beside").symlink_to("..1")
+    (tmp_path / "..beside").replace(link)
+    await _until(client, 403)

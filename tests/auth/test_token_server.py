@@ -1,0 +1,169 @@
+"""`auth.token`: tokens of an external server, each case also put to a CNCF registry with the same keys."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+
+from pyregistry.auth.trusted_keys import libtrust_id, thumbprint
+from tests.auth.signed import (
+    OF_REGISTRY_3,
+    REALM,
+    SERVICE,
+    Keys,
+    bad_tokens,
+    certificate,
+    chain,
+    claims,
+    good_tokens,
+    section,
+)
+from tests.conftest import StartRegistry
+from tests.processes import Server, cncf_server
+from tests.push import Client
+from tests.raw import ask
+from tests.workers.http import ask as ask_server
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+async def registry(start_registry: StartRegistry, tmp_path: Path, keys: Keys) -> Client:
+    return await start_registry(auth=section(tmp_path, keys))
+
+
+@pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Iterator[Server]:
+    """The CNCF registry 2.8 with the same certificates."""
+    directory = tmp_path_factory.mktemp("upstream")
+    with cncf_server(directory, auth=section(directory, keys)) as server:
+        yield server
+
+
+async def status(client: Client, token: str, method: str = "POST", path: str = "/v2/team/app/blobs/uploads/") -> int:
+    return (await ask(client, method, path, {"Authorization": f"Bearer {token}"})).status
+
+
+def upstream_status(server: Server, token: str) -> int:
+    headers = {"Authorization": f"Bearer {token}"}
+    return ask_server(server, "POST", "/v2/team/app/blobs/uploads/", None, headers).status
+
+
+async def test_a_token_of_the_server_lets_in(registry: Client, keys: Keys) -> None:
+    found = {case: await status(registry, token) for case, token in good_tokens(keys).items()}
+    assert found == dict.fromkeys(found, 202)
+
+
+async def test_any_other_token_is_401_with_the_servers_challenge(registry: Client, keys: Keys) -> None:
+    for case, token in bad_tokens(keys).items():
+        answer = await ask(registry, "GET", "/v2/team/app/tags/list", {"Authorization": f"Bearer {token}"})
+        assert answer.status == 401, case
+        answer.assert_error(401, "UNAUTHORIZED")
+        begin = f'Bearer realm="{REALM}",service="{SERVICE}",scope="repository:team/app:pull"'
+        assert answer.headers["WWW-Authenticate"] == f'{begin},error="invalid_token"', case
+
+
+def test_the_cncf_registry_takes_and_refuses_the_same_tokens(upstream: Server, keys: Keys) -> None:
+    taken = {case: upstream_status(upstream, token) for case, token in good_tokens(keys).items()}
+    assert taken == {case: 401 if case in OF_REGISTRY_3 else 202 for case in taken}
+    refused = {case: upstream_status(upstream, token) for case, token in bad_tokens(keys).items()}
+    assert refused == dict.fromkeys(refused, 401)
+
+
+def test_a_libtrust_id_is_twelve_groups_of_four_from_base32(keys: Keys) -> None:
+    groups = libtrust_id(keys.numbers.public_key()).split(":")
+    assert [len(group) for group in groups] == [4] * 12
+
+
+def test_a_thumbprint_is_that_of_rfc_7638() -> None:
+    key = jwt.PyJWK(
+        {
+            "kty": "RSA",
+            "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebW"
+            "KRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQM"
+            "icAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcR"
+            "wr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+            "e": "AQAB",
+        },
+        algorithm="RS256",
+    ).key
+    assert thumbprint(key) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+async def test_without_a_token_the_challenge_names_the_server_and_the_scope(registry: Client) -> None:
+    begin = f'Bearer realm="{REALM}",service="{SERVICE}"'
+    for method, path, scope in [
+        ("GET", "/v2/", ""),
+        ("GET", "/v2/_catalog", ',scope="registry:catalog:*"'),
+        ("GET", "/v2/team/app/tags/list", ',scope="repository:team/app:pull"'),
+        ("PUT", "/v2/team/app/manifests/x", ',scope="repository:team/app:pull,push"'),
+        ("DELETE", "/v2/team/app/manifests/x", ',scope="repository:team/app:delete"'),
+        ("GET", "/auth/token", ""),
+    ]:
+        answer = await ask(registry, method, path)
+        answer.assert_error(401, "UNAUTHORIZED")
+        assert answer.headers["WWW-Authenticate"] == begin + scope
+
+
+async def test_a_token_is_good_for_its_repository_and_actions_alone(registry: Client, keys: Keys) -> None:
+    read = [{"type": "repository", "name": "team/app", "actions": ["pull"]}]
+    token = jwt.encode(claims(access=read), keys.numbers, "RS256", {"kid": thumbprint(keys.numbers.public_key())})
+    assert await status(registry, token, "GET", "/v2/") == 200
+    assert await status(registry, token, "GET", "/v2/team/app/tags/list") == 404
+    for method, path in [
+        ("POST", "/v2/team/app/blobs/uploads/"),
+        ("DELETE", "/v2/team/app/manifests/x"),
+        ("GET", "/v2/team/other/tags/list"),
+        ("GET", "/v2/_catalog"),
+    ]:
+        answer = await ask(registry, method, path, {"Authorization": f"Bearer {token}"})
+        answer.assert_error(401, "UNAUTHORIZED")
+        assert answer.headers["WWW-Authenticate"].endswith('error="insufficient_scope"')
+
+
+async def test_only_the_algorithms_of_the_config_are_taken(
+    start_registry: StartRegistry, tmp_path: Path, keys: Keys
+) -> None:
+    client = await start_registry(auth=section(tmp_path, keys, signingalgorithms=["RS256"]))
+    good = good_tokens(keys)
+    assert await status(client, good["a thumbprint, RS256"]) == 202
+    assert await status(client, good["a thumbprint, PS512"]) == 401
+    assert await status(client, good["a chain of one"]) == 401
+
+
+@pytest.mark.parametrize(
+    ("more", "headers", "realm"),
+    [
+        ({"autoredirect": True}, {}, "https://a.test/auth/token"),
+        ({"autoredirect": True}, {"X-Forwarded-Proto": "http"}, "http://a.test/auth/token"),
+        ({"autoredirect": True, "autoredirectpath": "/t"}, {}, "https://a.test/t"),
+        ({"autoredirectpath": "/t"}, {}, REALM),
+    ],
+)
+async def test_the_realm_is_on_this_host_where_the_config_says_so(
+    start_registry: StartRegistry,
+    tmp_path: Path,
+    keys: Keys,
+    more: dict[str, Any],
+    headers: dict[str, str],
+    realm: str,
+) -> None:
+    client = await start_registry(auth=section(tmp_path, keys, **more))
+    answer = await ask(client, "GET", "/v2/", {"Host": "a.test", **headers})
+    assert answer.headers["WWW-Authenticate"] == f'Bearer realm="{realm}",service="{SERVICE}"'
+
+
+async def test_rules_apply_to_the_users_of_an_external_server_too(
+    start_registry: StartRegistry, tmp_path: Path, keys: Keys
+) -> None:
+    rules = [{"repositories": "team/**", "who": "alice", "actions": ["pull", "push"]}]
+    client = await start_registry(auth=section(tmp_path, keys), pyregistry={"access": rules})
+    header = chain(certificate(keys.leaf, keys.root, "leaf", "root"))
+    assert await status(client, jwt.encode(claims(), keys.leaf, "ES256", header)) == 202
+    assert await status(client, jwt.encode(claims(sub="bob"), keys.leaf, "ES256", header)) == 403
+    assert await status(client, jwt.encode(claims(sub=""), keys.leaf, "ES256", header)) == 401

@@ -1,0 +1,240 @@
+"""Tokens of our own: where they are had, what they hold, and that nobody else's are taken."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+import pytest
+
+from tests.auth.credentials import auth_section, basic, write_htpasswd
+from tests.auth.rules import ACCESS, ADMIN, CI, GUEST, PASSWORDS, bearer, start_with_rules, token_for
+from tests.conftest import StartRegistry
+from tests.push import Client
+from tests.raw import RawAnswer, ask
+
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_SERVER = "http://registry.test"
+
+
+@pytest.fixture
+async def ruled(start_registry: StartRegistry, tmp_path: Path) -> Client:
+    """A registry with the README's rules."""
+    return await start_with_rules(start_registry, tmp_path)
+
+
+def keys_in(directory: Path) -> list[dict[str, Any]]:
+    """What is in the file that the workers share."""
+    found: list[dict[str, Any]] = json.loads((directory / "data/.pyregistry/token-keys").read_text())
+    return found
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+async def challenge(client: Client, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> str:
+    answer = await ask(client, method, path, {"Host": "registry.test", **(headers or {})})
+    answer.assert_error(401, "UNAUTHORIZED")
+    return answer.headers["WWW-Authenticate"]
+
+
+async def post(client: Client, **fields: str) -> RawAnswer:
+    body = urlencode(fields).encode()
+    return await ask(client, "POST", "/auth/token", {**_FORM, "Content-Length": str(len(body))}, body)
+
+
+async def test_the_challenge_says_where_tokens_are_and_what_for(ruled: Client) -> None:
+    begin = f'Bearer realm="{_SERVER}/auth/token",service="pyregistry"'
+    assert await challenge(ruled, "/v2/") == begin
+    assert await challenge(ruled, "/v2/_catalog") == f'{begin},scope="registry:catalog:*"'
+    assert await challenge(ruled, "/v2/ci/app/tags/list") == f'{begin},scope="repository:ci/app:pull"'
+    uploads = "/v2/ci/app/blobs/uploads/"
+    assert await challenge(ruled, uploads, method="POST") == f'{begin},scope="repository:ci/app:pull,push"'
+    mount = f"{uploads}?mount=x&from=public/base"
+    scope = "repository:public/base:pull repository:ci/app:pull,push"
+    assert await challenge(ruled, mount, method="POST") == f'{begin},scope="{scope}"'
+    deleted = await challenge(ruled, "/v2/ci/app/manifests/x", method="DELETE")
+    assert deleted == f'{begin},scope="repository:ci/app:delete"'
+    assert await challenge(ruled, "/v2/", basic("ci", "wrong")) == begin
+    assert await challenge(ruled, "/v2/", bearer("x.y.z")) == f'{begin},error="invalid_token"'
+    other = bearer(await token_for(ruled, CI, ["repository:ci/other:pull"]))
+    found = await challenge(ruled, "/v2/ci/app/tags/list", other)
+    assert found == f'{begin},scope="repository:ci/app:pull",error="insufficient_scope"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "realm"),
+    [
+        ({"Host": "a.test:5000"}, "http://a.test:5000"),
+        ({"Host": "[::1]:5000"}, "http://[::1]:5000"),
+        ({"Host": "a.test", "X-Forwarded-Proto": "https"}, "https://a.test"),
+        (
+            {"Host": "a.test", "X-Forwarded-Proto": "https, http", "X-Forwarded-Host": "b.test, c.test"},
+            "https://b.test",
+        ),
+        ({"Host": "a.test", "Forwarded": "for=1.2.3.4;proto=https;host=b.test, for=2.3.4.5"}, "https://b.test"),
+        ({"Host": "a.test", "X-Forwarded-Proto": "javascript"}, "http://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Host": 'b.test",error="x'}, "http://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Host": "b.test/path"}, "http://a.test"),
+    ],
+)
+async def test_the_realm_is_where_the_client_sees_the_registry(
+    ruled: Client, headers: dict[str, str], realm: str
+) -> None:
+    assert (await challenge(ruled, "/v2/", headers)).startswith(f'Bearer realm="{realm}/auth/token",')
+
+
+async def test_the_realm_comes_from_the_config_if_that_says_it(start_registry: StartRegistry, tmp_path: Path) -> None:
+    http = {"host": "https://registry.example.org:8443", "prefix": "/images/"}
+    client = await start_with_rules(start_registry, tmp_path, http=http)
+    found = await challenge(client, "/images/v2/", {"X-Forwarded-Host": "other.test"})
+    assert found.startswith('Bearer realm="https://registry.example.org:8443/images/auth/token",')
+    assert (await ask(client, "GET", "/images/auth/token")).status == 200
+
+
+@pytest.mark.parametrize("rules", [None, [], ACCESS[:2], [{**ACCESS[2], "actions": []}]])
+async def test_the_challenge_stays_basic_where_anonymous_callers_may_do_nothing(
+    start_registry: StartRegistry, tmp_path: Path, rules: object
+) -> None:
+    write_htpasswd(tmp_path / "htpasswd", PASSWORDS)
+    own = {} if rules is None else {"access": rules}
+    client = await start_registry(auth=auth_section(tmp_path / "htpasswd"), pyregistry=own)
+    for path in ["/v2/", "/v2/public/app/tags/list", "/nowhere", "/auth/token"]:
+        assert await challenge(client, path) == 'Basic realm="Test Registry"'
+    assert (await ask(client, "GET", "/v2/", CI)).status == 200
+
+
+async def test_a_token_holds_what_was_asked_for_and_may_be_done(ruled: Client) -> None:
+    asked = ["repository:ci/app:pull,push,delete repository:public/app:*", "repository:private:pull,push"]
+    asked += ["registry:catalog:*", "repository:BAD:pull", "repository::pull", "nonsense", "", "registry:other:*"]
+    asked += ["repository(plugin):ci/plugin:pull", "repository:ci/app:fly"]
+    ci = claims_of(await token_for(ruled, CI, asked))
+    assert ci["access"] == [
+        {"type": "repository", "name": "ci/app", "actions": ["pull", "push"]},
+        {"type": "repository", "name": "public/app", "actions": ["pull"]},
+        {"type": "registry", "name": "catalog", "actions": ["*"]},
+        {"type": "repository", "name": "ci/plugin", "actions": ["pull"]},
+    ]
+    assert ci["sub"] == "ci"
+    assert ci["exp"] - ci["iat"] == 300
+    anonymous = claims_of(await token_for(ruled, {}, asked[:1]))
+    assert (anonymous["sub"], [item["name"] for item in anonymous["access"]]) == ("", ["public/app"])
+    admin = claims_of(await token_for(ruled, ADMIN, ["repository:x:*"]))
+    assert admin["access"] == [{"type": "repository", "name": "x", "actions": ["pull", "push", "delete"]}]
+
+
+async def test_a_token_for_very_many_repositories_still_fits_into_a_header(ruled: Client) -> None:
+    asked = " ".join(f"repository:ci/{'x' * 90}{number}:pull,push" for number in range(60))
+    body = urlencode({"grant_type": "password", "username": "ci", "password": PASSWORDS["ci"], "scope": asked}).encode()
+    answer = await ask(ruled, "POST", "/auth/token", {**_FORM, "Content-Length": str(len(body))}, body)
+    token = answer.json()["token"]
+    assert 10 < len(claims_of(token)["access"]) < 60
+    assert (await ask(ruled, "GET", "/v2/", bearer(token))).status == 200
+
+
+async def test_the_answer_has_what_docker_and_oauth2_read_and_is_kept_by_nobody(ruled: Client) -> None:
+    answer = await ask(ruled, "GET", "/auth/token?scope=repository:ci/app:pull&account=ci&client_id=docker", CI)
+    value = answer.json()
+    assert value["token"] == value["access_token"]
+    assert (value["token_type"], value["expires_in"], value["scope"]) == ("Bearer", 300, "repository:ci/app:pull")
+    assert abs(time.mktime(time.strptime(value["issued_at"], "%Y-%m-%dT%H:%M:%SZ")) - time.mktime(time.gmtime())) < 10
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "refresh_token" not in value
+
+
+async def test_a_password_in_a_form_gets_a_token(ruled: Client) -> None:
+    fields = {"grant_type": "password", "service": "x", "client_id": "containerd", "access_type": "offline"}
+    user = {"username": "ci", "password": PASSWORDS["ci"]}
+    answer = await post(ruled, **fields, **user, scope="repository:ci/app:pull,push repository:private:pull")
+    assert answer.status == 200
+    assert answer.json()["scope"] == "repository:ci/app:pull,push"
+    token = bearer(answer.json()["access_token"])
+    assert (await ask(ruled, "POST", "/v2/ci/app/blobs/uploads/", token)).status == 202
+    for wrong in [{"password": "x"}, {"username": "nobody"}, {"username": ""}, {"password": "a\0b"}]:
+        (await post(ruled, **fields, **{**user, **wrong})).assert_error(401, "UNAUTHORIZED")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"", "unsupported_grant_type"),
+        (b"grant_type=refresh_token&refresh_token=x", "unsupported_grant_type"),
+        (b"grant_type=password&grant_type=password&username=a&password=b", "unsupported_grant_type"),
+        (b"grant_type=password", "invalid_request"),
+        (b"grant_type=password&username=a", "invalid_request"),
+        (b"grant_type=password&username=a&username=b&password=c", "invalid_request"),
+    ],
+)
+async def test_a_form_of_another_kind_is_refused_in_the_words_of_oauth2(ruled: Client, body: bytes, error: str) -> None:
+    answer = await ask(ruled, "POST", "/auth/token", {**_FORM, "Content-Length": str(len(body))}, body)
+    assert (answer.status, answer.json()) == (400, {"error": error})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\xff\xfe", b"a=%ff", b"x" * 20_000, b"&".join(b"a%d=b" % number for number in range(100))],
+    ids=["bytes", "no UTF-8", "large", "many"],
+)
+async def test_a_body_that_is_no_form_is_400(ruled: Client, body: bytes) -> None:
+    answer = await ask(ruled, "POST", "/auth/token", {**_FORM, "Content-Length": str(len(body))}, body)
+    answer.assert_error(400, "UNSUPPORTED")
+
+
+async def test_a_wrong_password_gets_no_token(ruled: Client) -> None:
+    for headers in [basic("ci", "wrong"), basic("nobody", "x"), {"Authorization": "Basic !"}, bearer("x")]:
+        answer = await ask(ruled, "GET", "/auth/token?scope=repository:public/x:pull", headers)
+        answer.assert_error(401, "UNAUTHORIZED")
+        assert answer.headers["WWW-Authenticate"] == 'Basic realm="Test Registry"'
+
+
+async def test_a_token_gives_nothing_that_the_rules_have_taken_away(
+    start_registry: StartRegistry, tmp_path: Path
+) -> None:
+    path = tmp_path / "access.yml"
+    path.write_text(json.dumps(ACCESS))
+    client = await start_with_rules(start_registry, tmp_path, path)
+    token = bearer(await token_for(client, CI, ["repository:ci/app:pull,push"]))
+    assert (await ask(client, "POST", "/v2/ci/app/blobs/uploads/", token)).status == 202
+    path.write_text(json.dumps([{**ACCESS[1], "actions": "pull"}, ACCESS[2]]))
+    deadline = time.monotonic() + 5
+    while (answer := await ask(client, "POST", "/v2/ci/app/blobs/uploads/", token)).status == 202:
+        assert time.monotonic() < deadline
+    answer.assert_error(403, "DENIED")
+
+
+async def test_the_token_of_a_user_who_was_removed_is_out(start_registry: StartRegistry, tmp_path: Path) -> None:
+    client = await start_with_rules(start_registry, tmp_path)
+    token = bearer(await token_for(client, GUEST, []))
+    assert (await ask(client, "GET", "/v2/", token)).status == 200
+    write_htpasswd(tmp_path / "htpasswd", {"admin": PASSWORDS["admin"]})
+    deadline = time.monotonic() + 5
+    while (answer := await ask(client, "GET", "/v2/", token)).status == 200:
+        assert time.monotonic() < deadline
+    answer.assert_error(401, "UNAUTHORIZED")
+
+
+async def test_the_keys_are_for_nobody_else_to_read(ruled: Client, tmp_path: Path) -> None:
+    await token_for(ruled, {}, [])
+    assert (tmp_path / "data/.pyregistry/token-keys").stat().st_mode & 0o777 == 0o600
+    assert len(keys_in(tmp_path)) == 1
+
+
+async def test_nothing_of_a_token_or_a_password_gets_into_any_log(
+    ruled: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    token = await token_for(ruled, CI, ["repository:ci/app:pull"])
+    forged = token[:-6] + "forged"
+    for shown in [token, forged]:
+        for path in ["/v2/", "/v2/ci/app/tags/list", f"/nowhere?token={shown}"]:
+            await ask(ruled, "GET", path, bearer(shown))
+    await post(ruled, grant_type="password", username="ci", password=PASSWORDS["ci"])
+    await post(ruled, grant_type="password", username="ci", password="Wrong-Battery-1234")
+    assert "/auth/token" in caplog.text
+    secrets = [*token.split("."), forged[-12:], PASSWORDS["ci"], "Wrong-Battery-1234", CI["Authorization"][6:]]
+    for record in caplog.records:
+        text = f"{record.getMessage()} {record.__dict__}"
+        assert not [secret for secret in secrets if secret in text]
