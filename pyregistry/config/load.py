@@ -16,6 +16,7 @@ from pyregistry.config.values import Duration
 
 _DRIVERS = frozenset({"filesystem", "inmemory", "s3", "gcs", "azure", "swift", "oss", "s3aws"})
 _SUPPORTED_DRIVERS = frozenset({"filesystem", "inmemory"})
+_OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "none"})
 
 
@@ -45,6 +46,10 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     except RecursionError as error:
         raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
     check_sense(config)
+    if config.http.tls.minimum_tls in _OLD_TLS:
+        warnings.append(
+            f"http.tls.minimumtls: {config.http.tls.minimum_tls} is not spoken any more, tls1.2 is the least"
+        )
     return config, warnings
 
 

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from types import TracebackType
@@ -48,9 +48,9 @@ class Start:
         """All that it wrote, on both streams."""
         return self.log.read_text() if self.log.exists() else ""
 
-    def wait_for_listening(self) -> None:
-        """Until it says that it listens; a failure shows what it said instead."""
-        wait_until(lambda: self._process.exitcode is not None or "listening" in self.output(), "it listens")
+    def wait_until_it(self, listens: Callable[[], bool]) -> None:
+        """Until it listens; a failure shows what it said instead."""
+        wait_until(lambda: self._process.exitcode is not None or listens(), "it listens")
         assert self._process.exitcode is None, f"it ended with {self._process.exitcode}\n{self.output()}"
 
     def status(self) -> int | None:
