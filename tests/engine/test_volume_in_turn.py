@@ -170,15 +170,15 @@ def test_nothing_is_lost_when_any_of_them_collects_what_we_left(skopeo: Skopeo, 
     volume = Volume()
     left = tmp_path / "left"
     left.mkdir()
+    writer = pyregistry_server(left, port)
     for number in range(2):
-        with pyregistry_server(left, port) as server, Wire(server) as wire:
+        with writer as server, Wire(server) as wire:
             turn = Turn(number, OURS, server, wire, skopeo, volume)
             turn.push(tmp_path / f"layouts{number}")
             turn.move_tags()
             turn.sign()
             turn.delete()
-    garbage = stored_blobs(server) - volume.kept
-    assert garbage
+    assert stored_blobs(writer) > volume.kept
     for collector in COLLECTORS:
         (tmp_path / collector).mkdir()
         server = pyregistry_server(tmp_path / collector, port)
