@@ -16,7 +16,7 @@ serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./stor
 test: $(VENV)/.dev ## run all tests
 	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest $(ARGS)
 
-clients: $(VENV)/.dev ## build the clients for the tests that are written in Go
+clients: $(VENV)/.dev ## build the programs for the tests that are written in Go
 	$(BIN)/python -m tests.clients.install $(CLIENTS)
 
 conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)

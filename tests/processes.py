@@ -247,6 +247,23 @@ def cncf_server(directory: Path, port: int | None = None, **extra: Any) -> Serve
     return Server([program, "serve", str(config)], directory, chosen, config)
 
 
+def cncf3_server(directory: Path, port: int | None = None, **extra: Any) -> Server:
+    """The CNCF registry 3.1.1 on the same kind of directory and config."""
+    chosen = port or free_port()
+    config = _write_config(directory / "cncf3.yml", chosen, extra)
+    server = Server([cncf3_program(), "serve", str(config)], directory, chosen, config)
+    server.env["OTEL_TRACES_EXPORTER"] = "none"  # or it looks for a collector of traces, and logs that there is none
+    return server
+
+
+def cncf3_program() -> str:
+    """The path of the CNCF registry 3.1.1, or a skip: no Debian package brings it."""
+    found = shutil.which("cncf-registry")
+    if found is None:
+        missing("cncf-registry (make clients, needs Go) is not installed")
+    return found
+
+
 def _write_config(path: Path, port: int, extra: Mapping[str, Any]) -> Path:
     data = data_directory(path.parent)
     data.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
 
 
-def check(document: Mapping[object, object]) -> list[str]:
+def check(document: Mapping[str, object]) -> list[str]:
     """A sentence for each key that is not carried out. Raises ConfigError for one that cannot be ignored.
 
     A key that says nothing (null, false, an empty list) is passed over: leaving it out would be the same.

@@ -8,15 +8,18 @@ a key of the section that it has reached, a key of the operator's own in a map, 
 import re
 from collections.abc import Mapping
 
-import yaml
-
+from pyregistry.config.document import read_yaml
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
 
 PREFIX = "REGISTRY_"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
 """Where the file is, and so no key of it."""
+VERSION = "REGISTRY_VERSION"
+"""Often that of an image; the CNCF registry looks at the file's own."""
 
+_ANY_CASE = frozenset({"STORAGE", "AUTH"})
+"""Sections that are maps to the CNCF registry; in its others a part of a name has to be in capitals."""
 _KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
 """What Kubernetes sets for a service called "registry-auth", beside REGISTRY_AUTH_PORT=tcp://…"""
 
@@ -33,13 +36,16 @@ def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tu
     result = dict(document)
     warnings = []
     for variable in sorted(name for name in environ if name.startswith(PREFIX) and name != CONFIGURATION_PATH):
+        if variable == VERSION:
+            warnings.append(f"{variable}: ignored, the version of the file is in the file")
+            continue
         value = environ[variable]
         path = variable.removeprefix(PREFIX).split("_")
         if value.startswith(("tcp://", "udp://", "sctp://")) or _KUBERNETES.fullmatch(variable):
             warnings.append(f"{variable}: ignored, it looks like a variable that Kubernetes sets for a service")
             continue
         try:
-            laid = _set(result, SURFACE, path, _parse(variable, value), variable)
+            laid = _set(result, SURFACE, path, value, variable)
         except _Unknown as unknown:
             warnings.append(f"{variable}: ignored, {unknown}")
         else:
@@ -50,15 +56,15 @@ def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tu
 
 def _parse(variable: str, value: str) -> object:
     try:
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99 looks like a date
-        raise ConfigError(f"{variable}: the value is not YAML: {error}") from error
+        return read_yaml(value)
+    except ConfigError as error:
+        raise ConfigError(f"{variable}: {error}") from error
 
 
-def _set(old: object, surface: Surface, path: list[str], value: object, variable: str) -> object:
+def _set(old: object, surface: Surface, path: list[str], value: str, variable: str) -> object:
     """A copy of `old`, which is what `surface` describes, in which `path` has this value."""
     if not path:
-        return value
+        return _parse(variable, value)  # not before: what reaches no key need not be YAML
     part, rest = path[0], path[1:]
     if isinstance(surface, Items):
         return _set_item(old, surface, path, value, variable)
@@ -72,14 +78,14 @@ def _set(old: object, surface: Surface, path: list[str], value: object, variable
         below: Surface = Free()
     else:
         known = _spelling(surface, part)
-        if known is None:
-            raise _Unknown(f"there is no such key: {part.lower()!r}")
+        if known is None or not (part.isupper() or variable.split("_")[1] in _ANY_CASE):
+            raise _Unknown(f"there is no such key: {part!r}")
         key, below = _spelling(members, part) or known, surface[known]
     members[key] = _set(members.get(key), below, rest, value, variable)
     return members
 
 
-def _set_item(old: object, surface: Items, path: list[str], value: object, variable: str) -> list[object]:
+def _set_item(old: object, surface: Items, path: list[str], value: str, variable: str) -> list[object]:
     items = list(old) if isinstance(old, list) else []
     part, rest = path[0], path[1:]
     if not (part.isascii() and part.isdecimal()):

@@ -4,16 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-import yaml
 
 from pyregistry.config.check import check
+from pyregistry.config.document import read_yaml
 from pyregistry.config.environment import overlay
 from pyregistry.config.errors import ConfigError
+from pyregistry.config.explain import explain, shown
 from pyregistry.config.schema import Config
+from pyregistry.config.sense import check_sense
 from pyregistry.config.values import Duration
 
 _DRIVERS = frozenset({"filesystem", "inmemory", "s3", "gcs", "azure", "swift", "oss", "s3aws"})
 _SUPPORTED_DRIVERS = frozenset({"filesystem", "inmemory"})
+_OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 
 
@@ -28,25 +31,26 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
 
 def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     """`load` without the file."""
-    try:
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99 looks like a date
-        raise ConfigError(f"not YAML: {error}") from error
+    document = read_yaml(text)
     if not isinstance(document, dict):
-        raise ConfigError("the file is not a map of sections")
-    document, warnings = overlay(document, environ)
+        raise ConfigError(f"the file: {shown(document)}, expected a map of sections")
+    laid_over, warnings = overlay(document, environ)
     try:
-        _check_access(document)
-        document = _normalise(document)
+        _check_access(laid_over)
+        document = _normalise(laid_over)
+        _check_version(document)
         _check_choices(document)
         warnings += check(document)
         config = msgspec.convert(document, type=Config, dec_hook=_decode)
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from error
+        raise ConfigError(explain(str(error), document, Config)) from error
     except RecursionError as error:
         raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
-    if config.version != "0.1":
-        raise ConfigError(f"version: {config.version!r}, expected 0.1")
+    check_sense(config)
+    if config.http.tls.minimum_tls in _OLD_TLS:
+        warnings.append(
+            f"http.tls.minimumtls: {config.http.tls.minimum_tls} is not spoken any more, tls1.2 is the least"
+        )
     return config, warnings
 
 
@@ -54,7 +58,7 @@ def _decode(wanted: type, value: object) -> object:
     return Duration.parse(value) if issubclass(wanted, Duration) else value
 
 
-def _normalise(document: Mapping[object, object]) -> dict[object, object]:
+def _normalise(document: Mapping[object, object]) -> dict[str, object]:
     normal = dict(document)
     for section in ("storage", "auth"):
         kinds = normal.get(section)
@@ -62,10 +66,10 @@ def _normalise(document: Mapping[object, object]) -> dict[object, object]:
             normal[section] = {kinds: {}}
         elif isinstance(kinds, dict):  # `filesystem:` without parameters is null in YAML, and chosen all the same
             normal[section] = {key: {} if value is None else value for key, value in kinds.items()}
-    return _respell({key: _without_nulls(value) for key, value in normal.items() if value is not None})
+    return _respell({str(key): _without_nulls(value) for key, value in normal.items() if value is not None})
 
 
-def _respell(document: dict[object, object]) -> dict[object, object]:
+def _respell(document: dict[str, object]) -> dict[str, object]:
     """What the CNCF registry reads as a word, as one."""
     if isinstance(document.get("version"), float):
         document["version"] = str(document["version"])  # `version: 0.1` is a float in YAML
@@ -87,13 +91,20 @@ def _words(values: object) -> object:
 
 
 def _without_nulls(value: object) -> object:
-    """A key without a value counts as absent, at every level."""
+    """A key without a value counts as absent, at every level; `1:` is a word like other keys."""
     if not isinstance(value, dict):
         return value
-    return {key: _without_nulls(member) for key, member in value.items() if member is not None}
+    return {str(key): _without_nulls(member) for key, member in value.items() if member is not None}
 
 
-def _check_choices(document: Mapping[object, object]) -> None:
+def _check_version(document: Mapping[str, object]) -> None:
+    if "version" not in document:
+        raise ConfigError("version: missing, expected 0.1")
+    if document["version"] != "0.1":
+        raise ConfigError(f"version: {shown(document['version'])}, expected 0.1")
+
+
+def _check_choices(document: Mapping[str, object]) -> None:
     """Of some sections exactly one kind is chosen, and another one than ours would be another service.
 
     Here rather than in `check`, since a kind without parameters says as much as one with them.

@@ -1,4 +1,4 @@
-"""The clients written in Go, at pinned versions: `make clients` builds what is missing into .venv/clients.
+"""The programs written in Go, at pinned versions: `make clients` builds what is missing into .venv/clients.
 
 The Go module proxy serves each version for ever and its checksum is checked, so a version means the same everywhere.
 """
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,10 @@ PACKAGES = {
     "helm": "helm.sh/helm/v3/cmd/helm@v3.22.0",
     "cosign": "github.com/sigstore/cosign/v2/cmd/cosign@v2.6.5",  # v3 has no more signatures under tags by default
 }
+SERVERS = {
+    # Not `registry`, its own name: that is one of ours as well.
+    "cncf-registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
+}
 
 
 def built(program: Path) -> str | None:
@@ -30,23 +35,28 @@ def built(program: Path) -> str | None:
     return f"{found['path'][0]}@{found['mod'][1]}" if len(found) == 2 else None
 
 
-def install(package: str, directory: Path) -> None:
-    """Build one program; Go's cache makes the next time quick."""
-    environment = {**os.environ, "GOBIN": str(directory), "GOFLAGS": "-buildvcs=false"}
-    subprocess.run(["go", "install", package], env=environment, check=True)
+def install(name: str, package: str, directory: Path) -> None:
+    """Build one program under this name; Go's cache makes the next time quick."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=directory) as own:
+        environment = {**os.environ, "GOBIN": own, "GOFLAGS": "-buildvcs=false"}
+        subprocess.run(["go", "install", package], env=environment, check=True)
+        [program] = Path(own).iterdir()
+        program.replace(directory / name)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Install what is missing into the directory; without Go an error only where all clients are promised."""
     directory = Path(arguments[0]).absolute()
+    wanted = {**PACKAGES, **SERVERS}
     if shutil.which("go") is None:
-        print(f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join(PACKAGES)}")
+        print(f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join(wanted)}")
         return 1 if os.environ.get(REQUIRE_CLIENTS) == "1" else 0
-    for name, package in PACKAGES.items():
+    for name, package in wanted.items():
         if built(directory / name) != package:
             start = time.monotonic()
             print(f"building {package}", flush=True)
-            install(package, directory)
+            install(name, package, directory)
             print(f"  took {time.monotonic() - start:.0f} s", flush=True)
     return 0
 

@@ -74,6 +74,11 @@ CASES: dict[str, Case] = {
         ("notifications", "endpoints"),
         [{"name": "x", "url": "http://y"}],
     ),
+    "5: an item of a list of words, which the CNCF registry leaves empty": (
+        {"REGISTRY_HTTP_TLS_CLIENTCAS_0": "/certs/ca.crt"},
+        ("http", "tls", "clientcas"),
+        ["/certs/ca.crt"],
+    ),
     "5: an item replaces that of the list as a whole": (
         {"REGISTRY_PYREGISTRY_WARNINGS": "[a, b]", "REGISTRY_PYREGISTRY_WARNINGS_0": "c"},
         ("pyregistry", "warnings"),
@@ -135,6 +140,10 @@ def test_a_variable_is_laid_over_the_file(environ: dict[str, str], path: tuple[s
 
 
 IGNORED = {
+    "2: the version of an image": {"REGISTRY_VERSION": "2.8"},
+    "3: no such section, and a value that is no YAML": {"REGISTRY_PASSWORD": "@[hunter2"},
+    "3: a section in small letters": {"REGISTRY_http_ADDR": ":80"},
+    "3: a key in small letters": {"REGISTRY_HTTP_addr": ":80"},
     "3: no such section": {"REGISTRY_IMAGE_TAG": "latest"},
     "3: no such key of a section": {"REGISTRY_HTTP_ADR": ":80"},
     "3: something below a value": {"REGISTRY_HTTP_ADDR_PORT": "80"},

@@ -82,10 +82,10 @@ class Wire:
         grown = self.request("PATCH", opened.path, iter([content])).must(202)
         self.request("PUT", grown.path_with(digest=digest_of(content)), b"").must(201)
 
-    def push_manifest(self, repository: str, reference: str, content: bytes) -> None:
-        """The manifest of an OCI image, whose blobs are there."""
+    def push_manifest(self, repository: str, reference: str, content: bytes, media_type: str = OCI_MANIFEST) -> None:
+        """A manifest whose blobs are there."""
         path = f"/v2/{repository}/manifests/{reference}"
-        self.request("PUT", path, content, {"Content-Type": OCI_MANIFEST}).must(201)
+        self.request("PUT", path, content, {"Content-Type": media_type}).must(201)
 
     def push(self, repository: str, reference: str, image: Image) -> None:
         """All blobs of the image, then its manifest."""
@@ -104,6 +104,15 @@ class Wire:
         assert digest == digest_of(answer.body)
         return digest
 
+    def repositories(self) -> set[str]:
+        """The names in the catalog."""
+        return set(self.request("GET", "/v2/_catalog?n=1000").must(200).json()["repositories"])
+
+    def tags(self, repository: str) -> list[str]:
+        """The tags of a repository; none is the same to all, however it is said."""
+        answer = self.request("GET", f"/v2/{repository}/tags/list").must(200, 404)
+        return answer.json().get("tags") or []
+
     def content(self, repository: str) -> dict[str, str]:
         """Every tag of a repository with its digest."""
         tags = self.request("GET", f"/v2/{repository}/tags/list").must(200).json()["tags"]
@@ -111,5 +120,4 @@ class Wire:
 
     def catalog(self) -> dict[str, dict[str, str]]:
         """Every repository with its tags and their digests."""
-        names = self.request("GET", "/v2/_catalog?n=1000").must(200).json()["repositories"]
-        return {name: self.content(name) for name in names}
+        return {name: self.content(name) for name in sorted(self.repositories())}

@@ -1,0 +1,87 @@
+"""What has the right type and still cannot be meant: values out of range, and keys that need one another."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pyregistry.config.errors import ConfigError
+from pyregistry.config.explain import shown
+from pyregistry.config.schema import Config, Http, Storage, Tls, UploadPurging
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header, RFC 9110 section 5.6.2."""
+_PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_SHORTEST = 1.0
+"""Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
+
+
+def check_sense(config: Config) -> None:
+    """Raises ConfigError for the first that is wrong."""
+    for key, value, expected in _wrong(config):
+        raise ConfigError(f"{key}: {shown(value)}, expected {expected}")
+
+
+Wrong = Iterator[tuple[str, object, str]]
+"""The key, what stands there, what was expected."""
+
+
+def _wrong(config: Config) -> Wrong:
+    yield from _in_http(config.http)
+    yield from _in_tls(config.http.tls)
+    yield from _in_storage(config.storage)
+    if config.tags.max_tags < 0:
+        yield "tags.maxtags", config.tags.max_tags, "0 or more"
+    if config.pyregistry.workers < 0:
+        yield "pyregistry.workers", config.pyregistry.workers, "0 or more"
+    for field in msgspec.structs.fields(config.pyregistry.limits):
+        value = getattr(config.pyregistry.limits, field.name)
+        if not value > 0:  # NaN is not
+            yield f"pyregistry.limits.{field.encode_name}", value, "more than 0"
+
+
+def _in_http(http: Http) -> Wrong:
+    if http.host and not _is_origin(http.host):
+        yield "http.host", http.host, "a URL such as https://registry.example.org"
+    if http.prefix and not _PREFIX.fullmatch(http.prefix):
+        yield "http.prefix", http.prefix, "a path such as /registry/"
+    for name, values in http.headers.items():
+        if not _TOKEN.fullmatch(name):
+            yield "http.headers", name, "the name of a header"
+        for value in values:
+            if _UNPRINTABLE.search(value):
+                yield f"http.headers.{name}", value, "text without control characters"
+
+
+def _in_tls(tls: Tls) -> Wrong:
+    if tls.certificate and not tls.key:
+        yield "http.tls.key", tls.key, "the file of the certificate's key"
+    if not tls.certificate:
+        # The CNCF registry serves without TLS then, and lets in whoever was to show a certificate.
+        for key, value in (("key", tls.key), ("clientcas", tls.client_cas), ("clientauth", tls.client_auth)):
+            if value:
+                yield f"http.tls.{key}", value, "http.tls.certificate beside it"
+    elif tls.client_auth and not tls.client_cas:
+        yield "http.tls.clientauth", tls.client_auth, "http.tls.clientcas beside it"
+
+
+def _in_storage(storage: Storage) -> Wrong:
+    if storage.filesystem is not None and not storage.filesystem.root_directory:
+        yield "storage.filesystem.rootdirectory", "", "the path of a directory"
+    yield from _in_purging(storage.maintenance.upload_purging)
+
+
+def _in_purging(purging: UploadPurging) -> Wrong:
+    for key, value in (("age", purging.age), ("interval", purging.interval)):
+        if purging.enabled and value < _SHORTEST:
+            yield f"storage.maintenance.uploadpurging.{key}", str(value), "1s or more"
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
+    except ValueError:
+        return False

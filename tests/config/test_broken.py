@@ -1,0 +1,222 @@
+"""Configs that cannot be meant: each ends the start with status 2 and a line that names key, value, expectation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from multiprocessing.context import ForkServerContext
+
+import pytest
+
+from tests.config.recipes import Place, Recipe
+from tests.config.starting import Start
+
+LEAST = "version: 0.1\nstorage: {filesystem: {rootdirectory: /data}}\n"
+HTTP = LEAST + "http:\n  addr: :5000\n"
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file with its environment, and what is said about it."""
+
+    text: str
+    said: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def of(said: str, more: str = "", start: str = HTTP, **environment: str) -> Broken:
+    """A file that would be good without `more`."""
+    return Broken(start + more, said, environment)
+
+
+LAUGHS = "a: &a [ha, ha, ha, ha, ha, ha, ha, ha, ha]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+MERGES = "a: &a {k: v}\n" + "".join(
+    f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
+    for before, name in zip("abcdefgh", "bcdefghi", strict=True)
+)
+TEXT = "text, in quotes where it looks like something else"
+DURATION = "a duration such as 10s, 1h30m or 500ms"
+
+BROKEN: dict[str, Broken] = {
+    "nothing": Broken("", "the file: null, expected a map of sections"),
+    "comments only": Broken("# later\n", "the file: null, expected a map of sections"),
+    "a list of sections": Broken("- version: 0.1\n", "the file: a list, expected a map of sections"),
+    "a tab": of(
+        "not YAML: while scanning for the next token, found character '\\t' that cannot start any token, "
+        "line 5, column 1",
+        "\tprefix: /x/\n",
+    ),
+    "a bracket that is not closed": of(
+        "not YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>', line 6, column 1",
+        "  headers: {X: [a\n",
+    ),
+    "a password that is no YAML": of(
+        "REGISTRY_HTTP_SECRET: not YAML: while scanning for the next token, found "
+        "character '@' that cannot start any token, line 1, column 1",
+        REGISTRY_HTTP_SECRET="@hunter2",
+    ),
+    "lists of lists of lists": Broken(LAUGHS, "not usable YAML: its anchors stand for more than 100000 values"),
+    "maps merged into maps": Broken(MERGES, "not usable YAML: its anchors stand for more than 100000 values"),
+    "lists of lists in a variable": of(
+        "REGISTRY_LOG_FIELDS: not usable YAML: its anchors stand for more than 100000 values",
+        REGISTRY_LOG_FIELDS="{" + LAUGHS.replace("\n", ", ") + "}",
+    ),
+    "a map that contains itself": of(
+        "not usable YAML: an anchor contains itself, line 5", "log: &log {fields: *log}\n"
+    ),
+    "very deep brackets": Broken("[" * 20_000, "not usable YAML: the nesting is too deep"),
+    "no version": Broken("storage: {filesystem: {rootdirectory: /data}}\n", "version: missing, expected 0.1"),
+    "another version": Broken(LEAST.replace("0.1", "0.2"), 'version: "0.2", expected 0.1'),
+    "the version of the image": Broken(LEAST.replace("0.1", "2.8.3"), 'version: "2.8.3", expected 0.1'),
+    "a whole number as version": Broken(LEAST.replace("0.1", "1"), "version: 1, expected 0.1"),
+    "no storage": Broken("version: 0.1\n", "storage: exactly one driver is needed, found none"),
+    "two drivers": of(
+        "storage: exactly one driver is needed, found filesystem, inmemory", start=LEAST.replace("}}", "}, inmemory: }")
+    ),
+    "a second driver by a variable": of(
+        "storage: exactly one driver is needed, found filesystem, s3", REGISTRY_STORAGE_S3_BUCKET="b"
+    ),
+    "s3": Broken(
+        "version: 0.1\nstorage: {s3: {region: eu-central-1, bucket: registry, accesskey: A, secretkey: hunter2}}\n",
+        "storage.s3: this driver is not supported, expected filesystem or inmemory",
+    ),
+    "azure by a variable": of(
+        "storage.azure: this driver is not supported, expected filesystem or inmemory", REGISTRY_STORAGE="azure"
+    ),
+    "a storage section that is a list": Broken(
+        "version: 0.1\nstorage: [filesystem]\n", "storage: exactly one driver is needed, found none"
+    ),
+    "a directory that is empty": of(
+        'storage.filesystem.rootdirectory: "", expected the path of a directory',
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="''",
+    ),
+    "a truth value in quotes": of(
+        'storage.delete.enabled: "true", expected true or false',
+        start=LEAST.replace("}}", "}, delete: {enabled: 'true'}}"),
+    ),
+    "a truth value where a section belongs": of(
+        "storage.delete: true, expected a map of keys", REGISTRY_STORAGE_DELETE="true"
+    ),
+    "an age without a unit": of(
+        'storage.maintenance.uploadpurging.age: "0.000000024s", expected 1s or more',
+        REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE="24",
+    ),
+    "days": of(
+        f'storage.maintenance.uploadpurging.age: "7d", expected {DURATION}',
+        REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE="7d",
+    ),
+    "no time between two purges": of(
+        'storage.maintenance.uploadpurging.interval: "0s", expected 1s or more',
+        REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_INTERVAL="0s",
+    ),
+    "a cache of another registry": of(
+        "proxy: a pull-through cache is not supported; without it this would be another service",
+        "proxy: {remoteurl: https://registry-1.docker.io, username: u, password: hunter2}\n",
+    ),
+    "auth that nobody knows": of(
+        "auth.ldap: this kind is not supported, expected htpasswd or token", "auth: {ldap: {}}\n"
+    ),
+    "two kinds of auth": of(
+        "auth: at most one kind, found htpasswd, silly",
+        "auth: {htpasswd: {realm: r, path: /auth/htpasswd}, silly: {realm: r, service: s}}\n",
+    ),
+    "htpasswd without a path": of(f"auth.htpasswd.path: missing, expected {TEXT}", "auth: {htpasswd: {realm: r}}\n"),
+    "htpasswd that is nowhere": of(
+        "auth.htpasswd.path: {directory}/auth/none: No such file or directory",
+        "auth: {htpasswd: {realm: r, path: /auth/none}}\n",
+    ),
+    "a level that does not exist": of(
+        'log.level: "trace", expected one of error, warn, warning, info, debug', REGISTRY_LOG_LEVEL="trace"
+    ),
+    "a formatter that does not exist": of(
+        'log.formatter: "xml", expected one of text, json, logstash', "log: {formatter: xml}\n"
+    ),
+    "a section that is a word": of('log: "debug", expected a map of keys', "log: debug\n"),
+    "an address that is a number": of(f"http.addr: 5000, expected {TEXT}", start=LEAST + "http: {addr: 5000}\n"),
+    "an address without a port": of("http.addr: '0.0.0.0', expected HOST:PORT or :PORT", REGISTRY_HTTP_ADDR="0.0.0.0"),
+    "a port that does not exist": of("http.addr: ':65536', expected HOST:PORT or :PORT", REGISTRY_HTTP_ADDR=":65536"),
+    "a host without a scheme": of(
+        'http.host: "registry.example.org", expected a URL such as https://registry.example.org',
+        "  host: registry.example.org\n",
+    ),
+    "a prefix that is no path": of(
+        'http.prefix: "registry/", expected a path such as /registry/', "  prefix: registry/\n"
+    ),
+    "a network that does not exist": of('http.net: "udp", expected one of tcp, unix', "  net: udp\n"),
+    "a header that is no list": of(
+        'http.headers.X-Frame-Options: "DENY", expected a list', "  headers: {A: [b], X-Frame-Options: DENY}\n"
+    ),
+    "a header that nobody can send": of(
+        'http.headers: "X Frame", expected the name of a header', "  headers: {X Frame: [DENY]}\n"
+    ),
+    "a drain time in words": of(f'http.draintimeout: "soon", expected {DURATION}', "  draintimeout: soon\n"),
+    "a certificate without its key": of(
+        'http.tls.key: "", expected the file of the certificate\'s key',
+        REGISTRY_HTTP_TLS_CERTIFICATE="/certs/domain.crt",
+    ),
+    "a key without its certificate": of(
+        'http.tls.key: "{directory}/certs/domain.key", expected http.tls.certificate beside it',
+        REGISTRY_HTTP_TLS_KEY="/certs/domain.key",
+    ),
+    "a key that is nowhere": of(
+        "http.tls.key: {directory}/certs/none: No such file or directory",
+        "  tls: {certificate: /certs/domain.crt, key: /certs/none}\n",
+    ),
+    "client certificates that nobody issues": of(
+        'http.tls.clientauth: "require-and-verify-client-cert", expected http.tls.clientcas beside it',
+        "  tls: {certificate: /certs/domain.crt, key: /certs/domain.key, clientauth: require-and-verify-client-cert}\n",
+    ),
+    "certificates from Let's Encrypt": of(
+        "http.tls.letsencrypt: certificates are not fetched; give certificate and key, or put a proxy in front; "
+        "without it this would be another service",
+        "  tls: {letsencrypt: {cachefile: /certs/cache, email: a@example.org, hosts: [example.org]}}\n",
+    ),
+    "TLS of the last century": of(
+        'http.tls.minimumtls: "ssl3", expected one of tls1.0, tls1.1, tls1.2, tls1.3', "  tls: {minimumtls: ssl3}\n"
+    ),
+    "a page that is negative": of("tags.maxtags: -1, expected 0 or more", "tags: {maxtags: -1}\n"),
+    "a page in words": of('catalog.maxentries: "many", expected a whole number', "catalog: {maxentries: many}\n"),
+    "an expression that is none": of(
+        "validation.manifests.urls.allow: '[': unterminated character set at position 0",
+        "validation: {manifests: {urls: {allow: ['[']}}}\n",
+    ),
+    "platforms that do not exist": of(
+        'validation.manifests.indexes.platforms: "some", expected one of all, none, list',
+        "validation: {manifests: {indexes: {platforms: some}}}\n",
+    ),
+    "a list where a map belongs": of(
+        'validation.manifests.indexes.platformlist[0]: "linux/amd64", expected a map of keys',
+        "validation: {manifests: {indexes: {platforms: list, platformlist: [linux/amd64]}}}\n",
+    ),
+    "an index behind the end of a list": of(
+        "REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL: the list has 0 items, so that index 1 is behind its end",
+        REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL="http://x",
+    ),
+    "a limit of nothing": of(
+        "pyregistry.limits.connections: 0, expected more than 0", "pyregistry: {limits: {connections: 0}}\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_config_is_refused_in_one_line_with_key_and_value_and_expectation(
+    forks: ForkServerContext, place: Place, broken: Broken
+) -> None:
+    config, environment, _ = place.put(Recipe(broken.text, broken.environment))
+    with Start(forks, config, environment) as start:
+        status = start.status()
+    *warnings, refusal = start.output().splitlines()
+    assert refusal == f"pyregistry: {config}: {broken.said.replace('{directory}', str(config.parent))}"
+    assert status == 2
+    assert all(line.startswith("warning: ") for line in warnings)
+    assert "hunter2" not in start.output()
+
+
+def test_a_config_in_another_encoding_is_refused(forks: ForkServerContext, place: Place) -> None:
+    config, _, _ = place.put(Recipe(LEAST))
+    config.write_bytes("log: {fields: {ort: Köln}}\n".encode("latin-1") + LEAST.encode())
+    with Start(forks, config, {}) as start:
+        assert start.status() == 2
+    assert start.output().count("\n") == 1
+    assert start.output().startswith(f"pyregistry: {config}: ")
+    assert "utf-8" in start.output()
