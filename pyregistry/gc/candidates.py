@@ -89,8 +89,8 @@ class _Table:
         if raw is None or raw.hex() != encoded:
             return False
         bucket = int.from_bytes(raw[:2])
-        while len(self._begins) <= bucket:
-            self._begins.append(len(self))
+        if (missing := bucket + 1 - len(self._begins)) > 0:
+            self._begins.extend(array("Q", (len(self),)) * missing)
         self._raw += raw
         self.inode.append(stat.inode)
         self.mtime.append(stat.mtime_ns)

@@ -46,7 +46,8 @@ class FilesystemDriver:
 
         Raises OSError: no right to write, a read-only file system, or `.pyregistry` on another one.
         """
-        path = layout.child(layout.TRASH, f"probe-{uuid.uuid4().hex}")
+        # Not in the trash, which a garbage collection may be emptying.
+        path = layout.child(layout.TMP, f"probe-{uuid.uuid4().hex}")
         self.write(path, b"")
         self.delete(path)
 

@@ -28,7 +28,7 @@ def _walk(
     for child in driver.children(path, after[0] if after else None):
         if child in layout.OF_A_REPOSITORY and strict:
             _require_name("/".join(parents))
-        if child.startswith("_") or len(parents) == NAME_COMPONENTS:
+        if child.startswith("_") or (len(parents) >= NAME_COMPONENTS and not strict):
             continue
         with suppress(NameInvalid):
             yield RepositoryName("/".join((*parents, child)))

@@ -15,6 +15,7 @@ import pytest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
 from tests.processes import SOURCE_TREE
 from tests.storage.paths import at, content_of
 
@@ -218,3 +219,13 @@ async def test_a_cancelled_write_is_finished_before_its_file_is_closed(filesyste
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert received == data
+
+
+def test_the_probe_works_while_a_garbage_collection_empties_the_trash(root: Path) -> None:
+    class Emptied(FilesystemDriver):
+        def write(self, path: StoragePath, data: bytes, *, durable: bool = True) -> None:
+            super().write(path, data, durable=durable)
+            self.empty_trash()
+
+    Emptied(root).probe()
+    assert list(FilesystemDriver(root).children(layout.TMP)) == []
