@@ -11,7 +11,8 @@ import pytest
 from pyregistry.storage.filesystem import FilesystemDriver
 from tests.gc.schedules.breaking import Mutant
 from tests.gc.schedules.mutants import MUTANTS
-from tests.gc.schedules.scenarios import SCENARIOS, Scenario
+from tests.gc.schedules.scenario import Scenario
+from tests.gc.schedules.scenarios import SCENARIOS
 from tests.gc.schedules.searching import search
 
 COUNT = 72

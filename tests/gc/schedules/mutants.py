@@ -213,15 +213,6 @@ MUTANTS = (
         "HEAD, HEAD",
     ),
     Mutant(
-        "own lease ended before the tag is there",
-        _COMMIT,
-        "        for tag in tags:\n",
-        "        if tags:\n            leases.end(driver, layout.revision_link(name, digest))\n"
-        "        for tag in tags:\n",
-        "L",
-        "orphan index tagged",
-    ),
-    Mutant(
         "leases ended before the revision link is there",
         _REPOSITORY,
         "            commit.store(content, tags)\n            commit.end_leases(tagged=bool(tags))\n",

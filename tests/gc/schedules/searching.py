@@ -12,7 +12,7 @@ from itertools import islice, permutations
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import GRACE
-from tests.gc.schedules.scenarios import Scenario
+from tests.gc.schedules.scenario import Scenario
 from tests.gc.schedules.stepping import Actor, Schedule
 from tests.gc.schedules.world import World
 

@@ -21,7 +21,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import GRACE
 from tests.gc.collecting import blobs, exists
-from tests.gc.schedules.scenarios import Operation, Scenario
+from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
 from tests.storage.pushing import files_of, stream
 
