@@ -16,9 +16,8 @@ from pyregistry.gc import collector, sweeping
 from pyregistry.gc.outcome import Options
 from pyregistry.storage.filesystem import FilesystemDriver
 
-_CALLS = frozenset(
-    "read write stat set_mtime children scan make_directory delete discard empty_trash prune lock".split()
-)
+_READS = frozenset({"read", "stat", "children", "scan"})
+_CHANGES = frozenset({"write", "set_mtime", "make_directory", "delete", "discard", "empty_trash", "prune", "lock"})
 
 
 class DyingDriver(FilesystemDriver):
@@ -31,7 +30,7 @@ class DyingDriver(FilesystemDriver):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        return self.counted(found) if name in _CALLS else found
+        return self.counted(found) if name in _READS | _CHANGES else found
 
     def counted(self, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call`, and death."""
