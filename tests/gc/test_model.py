@@ -24,7 +24,6 @@ QUICK = [
     "no barrier",
     "record checked at enumeration only (no re-check)",
     "mark before enumerate",
-    "no leases at all",
     "children swept before their index",
 ]
 
