@@ -60,7 +60,7 @@ class Marker:
         try:
             return list(walk_repositories(self.driver, strict=True))
         except NameInvalid as error:
-            raise MarkFailed(f"a directory below repositories/ has no repository's name: {error.detail}") from error
+            raise MarkFailed(f"not all repositories can be looked at: {error.detail}") from error
         except OSError as error:
             raise MarkFailed(f"{error.filename}: {error.strerror}") from error
 

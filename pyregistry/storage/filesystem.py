@@ -96,6 +96,12 @@ class FilesystemDriver:
             return
         yield from sorted(names if after is None else (name for name in names if name > after))
 
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """See Driver.symbolic_links."""
+        with contextlib.suppress(PathNotFound), absent_is_not_found(), os.scandir(self._prefix + path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_symlink())
+        return []
+
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""
         for name in self.children(path):

@@ -16,7 +16,7 @@ from pyregistry.gc import collector, sweeping
 from pyregistry.gc.outcome import Options
 from pyregistry.storage.filesystem import FilesystemDriver
 
-_READS = frozenset({"read", "stat", "children", "scan"})
+_READS = frozenset({"read", "stat", "children", "symbolic_links", "scan"})
 _CHANGES = frozenset({"write", "set_mtime", "make_directory", "delete", "discard", "empty_trash", "prune", "lock"})
 
 

@@ -13,6 +13,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
@@ -98,3 +99,17 @@ def test_a_repository_with_more_components_than_a_name_has_ends_the_run(driver: 
     with pytest.raises(MarkFailed, match="a/b/c"):
         gc(driver)
     assert exists(driver, layout.blob_data(Digest.of(b"layer one")))
+
+
+def test_a_symbolic_link_to_repositories_elsewhere_ends_the_run(filesystem: FilesystemDriver) -> None:
+    # What is behind it can be pulled, and no walk sees it.
+    repo = repository(Registry(filesystem), "team/app")
+    push_image(repo, image(), "latest")
+    team = filesystem.root / layout.REPOSITORIES / "team"
+    elsewhere = filesystem.root.parent / "elsewhere"
+    team.rename(elsewhere)
+    team.symlink_to(elsewhere)
+    assert pull(repo, image())
+    with pytest.raises(MarkFailed, match="team is a symbolic link"):
+        gc(filesystem, grace=0)
+    assert pull(repo, image())

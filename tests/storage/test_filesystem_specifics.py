@@ -229,3 +229,12 @@ def test_the_probe_works_while_a_garbage_collection_empties_the_trash(root: Path
 
     Emptied(root).probe()
     assert list(FilesystemDriver(root).children(layout.TMP)) == []
+
+
+def test_symbolic_links_are_named_and_are_no_children(root: Path, filesystem: FilesystemDriver) -> None:
+    filesystem.write(at("d", "file"), b"")
+    for name in ("b", "a"):
+        (root / at("d", name)).symlink_to("nowhere")
+    assert filesystem.symbolic_links(at("d")) == ["a", "b"]
+    assert list(filesystem.children(at("d"))) == ["file"]
+    assert filesystem.symbolic_links(at("missing")) == filesystem.symbolic_links(at("d", "file")) == []

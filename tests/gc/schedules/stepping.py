@@ -214,6 +214,9 @@ class SteppingDriver:
         self._step("children", path)
         yield from self._driver.children(path, after)  # one directory at a time is read as a whole
 
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        return self._driver.symbolic_links(path)
+
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         self._step("scan", path)
         scanned = self._driver.scan(path, leaf)
