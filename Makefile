@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
 CLIENTS := $(abspath $(VENV))/clients
 
-.PHONY: serve test clients conformance conformance-table check fmt clean help
+.PHONY: serve test gc-model clients conformance conformance-table check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -15,6 +15,9 @@ serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./stor
 
 test: $(VENV)/.dev ## run all tests
 	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
+	$(BIN)/python -m tests.gc.model $(ARGS)
 
 clients: $(VENV)/.dev ## build the programs for the tests that are written in Go
 	$(BIN)/python -m tests.clients.install $(CLIENTS)

@@ -90,8 +90,8 @@ class _Table:
         if len(raw) != self._width or raw.hex() != encoded:
             return False
         bucket = raw[0] << 8 | raw[1]
-        while len(self._begins) <= bucket:
-            self._begins.append(len(self.marked))
+        if (missing := bucket + 1 - len(self._begins)) > 0:
+            self._begins.extend(array("Q", (len(self.marked),)) * missing)
         self._raw += raw
         self.inode.append(stat.inode)
         self.mtime.append(stat.mtime_ns)

@@ -70,7 +70,7 @@ def enumerate_blobs(driver: Driver) -> Candidates:
             directory = layout.child(layout.BLOBS, algorithm)
             for prefix in driver.children(directory):
                 for encoded, stat in driver.scan(layout.child(directory, prefix), layout.DATA):
-                    if stat is not None and stat.is_file and encoded.startswith(prefix):
+                    if stat is not None and stat.is_file and encoded[:2] == prefix:
                         candidates.add(algorithm, encoded, stat)
     except OSError as error:
         raise MarkFailed(f"{error.filename}: {error.strerror}") from error

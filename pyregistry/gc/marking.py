@@ -63,7 +63,7 @@ class Marker:
         try:
             return list(walk_repositories(self.driver, strict=True))
         except NameInvalid as error:
-            raise MarkFailed(f"a directory below repositories/ has no repository's name: {error.detail}") from error
+            raise MarkFailed(f"not all repositories can be looked at: {error.detail}") from error
         except OSError as error:
             raise MarkFailed(f"{error.filename}: {error.strerror}") from error
 
@@ -114,7 +114,7 @@ class RepositoryMarks:
             return
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
-        for digest in self._revisions.keys() - self._kept:
+        for digest in [digest for digest in self._revisions if digest not in self._kept]:
             document = self._documents[digest] = self._read_doomed(digest)
             if document.subject is not None:
                 self._referrers[document.subject].append(digest)
@@ -193,7 +193,7 @@ class RepositoryMarks:
         link = layout.layer_link(self.name, digest)
         try:
             stat = self._driver.stat(link)
-            target = self._target(digest)
+            target = self.target(digest)
         except PathNotFound:
             return None
         if self.has_living and self._candidates.is_marked(target):
@@ -214,15 +214,18 @@ class RepositoryMarks:
             if not reference.startswith("sha256:") and (digest := parse(reference)) is not None:
                 self._candidates.mark(self._target_or_itself(digest))
 
-    def _target(self, digest: Digest) -> Digest:
-        # In a tree of the CNCF registry the link for a sha512 names the sha256 under which the bytes are.
+    def target(self, digest: Digest) -> Digest:
+        """Where a layer link leads; raises PathNotFound.
+
+        In a tree of the CNCF registry the link for a sha512 names the sha256 under which the bytes are.
+        """
         if digest.algorithm == CANONICAL:
             return digest
         return read_link(self._driver, layout.layer_link(self.name, digest)) or digest
 
     def _target_or_itself(self, digest: Digest) -> Digest:
         try:
-            return self._target(digest)
+            return self.target(digest)
         except PathNotFound:
             return digest
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
-from pyregistry.gc.marking import Marker
+from pyregistry.gc.marking import Marker, RepositoryMarks
 from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, Listener, MarkFailed, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
@@ -50,8 +50,8 @@ class Sweep:
         left = iter(doomed)
         batch = list(islice(left, BATCH))
         while batch:
-            begin = time.monotonic()
             with leases.exclusive_section(self._driver):
+                begin = time.monotonic()  # the wait for the lock is no part of it, or a busy registry is never swept
                 while batch and time.monotonic() - begin < BATCH_SECONDS:
                     self._try(remove, batch.pop(0))
             self._driver.empty_trash()  # freeing gigabytes takes long, and needs no lock
@@ -68,12 +68,23 @@ class Sweep:
         marks = self._marker.repositories[group[0].repository]
         if any(marks.is_kept(each.digest) for each in group):
             return  # something above it stays, and so does all of the group
-        if not all(self._is_unchanged(each.digest) for each in group):
-            try:
-                marks.keep(each.digest for each in group)
-            except OSError as error:
-                raise MarkFailed(f"{error.filename}: {error.strerror}") from error
-            return
+        try:
+            if all(self._is_unused(each.digest, marks) for each in group):
+                self._remove_group(group, marks)
+                return
+        except OSError as error:  # it is still there, so nothing below it may go
+            self._listener.skipped(f"{error.filename}: {error.strerror}")
+        try:
+            marks.keep(each.digest for each in group)
+        except OSError as error:
+            raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+
+    def _is_unused(self, digest: Digest, marks: RepositoryMarks) -> bool:
+        # A referrer may be there before its subject, which is pushed just now.
+        subject = marks.subject_of(digest)
+        return self._is_unchanged(digest) and (subject is None or self._is_unchanged(subject))
+
+    def _remove_group(self, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> None:
         for each in group:
             subject = marks.subject_of(each.digest)
             if self._discard("manifest", layout.revision(each.repository, each.digest)):
@@ -86,6 +97,11 @@ class Sweep:
     def _remove_link(self, link: DoomedLayer) -> None:
         if not self._marker.is_doomed(link) or not self._is_unchanged(link.target):
             return  # by now a manifest stays that has it below, or somebody relies on it
+        try:
+            if self._marker.repositories[link.repository].target(link.digest) != link.target:
+                return  # an upload or a mount made it lead to other bytes, so it is the record of those that changed
+        except PathNotFound:
+            return
         if self._discard("layer link", layout.layer(link.repository, link.digest)):
             self._report.links_removed += 1
 

@@ -112,6 +112,9 @@ class Driver(Protocol):
         Symbolic links are left out: they could lead outside the root.
         """
 
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """The names that `children` leaves out."""
+
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """The names in a directory as `children` gives them, each with the stat of what is called `leaf` in it."""
 

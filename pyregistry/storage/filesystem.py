@@ -46,7 +46,8 @@ class FilesystemDriver:
 
         Raises OSError: no right to write, a read-only file system, or `.pyregistry` on another one.
         """
-        path = layout.child(layout.TRASH, f"probe-{uuid.uuid4().hex}")
+        # Not in the trash, which a garbage collection may be emptying.
+        path = layout.child(layout.TMP, f"probe-{uuid.uuid4().hex}")
         self.write(path, b"")
         self.delete(path)
 
@@ -94,6 +95,12 @@ class FilesystemDriver:
         except PathNotFound:
             return
         yield from sorted(names if after is None else (name for name in names if name > after))
+
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """See Driver.symbolic_links."""
+        with contextlib.suppress(PathNotFound), absent_is_not_found(), os.scandir(self._prefix + path) as entries:
+            return sorted(entry.name for entry in entries if entry.is_symlink())
+        return []
 
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""

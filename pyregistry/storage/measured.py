@@ -86,6 +86,10 @@ class MeasuredDriver:
         """See Driver.scan."""
         return self._driver.scan(path, leaf)
 
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """See Driver.symbolic_links."""
+        return self._driver.symbolic_links(path)
+
     def discard(self, path: StoragePath) -> None:
         """See Driver.discard."""
         with self._timed("Delete"):

@@ -88,6 +88,10 @@ class MemoryDriver:
                 return
         yield from sorted(name for name in names if after is None or name > after)
 
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """See Driver.symbolic_links: there are none."""
+        return []
+
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""
         for name in self.children(path):

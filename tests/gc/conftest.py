@@ -4,6 +4,6 @@ import pytest
 
 pytest.register_assert_rewrite("tests.storage.pushing")
 
-from tests.storage.conftest import driver, registry, root  # noqa: E402
+from tests.storage.conftest import driver, filesystem, registry, root  # noqa: E402
 
-__all__ = ["driver", "registry", "root"]
+__all__ = ["driver", "filesystem", "registry", "root"]

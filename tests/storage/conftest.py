@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite(*(f"tests.storage.contract{part}" for part in ("", "_appender", "_locks")))
+pytest.register_assert_rewrite(
+    *(f"tests.storage.contract{part}" for part in ("", "_appender", "_collecting", "_locks"))
+)
 
 from pyregistry.storage.driver import Driver  # noqa: E402 - imports the storage, not the suites
 from pyregistry.storage.filesystem import FilesystemDriver  # noqa: E402

@@ -106,6 +106,11 @@ class FailingDriver:
         if last:
             self._fail()
 
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        if self._is_last():
+            self._fail()
+        return self._driver.symbolic_links(path)
+
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         if self._is_last():
             self._fail()

@@ -6,6 +6,7 @@ from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
 from tests.storage.contract_appender import Appending
+from tests.storage.contract_collecting import Collecting
 from tests.storage.contract_locks import Locks
 
 
@@ -14,5 +15,5 @@ def driver(filesystem: FilesystemDriver) -> Driver:
     return filesystem
 
 
-class TestFilesystemDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Locks):
+class TestFilesystemDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Locks, Collecting):
     pass

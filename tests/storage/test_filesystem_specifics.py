@@ -15,6 +15,7 @@ import pytest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
 from tests.processes import SOURCE_TREE
 from tests.storage.paths import at, content_of
 
@@ -225,3 +226,22 @@ def test_a_private_file_is_its_owners_alone_whatever_was_there_before(filesystem
     filesystem.write(at("secret"), b"for us", private=True)
     assert (filesystem.root / at("secret")).stat().st_mode & 0o777 == 0o600
     assert filesystem.read(at("secret")) == b"for us"
+
+
+def test_the_probe_works_while_a_garbage_collection_empties_the_trash(root: Path) -> None:
+    class Emptied(FilesystemDriver):
+        def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
+            super().write(path, data, durable=durable, private=private)
+            self.empty_trash()
+
+    Emptied(root).probe()
+    assert list(FilesystemDriver(root).children(layout.TMP)) == []
+
+
+def test_symbolic_links_are_named_and_are_no_children(root: Path, filesystem: FilesystemDriver) -> None:
+    filesystem.write(at("d", "file"), b"")
+    for name in ("b", "a"):
+        (root / at("d", name)).symlink_to("nowhere")
+    assert filesystem.symbolic_links(at("d")) == ["a", "b"]
+    assert list(filesystem.children(at("d"))) == ["file"]
+    assert filesystem.symbolic_links(at("missing")) == filesystem.symbolic_links(at("d", "file")) == []

@@ -6,6 +6,7 @@ from pyregistry.storage.driver import Driver
 from pyregistry.storage.memory import MemoryDriver
 from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
 from tests.storage.contract_appender import Appending
+from tests.storage.contract_collecting import Collecting
 from tests.storage.contract_locks import Locks
 
 
@@ -14,7 +15,7 @@ def driver() -> Driver:
     return MemoryDriver()
 
 
-class TestMemoryDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Locks):
+class TestMemoryDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Locks, Collecting):
     pass
 
 

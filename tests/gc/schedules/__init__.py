@@ -1,0 +1,1 @@
+"""Real writers and the real collector, interleaved call by call: `python -m tests.gc.schedules`."""

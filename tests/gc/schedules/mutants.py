@@ -1,0 +1,240 @@
+"""The protocol with one thing taken away: each of these must be caught, by the promise that it breaks.
+
+`text` stands exactly once in its file; a mutant whose text is gone fails its test, and is written anew. The names are
+those of the model's variants, where it has them.
+"""
+
+from tests.gc.schedules.breaking import Mutant
+
+_LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
+_UPLOADS, _COLLECTOR, _MARK, _SWEEP = "storage.uploads", "gc.collector", "gc.marking", "gc.sweeping"
+_NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
+
+MUTANTS = (
+    # Safety.
+    Mutant("no commit lock", _LEASES, _NO_LOCK, "            pass\n", "S", "HEAD, HEAD"),
+    Mutant(
+        "no barrier",
+        _COLLECTOR,
+        "            pass  # the barrier: what was committed before can be seen now\n",
+        "            pass\n",
+        "S",
+        "HEAD, HEAD",
+        more=(
+            (_COLLECTOR, "        with leases.exclusive_section(driver):\n", "        with suppress(ValueError):\n"),
+        ),
+    ),
+    Mutant(
+        "record checked at enumeration only (no re-check)",
+        _SWEEP,
+        "        return self._plan.candidates.is_unchanged(digest, now)\n",
+        "        return True\n",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "mark before enumerate",
+        _COLLECTOR,
+        "    plan = marker.plan()\n",
+        "    plan = marker.plan()\n"
+        "    seen, marker.candidates = candidates, enumerate_blobs(driver)\n"
+        "    for digest, _ in list(marker.candidates.unmarked()):\n"
+        "        if seen.is_marked(digest):\n"
+        "            marker.candidates.mark(digest)\n"
+        "    object.__setattr__(plan, 'candidates', marker.candidates)\n",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "no touch at manifest PUT",
+        _COMMIT,
+        "            leases.touch(self._driver, target)\n",
+        "            pass\n",
+        "S",
+        "HEAD, HEAD",
+        more=((_REPOSITORY, "                leases.touch(self._driver, find())\n", "                find()\n"),),
+    ),
+    Mutant(
+        "no check at manifest PUT",
+        _COMMIT,
+        "        if missing:\n",
+        "        if False:\n",
+        "S",
+        "HEAD",
+    ),
+    Mutant(
+        "manifest PUT keeps an old manifest blob as it is",
+        _COMMIT,
+        "        leases.write_blob(driver, digest, content)\n",
+        "        try:\n            driver.stat(layout.blob_data(digest))\n        except PathNotFound:\n"
+        "            leases.write_blob(driver, digest, content)\n",
+        "S",
+        "deleted, pushed again",
+    ),
+    Mutant(
+        "changed manifest kept, what is below it not",
+        _SWEEP,
+        "            marks.keep(each.digest for each in group)\n",
+        "            marks._kept.update(each.digest for each in group)\n",
+        "S",
+        "index of indexes",
+    ),
+    Mutant(
+        "children swept before their index",
+        _MARK,
+        "for group in marks.doomed_groups()]\n",
+        "for group in marks.doomed_groups()][::-1]\n",
+        "S",
+        "index of indexes",
+    ),
+    Mutant(
+        "layer links swept before manifests",
+        _SWEEP,
+        "        self._in_batches(self._plan.manifests, self._remove_manifests)\n",
+        "",
+        "S",
+        "index of indexes",
+        more=(
+            (
+                _SWEEP,
+                "        self._in_batches(self._plan.blobs(), self._remove_blob)\n",
+                "        self._in_batches(self._plan.manifests, self._remove_manifests)\n"
+                "        self._in_batches(self._plan.blobs(), self._remove_blob)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "data swept before links",
+        _SWEEP,
+        "        self._in_batches(self._plan.manifests, self._remove_manifests)\n",
+        "        self._in_batches(self._plan.blobs(), self._remove_blob)\n"
+        "        self._in_batches(self._plan.manifests, self._remove_manifests)\n",
+        "S",
+        "index of indexes",
+    ),
+    Mutant(
+        "referrers are nobody's",
+        _MARK,
+        "                self._referrers[document.subject].append(digest)\n",
+        "                pass\n",
+        "S",
+        "referrer of an orphan",
+    ),
+    Mutant(
+        "a referrer goes although its subject was just pushed",
+        _SWEEP,
+        "        return self._is_unchanged(digest) and (subject is None or self._is_unchanged(subject))\n",
+        "        return self._is_unchanged(digest)\n",
+        "S",
+        "subject comes later",
+    ),
+    Mutant(
+        "where a link leads is not looked at again, uploads",
+        _SWEEP,
+        "target(link.digest) != link.target:\n",
+        "target(link.digest) is None:\n",
+        "SL",
+        "sha512 of the CNCF registry, uploaded",
+    ),
+    Mutant(
+        "where a link leads is not looked at again, mounts",
+        _SWEEP,
+        "target(link.digest) != link.target:\n",
+        "target(link.digest) is None:\n",
+        "SL",
+        "sha512 of the CNCF registry, mounted",
+    ),
+    # Liveness.
+    Mutant(
+        "no leases at all",
+        _LEASES,
+        "    return link.mtime_ns != ENDED_NS and ",
+        "    return False and ",
+        "L",
+        "HEAD",
+    ),
+    Mutant(
+        "HEAD takes no lease",
+        _REPOSITORY,
+        "                leases.renew(self._driver, link)\n",
+        "                pass\n",
+        "L",
+        "HEAD",
+    ),
+    Mutant(
+        "mount takes no lease",
+        _REPOSITORY,
+        "            link_blob(self._driver, self.name, digest, target)  # a new link is a lease\n",
+        "            link_blob(self._driver, self.name, digest, target)\n"
+        "            leases.end(self._driver, layout.layer_link(self.name, digest))\n",
+        "L",
+        "mount",
+    ),
+    Mutant(
+        "no touch at HEAD",
+        _REPOSITORY,
+        "                leases.touch(self._driver, find())\n",
+        "                find()\n",
+        "L",
+        "HEAD",
+    ),
+    Mutant(
+        "no touch at mount",
+        _REPOSITORY,
+        "                leases.touch(self._driver, target)\n",
+        "                pass\n",
+        "L",
+        "mount",
+    ),
+    Mutant(
+        "upload keeps an existing blob as it is",
+        _UPLOADS,
+        "            leases.place(self._driver, self._data, digest)\n",
+        "            try:\n                self._driver.stat(layout.blob_data(digest))\n"
+        "            except PathNotFound:\n"
+        "                leases.place(self._driver, self._data, digest)\n",
+        "L",
+        "upload",
+    ),
+    Mutant(
+        "HEAD outside the commit lock",
+        _REPOSITORY,
+        "            with leases.commit_section(self._driver):\n",
+        "            with suppress(PathNotFound):\n",
+        "L",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "HEAD skips its work when the data is young",
+        _REPOSITORY,
+        "leases.is_young(self._driver.stat(link), ",
+        "leases.is_young(self._driver.stat(layout.blob_data(find())), ",
+        "L",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "leases ended before the revision link is there",
+        _REPOSITORY,
+        "            commit.store(content, tags)\n            commit.end_leases(tagged=bool(tags))\n",
+        "            commit.end_leases(tagged=bool(tags))\n            commit.store(content, tags)\n",
+        "L",
+        "HEAD, PUT",
+    ),
+    # Freshness.
+    Mutant(
+        "leases never ended",
+        _REPOSITORY,
+        "            commit.end_leases(tagged=bool(tags))\n",
+        "            pass\n",
+        "F",
+        "deleted, pushed again",
+    ),
+    Mutant(
+        "index PUT ends its children's leases, not their layers'",
+        _COMMIT,
+        "        if self._manifest.children:\n",
+        "        if False:\n",
+        "F",
+        "child is there already",
+    ),
+)

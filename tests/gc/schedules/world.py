@@ -1,0 +1,166 @@
+"""One schedule of one scenario: the store, and what its actors do."""
+
+import asyncio
+from contextlib import suppress
+
+from pyregistry.gc import collector, sweeping
+from pyregistry.gc.outcome import Options
+from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import GRACE
+from tests.gc.schedules.scenario import Operation, Scenario
+from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
+from tests.gc.schedules.watching import COLLECTOR, Watch
+from tests.storage.pushing import files_of, stream
+
+
+class Refused(Exception):
+    """A push that cannot go on; its client would begin anew."""
+
+
+class World:
+    """One run, in which the actors of a scenario do what they do."""
+
+    def __init__(self, scenario: Scenario, driver: Driver, schedule: Schedule, grace: float = GRACE) -> None:
+        self._scenario = scenario
+        self._driver = driver
+        self._grace = grace
+        self._schedule = schedule
+        self.stage = Stage(schedule)
+        self._watch = Watch(scenario, driver, self.stage, grace)
+        self.actors: list[Actor] = []
+
+    def run(self) -> None:
+        """Prepare, let the actors run, and look at what they left."""
+        self._scenario.prepare(self._driver)
+        self.actors = [Actor(name, self._push) for name in self._scenario.actors]
+        self.actors.append(Actor(COLLECTOR, self._collect))
+        before, sweeping.BATCH = sweeping.BATCH, self._schedule.batch
+        try:
+            self.stage.run(self.actors)
+        finally:
+            sweeping.BATCH = before
+        if self.stage.failure is None:
+            self._watch.check_end()
+
+    @property
+    def failure(self) -> str | None:
+        """What was broken; None if nothing was."""
+        return self.stage.failure
+
+    # What the actors do
+
+    def _stepping(self, actor: Actor) -> Driver:
+        def changed(call: str, path: str) -> None:
+            self._watch.note(actor, call, path)
+
+        return SteppingDriver(self._driver, self.stage, actor, changed)
+
+    def _collect(self, actor: Actor) -> None:
+        options = Options(grace=self._grace, delete_untagged=self._scenario.untagged)
+        driver = self._stepping(actor)
+        try:
+            collector.collect(driver, options)
+        except Killed:
+            if self.stage.failure is not None:
+                raise
+            actor.killed = False
+            collector.collect(driver, options)  # started again
+
+    def _push(self, actor: Actor) -> None:
+        driver = self._stepping(actor)
+        promised: dict[tuple[str, str], int] = {}
+        try:
+            for operation in self._scenario.actors[actor.name]:
+                if actor.steps:
+                    self.stage.end_operation(actor)
+                begin = self.stage.steps
+                self._perform(driver, operation, promised)
+                if operation.kind in ("head", "upload", "mount") or (operation.kind == "put" and not operation.more):
+                    for name in self._scenario.below[operation.what]:
+                        promised[operation.repository, name] = begin
+                    # A manifest by digest waits for an index or a tag.
+            self._watch.unfinished |= self._scenario.untagged and operation.kind == "put" and not operation.more
+            if self._scenario.untagged and operation.kind == "put" and not operation.more:
+                self._watch.unfinished = True  # a manifest by digest waits for an index or a tag
+        except Refused:
+            self._watch.unfinished = True
+        except Killed:
+            self._watch.unfinished = True
+            raise
+
+    def _perform(self, driver: Driver, operation: Operation, promised: dict[tuple[str, str], int]) -> None:
+        repo = _repository(driver, operation.repository)
+        what = operation.what
+        match operation.kind:
+            case "put":
+                self._put(repo, operation, promised)
+            case "rm":
+                self._remove_all(driver, operation.repository)
+            case "head" if what in self._scenario.manifests:
+                try:
+                    repo.promise_manifest(self._scenario.digest[what])
+                except ManifestUnknown as error:
+                    raise Refused from error
+            case "untag":
+                self._untag(repo, what)
+            case "delete":
+                self._watch.gone.add((operation.repository, what))
+                with suppress(ManifestUnknown):
+                    repo.delete_manifest(self._scenario.digest[what])
+            case "unlink":
+                with suppress(BlobUnknown):
+                    repo.unlink_blob(self._scenario.digest[what])
+            case _:
+                self._reuse(driver, repo, operation)
+
+    def _reuse(self, driver: Driver, repo: Repository, operation: Operation) -> None:
+        digest = self._scenario.digest[operation.what]
+        with suppress(BlobUnknown):
+            if operation.kind == "head":
+                repo.promise_blob(digest)
+                return
+            if operation.kind == "mount":
+                repo.mount_blob(digest, _repository(driver, operation.more))
+                return
+        content = self._scenario.content[operation.what]
+        try:
+            asyncio.run(repo.start_upload(digest.algorithm).commit(digest, stream(content)))
+        except BlobUploadUnknown as error:
+            if not self._watch.gone:
+                raise
+            raise Refused from error  # an operator's `rm -rf` took the upload
+
+    def _put(self, repo: Repository, operation: Operation, promised: dict[tuple[str, str], int]) -> None:
+        what = operation.what
+        tags = [Tag(operation.more)] if operation.more else []
+        content, media_type = self._scenario.content[what], self._scenario.media_type(what)
+        try:
+            repo.put_manifest(self._scenario.digest[what], content, media_type, tags)
+        except ManifestBlobUnknown as error:
+            self._watch.judge_refusal(operation, promised)
+            raise Refused from error
+        self._watch.acknowledge(operation.repository, what)
+
+    def _untag(self, repo: Repository, tag: str) -> None:
+        with suppress(ManifestUnknown):
+            named = repo.tagged(Tag(tag))
+            self._watch.gone |= {
+                (str(repo.name), name) for name, digest in self._scenario.digest.items() if digest == named
+            }
+            repo.delete_tag(Tag(tag))
+
+    def _remove_all(self, driver: Driver, repository: str) -> None:
+        self._watch.gone |= {(repository, name) for name in self._scenario.manifests}
+        for path in files_of(self._driver, layout.repository(RepositoryName(repository))):
+            with suppress(PathNotFound):
+                driver.delete(StoragePath(path))
+
+
+def _repository(driver: Driver, name: str) -> Repository:
+    return Registry(driver).repository(RepositoryName(name))

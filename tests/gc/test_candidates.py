@@ -1,0 +1,72 @@
+"""The table of all blobs does what a dict would do, in a third of the room."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyregistry.gc.candidates import Candidates
+from pyregistry.storage.driver import Stat
+
+# Few different bytes: many digests that begin alike, and that contain each other across their borders.
+ENCODED = {
+    "sha256": st.lists(st.sampled_from(["00", "01", "ab", "ff"]), min_size=32, max_size=32).map("".join),
+    "sha512": st.lists(st.sampled_from(["00", "01", "ab", "ff"]), min_size=64, max_size=64).map("".join),
+}
+DIGESTS = st.one_of(ENCODED["sha256"].map("sha256:{}".format), ENCODED["sha512"].map("sha512:{}".format))
+STATS = st.builds(
+    Stat,
+    size=st.integers(0, 2**63),
+    mtime_ns=st.integers(-(2**63), 2**63 - 1),
+    inode=st.integers(0, 2**64 - 1),
+    is_file=st.just(True),
+)
+
+
+def _candidates(blobs: dict[str, Stat]) -> Candidates:
+    candidates = Candidates()
+    for digest in sorted(blobs):
+        algorithm, encoded = digest.split(":")
+        assert candidates.add(algorithm, encoded, blobs[digest])
+    return candidates
+
+
+@given(st.dictionaries(DIGESTS, STATS, max_size=40), st.sets(DIGESTS, max_size=40), st.data())
+@settings(max_examples=200)
+def test_it_is_a_dict_of_records_and_a_set_of_marks(
+    blobs: dict[str, Stat], others: set[str], data: st.DataObject
+) -> None:
+    candidates = _candidates(blobs)
+    marked = data.draw(st.sets(st.sampled_from(sorted(blobs) + sorted(others)))) if blobs or others else set()
+    assert {digest for digest in marked if candidates.mark(digest)} == marked & blobs.keys()
+    assert not any(candidates.mark(digest) for digest in marked)
+    for digest in blobs.keys() | others:
+        stat = blobs.get(digest)
+        assert candidates.size(digest) == (stat.size if stat is not None else None)
+        assert candidates.is_marked(digest) == (digest in marked and digest in blobs)
+        assert candidates.is_unchanged(digest, stat)
+        assert candidates.is_unchanged(digest, None) == (stat is None)
+    assert (len(candidates), candidates.marked_count()) == (len(blobs), len(marked & blobs.keys()))
+    assert list(candidates.unmarked()) == [
+        (digest, blobs[digest].size) for digest in sorted(blobs) if digest not in marked
+    ]
+
+
+@given(STATS, STATS)
+def test_any_difference_of_inode_time_or_size_is_a_change(then: Stat, now: Stat) -> None:
+    digest = "sha256:" + "ab" * 32
+    same = (then.inode, then.mtime_ns, then.size) == (now.inode, now.mtime_ns, now.size)
+    assert _candidates({digest: then}).is_unchanged(digest, now) == same
+
+
+@given(st.text())
+def test_what_is_no_digest_is_never_there(text: str) -> None:
+    candidates = _candidates({"sha256:" + "ab" * 32: Stat(1, 1, 1, is_file=True)})
+    for digest in (text, f"sha256:{text}", f"md5:{text}"):
+        assert not candidates.mark(digest)
+        assert candidates.size(digest) is None
+
+
+def test_only_the_name_of_a_blob_is_added() -> None:
+    stat = Stat(1, 1, 1, is_file=True)
+    for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64):
+        assert not Candidates().add("sha256", name, stat), name
+    assert Candidates().add("sha512", "ab" * 64, stat)

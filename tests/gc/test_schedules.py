@@ -1,0 +1,61 @@
+"""No interleaving of pushes, deletions, an operator and the collector breaks a promise; a broken protocol is noticed.
+
+`python -m tests.gc.schedules --count 20000` searches longer.
+"""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from pyregistry.storage.filesystem import FilesystemDriver
+from tests.gc.schedules.breaking import Mutant
+from tests.gc.schedules.mutants import MUTANTS
+from tests.gc.schedules.scenario import Scenario
+from tests.gc.schedules.scenarios import SCENARIOS
+from tests.gc.schedules.searching import search
+
+COUNT = 72
+"""Schedules of each scenario: more than 2,000 in all."""
+SEED = 1
+
+each_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+
+
+@each_scenario
+def test_no_interleaving_breaks_a_promise(scenario: Scenario) -> None:
+    outcome = search(scenario, COUNT, SEED)
+    assert outcome.failure is None, outcome.failure
+    assert outcome.schedules == COUNT
+
+
+@each_scenario
+def test_without_any_grace_a_push_may_be_refused_and_no_image_is_broken(scenario: Scenario) -> None:
+    outcome = search(scenario, COUNT // 4, SEED, grace=0)
+    assert outcome.failure is None, outcome.failure
+
+
+@pytest.mark.parametrize(
+    "name", ["HEAD, upload, delete", "pushes and rm -rf", "multi-arch, untag", "emptied repository"]
+)
+def test_on_a_directory_it_is_the_same(root: Path, name: str) -> None:
+    def make_driver() -> FilesystemDriver:
+        return FilesystemDriver(Path(tempfile.mkdtemp(dir=root)))
+
+    outcome = search(SCENARIOS[name], COUNT // 4, SEED, make_driver=make_driver)
+    assert outcome.failure is None, outcome.failure
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=str)
+def test_a_protocol_with_one_thing_taken_away_is_caught(mutant: Mutant) -> None:
+    with mutant.applied():
+        outcome = search(SCENARIOS[mutant.scenario], 5000, SEED, grace=mutant.grace, promises=mutant.promises)
+    assert outcome.failure is not None
+
+
+def test_a_failure_says_who_did_what_in_which_order() -> None:
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "no commit lock")
+    with mutant.applied():
+        failure = search(SCENARIOS[mutant.scenario], 5000, SEED, promises="S").failure or ""
+    assert "P1: head r b, then put r M1" in failure
+    assert "  collector  discard blobs/sha256/" in failure

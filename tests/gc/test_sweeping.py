@@ -1,0 +1,115 @@
+"""How a plan is carried out: in which batches, and what happens when something cannot be removed."""
+
+import errno
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pyregistry.gc import sweeping
+from pyregistry.gc.outcome import MarkFailed
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.registry import Registry
+from tests.builders import image, index
+from tests.gc.collecting import blobs, exists, gc, has_blob, remove_tag
+from tests.storage.pushing import pull, push_image, repository
+
+
+class BusyDriver(MemoryDriver):
+    """Others commit all the time: the exclusive lock comes late."""
+
+    @contextmanager
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+        if name == "commit" and exclusive:
+            time.sleep(sweeping.BATCH_SECONDS * 1.2)
+        with super().lock(name, exclusive=exclusive, wait=wait):
+            yield
+
+
+class StubbornDriver(MemoryDriver):
+    """One path cannot be removed."""
+
+    stubborn: StoragePath | None = None
+
+    def discard(self, path: StoragePath) -> None:
+        if path == self.stubborn:
+            raise OSError(errno.EACCES, "Permission denied", path)
+        super().discard(path)
+
+
+@pytest.mark.timeout(30)
+def test_a_registry_in_which_every_lock_is_waited_for_is_swept_all_the_same() -> None:
+    driver = BusyDriver()
+    repo = repository(Registry(driver))
+    push_image(repo, image(), "latest")
+    repo.delete_manifest(Digest(image().digest))
+    assert gc(driver).blobs_removed == 4
+
+
+def test_an_index_that_cannot_be_removed_keeps_all_that_is_below_it() -> None:
+    driver = StubbornDriver()
+    repo = repository(Registry(driver))
+    nested = index(index(image(b"amd64")), image(b"arm64"))
+    push_image(repo, nested, "multi")
+    remove_tag(repo, "multi")
+    driver.stubborn = layout.revision(repo.name, Digest(nested.digest))
+    report = gc(driver, delete_untagged=True, grace=0)
+    assert report.skipped == [f"{driver.stubborn}: Permission denied"]
+    assert pull(repo, nested)
+    driver.stubborn = None
+    gc(driver, delete_untagged=True, grace=0)
+    assert blobs(driver) == set()
+
+
+def test_a_blob_that_cannot_be_removed_is_said_and_the_rest_goes() -> None:
+    driver = StubbornDriver()
+    repo = repository(Registry(driver))
+    push_image(repo, image(b"one", b"two"), "latest")
+    repo.delete_manifest(Digest(image(b"one", b"two").digest))
+    driver.stubborn = layout.blob(Digest.of(b"one"))
+    report = gc(driver)
+    assert (report.blobs_removed, report.skipped) == (3, [f"{driver.stubborn}: Permission denied"])
+    assert has_blob(driver, b"one")
+
+
+def test_what_lies_in_a_directory_of_another_prefix_is_no_blob(driver: Driver, registry: Registry) -> None:
+    push_image(repository(registry), image(), "latest")
+    digest = Digest.of(b"layer one")
+    odd = layout.child(layout.child(layout.BLOBS, "sha256"), digest.encoded[0])
+    driver.write(layout.child(layout.child(odd, digest.encoded), layout.DATA), b"layer one")
+    report = gc(driver)
+    assert (report.blobs, report.blobs_removed) == (4, 0)
+    assert pull(repository(registry), image())
+
+
+def test_a_repository_with_more_components_than_a_name_has_ends_the_run(driver: Driver, registry: Registry) -> None:
+    # The CNCF registry has no limit but the length; what is in there must not be taken for garbage.
+    push_image(repository(registry), image(), "latest")
+    deep = layout.repository(RepositoryName("/".join("a" * 32)))
+    for component in "bc":
+        deep = layout.child(deep, component)
+    driver.make_directory(layout.child(deep, "_manifests"))
+    with pytest.raises(MarkFailed, match="a/b/c"):
+        gc(driver)
+    assert exists(driver, layout.blob_data(Digest.of(b"layer one")))
+
+
+def test_a_symbolic_link_to_repositories_elsewhere_ends_the_run(filesystem: FilesystemDriver) -> None:
+    # What is behind it can be pulled, and no walk sees it.
+    repo = repository(Registry(filesystem), "team/app")
+    push_image(repo, image(), "latest")
+    team = filesystem.root / layout.REPOSITORIES / "team"
+    elsewhere = filesystem.root.parent / "elsewhere"
+    team.rename(elsewhere)
+    team.symlink_to(elsewhere)
+    assert pull(repo, image())
+    with pytest.raises(MarkFailed, match="team is a symbolic link"):
+        gc(filesystem, grace=0)
+    assert pull(repo, image())
