@@ -34,7 +34,7 @@ def create_app(config: Config, authenticator: Authenticator | None = None) -> we
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     app = web.Application(middlewares=[errors, access])
     app[SETTINGS] = _settings(config)
-    app[REGISTRY] = Registry(_driver(config), _rules(config))
+    app[REGISTRY] = Registry(_driver(config), storage_rules(config))
     app[AUTHORIZER] = AllowAll()
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_purging(app, config)
@@ -74,7 +74,8 @@ def _driver(config: Config) -> Driver:
     return driver
 
 
-def _rules(config: Config) -> Rules:
+def storage_rules(config: Config) -> Rules:
+    """What the config says about manifests and their size; raises ConfigError."""
     lenient = config.validation.disabled or config.pyregistry.sparse
     manifests = config.validation.manifests
     platforms = None

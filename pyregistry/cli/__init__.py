@@ -4,6 +4,10 @@ import typer
 
 from pyregistry import __version__
 from pyregistry.cli.check_config import check_config
+from pyregistry.cli.du import du
+from pyregistry.cli.fsck import fsck
+from pyregistry.cli.ls import ls
+from pyregistry.cli.rm import rm
 from pyregistry.cli.serve import serve
 
 app = typer.Typer(
@@ -31,6 +35,10 @@ def _options(
 
 app.command()(serve)
 app.command("check-config")(check_config)
+app.command()(ls)
+app.command()(du)
+app.command()(rm)
+app.command()(fsck)
 
 
 def main() -> None:
