@@ -42,8 +42,8 @@ def fsck(
     A scrub that is stopped (Ctrl-C, SIGTERM) is gone on with by the next one.
 
     It ends with 0 if nothing is damaged (leftovers, which hinder nobody, may be listed), 1 if something is, or was
-    and all of it was mended, 4 if --repair could not mend all: what is lost must be pushed again, 2 for a config or
-    data directory that cannot be used, 75 if another scrub runs, 130 if it was stopped.
+    and --repair mended all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or data
+    directory that cannot be used, 75: another scrub runs, 130: it was stopped.
     """
     per_second = parse_size(rate)
     from pyregistry.app import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
@@ -51,7 +51,6 @@ def fsck(
     loaded = load_or_fail(config)[1]
     driver = open_driver(loaded)
     output = Output(as_json=as_json, repairing=repairing)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
         _check(driver, output, storage_rules(loaded), corrupt)
@@ -68,6 +67,7 @@ def fsck(
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
     step_back()
     progress = Coverage()
     brake = Rate(per_second) if per_second else no_brake

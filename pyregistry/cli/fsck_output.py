@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from pyregistry.cli.tables import human_size, is_terminal, print_json, print_table
+from pyregistry.cli.tables import Moment, human_size, is_terminal, print_json, print_table
 from pyregistry.fsck.findings import KINDS, Finding, Kind
+from pyregistry.fsck.repairing import is_lost
 from pyregistry.fsck.scrubbing import Coverage
 
-_DAY = 86_400
+_DAY_NS = 86_400 * 10**9
 
 
 class Output:
@@ -25,6 +26,7 @@ class Output:
         self._findings: list[dict[str, object]] = []
         self._counts: Counter[Kind] = Counter()
         self._mended: Counter[Kind] = Counter()
+        self._is_all_mended = True
         self._coverage: Coverage | None = None
         self._live = is_terminal() and not as_json
 
@@ -32,6 +34,7 @@ class Output:
         """One finding; `mended` is what was done about it."""
         self._counts[finding.kind] += 1
         self._mended[finding.kind] += mended is not None
+        self._is_all_mended &= not finding.is_damage or (mended is not None and not is_lost(finding, mended))
         if self._as_json:
             self._findings.append(_document(finding, mended))
             return
@@ -76,7 +79,7 @@ class Output:
             return
         age = "none was ever read"
         if coverage.oldest is not None:
-            age = f"the oldest reading is {max(time.time() - coverage.oldest, 0) / _DAY:.1f} days old"
+            age = f"the oldest reading is {max(time.time_ns() - coverage.oldest, 0) / _DAY_NS:.1f} days old"
         typer.echo(
             f"scrub: {coverage.checked} of {coverage.blobs} blobs, {human_size(coverage.checked_size)} of "
             f"{human_size(coverage.size)}; {coverage.never} never found right; {age}"
@@ -106,13 +109,10 @@ class Output:
         """Which of these the command ends with, or 0 for no damage."""
         if not self._damage():
             return 0
-        return left if self.repairing and self._damage() > self._mended_damage() else found
+        return left if self.repairing and not self._is_all_mended else found
 
     def _damage(self) -> int:
         return sum(number for kind, number in self._counts.items() if KINDS[kind].damage)
-
-    def _mended_damage(self) -> int:
-        return sum(number for kind, number in self._mended.items() if KINDS[kind].damage)
 
     def _rows(self) -> list[tuple[Kind, int]]:
         return sorted(self._counts.items(), key=lambda item: (not KINDS[item[0]].damage, item[0]))
@@ -139,6 +139,6 @@ def _coverage_document(coverage: Coverage | None) -> dict[str, object] | None:
         "checked": coverage.checked,
         "checked_bytes": coverage.checked_size,
         "never": coverage.never,
-        "oldest": coverage.oldest,
+        "oldest": Moment(coverage.oldest // 10**9).text if coverage.oldest is not None else None,
         "complete": coverage.checked == coverage.blobs,
     }

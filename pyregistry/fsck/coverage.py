@@ -20,7 +20,7 @@ _TORN = (msgspec.DecodeError, UnicodeDecodeError)
 
 @dataclass(slots=True)
 class Shard:
-    """The blobs whose digests begin alike; times in whole seconds since the epoch, 0 for never."""
+    """The blobs whose digests begin alike; times in nanoseconds since the epoch, 0 for never."""
 
     algorithm: str
     prefix: str
@@ -63,9 +63,9 @@ def begin_pass(driver: Driver) -> int:
     """When the pass began that was cut off, or now."""
     with suppress(PathNotFound, *_TORN):
         begun = msgspec.json.decode(driver.read(layout.SCRUB_PASS), type=int)
-        if begun <= time.time():  # else the clock was put back
+        if begun <= time.time_ns():  # else the clock was put back
             return begun
-    now = int(time.time())
+    now = time.time_ns()
     driver.write(layout.SCRUB_PASS, msgspec.json.encode(now), durable=False)
     return now
 

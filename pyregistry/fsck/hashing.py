@@ -44,7 +44,7 @@ class Checked:
 class Brake(Protocol):
     """Slows reading down."""
 
-    def __call__(self, size: int) -> None:
+    def __call__(self, size: int, /) -> None:
         """That many bytes were read."""
 
 

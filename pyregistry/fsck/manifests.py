@@ -139,7 +139,8 @@ class ManifestLooks:
             return None
         target, is_linked = self._target(digest)
         try:
-            size = self._driver.stat(layout.blob_data(target)).size
+            stat = self._driver.stat(layout.blob_data(target))
+            size = stat.size if stat.is_file else -1
         except PathNotFound:
             size = -1
         is_needed = self._rules.require_blobs and descriptor.distributable

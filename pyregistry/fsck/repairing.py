@@ -41,6 +41,12 @@ def repair(driver: Driver, finding: Finding) -> str | None:
         return mend(driver, now) if now is not None and now.kind is finding.kind else None
 
 
+def is_lost(finding: Finding, mended: str | None) -> bool:
+    """Whether images cannot be pulled whole until they are pushed again."""
+    return bool(finding.lost) and (finding.kind is not Kind.TORN_TAG or mended in (None, _REMOVED))
+
+
+_REMOVED = "removed"
 _BY_READING = frozenset({Kind.CORRUPT_BLOB, Kind.UNREADABLE_BLOB, Kind.DAMAGED_MANIFEST})
 
 
@@ -111,7 +117,7 @@ def _add_referrer(driver: Driver, finding: Finding) -> str:
 def _remove_referrer(driver: Driver, finding: Finding) -> str:
     _remove(driver, finding.path)
     driver.prune(layout.all_referrers(_repository(finding)))
-    return "removed"
+    return _REMOVED
 
 
 def _write_start(driver: Driver, finding: Finding) -> str:
@@ -130,7 +136,7 @@ def _remove_path(driver: Driver, finding: Finding) -> str:
 def _remove(driver: Driver, path: StoragePath) -> str:
     with suppress(PathNotFound):
         driver.delete(path)
-    return "removed"
+    return _REMOVED
 
 
 def _repository(finding: Finding) -> RepositoryName:

@@ -70,9 +70,9 @@ class RepositoryCheck:
         """All that is wrong in here."""
         if ("_layers" in parts) != ("_manifests" in parts) and (finding := self._look_at_shape()) is not None:
             yield finding
-        yield from self._layers()
         yield from self._manifests()
         yield from self._tags()
+        yield from self._layers()  # behind the manifests, of which a repair may have quarantined a blob
         yield from self._referrers()
         yield from upload_findings(self._listing, self._name, self._uploads)
 

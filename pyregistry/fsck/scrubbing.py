@@ -26,7 +26,7 @@ class ScrubBusy(Exception):
 
 @dataclass(slots=True)
 class Coverage:
-    """How far a pass came. Sizes in bytes, times in seconds since the epoch."""
+    """How far a pass came. Sizes in bytes, times in nanoseconds since the epoch."""
 
     begun: int = 0
     blobs: int = 0
@@ -49,7 +49,7 @@ class Rate:
         self._sleep = sleep
         self._free_at = time.monotonic()
 
-    def __call__(self, size: int) -> None:
+    def __call__(self, size: int, /) -> None:
         """See Brake."""
         now = time.monotonic()
         # What was not used is not saved up: after a pause the disk is not asked for more at once.
@@ -113,7 +113,7 @@ def _scrub_shard(
                 continue
             finding = _scrub_blob(driver, Digest(f"{shard.algorithm}:{encoded}"), brake)
             if finding is None:
-                shard.checked[encoded] = int(time.time())
+                shard.checked[encoded] = time.time_ns()
             else:
                 shard.checked.pop(encoded, None)  # so that the next run begins with it
             progress.checked += 1

@@ -20,9 +20,11 @@ def upload_findings(listing: Listing, name: RepositoryName, uploads: set[str]) -
     for entry in ours:
         uploads.add(entry.name)
         upload_id = UploadId(entry.name)
-        yield from listing.unexpected(layout.upload(name, upload_id), _FILES)
+        files: list[Entry] = []
+        yield from listing.names(layout.upload(name, upload_id), lambda file: file.name in _FILES, files)
         # A young one may be between its two files.
-        if listing.is_old(entry) and (finding := look_at_upload(listing.driver, name, upload_id)) is not None:
+        is_old = all(listing.is_old(each) for each in (entry, *files))
+        if is_old and (finding := look_at_upload(listing.driver, name, upload_id)) is not None:
             yield finding
 
 

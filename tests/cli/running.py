@@ -1,0 +1,38 @@
+"""The command line on a directory that a server may be using."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from typer.testing import CliRunner
+
+from pyregistry.cli import app
+from tests.processes import SOURCE_TREE
+
+
+def write_config(directory: Path, **extra: object) -> Path:
+    """A config for `directory`/data."""
+    path = directory / "config.yml"
+    document = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(directory / "data")}}, **extra}
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+def run(*words: str | Path, status: int = 0) -> str:
+    """What a command prints, in this process and not at a terminal; it must end with this status."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == status, f"{done.exit_code}\n{done.output}\n{done.exception!r}"
+    return done.output
+
+
+def run_process(*words: str | Path, status: int = 0) -> str:
+    """The same in a process of its own, for what changes its rights or its priority."""
+    command = [sys.executable, "-m", "pyregistry", *map(str, words)]
+    env = {**os.environ, "PYTHONPATH": str(SOURCE_TREE)}
+    done = subprocess.run(
+        command, check=False, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
