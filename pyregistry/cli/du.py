@@ -7,6 +7,7 @@ import typer
 
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.tables import Bytes, is_terminal, print_json, print_table
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
@@ -28,7 +29,8 @@ def du(
     """
     driver = open_driver(load_or_fail(config)[1])
     try:
-        usage = measure(driver, delete_untagged=delete_untagged)
+        with unusable_directory():
+            usage = measure(driver, delete_untagged=delete_untagged)
     except MarkFailed as error:
         typer.echo(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)

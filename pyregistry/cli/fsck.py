@@ -9,9 +9,11 @@ import typer
 
 from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import Output
 from pyregistry.cli.idle import step_back
 from pyregistry.cli.tables import parse_size
+from pyregistry.config.errors import ConfigError
 from pyregistry.fsck.checking import Scope, check
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import no_brake
@@ -49,19 +51,22 @@ def fsck(
     from pyregistry.app import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
 
     loaded = load_or_fail(config)[1]
+    try:
+        rules = storage_rules(loaded)
+    except ConfigError as error:
+        fail(str(error))
     driver = open_driver(loaded)
     output = Output(as_json=as_json, repairing=repairing)
     try:
-        corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
-        _check(driver, output, storage_rules(loaded), corrupt)
+        with unusable_directory():
+            corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
+            _check(driver, output, rules, corrupt)
     except ScrubBusy as error:
         typer.echo(f"pyregistry: {error}", err=True)
         sys.exit(BUSY)
     except KeyboardInterrupt:
         output.end()
         sys.exit(INTERRUPTED)
-    except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
     output.end()
     sys.exit(output.status(found=DAMAGE_FOUND, left=DAMAGE_LEFT))
 

@@ -7,6 +7,7 @@ import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.selection import Pattern
 from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_json, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
@@ -32,10 +33,11 @@ def ls(
     """
     patterns = [Pattern.parse(name) for name in names or ()]
     driver = open_driver(load_or_fail(config)[1])
-    if patterns:
-        _show_tags(driver, patterns, as_json=as_json)
-    else:
-        _show_repositories(driver, as_json=as_json)
+    with unusable_directory():
+        if patterns:
+            _show_tags(driver, patterns, as_json=as_json)
+        else:
+            _show_repositories(driver, as_json=as_json)
 
 
 def _show_repositories(driver: Driver, *, as_json: bool) -> None:

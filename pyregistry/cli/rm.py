@@ -8,6 +8,7 @@ import typer
 
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.selection import Pattern, Selected, select
 from pyregistry.cli.tables import is_terminal, print_json
 from pyregistry.oci.errors import ManifestUnknown
@@ -16,6 +17,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.removing import remove_repository, remove_tag
 
 NOT_FOUND = 1
+NOT_REMOVED = 3
 
 
 def rm(
@@ -36,25 +38,29 @@ def rm(
     Repositories nested in a repository stay. The space is freed by the next `pyregistry gc`.
 
     It ends with 0 if all was removed, 1 if something named is not there (then nothing is removed) or the answer was
-    no, 2 for a config or words that cannot be used.
+    no, 2 for a config or words that cannot be used, 3 if something could not be removed.
     """
     patterns = [Pattern.parse(name) for name in names]
     driver = open_driver(load_or_fail(config)[1])
-    selected, missed = select(driver, patterns)
+    with unusable_directory():
+        selected, missed = select(driver, patterns)
     if missed:
         for text in missed:
             typer.echo(f"pyregistry: {text}: there is nothing of that name", err=True)
         sys.exit(NOT_FOUND)
     if not dry_run and not yes:
         _ask(selected)
-    removed = selected if dry_run else [each for each in selected if _remove(driver, each)]
+    failed: list[Selected] = []
+    removed = selected if dry_run else [each for each in selected if _remove(driver, each, failed)]
     if as_json:
         print_json({"dry_run": dry_run, "removed": [str(each) for each in removed]})
-        return
-    for each in removed:
-        typer.echo(f"{'would remove' if dry_run else 'removed'} {each}")
-    if not dry_run:
-        typer.echo("pyregistry gc frees the space", err=not is_terminal())
+    else:
+        for each in removed:
+            typer.echo(f"{'would remove' if dry_run else 'removed'} {each}")
+        if removed and not dry_run:
+            typer.echo("pyregistry gc frees the space", err=not is_terminal())
+    if failed:
+        sys.exit(NOT_REMOVED)
 
 
 def _ask(selected: list[Selected]) -> None:
@@ -66,7 +72,16 @@ def _ask(selected: list[Selected]) -> None:
         sys.exit(NOT_FOUND)
 
 
-def _remove(driver: Driver, each: Selected) -> bool:
+def _remove(driver: Driver, each: Selected, failed: list[Selected]) -> bool:
+    try:
+        return _remove_one(driver, each)
+    except OSError as error:
+        typer.echo(f"pyregistry: {each}: {error.filename}: {error.strerror}", err=True)
+        failed.append(each)
+        return False
+
+
+def _remove_one(driver: Driver, each: Selected) -> bool:
     if each.tag is not None:
         return remove_tag(driver, each.repository, each.tag)
     if each.digest is None:

@@ -48,39 +48,48 @@ class Row:
 
     damage: bool
     """False for what hinders nobody: it takes room, or another program would stumble over it."""
+    meaning: str
     mending: str | None
     """What `--repair` does; None if only a person can decide."""
 
 
 KINDS: Mapping[Kind, Row] = {
-    Kind.TORN_LINK: Row(True, "written again from its path"),
-    Kind.TORN_TAG: Row(True, "set to the newest manifest that it named and that is there, removed if there is none"),
-    Kind.DANGLING_LAYER: Row(False, "removed"),
-    Kind.DANGLING_TAG: Row(True, "removed"),
-    Kind.UNFINISHED_TAG: Row(False, "removed"),
-    Kind.MISSING_MANIFEST: Row(True, "its link is removed"),
-    Kind.DAMAGED_MANIFEST: Row(True, "quarantined"),
-    Kind.UNKNOWN_MANIFEST: Row(False, None),
-    Kind.MISSING_BLOB: Row(True, None),
-    Kind.UNLINKED_BLOB: Row(True, None),
-    Kind.WRONG_SIZE: Row(True, None),
-    Kind.MISSING_CHILD: Row(True, None),
-    Kind.EMPTY_BLOB: Row(True, "quarantined"),
-    Kind.CORRUPT_BLOB: Row(True, "quarantined"),
-    Kind.UNREADABLE_BLOB: Row(True, "quarantined"),
-    Kind.NO_DATA: Row(False, "removed"),
-    Kind.NO_LAYERS: Row(True, "made"),
-    Kind.NO_MANIFESTS: Row(False, "made"),
-    Kind.BAD_NAME: Row(True, None),
-    Kind.MISSING_REFERRER: Row(True, "made from the manifest"),
-    Kind.STALE_REFERRER: Row(False, "removed"),
-    Kind.NO_START: Row(False, "written from the time of the last byte"),
-    Kind.EMPTY_UPLOAD: Row(False, "removed"),
-    Kind.TEMPORARY: Row(False, "removed"),
-    Kind.OLD_RECORD: Row(False, "removed"),
-    Kind.FOREIGN: Row(False, None),
-    Kind.NOT_USABLE: Row(True, None),
-    Kind.UNREADABLE: Row(True, None),
+    Kind.TORN_LINK: Row(
+        True, "a link that is empty, cut off, or says another digest than its path", "written again from its path"
+    ),
+    Kind.TORN_TAG: Row(
+        True,
+        "a tag whose link is empty or cut off",
+        "set to the newest manifest that it named and that is there, removed if there is none",
+    ),
+    Kind.DANGLING_LAYER: Row(False, "a layer link whose blob is not there", "removed"),
+    Kind.DANGLING_TAG: Row(True, "a tag of a manifest that is not there", "removed"),
+    Kind.UNFINISHED_TAG: Row(False, "a tag that names nothing, of a push or deletion that was cut off", "removed"),
+    Kind.MISSING_MANIFEST: Row(True, "a revision link whose manifest is not there", "its link is removed"),
+    Kind.DAMAGED_MANIFEST: Row(True, "the bytes of a manifest are not those of its digest", "quarantined"),
+    Kind.UNKNOWN_MANIFEST: Row(False, "a manifest of a format that is not served, such as schema 1", None),
+    Kind.MISSING_BLOB: Row(True, "a config or layer that is not there, or damaged", None),
+    Kind.UNLINKED_BLOB: Row(True, "a config or layer that is there, but not in this repository", None),
+    Kind.WRONG_SIZE: Row(True, "a blob is right, but the manifest says another size", None),
+    Kind.MISSING_CHILD: Row(True, "a manifest of an index that is not there", None),
+    Kind.EMPTY_BLOB: Row(True, "a file without bytes in the place of a blob", "quarantined"),
+    Kind.CORRUPT_BLOB: Row(True, "the bytes of a blob are not those of its digest", "quarantined"),
+    Kind.UNREADABLE_BLOB: Row(True, "the disk does not give the bytes of a blob", "quarantined"),
+    Kind.NO_DATA: Row(False, "the directory of a blob, empty", "removed"),
+    Kind.NO_LAYERS: Row(True, "a repository without `_layers`: the CNCF registry 2.8 would remove its images", "made"),
+    Kind.NO_MANIFESTS: Row(False, "a repository without `_manifests`, which 3.x does not see", "made"),
+    Kind.BAD_NAME: Row(True, "a repository whose name no client can say; garbage collection stops at it", None),
+    Kind.MISSING_REFERRER: Row(
+        True, "a manifest with a subject that the referrers API does not tell of", "made from the manifest"
+    ),
+    Kind.STALE_REFERRER: Row(False, "an entry of the referrers API for a manifest that is gone", "removed"),
+    Kind.NO_START: Row(False, "an upload that does not say when it began", "written from the time of the last byte"),
+    Kind.EMPTY_UPLOAD: Row(False, "an upload without a file", "removed"),
+    Kind.TEMPORARY: Row(False, "a temporary file, a day old, of this or the CNCF registry", "removed"),
+    Kind.OLD_RECORD: Row(False, "a note about an upload that ended, a day old", "removed"),
+    Kind.FOREIGN: Row(False, "a file, directory or symbolic link that is not a registry's", None),
+    Kind.NOT_USABLE: Row(True, "a file or directory that the owner of the data directory cannot use", None),
+    Kind.UNREADABLE: Row(True, "a file or directory that cannot be read", None),
 }
 
 

@@ -101,6 +101,19 @@ def test_rm_asks_on_a_terminal(config: Path, registry: Registry, answer: bytes, 
     assert list(registry.catalog()) == left
 
 
+def test_what_may_not_be_touched_is_a_sentence_and_not_a_traceback(config: Path, driver: FilesystemDriver) -> None:
+    require_root()
+    os.chown(driver.root, 65_534, 65_534)
+    config.parent.chmod(0o755)
+    (driver.root / ".pyregistry").chmod(0o700)
+    assert "Permission denied" in run_process("rm", "other", "--yes", "-c", config, status=3)
+    (driver.root / layout.REPOSITORIES).chmod(0o700)
+    for words in (("ls", "-c"), ("rm", "other", "--yes", "-c")):
+        assert "cannot use the data directory: " in run_process(*words, config, status=2)
+    run_process("du", config, status=4)
+    assert "unreadable docker/registry/v2/repositories: " in run_process("fsck", config, status=1)
+
+
 def test_ls_shows_repositories(config: Path, driver: FilesystemDriver) -> None:
     lines = run("ls", "-c", config).splitlines()
     assert lines[0].split() == ["REPOSITORY", "TAGS", "SIZE", "PUSHED"]
