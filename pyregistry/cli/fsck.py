@@ -83,7 +83,8 @@ def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Diges
     finally:
         summarize(driver, progress)
         output.scrubbed(progress)
-    return frozenset(progress.damaged)
+    # What was mended is in quarantine, or was pushed again meanwhile: the check sees that itself.
+    return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
 def _check(driver: InspectableDriver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:

@@ -28,7 +28,7 @@ class Output:
         self._mended: Counter[Kind] = Counter()
         self._is_all_mended = True
         self._coverage: Coverage | None = None
-        self._live = is_terminal() and not as_json
+        self._console = Console() if is_terminal() and not as_json else None
 
     def found(self, finding: Finding, mended: str | None) -> None:
         """One finding; `mended` is what was done about it."""
@@ -38,11 +38,11 @@ class Output:
         if self._as_json:
             self._findings.append(_document(finding, mended))
             return
-        typer.echo(f"{finding.kind} {finding.path}: {finding.sentence}")
-        if finding.lost:
-            typer.echo(f"  lost: {' '.join(finding.lost)}")
+        self._say(f"{finding.kind} {finding.path}: {finding.sentence}")
+        if is_lost(finding, mended):
+            self._say(f"  lost: {' '.join(finding.lost)}")
         if mended is not None:
-            typer.echo(f"  repaired: {mended}")
+            self._say(f"  repaired: {mended}")
 
     def failed(self, finding: Finding, error: OSError) -> None:
         """A finding could not be mended."""
@@ -51,20 +51,20 @@ class Output:
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """Something that takes a while."""
-        if not self._live:
+        if self._console is None:
             yield
             return
-        with Console(stderr=True).status(what):
+        with self._console.status(what):
             yield
 
     @contextmanager
     def scrubbing(self, coverage: Coverage) -> Iterator[Callable[[int], None]]:
         """A scrub; gives what is to be called with the bytes that were read."""
-        if not self._live:
+        if self._console is None:
             yield lambda size: None
             return
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        with Progress(*columns, TimeRemainingColumn(), console=self._console) as progress:
             task = progress.add_task("scrub", total=None)
 
             def advance(size: int) -> None:
@@ -80,7 +80,7 @@ class Output:
         age = "none was ever read"
         if coverage.oldest is not None:
             age = f"the oldest reading is {max(time.time_ns() - coverage.oldest, 0) / _DAY_NS:.1f} days old"
-        typer.echo(
+        self._say(
             f"scrub: {coverage.checked} of {coverage.blobs} blobs, {human_size(coverage.checked_size)} of "
             f"{human_size(coverage.size)}; {coverage.never} never found right; {age}"
         )
@@ -97,7 +97,7 @@ class Output:
                     "scrub": _coverage_document(self._coverage),
                 }
             )
-        elif self._live and self._counts:
+        elif self._console is not None and self._counts:
             rows = [(kind, number, self._mended[kind], KINDS[kind].mending or "-") for kind, number in self._rows()]
             print_table(("FOUND", "NUMBER", "REPAIRED", "--repair"), rows)
         else:
@@ -110,6 +110,12 @@ class Output:
         if not self._damage():
             return 0
         return left if self.repairing and not self._is_all_mended else found
+
+    def _say(self, line: str) -> None:
+        if self._console is None:
+            typer.echo(line)
+        else:  # above the bar that is being drawn
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _damage(self) -> int:
         return sum(number for kind, number in self._counts.items() if KINDS[kind].damage)
@@ -126,7 +132,7 @@ def _document(finding: Finding, mended: str | None) -> dict[str, object]:
         "damage": finding.is_damage,
         "repairable": finding.is_repairable,
         "repaired": mended,
-        "lost": finding.lost,
+        "lost": finding.lost if is_lost(finding, mended) else (),
     }
 
 

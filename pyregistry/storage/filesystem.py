@@ -98,7 +98,7 @@ class FilesystemDriver:
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
         """See InspectableDriver.entries."""
-        yield from list_directory(self.root, path)
+        yield from list_directory(str(self.root), path)
 
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""

@@ -4,7 +4,6 @@ import os
 import stat as modes
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
@@ -30,12 +29,12 @@ class InspectableDriver(Driver, Protocol):
         """All that is in a directory, in byte order; nothing where there is no directory. Raises OSError."""
 
 
-def list_directory(root: Path, path: StoragePath) -> list[Entry]:
+def list_directory(root: str, path: StoragePath) -> list[Entry]:
     """The entries of a directory of this machine."""
-    owner = root.stat().st_uid
+    owner = os.lstat(root).st_uid
     entries = []
     try:
-        with absent_is_not_found(), os.scandir(root / path) as found:
+        with absent_is_not_found(), os.scandir(f"{root}/{path}") as found:
             for each in found:
                 try:
                     result = each.stat(follow_symlinks=False)
