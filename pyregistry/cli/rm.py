@@ -44,23 +44,27 @@ def rm(
     driver = open_driver(load_or_fail(config)[1])
     with unusable_directory():
         selected, missed = select(driver, patterns)
+    for text in missed:
+        typer.echo(f"pyregistry: {text}: there is nothing of that name", err=True)
     if missed:
-        for text in missed:
-            typer.echo(f"pyregistry: {text}: there is nothing of that name", err=True)
         sys.exit(NOT_FOUND)
     if not dry_run and not yes:
         _ask(selected)
     failed: list[Selected] = []
-    removed = selected if dry_run else [each for each in selected if _remove(driver, each, failed)]
+    removed = selected if dry_run else _remove_all(driver, selected, failed)
     if as_json:
         print_json({"dry_run": dry_run, "removed": [str(each) for each in removed]})
     else:
-        for each in removed:
-            typer.echo(f"{'would remove' if dry_run else 'removed'} {each}")
-        if removed and not dry_run:
-            typer.echo("pyregistry gc frees the space", err=not is_terminal())
+        _show(removed, dry_run=dry_run)
     if failed:
         sys.exit(NOT_REMOVED)
+
+
+def _show(removed: list[Selected], *, dry_run: bool) -> None:
+    for each in removed:
+        typer.echo(f"{'would remove' if dry_run else 'removed'} {each}")
+    if removed and not dry_run:
+        typer.echo("pyregistry gc frees the space", err=not is_terminal())
 
 
 def _ask(selected: list[Selected]) -> None:
@@ -72,13 +76,17 @@ def _ask(selected: list[Selected]) -> None:
         sys.exit(NOT_FOUND)
 
 
-def _remove(driver: Driver, each: Selected, failed: list[Selected]) -> bool:
-    try:
-        return _remove_one(driver, each)
-    except OSError as error:
-        typer.echo(f"pyregistry: {each}: {error.filename}: {error.strerror}", err=True)
-        failed.append(each)
-        return False
+def _remove_all(driver: Driver, selected: list[Selected], failed: list[Selected]) -> list[Selected]:
+    """What was removed; into `failed` what could not be, which is told at once."""
+    removed = []
+    for each in selected:
+        try:
+            if _remove_one(driver, each):
+                removed.append(each)
+        except OSError as error:
+            typer.echo(f"pyregistry: {each}: {error.filename}: {error.strerror}", err=True)
+            failed.append(each)
+    return removed
 
 
 def _remove_one(driver: Driver, each: Selected) -> bool:

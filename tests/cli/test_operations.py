@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from pyregistry.storage.registry import Registry
 from tests.builders import image, index
 from tests.cli.running import run, run_process, write_config
 from tests.fsck.trees import APP, NEW, OLD, SBOM, blob_path, current, fill
-from tests.processes import require_root
+from tests.processes import require_root, wait_until
 from tests.storage.pushing import pull, push_image, repository, tagged_images
 
 
@@ -229,7 +228,7 @@ def test_fsck_works_as_the_owner_of_the_directory(config: Path, driver: Filesyst
 def test_a_scrub_that_is_stopped_goes_on_later(config: Path, driver: FilesystemDriver) -> None:
     words = [sys.executable, "-m", "pyregistry", "fsck", str(config), "--scrub", "--rate", "300"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        time.sleep(4)
+        wait_until(lambda: any((driver.root / ".pyregistry/scrub").glob("sha*")), "some of it was read")
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=30)
     assert process.returncode == 130, output
