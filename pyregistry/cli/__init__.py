@@ -7,11 +7,15 @@ import typer
 from pyregistry import __version__
 from pyregistry.cli import access
 from pyregistry.cli.check_config import check_config
+from pyregistry.cli.du import du
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.files import files
+from pyregistry.cli.fsck import fsck
 from pyregistry.cli.gc import gc
 from pyregistry.cli.healthcheck import healthcheck
 from pyregistry.cli.htpasswd import htpasswd
+from pyregistry.cli.ls import ls
+from pyregistry.cli.rm import rm
 from pyregistry.cli.serve import serve
 
 FAILED = 2
@@ -48,6 +52,10 @@ app.command(hidden=True)(healthcheck)
 app.command(hidden=True)(files)
 app.command()(htpasswd)
 app.add_typer(access.app, name="access")
+app.command()(ls)
+app.command()(du)
+app.command()(rm)
+app.command()(fsck)
 
 
 def main() -> None:

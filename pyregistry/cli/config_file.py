@@ -22,6 +22,14 @@ ConfigFile = Annotated[
     ),
 ]
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
+    ),
+]
+"""The same where the arguments are something else."""
+
 
 def load_or_fail(given: Path | None) -> tuple[Path, Config]:
     """The file and what it says, its warnings on standard error. Raises ConfigRefused."""

@@ -51,6 +51,10 @@ class Candidates:
             return index < 0 and now is None
         return (table.inode[index], table.mtime[index], table.size[index]) == (now.inode, now.mtime_ns, now.size)
 
+    def total_size(self) -> int:
+        """Of all that there were, in bytes."""
+        return sum(sum(table.size) for table in self._tables.values())
+
     def marked_count(self) -> int:
         """How many were taken out."""
         return sum(table.marked.count(1) for table in self._tables.values())

@@ -20,6 +20,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, size_unless_replaced
 from pyregistry.storage.directories import ATTEMPTS, Directories
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.syscalls import absent_is_not_found, boot_id, read_all, sync_directory, to_stat, write_all
 from pyregistry.storage.threads import in_thread
@@ -101,6 +102,10 @@ class FilesystemDriver:
         with contextlib.suppress(PathNotFound), absent_is_not_found(), os.scandir(self._prefix + path) as entries:
             return sorted(entry.name for entry in entries if entry.is_symlink())
         return []
+
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        """See InspectableDriver.entries."""
+        yield from list_directory(str(self.root), path)
 
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""

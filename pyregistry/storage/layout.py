@@ -21,6 +21,9 @@ we write and we read what it wrote.
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
       token-keys                                           the secrets that sign our own tokens, mode 0600
+      quarantine/<algorithm>-<hex>-<time>                  bytes that are not those of the digest, put there by fsck
+      scrub/<algorithm>-<first two of hex>                 when each of these blobs was last read and found right
+      scrub/pass                                           when the pass began that is not at its end
 
 A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
 `tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
@@ -45,6 +48,10 @@ TRASH = StoragePath(".pyregistry/trash")
 LAST_GC = StoragePath(".pyregistry/gc.json")
 LOCKS = StoragePath(".pyregistry/locks")
 TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
+UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")
+QUARANTINE = StoragePath(".pyregistry/quarantine")
+SCRUB_PASS = StoragePath(".pyregistry/scrub/pass")
+TREE = StoragePath(_V2)
 BLOBS = StoragePath(f"{_V2}/blobs")
 REPOSITORIES = StoragePath(f"{_V2}/repositories")
 
@@ -123,6 +130,11 @@ def tag(name: RepositoryName, tag: Tag) -> StoragePath:
     return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}")
 
 
+def tag_current(name: RepositoryName, tag: Tag) -> StoragePath:
+    """The directory of what the tag names."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/current")
+
+
 def tag_current_link(name: RepositoryName, tag: Tag) -> StoragePath:
     """The digest that the tag names."""
     return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/current/{LINK}")
@@ -131,6 +143,11 @@ def tag_current_link(name: RepositoryName, tag: Tag) -> StoragePath:
 def tag_index_link(name: RepositoryName, tag: Tag, digest: Digest) -> StoragePath:
     """Present if the tag ever named this digest."""
     return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/index/{digest.algorithm}/{digest.encoded}/{LINK}")
+
+
+def tag_index(name: RepositoryName, tag: Tag) -> StoragePath:
+    """What a tag ever named, by algorithm and digest."""
+    return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/index")
 
 
 def all_referrers(name: RepositoryName) -> StoragePath:
@@ -170,7 +187,17 @@ def upload_started_at(name: RepositoryName, upload_id: UploadId) -> StoragePath:
 
 def upload_record(upload_id: UploadId) -> StoragePath:
     """What we know of an upload beside its bytes: whose it is, and what it hashes to so far."""
-    return StoragePath(f"{PRIVATE}/uploads/{upload_id}")
+    return StoragePath(f"{UPLOAD_RECORDS}/{upload_id}")
+
+
+def quarantined(digest: Digest, time_ns: int) -> StoragePath:
+    """Where the damaged bytes of a blob are kept; a blob may be damaged more than once."""
+    return StoragePath(f"{QUARANTINE}/{digest.algorithm}-{digest.encoded}-{time_ns}")
+
+
+def scrubbed(algorithm: str, prefix: str) -> StoragePath:
+    """When each blob whose digest begins so was last checked."""
+    return StoragePath(f"{PRIVATE}/scrub/{algorithm}-{prefix}")
 
 
 def child(path: StoragePath, name: str) -> StoragePath:

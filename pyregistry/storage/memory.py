@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 
 _POLL = 0.02
@@ -91,6 +92,13 @@ class MemoryDriver:
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """See Driver.symbolic_links: there are none."""
         return []
+
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        """See InspectableDriver.entries."""
+        for name in self.children(path):
+            with contextlib.suppress(PathNotFound):
+                stat = self.stat(layout.child(path, name))
+                yield Entry(name, stat, is_directory=not stat.is_file)
 
     def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""

@@ -32,7 +32,7 @@ class Referrers:
     def add(self, subject: Digest, digest: Digest, manifest: Manifest, size: int) -> None:
         """Note that the manifest `digest` has this subject."""
         path = layout.referrer(self._name, subject, digest)
-        self._driver.write(path, msgspec.json.encode(_describe(digest, manifest, size)))
+        self._driver.write(path, msgspec.json.encode(describe(digest, manifest, size)))
 
     def remove(self, subject: Digest, digest: Digest) -> None:
         """Forget one referrer."""
@@ -71,11 +71,12 @@ class Referrers:
             stored = lookup(Digest(digest))
             manifest = read_manifest(stored.content)
             if manifest.subject is not None and manifest.subject.digest == subject:
-                return {digest: _describe(stored.digest, manifest, len(stored.content))}
+                return {digest: describe(stored.digest, manifest, len(stored.content))}
         return {}
 
 
-def _describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:
+def describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:
+    """The entry of a manifest, whose size is in bytes."""
     return Descriptor(
         media_type=manifest.media_type,
         digest=str(digest),

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import (
@@ -25,6 +24,7 @@ from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.links import link_blob, read_link, resolve_link
+from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
@@ -254,6 +254,4 @@ class Repository:
             self._driver.delete(path)
 
     def _lock(self) -> AbstractContextManager[None]:
-        """One change of tags and manifests at a time: a delete by digest must not take a tag that just moved on."""
-        stripe = blake2b(self.name.encode(), digest_size=1).hexdigest()
-        return self._driver.lock(f"repo-{stripe}", exclusive=True)
+        return repository_lock(self._driver, self.name)

@@ -1,4 +1,4 @@
-"""Commands, run as a user runs them, and the data that they work on."""
+"""The command line on a directory that a server may be using."""
 
 import os
 import subprocess
@@ -6,25 +6,37 @@ import sys
 from pathlib import Path
 
 import yaml
+from typer.testing import CliRunner
 
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-
-
-def run(command: str, *arguments: str | Path, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """`pyregistry COMMAND …`, to its end."""
-    words = [sys.executable, "-m", "pyregistry", command, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environ})
+from pyregistry.cli import FAILED, app
+from pyregistry.cli.failure import CommandFailed
+from tests.processes import SOURCE_TREE
 
 
-class Place:
-    """A data directory with the config that names it."""
+def write_config(directory: Path, **extra: object) -> Path:
+    """A config for `directory`/data."""
+    path = directory / "config.yml"
+    document = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(directory / "data")}}, **extra}
+    path.write_text(yaml.safe_dump(document))
+    return path
 
-    def __init__(self, directory: Path, **sections: object) -> None:
-        self.data = directory / "data"
-        self.data.mkdir()
-        self.config = directory / "config.yml"
-        storage = {"filesystem": {"rootdirectory": str(self.data)}, **sections}
-        self.config.write_text(yaml.safe_dump({"version": 0.1, "storage": storage}))
-        self.driver = FilesystemDriver(self.data)
-        self.registry = Registry(self.driver)
+
+def run(*words: str | Path, status: int = 0) -> str:
+    """What a command prints, in this process and not at a terminal; it must end with this status."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    code, output = done.exit_code, done.output
+    if isinstance(done.exception, CommandFailed):  # which `main` says
+        code, output = done.exception.status or FAILED, f"{output}{done.exception}\n"
+    assert code == status, f"{code}\n{output}\n{done.exception!r}"
+    return output
+
+
+def run_process(*words: str | Path, status: int = 0) -> str:
+    """The same in a process of its own, for what changes its rights or its priority."""
+    command = [sys.executable, "-m", "pyregistry", *map(str, words)]
+    env = {**os.environ, "PYTHONPATH": str(SOURCE_TREE)}
+    done = subprocess.run(
+        command, check=False, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == status, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr

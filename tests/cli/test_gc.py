@@ -14,7 +14,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from tests.builders import digest_of, image
-from tests.cli.running import Place, run
+from tests.cli.place import Place, run
 from tests.processes import require, require_root
 from tests.storage.mounts import tmpfs
 from tests.storage.pushing import files_of, push_blob, push_image, repository

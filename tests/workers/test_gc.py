@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from tests.builders import digest_of, image
-from tests.cli.running import run
+from tests.cli.place import run
 from tests.processes import Server, pyregistry_server, wait_until
 from tests.workers.http import ask, push_in_chunks
 

@@ -1,0 +1,57 @@
+"""`pyregistry du`: what takes the room."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.tables import Bytes, is_terminal, print_json, print_table
+from pyregistry.gc.outcome import MarkFailed
+from pyregistry.inventory.usage import Usage, measure
+
+MARK_FAILED = 4
+
+
+def du(
+    config: ConfigFile = None,
+    delete_untagged: Annotated[
+        bool,
+        typer.Option("--delete-untagged", "-m", help="Count what `gc --delete-untagged` would free as reclaimable."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show for each repository what only it uses and what it shares, and what `pyregistry gc` would free.
+
+    Nothing is changed. It ends with 0, with 2 for a config that cannot be used, with 4 if something could not be read.
+    """
+    driver = open_driver(load_or_fail(config)[1])
+    try:
+        with unusable_directory():
+            usage = measure(driver, delete_untagged=delete_untagged)
+    except MarkFailed as error:
+        typer.echo(f"pyregistry: {error}", err=True)
+        sys.exit(MARK_FAILED)
+    for reason in usage.skipped:
+        typer.echo(f"warning: {reason}", err=True)
+    if as_json:
+        print_json(usage)
+        return
+    ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
+    rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
+    print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows)
+    if is_terminal():
+        typer.echo()
+    print_table(("", "COUNT", "SIZE"), _totals(usage))
+
+
+def _totals(usage: Usage) -> list[tuple[str, str | int, Bytes]]:
+    return [
+        ("all blobs", usage.blobs, Bytes(usage.size)),
+        ("reclaimable", usage.reclaimable_blobs, Bytes(usage.reclaimable)),
+        ("kept for pushes", usage.leased_blobs, Bytes(usage.leased)),
+        ("open uploads", usage.uploads, Bytes(usage.uploads_size)),
+        ("quarantine", "", Bytes(usage.quarantine)),
+    ]

@@ -1,0 +1,17 @@
+"""What the operating system refuses, as a sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyregistry.cli.config_file import fail
+
+
+@contextmanager
+def unusable_directory() -> Iterator[None]:
+    """Exit with 2 and say which file could not be read or written."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except OSError as error:
+        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")

@@ -1,0 +1,104 @@
+"""`pyregistry fsck`: look for damage, mend what can be mended, read all blobs again."""
+
+import signal
+import sys
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.fsck_output import Output
+from pyregistry.cli.idle import step_back
+from pyregistry.cli.tables import parse_size
+from pyregistry.config.errors import ConfigError
+from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.findings import Finding
+from pyregistry.fsck.hashing import no_brake
+from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
+from pyregistry.oci.digest import Digest
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.rules import Rules
+
+DAMAGE_FOUND = 1
+DAMAGE_LEFT = 4
+BUSY = 75
+INTERRUPTED = 130
+
+
+def fsck(
+    config: ConfigFile = None,
+    repairing: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and say what is lost.")] = False,
+    scrubbing: Annotated[
+        bool, typer.Option("--scrub", help="Read all blobs again first, those first that were not read for longest.")
+    ] = False,
+    rate: Annotated[str, typer.Option(help="What --scrub may read in a second; 0: as much as it can.")] = "50MB",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Look for damage in the data directory. It works while the server runs; without --repair nothing is changed.
+
+    A scrub that is stopped (Ctrl-C, SIGTERM) is gone on with by the next one.
+
+    It ends with 0 if nothing is damaged (leftovers, which hinder nobody, may be listed), 1 if something is, or was
+    and --repair mended all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or data
+    directory that cannot be used, 75: another scrub runs, 130: it was stopped.
+    """
+    per_second = parse_size(rate)
+    from pyregistry.parts import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
+
+    loaded = load_or_fail(config)[1]
+    try:
+        rules = storage_rules(loaded)
+    except ConfigError as error:
+        fail(str(error))
+    driver = open_driver(loaded)
+    output = Output(as_json=as_json, repairing=repairing)
+    try:
+        with unusable_directory():
+            corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
+            _check(driver, output, rules, corrupt)
+    except ScrubBusy as error:
+        typer.echo(f"pyregistry: {error}", err=True)
+        sys.exit(BUSY)
+    except KeyboardInterrupt:
+        output.end()
+        sys.exit(INTERRUPTED)
+    output.end()
+    sys.exit(output.status(found=DAMAGE_FOUND, left=DAMAGE_LEFT))
+
+
+def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
+    step_back()
+    progress = Coverage()
+    brake = Rate(per_second) if per_second else no_brake
+    try:
+        with output.scrubbing(progress) as advance, closing(scrub(driver, progress, advance, brake)) as findings:
+            for finding in findings:
+                _tell(driver, output, finding)
+    finally:
+        summarize(driver, progress)
+        output.scrubbed(progress)
+    # What was mended is in quarantine, or was pushed again meanwhile: the check sees that itself.
+    return frozenset() if output.repairing else frozenset(progress.damaged)
+
+
+def _check(driver: InspectableDriver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
+    with output.working("looking at links and manifests"):
+        for finding in check(driver, Scope(rules, corrupt)):
+            _tell(driver, output, finding)
+
+
+def _tell(driver: Driver, output: Output, finding: Finding) -> None:
+    """Show a finding, and mend it if that is asked for."""
+    mended = None
+    if output.repairing:
+        try:
+            mended = repair(driver, finding)
+        except OSError as error:
+            output.failed(finding, error)
+    output.found(finding, mended)

@@ -1,0 +1,116 @@
+"""`pyregistry ls`: which images there are."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from pyregistry.cli.config_file import ConfigOption, load_or_fail
+from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.selection import Pattern
+from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_json, print_table
+from pyregistry.inventory.images import TaggedImage, tagged_images
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.registry import Registry
+
+NOT_FOUND = 1
+
+
+def ls(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[REPOSITORY[:TAG]]...", help="Whose tags to show; * ? and [...] stand for any."),
+    ] = None,
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the repositories, or the tags of those that are named, with what they are and when they were pushed.
+
+    A size is that of all platforms, with what other images share; `pyregistry du` tells the two apart.
+
+    It ends with 0, with 1 if something named is not there, with 2 for a config that cannot be used.
+    """
+    patterns = [Pattern.parse(name) for name in names or ()]
+    driver = open_driver(load_or_fail(config)[1])
+    with unusable_directory():
+        if patterns:
+            _show_tags(driver, patterns, as_json=as_json)
+        else:
+            _show_repositories(driver, as_json=as_json)
+
+
+def _show_repositories(driver: Driver, *, as_json: bool) -> None:
+    registry = Registry(driver)
+    rows: list[tuple[Cell, ...]] = []
+    for name in registry.catalog():
+        images = list(tagged_images(driver, registry.repository(name)))
+        size = sum({digest: size for image in images for digest, size in image.blobs.items()}.values())
+        pushed: Cell = Moment(max(image.pushed_at for image in images)) if images else ""
+        rows.append((name, len(images), Bytes(size), pushed))
+    if as_json:
+        keys = ("repository", "tags", "size", "pushed_at")
+        print_json([dict(zip(keys, map(_for_json, row), strict=True)) for row in rows])
+    else:
+        print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows)
+
+
+def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> None:
+    registry = Registry(driver)
+    images = []
+    found: set[str] = set()
+    for name in registry.catalog():
+        meant = [pattern for pattern in patterns if pattern.matches_repository(name)]
+        for image in tagged_images(driver, registry.repository(name)) if meant else ():
+            by = {pattern.text for pattern in meant if pattern.matches(image.tag, image.digest)}
+            if by:
+                images.append(image)
+            found |= by
+        found |= {pattern.text for pattern in meant if pattern.tag is None and pattern.digest is None}
+    if as_json:
+        print_json([_document(image) for image in images])
+    else:
+        columns = ("REPOSITORY", "TAG", "DIGEST", "TYPE", "PLATFORMS", "SIZE", "PUSHED")
+        print_table(columns, [_row(image) for image in images])
+    missed = [pattern.text for pattern in patterns if pattern.text not in found]
+    for text in missed:
+        typer.echo(f"pyregistry: {text}: there is nothing of that name", err=True)
+    if missed:
+        sys.exit(NOT_FOUND)
+
+
+def _row(image: TaggedImage) -> tuple[Cell, ...]:
+    digest = image.digest or "torn"
+    return (
+        image.repository,
+        image.tag,
+        digest[: len("sha256:") + 12] if is_terminal() else digest,
+        _short(image.media_type) if is_terminal() else image.media_type,
+        ",".join(image.platforms),
+        Bytes(image.size),
+        Moment(image.pushed_at),
+    )
+
+
+def _short(media_type: str) -> str:
+    """What a person calls it."""
+    kind = "index" if "index" in media_type or ".list." in media_type else "manifest"
+    if not media_type:
+        return "missing"
+    return f"{'Docker' if 'docker' in media_type else 'OCI'} {kind}"
+
+
+def _document(image: TaggedImage) -> dict[str, object]:
+    return {
+        "repository": image.repository,
+        "tag": image.tag,
+        "digest": image.digest,
+        "media_type": image.media_type,
+        "platforms": image.platforms,
+        "size": image.size,
+        "pushed_at": Moment(image.pushed_at).text,
+    }
+
+
+def _for_json(cell: Cell) -> object:
+    return cell.text if isinstance(cell, Moment) else None if cell == "" else cell

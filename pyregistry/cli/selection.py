@@ -1,0 +1,105 @@
+"""What an operator names on the command line: REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST, with globs."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import typer
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.walking import walk_repositories
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One argument. `*`, `?` and `[...]` match any characters, a slash too."""
+
+    text: str
+    repository: str
+    tag: str | None
+    digest: Digest | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Pattern":
+        """Raises typer.BadParameter for a digest that is none."""
+        repository, at, digest = text.partition("@")
+        if at:
+            try:
+                return cls(text, repository, None, Digest(digest))
+            except DigestInvalid as error:
+                raise typer.BadParameter(f"{text}: {error.detail}") from error
+        repository, colon, tag = text.partition(":")
+        return cls(text, repository, tag if colon else None, None)
+
+    def matches_repository(self, name: RepositoryName) -> bool:
+        """Whether this repository, or something in it, is meant."""
+        return fnmatchcase(name, self.repository)
+
+    def matches(self, tag: str, digest: str | None) -> bool:
+        """Whether this tag, which names the digest, is meant."""
+        return self.digest == digest if self.digest is not None else self.matches_tag(tag)
+
+    def matches_tag(self, tag: str) -> bool:
+        """Whether this tag is meant, alone or with its repository."""
+        return self.digest is None and (self.tag is None or fnmatchcase(tag, self.tag))
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A repository, one of its tags, or one of its manifests with the tags that name it."""
+
+    repository: RepositoryName
+    tag: Tag | None = None
+    digest: Digest | None = None
+
+    def __str__(self) -> str:
+        if self.tag is not None:
+            return f"{self.repository}:{self.tag}"
+        return f"{self.repository}@{self.digest}" if self.digest is not None else self.repository
+
+
+def existing_repositories(driver: Driver) -> Iterator[RepositoryName]:
+    """Every directory that holds something of a repository, also what the catalog does not show."""
+    for name in walk_repositories(driver):
+        parts = (layout.manifests, layout.layers, layout.uploads, layout.all_referrers)
+        if any(_exists(driver, part(name)) for part in parts):
+            yield name
+
+
+def select(driver: Driver, patterns: list[Pattern]) -> tuple[list[Selected], list[str]]:
+    """What the patterns mean, each once; and the patterns that mean nothing that is there."""
+    names = list(existing_repositories(driver))
+    selected: dict[Selected, None] = {}
+    missed = []
+    for pattern in patterns:
+        found = [each for name in names if pattern.matches_repository(name) for each in _in(driver, name, pattern)]
+        selected |= dict.fromkeys(found)
+        if not found:
+            missed.append(pattern.text)
+    return list(selected), missed
+
+
+def _in(driver: Driver, name: RepositoryName, pattern: Pattern) -> Iterator[Selected]:
+    if pattern.digest is not None:
+        if _exists(driver, layout.revision_link(name, pattern.digest)):
+            yield Selected(name, digest=pattern.digest)
+    elif pattern.tag is None:
+        yield Selected(name)
+    else:
+        # What the API does not show, because its link is torn, too: who wants it gone must be able to say so.
+        for tag in driver.children(layout.tags(name)):
+            if pattern.matches_tag(tag):
+                with suppress(ManifestInvalid):
+                    yield Selected(name, Tag(tag))
+
+
+def _exists(driver: Driver, path: layout.StoragePath) -> bool:
+    with suppress(PathNotFound):
+        driver.stat(path)
+        return True
+    return False

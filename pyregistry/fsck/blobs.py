@@ -1,0 +1,75 @@
+"""Looking at the blobs, without reading them."""
+
+import re
+from collections.abc import Iterator
+
+from pyregistry.fsck.entries import Listing, unreadable
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.gc.references import parse
+from pyregistry.oci.digest import ALGORITHMS, EMPTY_DIGESTS, Digest
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.inspecting import Entry
+
+_PREFIX = re.compile(r"[0-9a-f]{2}", re.ASCII)
+
+
+def blob_findings(driver: Driver, listing: Listing) -> Iterator[Finding]:
+    """What is wrong with the blobs' names and files."""
+    algorithms: list[Entry] = []
+    yield from listing.names(layout.BLOBS, lambda entry: entry.is_directory and entry.name in ALGORITHMS, algorithms)
+    for algorithm in algorithms:
+        directory = layout.child(layout.BLOBS, algorithm.name)
+        prefixes: list[Entry] = []
+        yield from listing.names(directory, _is_prefix, prefixes)
+        for prefix in prefixes:
+            yield from _below(driver, listing, layout.child(directory, prefix.name), algorithm.name, prefix.name)
+
+
+def _is_prefix(entry: Entry) -> bool:
+    return entry.is_directory and _PREFIX.fullmatch(entry.name) is not None
+
+
+def _below(
+    driver: Driver, listing: Listing, directory: layout.StoragePath, algorithm: str, prefix: str
+) -> Iterator[Finding]:
+    def is_blob(entry: Entry) -> bool:
+        is_named = entry.is_directory and entry.name.startswith(prefix)
+        return is_named and parse(f"{algorithm}:{entry.name}") is not None
+
+    blobs: list[Entry] = []
+    yield from listing.names(directory, is_blob, blobs)
+    for blob in blobs:
+        path = layout.child(directory, blob.name)
+        files: list[Entry] = []
+        yield from listing.names(path, lambda entry: entry.name == layout.DATA and entry.stat.is_file, files)
+        if not files or files[0].stat.size == 0:
+            try:
+                finding = look_at_blob(driver, Digest(f"{algorithm}:{blob.name}"))
+            except OSError as error:
+                finding = unreadable(path, error)
+            if finding is not None:
+                yield finding
+
+
+def look_at_blob(driver: Driver, digest: Digest) -> Finding | None:
+    """Whether there is anything in it."""
+    path = layout.blob_data(digest)
+
+    def look() -> Finding | None:
+        return look_at_blob(driver, digest)
+
+    try:
+        stat = driver.stat(path)
+    except PathNotFound:
+        if next(driver.children(layout.blob(digest)), None) is not None:
+            return None  # what is there is a finding of its own
+        try:
+            driver.stat(layout.blob(digest))
+        except PathNotFound:
+            return None
+        return Finding(Kind.NO_DATA, layout.blob(digest), "the directory of a blob, empty", digest=digest, look=look)
+    if stat.is_file and stat.size == 0 and digest not in EMPTY_DIGESTS:
+        sentence = f"the file of {digest} is empty; whatever needs it is named below; push it again"
+        return Finding(Kind.EMPTY_BLOB, path, sentence, digest=digest, look=look)
+    return None

@@ -1,0 +1,77 @@
+"""Going through the whole data directory: every look at everything, and a second one before it is called a finding.
+
+Writers and the collector go on meanwhile. What looks wrong is therefore looked at again in a section in which neither
+of them is between two of its steps.
+"""
+
+import errno
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from pyregistry.fsck.blobs import blob_findings
+from pyregistry.fsck.entries import Listing, unreadable
+from pyregistry.fsck.findings import Finding
+from pyregistry.fsck.private import private_findings
+from pyregistry.fsck.repositories import RepositoryCheck, walk
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout, leases
+from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.locking import repository_lock
+from pyregistry.storage.rules import Rules
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a check needs to know. Times in seconds."""
+
+    rules: Rules
+    corrupt: frozenset[Digest] = frozenset()
+    """Blobs that a scrub found damaged."""
+    leave_young: float = 86_400.0
+    """Files younger than this may belong to a request that is running."""
+
+
+def check(driver: InspectableDriver, scope: Scope) -> Iterator[Finding]:
+    """All that is wrong. Blocks; whoever mends a finding before the next one spares themselves what follows from it."""
+    before_ns = time.time_ns() - round(scope.leave_young * 1e9)
+    listing = Listing(driver, before_ns)
+    yield from _confirmed(driver, listing.unexpected(layout.TREE, frozenset({"blobs", "repositories"})))
+    yield from _confirmed(driver, blob_findings(driver, listing))
+    uploads: set[str] = set()
+    yield from _confirmed(driver, walk(listing, lambda name: RepositoryCheck(listing, name, scope, uploads)))
+    yield from _confirmed(driver, private_findings(driver, listing, uploads))
+    yield from listing.not_usable()
+
+
+def _confirmed(driver: InspectableDriver, findings: Iterable[Finding]) -> Iterator[Finding]:
+    for finding in findings:
+        if finding.look is None:
+            yield finding
+            continue
+        with quiet_section(driver, finding.repository):
+            try:
+                again = finding.look()
+            except OSError as error:
+                again = unreadable(finding.path, error)
+        if again is not None:
+            yield again
+
+
+@contextmanager
+def quiet_section(driver: InspectableDriver, name: RepositoryName | None) -> Iterator[None]:
+    """Nobody commits, removes or, in that repository, deletes anything meanwhile."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(leases.exclusive_section(driver))
+            if name is not None:
+                held.enter_context(repository_lock(driver, name))
+        except OSError as error:
+            # Where nothing can be written no server writes either, and what is found is shown all the same.
+            if error.errno not in _READ_ONLY:
+                raise
+        yield

@@ -1,0 +1,76 @@
+"""When each blob was last read and found right: a file for each two digits with which digests begin.
+
+None of it is needed: without it everything counts as never checked.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from pyregistry.gc.references import parse
+from pyregistry.oci.digest import ALGORITHMS
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+
+_TORN = (msgspec.DecodeError, UnicodeDecodeError)
+
+
+@dataclass(slots=True)
+class Shard:
+    """The blobs whose digests begin alike; times in nanoseconds since the epoch, 0 for never."""
+
+    algorithm: str
+    prefix: str
+    sizes: dict[str, int]
+    checked: dict[str, int]
+
+    @property
+    def oldest(self) -> int:
+        """The oldest check among them."""
+        return min((self.checked.get(encoded, 0) for encoded in self.sizes), default=0)
+
+
+def shards(driver: Driver) -> Iterator[tuple[str, str]]:
+    """The algorithms and prefixes that there are."""
+    for algorithm in ALGORITHMS:
+        for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
+            yield algorithm, prefix
+
+
+def load(driver: Driver, algorithm: str, prefix: str) -> Shard:
+    """One shard as it is now; what is not a blob, or empty, is left to the check."""
+    directory = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
+    sizes = {
+        encoded: stat.size
+        for encoded, stat in driver.scan(directory, layout.DATA)
+        if stat is not None and stat.is_file and stat.size and parse(f"{algorithm}:{encoded}") is not None
+    }
+    checked: dict[str, int] = {}
+    with suppress(PathNotFound, *_TORN):
+        checked = msgspec.json.decode(driver.read(layout.scrubbed(algorithm, prefix)), type=dict[str, int])
+    return Shard(algorithm, prefix, sizes, {name: at for name, at in checked.items() if name in sizes})
+
+
+def save(driver: Driver, shard: Shard) -> None:
+    """Remember it for the next run; not durably, since nothing is lost but time."""
+    driver.write(layout.scrubbed(shard.algorithm, shard.prefix), msgspec.json.encode(shard.checked), durable=False)
+
+
+def begin_pass(driver: Driver) -> int:
+    """When the pass began that was cut off, or now."""
+    with suppress(PathNotFound, *_TORN):
+        begun = msgspec.json.decode(driver.read(layout.SCRUB_PASS), type=int)
+        if begun <= time.time_ns():  # else the clock was put back
+            return begun
+    now = time.time_ns()
+    driver.write(layout.SCRUB_PASS, msgspec.json.encode(now), durable=False)
+    return now
+
+
+def end_pass(driver: Driver) -> None:
+    """The next run begins anew."""
+    with suppress(PathNotFound):
+        driver.delete(layout.SCRUB_PASS)

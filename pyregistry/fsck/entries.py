@@ -1,0 +1,98 @@
+"""Listing directories, and what in them is not the registry's."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.inspecting import Entry, InspectableDriver
+from pyregistry.storage.layout import StoragePath
+
+_TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp")
+"""What the CNCF registry 3.1 writes beside a file before it renames it."""
+
+
+@dataclass(slots=True)
+class _Obstacle:
+    count: int
+    first: StoragePath
+
+
+class Listing:
+    """Lists directories, and remembers what it could not read or the server could not use."""
+
+    def __init__(self, driver: InspectableDriver, before_ns: int) -> None:
+        self.driver = driver
+        self._before_ns = before_ns
+        self._obstacles: dict[str, _Obstacle] = {}
+
+    def entries(self, path: StoragePath) -> Iterator[Entry | Finding]:
+        """What is in a directory, or the finding that it cannot be read."""
+        try:
+            for entry in self.driver.entries(path):
+                if entry.obstacle is not None:
+                    self._remember(entry.obstacle, layout.child(path, entry.name))
+                yield entry
+        except OSError as error:
+            yield unreadable(path, error)
+
+    def names(self, path: StoragePath, is_ours: Callable[[Entry], bool], ours: list[Entry]) -> Iterator[Finding]:
+        """Fill `ours` with the entries that belong there; the others are findings."""
+        for entry in self.entries(path):
+            if isinstance(entry, Finding):
+                yield entry
+            elif is_ours(entry):
+                ours.append(entry)
+            else:
+                yield from self.stray(path, entry)
+
+    def unexpected(self, path: StoragePath, expected: frozenset[str]) -> Iterator[Finding]:
+        """What is in a directory beside these names."""
+        yield from self.names(path, lambda entry: entry.name in expected, [])
+
+    def stray(self, directory: StoragePath, entry: Entry) -> Iterator[Finding]:
+        """A file that is not the registry's, or a temporary one that is old."""
+        path = layout.child(directory, entry.name)
+        if entry.stat.is_file and _TEMPORARY.fullmatch(entry.name):
+            if self.is_old(entry):
+                yield leftover(self.driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
+            return
+        yield Finding(Kind.FOREIGN, path, "not a file of a registry; nothing of it is looked at")
+
+    def is_old(self, entry: Entry) -> bool:
+        """Whether no request that is running can still be writing it."""
+        return entry.stat.mtime_ns < self._before_ns
+
+    def not_usable(self) -> Iterator[Finding]:
+        """What the server cannot use, one finding for each reason."""
+        for reason, obstacle in self._obstacles.items():
+            more = f", as do {obstacle.count - 1} more" if obstacle.count > 1 else ""
+            sentence = f"{reason}{more}: the server cannot touch or replace it; see chown and chmod"
+            yield Finding(Kind.NOT_USABLE, obstacle.first, sentence)
+
+    def _remember(self, reason: str, path: StoragePath) -> None:
+        self._obstacles.setdefault(reason, _Obstacle(0, path)).count += 1
+
+
+def leftover(driver: Driver, kind: Kind, path: StoragePath, sentence: str) -> Finding:
+    """What can go, as long as it is there and is not written to."""
+    try:
+        mtime_ns = driver.stat(path).mtime_ns
+    except PathNotFound:
+        mtime_ns = 0
+
+    def look() -> Finding | None:
+        try:
+            is_same = driver.stat(path).mtime_ns == mtime_ns
+        except PathNotFound:
+            return None
+        return Finding(kind, path, sentence, look=look) if is_same else None
+
+    return Finding(kind, path, sentence, look=look)
+
+
+def unreadable(path: StoragePath, error: OSError) -> Finding:
+    """Nobody knows what is there."""
+    return Finding(Kind.UNREADABLE, path, f"it cannot be read: {error.strerror}")

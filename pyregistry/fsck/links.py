@@ -1,0 +1,137 @@
+"""Looking at the links of a repository, one at a time: each look says what is wrong, or None."""
+
+from collections.abc import Callable
+
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.gc.references import parse
+from pyregistry.oci.digest import CANONICAL, Digest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.links import read_link
+
+Lost = Callable[[Digest], tuple[str, ...]]
+"""The images of the repository that need a manifest, by the names under which they are pulled."""
+
+
+class LinkLooks:
+    """The looks at one repository's links."""
+
+    def __init__(self, driver: Driver, name: RepositoryName, lost: Lost) -> None:
+        self._driver = driver
+        self._name = name
+        self._lost = lost
+
+    def layer(self, digest: Digest) -> Finding | None:
+        """A layer link; one for a sha512 may name the sha256 under which the bytes are."""
+        path = layout.layer_link(self._name, digest)
+        target, is_there = self._read(path)
+        if not is_there:
+            return None
+        torn = target is None or (target != digest and digest.algorithm == CANONICAL)
+        if self._has_bytes(digest if torn or target is None else target):
+            return self._torn(path, digest) if torn else None
+        return Finding(
+            Kind.DANGLING_LAYER,
+            path,
+            "a layer link whose blob is not there",
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.layer(digest),
+        )
+
+    def revision(self, digest: Digest) -> Finding | None:
+        """A revision link: whether it is whole and its manifest there; not what the manifest says."""
+        path = layout.revision_link(self._name, digest)
+        target, is_there = self._read(path)
+        if not is_there:
+            return None
+        if self._has_bytes(digest):
+            return None if target == digest else self._torn(path, digest)
+        return Finding(
+            Kind.MISSING_MANIFEST,
+            path,
+            f"the manifest {digest} is not there; push it again",
+            lost=self._lost(digest),
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.revision(digest),
+        )
+
+    def tag(self, tag: Tag) -> Finding | None:
+        """What a tag names now."""
+        path = layout.tag_current_link(self._name, tag)
+        target, is_there = self._read(path)
+        if not is_there:
+            return self._unfinished(tag)
+        name = f"{self._name}:{tag}"
+        if target is None:
+            sentence = f"the link of the tag {name} is torn"
+            return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
+        if self._is_revision(target):
+            return None
+        return self._of_tag(Kind.DANGLING_TAG, path, f"the tag {name} names {target}, which is not there", tag)
+
+    def tag_index(self, tag: Tag, digest: Digest) -> Finding | None:
+        """One digest that a tag ever named; that its manifest was deleted since is as it should be."""
+        path = layout.tag_index_link(self._name, tag, digest)
+        target, is_there = self._read(path)
+        return None if not is_there or target == digest else self._torn(path, digest, tag)
+
+    def newest_in_index(self, tag: Tag) -> Digest | None:
+        """What a tag named last, as far as its manifest is there: where a torn tag is set to."""
+        newest: tuple[int, Digest] | None = None
+        index = layout.tag_index(self._name, tag)
+        for algorithm in self._driver.children(index):
+            for encoded, stat in self._driver.scan(layout.child(index, algorithm), layout.LINK):
+                digest = parse(f"{algorithm}:{encoded}")
+                if digest is not None and stat is not None and self._is_revision(digest):
+                    found = (stat.mtime_ns, digest)
+                    newest = max(newest or found, found)
+        return newest[1] if newest is not None else None
+
+    def _torn(self, path: StoragePath, digest: Digest, tag: Tag | None = None) -> Finding:
+        def look() -> Finding | None:
+            if tag is not None:
+                return self.tag_index(tag, digest)
+            return self.layer(digest) if path == layout.layer_link(self._name, digest) else self.revision(digest)
+
+        sentence = f"this link should say {digest}"
+        return Finding(Kind.TORN_LINK, path, sentence, repository=self._name, digest=digest, tag=tag, look=look)
+
+    def _unfinished(self, tag: Tag) -> Finding | None:
+        try:
+            self._driver.stat(layout.tag(self._name, tag))
+        except PathNotFound:
+            return None
+        sentence = "a tag that names nothing, left by a push or a deletion that was cut off"
+        return self._of_tag(Kind.UNFINISHED_TAG, layout.tag(self._name, tag), sentence, tag)
+
+    def _of_tag(self, kind: Kind, path: StoragePath, sentence: str, tag: Tag) -> Finding:
+        lost = () if kind is Kind.UNFINISHED_TAG else (f"{self._name}:{tag}",)
+        return Finding(kind, path, sentence, lost, self._name, tag=tag, look=lambda: self.tag(tag))
+
+    def _read(self, path: StoragePath) -> tuple[Digest | None, bool]:
+        """What a link says, None for a torn one; and whether it is there."""
+        try:
+            # Exactly, since the CNCF registry refuses a link with a newline, which we read all the same.
+            target = read_link(self._driver, path)
+            if target is not None and self._driver.stat(path).size != len(target):
+                target = None
+        except PathNotFound:
+            return None, False
+        return target, True
+
+    def _has_bytes(self, digest: Digest) -> bool:
+        try:
+            return self._driver.stat(layout.blob_data(digest)).is_file
+        except PathNotFound:
+            return False
+
+    def _is_revision(self, digest: Digest) -> bool:
+        try:
+            self._driver.stat(layout.revision_link(self._name, digest))
+        except PathNotFound:
+            return False
+        return self._has_bytes(digest)

@@ -1,0 +1,200 @@
+"""Looking at the manifests of a repository, and at what they refer to."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.fsck.links import Lost
+from pyregistry.gc.references import MAX_DOCUMENT, parse
+from pyregistry.oci import media_types
+from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
+from pyregistry.oci.errors import ManifestInvalid
+from pyregistry.oci.manifest import Descriptor, Manifest, read_manifest
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.links import resolve_link
+from pyregistry.storage.referrers import describe
+from pyregistry.storage.rules import Rules
+
+
+class ManifestLooks:
+    """The looks at one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
+
+    def __init__(
+        self, driver: Driver, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
+    ) -> None:
+        self._driver = driver
+        self._name = name
+        self._rules = rules
+        self._lost = lost
+        self._corrupt = corrupt
+        self._whole: set[tuple[str, int]] = set()  # blobs of this size that were seen in this repository
+
+    def read(self, digest: Digest) -> Manifest | None:
+        """What a manifest says; None where it is not there, damaged, or nothing that this registry serves."""
+        read = self._read(digest)
+        return read[0] if isinstance(read, tuple) else None
+
+    def manifest(self, digest: Digest) -> Finding | None:
+        """The bytes of a manifest."""
+        read = self._read(digest)
+        return read if isinstance(read, Finding) else None
+
+    def references(self, digest: Digest, manifest: Manifest) -> Iterator[Finding]:
+        """What is wrong with that which it refers to."""
+        if manifest.media_type not in media_types.SUPPORTED:
+            return
+        for descriptor in manifest.blobs:
+            if (descriptor.digest, descriptor.size) not in self._whole:
+                finding = self._blob(digest, descriptor)
+                if finding is not None:
+                    yield finding
+                else:
+                    self._whole.add((descriptor.digest, descriptor.size))
+        for descriptor in manifest.children:
+            if (finding := self._child(digest, descriptor)) is not None:
+                yield finding
+
+    def referrer(self, digest: Digest) -> Finding | None:
+        """Whether the referrers of its subject name this manifest."""
+        read = self._read(digest)
+        if not isinstance(read, tuple) or read[0].subject is None or not self._is_revision(digest):
+            return None
+        manifest, size = read
+        subject = parse(read[0].subject.digest)
+        if subject is None:
+            return None
+        path = layout.referrer(self._name, subject, digest)
+        with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
+            if msgspec.json.decode(self._driver.read(path), type=Descriptor) == describe(digest, manifest, size):
+                return None
+        return Finding(
+            Kind.MISSING_REFERRER,
+            path,
+            f"the referrers of {subject} do not tell of {digest}",
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.referrer(digest),
+        )
+
+    def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
+        """Whether what the referrers of a manifest name is there and has that subject."""
+        path = layout.referrer(self._name, subject, digest)
+        try:
+            self._driver.stat(path)
+        except PathNotFound:
+            return None
+        if self._is_revision(digest):
+            read = self._read(digest)
+            if not isinstance(read, tuple):  # that is a finding of its own
+                return None
+            if read[0].subject is not None and read[0].subject.digest == subject:
+                return None
+        return Finding(
+            Kind.STALE_REFERRER,
+            path,
+            f"{digest} is no referrer of {subject} any more",
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.listed_referrer(subject, digest),
+        )
+
+    def _read(self, digest: Digest) -> tuple[Manifest, int] | Finding | None:
+        """What a manifest says with its size in bytes, or what is wrong with it, or None if it is not there."""
+        path = layout.blob_data(digest)
+        try:
+            content = self._driver.read(path, MAX_DOCUMENT + 1)
+            if len(content) <= MAX_DOCUMENT and Digest.of(content, digest.algorithm) != digest:
+                content = self._driver.read(path, MAX_DOCUMENT + 1)  # a second look before it is called damaged
+        except PathNotFound:
+            return None
+        if len(content) > MAX_DOCUMENT:
+            return self._of_manifest(Kind.UNKNOWN_MANIFEST, digest, f"{digest} is too large for a manifest")
+        if Digest.of(content, digest.algorithm) != digest:
+            sentence = f"the manifest {digest} is damaged; push it again"
+            return self._of_manifest(Kind.DAMAGED_MANIFEST, digest, sentence)
+        try:
+            return read_manifest(content), len(content)
+        except ManifestInvalid:
+            sentence = f"{digest} is no manifest that this registry serves"
+            return self._of_manifest(Kind.UNKNOWN_MANIFEST, digest, sentence)
+
+    def _of_manifest(self, kind: Kind, digest: Digest, sentence: str) -> Finding:
+        return Finding(
+            kind,
+            layout.blob_data(digest),
+            sentence,
+            lost=self._lost(digest) if kind is Kind.DAMAGED_MANIFEST else (),
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.manifest(digest),
+        )
+
+    def _blob(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
+        digest = parse(descriptor.digest)
+        if digest is None or not self._is_revision(manifest):
+            return None
+        target, is_linked = self._target(digest)
+        try:
+            stat = self._driver.stat(layout.blob_data(target))
+            size = stat.size if stat.is_file else -1
+        except PathNotFound:
+            size = -1
+        is_needed = self._rules.require_blobs and descriptor.distributable
+        if size < 0 or not is_linked:
+            if not is_needed:
+                return None
+            kind = Kind.MISSING_BLOB if size < 0 else Kind.UNLINKED_BLOB
+            state = "is not there" if size < 0 else "is not in this repository"
+            return self._of_reference(kind, manifest, descriptor, f"{state}; push it again")
+        if target in self._corrupt or (size == 0 and target not in EMPTY_DIGESTS):
+            return self._of_reference(Kind.MISSING_BLOB, manifest, descriptor, "is damaged; push it again")
+        if size != descriptor.size:
+            state = f"has {size} bytes instead of {descriptor.size}"
+            return self._of_reference(Kind.WRONG_SIZE, manifest, descriptor, state)
+        return None
+
+    def _child(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
+        digest = parse(descriptor.digest)
+        if digest is None or not self._rules.require_child(descriptor) or not self._is_revision(manifest):
+            return None
+        target, is_linked = self._target(digest)  # BuildKit's cache index has blobs among its manifests
+        if self._is_revision(digest) or (is_linked and self._has_bytes(target)):
+            return None
+        return self._of_reference(Kind.MISSING_CHILD, manifest, descriptor, "is not there; push it again")
+
+    def _of_reference(self, kind: Kind, manifest: Digest, descriptor: Descriptor, state: str) -> Finding:
+        digest = Digest(descriptor.digest)
+        look = self._child if kind is Kind.MISSING_CHILD else self._blob
+        what = "manifest" if kind is Kind.MISSING_CHILD else "blob"
+        return Finding(
+            kind,
+            layout.blob_data(digest),
+            f"the {what} {digest} of the manifest {manifest} {state}",
+            lost=self._lost(manifest),
+            repository=self._name,
+            digest=digest,
+            look=lambda: look(manifest, descriptor),
+        )
+
+    def _target(self, digest: Digest) -> tuple[Digest, bool]:
+        try:
+            return resolve_link(self._driver, layout.layer_link(self._name, digest), digest), True
+        except PathNotFound:
+            return digest, False
+
+    def _has_bytes(self, digest: Digest) -> bool:
+        try:
+            return self._driver.stat(layout.blob_data(digest)).is_file
+        except PathNotFound:
+            return False
+
+    def _is_revision(self, digest: Digest) -> bool:
+        try:
+            self._driver.stat(layout.revision_link(self._name, digest))
+        except PathNotFound:
+            return False
+        return self._has_bytes(digest)

@@ -1,0 +1,24 @@
+"""Looking at the registry's own directory: what killed writers left there."""
+
+from collections.abc import Iterator
+
+from pyregistry.fsck.entries import Listing, leftover
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+
+
+def private_findings(driver: Driver, listing: Listing, uploads: set[str]) -> Iterator[Finding]:
+    """What is old in there; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
+    for entry in listing.entries(layout.TMP):
+        if isinstance(entry, Finding):
+            yield entry
+        elif listing.is_old(entry):
+            path = layout.child(layout.TMP, entry.name)
+            yield leftover(driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
+    for entry in listing.entries(layout.UPLOAD_RECORDS):
+        if isinstance(entry, Finding):
+            yield entry
+        elif entry.name not in uploads and listing.is_old(entry):
+            path = layout.child(layout.UPLOAD_RECORDS, entry.name)
+            yield leftover(driver, Kind.OLD_RECORD, path, "a note about an upload that ended")

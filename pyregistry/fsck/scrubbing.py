@@ -1,0 +1,147 @@
+"""Reading all blobs again, those first that were not read for the longest time.
+
+A run that is cut off is gone on with by the next one. A pass is over when each blob was read since it began.
+"""
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+
+from pyregistry.fsck import coverage
+from pyregistry.fsck.coverage import Shard
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.fsck.hashing import DAMAGED, Brake, Verdict, no_brake, verify
+from pyregistry.oci.digest import Digest
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathBusy
+
+_LOCK = "scrub"
+_SAVE_SECONDS = 30.0
+
+
+class ScrubBusy(Exception):
+    """Another one is running."""
+
+
+@dataclass(slots=True)
+class Coverage:
+    """How far a pass came. Sizes in bytes, times in nanoseconds since the epoch."""
+
+    begun: int = 0
+    blobs: int = 0
+    size: int = 0
+    checked: int = 0
+    """Since the pass began, by earlier runs too."""
+    checked_size: int = 0
+    never: int = 0
+    """Never read, or found damaged."""
+    oldest: int | None = None
+    """The oldest check of those that were ever read."""
+    damaged: set[Digest] = field(default_factory=set)
+
+
+class Rate:
+    """Lets no more than so many bytes a second pass, by sleeping."""
+
+    def __init__(self, per_second: float, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._per_second = per_second
+        self._sleep = sleep
+        self._free_at = time.monotonic()
+
+    def __call__(self, size: int, /) -> None:
+        """See Brake."""
+        now = time.monotonic()
+        # What was not used is not saved up: after a pause the disk is not asked for more at once.
+        self._free_at = max(self._free_at, now) + size / self._per_second
+        if self._free_at > now:
+            self._sleep(self._free_at - now)
+
+
+def scrub(
+    driver: Driver, progress: Coverage, advance: Callable[[int], None], brake: Brake = no_brake
+) -> Generator[Finding]:
+    """The damaged blobs. Fills `progress`; calls `advance` with the size of each blob that was read. Blocks.
+
+    Raises ScrubBusy. What was read so far is remembered also when the caller stops in the middle.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(driver.lock(_LOCK, exclusive=True, wait=False))
+        except PathBusy as error:
+            raise ScrubBusy("another scrub is running") from error
+        progress.begun = coverage.begin_pass(driver)
+        order = []
+        for algorithm, prefix in coverage.shards(driver):
+            shard = coverage.load(driver, algorithm, prefix)
+            _count(progress, shard)
+            order.append((shard.oldest, algorithm, prefix))
+        advance(progress.checked_size)
+        for _, algorithm, prefix in sorted(order):
+            yield from _scrub_shard(driver, coverage.load(driver, algorithm, prefix), progress, advance, brake)
+        coverage.end_pass(driver)
+
+
+def summarize(driver: Driver, progress: Coverage) -> None:
+    """How long ago the blobs were read, by what is remembered now."""
+    progress.never, progress.oldest = 0, None
+    for algorithm, prefix in coverage.shards(driver):
+        shard = coverage.load(driver, algorithm, prefix)
+        times = [at for at in (shard.checked.get(encoded, 0) for encoded in shard.sizes) if at]
+        progress.never += len(shard.sizes) - len(times)
+        if times:
+            progress.oldest = min(times) if progress.oldest is None else min(progress.oldest, *times)
+
+
+def _count(progress: Coverage, shard: Shard) -> None:
+    progress.blobs += len(shard.sizes)
+    progress.size += sum(shard.sizes.values())
+    for encoded, size in shard.sizes.items():
+        if shard.checked.get(encoded, 0) >= progress.begun:
+            progress.checked += 1
+            progress.checked_size += size
+
+
+def _scrub_shard(
+    driver: Driver, shard: Shard, progress: Coverage, advance: Callable[[int], None], brake: Brake
+) -> Iterator[Finding]:
+    saved_at = time.monotonic()
+    unread = sorted((shard.checked.get(encoded, 0), encoded) for encoded in shard.sizes)
+    try:
+        for checked_at, encoded in unread:
+            if checked_at >= progress.begun:
+                continue
+            finding = _scrub_blob(driver, Digest(f"{shard.algorithm}:{encoded}"), brake)
+            if finding is None:
+                shard.checked[encoded] = time.time_ns()
+            else:
+                shard.checked.pop(encoded, None)  # so that the next run begins with it
+            progress.checked += 1
+            progress.checked_size += shard.sizes[encoded]
+            advance(shard.sizes[encoded])
+            if finding is not None:
+                if finding.digest is not None and finding.kind is not Kind.UNREADABLE:
+                    progress.damaged.add(finding.digest)
+                yield finding
+            if time.monotonic() - saved_at > _SAVE_SECONDS:
+                _remember(driver, shard)
+                saved_at = time.monotonic()
+    finally:
+        _remember(driver, shard)
+
+
+def _remember(driver: Driver, shard: Shard) -> None:
+    with suppress(OSError):  # a full disk: what was read is read again
+        coverage.save(driver, shard)
+
+
+def _scrub_blob(driver: Driver, digest: Digest, brake: Brake) -> Finding | None:
+    checked = verify(driver, digest, brake)
+    if checked.verdict in (Verdict.RIGHT, Verdict.GONE):
+        return None
+    kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(
+        checked.verdict, Kind.UNREADABLE
+    )
+    more = "; push it again" if checked.verdict in DAMAGED else ""
+    sentence = f"the blob {digest}: {checked.reason}{more}"
+    return Finding(kind, layout.blob_data(digest), sentence, digest=digest)

@@ -1,0 +1,31 @@
+"""A blob of another size than its manifest says: which of the two is wrong."""
+
+from dataclasses import replace
+
+from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.fsck.hashing import Verdict, verify
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
+
+
+def settle_wrong_size(driver: Driver, finding: Finding) -> Finding:
+    """The finding, or that the blob is damaged: its digest decides. Reads the blob, so in no section."""
+    if finding.kind is not Kind.WRONG_SIZE or finding.digest is None:
+        return finding
+    path = layout.blob_data(finding.digest)
+    inode = _inode(driver, path)
+    checked = verify(driver, finding.digest)
+    kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(checked.verdict)
+    if kind is None:
+        return replace(finding, sentence=f"{finding.sentence}; the blob is right")
+    settled = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
+    # Reading it once more would take too long in a section: it is still damaged if it is still that file.
+    return replace(settled, look=lambda: settled if _inode(driver, path) == inode else None)
+
+
+def _inode(driver: Driver, path: StoragePath) -> int | None:
+    try:
+        return driver.stat(path).inode
+    except PathNotFound:
+        return None

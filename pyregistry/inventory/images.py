@@ -1,0 +1,118 @@
+"""The images by repository and tag."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from pyregistry.gc.references import parse
+from pyregistry.oci import media_types
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
+from pyregistry.oci.manifest import Descriptor, read_manifest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.repository import Repository
+
+_MAX_CONFIG = 8 * 1024 * 1024
+"""Bytes of a config that is read for its platform."""
+
+
+class _Platform(msgspec.Struct):
+    os: str = ""
+    architecture: str = ""
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+class _Child(msgspec.Struct):
+    platform: _Platform | None = None
+
+
+class _Index(msgspec.Struct):
+    manifests: list[_Child] = []
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedImage:
+    """What a tag names."""
+
+    repository: RepositoryName
+    tag: Tag
+    digest: Digest | None
+    """None for a tag whose link is torn."""
+    media_type: str
+    """Empty if the manifest is not there, or damaged."""
+    platforms: tuple[str, ...]
+    size: int
+    """Of all that a pull of every platform brings, in bytes."""
+    pushed_at: int
+    """When the tag was set to it, in seconds since the epoch."""
+    blobs: dict[str, int]
+    """The digests and sizes of all that it consists of."""
+
+
+def tagged_images(driver: Driver, repository: Repository) -> Iterator[TaggedImage]:
+    """All tags of a repository in byte order. Blocks."""
+    for entry in driver.children(layout.tags(repository.name)):
+        with suppress(ManifestInvalid, PathNotFound):  # no tag, or just deleted
+            yield _image(driver, repository, Tag(entry))
+
+
+def _image(driver: Driver, repository: Repository, tag: Tag) -> TaggedImage:
+    # No lease is ever set on a tag's link, so its time is that of the push.
+    pushed_at = driver.stat(layout.tag_current_link(repository.name, tag)).mtime_ns // 10**9
+    digest: Digest | None = None
+    media_type = ""
+    platforms: tuple[str, ...] = ()
+    blobs: dict[str, int] = {}
+    with suppress(ManifestUnknown):
+        digest = repository.tagged(tag)
+        stored = repository.manifest(digest)
+        media_type = stored.media_type
+        _collect(repository, digest, blobs)
+        platforms = _platforms(driver, stored.content)
+    return TaggedImage(repository.name, tag, digest, media_type, platforms, sum(blobs.values()), pushed_at, blobs)
+
+
+def _collect(repository: Repository, digest: Digest, blobs: dict[str, int]) -> None:
+    """Into `blobs`: a manifest with all below it."""
+    unread: list[Digest] = [digest]
+    while unread:
+        current = unread.pop()
+        try:
+            content = repository.manifest(current).content
+        except ManifestUnknown:  # of a sparse index, or the blob that BuildKit's cache has in its place
+            continue
+        blobs[current] = len(content)
+        manifest = read_manifest(content)
+        for blob in manifest.blobs:
+            blobs.setdefault(blob.digest, blob.size)
+        unread += [child for child in _children(manifest.children) if child not in blobs]
+
+
+def _children(descriptors: tuple[Descriptor, ...]) -> Iterator[Digest]:
+    for descriptor in descriptors:
+        digest = parse(descriptor.digest)
+        if digest is not None and descriptor.media_type in media_types.SUPPORTED:
+            yield digest
+
+
+def _platforms(driver: Driver, content: bytes) -> tuple[str, ...]:
+    """Of an index what it says, of an image what its config says."""
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, PathNotFound):
+        manifest = read_manifest(content)
+        if manifest.is_index:
+            children = msgspec.json.decode(content, type=_Index).manifests
+            named = (str(child.platform) for child in children if child.platform is not None)
+            return tuple(dict.fromkeys(name for name in named if name and not name.startswith("unknown/")))
+        config = parse(manifest.blobs[0].digest) if manifest.blobs else None
+        if config is not None:
+            data = driver.read(layout.blob_data(config), _MAX_CONFIG)
+            name = str(msgspec.json.decode(data, type=_Platform))
+            return (name,) if name else ()
+    return ()

@@ -1,0 +1,125 @@
+"""The room on the disk: what each repository needs alone, what it shares, and what garbage collection would free."""
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from pyregistry.gc.collector import enumerate_blobs
+from pyregistry.gc.marking import Marker
+from pyregistry.gc.outcome import Options, Quiet
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.walking import walk_repositories
+
+_SHARED = -1
+
+
+@dataclass(slots=True)
+class RepositoryUsage:
+    """Sizes in bytes."""
+
+    name: RepositoryName
+    blobs: int = 0
+    own: int = 0
+    """What no other repository refers to."""
+    shared: int = 0
+
+
+@dataclass(slots=True)
+class Usage:
+    """Sizes in bytes."""
+
+    repositories: list[RepositoryUsage] = field(default_factory=list)
+    blobs: int = 0
+    size: int = 0
+    """Of all blobs."""
+    reclaimable_blobs: int = 0
+    reclaimable: int = 0
+    """What nothing refers to: garbage collection frees it."""
+    leased_blobs: int = 0
+    leased: int = 0
+    """What only pushes in progress keep; counted in no repository."""
+    uploads: int = 0
+    uploads_size: int = 0
+    quarantine: int = 0
+    skipped: list[str] = field(default_factory=list)
+
+
+def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
+    """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
+    candidates = enumerate_blobs(driver)
+    tally = _Tally()
+    marker = Marker(driver, candidates, Options(delete_untagged=delete_untagged, dry_run=True), tally, time.time_ns())
+    plan = marker.plan()
+    usage = Usage(blobs=len(candidates), skipped=tally.reasons)
+    usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
+    repositories = tally.repositories
+    for digest, owner in tally.owners.items():
+        size = candidates.size(digest)
+        if size is not None and owner != _SHARED:
+            repositories[owner].own += size
+            repositories[owner].blobs += 1
+    for digest, sharers in tally.sharers.items():
+        for sharer in sharers:
+            repositories[sharer].shared += candidates.size(digest) or 0
+            repositories[sharer].blobs += 1
+    for _, size in plan.blobs():
+        usage.reclaimable_blobs += 1
+        usage.reclaimable += size
+    usage.repositories = [each for each in repositories if each.blobs]  # the others are namespaces, or empty
+    usage.size = candidates.total_size()
+    usage.uploads, usage.uploads_size = _uploads(driver)
+    usage.quarantine = sum(_sizes(driver, layout.QUARANTINE))
+    return usage
+
+
+class _Tally(Quiet):
+    """Which repositories refer to each blob: most belong to one, so the others are kept apart."""
+
+    def __init__(self) -> None:
+        self.repositories: list[RepositoryUsage] = []
+        self.owners: dict[str, int] = {}
+        self.sharers: dict[str, set[int]] = {}
+        self.reasons: list[str] = []
+
+    def repository(self, name: RepositoryName) -> None:
+        """See Listener."""
+        self.repositories.append(RepositoryUsage(name))
+
+    def marked_manifest(self, name: RepositoryName, digest: str) -> None:
+        """See Listener."""
+        self.marked_blob(name, digest)
+
+    def marked_blob(self, name: RepositoryName, digest: str) -> None:
+        """See Listener."""
+        me = len(self.repositories) - 1
+        owner = self.owners.setdefault(digest, me)
+        if owner == me:
+            return
+        if owner == _SHARED:
+            self.sharers[digest].add(me)
+        else:
+            self.owners[digest] = _SHARED
+            self.sharers[digest] = {owner, me}
+
+    def skipped(self, reason: str) -> None:
+        """See Listener."""
+        self.reasons.append(reason)
+
+
+def _uploads(driver: Driver) -> tuple[int, int]:
+    count = size = 0
+    for name in walk_repositories(driver):
+        for _, stat in driver.scan(layout.uploads(name), layout.DATA):
+            if stat is not None:
+                count += 1
+                size += stat.size
+    return count, size
+
+
+def _sizes(driver: Driver, directory: layout.StoragePath) -> Iterator[int]:
+    for name in driver.children(directory):
+        with suppress(PathNotFound):
+            yield driver.stat(layout.child(directory, name)).size

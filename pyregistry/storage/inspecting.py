@@ -1,0 +1,56 @@
+"""Directories as they are, with what the registry itself passes over: for `fsck`."""
+
+import os
+import stat as modes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyregistry.storage.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.syscalls import absent_is_not_found, to_stat
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory; what is neither a file nor a directory is a symbolic link or something stranger."""
+
+    name: str
+    stat: Stat
+    is_directory: bool
+    obstacle: str | None = None
+    """Why the owner of the data directory cannot use it; None if nothing hinders."""
+
+
+class InspectableDriver(Driver, Protocol):
+    """A driver that shows its directories as they are."""
+
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        """All that is in a directory, in byte order; nothing where there is no directory. Raises OSError."""
+
+
+def list_directory(root: str, path: StoragePath) -> list[Entry]:
+    """The entries of a directory of this machine."""
+    owner = os.lstat(root).st_uid
+    entries = []
+    try:
+        with absent_is_not_found(), os.scandir(f"{root}/{path}") as found:
+            for each in found:
+                try:
+                    result = each.stat(follow_symlinks=False)
+                except FileNotFoundError:  # it vanished meanwhile
+                    continue
+                is_directory = modes.S_ISDIR(result.st_mode)
+                entries.append(Entry(each.name, to_stat(result), is_directory, _obstacle(result, owner)))
+    except PathNotFound:
+        return []
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _obstacle(result: os.stat_result, owner: int) -> str | None:
+    if owner not in (0, result.st_uid):  # to set the time of a file, which each push does, one must own it
+        return f"belongs to the user {result.st_uid}, the data directory to {owner}"
+    needed = 0o700 if modes.S_ISDIR(result.st_mode) else 0o600
+    if owner != 0 and not modes.S_ISLNK(result.st_mode) and result.st_mode & needed != needed:
+        return f"has the mode {modes.S_IMODE(result.st_mode):04o}, its owner needs {needed:04o}"
+    return None

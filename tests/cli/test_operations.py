@@ -1,0 +1,259 @@
+"""rm, ls, du and fsck on the command line."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from pyregistry.cli.tables import human_size, parse_size
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import Tag
+from pyregistry.storage import layout
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.registry import Registry
+from tests.builders import image, index
+from tests.cli.running import run, run_process, write_config
+from tests.fsck.trees import APP, NEW, OLD, SBOM, blob_path, current, fill
+from tests.processes import require_root, wait_until
+from tests.storage.pushing import pull, push_image, repository, tagged_images
+
+
+@pytest.fixture
+def config(root: Path) -> Path:
+    return write_config(root.parent)
+
+
+@pytest.fixture
+def driver(config: Path) -> FilesystemDriver:
+    driver = FilesystemDriver(config.parent / "data")
+    fill(Registry(driver))
+    return driver
+
+
+@pytest.fixture
+def registry(driver: FilesystemDriver) -> Registry:
+    return Registry(driver)
+
+
+def test_rm_of_a_repository_leaves_the_others_and_gc_the_bytes(
+    config: Path, driver: FilesystemDriver, registry: Registry
+) -> None:
+    output = run("rm", APP, "--yes", "--config", config)
+    assert output == "removed team/app\npyregistry gc frees the space\n"
+    assert list(registry.catalog()) == ["other"]
+    assert pull(repository(registry, "other"), image(b"base"))
+    assert not (driver.root / layout.REPOSITORIES / "team").exists()
+    assert (driver.root / blob_path(b"new")).exists()
+
+
+def test_rm_of_tags_by_glob(config: Path, registry: Registry) -> None:
+    assert run("rm", "team/*:v*", "te*:mul?i", "--yes", "--json", "-c", config)
+    assert tagged_images(repository(registry, APP)).keys() == {"latest", "wide"}
+    assert pull(repository(registry, APP), NEW)
+
+
+def test_rm_of_a_digest_takes_its_tags(config: Path, registry: Registry) -> None:
+    run("rm", f"{APP}@{NEW.digest}", "--yes", "-c", config)
+    assert tagged_images(repository(registry, APP)).keys() == {"multi", "wide"}
+
+
+def test_rm_takes_a_torn_tag(config: Path, driver: FilesystemDriver) -> None:
+    driver.write(current(), b"")
+    run("rm", f"{APP}:latest", "--yes", "-c", config)
+    assert "latest" not in list(driver.children(layout.tags(APP)))
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (("team/app", "nothing", "--yes"), 1, "nothing: there is nothing of that name"),
+        (("team/app:nope", "--yes"), 1, "team/app:nope: there is nothing of that name"),
+        (("team/app@sha256:12", "--yes"), 2, "a digest is"),
+        (("team/app",), 2, "say --yes"),
+        (("team/*", "--dry-run"), 0, "would remove team/app\n"),
+    ],
+)
+def test_rm_removes_nothing_unless_all_is_clear(
+    config: Path, registry: Registry, words: tuple[str, ...], status: int, said: str
+) -> None:
+    assert said in re.sub(r"\s*│\s*", " ", run("rm", *words, "-c", config, status=status)) + "\n"
+    assert set(registry.catalog()) == {"other", "team/app"}
+
+
+@pytest.mark.parametrize(("answer", "left"), [(b"y\n", ["team/app"]), (b"n\n", ["other", "team/app"])])
+def test_rm_asks_on_a_terminal(config: Path, registry: Registry, answer: bytes, left: list[str]) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "pyregistry", "rm", "other", "-c", str(config)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.write(ours, answer)
+        assert process.wait(60) == (0 if answer == b"y\n" else 1)
+    assert b"Remove this?" in os.read(ours, 4096)
+    os.close(ours)
+    os.close(theirs)
+    assert list(registry.catalog()) == left
+
+
+def test_what_may_not_be_touched_is_a_sentence_and_not_a_traceback(config: Path, driver: FilesystemDriver) -> None:
+    require_root()
+    os.chown(driver.root, 65_534, 65_534)
+    config.parent.chmod(0o755)
+    (driver.root / ".pyregistry").chmod(0o700)
+    assert "Permission denied" in run_process("rm", "other", "--yes", "-c", config, status=3)
+    (driver.root / layout.REPOSITORIES).chmod(0o700)
+    for words in (("ls", "-c"), ("rm", "other", "--yes", "-c")):
+        assert "cannot use the data directory: " in run_process(*words, config, status=2)
+    run_process("du", config, status=4)
+    assert "unreadable docker/registry/v2/repositories: " in run_process("fsck", config, status=1)
+
+
+def test_ls_shows_repositories(config: Path, driver: FilesystemDriver) -> None:
+    lines = run("ls", "-c", config).splitlines()
+    assert lines[0].split() == ["REPOSITORY", "TAGS", "SIZE", "PUSHED"]
+    assert [line.split()[:2] for line in lines[1:]] == [["other", "1"], ["team/app", "4"]]
+
+
+def test_ls_shows_what_a_tag_names(config: Path, registry: Registry) -> None:
+    amd64 = image(b"a", config=b'{"os": "linux", "architecture": "amd64"}')
+    push_image(repository(registry, "shown"), amd64, "one")
+    several = index(amd64).content.replace(
+        b'"size"', b'"platform": {"os": "linux", "architecture": "arm", "variant": "v7"}, "size"'
+    )
+    driver_of(registry).set_mtime(
+        layout.tag_current_link(repository(registry, "shown").name, Tag("one")), 1_700_000_000 * 10**9
+    )
+    repository(registry, "shown").put_manifest(Tag("two"), several, None)
+    one, two = json.loads(run("ls", "show*", "--json", "-c", config))
+    assert one == {
+        "repository": "shown",
+        "tag": "one",
+        "digest": amd64.digest,
+        "media_type": amd64.media_type,
+        "platforms": ["linux/amd64"],
+        "size": len(amd64.content) + sum(map(len, amd64.blobs)),
+        "pushed_at": "2023-11-14T22:13:20Z",
+    }
+    assert (two["platforms"], two["size"]) == (["linux/arm/v7"], one["size"] + len(several))
+    assert run("ls", "shown:two", "-c", config).splitlines()[1].split()[:3] == ["shown", "two", two["digest"]]
+    run("ls", "shown:three", "-c", config, status=1)
+
+
+def driver_of(registry: Registry) -> FilesystemDriver:
+    driver = registry._driver
+    assert isinstance(driver, FilesystemDriver)
+    return driver
+
+
+def test_ls_shows_a_torn_tag_and_a_missing_manifest(config: Path, driver: FilesystemDriver) -> None:
+    driver.write(current(), b"")
+    driver.delete(layout.blob(Digest(NEW.digest)))
+    rows = {
+        row["tag"]: (row["digest"], row["media_type"]) for row in json.loads(run("ls", APP, "--json", "-c", config))
+    }
+    assert rows["latest"] == (None, "")
+    assert rows["v1"] == (NEW.digest, "")
+
+
+def test_du_tells_own_from_shared_and_what_gc_would_free(config: Path, registry: Registry) -> None:
+    usage = json.loads(run("du", config, "--json"))
+    of = {each["name"]: each for each in usage["repositories"]}
+    assert of["other"]["shared"] == of["team/app"]["shared"] == len(b"base") + len(b"{}")
+    assert of["other"]["own"] == len(image(b"base").content)
+    assert (usage["reclaimable"], usage["leased"], usage["uploads"]) == (0, len(b"without a manifest"), 1)
+    run("rm", "other", "--yes", "-c", config)
+    usage = json.loads(run("du", config, "--json"))
+    assert usage["reclaimable"] == len(image(b"base").content)
+    usage = json.loads(run("du", config, "--json", "-m"))
+    assert usage["reclaimable"] == len(image(b"base").content) + len(OLD.content) + len(b"old")
+    assert "reclaimable" in run("du", config)
+
+
+def test_du_of_what_cannot_be_marked_ends_with_4(config: Path, driver: FilesystemDriver) -> None:
+    driver.write(blob_path(NEW.content), b"damaged")
+    assert "see pyregistry fsck --repair" in run("du", config, status=4)
+
+
+def test_fsck_of_a_sound_tree(config: Path, driver: FilesystemDriver) -> None:
+    assert run("fsck", config) == "0 damaged, 0 left over\n"
+
+
+def test_fsck_says_what_is_lost_and_its_status_tells(config: Path, driver: FilesystemDriver) -> None:
+    driver.write(current("multi"), b"")
+    assert "torn-tag" in run("fsck", config, status=1)
+    output = run("fsck", config, "--repair", status=1)
+    assert "repaired: set to sha256:" in output
+    assert "lost" not in output
+    run("fsck", config)
+    driver.write(blob_path(b"new"), b"ne")
+    output = run("fsck", config, "--repair", status=4)
+    assert "lost: team/app:latest team/app:multi team/app:v1" in output
+    assert "1 repaired" not in run("fsck", config, status=1)
+
+
+def test_fsck_reports_leftovers_without_alarm(config: Path, driver: FilesystemDriver) -> None:
+    driver.make_directory(layout.blob(Digest.of(b"never came")))
+    assert run("fsck", config).splitlines()[-1] == "0 damaged, 1 left over"
+
+
+def test_fsck_prints_json(config: Path, driver: FilesystemDriver) -> None:
+    driver.write(blob_path(SBOM.content), SBOM.content[:-1] + b" ")
+    document = json.loads(run_process("fsck", config, "--scrub", "--rate", "0", "--json", status=1))
+    kinds = {finding["kind"]: finding for finding in document["findings"]}
+    assert kinds.keys() == {"corrupt-blob", "damaged-manifest"}
+    assert kinds["damaged-manifest"]["lost"] == [f"team/app@{SBOM.digest}"]
+    assert (document["scrub"]["complete"], document["scrub"]["never"]) == (True, 1)
+
+
+def test_fsck_needs_a_directory(tmp_path: Path) -> None:
+    assert "cannot use the data directory" in run("fsck", write_config(tmp_path), status=2)
+
+
+def test_fsck_works_as_the_owner_of_the_directory(config: Path, driver: FilesystemDriver) -> None:
+    require_root()
+    for path in (driver.root, *driver.root.rglob("*")):
+        os.chown(path, 65_534, 65_534)
+    config.parent.chmod(0o755)
+    driver.write(current("multi"), b"")
+    os.chown(driver.root / current("multi"), 65_534, 65_534)
+    run_process("fsck", config, "--repair", status=1)
+    assert {path.stat().st_uid for path in driver.root.rglob("*")} == {65_534}
+
+
+def test_a_scrub_that_is_stopped_goes_on_later(config: Path, driver: FilesystemDriver) -> None:
+    words = [sys.executable, "-m", "pyregistry", "fsck", str(config), "--scrub", "--rate", "300"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: any((driver.root / ".pyregistry/scrub").glob("sha*")), "some of it was read")
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, output
+    stopped = re.search(r"scrub: (\d+) of (\d+) blobs", output)
+    assert stopped is not None
+    assert 0 < int(stopped[1]) < int(stopped[2])
+    scrubbed = json.loads(run_process("fsck", config, "--scrub", "--json"))["scrub"]
+    assert scrubbed["checked"] == scrubbed["blobs"] == int(stopped[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("50MB", 50e6), ("1.5 GiB", 1.5 * 2**30), ("10", 10), ("7k", 7000), ("0", 0)]
+)
+def test_sizes_that_are_understood(text: str, size: float) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1MB", "1 PB", "1e9", "\u0661MB"])
+def test_sizes_that_are_not(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (999_950, "1.0 MB"), (10**15, "1000.0 TB")]
+)
+def test_sizes_as_people_read_them(size: int, text: str) -> None:
+    assert human_size(size) == text

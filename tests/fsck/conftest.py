@@ -1,0 +1,9 @@
+"""Drivers and registries on both backends, as for the storage."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.storage.pushing", "tests.fsck.trees")
+
+from tests.storage.conftest import driver, filesystem, registry, root  # noqa: E402
+
+__all__ = ["driver", "filesystem", "registry", "root"]

@@ -1,0 +1,179 @@
+"""Every kind of damage: it is found, it is mended, the second run finds nothing, and nothing else is touched."""
+
+import pytest
+
+from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.findings import KINDS, Kind
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import Tag
+from pyregistry.storage import layout
+from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.links import write_link
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.rules import Rules
+from tests.builders import image, index
+from tests.fsck import trees
+from tests.fsck.damage import DAMAGE, UPLOAD, Case, revision, under
+from tests.fsck.trees import (
+    APP,
+    LATEST,
+    MULTI,
+    NEW,
+    OLD,
+    SBOM,
+    blob_path,
+    content_of,
+    current,
+    fill,
+    findings,
+    kinds,
+    repair_all,
+)
+from tests.storage.pushing import pull, push_image, repository
+
+
+@pytest.mark.parametrize("case", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_is_found_mended_and_then_gone(driver: InspectableDriver, registry: Registry, case: Case) -> None:
+    fill(registry)
+    before = content_of(driver)
+    case.damage(driver)
+    damaged = content_of(driver)
+    assert kinds(driver) == sorted(case.found)
+    assert content_of(driver) == damaged, "a check without --repair changed something"
+    done = repair_all(driver)
+    assert {kind for kind, mended in done if mended is None} <= set(case.left)
+    assert kinds(driver) == sorted(case.left)
+    after = content_of(driver)
+    assert {path: after.get(path) for path in before | after if not any(each in path for each in case.changed)} == {
+        path: before.get(path) for path in before | after if not any(each in path for each in case.changed)
+    }
+
+
+def test_every_kind_that_needs_no_file_system_has_a_case() -> None:
+    found = {kind for case in DAMAGE.values() for kind in case.found}
+    elsewhere = {
+        "wrong-size",
+        "unknown-manifest",
+        "unreadable-blob",
+        "no-start",
+        "empty-upload",
+        "not-usable",
+        "unreadable",
+    }
+    assert found | elsewhere == {str(kind) for kind in Kind}
+    assert set(KINDS) == set(Kind)
+
+
+def test_a_sound_tree_has_no_findings(driver: InspectableDriver, registry: Registry) -> None:
+    fill(registry)
+    assert findings(driver) == []
+    assert findings(driver, leave_young=-1.0) == []
+
+
+def test_what_the_api_deletes_leaves_no_findings(driver: InspectableDriver, registry: Registry) -> None:
+    fill(registry)
+    app = repository(registry, APP)
+    app.delete_tag(Tag("v1"))
+    app.delete_manifest(Digest(OLD.digest))
+    app.delete_manifest(Digest(SBOM.digest))
+    app.delete_manifest(Digest(MULTI.digest))
+    app.unlink_blob(Digest.of(b"without a manifest"))
+    assert findings(driver) == []
+
+
+def test_a_torn_tag_is_set_to_what_it_named_last(driver: InspectableDriver, registry: Registry) -> None:
+    fill(registry)
+    driver.write(current(), b"")
+    driver.write(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), b"")  # written now, but not the newest
+    driver.set_mtime(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), 1)
+    repair_all(driver)
+    assert repository(registry, APP).tagged(LATEST) == NEW.digest
+    assert driver.read(layout.tag_index_link(APP, LATEST, Digest(OLD.digest))) == OLD.digest.encode()
+
+
+def test_a_torn_tag_skips_what_was_deleted_since(driver: InspectableDriver, registry: Registry) -> None:
+    fill(registry)
+    app = repository(registry, APP)
+    driver.delete(layout.revision(APP, Digest(NEW.digest)))
+    driver.write(current(), b"")
+    repair_all(driver)
+    assert app.tagged(LATEST) == OLD.digest
+
+
+def test_the_images_that_are_lost_are_named_by_their_tags_also_through_an_index(
+    driver: InspectableDriver, registry: Registry
+) -> None:
+    fill(registry)
+    driver.delete(layout.blob(Digest.of(b"new")))
+    driver.delete(layout.blob(Digest.of(b"old")))
+    lost = {image for finding in findings(driver) for image in finding.lost}
+    assert lost == {"team/app:latest", "team/app:v1", "team/app:multi", f"team/app@{OLD.digest}"}
+
+
+@pytest.mark.parametrize("what", ["layer", "manifest"])
+def test_a_push_heals_what_was_quarantined(driver: InspectableDriver, registry: Registry, what: str) -> None:
+    fill(registry)
+    driver.write(blob_path(b"new") if what == "layer" else blob_path(NEW.content), b"not this")
+    repair_all(driver)
+    assert not pull_or_none(registry)
+    assert len(list(driver.children(layout.QUARANTINE))) == 1
+    app = repository(registry, APP)
+    push_image(app, NEW, "latest", "v1")
+    assert pull(app, NEW)
+    assert findings(driver) == []
+
+
+def pull_or_none(registry: Registry) -> bool:
+    try:
+        return pull(repository(registry, APP), NEW)
+    except Exception:  # whatever a pull of a broken image says
+        return False
+
+
+def test_a_manifest_with_a_wrong_size_is_not_blamed_on_the_blob(driver: InspectableDriver, registry: Registry) -> None:
+    app = repository(registry, APP)
+    push_image(app, image(b"layer"), "latest")
+    wrong = image(b"layer").content.replace(b'"size": 5', b'"size": 6')
+    digest = Digest.of(wrong)
+    driver.write(layout.blob_data(digest), wrong)
+    write_link(driver, layout.revision_link(APP, digest), digest)
+    assert repair_all(driver) == [("wrong-size", None)]
+    assert driver.read(blob_path(b"layer")) == b"layer"
+
+
+def test_a_document_of_another_time_is_told_and_left(driver: InspectableDriver, registry: Registry) -> None:
+    push_image(repository(registry, APP), NEW, "latest")
+    schema1 = b'{"schemaVersion": 1, "name": "team/app"}'
+    driver.write(blob_path(schema1), schema1)
+    write_link(driver, revision(schema1), Digest.of(schema1))
+    assert repair_all(driver) == [("unknown-manifest", None)]
+
+
+def test_an_upload_without_a_start_gets_that_of_its_last_byte(driver: InspectableDriver, registry: Registry) -> None:
+    upload = repository(registry, APP).start_upload()
+    driver.delete(layout.upload_started_at(APP, upload.id))
+    assert findings(driver) == []  # it may be one that is just beginning
+    driver.set_mtime(layout.upload_data(APP, upload.id), 1_700_000_000 * 10**9)
+    assert repair_all(driver, leave_young=-1.0) == [("no-start", "written")]
+    assert driver.read(layout.upload_started_at(APP, upload.id)) == b"2023-11-14T22:13:20Z"
+    assert kinds(driver, leave_young=-1.0) == []
+
+
+def test_an_empty_upload_is_removed(driver: InspectableDriver, registry: Registry) -> None:
+    fill(registry)
+    path = under(layout.uploads(APP), UPLOAD)
+    driver.make_directory(path)
+    assert repair_all(driver, leave_young=-1.0) == [("empty-upload", "removed")]
+    assert UPLOAD not in list(driver.children(layout.uploads(APP)))
+
+
+def test_sparse_images_are_sound_where_they_are_allowed(driver: InspectableDriver) -> None:
+    rules = Rules(require_blobs=False, required_platforms=frozenset())
+    registry = Registry(driver, rules)
+    app = repository(registry, APP)
+    sparse = index(image(b"elsewhere"))
+    app.put_manifest(Tag("sparse"), sparse.content, sparse.media_type)
+    lonely = image(b"elsewhere")
+    app.put_manifest(Tag("lonely"), lonely.content, lonely.media_type)
+    assert list(check(driver, Scope(rules))) == []
+    assert trees.kinds(driver) == ["missing-blob"]

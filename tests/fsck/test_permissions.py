@@ -1,0 +1,51 @@
+"""Files that the server could not use, and links that lead elsewhere."""
+
+import os
+from pathlib import Path
+
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.registry import Registry
+from tests.fsck.trees import blob_path, fill, findings, kinds, layer_link
+from tests.processes import require_root
+
+USER = 65_534
+
+
+def give_away(root: Path) -> None:
+    for path in (root, *root.rglob("*")):
+        os.chown(path, USER, USER, follow_symlinks=False)
+
+
+def test_a_file_of_another_user_is_found_once_for_all_of_them(filesystem: FilesystemDriver) -> None:
+    require_root()
+    fill(Registry(filesystem))
+    give_away(filesystem.root)
+    assert findings(filesystem) == []
+    for path in (blob_path(b"base"), blob_path(b"new"), layer_link(b"new")):
+        os.chown(filesystem.root / path, 0, 0)
+    [finding] = findings(filesystem)
+    assert finding.kind == "not-usable"
+    assert "belongs to the user 0, the data directory to 65534, as do 2 more" in finding.sentence
+
+
+def test_a_file_that_its_owner_may_not_write_is_found(filesystem: FilesystemDriver) -> None:
+    require_root()
+    fill(Registry(filesystem))
+    give_away(filesystem.root)
+    (filesystem.root / blob_path(b"base")).chmod(0o444)
+    (filesystem.root / blob_path(b"new")).parent.chmod(0o500)
+    assert {finding.sentence.split(":")[0] for finding in findings(filesystem)} == {
+        "has the mode 0500, its owner needs 0700",
+        "has the mode 0444, its owner needs 0600",
+    }
+
+
+def test_a_symbolic_link_is_not_followed_and_is_told(filesystem: FilesystemDriver) -> None:
+    fill(Registry(filesystem))
+    repositories = filesystem.root / "docker/registry/v2/repositories"
+    (repositories / "elsewhere").symlink_to(repositories / "team")
+    data = filesystem.root / blob_path(b"base")
+    data.symlink_to(data.rename(filesystem.root / "elsewhere"))
+    found = {(str(finding.kind), finding.path.split("/")[-1]) for finding in findings(filesystem)}
+    assert {("foreign", "elsewhere"), ("foreign", "data")} <= found
+    assert "missing-blob" in kinds(filesystem)

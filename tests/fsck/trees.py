@@ -1,0 +1,73 @@
+"""A tree with something of everything, and ways to look at it."""
+
+from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.findings import Finding
+from pyregistry.fsck.repairing import repair
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.rules import Rules
+from tests.builders import artifact, image, index
+from tests.storage.pushing import files_of, push_blob, push_image, repository
+
+APP = RepositoryName("team/app")
+OLD = image(b"base", b"old")
+NEW = image(b"base", b"new")
+ARM = image(b"arm")
+MULTI = index(NEW, ARM)
+SBOM = artifact(NEW)
+WIDE = image(b"wide", config=b'{"wide": 1}', algorithm="sha512")
+LATEST = Tag("latest")
+
+
+def fill(registry: Registry) -> None:
+    """Two repositories that share a layer, a tag that moved, an index, an artifact, sha512, an open upload."""
+    app = repository(registry, APP)
+    push_image(app, OLD, "latest")
+    push_image(app, NEW, "latest", "v1")
+    push_image(app, MULTI, "multi")
+    push_image(app, SBOM)
+    push_image(app, WIDE, "wide")
+    push_image(repository(registry, "other"), image(b"base"), "latest")
+    push_blob(app, b"without a manifest")
+    app.start_upload()
+
+
+def findings(driver: InspectableDriver, **scope: object) -> list[Finding]:
+    """What a check without repair finds."""
+    return list(check(driver, Scope(Rules(), **scope)))  # type: ignore[arg-type]
+
+
+def kinds(driver: InspectableDriver, **scope: object) -> list[str]:
+    """The kinds of what a check finds, each once, in the order of the alphabet."""
+    return sorted({str(finding.kind) for finding in findings(driver, **scope)})
+
+
+def repair_all(driver: InspectableDriver, **scope: object) -> list[tuple[str, str | None]]:
+    """What was found, and what was done about it."""
+    scoped = Scope(Rules(), **scope)  # type: ignore[arg-type]
+    return [(str(finding.kind), repair(driver, finding)) for finding in check(driver, scoped)]
+
+
+def content_of(driver: Driver) -> dict[str, bytes]:
+    """Every file of the tree but the trash."""
+    return {path: driver.read(StoragePath(path)) for path in files_of(driver, layout.TREE)}
+
+
+def blob_path(content: bytes, algorithm: str = "sha256") -> StoragePath:
+    """Where its bytes are."""
+    return layout.blob_data(Digest.of(content, algorithm))
+
+
+def layer_link(content: bytes) -> StoragePath:
+    """Its link in team/app."""
+    return layout.layer_link(APP, Digest.of(content))
+
+
+def current(tag: str = "latest") -> StoragePath:
+    """What a tag of team/app names."""
+    return layout.tag_current_link(APP, Tag(tag))
