@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
 CLIENTS := $(abspath $(VENV))/clients
 
-.PHONY: serve test gc-model clients conformance conformance-table check fmt clean help
+.PHONY: serve test gc-model soak clients conformance conformance-table check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -18,6 +18,9 @@ test: $(VENV)/.dev ## run all tests
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
 	$(BIN)/python -m tests.gc.model $(ARGS)
+
+soak: $(VENV)/.dev ## clients push, delete and mount while garbage is collected (five minutes)
+	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m tests.soak $(ARGS)
 
 clients: $(VENV)/.dev ## build the programs for the tests that are written in Go
 	$(BIN)/python -m tests.clients.install $(CLIENTS)
