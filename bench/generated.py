@@ -1,0 +1,75 @@
+"""Generated data directories: as many images as wanted, of blobs of a few bytes, some of them garbage."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+from tests.builders import IMAGE_CONFIG, LAYER, OCI_MANIFEST
+
+_LONG_AGO = 1_700_000_000
+"""The time of all links: no lease, and no clock of any server, knows them as young."""
+_NEW_LAYERS = 4
+_SHARED_LAYERS = 2
+
+
+class GeneratedTree:
+    """A tree in the CNCF layout, written without any server."""
+
+    def __init__(self, root: Path) -> None:
+        self._v2 = f"{root}/docker/registry/v2"
+        self._contents = (f"blob {number}".encode() for number in count())
+        self.blobs = 0
+
+    def add_images(self, repositories: int, each: int, *, lost_every: int = 0) -> None:
+        """`repositories` times `each` images; every `lost_every`-th without its manifest's links."""
+        for number, name in enumerate(names(repositories)):
+            shared = [self._new_blob() for _ in range(_SHARED_LAYERS)]
+            for image in range(each):
+                lost = bool(lost_every) and (number * each + image) % lost_every == 0
+                self._add_image(name, f"v{image}", shared, lost=lost)
+
+    def _add_image(self, repository: str, tag: str, shared: list[str], *, lost: bool) -> None:
+        config, *layers = (self._new_blob() for _ in range(1 + _NEW_LAYERS))
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": {"mediaType": IMAGE_CONFIG, "digest": config, "size": 10},
+            "layers": [{"mediaType": LAYER, "digest": digest, "size": 10} for digest in (*shared, *layers)],
+        }
+        digest = self._blob(json.dumps(manifest).encode())
+        base = f"{self._v2}/repositories/{repository}"
+        for blob in (config, *shared, *layers):
+            self._link(f"{base}/_layers/{blob.replace(':', '/')}", blob)
+        if not lost:
+            self._link(f"{base}/_manifests/revisions/{digest.replace(':', '/')}", digest)
+            self._link(f"{base}/_manifests/tags/{tag}/index/{digest.replace(':', '/')}", digest)
+            self._link(f"{base}/_manifests/tags/{tag}/current", digest)
+
+    def _new_blob(self) -> str:
+        return self._blob(next(self._contents))
+
+    def _blob(self, content: bytes) -> str:
+        encoded = hashlib.sha256(content).hexdigest()
+        self._write(f"{self._v2}/blobs/sha256/{encoded[:2]}/{encoded}", "data", content)
+        self.blobs += 1
+        return f"sha256:{encoded}"
+
+    def _link(self, directory: str, digest: str) -> None:
+        if not os.path.exists(f"{directory}/link"):  # noqa: PTH110 - strings and os: a million calls
+            self._write(directory, "link", digest.encode())
+            os.utime(f"{directory}/link", (_LONG_AGO, _LONG_AGO))
+
+    def _write(self, directory: str, name: str, content: bytes) -> None:
+        os.makedirs(directory, exist_ok=True)  # noqa: PTH103 - the same
+        handle = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(handle, content)
+        os.close(handle)
+
+
+def names(repositories: int) -> Iterator[str]:
+    """Names of repositories, in namespaces of a hundred."""
+    for number in range(repositories):
+        yield f"team{number // 100:03}/app{number % 100:02}"
