@@ -8,7 +8,7 @@ from pathlib import Path
 from aiohttp import web
 
 from pyregistry.api.connection import ConnectionLimits
-from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, REGISTRY, SETTINGS, Settings
+from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HOT_BLOBS, HOT_MANIFESTS, REGISTRY, SETTINGS, Settings
 from pyregistry.api.middleware import access, add_headers, errors
 from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Authenticator, Open
@@ -16,6 +16,7 @@ from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
@@ -34,7 +35,9 @@ def create_app(config: Config, authenticator: Authenticator | None = None) -> we
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     app = web.Application(middlewares=[errors, access])
     app[SETTINGS] = _settings(config)
-    app[REGISTRY] = Registry(_driver(config), _rules(config))
+    driver = _driver(config)
+    app[REGISTRY] = Registry(driver, _rules(config))
+    app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver), HotBlobs(driver)
     app[AUTHORIZER] = AllowAll()
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_purging(app, config)

@@ -3,6 +3,7 @@
 Nobody configures gunicorn; what it needs comes from our config.
 """
 
+import asyncio
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.connection import Runner
@@ -26,6 +28,7 @@ from pyregistry.auth.htpasswd import HtpasswdInvalid
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.log import configure_logging
+from pyregistry.loop import FairLoop
 from pyregistry.sockets import address_of, listen
 from pyregistry.tls import Certificate
 
@@ -88,6 +91,12 @@ def _try(config: Config) -> None:
 
 class _Worker(GunicornWebWorker):
     """One process, with its own event loop, thread pool and caches."""
+
+    def init_process(self) -> None:
+        """See GunicornWebWorker, which would make asyncio's usual loop."""
+        self.loop = FairLoop()
+        asyncio.set_event_loop(self.loop)
+        Worker.init_process(self)
 
     def init_signals(self) -> None:
         """See gunicorn's Worker; what came since the fork is delivered now."""

@@ -1,5 +1,8 @@
 """One line per request: never a query string, a credential or another header."""
 
+import logging
+from typing import Any
+
 import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
@@ -13,10 +16,19 @@ log = structlog.get_logger("pyregistry.access")
 class AccessLogger(AbstractAccessLogger):
     """Called by aiohttp when the answer is out, so that bytes and time are what really happened."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._log = log.bind()  # looks the configuration up once for a connection
+
+    @property
+    def enabled(self) -> bool:
+        """See AbstractAccessLogger; `log.accesslog.disabled` and `log.level`."""
+        return logging.getLogger("pyregistry.access").isEnabledFor(logging.INFO)
+
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """`time` is in seconds."""
         principal = request.get(PRINCIPAL, Principal())
-        log.info(
+        self._log.info(
             "request",
             remote=request.remote,
             user=principal.name,

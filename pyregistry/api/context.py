@@ -8,6 +8,7 @@ from aiohttp import web
 
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
 from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.threads import in_thread
@@ -42,6 +43,8 @@ class Settings:
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
+HOT_MANIFESTS = web.AppKey("hot_manifests", HotManifests)
+HOT_BLOBS = web.AppKey("hot_blobs", HotBlobs)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
 PRINCIPAL = web.RequestKey("principal", Principal)

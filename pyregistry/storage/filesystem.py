@@ -22,7 +22,7 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import absent_is_not_found, boot_id, sync_directory, to_stat, write_all
+from pyregistry.storage.syscalls import absent_is_not_found, boot_id, is_absent, sync_directory, to_stat, write_all
 from pyregistry.storage.threads import finish, in_thread
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -42,6 +42,7 @@ class FilesystemDriver:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve(strict=True)
+        self._prefix = f"{self.root}/"
         self.epoch = boot_id()
         self._synced: dict[Path, None] = {}  # directories whose entry in their parent this process has synced
 
@@ -78,8 +79,12 @@ class FilesystemDriver:
 
     def stat(self, path: StoragePath) -> Stat:
         """See Driver.stat."""
-        with absent_is_not_found():
-            return to_stat((self.root / path).lstat())
+        try:  # no pathlib and no context manager: this is the one call of a hot answer
+            return to_stat(os.stat(f"{self._prefix}{path}", follow_symlinks=False))  # noqa: PTH116 - the same reason
+        except OSError as error:
+            if is_absent(error):
+                raise PathNotFound(path) from error
+            raise
 
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """See Driver.children."""

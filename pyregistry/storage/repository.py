@@ -80,10 +80,10 @@ class Repository:
 
         HEAD, GET, mount and manifest PUT all ask here, so that none of them can promise what another denies.
         """
-        return self._find(digest)[1]
+        return self.find_blob(digest)[1]
 
-    def _find(self, digest: Digest) -> tuple[Digest, Source]:
-        """A blob, and the digest under which its bytes are."""
+    def find_blob(self, digest: Digest) -> tuple[Digest, Source]:
+        """The digest under which the bytes of a blob are, and how to send them; raises BlobUnknown."""
         try:
             target = resolve_link(self._driver, layout.layer_link(self.name, digest), digest)
             source = self._driver.source(layout.blob_data(target))
@@ -95,7 +95,7 @@ class Repository:
 
     def mount_blob(self, digest: Digest, source: "Repository") -> None:
         """end-11: make a blob of `source` known here; raises BlobUnknown."""
-        target, _ = source._find(digest)
+        target, _ = source.find_blob(digest)
         link_blob(self._driver, self.name, digest, target)
 
     def unlink_blob(self, digest: Digest) -> None:
