@@ -22,7 +22,15 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import absent_is_not_found, boot_id, is_absent, sync_directory, to_stat, write_all
+from pyregistry.storage.syscalls import (
+    absent_is_not_found,
+    boot_id,
+    is_absent,
+    names_in,
+    sync_directory,
+    to_stat,
+    write_all,
+)
 from pyregistry.storage.threads import finish, in_thread
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -88,12 +96,8 @@ class FilesystemDriver:
 
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """See Driver.children."""
-        try:
-            with absent_is_not_found(), os.scandir(self.root / path) as entries:
-                names = [entry.name for entry in entries if not entry.is_symlink()]
-        except PathNotFound:
-            return
-        yield from sorted(name for name in names if after is None or name > after)
+        with contextlib.suppress(PathNotFound):
+            yield from names_in(f"{self._prefix}{path}", after)
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
