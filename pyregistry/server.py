@@ -187,7 +187,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         app = create_app(self._config, self._authenticator)
         if self.certificate is not None:
             app.cleanup_ctx.append(self.certificate.watch)
-        # What was made so far stays for good: looking through it again and again would cost a twentieth of the time.
+        # What was made so far stays for good, so that the garbage collector need not look through it.
         gc.collect()
         gc.freeze()
         return Runner(
