@@ -22,11 +22,11 @@ from aiofiles.threadpool.binary import AsyncFileIO
 from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.listings import Listings
 from pyregistry.storage.syscalls import (
     absent_is_not_found,
     boot_id,
     is_absent,
-    names_in,
     sync_directory,
     to_stat,
     write_all,
@@ -51,6 +51,7 @@ class FilesystemDriver:
     def __init__(self, root: Path) -> None:
         self.root = root.resolve(strict=True)
         self._prefix = f"{self.root}/"
+        self._listings = Listings()
         self.epoch = boot_id()
         self._synced: dict[Path, None] = {}  # directories whose entry in their parent this process has synced
 
@@ -97,7 +98,7 @@ class FilesystemDriver:
     def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
         """See Driver.children."""
         with contextlib.suppress(PathNotFound):
-            yield from names_in(f"{self._prefix}{path}", after)
+            yield from self._listings.names(f"{self._prefix}{path}", after)
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""

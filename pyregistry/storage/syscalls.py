@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import heapq
 import os
 import uuid
 from collections.abc import Iterator
@@ -57,29 +56,6 @@ def absent_is_not_found() -> Iterator[None]:
         if is_absent(error):
             raise PathNotFound(error.filename) from error
         raise
-
-
-def names_in(directory: str, after: str | None) -> Iterator[str]:
-    """The names in a directory behind `after`, in byte order, without symbolic links; raises PathNotFound.
-
-    Made for a page of a list of 100,000: only what is taken is looked at, and the first thousand are found without
-    sorting the others.
-    """
-    with absent_is_not_found():
-        names = os.listdir(directory)  # noqa: PTH208 - an iterator takes three times as long
-    if after is not None:
-        names = [name for name in names if name > after]
-    for name in _in_order(names):
-        if not os.path.islink(f"{directory}/{name}"):  # noqa: PTH114 - a Path for each is dear
-            yield name
-
-
-def _in_order(names: list[str]) -> Iterator[str]:
-    heapq.heapify(names)
-    for _ in range(min(len(names), 1_000)):
-        yield heapq.heappop(names)
-    names.sort()
-    yield from names
 
 
 def boot_id() -> str:
