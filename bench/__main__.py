@@ -21,6 +21,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs/performance.md"
 MEMORY = Path("/dev/shm")
+_ORDER = [work.key for work in WORKS]
 
 
 def main() -> int:
@@ -50,12 +51,13 @@ def main() -> int:
     )
     target = RESULTS / f"{options.medium}.json"
     if options.only and target.exists():
-        run.figures = load(target).figures  # the rest of the table stays
+        run.figures = [each for each in load(target).figures if each.key in _ORDER]  # the rest of the table stays
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory, ExitStack() as stack:
         field = Field(Path(directory), Programs.build(options.build), found, stack)
         for work in works:
             figures = field.measure(work, work.rounds or options.rounds)
             run.figures = [each for each in run.figures if each.key != work.key] + [figures]
+            run.figures.sort(key=lambda each: _ORDER.index(each.key))
             print_row(figures)
             save(run, target)
     return 0
