@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
 CLIENTS := $(abspath $(VENV))/clients
 
-.PHONY: serve test gc-model soak clients conformance conformance-table check fmt clean help
+.PHONY: serve test gc-model soak clients conformance conformance-table bench bench-report check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -31,6 +31,13 @@ conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)
 conformance-table: $(VENV)/.dev ## write which client is tested with what
 	$(BIN)/python -m tests.client_table --write
 
+bench: $(VENV)/.bench ## measure against the other registries (an hour; needs Go, wrk, docker.io and root), e.g. ARGS=--quick
+	$(BIN)/python -m bench run $(ARGS)
+	$(BIN)/python -m bench report
+
+bench-report: $(VENV)/.bench ## write the saved results into docs/performance.md
+	$(BIN)/python -m bench report
+
 check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -53,4 +60,8 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(VENV)/.run

@@ -10,6 +10,8 @@ from pyregistry.api.context import (
     AUTHENTICATOR,
     AUTHORIZER,
     HEALTH,
+    HOT_BLOBS,
+    HOT_MANIFESTS,
     METRICS,
     READINESS,
     REGISTRY,
@@ -40,7 +42,9 @@ from pyregistry.parts import (
     storage_rules,
 )
 from pyregistry.storage import layout
+from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.leases import renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
@@ -69,6 +73,9 @@ def create_app(
     driver = create_driver(config)
     app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
     policy = policy or create_policy(config)
+    # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
+    young_ns = round(renewed_after(config.pyregistry.gc.grace) * 1e9)
+    app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_policy(app, policy)
     _add_tokens(app, config, policy, driver)

@@ -3,6 +3,8 @@
 Nobody configures gunicorn; what it needs comes from our config.
 """
 
+import asyncio
+import gc
 import logging
 import os
 import signal
@@ -18,6 +20,7 @@ from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
 from pyregistry.api.connection import Runner
@@ -30,6 +33,7 @@ from pyregistry.config.schema import Config
 from pyregistry.counting import forget
 from pyregistry.debug import DebugAddress, counting_directory, counts, listen_for_debugging
 from pyregistry.log import configure_logging
+from pyregistry.loop import FairLoop
 from pyregistry.metrics import Metrics
 from pyregistry.parts import connection_limits, create_authenticator, create_policy
 from pyregistry.sockets import address_of, listen
@@ -98,6 +102,12 @@ def _try(config: Config) -> None:
 
 class _Worker(GunicornWebWorker):
     """One process, with its own event loop, thread pool and caches."""
+
+    def init_process(self) -> None:
+        """See GunicornWebWorker, which would make asyncio's usual loop."""
+        self.loop = FairLoop()
+        asyncio.set_event_loop(self.loop)
+        Worker.init_process(self)
 
     def init_signals(self) -> None:
         """See gunicorn's Worker; what came since the fork is delivered now."""
@@ -204,6 +214,9 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             app.cleanup_ctx.append(DebugAddress(self._debug, shown, prometheus.path).serve)
         if self.certificate is not None:
             app.cleanup_ctx.append(self.certificate.watch)
+        # What was made so far stays for good, so that the garbage collector need not look through it.
+        gc.collect()
+        gc.freeze()
         return Runner(
             app,
             limits=connection_limits(self._config),

@@ -179,7 +179,7 @@ class Pusher(threading.Thread):
     def _tidy(self, repository: str) -> None:
         mine = [key for key in self.there if key[0] == repository]
         if self.chance.random() < 0.05:
-            subprocess.run(["rm", "-fr", str(self.soak.server.tree / "repositories" / repository)], check=True)
+            self._remove(self.soak.server.tree / "repositories" / repository)
             self._forget(repository)
             self.soak.count("repositories removed")
         elif len(mine) > KEEP:
@@ -189,6 +189,13 @@ class Pusher(threading.Thread):
             with Wire(self.soak.server) as wire:
                 wire.request("DELETE", f"/v2/{repository}/manifests/{digest if by_digest else tag}").must(202)
             self.soak.count("manifests deleted" if by_digest else "tags deleted")
+
+    def _remove(self, directory: Path) -> None:
+        """As an operator does; a collection that tidies up the same directory may make rm stumble over a new name."""
+        for _ in range(5):
+            if subprocess.run(["rm", "-fr", str(directory)], check=False, capture_output=True).returncode == 0:
+                return
+        self.soak.fail(f"{directory} cannot be removed")
 
     def _forget(self, repository: str) -> None:
         self.there = {key: digest for key, digest in self.there.items() if key[0] != repository}

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import offload, repository
-from pyregistry.api.download import send_blob
+from pyregistry.api.context import HOT_BLOBS, offload, repository
+from pyregistry.api.download import opened, send_blob
 from pyregistry.api.responses import etag, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.media_types import OCTET_STREAM
@@ -14,17 +14,37 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
 
     One range is answered 206, several 206 multipart/byteranges, none satisfiable 416. The ETag is the digest.
     """
+    if request.method == "HEAD":
+        return await _head_blob(request)
     digest = Digest(request.match_info["digest"])
-    repo = repository(request)
-    source = await offload(repo.promise_blob if request.method == "HEAD" else repo.blob, digest)
-    headers = {
+    headers = _headers(digest)
+    async with opened(repository(request), digest) as blob:
+        return not_modified(request, digest, headers) or await send_blob(request, blob, digest, headers)
+
+
+async def _head_blob(request: web.Request) -> web.StreamResponse:
+    name, digest, hot = request.match_info["name"], request.match_info["digest"], request.app[HOT_BLOBS]
+    size = hot.find(name, digest)
+    if size is None:
+        source, known = await offload(hot.read, repository(request), Digest(digest))
+        hot.remember(name, digest, known)
+        size = source.size
+    headers = _headers(digest)
+    response = not_modified(request, digest, headers)
+    if response is None:
+        response = web.StreamResponse(headers=headers)
+        response.content_length = size
+    return response
+
+
+def _headers(digest: str) -> dict[str, str]:
+    return {
         "Docker-Content-Digest": digest,
         "ETag": etag(digest),
         "Content-Type": OCTET_STREAM,
         "Accept-Ranges": "bytes",
         "Cache-Control": "max-age=31536000, immutable",
     }
-    return not_modified(request, digest, headers) or await send_blob(request, source, digest, headers)
 
 
 async def delete_blob(request: web.Request) -> web.Response:

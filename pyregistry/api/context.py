@@ -11,6 +11,7 @@ from pyregistry.auth.tokens import TokenService
 from pyregistry.health import Health, Readiness
 from pyregistry.metrics import Metrics
 from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.threads import in_thread
@@ -45,6 +46,8 @@ class Settings:
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
+HOT_MANIFESTS = web.AppKey("hot_manifests", HotManifests)
+HOT_BLOBS = web.AppKey("hot_blobs", HotBlobs)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
 HEALTH = web.AppKey("health", Health)

@@ -6,6 +6,7 @@ Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import BinaryIO
 
@@ -17,34 +18,72 @@ from pyregistry.api.ranges import parse_range
 from pyregistry.api.responses import etag
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, RangeNotSatisfiable
-from pyregistry.storage.driver import Bytes, PathNotFound, Source
+from pyregistry.storage.driver import Bytes, PathNotFound
+from pyregistry.storage.repository import Repository
 
 _BLOCK = 1024 * 1024
 """Bytes read at once where the kernel cannot send a file: over TLS."""
 
+_SMALL = 64 * 1024
+"""Bytes of a blob that are read where it is opened, a config's above all: three threads' hops become one."""
+
 log = structlog.get_logger("pyregistry.api")
 
 
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob that can be read; `size` in bytes."""
+
+    size: int
+    content: BinaryIO | bytes
+
+
+@asynccontextmanager
+async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
+    """A blob, open until the block ends; raises BlobUnknown."""
+    blob = await offload(_open, repository, digest)
+    try:
+        yield blob
+    finally:
+        if not isinstance(blob.content, bytes):
+            await offload(blob.content.close)
+
+
+def _open(repository: Repository, digest: Digest) -> OpenBlob:
+    source = repository.blob(digest)
+    if isinstance(source, Bytes):
+        return OpenBlob(source.size, source.content)
+    try:
+        file = source.open()
+    except PathNotFound as error:  # garbage collection was quicker
+        raise BlobUnknown({"digest": digest}) from error
+    if source.size > _SMALL:
+        return OpenBlob(source.size, file)
+    with file:
+        content = file.read()
+    return OpenBlob(len(content), content)
+
+
 async def send_blob(
-    request: web.Request, source: Source, digest: Digest, headers: Mapping[str, str]
+    request: web.Request, blob: OpenBlob, digest: Digest, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable."""
-    parts = _requested(request, source.size, digest)
+    parts = _requested(request, blob.size, digest)
     if parts is None:
-        return await _send(request, source, [(b"", range(source.size))], 200, headers)
+        return await _send(request, blob, [(b"", range(blob.size))], 200, headers)
     if len(parts) == 1:
-        content_range = _content_range(parts[0], source.size)
-        return await _send(request, source, [(b"", parts[0])], 206, {**headers, "Content-Range": content_range})
+        content_range = _content_range(parts[0], blob.size)
+        return await _send(request, blob, [(b"", parts[0])], 206, {**headers, "Content-Range": content_range})
     boundary = token_hex(16)
-    pieces = [(_part_head(boundary, headers["Content-Type"], part, source.size), part) for part in parts]
+    pieces = [(_part_head(boundary, headers["Content-Type"], part, blob.size), part) for part in parts]
     pieces[0] = (pieces[0][0].lstrip(), parts[0])
     pieces.append((f"\r\n--{boundary}--\r\n".encode(), range(0)))
     content_type = f"multipart/byteranges; boundary={boundary}"
-    return await _send(request, source, pieces, 206, {**headers, "Content-Type": content_type})
+    return await _send(request, blob, pieces, 206, {**headers, "Content-Type": content_type})
 
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
-    header = request.headers.get("Range") if request.method == "GET" else None  # RFC 9110, 14.2: of a GET only
+    header = request.headers.get("Range")
     if header is None or request.headers.get("If-Range", etag(digest)) != etag(digest):
         return None
     parts = parse_range(header, size)
@@ -64,55 +103,32 @@ def _part_head(boundary: str, content_type: str, part: range, size: int) -> byte
 
 
 async def _send(
-    request: web.Request,
-    source: Source,
-    pieces: Sequence[tuple[bytes, range]],
-    status: int,
-    headers: Mapping[str, str],
+    request: web.Request, blob: OpenBlob, pieces: Sequence[tuple[bytes, range]], status: int, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """`pieces` are bytes to send as they are, each followed by a part of the source."""
+    """`pieces` are bytes to send as they are, each followed by a part of the blob."""
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
-    if request.method == "HEAD":
-        await response.prepare(request)
-        return response
-    async with _opened(source) as opened:
-        await response.prepare(request)
-        try:
-            for head, part in pieces:
-                await response.write(head)
-                await _send_part(request, response, opened, part)
-        except OSError as error:
-            # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
-            if not isinstance(error, ConnectionError):
-                log.error("a blob could not be read", digest=headers["Docker-Content-Digest"], reason=str(error))
-            if request.transport is not None:
-                request.transport.abort()
-            raise ConnectionResetError("the download broke off") from error
+    await response.prepare(request)
+    try:
+        for head, part in pieces:
+            await response.write(head)
+            await _send_part(request, response, blob.content, part)
+    except OSError as error:
+        # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
+        if not isinstance(error, ConnectionError):
+            log.error("a blob could not be read", digest=headers["Docker-Content-Digest"], reason=str(error))
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the download broke off") from error
     await response.write_eof()
     return response
 
 
-@asynccontextmanager
-async def _opened(source: Source) -> AsyncIterator[BinaryIO | Bytes]:
-    if isinstance(source, Bytes):
-        yield source
-        return
-    try:
-        file = await offload(source.open)
-    except PathNotFound as error:  # garbage collection was quicker
-        raise BlobUnknown from error
-    try:
-        yield file
-    finally:
-        await offload(file.close)
-
-
-async def _send_part(request: web.Request, response: web.StreamResponse, source: BinaryIO | Bytes, part: range) -> None:
+async def _send_part(request: web.Request, response: web.StreamResponse, source: BinaryIO | bytes, part: range) -> None:
     if not part:
         return
-    if isinstance(source, Bytes):
-        await response.write(memoryview(source.content)[part.start : part.stop])
+    if isinstance(source, bytes):
+        await response.write(memoryview(source)[part.start : part.stop])
         return
     transport = request.transport
     if transport is None:

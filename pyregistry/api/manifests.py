@@ -3,37 +3,44 @@
 from aiohttp import web
 
 from pyregistry.api.bodies import read_manifest_body
-from pyregistry.api.context import offload, repository
+from pyregistry.api.context import HOT_MANIFESTS, offload, repository
 from pyregistry.api.responses import etag, location, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
+from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag, parse_reference
 
 MAX_TAGS = 32
 """`tag` parameters of one push; the spec wants at least ten."""
 
 
-async def get_manifest(request: web.Request) -> web.Response:
+async def get_manifest(request: web.Request) -> web.StreamResponse:
     """end-3 `GET` and `HEAD /v2/<name>/manifests/<tag-or-digest>`.
 
     Whatever `Accept` says, the stored bytes are served with their own type: the CNCF registry answers 404 for a type
     that is not in the list, or converts, and both have broken clients.
     """
-    repo = repository(request)
-    try:
-        reference = parse_reference(request.match_info["reference"])
-    except ManifestInvalid as error:  # a tag that cannot exist
-        raise ManifestUnknown(error.detail) from error
-    if request.method == "HEAD" and isinstance(reference, Digest):
-        stored = await offload(repo.promise_manifest, reference)
-    else:
-        stored = await offload(repo.manifest, reference)
+    name, reference = request.match_info["name"], request.match_info["reference"]
+    stored = request.app[HOT_MANIFESTS].find(name, reference, leased=request.method == "HEAD")
+    if stored is None:
+        stored = await _read_manifest(request, reference)
     headers = {
         "Docker-Content-Digest": stored.digest,
         "ETag": etag(stored.digest),
         "Content-Type": stored.media_type,
     }
     return not_modified(request, stored.digest, headers) or web.Response(body=stored.content, headers=headers)
+
+
+async def _read_manifest(request: web.Request, value: str) -> StoredManifest:
+    repo, hot = repository(request), request.app[HOT_MANIFESTS]
+    try:
+        reference = parse_reference(value)
+    except ManifestInvalid as error:  # a tag that cannot exist
+        raise ManifestUnknown(error.detail) from error
+    stored, known = await offload(hot.read, repo, reference, leased=request.method == "HEAD")
+    hot.remember(repo.name, reference, stored, known)
+    return stored
 
 
 async def put_manifest(request: web.Request) -> web.Response:

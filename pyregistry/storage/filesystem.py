@@ -22,7 +22,15 @@ from pyregistry.storage.directories import ATTEMPTS, Directories
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import absent_is_not_found, boot_id, read_all, sync_directory, to_stat, write_all
+from pyregistry.storage.syscalls import (
+    absent_is_not_found,
+    boot_id,
+    is_absent,
+    read_all,
+    sync_directory,
+    to_stat,
+    write_all,
+)
 from pyregistry.storage.threads import in_thread
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -80,8 +88,12 @@ class FilesystemDriver:
 
     def stat(self, path: StoragePath) -> Stat:
         """See Driver.stat."""
-        with absent_is_not_found():
-            return to_stat(os.lstat(self._prefix + path))
+        try:  # no pathlib and no context manager: this is the one call of a hot answer
+            return to_stat(os.stat(self._prefix + path, follow_symlinks=False))  # noqa: PTH116 - the same reason
+        except OSError as error:
+            if is_absent(error):
+                raise PathNotFound(path) from error
+            raise
 
     def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
         """See Driver.set_mtime."""

@@ -55,19 +55,19 @@ class Repository:
 
         HEAD, GET, mount and manifest PUT all ask the same, so that none of them can promise what another denies.
         """
-        return self._find(digest)[1]
+        return self.find_blob(digest)[1]
 
     def promise_blob(self, digest: Digest) -> Source:
         """HEAD: as `blob`, and garbage collection leaves the push that asked the time to use it."""
         source = self.blob(digest)
         try:
-            self._renew(layout.layer_link(self.name, digest), lambda: self._find(digest)[0])
+            self._renew(layout.layer_link(self.name, digest), lambda: self.find_blob(digest)[0])
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
         return source
 
-    def _find(self, digest: Digest) -> tuple[Digest, Source]:
-        """A blob, and the digest under which its bytes are."""
+    def find_blob(self, digest: Digest) -> tuple[Digest, Source]:
+        """The digest under which the bytes of a blob are, and how to send them; raises BlobUnknown."""
         try:
             target = resolve_link(self._driver, layout.layer_link(self.name, digest), digest)
             source = self._driver.source(layout.blob_data(target))
@@ -80,7 +80,7 @@ class Repository:
     def mount_blob(self, digest: Digest, source: "Repository") -> None:
         """end-11: make a blob of `source` known here; raises BlobUnknown."""
         with leases.commit_section(self._driver):
-            target, _ = source._find(digest)
+            target, _ = source.find_blob(digest)
             try:
                 leases.touch(self._driver, target)
             except PathNotFound as error:

@@ -54,13 +54,18 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def is_absent(error: OSError) -> bool:
+    """Whether it says that nothing is there."""
+    return error.errno in _ABSENT
+
+
 @contextlib.contextmanager
 def absent_is_not_found() -> Iterator[None]:
     """Raise PathNotFound for the errors that say so."""
     try:
         yield
     except OSError as error:
-        if error.errno in _ABSENT:
+        if is_absent(error):
             raise PathNotFound(error.filename) from error
         raise
 

@@ -6,9 +6,8 @@ closing request on another worker trusts that record if the file is still exactl
 the file again otherwise. What decides is always the digest of all the bytes.
 """
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import msgspec
@@ -24,13 +23,12 @@ from pyregistry.oci.errors import (
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
+from pyregistry.storage.batches import Taking, batches
 from pyregistry.storage.driver import Appender, Driver, PathBusy, PathNotFound, Stat
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source
 from pyregistry.storage.links import link_blob
 from pyregistry.storage.threads import in_thread
 
-BATCH = 1024 * 1024
-"""Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
 BUSY_WAIT = 5.0
 """Seconds that a request waits for another one on the same upload."""
 _CHECK_ROOM = 64 * 1024 * 1024
@@ -104,8 +102,8 @@ class Upload:
         off leaves the upload open.
         """
         async with self._open(at) as appender:
-            await self._receive(appender, chunks, length, digest.algorithm)
-            if await self._digest(appender, digest.algorithm) != digest:
+            running = await self._receive(appender, chunks, length, digest.algorithm)
+            if await self._digest(appender, digest.algorithm, running) != digest:
                 await in_thread(self.remove)
                 raise DigestInvalid("the content received has another digest")
             await appender.sync()
@@ -172,13 +170,13 @@ class Upload:
 
     @asynccontextmanager
     async def _appender(self) -> AsyncIterator[Appender]:
-        missing = False
-        try:
-            await in_thread(self._driver.stat, self._data)
-        except PathNotFound:
-            await in_thread(self.offset)  # raises, unless it is a foreign upload that has no data file yet
-            missing = True
-        async with self._driver.appender(self._data, wait=BUSY_WAIT, create=missing) as appender:
+        async with AsyncExitStack() as stack:
+            try:
+                appender = await stack.enter_async_context(self._driver.appender(self._data, wait=BUSY_WAIT))
+            except PathNotFound:
+                await in_thread(self.offset)  # raises, unless it is a foreign upload that has no data file yet
+                creating = self._driver.appender(self._data, wait=BUSY_WAIT, create=True)
+                appender = await stack.enter_async_context(creating)
             yield appender
 
     async def _receive(
@@ -187,31 +185,32 @@ class Upload:
         chunks: AsyncIterable[bytes],
         length: int | None,
         algorithm: str | None = None,
-    ) -> None:
+    ) -> Hash | None:
+        """Take the body; with `algorithm`, the final digest's, the hash of all bytes if it is known."""
         begin = appender.offset
         end = self._max_size if length is None else begin + length
         if end > self._max_size:
             raise self._too_many_bytes(None)
-        running = await self._running_hash(appender, algorithm)
+        taking = Taking(appender, await self._running_hash(appender, algorithm))
+        received, whole = begin, False
         try:
             checked_at = begin - _CHECK_ROOM
-            async for batch in _batches(chunks):
-                if appender.offset + len(batch) > end:
+            async for batch in batches(chunks):
+                if received + len(batch) > end:
                     raise self._too_many_bytes(length)
-                if appender.offset - checked_at >= _CHECK_ROOM:
+                if received - checked_at >= _CHECK_ROOM:
                     await in_thread(self._require_room, len(batch))
-                    checked_at = appender.offset
-                if running is None:
-                    await appender.write(batch)
-                    continue
-                hashing, running = running, None  # while a write may fail, it may know bytes that are not there
-                await asyncio.gather(appender.write(batch), in_thread(hashing.update, batch))
-                running = hashing
+                    checked_at = received
+                received += len(batch)
+                await taking.take(batch)
+            whole = True
         finally:
-            if running is not None:
+            running = await taking.end()
+            if running is not None and not (whole and algorithm):  # who commits needs no record
                 await self._remember(appender, running)
         if length is not None and appender.offset - begin != length:
             raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
+        return running
 
     def _require_room(self, size: int) -> None:
         if self._driver.room() < size:
@@ -250,12 +249,10 @@ class Upload:
             return None
         return record if record.algorithm in ALGORITHMS else None
 
-    async def _digest(self, appender: Appender, algorithm: str) -> Digest:
-        stat = await appender.stat()
-        running = self._hashes.take(self.id, stat)
+    async def _digest(self, appender: Appender, algorithm: str, running: Hash | None) -> Digest:
         if running is not None and running.name == algorithm:
             return Digest.from_hash(running)
-        return await in_thread(self._digest_of_file, algorithm, stat)
+        return await in_thread(self._digest_of_file, algorithm, await appender.stat())
 
     def _digest_of_file(self, algorithm: str, stat: Stat) -> Digest:
         record = self._read_record()
@@ -266,24 +263,3 @@ class Upload:
         ):
             return Digest(f"{algorithm}:{record.encoded}")
         return hash_source(self._driver.source(self._data), algorithm)
-
-
-async def _batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Gather chunks into batches of about BATCH bytes; what arrived before an error is passed on first."""
-    parts: list[bytes] = []
-    size = 0
-    failure: Exception | None = None
-    iterator = aiter(chunks)
-    while failure is None:
-        try:
-            part = await anext(iterator)
-        except Exception as error:  # raised again below, after the bytes that came before it
-            failure = error
-        else:
-            parts.append(part)
-            size += len(part)
-        if size >= BATCH or (failure is not None and size):
-            yield parts[0] if len(parts) == 1 else b"".join(parts)
-            parts, size = [], 0
-    if not isinstance(failure, StopAsyncIteration):
-        raise failure

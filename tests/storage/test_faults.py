@@ -14,7 +14,7 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import StorageFull
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, uploads
+from pyregistry.storage import batches, layout
 from pyregistry.storage.driver import PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.links import link_blob, read_link
@@ -83,7 +83,7 @@ async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room
     with pytest.raises(OSError, match="No space left"):
         await upload.append(stream(*(content[at : at + 65_536] for at in range(0, len(content), 65_536))))
     offset = await asyncio.to_thread(upload.offset)
-    assert uploads.BATCH < offset < len(content)
+    assert batches.BATCH < offset < len(content)
     await asyncio.to_thread(resize, small.root, "16m")
     await upload.append(stream(content[offset:]), at=offset)
     await upload.commit(Digest.of(content), stream())
@@ -92,7 +92,7 @@ async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room
 async def test_an_upload_for_which_there_is_no_room_is_refused_before_it_is_written(small: FilesystemDriver) -> None:
     upload = await asyncio.to_thread(repository(Registry(small)).start_upload)
     with pytest.raises(StorageFull):
-        await upload.append(stream(b"x" * uploads.BATCH))
+        await upload.append(stream(b"x" * batches.BATCH))
     assert await asyncio.to_thread(upload.offset) == 0
     assert await upload.append(stream(b"x" * 1_000)) == 1_000
 

@@ -14,7 +14,7 @@ from pyregistry.oci.errors import (
     SizeInvalid,
     UploadRangeInvalid,
 )
-from pyregistry.storage import layout, uploads
+from pyregistry.storage import batches, layout, uploads
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
@@ -86,8 +86,8 @@ async def test_what_is_appended_moves_the_offset(repo: Repository) -> None:
     assert await stored(repo, DIGEST) == CONTENT
 
 
-@pytest.mark.parametrize("size", [uploads.BATCH - 1, uploads.BATCH, uploads.BATCH + 1, 3 * uploads.BATCH + 7])
-@pytest.mark.parametrize("chunk", [uploads.BATCH * 4, 65_536 + 1])
+@pytest.mark.parametrize("size", [batches.BATCH - 1, batches.BATCH, batches.BATCH + 1, 3 * batches.BATCH + 7])
+@pytest.mark.parametrize("chunk", [batches.BATCH * 4, 65_536 + 1])
 async def test_content_of_any_size_arrives_in_chunks_of_any_size(repo: Repository, size: int, chunk: int) -> None:
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     upload = await start(repo)
@@ -175,7 +175,7 @@ async def test_a_cancelled_request_leaves_whole_batches_and_the_upload_free(repo
     stuck = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield b"x" * uploads.BATCH
+        yield b"x" * batches.BATCH
         stuck.set()
         await asyncio.sleep(60)
 
@@ -184,9 +184,9 @@ async def test_a_cancelled_request_leaves_whole_batches_and_the_upload_free(repo
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    assert await offset_of(upload) == uploads.BATCH
-    content = b"x" * uploads.BATCH + b"end"
-    await upload.commit(Digest.of(content), stream(b"end"), at=uploads.BATCH)
+    assert await offset_of(upload) == batches.BATCH
+    content = b"x" * batches.BATCH + b"end"
+    await upload.commit(Digest.of(content), stream(b"end"), at=batches.BATCH)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -1,0 +1,1 @@
+"""pyregistry and the registries beside it, under the same load on the same machine. `make bench`, or --help."""

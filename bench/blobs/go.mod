@@ -1,0 +1,3 @@
+module pyregistry/bench/blobs
+
+go 1.21

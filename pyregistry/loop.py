@@ -1,0 +1,23 @@
+"""The event loop of a worker: asyncio's own, but it takes one new connection at a time."""
+
+import asyncio
+from typing import Any
+
+from pyregistry.sockets import BACKLOG
+
+
+class FairLoop(asyncio.SelectorEventLoop):
+    """Workers that share a listening socket share its connections, too.
+
+    asyncio accepts as many connections in a row as the backlog is long, so that the worker which wakes first takes
+    the whole burst that a client opens at once, and the others idle. With one for each turn of the loop, an idle
+    worker comes around before a busy one does. `SO_REUSEPORT` would draw lots instead, and a connection that waits in
+    the queue of a worker that ends would be reset.
+    """
+
+    async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
+        """See AbstractEventLoop; `backlog` is BACKLOG, whatever the caller says."""
+        listening = kwargs.get("sock")
+        if listening is not None:  # to asyncio `backlog` is both things; a turn later, the queue gets its length back
+            self.call_soon(listening.listen, BACKLOG)
+        return await super().create_server(*args, **{**kwargs, "backlog": 1})

@@ -1,0 +1,61 @@
+"""How the bytes of a request become writes: gathered into batches, each written and hashed while the next arrives."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+
+from pyregistry.oci.digest import Hash
+from pyregistry.storage.driver import Appender
+from pyregistry.storage.threads import finish, in_thread
+
+BATCH = 1024 * 1024
+"""Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
+
+
+class Taking:
+    """Writes and hashes one batch while the next one arrives; in memory are two, and what the connection holds."""
+
+    def __init__(self, appender: Appender, running: Hash | None) -> None:
+        self._appender = appender
+        self._running = running
+        self._last: asyncio.Task[None] | None = None
+
+    async def take(self, batch: bytes) -> None:
+        """Begin with this batch as soon as the one before is done; raises what that one met."""
+        if self._last is not None:
+            await self._last
+        self._last = asyncio.create_task(self._write_and_hash(batch))
+
+    async def end(self) -> Hash | None:
+        """Wait for the last batch; the hash of all bytes, None if it is not known. Raises what the batch met."""
+        if self._last is not None:
+            await finish(self._last)
+        return self._running
+
+    async def _write_and_hash(self, batch: bytes) -> None:
+        if self._running is None:
+            await self._appender.write(batch)
+            return
+        hashing, self._running = self._running, None  # while a write may fail, it may know bytes that are not there
+        await asyncio.gather(self._appender.write(batch), in_thread(hashing.update, batch))
+        self._running = hashing
+
+
+async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Gather chunks into batches of about BATCH bytes; what arrived before an error is passed on first."""
+    parts: list[bytes] = []
+    size = 0
+    failure: Exception | None = None
+    iterator = aiter(chunks)
+    while failure is None:
+        try:
+            part = await anext(iterator)
+        except Exception as error:  # raised again below, after the bytes that came before it
+            failure = error
+        else:
+            parts.append(part)
+            size += len(part)
+        if size >= BATCH or (failure is not None and size):
+            yield parts[0] if len(parts) == 1 else b"".join(parts)
+            parts, size = [], 0
+    if not isinstance(failure, StopAsyncIteration):
+        raise failure

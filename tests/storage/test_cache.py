@@ -1,0 +1,197 @@
+"""What a worker remembers is never more than the disk says."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import ManifestUnknown
+from pyregistry.oci.manifest import StoredManifest
+from pyregistry.oci.names import Tag
+from pyregistry.storage import cache, layout
+from pyregistry.storage.cache import HotBlobs, HotManifests, Recent
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.repository import Repository
+from tests.builders import image
+from tests.storage.pushing import push_blob, push_image, repository
+
+NAME = "team/app"
+V1 = Tag("v1")
+OLD, NEW = image(b"old"), image(b"new")
+MINUTE = 60
+YOUNG_NS = 5 * MINUTE * 10**9
+
+
+def age(root: Path, path: StoragePath, seconds: float) -> None:
+    """Let a file look as if it was written that long ago."""
+    when = time.time() - seconds
+    os.utime(root / path, (when, when))
+
+
+@pytest.fixture
+def repo(filesystem: FilesystemDriver, root: Path) -> Repository:
+    """`v1` names OLD since a minute, as do all links."""
+    repo = repository(Registry(filesystem), NAME)
+    push_image(repo, OLD, V1)
+    for link in (root / layout.REPOSITORIES).rglob("link"):
+        age(root, StoragePath(str(link.relative_to(root))), MINUTE)
+    return repo
+
+
+@pytest.fixture
+def hot(filesystem: FilesystemDriver) -> HotManifests:
+    """Remembers nothing yet."""
+    return HotManifests(filesystem, young_ns=YOUNG_NS)
+
+
+def serve(hot: HotManifests, repo: Repository, reference: Tag | Digest) -> StoredManifest:
+    """What a request does that finds nothing in memory."""
+    stored, known = hot.read(repo, reference, leased=False)
+    hot.remember(repo.name, reference, stored, known)
+    return stored
+
+
+@pytest.mark.parametrize("reference", [V1, Digest(OLD.digest)])
+def test_what_was_served_is_found_again(hot: HotManifests, repo: Repository, reference: Tag | Digest) -> None:
+    assert hot.find(NAME, reference, leased=False) is None
+    serve(hot, repo, reference)
+    for leased in (False, True):
+        found = hot.find(NAME, reference, leased=leased)
+        assert found is not None
+        assert (found.digest, found.content) == (OLD.digest, OLD.content)
+
+
+def test_a_tag_that_moved_is_not_found(hot: HotManifests, repo: Repository) -> None:
+    serve(hot, repo, V1)
+    push_image(repo, NEW, V1)
+    assert hot.find(NAME, V1, leased=False) is None
+    assert serve(hot, repo, V1).digest == NEW.digest
+
+
+def test_a_tag_written_in_place_is_not_found(hot: HotManifests, repo: Repository, root: Path) -> None:
+    # As the CNCF registry before 3.1 does: the inode and the size stay.
+    serve(hot, repo, V1)
+    push_image(repo, NEW)
+    (root / layout.tag_current_link(repo.name, V1)).write_text(NEW.digest)
+    assert hot.find(NAME, V1, leased=False) is None
+    assert serve(hot, repo, V1).digest == NEW.digest
+
+
+def test_a_tag_read_within_a_second_of_its_writing_is_not_trusted(hot: HotManifests, repo: Repository) -> None:
+    push_image(repo, NEW, V1)
+    assert serve(hot, repo, V1).digest == NEW.digest
+    assert hot.find(NAME, V1, leased=False) is None
+
+
+def test_a_link_of_the_future_is_not_trusted(hot: HotManifests, repo: Repository, root: Path) -> None:
+    age(root, layout.tag_current_link(repo.name, V1), -MINUTE)
+    serve(hot, repo, V1)
+    assert hot.find(NAME, V1, leased=False) is None
+
+
+@pytest.mark.parametrize("reference", [V1, Digest(OLD.digest)])
+@pytest.mark.parametrize("gone", ["repository", "revision"])
+def test_what_an_operator_removes_is_not_found(
+    hot: HotManifests, repo: Repository, root: Path, reference: Tag | Digest, gone: str
+) -> None:
+    serve(hot, repo, reference)
+    doomed = layout.repository(repo.name) if gone == "repository" else layout.revision(repo.name, Digest(OLD.digest))
+    shutil.rmtree(root / doomed)
+    assert hot.find(NAME, reference, leased=False) is None
+    assert hot.find(NAME, reference, leased=True) is None
+    with pytest.raises(ManifestUnknown):
+        hot.read(repo, reference, leased=False)
+
+
+def test_a_deleted_tag_is_not_found_though_its_manifest_is(hot: HotManifests, repo: Repository) -> None:
+    serve(hot, repo, V1)
+    serve(hot, repo, Digest(OLD.digest))
+    repo.delete_tag(V1)
+    assert hot.find(NAME, V1, leased=False) is None
+    assert hot.find(NAME, OLD.digest, leased=False) is not None
+
+
+@pytest.mark.parametrize("seconds", [10 * MINUTE, -MINUTE])
+def test_a_head_by_digest_is_not_answered_without_a_young_lease(
+    hot: HotManifests, repo: Repository, root: Path, seconds: float
+) -> None:
+    digest = Digest(OLD.digest)
+    serve(hot, repo, digest)
+    age(root, layout.revision_link(repo.name, digest), seconds)
+    assert hot.find(NAME, digest, leased=True) is None
+    assert hot.find(NAME, digest, leased=False) is not None
+
+
+def test_a_head_by_digest_that_is_read_gets_a_lease(hot: HotManifests, repo: Repository, root: Path) -> None:
+    digest = Digest(OLD.digest)
+    age(root, layout.revision_link(repo.name, digest), 10 * MINUTE)
+    for leased in (False, True):
+        stored, known = hot.read(repo, digest, leased=leased)
+        hot.remember(NAME, digest, stored, known)
+        assert (hot.find(NAME, digest, leased=True) is not None) == leased
+
+
+def test_a_head_by_digest_is_not_answered_without_the_bytes(hot: HotManifests, repo: Repository, root: Path) -> None:
+    digest = Digest(OLD.digest)
+    serve(hot, repo, digest)
+    (root / layout.blob_data(digest)).unlink()
+    assert hot.find(NAME, digest, leased=True) is None
+
+
+def test_a_blob_that_was_asked_for_is_found_again(filesystem: FilesystemDriver, repo: Repository) -> None:
+    hot, digest = HotBlobs(filesystem, young_ns=YOUNG_NS), Digest.of(b"old")
+    assert hot.find(NAME, digest) is None
+    source, known = hot.read(repo, digest)
+    hot.remember(NAME, digest, known)
+    assert hot.find(NAME, digest) == source.size == 3
+    assert hot.find("another", digest) is None
+
+
+@pytest.mark.parametrize("what", ["no link", "no bytes", "no byte", "old lease", "another link"])
+def test_a_blob_is_not_found(filesystem: FilesystemDriver, repo: Repository, root: Path, what: str) -> None:
+    hot, digest = HotBlobs(filesystem, young_ns=YOUNG_NS), Digest.of(b"old")
+    hot.remember(NAME, digest, hot.read(repo, digest)[1])
+    link, data = layout.layer_link(repo.name, digest), root / layout.blob_data(digest)
+    match what:
+        case "no link":
+            repo.unlink_blob(digest)
+        case "no bytes":
+            data.unlink()
+        case "no byte":
+            data.write_bytes(b"")
+        case "old lease":
+            age(root, link, 10 * MINUTE)
+            hot.remember(NAME, digest, hot.read(repo, digest)[1])
+        case _:
+            (root / link).write_text(Digest.of(b"other"))
+    assert hot.find(NAME, digest) is None
+
+
+def test_a_blob_whose_link_is_new_is_not_remembered(filesystem: FilesystemDriver, repo: Repository) -> None:
+    digest = push_blob(repo, b"just pushed")
+    assert HotBlobs(filesystem, young_ns=YOUNG_NS).read(repo, digest)[1] is None
+
+
+def test_only_what_was_used_last_is_kept() -> None:
+    kept = Recent[str, bytes](10, len)
+    kept.put("a", b"aaaa")
+    kept.put("b", b"bbbb")
+    kept.put("a", b"aaa")
+    assert kept.get("b") == b"bbbb"
+    kept.put("c", b"cccc")
+    assert (kept.get("a"), kept.get("b"), kept.get("c")) == (None, b"bbbb", b"cccc")
+    kept.put("d", b"d" * 11)
+    assert [kept.get(key) for key in "abcd"] == [None] * 4
+
+
+def test_a_manifest_that_would_push_out_the_others_is_not_kept(
+    hot: HotManifests, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MAX_CONTENT", 8 * len(OLD.content) - 1)
+    assert serve(hot, repo, V1).content == OLD.content
+    assert hot.find(NAME, V1, leased=False) is None

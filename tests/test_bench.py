@@ -1,0 +1,45 @@
+"""What the bench says of its figures."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.report import BEGIN, END, write_table
+from bench.results import Figures, Run, load, save
+
+
+def figures(ours: list[float], theirs: list[float], *, rate: bool, target: float | None) -> Figures:
+    return Figures("key", "a work", "s", rate, target, {"pyregistry": ours, "CNCF 3.1.1": theirs}, {})
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "rate", "target", "reached"),
+    [
+        ([6, 9, 12], [2, 3, 4], True, 3.0, True),
+        ([5, 8, 12], [2, 3, 4], True, 3.0, False),
+        ([1, 1, 1], [2, 2, 1], False, 0.67, True),
+        ([2, 1, 2], [2, 2, 2], False, 0.67, False),
+        ([1], [2], True, None, None),
+        ([], [2], True, 1.0, None),
+    ],
+)
+def test_a_target_is_reached_by_the_median_of_the_ratios_of_the_rounds(
+    ours: list[float], theirs: list[float], rate: bool, target: float | None, reached: bool | None
+) -> None:
+    assert figures(ours, theirs, rate=rate, target=target).reached() is reached
+
+
+def test_the_page_is_made_from_what_was_saved_and_keeps_what_stands_around_it(tmp_path: Path) -> None:
+    run = Run("tmpfs", "abc+", "2026-01-01", "a machine", {"zot": "not found"})
+    run.figures = [figures([1.5, 2, 4], [1, 1, 1], rate=False, target=1.0)]
+    save(run, tmp_path / "tmpfs.json")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nbehind\n")
+    for _ in range(2):
+        write_table(page, [load(tmp_path / "tmpfs.json")])
+    text = page.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n")
+    assert text.endswith(f"{END}\nbehind\n")
+    assert "| a work | 2 s | 1 | 2.00 | 1.50 … 4.00 | ≤ 1 **not reached** |" in text
+    assert "zot was not there: not found" in text
+    assert "old" not in text

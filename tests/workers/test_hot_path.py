@@ -1,0 +1,114 @@
+"""What a request costs, in system calls: a hot path that got lost shows, and a busy machine does not.
+
+A hop to a thread shows as `futex`, a file that is read again as `openat`.
+"""
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import OCI_MANIFEST, digest_of, image
+from tests.processes import Server, pyregistry_server, require, wait_until
+from tests.workers.http import ask, start_upload
+from tests.workers.workers import workers_of
+
+REQUESTS = 100
+NOISE = 20
+"""Calls that have nothing to do with a request: gunicorn's sign of life, a timer."""
+BIG = os.urandom(3 * 1024 * 1024)
+_CALL = re.compile(r"^(?:\d+ +)?(\w+)\(")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One worker, so that it is the one that is traced, with an image whose links are older than a second."""
+    with pyregistry_server(tmp_path_factory.mktemp("hot"), pyregistry={"workers": 1}) as running:
+        pushed = image(b"layer", BIG)
+        for blob in pushed.blobs:
+            location = start_upload(running, "app")
+            assert ask(running, "PUT", f"{location}?digest={digest_of(blob)}", blob).status == 201
+        typed = {"Content-Type": OCI_MANIFEST}
+        assert ask(running, "PUT", "/v2/app/manifests/v1", pushed.content, typed).status == 201
+        now = time.time()
+        for link in running.tree.rglob("link"):
+            os.utime(link, (now - 10, now - 10))
+        yield running
+
+
+def calls_of(server: Server, log: Path, work: Callable[[http.client.HTTPConnection], None]) -> Counter[str]:
+    """The system calls of the worker while `work` runs, which has one connection for all its requests."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    work(connection)  # the caches are warm and the threads are there
+    (worker,) = workers_of(server)
+    words = [require("strace", "strace"), "-f", "-qq", "-o", str(log), "-p", str(worker)]
+    tracer = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: traced(worker), "strace is attached")
+        work(connection)
+    finally:
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(20)
+        connection.close()
+    found = (_CALL.match(line) for line in log.read_text().splitlines())
+    return Counter(match[1] for match in found if match is not None)
+
+
+def traced(pid: int) -> bool:
+    """Whether each thread has its tracer."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/status")
+    return all("TracerPid:\t0\n" not in task.read_text() for task in tasks)
+
+
+def repeat(method: str, path: str, status: int = 200) -> Callable[[http.client.HTTPConnection], None]:
+    """The same request, REQUESTS times."""
+
+    def work(connection: http.client.HTTPConnection) -> None:
+        for _ in range(REQUESTS):
+            connection.request(method, path)
+            response = connection.getresponse()
+            response.read()
+            assert response.status == status
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "stats"),
+    [
+        ("GET", "/v2/app/manifests/v1", 2),
+        ("HEAD", "/v2/app/manifests/v1", 2),
+        ("GET", f"/v2/app/manifests/{image(b'layer', BIG).digest}", 1),
+        ("HEAD", f"/v2/app/manifests/{image(b'layer', BIG).digest}", 2),
+        ("HEAD", f"/v2/app/blobs/{digest_of(b'layer')}", 2),
+    ],
+)
+def test_a_hot_answer_needs_a_stat_or_two_and_no_thread(
+    server: Server, tmp_path: Path, method: str, path: str, stats: int
+) -> None:
+    calls = calls_of(server, tmp_path / "calls", repeat(method, path))
+    assert calls["newfstatat"] + calls["stat"] + calls["lstat"] + calls["statx"] == stats * REQUESTS
+    assert calls["openat"] == 0
+    assert calls["futex"] <= NOISE
+    waiting = calls["epoll_wait"] + calls["getpid"]  # of asyncio, differently in each Python
+    assert calls.total() - waiting <= (stats + 3) * REQUESTS + NOISE  # receiving, sending, a line of the log
+
+
+def test_a_small_blob_costs_one_hop(server: Server, tmp_path: Path) -> None:
+    calls = calls_of(server, tmp_path / "calls", repeat("GET", f"/v2/app/blobs/{digest_of(b'layer')}"))
+    assert calls["openat"] == 2 * REQUESTS  # the link and the bytes
+    assert calls["sendfile"] == 0
+    assert calls["futex"] <= 12 * REQUESTS + NOISE
+
+
+def test_a_large_blob_is_sent_by_the_kernel(server: Server, tmp_path: Path) -> None:
+    calls = calls_of(server, tmp_path / "calls", repeat("GET", f"/v2/app/blobs/{digest_of(BIG)}"))
+    assert calls["sendfile"] >= REQUESTS
+    assert calls["read"] + calls["pread64"] <= 4 * REQUESTS + NOISE  # the link, and wake-ups; never the bytes
