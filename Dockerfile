@@ -9,8 +9,10 @@ ARG PIP_OPTIONS=""
 WORKDIR /src
 RUN python3 -m venv /opt/pyregistry
 COPY . .
+# The last line removes the grammars of the five hundred languages that rich could highlight: nothing here is.
 RUN /opt/pyregistry/bin/pip install --disable-pip-version-check --no-cache-dir ${PIP_OPTIONS} . \
- && /opt/pyregistry/bin/pip uninstall --yes --quiet pip setuptools
+ && /opt/pyregistry/bin/pip uninstall --yes --quiet pip setuptools \
+ && find /opt/pyregistry -path '*/pygments/lexers/*.py*' ! -name '__init__*' ! -name '_mapping*' -delete
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="pyregistry" \
