@@ -1,6 +1,7 @@
-"""What logins cost: `python -m bench.auth [rate] [flood] [timing]`, on this machine, against servers of its own.
+"""What logins cost: `python -m bench.auth [rate] [push] [flood] [timing]`, on this machine, against servers of its own.
 
 - rate: manifest GETs a second (wrk, one worker) with a valid credential at bcrypt cost 5, 10 and 12, against none.
+- push: `docker push` of an image that is there already, at cost 12 against no password.
 - flood: 200 wrong logins a second for ten seconds; p99 of valid users before and during it; processor time of bcrypt.
 - timing: 500 answers to an unknown user against 500 to a wrong password, each pair from an address of its own.
 
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
+from tests.engine.engine import Daemon, Engine
 from tests.processes import Server, pyregistry_server, require
 from tests.workers.http import ask
 from tests.workers.workers import seconds_of_bcrypt, workers_of
@@ -79,6 +81,39 @@ def rate() -> None:
             f"rate    {name:8} {statistics.median(rates[cost]):6.0f} requests/s, {ratio:.3f} of no auth;"
             f" {statistics.median(works[cost]):.0f} µs of processor time each, {work:.3f} of no auth"
         )
+
+
+def push() -> None:
+    """A `docker push` of what is there already, at cost 12 and without a password, in turn."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        (directory := Path(name) / "engine").mkdir()
+        daemon = stack.enter_context(Daemon(directory))
+        stack.callback(daemon.remove)
+        engine = Engine(daemon)
+        (context := Path(name) / "context").mkdir()
+        for number in range(8):
+            (context / f"file{number}").write_bytes(os.urandom(100_000))
+        user, password = next(iter(USERS.items()))
+        names = {}
+        for cost in (None, 12):
+            server = stack.enter_context(served(cost, 2))
+            if cost is not None:
+                engine.run("login", "--username", user, "--password-stdin", server.host, input=password.encode())
+            names[cost] = f"{server.host}/app:1"
+            if cost is None:
+                engine.build(names[cost], context)
+            else:
+                engine.run("tag", names[None], names[cost])
+            engine.run("push", names[cost])
+        times: dict[int | None, list[float]] = {cost: [] for cost in names}
+        for _ in range(ROUNDS * 3):
+            for cost, image in names.items():
+                begin = time.monotonic()
+                engine.run("push", image)
+                times[cost].append(time.monotonic() - begin)
+        ratio = statistics.median(mine / none for mine, none in zip(times[12], times[None], strict=True))
+        seconds = {cost: statistics.median(taken) for cost, taken in times.items()}
+        print(f"push    no auth {seconds[None]:.3f} s, cost 12 {seconds[12]:.3f} s, {ratio:.3f} of no auth")
 
 
 def seconds_of_work(server: Server) -> float:
@@ -228,7 +263,7 @@ def main(arguments: list[str]) -> None:
     if arguments[:1] == ["--attack"]:
         asyncio.run(attack(int(arguments[1]), arguments[2]))
         return
-    parts = {"rate": rate, "flood": flood, "timing": timing}
+    parts = {"rate": rate, "push": push, "flood": flood, "timing": timing}
     for name in arguments or parts:
         parts[name]()
 
