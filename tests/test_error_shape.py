@@ -167,7 +167,8 @@ class _Failing(FilesystemDriver):
         return super().__getattribute__(name)
 
 
-_OPERATIONS = ["read", "write", "make_directory", "stat", "children", "move", "delete", "source", "lock", "appender"]
+# The first is only called for a repository that is new.
+_OPERATIONS = ["make_directory", "read", "write", "stat", "children", "move", "delete", "source", "lock", "appender"]
 _INSIDE = "/srv/registry/docker/registry/v2/secret.py"
 
 

@@ -77,7 +77,7 @@ class Proxy(Program):
         connection = self.connect()
         try:
             connection.request("GET", "/")
-            return connection.getresponse().status in (401, 404)
+            return connection.getresponse().status in (200, 401, 404)
         except (OSError, ssl.SSLError, http.client.HTTPException):
             return False
         finally:
