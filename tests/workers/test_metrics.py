@@ -17,7 +17,7 @@ from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_INDEX, digest_of, index
 from tests.processes import free_port, pyregistry_server, wait_until
 from tests.workers.http import ask, start_upload
-from tests.workers.test_reload import configure
+from tests.workers.test_reload import answers, configure
 from tests.workers.watching import WORKERS, Watched, watched_server
 from tests.workers.workers import workers_of
 
@@ -40,6 +40,8 @@ def test_so_many_requests_to_several_workers_are_counted_exactly(shared: Watched
     for _ in range(200):
         assert ask(shared.server, "GET", "/v2/none/tags/list").status == 404
     labels = {"handler": "tags", "method": "get", "code": "404"}
+    # A request is counted when its answer is out, which may be a moment after a client has it.
+    wait_until(lambda: shared.total("registry_http_requests_total", **labels) >= before + 200, "the last one, too")
     assert shared.total("registry_http_requests_total", **labels) == before + 200
     assert shared.total("registry_http_request_duration_seconds_count", handler="tags") == before + 200
     assert len(list(shared.directories[0].glob("counter_*.db"))) > 1, "one worker took them all"
@@ -244,11 +246,11 @@ def test_sighup_begins_and_ends_the_counting(tmp_path: Path) -> None:
     with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server:
         assert ask(server, "GET", "/metrics").status == 404
         configure(server, pyregistry={"metrics": True})
-        wait_until(lambda: ask(server, "GET", "/metrics").status == 200, "metrics are shown")
-        assert ask(server, "GET", "/v2/none/tags/list").status == 404
+        wait_until(lambda: answers(server, "GET", "/metrics", 200), "metrics are shown")
+        wait_until(lambda: answers(server, "GET", "/v2/none/tags/list", 404), "a request is answered")
         wait_until(lambda: b'handler="tags"' in ask(server, "GET", "/metrics").body, "requests are counted")
         configure(server, pyregistry={"metrics": False})
-        wait_until(lambda: ask(server, "GET", "/metrics").status == 404, "they are no more")
+        wait_until(lambda: answers(server, "GET", "/metrics", 404), "they are no more")
 
 
 def test_another_debug_address_needs_a_restart_and_the_log_says_so(watched: Watched) -> None:
