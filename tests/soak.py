@@ -129,7 +129,7 @@ class Pusher(threading.Thread):
         if (careless or self.soak.is_careless) and any(word in said for word in REFUSED):
             self.soak.count("refused with a grace of 0")
         else:
-            self.soak.fail(f"{' '.join(command)}\n{said[-2000:]}")
+            self.soak.fail(f"{' '.join(command)}{' (grace of 0)' if careless else ''}\n{said[-4000:]}")
         return False
 
     def _check(self, repository: str, reference: str, digest: str) -> None:
@@ -220,8 +220,8 @@ def crane(_: Pusher, layout: Path, target: str) -> list[str]:
 
 
 def skopeo(_: Pusher, layout: Path, target: str) -> list[str]:
-    """skopeo asks by HEAD, and mounts what it remembers."""
-    copy = [require("skopeo", "skopeo"), "copy", "--all", "--preserve-digests", "--dest-tls-verify=false"]
+    """skopeo asks by HEAD, and mounts what it remembers; why an index was refused it says only when it debugs."""
+    copy = [require("skopeo", "skopeo"), "--debug", "copy", "--all", "--preserve-digests", "--dest-tls-verify=false"]
     return [*copy, f"oci:{layout}:it", f"docker://{target}"]
 
 
