@@ -19,7 +19,7 @@ from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
 
 RegistryClient = TestClient
-StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg]
+StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg] # its application
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,7 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
     """
     async with AsyncExitStack() as stack:
 
-        async def start(environ: Mapping[str, str] | None = None, **sections: object) -> RegistryClient:  # type: ignore[type-arg]
+        async def start(environ: Mapping[str, str] | None = None, **sections: object) -> RegistryClient:  # type: ignore[type-arg] # its application
             document = {
                 "version": 0.1,
                 "storage": {
@@ -79,6 +79,6 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
 
 
 @pytest.fixture
-async def client(start_registry: StartRegistry) -> RegistryClient:  # type: ignore[type-arg]
+async def client(start_registry: StartRegistry) -> RegistryClient:  # type: ignore[type-arg] # its application
     """A registry with the default test config."""
     return await start_registry()

@@ -55,7 +55,7 @@ def _fill(template: str) -> list[str]:
     paths = [template]
     for name in re.findall(r"\{(\w+):", template):
         paths = [
-            re.sub(rf"\{{{name}:[^{{}}]+\}}", lambda _, value=value: value, path)  # type: ignore[misc]
+            re.sub(rf"\{{{name}:[^{{}}]+\}}", lambda _, value=value: value, path)  # type: ignore[misc] # mypy cannot type a default
             for path in paths
             for value in _VALUES[name]
         ]

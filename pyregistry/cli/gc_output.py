@@ -10,13 +10,13 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pyregistry.gc.outcome import Options, Plan, Quiet, Report
+from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
 
 _LOGGED = {"manifest": "deleting manifest", "layer link": "Deleting layer link path", "blob": "Deleting blob"}
 
 
-class Log(Quiet):
+class Log(Listener):
     """What is removed and what is skipped, on standard error, as the CNCF registry logs it."""
 
     def __enter__(self) -> Self:
@@ -34,6 +34,7 @@ class Log(Quiet):
 
     def skipped(self, reason: str) -> None:
         """See Listener."""
+        super().skipped(reason)
         sys.stderr.write(f"skipped: {reason}\n")
 
 
@@ -69,10 +70,11 @@ class CncfLines(Log):
         sys.stdout.flush()
 
 
-class ProgressBars(Quiet):
+class ProgressBars(Listener):
     """Two bars on a terminal: one for marking, one for the removals."""
 
     def __init__(self, *, dry_run: bool) -> None:
+        super().__init__()
         self._dry_run = dry_run
         self._progress = Progress(
             TextColumn("{task.description:>8}"),
@@ -123,6 +125,7 @@ class ProgressBars(Quiet):
 
     def skipped(self, reason: str) -> None:
         """See Listener."""
+        super().skipped(reason)
         self._progress.console.print(f"skipped: {reason}", style="yellow", markup=False, highlight=False)
 
 

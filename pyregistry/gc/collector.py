@@ -9,7 +9,7 @@ import msgspec
 
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Quiet, Report
+from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout, leases
@@ -25,16 +25,16 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None) 
 
     Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the report.
     """
-    reporter = _Skipping(listener or Quiet())
+    listener = listener or Listener()
     begin = time.monotonic()
     if options.dry_run:
-        report = _run(driver, options, reporter)
+        report = _run(driver, options, listener)
     else:
         with _only_one(driver):
             driver.empty_trash()  # of a run that was killed
-            report = _run(driver, options, reporter)
+            report = _run(driver, options, listener)
     report.seconds = round(time.monotonic() - begin, 3)
-    report.skipped = reporter.reasons
+    report.skipped = listener.reasons
     if not options.dry_run:
         with suppress(OSError):  # a full disk: what was done is done
             driver.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
@@ -127,22 +127,3 @@ def _remove_temporaries(driver: Driver) -> None:
             if driver.stat(path).mtime_ns < before_ns:
                 driver.discard(path)
     driver.empty_trash()
-
-
-class _Skipping:
-    """Remembers what was skipped, and passes everything on."""
-
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self.reasons: list[str] = []
-        self.found = listener.found
-        self.repository = listener.repository
-        self.marked_manifest = listener.marked_manifest
-        self.marked_blob = listener.marked_blob
-        self.planned = listener.planned
-        self.removed = listener.removed
-
-    def skipped(self, reason: str) -> None:
-        """See Listener."""
-        self.reasons.append(reason)
-        self._listener.skipped(reason)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from pyregistry.gc.candidates import Candidates
 from pyregistry.oci.digest import Digest
@@ -116,8 +115,12 @@ class Report:
     """One sentence for each thing that could not be looked at or removed."""
 
 
-class Listener(Protocol):
-    """Who wants to see a run go on."""
+class Listener:
+    """Who wants to see a run go on: overrides what it wants to hear of."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        """What was skipped."""
 
     def found(self, repositories: int) -> None:
         """So many more directories are looked at next."""
@@ -139,28 +142,4 @@ class Listener(Protocol):
 
     def skipped(self, reason: str) -> None:
         """Something could not be looked at or removed, and stays."""
-
-
-class Quiet:
-    """A Listener that says nothing."""
-
-    def found(self, repositories: int) -> None:
-        """See Listener."""
-
-    def repository(self, name: RepositoryName) -> None:
-        """See Listener."""
-
-    def marked_manifest(self, name: RepositoryName, digest: str) -> None:
-        """See Listener."""
-
-    def marked_blob(self, name: RepositoryName, digest: str) -> None:
-        """See Listener."""
-
-    def planned(self, plan: Plan) -> None:
-        """See Listener."""
-
-    def removed(self, what: str, path: str) -> None:
-        """See Listener."""
-
-    def skipped(self, reason: str) -> None:
-        """See Listener."""
+        self.reasons.append(reason)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pyregistry.gc.collector import enumerate_blobs
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Options, Quiet
+from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
@@ -75,14 +75,14 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
     return usage
 
 
-class _Tally(Quiet):
+class _Tally(Listener):
     """Which repositories refer to each blob: most belong to one, so the others are kept apart."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.repositories: list[RepositoryUsage] = []
         self.owners: dict[str, int] = {}
         self.sharers: dict[str, set[int]] = {}
-        self.reasons: list[str] = []
 
     def repository(self, name: RepositoryName) -> None:
         """See Listener."""
@@ -103,10 +103,6 @@ class _Tally(Quiet):
         else:
             self.owners[digest] = _SHARED
             self.sharers[digest] = {owner, me}
-
-    def skipped(self, reason: str) -> None:
-        """See Listener."""
-        self.reasons.append(reason)
 
 
 def _uploads(driver: Driver) -> tuple[int, int]:

@@ -100,6 +100,6 @@ async def test_end_3_a_head_has_the_headers_of_a_get(client: Client) -> None:
 
 
 def _lasting(headers: object) -> CIMultiDict[str]:
-    lasting = CIMultiDict[str](headers)  # type: ignore[arg-type]
+    lasting = CIMultiDict[str](headers)  # type: ignore[arg-type] # of aiohttp, the same kind
     del lasting["Date"], lasting["X-Request-ID"]
     return lasting

@@ -122,7 +122,7 @@ def _note_order(driver: Driver, order: list[str]) -> None:
             order.append(f"sha256:{path.split('/')[-2]}")
             return driver.source(path)
 
-    list(scrub(Noting(), Coverage(), lambda size: None))  # type: ignore[arg-type]
+    list(scrub(Noting(), Coverage(), lambda size: None))  # type: ignore[arg-type] # as much of a driver as it needs
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"\xff", b"[]"])
@@ -153,7 +153,7 @@ def test_a_blob_that_was_pushed_again_meanwhile_is_not_quarantined(filesystem: F
     class Healing(FilesystemDriver):
         """Somebody pushes the blob between the reading and the decision."""
 
-        def lock(self, name: str, *, exclusive: bool, wait: bool = True):  # type: ignore[no-untyped-def]
+        def lock(self, name: str, *, exclusive: bool, wait: bool = True):  # type: ignore[no-untyped-def] # as its base
             if name == "turnstile" and exclusive:
                 push_blob(repo, b"layer")
             return super().lock(name, exclusive=exclusive, wait=wait)

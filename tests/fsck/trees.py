@@ -39,7 +39,7 @@ def fill(registry: Registry) -> None:
 
 def findings(driver: InspectableDriver, **scope: object) -> list[Finding]:
     """What a check without repair finds."""
-    return list(check(driver, Scope(Rules(), **scope)))  # type: ignore[arg-type]
+    return list(check(driver, Scope(Rules(), **scope)))  # type: ignore[arg-type] # the caller knows them
 
 
 def kinds(driver: InspectableDriver, **scope: object) -> list[str]:
@@ -49,7 +49,7 @@ def kinds(driver: InspectableDriver, **scope: object) -> list[str]:
 
 def repair_all(driver: InspectableDriver, **scope: object) -> list[tuple[str, str | None]]:
     """What was found, and what was done about it."""
-    scoped = Scope(Rules(), **scope)  # type: ignore[arg-type]
+    scoped = Scope(Rules(), **scope)  # type: ignore[arg-type] # the caller knows them
     return [(str(finding.kind), repair(driver, finding)) for finding in check(driver, scoped)]
 
 

@@ -17,7 +17,7 @@ HOUR = 3600 * 10**9
 
 def gc(driver: Driver, **options: object) -> Report:
     """One run."""
-    return collect(driver, Options(**options))  # type: ignore[arg-type]
+    return collect(driver, Options(**options))  # type: ignore[arg-type] # the caller knows them
 
 
 def age(driver: Driver, path: StoragePath, nanoseconds: int = 2 * HOUR) -> None:

@@ -4,6 +4,6 @@ import pytest
 
 pytest.register_assert_rewrite("tests.storage.pushing")
 
-from tests.storage.conftest import driver, filesystem, registry, root  # noqa: E402
+from tests.storage.conftest import driver, filesystem, registry, root  # noqa: E402 - after its asserts are registered
 
 __all__ = ["driver", "filesystem", "registry", "root"]

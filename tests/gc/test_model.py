@@ -68,7 +68,7 @@ def test_every_step_that_the_documentation_names_is_in_the_model_and_in_the_code
 
 def _find(place: str) -> object:
     """Raises if it is not there."""
-    module, *rest = re.fullmatch(r"(\w+\.\w+)\.(.+)", place).groups()  # type: ignore[union-attr]
+    module, *rest = re.fullmatch(r"(\w+\.\w+)\.(.+)", place).groups()  # type: ignore[union-attr] # else it fails here
     found: object = importlib.import_module(f"pyregistry.{module}")
     for name in rest[0].split("."):
         found = getattr(found, name)

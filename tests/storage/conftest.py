@@ -13,9 +13,9 @@ pytest.register_assert_rewrite(
 )
 
 from pyregistry.storage.driver import Driver  # noqa: E402 - imports the storage, not the suites
-from pyregistry.storage.filesystem import FilesystemDriver  # noqa: E402
-from pyregistry.storage.memory import MemoryDriver  # noqa: E402
-from pyregistry.storage.registry import Registry  # noqa: E402
+from pyregistry.storage.filesystem import FilesystemDriver  # noqa: E402 - the same
+from pyregistry.storage.memory import MemoryDriver  # noqa: E402 - the same
+from pyregistry.storage.registry import Registry  # noqa: E402 - the same
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")

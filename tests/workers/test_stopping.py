@@ -92,7 +92,7 @@ def test_a_killed_worker_is_replaced_and_the_service_goes_on(server: Server) -> 
         wait_until(lambda: len(workers_of(server)) == 4, "four workers run")
         before = workers_of(server)
         os.kill(before[0], signal.SIGKILL)
-        wait_until(lambda: before[0] not in workers_of(server), "the killed worker is gone")  # noqa: B023
+        wait_until(lambda: before[0] not in workers_of(server), "the killed worker is gone")  # noqa: B023 - called within this turn
         for _ in range(8):
             assert ask(server, "GET", "/v2/").status == 200
         wait_until(lambda: len(workers_of(server)) == 4, "it is replaced")
