@@ -18,7 +18,7 @@ from pyregistry.api.context import (
     SETTINGS,
     TOKENS,
 )
-from pyregistry.api.middleware import access, add_headers, errors, healthy, measuring
+from pyregistry.api.middleware import access, adding_headers, errors, healthy, measuring
 from pyregistry.api.request_id import identify
 from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Authenticator
@@ -85,7 +85,7 @@ def create_app(
     if metrics is not None:
         _add_metrics(app, config, metrics, driver)
     add_routes(app, app[SETTINGS].prefix)
-    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.append(adding_headers(app[SETTINGS]))
     return app
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from aiohttp import web
 
-from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.connection import ConnectionLimits, Runner
 from pyregistry.api.context import HEALTH
 from pyregistry.api.metrics import metrics_page
@@ -77,8 +76,7 @@ class DebugAddress:
         runner = Runner(
             self._make_app(app),
             limits=ConnectionLimits(),
-            access_log_class=AccessLogger,
-            access_log=None,
+            access_logger=None,
             shutdown_timeout=_STOP_SECONDS,
         )
         await runner.setup()

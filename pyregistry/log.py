@@ -17,12 +17,9 @@ _LEVELS = {
 
 
 def configure_logging(
-    level: str, formatter: str, fields: Mapping[str, object], *, access_log: bool, stream: TextIO | None = None
+    level: str, formatter: str, fields: Mapping[str, object], *, stream: TextIO | None = None
 ) -> None:
-    """`log.level`, `log.formatter` and `log.fields` of the config; to standard error unless `stream` is given.
-
-    The access log, whose lines come complete, goes to standard output, as the CNCF registry's does.
-    """
+    """`log.level`, `log.formatter` and `log.fields` of the config; to standard error unless `stream` is given."""
     at, say = ("@timestamp", "message") if formatter == "logstash" else ("timestamp", "event")
 
     def add_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -68,13 +65,4 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
-    _configure_access_log(enabled=access_log)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-
-
-def _configure_access_log(*, enabled: bool) -> None:
-    logger = logging.getLogger("pyregistry.access")
-    logger.handlers[:] = [logging.StreamHandler(sys.stdout)]
-    logger.propagate = False
-    logger.setLevel(logging.INFO)  # whatever `log.level` says about the other log
-    logger.disabled = not enabled

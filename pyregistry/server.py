@@ -29,7 +29,7 @@ from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdInvalid
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config
+from pyregistry.config.schema import Config, Log
 from pyregistry.counting import forget
 from pyregistry.debug import DebugAddress, counting_directory, counts, listen_for_debugging
 from pyregistry.log import configure_logging
@@ -88,9 +88,13 @@ def hold_signals_across_fork() -> None:
 
 
 def _configure_logging(config: Config) -> None:
-    configure_logging(
-        config.log.level, config.log.formatter, config.log.fields, access_log=not config.log.access_log.disabled
-    )
+    configure_logging(config.log.level, config.log.formatter, config.log.fields)
+
+
+def _access_logger(section: Log) -> AccessLogger | None:
+    if section.access_log.disabled:
+        return None
+    return AccessLogger() if section.formatter == "text" else JsonAccessLogger()
 
 
 def _try(config: Config) -> None:
@@ -220,7 +224,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         return Runner(
             app,
             limits=connection_limits(self._config),
-            access_log_class=AccessLogger if self._config.log.formatter == "text" else JsonAccessLogger,
+            access_logger=_access_logger(self._config.log),
             shutdown_timeout=(self._config.http.drain_timeout or DRAIN_SECONDS) * 0.95,
         )
 

@@ -50,7 +50,7 @@ class RegistryServer(TestServer):
 
     async def _make_runner(self, **kwargs: object) -> BaseRunner:
         kwargs.pop("access_log_class", None)
-        return Runner(self.app, limits=self._limits, access_log_class=AccessLogger, handle_signals=False)
+        return Runner(self.app, limits=self._limits, access_logger=AccessLogger(), handle_signals=False)
 
 
 @pytest.fixture

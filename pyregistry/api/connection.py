@@ -42,8 +42,16 @@ class Connection(RequestHandler):
 
     __slots__ = ("_deadline", "_limits", "address")
 
-    def __init__(self, manager: "ConnectionServer", limits: ConnectionLimits, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        manager: "ConnectionServer",
+        limits: ConnectionLimits,
+        access_logger: AbstractAccessLogger | None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(manager, **kwargs)
+        self.access_logger = access_logger  # which aiohttp would make anew for each connection
+        self._logging_enabled = access_logger is not None
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
         self.address = ""
@@ -135,14 +143,17 @@ class Connection(RequestHandler):
 class ConnectionServer(web.Server):
     """Makes a Connection for each client, up to the cap."""
 
-    def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, limits: ConnectionLimits, access_logger: AbstractAccessLogger | None, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
+        self._access_logger = access_logger
         self._by_address: Counter[str] = Counter()
 
     def __call__(self) -> RequestHandler:
         """A protocol for asyncio's server."""
-        return Connection(self, self._limits, loop=self._loop, **self._kwargs)
+        return Connection(self, self._limits, self._access_logger, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Refuse what is above the cap: closed at once, which costs the least."""
@@ -175,14 +186,15 @@ class Runner(web.AppRunner):
         app: web.Application,
         *,
         limits: ConnectionLimits,
-        access_log_class: type[AbstractAccessLogger],
+        access_logger: AbstractAccessLogger | None,
         **kwargs: Any,
     ) -> None:
+        """Without an `access_logger` nothing is written."""
         if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
             raise RuntimeError("aiohttp was installed without its C parser; the Python one is not safe on a network")
         super().__init__(
             app,
-            access_log_class=access_log_class,
+            access_log=None,
             auto_decompress=False,
             keepalive_timeout=limits.keepalive,
             lingering_time=limits.lingering,
@@ -190,6 +202,7 @@ class Runner(web.AppRunner):
             **kwargs,
         )
         self._limits = limits
+        self._access_logger = access_logger
 
     async def shutdown(self) -> None:
         """See AppRunner: between the end of listening and that of the connections."""
@@ -202,7 +215,11 @@ class Runner(web.AppRunner):
         # Application._make_handler, which this stands for, always makes aiohttp's own Server.
         made = await super()._make_server()
         return ConnectionServer(
-            made.request_handler, request_factory=made.request_factory, limits=self._limits, **made._kwargs
+            made.request_handler,
+            request_factory=made.request_factory,
+            limits=self._limits,
+            access_logger=self._access_logger,
+            **made._kwargs,
         )
 
 

@@ -6,7 +6,16 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
-from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, PRINCIPAL, SETTINGS, TOKENS, repository_name
+from pyregistry.api.context import (
+    AUTHENTICATOR,
+    AUTHORIZER,
+    HEALTH,
+    PRINCIPAL,
+    SETTINGS,
+    TOKENS,
+    Settings,
+    repository_name,
+)
 from pyregistry.api.health import RETRY, require_health
 from pyregistry.api.origin import origin
 from pyregistry.api.request_id import HEADER, request_id
@@ -113,15 +122,16 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Who is it, and may they: asked once, before the handler, the storage and `100 Continue`."""
     if request.method == "OPTIONS":
         return await handler(request)
-    endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+    app = request.app
+    endpoint = app[ENDPOINT_OF].get(request.match_info.route)
     if endpoint is not None and endpoint.action is Action.PROBE:
         return await handler(request)
-    if endpoint is not None and endpoint.action is Action.TOKEN and request.app[TOKENS] is not None:
+    if endpoint is not None and endpoint.action is Action.TOKEN and app[TOKENS] is not None:
         return await handler(request)
     try:
         authorization = request.headers.getall("Authorization", ())
         # The peer, which may be a proxy: X-Forwarded-For is whatever a client likes to write.
-        principal = await request.app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
+        principal = await app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
     except Unauthorized as error:
         raise Unauthorized(_detail(request, endpoint), headers=_challenge(request, endpoint, failed=True)) from error
     request[PRINCIPAL] = principal
@@ -184,11 +194,13 @@ def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
         raise Unsupported("deletion is switched off; set storage.delete.enabled")
 
 
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+def adding_headers(of_app: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What every answer carries; for Application.on_response_prepare."""
-    response.headers["Docker-Distribution-API-Version"] = "registry/2.0"
-    response.headers["Server"] = SERVER
-    response.headers[HEADER] = request_id(request)
-    of_app = request.app[SETTINGS]
-    for name, value in (*of_app.headers, *warning_headers(of_app.warnings)):
-        response.headers.add(name, value)
+    ours = {"Docker-Distribution-API-Version": "registry/2.0", "Server": SERVER}
+    configured = (*of_app.headers, *warning_headers(of_app.warnings))
+
+    async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(ours, **{HEADER: request_id(request)})
+        response.headers.extend(configured)
+
+    return add_headers

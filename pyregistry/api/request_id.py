@@ -20,11 +20,12 @@ _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 def request_id(request: web.BaseRequest) -> str:
     """The id of this request: made, or taken over, when it is first asked for."""
-    known = request.get(REQUEST_ID)
-    if known is None:
-        sent = request.headers.get(HEADER, "")
-        known = request[REQUEST_ID] = sent if _HARMLESS.fullmatch(sent) else _new_id()
-    return known
+    try:
+        return request[REQUEST_ID]
+    except KeyError:
+        sent = request.headers.get(HEADER)
+        known = request[REQUEST_ID] = sent if sent is not None and _HARMLESS.fullmatch(sent) else _new_id()
+        return known
 
 
 def _new_id() -> str:
@@ -34,9 +35,9 @@ def _new_id() -> str:
 
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every log line from here on carries the id, those of the storage's threads included."""
+    """Every log line from here on carries the id, those of the storage's threads included.
+
+    Nothing is taken back: aiohttp runs each request in a task, and so in a context, of its own.
+    """
     structlog.contextvars.bind_contextvars(request_id=request_id(request))
-    try:
-        return await handler(request)
-    finally:  # the next request of the connection runs in the same context
-        structlog.contextvars.unbind_contextvars("request_id")
+    return await handler(request)

@@ -53,7 +53,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
         dry_run=dry_run,
     )
-    configure_logging("warn", "text", {}, access_log=False)
+    configure_logging("warn", "text", {})
     driver = open_driver(loaded)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     try:

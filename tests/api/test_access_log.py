@@ -1,0 +1,65 @@
+"""How lines of the access log get out; what stands in them is in tests/workers/test_logs.py."""
+
+import asyncio
+import io
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO
+
+from aiohttp import ClientSession, web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyregistry.api.access_log import AccessLogger, in_pieces
+from pyregistry.api.connection import ConnectionLimits, Runner
+
+PIPE_BUF = 4096
+
+
+@asynccontextmanager
+async def logging_to(stream: BinaryIO) -> AsyncIterator[str]:
+    """A server that logs to `stream`; its URL."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="there")
+
+    app = web.Application()
+    app.router.add_get("/{path}", answer)
+    runner = Runner(app, limits=ConnectionLimits(), access_logger=AccessLogger(stream))
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+async def test_each_of_many_requests_at_once_has_its_line() -> None:
+    stream = io.BytesIO()
+    async with logging_to(stream) as url, ClientSession() as session:
+
+        async def ask(number: int) -> None:
+            async with session.get(f"{url}/{number}") as answer:
+                assert answer.status == 200
+
+        await asyncio.gather(*map(ask, range(200)))
+    lines = stream.getvalue().decode().splitlines()
+    assert sorted(int(line.split('"GET /')[1].split()[0]) for line in lines) == list(range(200))
+
+
+async def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "wb", buffering=0) as stream:  # noqa: PTH123 - of a handle
+        async with logging_to(stream) as url, ClientSession() as session:
+            for _ in range(3):
+                async with session.get(f"{url}/x") as answer:
+                    assert await answer.text() == "there"
+
+
+@given(st.lists(st.integers(1, PIPE_BUF - 1), min_size=1))
+def test_lines_go_out_whole_in_their_order_and_no_piece_is_more_than_a_pipe_takes_at_once(sizes: list[int]) -> None:
+    lines = [b"%d" % (number % 10) * size + b"\n" for number, size in enumerate(sizes)]
+    pieces = list(in_pieces(lines))
+    assert b"".join(pieces) == b"".join(lines)
+    assert all(len(piece) <= PIPE_BUF and piece.endswith(b"\n") for piece in pieces)
