@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from aiofiles.threadpool.binary import AsyncFileIO
@@ -19,8 +20,9 @@ _POLL = 0.02
 class FileAppender:
     """An upload's file, open for appending and locked: see Appender."""
 
-    def __init__(self, file: AsyncFileIO, handle: int, offset: int) -> None:
-        self.offset = offset
+    def __init__(self, file: AsyncFileIO, handle: int, opened: Stat) -> None:
+        self.opened = opened
+        self.offset = opened.size
         self._file = file
         self._handle = handle
 
@@ -30,13 +32,13 @@ class FileAppender:
         # perhaps opened again for something else.
         await finish(self._write_all(data))
 
-    async def sync(self) -> None:
+    def sync(self) -> None:
         """See Appender.sync."""
-        await in_thread(os.fsync, self._handle)
+        os.fsync(self._handle)
 
-    async def stat(self) -> Stat:
+    def stat(self) -> Stat:
         """See Appender.stat."""
-        return to_stat(await in_thread(os.fstat, self._handle))
+        return to_stat(os.fstat(self._handle))
 
     async def _write_all(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)
@@ -46,25 +48,26 @@ class FileAppender:
             view = view[written:]
 
 
-async def hold(handle: int, wait: float) -> None:
-    """Lock an open file for `wait` seconds at most; raises PathBusy."""
+async def hold(target: Path, handle: int, wait: float) -> Stat:
+    """Lock an open file that another one holds, for `wait` seconds at most; as `try_to_hold`."""
     deadline = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                raise PathBusy from error
+    while time.monotonic() < deadline:
         await asyncio.sleep(_POLL)
+        with suppress(PathBusy):
+            return await in_thread(try_to_hold, target, handle)
+    raise PathBusy(target)
 
 
-def size_unless_replaced(target: Path, handle: int) -> int:
-    """The size of an open file in bytes; raises PathNotFound if another one, or none, is there by now."""
+def try_to_hold(target: Path, handle: int) -> Stat:
+    """Lock an open file; raises PathBusy, and PathNotFound if another one, or none, is there by now. Blocks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise PathBusy(target) from error
     # Whoever held the lock before may have committed or cancelled the upload: the open file is then no longer it.
     with absent_is_not_found():
         there = target.lstat()
     opened = os.fstat(handle)
     if there.st_ino != opened.st_ino:
         raise PathNotFound(target)
-    return opened.st_size
+    return to_stat(opened)

@@ -9,6 +9,8 @@ from pyregistry.storage.threads import finish, in_thread
 
 BATCH = 1024 * 1024
 """Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
+_SMALL = 32 * 1024
+"""Bytes that are hashed on the event loop: in less time than it takes to hand them to a thread."""
 
 
 class Taking:
@@ -36,7 +38,11 @@ class Taking:
             await self._appender.write(batch)
             return
         hashing, self._running = self._running, None  # while a write may fail, it may know bytes that are not there
-        await asyncio.gather(self._appender.write(batch), in_thread(hashing.update, batch))
+        if len(batch) <= _SMALL:
+            await self._appender.write(batch)
+            hashing.update(batch)
+        else:
+            await asyncio.gather(self._appender.write(batch), in_thread(hashing.update, batch))
         self._running = hashing
 
 

@@ -65,21 +65,25 @@ class Appender(Protocol):
     """A file that is open for appending, held exclusively across processes."""
 
     @property
+    def opened(self) -> Stat:
+        """The file as it was when it was opened and locked."""
+
+    @property
     def offset(self) -> int:
         """The size of the file, in bytes."""
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of `data`; on an error what was written so far stays."""
 
-    async def sync(self) -> None:
-        """Return when all that was written survives a power cut."""
+    def sync(self) -> None:
+        """Return when all that was written survives a power cut. Blocks."""
 
-    async def stat(self) -> Stat:
-        """Of the open file."""
+    def stat(self) -> Stat:
+        """Of the open file. Blocks."""
 
 
 class Driver(Protocol):
-    """Storage at paths below one root. Blocking, but for the appender; safe for use from several threads.
+    """Storage at paths below one root. Blocking, but for an appender's writes; safe for use from several threads.
 
     An I/O error other than "not there" is raised as the OSError that it is.
     """

@@ -17,7 +17,7 @@ from pathlib import Path
 import aiofiles.threadpool
 
 from pyregistry.storage import layout
-from pyregistry.storage.appending import FileAppender, hold, size_unless_replaced
+from pyregistry.storage.appending import FileAppender, hold, try_to_hold
 from pyregistry.storage.directories import ATTEMPTS, Directories
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.inspecting import Entry, list_directory
@@ -205,21 +205,25 @@ class FilesystemDriver:
         target = self.root / path
         files: list[FileIO] = []  # filled rather than returned: a cancelled call still opens, and returns nothing
         try:
-            await in_thread(self._open_to_append, target, files, create=create)
+            opened = await in_thread(self._open_to_append, target, files, create=create)
             handle = files[0].fileno()
-            await hold(handle, wait)
-            size = await in_thread(size_unless_replaced, target, handle)
-            yield FileAppender(aiofiles.threadpool.wrap(files[0]), handle, size)
+            if opened is None:
+                opened = await hold(target, handle, wait)
+            yield FileAppender(aiofiles.threadpool.wrap(files[0]), handle, opened)
         finally:
             for file in files:
                 await in_thread(file.close)
 
-    def _open_to_append(self, target: Path, files: list[FileIO], *, create: bool) -> None:
+    def _open_to_append(self, target: Path, files: list[FileIO], *, create: bool) -> Stat | None:
+        """None where another one holds the file."""
         if create:
             self._directories.make(target.parent, durable=False)
         with absent_is_not_found():
             handle = os.open(target, _APPEND | (os.O_CREAT if create else 0), 0o666)
         files.append(FileIO(handle, "ab"))
+        with contextlib.suppress(PathBusy):
+            return try_to_hold(target, handle)
+        return None
 
     def _to_trash(self, path: StoragePath) -> str:
         doomed = f"{self._prefix}{layout.TRASH}/{uuid.uuid4().hex}"

@@ -218,6 +218,7 @@ class MemoryAppender:
 
     def __init__(self, file: _File) -> None:
         self._file = file
+        self.opened = self.stat()
 
     @property
     def offset(self) -> int:
@@ -229,10 +230,10 @@ class MemoryAppender:
         self._file.content += data
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
-    async def sync(self) -> None:
+    def sync(self) -> None:
         """See Appender.sync."""
 
-    async def stat(self) -> Stat:
+    def stat(self) -> Stat:
         """See Appender.stat."""
         return _to_stat(self._file)
 

@@ -23,7 +23,7 @@ from pyregistry.oci.errors import (
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
-from pyregistry.storage.batches import Taking, batches
+from pyregistry.storage.batches import BATCH, Taking, batches
 from pyregistry.storage.driver import Appender, Driver, PathBusy, PathNotFound, Stat
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source
 from pyregistry.storage.links import link_blob
@@ -48,13 +48,14 @@ class Upload:
         self._max_size = max_size
         self._data = layout.upload_data(name, upload_id)
         self._owner = ""
+        self._algorithm = CANONICAL
 
     def begin(self, algorithm: str, owner: str | None) -> None:
         """Open it, as a new one. Blocks.
 
         Nothing is synced: an upload is promised to survive a crash, not a power cut.
         """
-        self._owner = owner or ""
+        self._owner, self._algorithm = owner or "", algorithm
         started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         if owner:  # first: an upload without this is anybody's
             self._write_record(Record(algorithm, owner=owner))
@@ -66,7 +67,8 @@ class Upload:
     def check_owner(self, user: str | None) -> None:
         """Raise BlobUploadUnknown if another user began it; one that nobody with a name began is anybody's. Blocks."""
         record = self._read_record()
-        self._owner = record.owner if record is not None else ""
+        if record is not None:
+            self._owner, self._algorithm = record.owner, record.algorithm
         if self._owner not in {"", user}:
             raise BlobUploadUnknown({"upload": self.id})
 
@@ -103,11 +105,7 @@ class Upload:
         """
         async with self._open(at) as appender:
             running = await self._receive(appender, chunks, length, digest.algorithm)
-            if await self._digest(appender, digest.algorithm, running) != digest:
-                await in_thread(self.remove)
-                raise DigestInvalid("the content received has another digest")
-            await appender.sync()
-            await in_thread(self._publish, digest)
+            await in_thread(self._finish, appender, digest, running)
 
     async def cancel(self) -> None:
         """end-14: end the upload, but not under a request that is writing to it."""
@@ -148,6 +146,13 @@ class Upload:
             self._driver.delete(layout.upload(self.repository, self.id))
         except PathNotFound as error:
             raise BlobUploadUnknown({"upload": self.id}) from error
+
+    def _finish(self, appender: Appender, digest: Digest, running: Hash | None) -> None:
+        if self._digest(appender, digest.algorithm, running) != digest:
+            self.remove()
+            raise DigestInvalid("the content received has another digest")
+        appender.sync()  # before the lock that all commits share
+        self._publish(digest)
 
     def _publish(self, digest: Digest) -> None:
         with leases.commit_section(self._driver):
@@ -191,14 +196,14 @@ class Upload:
         end = self._max_size if length is None else begin + length
         if end > self._max_size:
             raise self._too_many_bytes(None)
-        taking = Taking(appender, await self._running_hash(appender, algorithm))
+        taking = Taking(appender, self._running_hash(appender, algorithm))
         received, whole = begin, False
         try:
             checked_at = begin - _CHECK_ROOM
             async for batch in batches(chunks):
                 if received + len(batch) > end:
                     raise self._too_many_bytes(length)
-                if received - checked_at >= _CHECK_ROOM:
+                if len(batch) >= BATCH and received - checked_at >= _CHECK_ROOM:  # for less, a write tells soon enough
                     await in_thread(self._require_room, len(batch))
                     checked_at = received
                 received += len(batch)
@@ -207,7 +212,7 @@ class Upload:
         finally:
             running = await taking.end()
             if running is not None and not (whole and algorithm):  # who commits needs no record
-                await self._remember(appender, running)
+                await in_thread(self._remember, appender, running)
         if length is not None and appender.offset - begin != length:
             raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
         return running
@@ -221,23 +226,20 @@ class Upload:
             return BlobTooLarge(f"a blob has at most {self._max_size} bytes here")
         return SizeInvalid(f"more than the announced {length} bytes arrived")
 
-    async def _running_hash(self, appender: Appender, algorithm: str | None) -> Hash | None:
+    def _running_hash(self, appender: Appender, algorithm: str | None) -> Hash | None:
         """A hash of all bytes so far, if that costs no reading; `algorithm` is the final digest's, once known."""
         if appender.offset == 0:
-            if algorithm is None:
-                record = await in_thread(self._read_record)
-                algorithm = CANONICAL if record is None else record.algorithm
-            return new_hash(algorithm)
-        return self._hashes.take(self.id, await appender.stat())
+            return new_hash(algorithm or self._algorithm)
+        return self._hashes.take(self.id, appender.opened)
 
-    async def _remember(self, appender: Appender, running: Hash) -> None:
-        stat = await appender.stat()
+    def _remember(self, appender: Appender, running: Hash) -> None:
+        stat = appender.stat()
         record = Record(
             running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch, self._owner
         )
         self._hashes.give_back(self.id, record, running)
         with suppress(OSError):  # a full disk: the hash only saves time, and the record that is there has the owner
-            await in_thread(self._write_record, record)
+            self._write_record(record)
 
     def _write_record(self, record: Record) -> None:
         self._driver.write(layout.upload_record(self.id), msgspec.json.encode(record), durable=False)
@@ -249,10 +251,10 @@ class Upload:
             return None
         return record if record.algorithm in ALGORITHMS else None
 
-    async def _digest(self, appender: Appender, algorithm: str, running: Hash | None) -> Digest:
+    def _digest(self, appender: Appender, algorithm: str, running: Hash | None) -> Digest:
         if running is not None and running.name == algorithm:
             return Digest.from_hash(running)
-        return await in_thread(self._digest_of_file, algorithm, await appender.stat())
+        return self._digest_of_file(algorithm, appender.stat())
 
     def _digest_of_file(self, algorithm: str, stat: Stat) -> Digest:
         record = self._read_record()

@@ -72,7 +72,7 @@ async def test_on_a_full_disk_an_upload_keeps_what_fitted(small: FilesystemDrive
         await fill()
     async with small.appender(at("a"), wait=0) as appender:
         assert 1_000_000 <= appender.offset <= 1_048_576
-        assert appender.offset == (await appender.stat()).size
+        assert appender.offset == (await asyncio.to_thread(appender.stat)).size
 
 
 async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room(small: FilesystemDriver) -> None:
