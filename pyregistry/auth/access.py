@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pyregistry.oci.names import RepositoryName
 
@@ -25,8 +25,7 @@ class Action(StrEnum):
     """Ask whether the service lives: for everybody, and nobody is asked who they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """One thing that a caller wants to do; without a repository for BASE and CATALOG."""
 
     action: Action
@@ -50,6 +49,9 @@ class Principal:
     def covers(self, access: Access) -> bool:
         """True unless the caller showed a token that was made for something else."""
         return self.scope is None or self.scope.covers(access)
+
+
+ANONYMOUS = Principal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ class Open:
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Whatever the client sent is ignored, as the CNCF registry does."""
-        return Principal()
+        return ANONYMOUS
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""

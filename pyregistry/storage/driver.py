@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from pyregistry.storage.layout import StoragePath
 
@@ -17,8 +17,7 @@ class PathBusy(Exception):
     """Another request holds the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What is at a path; a directory is not a file, and a symbolic link is neither.
 
     `size` in bytes; `mtime_ns` in nanoseconds since the epoch; `inode` changes when a file is replaced.

@@ -15,12 +15,8 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETO
 
 def to_stat(result: os.stat_result) -> Stat:
     """What we use of a stat."""
-    return Stat(
-        size=result.st_size,
-        mtime_ns=result.st_mtime_ns,
-        inode=result.st_ino,
-        is_file=(result.st_mode & 0o170000) == 0o100000,
-    )
+    is_file = (result.st_mode & 0o170000) == 0o100000
+    return Stat(result.st_size, result.st_mtime_ns, result.st_ino, is_file)
 
 
 def write_all(handle: int, data: bytes) -> None:
