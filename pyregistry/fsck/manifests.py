@@ -15,7 +15,7 @@ from pyregistry.oci.manifest import Descriptor, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.links import resolve_link
+from pyregistry.storage.links import exists, has_bytes, is_revision, resolve_link
 from pyregistry.storage.referrers import describe
 from pyregistry.storage.rules import Rules
 
@@ -61,7 +61,7 @@ class ManifestLooks:
     def referrer(self, digest: Digest) -> Finding | None:
         """Whether the referrers of its subject name this manifest."""
         read = self._read(digest)
-        if not isinstance(read, tuple) or read[0].subject is None or not self._is_revision(digest):
+        if not isinstance(read, tuple) or read[0].subject is None or not is_revision(self._driver, self._name, digest):
             return None
         manifest, size = read
         subject = parse(read[0].subject.digest)
@@ -83,11 +83,9 @@ class ManifestLooks:
     def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
         """Whether what the referrers of a manifest name is there and has that subject."""
         path = layout.referrer(self._name, subject, digest)
-        try:
-            self._driver.stat(path)
-        except PathNotFound:
+        if not exists(self._driver, path):
             return None
-        if self._is_revision(digest):
+        if is_revision(self._driver, self._name, digest):
             read = self._read(digest)
             if not isinstance(read, tuple):  # that is a finding of its own
                 return None
@@ -135,7 +133,7 @@ class ManifestLooks:
 
     def _blob(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not self._is_revision(manifest):
+        if digest is None or not is_revision(self._driver, self._name, manifest):
             return None
         target, is_linked = self._target(digest)
         try:
@@ -159,10 +157,14 @@ class ManifestLooks:
 
     def _child(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not self._rules.require_child(descriptor) or not self._is_revision(manifest):
+        if (
+            digest is None
+            or not self._rules.require_child(descriptor)
+            or not is_revision(self._driver, self._name, manifest)
+        ):
             return None
         target, is_linked = self._target(digest)  # BuildKit's cache index has blobs among its manifests
-        if self._is_revision(digest) or (is_linked and self._has_bytes(target)):
+        if is_revision(self._driver, self._name, digest) or (is_linked and has_bytes(self._driver, target)):
             return None
         return self._of_reference(Kind.MISSING_CHILD, manifest, descriptor, "is not there; push it again")
 
@@ -185,16 +187,3 @@ class ManifestLooks:
             return resolve_link(self._driver, layout.layer_link(self._name, digest), digest), True
         except PathNotFound:
             return digest, False
-
-    def _has_bytes(self, digest: Digest) -> bool:
-        try:
-            return self._driver.stat(layout.blob_data(digest)).is_file
-        except PathNotFound:
-            return False
-
-    def _is_revision(self, digest: Digest) -> bool:
-        try:
-            self._driver.stat(layout.revision_link(self._name, digest))
-        except PathNotFound:
-            return False
-        return self._has_bytes(digest)
