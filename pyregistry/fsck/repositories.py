@@ -111,14 +111,14 @@ class RepositoryCheck:
         yield self.links.revision(digest)
         if not exists(self._driver, layout.revision_link(self._name, digest)):
             return  # deleted: the CNCF registry leaves the directory
-        yield self.manifests.manifest(digest)
-        manifest = self.manifests.read(digest)
-        if manifest is None:
+        read = self.manifests.read(digest)
+        if isinstance(read, Finding):
+            yield read
+        if not isinstance(read, tuple):
             return
-        for finding in self.manifests.references(digest, manifest):
+        for finding in self.manifests.references(digest, read[0]):
             yield settle_wrong_size(self._driver, finding)
-        if manifest.subject is not None:
-            yield self.manifests.referrer(digest)
+        yield self.manifests.referrer(digest, read)
 
     def _tags(self) -> Iterator[Finding]:
         directory = layout.tags(self._name)
