@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import typer
 
@@ -97,3 +98,11 @@ def _in(driver: Driver, name: RepositoryName, pattern: Pattern) -> Iterator[Sele
             if pattern.matches_tag(tag):
                 with suppress(ManifestInvalid):
                     yield Selected(name, Tag(tag))
+
+
+def tell_missed(texts: list[str]) -> None:
+    """Say on standard error which words mean nothing that is there."""
+    for text in texts:
+        # du, fsck and gc take their config as a word, so that it is tried here as well.
+        hint = f"; a config is named with -c {text}" if Path(text).is_file() else ""
+        typer.echo(f"pyregistry: {text}: there is nothing of that name{hint}", err=True)
