@@ -92,7 +92,8 @@ def test_a_torn_tag_is_set_to_what_it_named_last(driver: InspectableDriver, regi
     driver.write(current(), b"")
     driver.write(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), b"")  # written now, but not the newest
     driver.set_mtime(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), 1)
-    repair_all(driver)
+    done = dict(repair_all(driver))
+    assert done["torn-tag"] == f"set to {NEW.digest}, the newest by the times of its links"
     assert repository(registry, APP).tagged(LATEST) == NEW.digest
     assert driver.read(layout.tag_index_link(APP, LATEST, Digest(OLD.digest))) == OLD.digest.encode()
 
