@@ -12,7 +12,6 @@ import asyncio
 import os
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,9 +21,10 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+from bench.loads import gets
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.engine.engine import Daemon, Engine
-from tests.processes import Server, pyregistry_server, require
+from tests.processes import Server, pyregistry_server
 from tests.workers.http import ask
 from tests.workers.workers import seconds_of_bcrypt, workers_of
 
@@ -55,7 +55,6 @@ def served(cost: int | None, workers: int) -> Iterator[Server]:
 
 
 def rate() -> None:
-    wrk = require("wrk", "wrk")
     costs: list[int | None] = [None, 5, 10, 12]
     rates: dict[int | None, list[float]] = {cost: [] for cost in costs}
     works: dict[int | None, list[float]] = {cost: [] for cost in costs}
@@ -63,16 +62,10 @@ def rate() -> None:
         servers = {cost: stack.enter_context(served(cost, 1)) for cost in costs}
         for number in range(ROUNDS):
             for cost in costs[number % 4 :] + costs[: number % 4]:
-                command = [wrk, "-t1", "-c8", "-d3s", "-H", f"Authorization: {VALID[0]['Authorization']}"]
                 before = seconds_of_work(servers[cost])
-                output = subprocess.run(
-                    [*command, servers[cost].url + MANIFEST], check=True, capture_output=True, text=True
-                ).stdout
-                assert "Non-2xx" not in output, output
-                found = re.search(r"(\d+) requests in [\s\S]*Requests/sec:\s+([\d.]+)", output)
-                assert found is not None
-                works[cost].append((seconds_of_work(servers[cost]) - before) / int(found[1]) * 1e6)
-                rates[cost].append(float(found[2]))
+                done = gets(servers[cost].url + MANIFEST, 8, threads=1, headers=VALID[0])
+                works[cost].append((seconds_of_work(servers[cost]) - before) / done.count * 1e6)
+                rates[cost].append(done.per_second)
     for cost in costs:
         ratio = statistics.median(mine / none for mine, none in zip(rates[cost], rates[None], strict=True))
         name = "no auth" if cost is None else f"cost {cost}"

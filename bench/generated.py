@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -15,13 +15,50 @@ _NEW_LAYERS = 4
 _SHARED_LAYERS = 2
 
 
-class GeneratedTree:
+class Tree:
     """A tree in the CNCF layout, written without any server."""
 
     def __init__(self, root: Path) -> None:
         self._v2 = f"{root}/docker/registry/v2"
-        self._contents = (f"blob {number}".encode() for number in count())
         self.blobs = 0
+
+    def add_blob(self, content: bytes) -> str:
+        """Its digest."""
+        encoded = hashlib.sha256(content).hexdigest()
+        self._write(f"{self._v2}/blobs/sha256/{encoded[:2]}/{encoded}", "data", content)
+        self.blobs += 1
+        return f"sha256:{encoded}"
+
+    def link_blob(self, repository: str, digest: str) -> None:
+        """The repository has this blob."""
+        self._link(f"{self._v2}/repositories/{repository}/_layers/{digest.replace(':', '/')}", digest)
+
+    def link_manifest(self, repository: str, digest: str, tags: Iterable[str]) -> None:
+        """The repository has this manifest, under these tags."""
+        manifests = f"{self._v2}/repositories/{repository}/_manifests"
+        self._link(f"{manifests}/revisions/{digest.replace(':', '/')}", digest)
+        for tag in tags:
+            self._link(f"{manifests}/tags/{tag}/index/{digest.replace(':', '/')}", digest)
+            self._link(f"{manifests}/tags/{tag}/current", digest)
+
+    def _link(self, directory: str, digest: str) -> None:
+        if not os.path.exists(f"{directory}/link"):  # noqa: PTH110 - a million calls: a Path for each is dear
+            self._write(directory, "link", digest.encode())
+            os.utime(f"{directory}/link", (_LONG_AGO, _LONG_AGO))
+
+    def _write(self, directory: str, name: str, content: bytes) -> None:
+        os.makedirs(directory, exist_ok=True)  # noqa: PTH103 - a million calls: a Path for each is dear
+        handle = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(handle, content)
+        os.close(handle)
+
+
+class GeneratedTree(Tree):
+    """One of as many images as wanted, some of which nothing refers to."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._contents = (f"blob {number}".encode() for number in count())
 
     def add_images(self, repositories: int, each: int, *, lost_every: int = 0) -> None:
         """`repositories` times `each` images; every `lost_every`-th without its manifest's links."""
@@ -39,34 +76,14 @@ class GeneratedTree:
             "config": {"mediaType": IMAGE_CONFIG, "digest": config, "size": 10},
             "layers": [{"mediaType": LAYER, "digest": digest, "size": 10} for digest in (*shared, *layers)],
         }
-        digest = self._blob(json.dumps(manifest).encode())
-        base = f"{self._v2}/repositories/{repository}"
+        digest = self.add_blob(json.dumps(manifest).encode())
         for blob in (config, *shared, *layers):
-            self._link(f"{base}/_layers/{blob.replace(':', '/')}", blob)
+            self.link_blob(repository, blob)
         if not lost:
-            self._link(f"{base}/_manifests/revisions/{digest.replace(':', '/')}", digest)
-            self._link(f"{base}/_manifests/tags/{tag}/index/{digest.replace(':', '/')}", digest)
-            self._link(f"{base}/_manifests/tags/{tag}/current", digest)
+            self.link_manifest(repository, digest, [tag])
 
     def _new_blob(self) -> str:
-        return self._blob(next(self._contents))
-
-    def _blob(self, content: bytes) -> str:
-        encoded = hashlib.sha256(content).hexdigest()
-        self._write(f"{self._v2}/blobs/sha256/{encoded[:2]}/{encoded}", "data", content)
-        self.blobs += 1
-        return f"sha256:{encoded}"
-
-    def _link(self, directory: str, digest: str) -> None:
-        if not os.path.exists(f"{directory}/link"):  # noqa: PTH110 - a million calls: a Path for each is dear
-            self._write(directory, "link", digest.encode())
-            os.utime(f"{directory}/link", (_LONG_AGO, _LONG_AGO))
-
-    def _write(self, directory: str, name: str, content: bytes) -> None:
-        os.makedirs(directory, exist_ok=True)  # noqa: PTH103 - a million calls: a Path for each is dear
-        handle = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        os.write(handle, content)
-        os.close(handle)
+        return self.add_blob(next(self._contents))
 
 
 def names(repositories: int) -> Iterator[str]:

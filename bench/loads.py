@@ -51,17 +51,32 @@ class Programs:
 
 
 def wrk(url: str, connections: int, *, seconds: float = 3, headers: Mapping[str, str] | None = None) -> float:
-    """GETs per second; raises LoadError if one answer was not 2xx."""
+    """GETs per second; raises LoadError if one answer was not 2xx, or a connection broke."""
+    return gets(url, connections, seconds=seconds, headers=headers).per_second
+
+
+@dataclass(frozen=True)
+class Gets:
+    """What wrk did."""
+
+    count: int
+    per_second: float
+
+
+def gets(
+    url: str, connections: int, *, threads: int = 2, seconds: float = 3, headers: Mapping[str, str] | None = None
+) -> Gets:
+    """As `wrk`, and how many there were."""
     script = Path(__file__).with_name("status.lua")
-    words = [require("wrk", "wrk"), "-t2", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s"]
+    words = [require("wrk", "wrk"), f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s"]
     for name, value in (headers or {}).items():
         words += ["-H", f"{name}: {value}"]
     output = subprocess.run([*words, "-s", str(script), url], capture_output=True, text=True, check=False).stdout
     errors = re.search(r"^errors (\d+)$", output, re.MULTILINE)
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if errors is None or rate is None or errors[1] != "0" or float(rate[1]) == 0:
+    rate = re.search(r"(\d+) requests in [\s\S]*Requests/sec:\s+([\d.]+)", output)
+    if errors is None or rate is None or errors[1] != "0" or int(rate[1]) == 0:
         raise LoadError(f"wrk {url}: {output}")
-    return float(rate[1])
+    return Gets(int(rate[1]), float(rate[2]))
 
 
 def authorization() -> dict[str, str]:

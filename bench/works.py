@@ -238,7 +238,7 @@ def _tree_push(bed: Bed) -> float:
 
 
 _FIRST = _list(lambda _: "/v2/_catalog?n=100", '"r000099"')
-_LAST = _list(lambda count: f"/v2/_catalog?n=100&last={name_of(count - 150)}", '"r')
+_LAST = _list(lambda count: f"/v2/_catalog?n=100&last={name_of(count - 150)}", '"r099950"')
 _TAGS = _list(lambda _: f"/v2/tagged/tags/list?n=100&last={tag_of(100_000 - 150)}", '"t099949"')
 
 WORKS = (

@@ -29,7 +29,7 @@ from pyregistry.auth.tokens import TokenAuthenticator, TokenService
 from pyregistry.checks import checks
 from pyregistry.config.schema import Config
 from pyregistry.config.schema import Health as HealthSection
-from pyregistry.gc.last_run import GC_FIGURES, last_figure
+from pyregistry.gc.last_run import GC_FIGURES, last_figures
 from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.health import Health, InThread, Readiness
 from pyregistry.metrics import Metrics
@@ -163,8 +163,9 @@ def _add_health(app: web.Application, config: Config) -> None:
 
 def _add_metrics(app: web.Application, config: Config, metrics: Metrics, driver: Driver) -> None:
     metrics.show("pyregistry_storage_room_bytes", "The bytes that uploads may still take.", app[REGISTRY].room)
-    for figure, text in GC_FIGURES.items():
-        metrics.show(f"pyregistry_gc_{figure}", text, partial(last_figure, driver, figure))
+    prefix = "pyregistry_gc_"
+    figures = {f"{prefix}{figure}": text for figure, text in GC_FIGURES.items()}
+    metrics.show_all(figures, lambda: last_figures(driver, prefix))
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 

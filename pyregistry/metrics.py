@@ -5,7 +5,7 @@ repository: there is no bound on their number.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +91,16 @@ class Metrics:
 
         None where there is nothing to show yet.
         """
-        self._at_scrape.append(_AtScrape(name, text, read))
+
+        def read_one() -> Mapping[str, float]:
+            value = read()
+            return {} if value is None else {name: value}
+
+        self.show_all({name: text}, read_one)
+
+    def show_all(self, texts: Mapping[str, str], read: Callable[[], Mapping[str, float]]) -> None:
+        """As `show`, for figures that are read together; `read` leaves out what there is nothing of yet."""
+        self._at_scrape.append(_AtScrape(texts, read))
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics in the format that the `Accept` header asks for, and its Content-Type. Blocks."""
@@ -172,22 +181,22 @@ class _Shared:
 
 
 class _AtScrape:
-    """A Collector of one gauge."""
+    """A Collector of gauges that are read together."""
 
-    def __init__(self, name: str, text: str, read: Callable[[], float | None]) -> None:
-        self._name, self._text, self._read = name, text, read
+    def __init__(self, texts: Mapping[str, str], read: Callable[[], Mapping[str, float]]) -> None:
+        self._texts, self._read = texts, read
 
     def describe(self) -> Iterable["Metric"]:
         """Nothing: what is asked for at a registration must not read the disk."""
         return []
 
     def collect(self) -> Iterable["Metric"]:
-        """See prometheus_client.registry.Collector; a figure that cannot be read is left out."""
+        """See prometheus_client.registry.Collector; figures that cannot be read are left out."""
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - see SHARED in counting
 
         try:
-            value = self._read()
+            values = self._read()
         except OSError:
             return
-        if value is not None:
-            yield GaugeMetricFamily(self._name, self._text, value=value)
+        for name, value in values.items():
+            yield GaugeMetricFamily(name, self._texts[name], value=value)

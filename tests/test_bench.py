@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from bench.gc import lines
+from bench.loads import LoadError, gets
 from bench.report import BEGIN, END, write_table
 from bench.results import Figures, Run, load, save
+from bench.trees import make_tree, name_of
+from pyregistry.fsck.checking import Scope, check
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.rules import Rules
+from tests.processes import free_port, require
 
 
 def figures(ours: list[float], theirs: list[float], *, rate: bool, target: float | None) -> Figures:
@@ -43,3 +52,24 @@ def test_the_page_is_made_from_what_was_saved_and_keeps_what_stands_around_it(tm
     assert "| a work | 2 s | 1 | 2.00 | 1.50 … 4.00 | ≤ 1 **not reached** |" in text
     assert "zot was not there: not found" in text
     assert "old" not in text
+
+
+def test_a_collector_is_timed_where_there_is_none_to_compare_it_with() -> None:
+    alone = {"pyregistry": [1.0, 3.0, 2.0]}
+    assert list(lines("dry run", alone)) == ["dry run   pyregistry  median   2.00 s  min   1.00  max   3.00"]
+    [ours, theirs] = lines("dry run", {**alone, "CNCF 2.8.2": [2.0, 2.0, 2.0]})
+    assert (ours[-4:], theirs[-4:]) == ("1.00", "1.00")
+
+
+def test_a_load_that_nobody_answers_is_no_rate() -> None:
+    require("wrk", "wrk")
+    with pytest.raises(LoadError):
+        gets(f"http://127.0.0.1:{free_port()}/", 1, threads=1, seconds=1)
+
+
+def test_a_generated_tree_is_a_sound_one(tmp_path: Path) -> None:
+    make_tree(tmp_path, repositories=3, tags=5)
+    driver = FilesystemDriver(tmp_path)
+    assert list(Registry(driver).catalog()) == [name_of(0), name_of(1), name_of(2), "tagged"]
+    assert len(list(Registry(driver).repository(RepositoryName("tagged")).tags())) == 5
+    assert list(check(driver, Scope(Rules()))) == []

@@ -8,7 +8,7 @@ import typer
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failures import unusable_directory
-from pyregistry.cli.selection import Pattern
+from pyregistry.cli.selection import Pattern, tell_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_json, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.driver import Driver
@@ -51,7 +51,7 @@ def _show_repositories(driver: Driver, *, as_json: bool) -> None:
     if as_json:
         keys = ("repository", "tags", "size", "pushed_at")
         print_json([dict(zip(keys, map(_for_json, row), strict=True)) for row in rows])
-    else:
+    elif rows:
         print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows)
 
 
@@ -69,12 +69,11 @@ def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> Non
         found |= {pattern.text for pattern in meant if pattern.tag is None and pattern.digest is None}
     if as_json:
         print_json([_document(image) for image in images])
-    else:
+    elif images:
         columns = ("REPOSITORY", "TAG", "DIGEST", "TYPE", "PLATFORMS", "SIZE", "PUSHED")
         print_table(columns, [_row(image) for image in images])
     missed = [pattern.text for pattern in patterns if pattern.text not in found]
-    for text in missed:
-        typer.echo(f"pyregistry: {text}: there is nothing of that name", err=True)
+    tell_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)
 

@@ -9,7 +9,7 @@ import typer
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failures import unusable_directory
-from pyregistry.cli.selection import Pattern, Selected, select
+from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
 from pyregistry.cli.tables import is_terminal, print_json
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.storage.driver import Driver
@@ -44,8 +44,7 @@ def rm(
     driver = open_driver(load_or_fail(config)[1])
     with unusable_directory():
         selected, missed = select(driver, patterns)
-    for text in missed:
-        typer.echo(f"pyregistry: {text}: there is nothing of that name", err=True)
+    tell_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)
     if not dry_run and not yes:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import typer
 
@@ -11,7 +12,8 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.links import exists
 from pyregistry.storage.walking import walk_repositories
 
 
@@ -67,7 +69,7 @@ def existing_repositories(driver: Driver) -> Iterator[RepositoryName]:
     """Every directory that holds something of a repository, also what the catalog does not show."""
     for name in walk_repositories(driver):
         parts = (layout.manifests, layout.layers, layout.uploads, layout.all_referrers)
-        if any(_exists(driver, part(name)) for part in parts):
+        if any(exists(driver, part(name)) for part in parts):
             yield name
 
 
@@ -86,7 +88,7 @@ def select(driver: Driver, patterns: list[Pattern]) -> tuple[list[Selected], lis
 
 def _in(driver: Driver, name: RepositoryName, pattern: Pattern) -> Iterator[Selected]:
     if pattern.digest is not None:
-        if _exists(driver, layout.revision_link(name, pattern.digest)):
+        if exists(driver, layout.revision_link(name, pattern.digest)):
             yield Selected(name, digest=pattern.digest)
     elif pattern.tag is None:
         yield Selected(name)
@@ -98,8 +100,9 @@ def _in(driver: Driver, name: RepositoryName, pattern: Pattern) -> Iterator[Sele
                     yield Selected(name, Tag(tag))
 
 
-def _exists(driver: Driver, path: layout.StoragePath) -> bool:
-    with suppress(PathNotFound):
-        driver.stat(path)
-        return True
-    return False
+def tell_missed(texts: list[str]) -> None:
+    """Say on standard error which words mean nothing that is there."""
+    for text in texts:
+        # du, fsck and gc take their config as a word, so that it is tried here as well.
+        hint = f"; a config is named with -c {text}" if Path(text).is_file() else ""
+        typer.echo(f"pyregistry: {text}: there is nothing of that name{hint}", err=True)

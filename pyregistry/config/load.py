@@ -12,10 +12,9 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import explain, shown
 from pyregistry.config.schema import Config
 from pyregistry.config.sense import check_sense
+from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.values import Duration
 
-_DRIVERS = frozenset({"filesystem", "inmemory", "s3", "gcs", "azure", "swift", "oss", "s3aws"})
-_SUPPORTED_DRIVERS = frozenset({"filesystem", "inmemory"})
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 
@@ -110,10 +109,10 @@ def _check_choices(document: Mapping[str, object]) -> None:
     Here rather than in `check`, since a kind without parameters says as much as one with them.
     """
     storage, auth = document.get("storage"), document.get("auth")
-    drivers = sorted(_DRIVERS.intersection(storage)) if isinstance(storage, dict) else []
+    drivers = sorted((CLOUD_DRIVERS | DRIVERS.keys()).intersection(storage)) if isinstance(storage, dict) else []
     if len(drivers) != 1:
         raise ConfigError(f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}")
-    if drivers[0] not in _SUPPORTED_DRIVERS:
+    if drivers[0] in CLOUD_DRIVERS:
         raise ConfigError(f"storage.{drivers[0]}: this driver is not supported, expected filesystem or inmemory")
     kinds = sorted(map(str, auth)) if isinstance(auth, dict) else []
     if len(kinds) > 1:

@@ -8,7 +8,9 @@ import msgspec
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import shown
-from pyregistry.config.schema import Config, Http, Storage, Tls, UploadPurging
+from pyregistry.config.own import Gc
+from pyregistry.config.schema import Config, Health, Http, Storage, Tls, UploadPurging
+from pyregistry.config.values import Duration
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """The name of a header, RFC 9110 section 5.6.2."""
@@ -16,6 +18,8 @@ _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SHORTEST = 1.0
 """Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
+_SHORTEST_WAIT = 0.001
+"""Seconds. Half a second for a check is meant; `interval: 10`, nanoseconds too, is not."""
 
 
 def check_sense(config: Config) -> None:
@@ -32,6 +36,8 @@ def _wrong(config: Config) -> Wrong:
     yield from _in_http(config.http)
     yield from _in_tls(config.http.tls)
     yield from _in_storage(config.storage)
+    yield from _in_health(config.health)
+    yield from _in_gc(config.pyregistry.gc)
     if config.tags.max_tags < 0:
         yield "tags.maxtags", config.tags.max_tags, "0 or more"
     if config.pyregistry.workers < 0:
@@ -53,6 +59,7 @@ def _in_http(http: Http) -> Wrong:
         for value in values:
             if _UNPRINTABLE.search(value):
                 yield f"http.headers.{name}", value, "text without control characters"
+    yield from _too_short("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
 
 
 def _in_tls(tls: Tls) -> Wrong:
@@ -77,6 +84,29 @@ def _in_purging(purging: UploadPurging) -> Wrong:
     for key, value in (("age", purging.age), ("interval", purging.interval)):
         if purging.enabled and value < _SHORTEST:
             yield f"storage.maintenance.uploadpurging.{key}", str(value), "1s or more"
+
+
+def _in_health(health: Health) -> Wrong:
+    if health.storage_driver.enabled:
+        yield from _too_short("health.storagedriver.interval", health.storage_driver.interval, _SHORTEST_WAIT)
+    for index, file in enumerate(health.file):
+        yield from _too_short(f"health.file[{index}].interval", file.interval, _SHORTEST_WAIT)
+    asking = [(f"health.http[{index}]", each.interval, each.timeout) for index, each in enumerate(health.http)]
+    asking += [(f"health.tcp[{index}]", each.interval, each.timeout) for index, each in enumerate(health.tcp)]
+    for key, interval, timeout in asking:
+        yield from _too_short(f"{key}.interval", interval, _SHORTEST_WAIT)
+        yield from _too_short(f"{key}.timeout", timeout, _SHORTEST_WAIT)
+
+
+def _in_gc(gc: Gc) -> Wrong:
+    yield from _too_short("pyregistry.gc.interval", gc.interval, _SHORTEST)
+    yield from _too_short("pyregistry.gc.grace", gc.grace, _SHORTEST)
+
+
+def _too_short(key: str, value: Duration, shortest: float) -> Wrong:
+    """Where 0 has a meaning of its own."""
+    if value and value < shortest:
+        yield key, str(value), f"0, or {Duration(shortest)} or more"
 
 
 def _is_origin(text: str) -> bool:

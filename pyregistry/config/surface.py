@@ -48,7 +48,15 @@ def _refused(instead: str) -> Key:
 
 _NO_NEED = DONE
 """Accepted in silence: what it asks for is so anyway."""
-_CLOUD = _refused("only filesystem and inmemory storage are supported")
+DRIVERS: Section = {
+    "filesystem": {
+        "rootdirectory": DONE,
+        "maxthreads": _not_done("the number of threads follows that of the processors"),
+    },
+    "inmemory": {},
+}
+CLOUD_DRIVERS = frozenset({"s3", "s3aws", "gcs", "azure", "swift", "oss"})
+"""The CNCF registry's others; a config with one of them is refused as a whole."""
 
 _LOG: Section = {
     "accesslog": {"disabled": DONE},
@@ -59,17 +67,8 @@ _LOG: Section = {
     "hooks": Items(Free(), "no mail is sent"),
 }
 _STORAGE: Section = {
-    "filesystem": {
-        "rootdirectory": DONE,
-        "maxthreads": _not_done("the number of threads follows that of the processors"),
-    },
-    "inmemory": {},
-    "s3": _CLOUD,
-    "s3aws": _CLOUD,
-    "gcs": _CLOUD,
-    "azure": _CLOUD,
-    "swift": _CLOUD,
-    "oss": _CLOUD,
+    **DRIVERS,
+    **dict.fromkeys(CLOUD_DRIVERS, Free()),
     "delete": {"enabled": DONE},
     "redirect": {"disable": _NO_NEED},
     "cache": {"blobdescriptor": _NO_NEED, "layerinfo": _NO_NEED, "blobdescriptorsize": _NO_NEED},

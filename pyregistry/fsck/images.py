@@ -1,16 +1,16 @@
 """The names under which an image is pulled: who has to be told that it is broken."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 
-from pyregistry.gc.references import DocumentDamaged, parse, read_references
+from pyregistry.gc.references import DocumentDamaged, read_references
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.names import RepositoryName
+from pyregistry.oci.errors import ManifestInvalid
+from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.links import read_link
+from pyregistry.storage.links import list_digests, read_link
 
 
 class Images:
@@ -36,11 +36,9 @@ class Images:
     @cached_property
     def _tags(self) -> defaultdict[str, list[str]]:
         tags: defaultdict[str, list[str]] = defaultdict(list)
-        directory = layout.tags(self._name)
-        for tag in self._driver.children(directory):
-            path = layout.child(layout.child(layout.child(directory, tag), "current"), layout.LINK)
-            with suppress(PathNotFound, OSError):
-                if (digest := read_link(self._driver, path)) is not None:
+        for tag in self._driver.children(layout.tags(self._name)):
+            with suppress(PathNotFound, ManifestInvalid, OSError):  # the second: no tag
+                if (digest := read_link(self._driver, layout.tag_current_link(self._name, Tag(tag)))) is not None:
                     tags[digest].append(tag)
         return tags
 
@@ -52,11 +50,3 @@ class Images:
                 for child in read_references(self._driver, digest).children:
                     above[child].append(digest)
         return above
-
-
-def list_digests(driver: Driver, path: layout.StoragePath) -> Iterator[Digest]:
-    """The digests that have a directory below `path`, by algorithm."""
-    for algorithm in driver.children(path):
-        for encoded in driver.children(layout.child(path, algorithm)):
-            if (digest := parse(f"{algorithm}:{encoded}")) is not None:
-                yield digest

@@ -1,15 +1,15 @@
 """Looking at the links of a repository, one at a time: each look says what is wrong, or None."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.gc.references import parse
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import read_link
+from pyregistry.storage.links import exists, has_bytes, is_revision, list_digests, read_link
 
 Lost = Callable[[Digest], tuple[str, ...]]
 """The images of the repository that need a manifest, by the names under which they are pulled."""
@@ -30,7 +30,7 @@ class LinkLooks:
         if not is_there:
             return None
         torn = target is None or (target != digest and digest.algorithm == CANONICAL)
-        if self._has_bytes(digest if torn or target is None else target):
+        if has_bytes(self._driver, digest if torn or target is None else target):
             return self._torn(path, digest) if torn else None
         return Finding(
             Kind.DANGLING_LAYER,
@@ -47,7 +47,7 @@ class LinkLooks:
         target, is_there = self._read(path)
         if not is_there:
             return None
-        if self._has_bytes(digest):
+        if has_bytes(self._driver, digest):
             return None if target == digest else self._torn(path, digest)
         return Finding(
             Kind.MISSING_MANIFEST,
@@ -69,7 +69,7 @@ class LinkLooks:
         if target is None:
             sentence = f"the link of the tag {name} is torn"
             return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
-        if self._is_revision(target):
+        if is_revision(self._driver, self._name, target):
             return None
         return self._of_tag(Kind.DANGLING_TAG, path, f"the tag {name} names {target}, which is not there", tag)
 
@@ -82,11 +82,10 @@ class LinkLooks:
     def newest_in_index(self, tag: Tag) -> Digest | None:
         """What a tag named last, as far as its manifest is there: where a torn tag is set to."""
         newest: tuple[int, Digest] | None = None
-        index = layout.tag_index(self._name, tag)
-        for algorithm in self._driver.children(index):
-            for encoded, stat in self._driver.scan(layout.child(index, algorithm), layout.LINK):
-                digest = parse(f"{algorithm}:{encoded}")
-                if digest is not None and stat is not None and self._is_revision(digest):
+        for digest in list_digests(self._driver, layout.tag_index(self._name, tag)):
+            with suppress(PathNotFound):
+                stat = self._driver.stat(layout.tag_index_link(self._name, tag, digest))
+                if is_revision(self._driver, self._name, digest):
                     found = (stat.mtime_ns, digest)
                     newest = max(newest or found, found)
         return newest[1] if newest is not None else None
@@ -101,9 +100,7 @@ class LinkLooks:
         return Finding(Kind.TORN_LINK, path, sentence, repository=self._name, digest=digest, tag=tag, look=look)
 
     def _unfinished(self, tag: Tag) -> Finding | None:
-        try:
-            self._driver.stat(layout.tag(self._name, tag))
-        except PathNotFound:
+        if not exists(self._driver, layout.tag(self._name, tag)):
             return None
         sentence = "a tag that names nothing, left by a push or a deletion that was cut off"
         return self._of_tag(Kind.UNFINISHED_TAG, layout.tag(self._name, tag), sentence, tag)
@@ -122,16 +119,3 @@ class LinkLooks:
         except PathNotFound:
             return None, False
         return target, True
-
-    def _has_bytes(self, digest: Digest) -> bool:
-        try:
-            return self._driver.stat(layout.blob_data(digest)).is_file
-        except PathNotFound:
-            return False
-
-    def _is_revision(self, digest: Digest) -> bool:
-        try:
-            self._driver.stat(layout.revision_link(self._name, digest))
-        except PathNotFound:
-            return False
-        return self._has_bytes(digest)

@@ -15,9 +15,12 @@ from pyregistry.oci.manifest import Descriptor, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.links import resolve_link
+from pyregistry.storage.links import exists, is_revision, resolve_link
 from pyregistry.storage.referrers import describe
 from pyregistry.storage.rules import Rules
+
+ManifestRead = tuple[Manifest, int]
+"""What a manifest says, with its size in bytes."""
 
 
 class ManifestLooks:
@@ -33,76 +36,7 @@ class ManifestLooks:
         self._corrupt = corrupt
         self._whole: set[tuple[str, int]] = set()  # blobs of this size that were seen in this repository
 
-    def read(self, digest: Digest) -> Manifest | None:
-        """What a manifest says; None where it is not there, damaged, or nothing that this registry serves."""
-        read = self._read(digest)
-        return read[0] if isinstance(read, tuple) else None
-
-    def manifest(self, digest: Digest) -> Finding | None:
-        """The bytes of a manifest."""
-        read = self._read(digest)
-        return read if isinstance(read, Finding) else None
-
-    def references(self, digest: Digest, manifest: Manifest) -> Iterator[Finding]:
-        """What is wrong with that which it refers to."""
-        if manifest.media_type not in media_types.SUPPORTED:
-            return
-        for descriptor in manifest.blobs:
-            if (descriptor.digest, descriptor.size) not in self._whole:
-                finding = self._blob(digest, descriptor)
-                if finding is not None:
-                    yield finding
-                else:
-                    self._whole.add((descriptor.digest, descriptor.size))
-        for descriptor in manifest.children:
-            if (finding := self._child(digest, descriptor)) is not None:
-                yield finding
-
-    def referrer(self, digest: Digest) -> Finding | None:
-        """Whether the referrers of its subject name this manifest."""
-        read = self._read(digest)
-        if not isinstance(read, tuple) or read[0].subject is None or not self._is_revision(digest):
-            return None
-        manifest, size = read
-        subject = parse(read[0].subject.digest)
-        if subject is None:
-            return None
-        path = layout.referrer(self._name, subject, digest)
-        with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
-            if msgspec.json.decode(self._driver.read(path), type=Descriptor) == describe(digest, manifest, size):
-                return None
-        return Finding(
-            Kind.MISSING_REFERRER,
-            path,
-            f"the referrers of {subject} do not tell of {digest}",
-            repository=self._name,
-            digest=digest,
-            look=lambda: self.referrer(digest),
-        )
-
-    def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
-        """Whether what the referrers of a manifest name is there and has that subject."""
-        path = layout.referrer(self._name, subject, digest)
-        try:
-            self._driver.stat(path)
-        except PathNotFound:
-            return None
-        if self._is_revision(digest):
-            read = self._read(digest)
-            if not isinstance(read, tuple):  # that is a finding of its own
-                return None
-            if read[0].subject is not None and read[0].subject.digest == subject:
-                return None
-        return Finding(
-            Kind.STALE_REFERRER,
-            path,
-            f"{digest} is no referrer of {subject} any more",
-            repository=self._name,
-            digest=digest,
-            look=lambda: self.listed_referrer(subject, digest),
-        )
-
-    def _read(self, digest: Digest) -> tuple[Manifest, int] | Finding | None:
+    def read(self, digest: Digest) -> ManifestRead | Finding | None:
         """What a manifest says with its size in bytes, or what is wrong with it, or None if it is not there."""
         path = layout.blob_data(digest)
         try:
@@ -122,6 +56,65 @@ class ManifestLooks:
             sentence = f"{digest} is no manifest that this registry serves"
             return self._of_manifest(Kind.UNKNOWN_MANIFEST, digest, sentence)
 
+    def manifest(self, digest: Digest) -> Finding | None:
+        """The bytes of a manifest."""
+        read = self.read(digest)
+        return read if isinstance(read, Finding) else None
+
+    def references(self, digest: Digest, manifest: Manifest) -> Iterator[Finding]:
+        """What is wrong with that which it refers to."""
+        if manifest.media_type not in media_types.SUPPORTED:
+            return
+        for descriptor in manifest.blobs:
+            if (descriptor.digest, descriptor.size) not in self._whole:
+                finding = self._blob(digest, descriptor)
+                if finding is not None:
+                    yield finding
+                else:
+                    self._whole.add((descriptor.digest, descriptor.size))
+        for descriptor in manifest.children:
+            if (finding := self._child(digest, descriptor)) is not None:
+                yield finding
+
+    def referrer(self, digest: Digest, read: ManifestRead) -> Finding | None:
+        """Whether the referrers of its subject name this manifest."""
+        manifest, size = read
+        subject = parse(manifest.subject.digest) if manifest.subject is not None else None
+        if subject is None or not is_revision(self._driver, self._name, digest):
+            return None
+        path = layout.referrer(self._name, subject, digest)
+        with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
+            if msgspec.json.decode(self._driver.read(path), type=Descriptor) == describe(digest, manifest, size):
+                return None
+        return Finding(
+            Kind.MISSING_REFERRER,
+            path,
+            f"the referrers of {subject} do not tell of {digest}",
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.referrer(digest, read),
+        )
+
+    def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
+        """Whether what the referrers of a manifest name is there and has that subject."""
+        path = layout.referrer(self._name, subject, digest)
+        if not exists(self._driver, path):
+            return None
+        if is_revision(self._driver, self._name, digest):
+            read = self.read(digest)
+            if not isinstance(read, tuple):  # that is a finding of its own
+                return None
+            if read[0].subject is not None and read[0].subject.digest == subject:
+                return None
+        return Finding(
+            Kind.STALE_REFERRER,
+            path,
+            f"{digest} is no referrer of {subject} any more",
+            repository=self._name,
+            digest=digest,
+            look=lambda: self.listed_referrer(subject, digest),
+        )
+
     def _of_manifest(self, kind: Kind, digest: Digest, sentence: str) -> Finding:
         return Finding(
             kind,
@@ -135,14 +128,10 @@ class ManifestLooks:
 
     def _blob(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not self._is_revision(manifest):
+        if digest is None or not is_revision(self._driver, self._name, manifest):
             return None
         target, is_linked = self._target(digest)
-        try:
-            stat = self._driver.stat(layout.blob_data(target))
-            size = stat.size if stat.is_file else -1
-        except PathNotFound:
-            size = -1
+        size = self._size(target)
         is_needed = self._rules.require_blobs and descriptor.distributable
         if size < 0 or not is_linked:
             if not is_needed:
@@ -153,27 +142,39 @@ class ManifestLooks:
         if target in self._corrupt or (size == 0 and target not in EMPTY_DIGESTS):
             return self._of_reference(Kind.MISSING_BLOB, manifest, descriptor, "is damaged; push it again")
         if size != descriptor.size:
-            state = f"has {size} bytes instead of {descriptor.size}"
-            return self._of_reference(Kind.WRONG_SIZE, manifest, descriptor, state)
+            return self._of_reference(Kind.WRONG_SIZE, manifest, descriptor, _wrong_size(size, descriptor))
         return None
 
     def _child(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not self._rules.require_child(descriptor) or not self._is_revision(manifest):
+        if digest is None or not is_revision(self._driver, self._name, manifest):
             return None
-        target, is_linked = self._target(digest)  # BuildKit's cache index has blobs among its manifests
-        if self._is_revision(digest) or (is_linked and self._has_bytes(target)):
-            return None
-        return self._of_reference(Kind.MISSING_CHILD, manifest, descriptor, "is not there; push it again")
+        target, is_linked = digest, exists(self._driver, layout.revision_link(self._name, digest))
+        if not is_linked or self._size(digest) < 0:  # BuildKit's cache index has blobs among its manifests
+            target, is_linked = self._target(digest)
+        size = self._size(target)
+        if not is_linked or size < 0 or (size == 0 and target not in EMPTY_DIGESTS):
+            if not self._rules.require_child(descriptor):
+                return None
+            state = "is empty" if is_linked and size == 0 else "is not there"
+            return self._of_reference(
+                Kind.MISSING_CHILD, manifest, descriptor, f"{state}; push it again", is_child=True
+            )
+        if size != descriptor.size:
+            return self._of_reference(
+                Kind.WRONG_SIZE, manifest, descriptor, _wrong_size(size, descriptor), is_child=True
+            )
+        return None
 
-    def _of_reference(self, kind: Kind, manifest: Digest, descriptor: Descriptor, state: str) -> Finding:
+    def _of_reference(
+        self, kind: Kind, manifest: Digest, descriptor: Descriptor, state: str, *, is_child: bool = False
+    ) -> Finding:
         digest = Digest(descriptor.digest)
-        look = self._child if kind is Kind.MISSING_CHILD else self._blob
-        what = "manifest" if kind is Kind.MISSING_CHILD else "blob"
+        look = self._child if is_child else self._blob
         return Finding(
             kind,
             layout.blob_data(digest),
-            f"the {what} {digest} of the manifest {manifest} {state}",
+            f"the {'manifest' if is_child else 'blob'} {digest} of the manifest {manifest} {state}",
             lost=self._lost(manifest),
             repository=self._name,
             digest=digest,
@@ -186,15 +187,13 @@ class ManifestLooks:
         except PathNotFound:
             return digest, False
 
-    def _has_bytes(self, digest: Digest) -> bool:
-        try:
-            return self._driver.stat(layout.blob_data(digest)).is_file
-        except PathNotFound:
-            return False
+    def _size(self, digest: Digest) -> int:
+        """Bytes; -1 if no file is there."""
+        with suppress(PathNotFound):
+            stat = self._driver.stat(layout.blob_data(digest))
+            return stat.size if stat.is_file else -1
+        return -1
 
-    def _is_revision(self, digest: Digest) -> bool:
-        try:
-            self._driver.stat(layout.revision_link(self._name, digest))
-        except PathNotFound:
-            return False
-        return self._has_bytes(digest)
+
+def _wrong_size(size: int, descriptor: Descriptor) -> str:
+    return f"has {size} bytes instead of {descriptor.size}"

@@ -89,7 +89,7 @@ def _set_tag(driver: Driver, finding: Finding) -> str:
         return _remove_tag(driver, finding)
     leases.touch(driver, newest)  # as each writer does that lets a tag name a manifest
     write_link(driver, finding.path, newest)
-    return f"set to {newest}"
+    return f"set to {newest}, the newest by the times of its links"  # a copy of the tree may have lost them
 
 
 def _quarantine_empty(driver: Driver, finding: Finding) -> str:

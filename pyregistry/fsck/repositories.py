@@ -15,9 +15,9 @@ from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.errors import ManifestInvalid, NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import PathNotFound
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.links import exists
 
 if TYPE_CHECKING:
     from pyregistry.fsck.checking import Scope
@@ -78,11 +78,11 @@ class RepositoryCheck:
 
     def _look_at_shape(self) -> Finding | None:
         layers, manifests = layout.layers(self._name), layout.manifests(self._name)
-        if self._exists(layers) == self._exists(manifests):
+        if exists(self._driver, layers) == exists(self._driver, manifests):
             return None
         kind, path = Kind.NO_MANIFESTS, manifests
         sentence = "the CNCF registry 3.x does not see this repository"
-        if self._exists(manifests):
+        if exists(self._driver, manifests):
             kind, path = Kind.NO_LAYERS, layers
             sentence = "the garbage collection of the CNCF registry 2.8 would remove what this repository refers to"
         return Finding(kind, path, sentence, repository=self._name, look=self._look_at_shape)
@@ -109,16 +109,16 @@ class RepositoryCheck:
 
     def _manifest(self, digest: Digest) -> Iterator[Finding | None]:
         yield self.links.revision(digest)
-        if not self._exists(layout.revision_link(self._name, digest)):
+        if not exists(self._driver, layout.revision_link(self._name, digest)):
             return  # deleted: the CNCF registry leaves the directory
-        yield self.manifests.manifest(digest)
-        manifest = self.manifests.read(digest)
-        if manifest is None:
+        read = self.manifests.read(digest)
+        if isinstance(read, Finding):
+            yield read
+        if not isinstance(read, tuple):
             return
-        for finding in self.manifests.references(digest, manifest):
+        for finding in self.manifests.references(digest, read[0]):
             yield settle_wrong_size(self._driver, finding)
-        if manifest.subject is not None:
-            yield self.manifests.referrer(digest)
+        yield self.manifests.referrer(digest, read)
 
     def _tags(self) -> Iterator[Finding]:
         directory = layout.tags(self._name)
@@ -170,13 +170,6 @@ class RepositoryCheck:
                     yield finding
         except OSError as error:
             yield unreadable(path, error)
-
-    def _exists(self, path: StoragePath) -> bool:
-        try:
-            self._driver.stat(path)
-        except PathNotFound:
-            return False
-        return True
 
 
 def _is_tag(entry: Entry) -> bool:

@@ -18,10 +18,16 @@ def settle_wrong_size(driver: Driver, finding: Finding) -> Finding:
     checked = verify(driver, finding.digest)
     kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(checked.verdict)
     if kind is None:
-        return replace(finding, sentence=f"{finding.sentence}; the blob is right")
+        told = replace(finding, sentence=f"{finding.sentence}; the blob is right")
+        return replace(told, look=lambda: told if _is_still(finding) else None)
     settled = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
     # Reading it once more would take too long in a section: it is still damaged if it is still that file.
     return replace(settled, look=lambda: settled if _inode(driver, path) == inode else None)
+
+
+def _is_still(finding: Finding) -> bool:
+    now = finding.look() if finding.look is not None else None
+    return now is not None and now.kind is finding.kind
 
 
 def _inode(driver: Driver, path: StoragePath) -> int | None:

@@ -28,15 +28,17 @@ def last_run(driver: Driver) -> Report | None:
         return None
 
 
-def last_figure(driver: Driver, figure: str) -> float | None:
-    """One of GC_FIGURES. Blocks."""
+def last_figures(driver: Driver, prefix: str = "") -> Mapping[str, float]:
+    """The values of GC_FIGURES, their names behind `prefix`; none before the first run. Blocks."""
     report = last_run(driver)
     if report is None:
-        return None
-    match figure.removeprefix("last_run_"):
-        case "timestamp_seconds":
-            return driver.stat(layout.LAST_GC).mtime_ns / 1e9
-        case "skipped":
-            return len(report.skipped)
-        case field:
-            return float(getattr(report, field))
+        return {}
+    values = {
+        "timestamp_seconds": driver.stat(layout.LAST_GC).mtime_ns / 1e9,
+        "skipped": len(report.skipped),
+        **{
+            field: getattr(report, field)
+            for field in ("seconds", "bytes_freed", "blobs", "blobs_removed", "blobs_kept_by_leases")
+        },
+    }
+    return {f"{prefix}last_run_{name}": float(value) for name, value in values.items()}

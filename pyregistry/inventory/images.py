@@ -10,7 +10,7 @@ from pyregistry.gc.references import parse
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
-from pyregistry.oci.manifest import Descriptor, read_manifest
+from pyregistry.oci.manifest import Descriptor, Manifest, StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
@@ -74,25 +74,33 @@ def _image(driver: Driver, repository: Repository, tag: Tag) -> TaggedImage:
         digest = repository.tagged(tag)
         stored = repository.manifest(digest)
         media_type = stored.media_type
-        _collect(repository, digest, blobs)
-        platforms = _platforms(driver, stored.content)
+        manifest = _collect(repository, stored, blobs)
+        platforms = _platforms(driver, manifest, stored.content)
     return TaggedImage(repository.name, tag, digest, media_type, platforms, sum(blobs.values()), pushed_at, blobs)
 
 
-def _collect(repository: Repository, digest: Digest, blobs: dict[str, int]) -> None:
-    """Into `blobs`: a manifest with all below it."""
-    unread: list[Digest] = [digest]
+def _collect(repository: Repository, stored: StoredManifest, blobs: dict[str, int]) -> Manifest:
+    """Into `blobs`: a manifest with all below it; returns what it says."""
+    manifest = read_manifest(stored.content)
+    unread = _add(stored, manifest, blobs)
+    looked_at = {stored.digest}
     while unread:
-        current = unread.pop()
-        try:
-            content = repository.manifest(current).content
-        except ManifestUnknown:  # of a sparse index, or the blob that BuildKit's cache has in its place
+        digest = unread.pop()
+        if digest in looked_at:  # an index may name it any number of times
             continue
-        blobs[current] = len(content)
-        manifest = read_manifest(content)
-        for blob in manifest.blobs:
-            blobs.setdefault(blob.digest, blob.size)
-        unread += [child for child in _children(manifest.children) if child not in blobs]
+        looked_at.add(digest)
+        with suppress(ManifestUnknown):  # of a sparse index, or the blob that BuildKit's cache has in its place
+            child = repository.manifest(digest)
+            unread += _add(child, read_manifest(child.content), blobs)
+    return manifest
+
+
+def _add(stored: StoredManifest, manifest: Manifest, blobs: dict[str, int]) -> list[Digest]:
+    """Into `blobs`: a manifest and its blobs; returns its children."""
+    blobs[stored.digest] = len(stored.content)
+    for blob in manifest.blobs:
+        blobs.setdefault(blob.digest, blob.size)
+    return list(_children(manifest.children))
 
 
 def _children(descriptors: tuple[Descriptor, ...]) -> Iterator[Digest]:
@@ -102,10 +110,10 @@ def _children(descriptors: tuple[Descriptor, ...]) -> Iterator[Digest]:
             yield digest
 
 
-def _platforms(driver: Driver, content: bytes) -> tuple[str, ...]:
+def _platforms(driver: Driver, manifest: Manifest, content: bytes) -> tuple[str, ...]:
     """Of an index what it says, of an image what its config says."""
-    with suppress(msgspec.DecodeError, UnicodeDecodeError, PathNotFound):
-        manifest = read_manifest(content)
+    # The third: any pusher may nest a config as deep as they like.
+    with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, PathNotFound):
         if manifest.is_index:
             children = msgspec.json.decode(content, type=_Index).manifests
             named = (str(child.platform) for child in children if child.platform is not None)

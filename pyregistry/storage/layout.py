@@ -16,7 +16,8 @@ we write and we read what it wrote.
         _referrers/<algorithm>/<hex of subject>/<algorithm>/<hex of referrer>/descriptor
                                                            ours: the referrers API's entry, made again from manifests
     .pyregistry/                                           ours: all of it can be thrown away
-      locks/                                               gc  turnstile  commit  repo-<hex>  blob-<hex>: docs/gc.md
+      locks/                                               gc  turnstile  commit  repo-<hex>  blob-<hex>: docs/gc.md;
+                                                           scrub: one at a time  secrets: while one changes
       tmp/  trash/
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts

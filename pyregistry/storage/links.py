@@ -4,6 +4,7 @@ Both are the same digest, except for sha512 in a tree that the CNCF registry wro
 sha256 and its link for the sha512 says so.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from pyregistry.oci.digest import CANONICAL, Digest
@@ -60,3 +61,31 @@ def ensure_shape(driver: Driver, name: RepositoryName) -> None:
             driver.stat(path)
         except PathNotFound:
             driver.make_directory(path)
+
+
+def exists(driver: Driver, path: StoragePath) -> bool:
+    """Whether anything is there."""
+    with suppress(PathNotFound):
+        driver.stat(path)
+        return True
+    return False
+
+
+def has_bytes(driver: Driver, digest: Digest) -> bool:
+    """Whether a file is there for this digest, whatever is in it."""
+    with suppress(PathNotFound):
+        return driver.stat(layout.blob_data(digest)).is_file
+    return False
+
+
+def is_revision(driver: Driver, name: RepositoryName, digest: Digest) -> bool:
+    """Whether the repository has this manifest, link and file."""
+    return exists(driver, layout.revision_link(name, digest)) and has_bytes(driver, digest)
+
+
+def list_digests(driver: Driver, path: StoragePath) -> Iterator[Digest]:
+    """The digests that have a directory below `path`, by algorithm; other names are passed over."""
+    for algorithm in driver.children(path):
+        for encoded in driver.children(layout.child(path, algorithm)):
+            with suppress(DigestInvalid):
+                yield Digest(f"{algorithm}:{encoded}")

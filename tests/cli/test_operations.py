@@ -119,6 +119,20 @@ def test_ls_shows_repositories(config: Path, driver: FilesystemDriver) -> None:
     assert [line.split()[:2] for line in lines[1:]] == [["other", "1"], ["team/app", "4"]]
 
 
+@pytest.mark.parametrize("command", ["ls", "rm"])
+def test_a_config_that_stands_where_a_name_does_is_hinted_at(config: Path, registry: Registry, command: str) -> None:
+    output = run(command, config, "nothing", "-c", config, status=1)
+    hint = f"pyregistry: {config}: there is nothing of that name; a config is named with -c {config}"
+    assert output.splitlines() == [hint, "pyregistry: nothing: there is nothing of that name"]
+
+
+def test_ls_of_nothing_prints_no_header(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    (tmp_path / "data").mkdir()
+    assert run("ls", "-c", config) == ""
+    assert json.loads(run("ls", "--json", "-c", config)) == []
+
+
 def test_ls_shows_what_a_tag_names(config: Path, registry: Registry) -> None:
     amd64 = image(b"a", config=b'{"os": "linux", "architecture": "amd64"}')
     push_image(repository(registry, "shown"), amd64, "one")

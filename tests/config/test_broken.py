@@ -192,6 +192,34 @@ BROKEN: dict[str, Broken] = {
         "REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL: the list has 0 items, so that index 1 is behind its end",
         REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL="http://x",
     ),
+    "a drain time without a unit": of(
+        'http.draintimeout: "0.00000003s", expected 0, or 0.001s or more', "  draintimeout: 30\n"
+    ),
+    "a drain time below nothing": of(
+        'http.draintimeout: "-0.000000001s", expected 0, or 0.001s or more', "  draintimeout: -1\n"
+    ),
+    "a look at the storage every ten nanoseconds": of(
+        'health.storagedriver.interval: "0.00000001s", expected 0, or 0.001s or more',
+        "health: {storagedriver: {enabled: true, interval: 10, threshold: 3}}\n",
+    ),
+    "a look at a file every ten nanoseconds": of(
+        'health.file[1].interval: "0.00000001s", expected 0, or 0.001s or more',
+        "health: {file: [{file: /a}, {file: /b, interval: 10}]}\n",
+    ),
+    "three nanoseconds for an answer": of(
+        'health.http[0].timeout: "0.000000003s", expected 0, or 0.001s or more',
+        "health: {http: [{uri: 'http://a.test/', timeout: 3}]}\n",
+    ),
+    "a minute without a unit": of(
+        'health.tcp[0].interval: "0.00000006s", expected 0, or 0.001s or more',
+        "health: {tcp: [{addr: 'a.test:1', interval: 60}]}\n",
+    ),
+    "a day without a unit": of(
+        'pyregistry.gc.interval: "0.000000024s", expected 0, or 1s or more', "pyregistry: {gc: {interval: 24}}\n"
+    ),
+    "a grace without a unit": of(
+        'pyregistry.gc.grace: "0.0000036s", expected 0, or 1s or more', "pyregistry: {gc: {grace: 3600}}\n"
+    ),
     "a limit of nothing": of(
         "pyregistry.limits.connections: 0, expected more than 0", "pyregistry: {limits: {connections: 0}}\n"
     ),

@@ -1,5 +1,8 @@
 """Every kind of damage: it is found, it is mended, the second run finds nothing, and nothing else is touched."""
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from pyregistry.fsck.checking import Scope, check
@@ -7,7 +10,9 @@ from pyregistry.fsck.findings import KINDS, Kind
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
+from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import write_link
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
@@ -16,6 +21,7 @@ from tests.fsck import trees
 from tests.fsck.damage import DAMAGE, UPLOAD, Case, revision, under
 from tests.fsck.trees import (
     APP,
+    ARM,
     LATEST,
     MULTI,
     NEW,
@@ -86,7 +92,8 @@ def test_a_torn_tag_is_set_to_what_it_named_last(driver: InspectableDriver, regi
     driver.write(current(), b"")
     driver.write(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), b"")  # written now, but not the newest
     driver.set_mtime(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), 1)
-    repair_all(driver)
+    done = dict(repair_all(driver))
+    assert done["torn-tag"] == f"set to {NEW.digest}, the newest by the times of its links"
     assert repository(registry, APP).tagged(LATEST) == NEW.digest
     assert driver.read(layout.tag_index_link(APP, LATEST, Digest(OLD.digest))) == OLD.digest.encode()
 
@@ -137,8 +144,49 @@ def test_a_manifest_with_a_wrong_size_is_not_blamed_on_the_blob(driver: Inspecta
     digest = Digest.of(wrong)
     driver.write(layout.blob_data(digest), wrong)
     write_link(driver, layout.revision_link(APP, digest), digest)
+    [found] = findings(driver)
+    assert found.sentence.endswith("has 5 bytes instead of 6; the blob is right")
     assert repair_all(driver) == [("wrong-size", None)]
     assert driver.read(blob_path(b"layer")) == b"layer"
+
+
+def put_index(driver: InspectableDriver, content: bytes) -> None:
+    """As another registry would, which does not look at what it refers to."""
+    digest = Digest.of(content)
+    driver.write(layout.blob_data(digest), content)
+    write_link(driver, layout.revision_link(APP, digest), digest)
+
+
+def test_an_index_with_a_wrong_size_of_a_manifest_is_found(driver: InspectableDriver, registry: Registry) -> None:
+    push_image(repository(registry, APP), NEW, "latest")
+    size = f'"size": {len(NEW.content)}'.encode()
+    put_index(driver, index(NEW).content.replace(size, f'"size": {len(NEW.content) + 7}'.encode()))
+    [found] = findings(driver)
+    assert (found.kind, found.digest) == (Kind.WRONG_SIZE, NEW.digest)
+    assert found.sentence.endswith(f"has {len(NEW.content)} bytes instead of {len(NEW.content) + 7}; the blob is right")
+
+
+def test_a_manifest_without_bytes_is_missing_in_its_index(driver: InspectableDriver, registry: Registry) -> None:
+    fill(registry)
+    driver.write(blob_path(ARM.content), b"")
+    lost = {finding.kind: finding.lost for finding in findings(driver)}
+    assert lost[Kind.MISSING_CHILD] == ("team/app:multi",)
+
+
+def test_a_check_reads_each_manifest_once(root: Path) -> None:
+    class Counting(FilesystemDriver):
+        def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+            reads[path] += 1
+            return super().read(path, limit)
+
+    reads: Counter[StoragePath] = Counter()
+    driver = Counting(root)
+    app = repository(Registry(driver), APP)
+    push_image(app, OLD, "latest")
+    push_image(app, MULTI, "multi")
+    reads.clear()
+    assert findings(driver) == []
+    assert [reads[blob_path(pushed.content)] for pushed in (OLD, NEW, ARM, MULTI)] == [1, 1, 1, 1]
 
 
 def test_a_document_of_another_time_is_told_and_left(driver: InspectableDriver, registry: Registry) -> None:
