@@ -178,8 +178,8 @@ class RepositoryMarks:
     def doomed_layers(self) -> Iterator[DoomedLayer]:
         """The layer links that no lease holds and no manifest of this repository needs; raises OSError."""
         layers = layout.layers(self.name)
-        for algorithm in self._driver.children(layers):
-            for encoded in self._driver.children(layout.child(layers, algorithm)):
+        for algorithm in self._driver.children(layers, strict=True):
+            for encoded in self._driver.children(layout.child(layers, algorithm), strict=True):
                 name = f"{algorithm}:{encoded}"
                 if name in self._needed or (
                     self.has_living and algorithm == CANONICAL and self._candidates.is_marked(name)
@@ -260,10 +260,10 @@ class RepositoryMarks:
 
     def _list_revisions(self) -> Iterator[tuple[str, Stat]]:
         revisions = layout.revisions(self.name)
-        for algorithm in self._driver.children(revisions):
+        for algorithm in self._driver.children(revisions, strict=True):
             if algorithm not in ALGORITHMS:
                 continue
-            for encoded, stat in self._driver.scan(layout.child(revisions, algorithm), layout.LINK):
+            for encoded, stat in self._driver.scan(layout.child(revisions, algorithm), layout.LINK, strict=True):
                 digest = parse(f"{algorithm}:{encoded}")
                 if digest is not None and stat is not None:  # the CNCF registry leaves the directory of a deleted one
                     yield digest, stat
@@ -277,7 +277,7 @@ class RepositoryMarks:
 
     def _tagged(self) -> Iterator[str]:
         tags = layout.tags(self.name)
-        for tag in self._driver.children(tags):
+        for tag in self._driver.children(tags, strict=True):
             directory = layout.child(tags, tag)
             try:
                 digest = read_link(self._driver, layout.child(layout.child(directory, "current"), layout.LINK))
@@ -288,7 +288,7 @@ class RepositoryMarks:
                 continue
             self._marker.listener.skipped(f"{self.name}: the link of the tag {tag} is torn, all that it named is kept")
             index = layout.child(directory, "index")
-            for algorithm in self._driver.children(index):
-                for encoded in self._driver.children(layout.child(index, algorithm)):
+            for algorithm in self._driver.children(index, strict=True):
+                for encoded in self._driver.children(layout.child(index, algorithm), strict=True):
                     if (named := parse(f"{algorithm}:{encoded}")) is not None:
                         yield named

@@ -109,16 +109,17 @@ class Driver(Protocol):
     def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
         """Give a file this time, in nanoseconds since the epoch; not durably. Raises PathNotFound."""
 
-    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """The names in a directory in byte order, those behind `after`; nothing where there is no directory.
 
-        Symbolic links are left out: they could lead outside the root.
+        Symbolic links are left out: they could lead outside the root. With `strict` one of them is an OSError: who must
+        see all that a path can lead to cannot go on.
         """
 
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """The names that `children` leaves out."""
 
-    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         """The names in a directory as `children` gives them, each with the stat of what is called `leaf` in it."""
 
     def move(self, source: StoragePath, target: StoragePath) -> None:

@@ -100,11 +100,16 @@ class FilesystemDriver:
         with absent_is_not_found():
             os.utime(self._prefix + path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
 
-    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""
         try:
             with absent_is_not_found(), os.scandir(self._prefix + path) as entries:
-                names = [entry.name for entry in entries if not entry.is_symlink()]
+                names = []
+                for entry in entries:
+                    if not entry.is_symlink():
+                        names.append(entry.name)
+                    elif strict:
+                        raise OSError(errno.EINVAL, "a symbolic link, which is not followed", f"{path}/{entry.name}")
         except PathNotFound:
             return
         yield from sorted(names if after is None else (name for name in names if name > after))
@@ -119,9 +124,9 @@ class FilesystemDriver:
         """See InspectableDriver.entries."""
         yield from list_directory(str(self.root), path)
 
-    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""
-        for name in self.children(path):
+        for name in self.children(path, strict=strict):
             try:
                 yield name, to_stat(os.lstat(f"{self._prefix}{path}/{name}/{leaf}"))
             except OSError as error:

@@ -44,10 +44,10 @@ class MeasuredDriver:
         with self._timed("Stat"):
             return self._driver.stat(path)
 
-    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""
         with self._timed("List"):
-            names = list(self._driver.children(path, after))
+            names = list(self._driver.children(path, after, strict=strict))
         yield from names
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
@@ -82,9 +82,9 @@ class MeasuredDriver:
         """See Driver.set_mtime."""
         self._driver.set_mtime(path, mtime_ns)
 
-    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""
-        return self._driver.scan(path, leaf)
+        return self._driver.scan(path, leaf, strict=strict)
 
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """See Driver.symbolic_links."""

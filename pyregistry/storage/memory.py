@@ -80,7 +80,7 @@ class MemoryDriver:
         with self._mutex:
             self._file(path).mtime_ns = mtime_ns
 
-    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""
         with self._mutex:
             try:
@@ -100,9 +100,9 @@ class MemoryDriver:
                 stat = self.stat(layout.child(path, name))
                 yield Entry(name, stat, is_directory=not stat.is_file)
 
-    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""
-        for name in self.children(path):
+        for name in self.children(path, strict=strict):
             try:
                 yield name, self.stat(layout.child(layout.child(path, name), leaf))
             except PathNotFound:

@@ -113,3 +113,32 @@ def test_a_symbolic_link_to_repositories_elsewhere_ends_the_run(filesystem: File
     with pytest.raises(MarkFailed, match="team is a symbolic link"):
         gc(filesystem, grace=0)
     assert pull(repo, image())
+
+
+@pytest.mark.parametrize("untagged", [False, True])
+@pytest.mark.parametrize(
+    "part",
+    [
+        "_manifests/revisions/sha256",
+        f"_manifests/revisions/sha256/{image().digest.removeprefix('sha256:')}",
+        "_manifests/tags/latest",
+        "_layers/sha256",
+    ],
+)
+def test_a_symbolic_link_within_a_repository_ends_the_run(
+    filesystem: FilesystemDriver, part: str, *, untagged: bool
+) -> None:
+    # Whoever pulls goes through it, and a listing leaves it out.
+    repo = repository(Registry(filesystem), "team/app")
+    push_image(repo, image(), "latest")
+    there = filesystem.root / layout.REPOSITORIES / "team/app" / part
+    elsewhere = filesystem.root.parent / "elsewhere"
+    there.rename(elsewhere)
+    there.symlink_to(elsewhere)
+    assert pull(repo, image())
+    if untagged or "tags" not in part:
+        with pytest.raises(MarkFailed, match=f"{part}: a symbolic link"):
+            gc(filesystem, grace=0, delete_untagged=untagged)
+    else:  # no tag is looked at
+        gc(filesystem, grace=0)
+    assert pull(repo, image())

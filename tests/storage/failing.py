@@ -55,10 +55,10 @@ class FailingDriver:
             self._fail()
         return self._driver.stat(path)
 
-    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         if self._is_last():
             self._fail()
-        return self._driver.children(path, after)
+        return self._driver.children(path, after, strict=strict)
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         last = self._is_last()
@@ -111,10 +111,10 @@ class FailingDriver:
             self._fail()
         return self._driver.symbolic_links(path)
 
-    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         if self._is_last():
             self._fail()
-        return self._driver.scan(path, leaf)
+        return self._driver.scan(path, leaf, strict=strict)
 
     def discard(self, path: StoragePath) -> None:
         last = self._is_last()

@@ -210,16 +210,16 @@ class SteppingDriver:
         self._step("set_mtime", path)
         self._driver.set_mtime(path, mtime_ns)
 
-    def children(self, path: StoragePath, after: str | None = None) -> Iterator[str]:
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         self._step("children", path)
-        yield from self._driver.children(path, after)  # one directory at a time is read as a whole
+        yield from self._driver.children(path, after, strict=strict)  # one directory at a time is read as a whole
 
     def symbolic_links(self, path: StoragePath) -> list[str]:
         return self._driver.symbolic_links(path)
 
-    def scan(self, path: StoragePath, leaf: str) -> Iterator[tuple[str, Stat | None]]:
+    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         self._step("scan", path)
-        scanned = self._driver.scan(path, leaf)
+        scanned = self._driver.scan(path, leaf, strict=strict)
         while (found := next(scanned, None)) is not None:
             yield found
             self._step("goes on behind", f"{path}/{found[0]}")
