@@ -1,6 +1,8 @@
 """Directories that survive a power cut, made while others may remove them."""
 
 import errno
+import os
+import time
 from pathlib import Path
 
 from pyregistry.storage.syscalls import sync_directory
@@ -8,6 +10,8 @@ from pyregistry.storage.syscalls import sync_directory
 ATTEMPTS = 16
 """How often a write makes its directories again while somebody removes them."""
 _KNOWN_DIRECTORIES = 10_000
+_SETTLED_NS = 1_000_000_000
+"""How old the last change of a directory must be for its time to tell it from every later one."""
 
 
 class Directories:
@@ -15,7 +19,9 @@ class Directories:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._synced: dict[Path, None] = {}  # directories whose entry in their parent this process has synced
+        # How the directory above looked when this process synced the entry: while it looks the same, no other process
+        # has removed the directory and made it again.
+        self._synced: dict[Path, tuple[int, int]] = {}
 
     def make(self, directory: Path, *, durable: bool) -> None:
         """Make the chain, and sync each entry that this process does not know to be synced.
@@ -53,11 +59,23 @@ class Directories:
 
     def _sync_chain(self, directory: Path) -> None:
         chain = []
-        while directory != self._root and directory not in self._synced:
+        while directory != self._root and not self._is_synced(directory):
             chain.append(directory)
             directory = directory.parent
         for path in reversed(chain):
+            looks = _looks(path.parent)
             sync_directory(path.parent)
-            if len(self._synced) >= _KNOWN_DIRECTORIES:
-                self._synced.clear()
-            self._synced[path] = None
+            if looks is not None:
+                if len(self._synced) >= _KNOWN_DIRECTORIES:
+                    self._synced.clear()
+                self._synced[path] = looks
+
+    def _is_synced(self, directory: Path) -> bool:
+        known = self._synced.get(directory)
+        return known is not None and known == _looks(directory.parent)
+
+
+def _looks(directory: Path) -> tuple[int, int] | None:
+    """What changes with every entry that is made or removed; None while that was a moment ago."""
+    stat = os.stat(directory)  # noqa: PTH116 - asked for every file that is written, and twice as fast
+    return (stat.st_ino, stat.st_mtime_ns) if time.time_ns() - stat.st_mtime_ns >= _SETTLED_NS else None

@@ -11,7 +11,7 @@ from tests.processes import SOURCE_TREE, missing, require
 
 TRACED = "openat,mkdir,mkdirat,rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat,rmdir,write,ftruncate,truncate"
 PROGRAM = """
-import asyncio, sys
+import asyncio, subprocess, sys, time
 from pathlib import Path
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag

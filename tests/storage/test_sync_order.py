@@ -50,7 +50,8 @@ def test_a_new_file_is_synced_then_renamed_and_every_new_name_is_synced(traced: 
 
 def test_in_directories_that_are_known_two_syncs_are_enough(traced: Trace) -> None:
     path = f"{REPOSITORIES}/a/link"
-    calls = traced('driver.write(at("a", "link"), b"x"); driver.write(at("a", "link"), b"y")')
+    known = 'driver.write(at("a", "link"), b"x")\n'
+    calls = traced(f'{known}time.sleep(1.1)\n{known}driver.write(at("a", "link"), b"y")')
     assert calls[-5:] == [
         f"create {TMP}",
         f"write {TMP}",
@@ -75,6 +76,15 @@ def test_a_directory_that_was_deleted_and_made_again_is_synced_again(traced: Tra
     again = calls[calls.index(f"rename {REPOSITORIES}/a {TRASH}") :]
     assert f"mkdir {REPOSITORIES}/a" in again
     assert f"fsync {REPOSITORIES}" in again[again.index(f"mkdir {REPOSITORIES}/a") :]
+
+
+def test_a_directory_that_another_process_removed_and_made_again_is_synced_again(traced: Trace) -> None:
+    # As a garbage collection and another worker do it; a crash would take the name that nobody synced.
+    known = 'driver.write(at("a", "b"), b"x")\n'
+    other = f'subprocess.run(["sh", "-c", "cd {REPOSITORIES} && rm -r a && mkdir a"], cwd=driver.root, check=True)\n'
+    calls = traced(f"{known}time.sleep(1.1)\n{known}{other}{known}")
+    last = len(calls) - calls[::-1].index(f"create {TMP}")
+    assert f"fsync {REPOSITORIES}" in calls[last:]
 
 
 def test_what_need_not_be_durable_is_not_synced(traced: Trace) -> None:
