@@ -7,11 +7,11 @@ import msgspec
 
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.links import Lost
-from pyregistry.gc.references import MAX_DOCUMENT, parse
+from pyregistry.gc.references import parse
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import ManifestInvalid
-from pyregistry.oci.manifest import Descriptor, Manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
-from pyregistry.oci.manifest import read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, read_manifest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
-
-MAX_DOCUMENT = 64 * 1024 * 1024
-"""Bytes; no registry takes manifests as large as that, whatever its limit is or was."""
 
 _DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
 

@@ -19,6 +19,8 @@ from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUn
 MAX_DEPTH: Final = 32
 MAX_DESCRIPTORS: Final = 2_000
 MAX_URLS: Final = 16
+MAX_DOCUMENT: Final = 64 * 1024 * 1024
+"""Bytes of a stored manifest that are read: no registry takes one as large as that, whatever its limit is or was."""
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
 _JSON_SPACE = re.compile(r"[ \t\r\n]*\{")

@@ -5,12 +5,12 @@ tag, and the end of the leases last. A writer that is killed on the way leaves l
 earlier, it would leave blobs that another push counts on with neither a lease nor a manifest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
-from pyregistry.oci.manifest import Descriptor, Manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
@@ -20,7 +20,10 @@ from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 
 MAX_ENDED = 2_000
-"""Links below an index whose leases are ended; those beyond run out by themselves."""
+"""Blobs and manifests below the children of an index whose leases are ended."""
+_MAX_READ = 64 * 1024 * 1024
+"""Bytes of manifests that are read to find them. What is beyond either bound runs out by itself: a collector, and with it
+every writer, waits for the end of this section."""
 
 
 class ManifestCommit:
@@ -93,46 +96,66 @@ class ManifestCommit:
             leases.touch(self._driver, target)
         except PathNotFound:
             return False
-        if size != descriptor.size:
-            raise ManifestInvalid(f"{digest} has {size} bytes, the manifest says {descriptor.size}")
+        self._check_size(descriptor, size)
         self._relied_on[link] = digest
         return True
+
+    def _check_size(self, descriptor: Descriptor, size: int) -> None:
+        if size != descriptor.size:
+            raise ManifestInvalid(f"{descriptor.digest} has {size} bytes, the manifest says {descriptor.size}")
 
     def _rely_on_child(self, descriptor: Descriptor) -> bool:
         """BuildKit's cache index has blobs among its manifests, so either will do."""
         link = layout.revision_link(self._name, digest := Digest(descriptor.digest))
         try:
             self._driver.stat(link)
+            size = self._driver.stat(layout.blob_data(digest)).size
+            if size == 0:
+                return False
             leases.touch(self._driver, digest)
         except PathNotFound:
             return self._rely_on_blob(descriptor)
+        self._check_size(descriptor, size)
         self._relied_on[link] = digest
         return True
 
     def _end_below(self) -> None:
         # A client that finds a child by HEAD does not PUT it, so that nobody else would end the leases of its layers.
-        below = {self._digest}
         unread = [Digest(child.digest) for child in self._manifest.children]
-        while unread and len(below) < MAX_ENDED:
-            digest = unread.pop()
-            if digest in below:
-                continue
-            below.add(digest)
-            for link, referenced in self._links_of(digest):
-                with suppress(PathNotFound):  # not here, or no longer: nobody was promised that it is
-                    leases.end(self._driver, link)
-                unread.append(referenced)
+        read = {self._digest, *unread}
+        ended: set[Digest] = set()
+        room = _MAX_READ
+        while unread and room > 0:
+            content = self._read_child(unread.pop())
+            room -= len(content)
+            for digest in _references(content) - ended:
+                if len(ended) == MAX_ENDED:
+                    return
+                ended.add(digest)
+                self._end(digest)
+                if digest not in read:
+                    read.add(digest)
+                    unread.append(digest)
 
-    def _links_of(self, digest: Digest) -> Iterator[tuple[StoragePath, Digest]]:
-        """What a manifest of this repository refers to; nothing for what is no manifest here."""
-        try:
+    def _end(self, digest: Digest) -> None:
+        for link in (layout.layer_link(self._name, digest), layout.revision_link(self._name, digest)):
+            with suppress(PathNotFound):  # not here, or no longer: nobody was promised that it is
+                leases.end(self._driver, link)
+
+    def _read_child(self, digest: Digest) -> bytes:
+        """Nothing for what is no manifest of this repository."""
+        with suppress(PathNotFound):
             self._driver.stat(layout.revision_link(self._name, digest))
-            content = self._driver.read(layout.blob_data(digest), self._rules.max_manifest_size)
-            manifest = read_manifest(content)
-        except (PathNotFound, ManifestInvalid):
-            return
+            return self._driver.read(layout.blob_data(digest), MAX_DOCUMENT)
+        return b""
+
+
+def _references(content: bytes) -> set[Digest]:
+    """What a manifest refers to; nothing for what is none."""
+    found: set[Digest] = set()
+    with suppress(ManifestInvalid):
+        manifest = read_manifest(content)
         for descriptor in (*manifest.blobs, *manifest.children):
             with suppress(DigestInvalid):
-                referenced = Digest(descriptor.digest)
-                yield layout.layer_link(self._name, referenced), referenced
-                yield layout.revision_link(self._name, referenced), referenced
+                found.add(Digest(descriptor.digest))
+    return found

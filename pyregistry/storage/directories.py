@@ -76,6 +76,6 @@ class Directories:
 
 
 def _looks(directory: Path) -> tuple[int, int] | None:
-    """What changes with every entry that is made or removed; None while that was a moment ago."""
+    """What changes with every entry that is made or removed, and with a move; None while that was a moment ago."""
     stat = os.stat(directory)  # noqa: PTH116 - asked for every file that is written, and twice as fast
-    return (stat.st_ino, stat.st_mtime_ns) if time.time_ns() - stat.st_mtime_ns >= _SETTLED_NS else None
+    return (stat.st_ino, stat.st_ctime_ns) if time.time_ns() - stat.st_ctime_ns >= _SETTLED_NS else None

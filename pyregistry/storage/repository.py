@@ -17,7 +17,7 @@ from pyregistry.oci.errors import (
     ManifestUnknown,
     NameUnknown,
 )
-from pyregistry.oci.manifest import Descriptor, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.committing import ManifestCommit
@@ -116,11 +116,11 @@ class Repository:
         digest = reference if isinstance(reference, Digest) else self.tagged(reference)
         try:
             self._driver.stat(layout.revision_link(self.name, digest))
-            content = self._driver.read(layout.blob_data(digest), self._rules.max_manifest_size + 1)
+            content = self._driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
         except PathNotFound as error:
             raise ManifestUnknown({"reference": reference}) from error
         # A damaged manifest is absent rather than served: the next push of it heals it.
-        if len(content) > self._rules.max_manifest_size or Digest.of(content, digest.algorithm) != digest:
+        if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
             raise ManifestUnknown({"reference": reference})
         try:
             return StoredManifest(digest, read_manifest(content).media_type, content)

@@ -7,6 +7,8 @@ from pyregistry.oci.errors import ManifestBlobUnknown
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
@@ -157,3 +159,24 @@ def test_a_touched_blob_always_gets_a_later_time(driver: Driver, registry: Regis
         before = driver.stat(path)
         rely()
         assert driver.stat(path).mtime_ns > before.mtime_ns
+
+
+def test_a_layer_that_images_repeat_is_ended_once() -> None:
+    # All writers wait for a collector that waits for this.
+    class Counting(MemoryDriver):
+        calls = 0
+
+        def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+            self.calls += 1
+            super().set_mtime(path, mtime_ns)
+
+    driver = Counting()
+    repo = repository(Registry(driver))
+    many = index(*(image(*[b"layer"] * 1_500, config=b"%d" % number) for number in range(3)))
+    for child in many.children:
+        for blob in set(child.blobs):
+            push_blob(repo, blob)
+        repo.put_manifest(Digest(child.digest), child.content, child.media_type)
+    driver.calls = 0
+    repo.put_manifest(Digest(many.digest), many.content, many.media_type, [Tag("latest")])
+    assert driver.calls < 30
