@@ -10,6 +10,7 @@ import typer
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failure import CommandFailed
+from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, ProgressBars, print_summary, print_table
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
@@ -57,7 +58,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     driver = open_driver(loaded)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     try:
-        with _listener(options, terminal=terminal, silent=as_json or quiet) as listener:
+        with unusable_directory(), _listener(options, terminal=terminal, silent=as_json or quiet) as listener:
             report = collect(driver, options, listener)
             report.uploads_removed = _purge_uploads(driver, loaded, dry_run=dry_run)
     except Failure as error:

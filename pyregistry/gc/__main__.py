@@ -2,7 +2,7 @@
 
     python -m pyregistry.gc ROOT OPTIONS-AS-JSON
 
-It prints the report as JSON and ends with 0, or a reason and one of EXIT_CODES.
+It prints the report as JSON and ends with 0, or a reason and one of EXIT_CODES, or 1.
 """
 
 import os
@@ -29,6 +29,9 @@ def main(root: str, options: str) -> int:
     except Failure as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CODES[type(error)]
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return 1
     sys.stdout.buffer.write(msgspec.json.encode(report))
     return 0
 

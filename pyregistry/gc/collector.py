@@ -56,7 +56,10 @@ def _run(driver: Driver, options: Options, listener: Listener) -> Report:
         _count(plan, report)
     else:
         Sweep(driver, marker, plan, report, listener).run()
-        _remove_temporaries(driver)
+        try:
+            _remove_temporaries(driver)
+        except OSError as error:
+            listener.skipped(f"{error.filename}: {error.strerror}")
     return report
 
 

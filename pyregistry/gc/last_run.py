@@ -1,6 +1,7 @@
 """The figures of the last run, whoever made it: kept in the data directory."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -16,6 +17,7 @@ GC_FIGURES: Mapping[str, str] = {
     "last_run_blobs_removed": "The blobs that the last garbage collection removed.",
     "last_run_blobs_kept_by_leases": "The blobs that it kept for pushes in progress only.",
     "last_run_skipped": "The things that it could not look at or remove.",
+    "last_failure_timestamp_seconds": "When the server's own garbage collection failed last, as a time like that.",
 }
 """Names of metrics without their prefix, with what they say."""
 
@@ -29,16 +31,14 @@ def last_run(driver: Driver) -> Report | None:
 
 
 def last_figures(driver: Driver, prefix: str = "") -> Mapping[str, float]:
-    """The values of GC_FIGURES, their names behind `prefix`; none before the first run. Blocks."""
+    """The values of GC_FIGURES, their names behind `prefix`; of what there was so far. Blocks."""
+    values: dict[str, float] = {}
+    with suppress(PathNotFound):
+        values["last_failure_timestamp_seconds"] = driver.stat(layout.LAST_GC_FAILURE).mtime_ns / 1e9
     report = last_run(driver)
-    if report is None:
-        return {}
-    values = {
-        "timestamp_seconds": driver.stat(layout.LAST_GC).mtime_ns / 1e9,
-        "skipped": len(report.skipped),
-        **{
-            field: getattr(report, field)
-            for field in ("seconds", "bytes_freed", "blobs", "blobs_removed", "blobs_kept_by_leases")
-        },
-    }
-    return {f"{prefix}last_run_{name}": float(value) for name, value in values.items()}
+    if report is not None:
+        values["last_run_timestamp_seconds"] = driver.stat(layout.LAST_GC).mtime_ns / 1e9
+        values["last_run_skipped"] = len(report.skipped)
+        for field in ("seconds", "bytes_freed", "blobs", "blobs_removed", "blobs_kept_by_leases"):
+            values[f"last_run_{field}"] = getattr(report, field)
+    return {f"{prefix}{name}": float(value) for name, value in values.items()}

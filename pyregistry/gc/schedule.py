@@ -25,6 +25,8 @@ from pyregistry.storage.threads import in_thread
 
 _LOOK = 60.0
 """Seconds between two looks whether a run is due, at most."""
+_RETRY = 3600.0
+"""Seconds after a failed run before the next is tried, unless the interval is shorter."""
 
 log = structlog.get_logger("pyregistry.gc")
 
@@ -49,8 +51,10 @@ async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
             continue
         except (Failure, OSError) as error:
             log.error("garbage collection failed", reason=str(error))
-        except Exception:
+            await in_thread(_remember_failure, driver, str(error))
+        except Exception as error:
             log.exception("garbage collection failed")  # a fault of ours must not end all the runs to come
+            await in_thread(_remember_failure, driver, repr(error))
 
 
 def _is_due(driver: Driver, interval: float) -> bool:
@@ -59,7 +63,15 @@ def _is_due(driver: Driver, interval: float) -> bool:
     except PathNotFound:  # the first run is due one interval after the first start
         driver.write(layout.LAST_GC, b"", durable=False)
         return False
-    return time.time_ns() - last_ns >= interval * 1e9
+    now_ns, failed_ns = time.time_ns(), 0
+    with suppress(PathNotFound):
+        failed_ns = driver.stat(layout.LAST_GC_FAILURE).mtime_ns
+    return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY) * 1e9
+
+
+def _remember_failure(driver: Driver, reason: str) -> None:
+    with suppress(OSError):  # a storage that cannot be written: then each worker tries as often as it looks
+        driver.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
 
 
 async def _collect(driver: Driver, options: Options) -> None:

@@ -125,8 +125,11 @@ class Driver(Protocol):
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """Rename a file over `target`, durably; raises PathNotFound."""
 
-    def delete(self, path: StoragePath) -> None:
-        """Remove a file, or a directory with everything below, at once and durably; raises PathNotFound."""
+    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
+        """Remove a file, or a directory with everything below, at once; raises PathNotFound.
+
+        When this returns, it stays removed after a power cut, unless `durable` is False.
+        """
 
     def discard(self, path: StoragePath) -> None:
         """Remove a file or a directory in one step, neither durably nor freeing its bytes; raises PathNotFound."""

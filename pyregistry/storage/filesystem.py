@@ -139,10 +139,11 @@ class FilesystemDriver:
         with absent_is_not_found():
             self._rename(self.root / source, self.root / target, durable=True)
 
-    def delete(self, path: StoragePath) -> None:
+    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.delete: renamed to the trash first, so that it is gone in one step."""
         doomed = self._to_trash(path)
-        sync_directory((self.root / path).parent)
+        if durable:
+            sync_directory((self.root / path).parent)
         _remove(doomed)
 
     def discard(self, path: StoragePath) -> None:

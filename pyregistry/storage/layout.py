@@ -21,6 +21,7 @@ we write and we read what it wrote.
       tmp/  trash/
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
+      gc-failed                                            why the last one that the server tried failed, and when
       token-keys                                           the secrets that sign our own tokens, mode 0600
       quarantine/<algorithm>-<hex>-<time>                  bytes that are not those of the digest, put there by fsck
       scrub/<algorithm>-<first two of hex>                 when each of these blobs was last read and found right
@@ -47,6 +48,7 @@ PRIVATE = StoragePath(".pyregistry")
 TMP = StoragePath(".pyregistry/tmp")
 TRASH = StoragePath(".pyregistry/trash")
 LAST_GC = StoragePath(".pyregistry/gc.json")
+LAST_GC_FAILURE = StoragePath(".pyregistry/gc-failed")
 LOCKS = StoragePath(".pyregistry/locks")
 TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")

@@ -55,10 +55,10 @@ class MeasuredDriver:
         with self._timed("Move"):
             self._driver.move(source, target)
 
-    def delete(self, path: StoragePath) -> None:
+    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.delete."""
         with self._timed("Delete"):
-            self._driver.delete(path)
+            self._driver.delete(path, durable=durable)
 
     def appender(
         self, path: StoragePath, *, wait: float, create: bool = False

@@ -117,7 +117,7 @@ class MemoryDriver:
             del parent.entries[name]
             new_parent.entries[new_name] = moved
 
-    def delete(self, path: StoragePath) -> None:
+    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.delete."""
         with self._mutex:
             parent, name = self._parent(path)

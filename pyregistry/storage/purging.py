@@ -47,11 +47,26 @@ async def purge(registry: Registry, purging: Purging) -> list[Upload]:
     before_ns = time.time_ns() - round(purging.age * 1e9)
     purged = []
     for upload in await in_thread(_older, registry, before_ns):
-        if purging.dry_run or await upload.expire(before_ns):
-            purged.append(upload)
-            log.info("upload purged", repository=upload.repository, upload=upload.id, dry_run=purging.dry_run)
+        try:
+            if purging.dry_run or await upload.expire(before_ns):
+                purged.append(upload)
+                log.info("upload purged", repository=upload.repository, upload=upload.id, dry_run=purging.dry_run)
+        except OSError as error:
+            _stays(upload, error)
     return purged
 
 
 def _older(registry: Registry, before_ns: int) -> list[Upload]:
-    return [upload for upload in registry.uploads() if upload.is_older(before_ns)]
+    older = []
+    for upload in registry.uploads():
+        try:
+            if upload.is_older(before_ns):
+                older.append(upload)
+        except OSError as error:
+            _stays(upload, error)
+    return older
+
+
+def _stays(upload: Upload, error: OSError) -> None:
+    # What another server left may belong to another user; those behind it are purged all the same.
+    log.warning("upload cannot be purged", repository=upload.repository, upload=upload.id, reason=str(error))

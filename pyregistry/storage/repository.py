@@ -171,10 +171,9 @@ class Repository:
         """end-9: forget a manifest here, and the tags that name it; raises ManifestUnknown."""
         with self._lock():
             subject = self._subject_of(digest)
-            for tag in self.tags():
-                with suppress(ManifestUnknown):
-                    if self.tagged(tag) == digest:
-                        self._delete(layout.tag(self.name, tag))
+            for tag, named in self._tagged():
+                if named == digest:
+                    self._delete(layout.tag(self.name, tag))
             self._delete(layout.revision(self.name, digest))
             if subject is not None:
                 self._referrers.remove(subject, digest)
@@ -198,11 +197,13 @@ class Repository:
 
     def tags(self, after: str | None = None) -> Iterator[Tag]:
         """end-8: the tags behind `after`, in byte order; nothing for a repository that does not exist."""
+        return (tag for tag, _ in self._tagged(after))
+
+    def _tagged(self, after: str | None = None) -> Iterator[tuple[Tag, Digest]]:
         for child in self._driver.children(layout.tags(self.name), after):
             with suppress(ManifestInvalid, ManifestUnknown):  # not ours, or left by a deletion that was cut off
                 tag = Tag(child)
-                self.tagged(tag)
-                yield tag
+                yield tag, self.tagged(tag)
 
     def referrers(self, subject: Digest) -> list[Descriptor]:
         """end-12: descriptors of the manifests here that have this subject, in the order of their digests."""

@@ -140,10 +140,11 @@ class Upload:
     def remove(self) -> None:
         """End the upload with all that it holds; raises BlobUploadUnknown. Blocks."""
         self._hashes.drop(self.id)
+        # Not durably: what a power cut brings back is an upload that nobody goes on with.
         with suppress(PathNotFound):
-            self._driver.delete(layout.upload_record(self.id))
+            self._driver.delete(layout.upload_record(self.id), durable=False)
         try:
-            self._driver.delete(layout.upload(self.repository, self.id))
+            self._driver.delete(layout.upload(self.repository, self.id), durable=False)
         except PathNotFound as error:
             raise BlobUploadUnknown({"upload": self.id}) from error
 

@@ -31,4 +31,6 @@ def test_a_scrape_reads_the_last_run_once_and_shows_all_of_it(root: Path, tmp_pa
     page = metrics.page("")[0].decode()
     assert reads == [layout.LAST_GC]
     assert "\ngc_last_run_blobs 3.0\n" in page
+    driver.write(layout.LAST_GC_FAILURE, b"why")
+    page = metrics.page("")[0].decode()
     assert all(f"\ngc_{name} " in page for name in GC_FIGURES)

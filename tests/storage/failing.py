@@ -68,11 +68,11 @@ class FailingDriver:
         if last:
             self._fail()
 
-    def delete(self, path: StoragePath) -> None:
+    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         last = self._is_last()
         if last and not self._after:
             self._fail()
-        self._driver.delete(path)
+        self._driver.delete(path, durable=durable)
         if last:
             self._fail()
 

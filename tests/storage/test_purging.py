@@ -1,15 +1,20 @@
 """Uploads that nobody goes on with are removed, those that somebody writes to are not."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
+from pyregistry.storage.appending import FileAppender
+from pyregistry.storage.driver import Stat
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.purging import Purging, purge, purge_regularly
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
@@ -98,3 +103,32 @@ async def test_runs_come_again_and_again(registry: Registry, tmp_path: Path) -> 
             while await left(registry):
                 await asyncio.sleep(0.02)
     task.cancel()
+
+
+async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(tmp_path: Path) -> None:
+    class Refusing(FilesystemDriver):
+        refused: StoragePath | None = None
+        refused_to_open: StoragePath | None = None
+
+        def stat(self, path: StoragePath) -> Stat:
+            if path == self.refused:
+                raise OSError(errno.EACCES, "Permission denied", path)
+            return super().stat(path)
+
+        @asynccontextmanager
+        async def appender(
+            self, path: StoragePath, *, wait: float, create: bool = False
+        ) -> AsyncIterator[FileAppender]:
+            if path == self.refused_to_open:
+                raise OSError(errno.EACCES, "Permission denied", path)
+            async with super().appender(path, wait=wait, create=create) as appender:
+                yield appender
+
+    driver = await asyncio.to_thread(Refusing, tmp_path)
+    registry = Registry(driver)
+    uploads = [await started(registry, tmp_path, days_ago=8) for _ in range(6)]
+    in_order = sorted(uploads, key=lambda upload: upload.id)
+    driver.refused = layout.upload_data(NAME, in_order[0].id)
+    driver.refused_to_open = layout.upload_data(NAME, in_order[1].id)
+    purged = await purge(registry, WEEK)
+    assert [upload.id for upload in purged] == [upload.id for upload in in_order[2:]]

@@ -229,9 +229,9 @@ class SteppingDriver:
         self._driver.move(source, target)
         self._changed("move", target)
 
-    def delete(self, path: StoragePath) -> None:
+    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         self._step("delete", path)
-        self._driver.delete(path)
+        self._driver.delete(path, durable=durable)
         self._changed("delete", path)
 
     def discard(self, path: StoragePath) -> None:

@@ -1,0 +1,60 @@
+"""When the server collects by itself."""
+
+import asyncio
+import time
+
+import pytest
+
+from pyregistry.gc import schedule
+from pyregistry.gc.outcome import Options
+from pyregistry.gc.schedule import Schedule, collect_regularly
+from pyregistry.storage import layout
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.registry import Registry
+from tests.builders import image
+from tests.storage.pushing import push_image, repository
+
+DAY = 86_400.0
+
+
+async def run_for_a_moment(driver: MemoryDriver, interval: float = DAY) -> None:
+    regularly = asyncio.create_task(collect_regularly(driver, Schedule(interval, Options())))
+    await asyncio.sleep(0.5)
+    regularly.cancel()
+    await asyncio.gather(regularly, return_exceptions=True)
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> MemoryDriver:
+    """With an image that was pushed, looked at all the time."""
+    monkeypatch.setattr(schedule, "_LOOK", 0.01)
+    driver = MemoryDriver()
+    push_image(repository(Registry(driver)), image(), "latest")
+    return driver
+
+
+async def test_the_first_run_is_due_one_interval_after_the_first_start(driver: MemoryDriver) -> None:
+    await run_for_a_moment(driver)
+    assert driver.read(layout.LAST_GC) == b""
+
+
+async def test_a_run_is_due_when_the_interval_is_over(driver: MemoryDriver) -> None:
+    driver.write(layout.LAST_GC, b"")
+    driver.set_mtime(layout.LAST_GC, time.time_ns() - round(DAY * 1e9))
+    await run_for_a_moment(driver)
+    assert driver.read(layout.LAST_GC).startswith(b"{")
+
+
+@pytest.mark.parametrize(("failed_before", "runs"), [(3_500, 0), (3_700, 1)])
+async def test_a_run_that_failed_is_tried_again_after_an_hour(
+    driver: MemoryDriver, caplog: pytest.LogCaptureFixture, failed_before: float, runs: int
+) -> None:
+    driver.write(layout.LAST_GC, b"")
+    driver.set_mtime(layout.LAST_GC, time.time_ns() - round(DAY * 1e9))
+    driver.write(layout.LAST_GC_FAILURE, b"the disk")
+    driver.set_mtime(layout.LAST_GC_FAILURE, time.time_ns() - round(failed_before * 1e9))
+    driver.delete(layout.REPOSITORIES)  # as if a volume were not mounted
+    await run_for_a_moment(driver)
+    assert caplog.text.count("garbage collection failed") == runs
+    reason = driver.read(layout.LAST_GC_FAILURE)
+    assert (b"repositories" in reason, reason == b"the disk") == (runs == 1, runs == 0)
