@@ -31,12 +31,12 @@ class Directories:
         for attempt in range(ATTEMPTS):
             try:
                 self._make_chain(directory)
-                break
+                if durable:
+                    self._sync_chain(directory)
+                return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
                 if attempt == ATTEMPTS - 1:
                     raise
-        if durable:
-            self._sync_chain(directory)
 
     def _make_chain(self, directory: Path) -> None:
         chain = [directory]
