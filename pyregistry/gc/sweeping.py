@@ -40,9 +40,16 @@ class Sweep:
         self._listener = listener
 
     def run(self) -> None:
-        """Remove what the plan names and nobody relies on by now; raises MarkFailed."""
+        """Remove what the plan names and nobody relies on by now.
+
+        Raises MarkFailed, and OSError if a power cut might bring back a link to what is to go next.
+        """
         self._in_batches(self._plan.manifests, self._remove_manifests)
+        if self._report.manifests_removed:
+            self._driver.sync()
         self._in_batches(self._plan.links, self._remove_link)
+        if self._report.links_removed:
+            self._driver.sync()
         self._in_batches(self._plan.blobs(), self._remove_blob)
         self._in_batches(self._marker.maybe_empty(), self._remove_if_empty)
 

@@ -134,6 +134,9 @@ class Driver(Protocol):
     def discard(self, path: StoragePath) -> None:
         """Remove a file or a directory in one step, neither durably nor freeing its bytes; raises PathNotFound."""
 
+    def sync(self) -> None:
+        """Return when all that was written and removed so far survives a power cut: expensive, so once for many."""
+
     def empty_trash(self) -> None:
         """Free what was discarded, also by a process that died."""
 

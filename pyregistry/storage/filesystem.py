@@ -28,6 +28,7 @@ from pyregistry.storage.syscalls import (
     is_absent,
     read_all,
     sync_directory,
+    sync_file_system,
     to_stat,
     write_all,
 )
@@ -154,6 +155,10 @@ class FilesystemDriver:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             _remove(self._prefix + path)  # not in one step, but who calls this wants room on a full disk
+
+    def sync(self) -> None:
+        """See Driver.sync."""
+        sync_file_system(self.root)
 
     def empty_trash(self) -> None:
         """See Driver.empty_trash."""

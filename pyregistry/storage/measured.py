@@ -95,6 +95,10 @@ class MeasuredDriver:
         with self._timed("Delete"):
             self._driver.discard(path)
 
+    def sync(self) -> None:
+        """See Driver.sync."""
+        self._driver.sync()
+
     def empty_trash(self) -> None:
         """See Driver.empty_trash."""
         self._driver.empty_trash()

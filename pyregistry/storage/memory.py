@@ -128,6 +128,9 @@ class MemoryDriver:
         """See Driver.discard."""
         self.delete(path)
 
+    def sync(self) -> None:
+        """See Driver.sync."""
+
     def empty_trash(self) -> None:
         """See Driver.empty_trash."""
 

@@ -17,7 +17,9 @@ from pyregistry.gc.outcome import Options
 from pyregistry.storage.filesystem import FilesystemDriver
 
 _READS = frozenset({"read", "stat", "children", "symbolic_links", "scan"})
-_CHANGES = frozenset({"write", "set_mtime", "make_directory", "delete", "discard", "empty_trash", "prune", "lock"})
+_CHANGES = frozenset(
+    {"write", "set_mtime", "make_directory", "delete", "discard", "sync", "empty_trash", "prune", "lock"}
+)
 
 
 class DyingDriver(FilesystemDriver):

@@ -4,6 +4,7 @@ import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import image, index
 from tests.gc.collecting import blobs, exists, gc, has_blob, remove_tag
-from tests.storage.pushing import pull, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, repository
 
 
 class BusyDriver(MemoryDriver):
@@ -142,3 +143,44 @@ def test_a_symbolic_link_within_a_repository_ends_the_run(
     else:  # no tag is looked at
         gc(filesystem, grace=0)
     assert pull(repo, image())
+
+
+def test_the_links_are_gone_for_good_before_a_blob_goes(root: Path) -> None:
+    class Recording(FilesystemDriver):
+        def discard(self, path: StoragePath) -> None:
+            happened.append(path)
+            super().discard(path)
+
+        def sync(self) -> None:
+            happened.append("sync")
+            super().sync()
+
+    happened: list[str] = []
+    driver = Recording(root)
+    repo = repository(Registry(driver))
+    push_image(repo, image(), "latest")
+    push_blob(repo, b"never used")
+    remove_tag(repo, "latest")
+    happened.clear()
+    gc(driver, grace=0, delete_untagged=True)
+    manifests, _, rest = " ".join(happened).partition(" sync ")
+    links, _, blobs_and_directories = rest.partition(" sync ")
+    assert manifests.count("/_manifests/revisions/") == len(manifests.split()) == 1
+    assert links.count("/_layers/") == len(links.split()) == 4
+    assert blobs_and_directories.count("/blobs/") == 5
+
+
+def test_a_run_that_cannot_make_sure_of_that_removes_no_blob() -> None:
+    class Refusing(MemoryDriver):
+        def sync(self) -> None:
+            raise OSError(errno.EIO, "Input/output error", "/")
+
+    driver = Refusing()
+    repo = repository(Registry(driver))
+    push_image(repo, image(), "latest")
+    before = blobs(driver)
+    remove_tag(repo, "latest")
+    with pytest.raises(OSError, match="Input/output error"):
+        gc(driver, grace=0, delete_untagged=True)
+    assert blobs(driver) == before
+    assert exists(driver, layout.blob_data(Digest.of(b"layer one")))

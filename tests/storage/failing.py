@@ -124,6 +124,11 @@ class FailingDriver:
         if last:
             self._fail()
 
+    def sync(self) -> None:
+        if self._is_last():
+            self._fail()
+        self._driver.sync()
+
     def empty_trash(self) -> None:
         if self._is_last():
             self._fail()

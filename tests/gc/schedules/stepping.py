@@ -239,6 +239,9 @@ class SteppingDriver:
         self._driver.discard(path)
         self._changed("discard", path)
 
+    def sync(self) -> None:
+        self._driver.sync()
+
     def empty_trash(self) -> None:
         self._driver.empty_trash()  # nobody can see what is in it
 
