@@ -16,6 +16,12 @@ def files(config: ConfigFile = None) -> None:
 
 
 def _named(config: Config) -> list[str]:
-    tls, htpasswd = config.http.tls, config.auth.htpasswd
-    named = [tls.certificate, tls.key, *tls.client_cas, htpasswd.path if htpasswd else ""]
+    tls, htpasswd, token, rules = config.http.tls, config.auth.htpasswd, config.auth.token, config.pyregistry.access
+    named = [tls.certificate, tls.key, *tls.client_cas]
+    if htpasswd is not None:
+        named.append(htpasswd.path)
+    if token is not None:
+        named += [token.root_cert_bundle, token.jwks]
+    if isinstance(rules, str):
+        named.append(rules)
     return [file for file in named if file]
