@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.storage.driver import Stat
 
+_UNMARKED, _MARKED, _HELD = range(3)
+
 
 class Candidates:
     """The blobs by digest, with the records that they had; marking takes out of them."""
@@ -29,10 +31,22 @@ class Candidates:
     def mark(self, digest: str) -> bool:
         """Take a blob out; True if it was there and was not marked before. `digest` may be anything."""
         table, index = self._find(digest)
-        if index < 0 or table.marked[index]:
+        if index < 0 or table.marked[index] == _MARKED:
             return False
-        table.marked[index] = 1
+        table.marked[index] = _MARKED
         return True
+
+    def hold(self, digest: str) -> None:
+        """Take a blob out for a lease; if it is marked as well, before or after, that is what keeps it."""
+        table, index = self._find(digest)
+        if index >= 0 and table.marked[index] == _UNMARKED:
+            table.marked[index] = _HELD
+
+    def held(self) -> Iterator[int]:
+        """The sizes in bytes of those that only leases keep."""
+        for table in self._tables.values():
+            for index in table.places_of(_HELD):
+                yield table.size[index]
 
     def is_marked(self, digest: str) -> bool:
         """Whether the blob was there, and was taken out."""
@@ -57,7 +71,7 @@ class Candidates:
 
     def marked_count(self) -> int:
         """How many were taken out."""
-        return sum(table.marked.count(1) for table in self._tables.values())
+        return sum(len(table) - table.marked.count(_UNMARKED) for table in self._tables.values())
 
     def unmarked(self) -> Iterator[tuple[Digest, int]]:
         """Those that are left, with their sizes in bytes."""
@@ -100,7 +114,7 @@ class _Table:
         self.inode.append(stat.inode)
         self.mtime.append(stat.mtime_ns)
         self.size.append(stat.size)
-        self.marked.append(0)
+        self.marked.append(_UNMARKED)
         return True
 
     def find(self, encoded: str) -> int:
@@ -118,10 +132,14 @@ class _Table:
         return at // width if at >= 0 and len(raw) == width else -1
 
     def unmarked(self) -> Iterator[tuple[str, int]]:
-        at = self.marked.find(0)
-        while at >= 0:
+        for at in self.places_of(_UNMARKED):
             yield self._raw[at * self._width : (at + 1) * self._width].hex(), self.size[at]
-            at = self.marked.find(0, at + 1)
+
+    def places_of(self, state: int) -> Iterator[int]:
+        at = self.marked.find(state)
+        while at >= 0:
+            yield at
+            at = self.marked.find(state, at + 1)
 
 
 _NO_TABLE = _Table(1)

@@ -44,6 +44,8 @@ class Marker:
             self.listener.found(len(new))
             for name in new:
                 self._mark(name)
+        for size in self.candidates.held():
+            self.kept.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
         links = tuple(link for link in self.links if self.is_doomed(link))
         return Plan(self.candidates, self._count, tuple(manifests), links, self.kept)
@@ -199,9 +201,8 @@ class RepositoryMarks:
         if self.has_living and self._candidates.is_marked(target):
             return None
         if leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
-            if self._candidates.mark(target):
-                size = self._candidates.size(target) or 0
-                self._marker.kept.add(size, stat.mtime_ns + round(self._marker.options.grace * 1e9))
+            self._candidates.hold(target)
+            self._marker.kept.until(stat.mtime_ns + round(self._marker.options.grace * 1e9))
             return None
         return DoomedLayer(self.name, digest, target)
 
@@ -271,8 +272,9 @@ class RepositoryMarks:
     def _leased_revisions(self) -> Iterator[str]:
         for digest, stat in self._revisions.items():
             if digest not in self._kept and leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
-                until_ns = stat.mtime_ns + round(self._marker.options.grace * 1e9)
-                self._marker.kept.add(self._candidates.size(digest) or 0, until_ns)
+                if not self._candidates.is_marked(digest):
+                    self._marker.kept.add(self._candidates.size(digest) or 0)
+                self._marker.kept.until(stat.mtime_ns + round(self._marker.options.grace * 1e9))
                 yield digest
 
     def _tagged(self) -> Iterator[str]:

@@ -66,12 +66,15 @@ class Kept:
     blobs: int = 0
     size: int = 0
     until_ns: int = 0
-    """When the last of the leases runs out, in nanoseconds since the epoch; 0 if there is none."""
+    """When the last lease runs out, in nanoseconds since the epoch; 0 if there is none."""
 
-    def add(self, size: int, until_ns: int) -> None:
+    def add(self, size: int) -> None:
         """Count one more."""
         self.blobs += 1
         self.size += size
+
+    def until(self, until_ns: int) -> None:
+        """There is a lease until then."""
         self.until_ns = max(self.until_ns, until_ns)
 
 

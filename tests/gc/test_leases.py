@@ -180,3 +180,15 @@ def test_a_layer_that_images_repeat_is_ended_once() -> None:
     driver.calls = 0
     repo.put_manifest(Digest(many.digest), many.content, many.media_type, [Tag("latest")])
     assert driver.calls < 30
+
+
+@pytest.mark.parametrize("names", [("a", "z"), ("z", "a")])
+def test_what_another_repository_uses_is_not_counted_as_kept_by_leases(
+    driver: Driver, registry: Registry, names: tuple[str, str]
+) -> None:
+    leased, using = (repository(registry, name) for name in names)
+    push_image(using, image(), "latest")
+    leased.mount_blob(Digest.of(b"layer one"), using)
+    push_blob(leased, b"of a push in progress")
+    report = gc(driver)
+    assert (report.blobs_kept_by_leases, report.bytes_kept_by_leases) == (1, len(b"of a push in progress"))
