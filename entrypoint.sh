@@ -4,7 +4,8 @@ set -eu
 
 case "${1:-}" in
     *.yml | *.yaml) set -- registry serve "$@" ;;
-    serve | garbage-collect | htpasswd | help | -*) set -- registry "$@" ;;
+    serve | garbage-collect | help | -*) set -- registry "$@" ;;
+    htpasswd) set -- pyregistry "$@" ;;
 esac
 
 say() {

@@ -20,21 +20,19 @@ from pyregistry.api.metrics import metrics_page
 from pyregistry.api.responses import SERVER, json_response
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.config.sense import HEALTH_PATH
 from pyregistry.counting import SHARED
 from pyregistry.metrics import Metrics
 from pyregistry.sockets import listen
 
-HEALTH_PATH = "/debug/health"
 _STOP_SECONDS = 0.2
 """How long a request may go on when a worker ends: its service has ended already."""
 
 
 def listen_for_debugging(config: Config) -> socket.socket | None:
     """The socket for `http.debug.addr`; None if there is none. Raises ConfigError."""
-    debug = config.http.debug
-    if not debug.prometheus.path.startswith("/") or debug.prometheus.path == HEALTH_PATH:
-        raise ConfigError(f"http.debug.prometheus.path: {debug.prometheus.path!r}, expected a path such as /metrics")
-    return listen("http.debug.addr", debug.addr) if debug.addr else None
+    address = config.http.debug.addr
+    return listen("http.debug.addr", address) if address else None
 
 
 def counts(config: Config) -> bool:

@@ -93,6 +93,8 @@ async def ask(probe: Probe, timeout: float) -> str | None:
         return error.strerror or str(error) or type(error).__name__
     except Unhealthy as error:
         return str(error)
+    except Exception as error:  # of a URL or a header that cannot be sent; its text may be a secret
+        return type(error).__name__
     return None
 
 

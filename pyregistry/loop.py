@@ -5,6 +5,8 @@ from typing import Any
 
 from pyregistry.sockets import BACKLOG
 
+HANDSHAKE_SECONDS = 15.0
+
 
 class FairLoop(asyncio.SelectorEventLoop):
     """Workers that share a listening socket share its connections, too.
@@ -20,4 +22,6 @@ class FairLoop(asyncio.SelectorEventLoop):
         listening = kwargs.get("sock")
         if listening is not None:  # to asyncio `backlog` is both things; a turn later, the queue gets its length back
             self.call_soon(listening.listen, BACKLOG)
+        if kwargs.get("ssl") is not None:  # until its end no deadline of ours runs
+            kwargs.setdefault("ssl_handshake_timeout", HANDSHAKE_SECONDS)
         return await super().create_server(*args, **{**kwargs, "backlog": 1})

@@ -22,14 +22,22 @@ from pyregistry.storage.rules import Rules
 
 
 def create_driver(config: Config) -> Driver:
-    """What `storage` says. Blocks: it tries to write. Raises OSError."""
+    """What `storage` says. Blocks. Raises OSError."""
     if config.storage.filesystem is None:
         return MemoryDriver()
     root = Path(config.storage.filesystem.root_directory)
     root.mkdir(parents=True, exist_ok=True)
-    driver = FilesystemDriver(root)
-    driver.probe()
-    return driver
+    return FilesystemDriver(root)
+
+
+def try_storage(config: Config) -> None:
+    """Raise OSError for a data directory that cannot be used. Blocks.
+
+    Asked at the start, and not by each worker: what can only be read by now can still be pulled.
+    """
+    driver = create_driver(config)
+    if isinstance(driver, FilesystemDriver) and not config.storage.maintenance.readonly.enabled:
+        driver.probe()
 
 
 def storage_rules(config: Config) -> Rules:

@@ -6,11 +6,14 @@ Nobody configures gunicorn; what it needs comes from our config.
 import asyncio
 import gc
 import logging
+import math
 import os
+import resource
 import signal
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -35,7 +38,7 @@ from pyregistry.debug import DebugAddress, counting_directory, counts, listen_fo
 from pyregistry.log import configure_logging
 from pyregistry.loop import FairLoop
 from pyregistry.metrics import Metrics
-from pyregistry.parts import connection_limits, create_authenticator, create_policy
+from pyregistry.parts import connection_limits, create_authenticator, create_policy, try_storage
 from pyregistry.sockets import address_of, listen
 from pyregistry.tls import Certificate
 
@@ -57,6 +60,7 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     cannot be used.
     """
     _configure_logging(config)
+    _raise_limit_of_files()
     _try(config)  # so that what is wrong is said here, once, and not by each worker
     listening = listen("http.addr", config.http.addr, config.http.net)
     debug = listen_for_debugging(config)
@@ -97,8 +101,16 @@ def _access_logger(section: Log) -> AccessLogger | None:
     return AccessLogger() if section.formatter == "text" else JsonAccessLogger()
 
 
+def _raise_limit_of_files() -> None:
+    """As Go's programs do by themselves: the usual soft limit is below the cap of connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def _try(config: Config) -> None:
     """Raise what makes a worker with this config fail."""
+    try_storage(config)
     create_app(config)
     if config.http.tls.certificate:
         Certificate(config.http.tls)
@@ -190,7 +202,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "workers": worker_count(config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
-            "graceful_timeout": round(config.http.drain_timeout or DRAIN_SECONDS),
+            "graceful_timeout": math.ceil(config.http.drain_timeout or DRAIN_SECONDS),
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
             "keyfile": tls.key or None,

@@ -19,6 +19,8 @@ def listen(key: str, addr: str, net: str = "") -> socket.socket:
         return _listen_unix(Path(addr)) if net == "unix" else _listen_tcp(key, addr)
     except OSError as error:
         raise ConfigError(f"{key}: cannot listen on {addr}: {error.strerror or error}") from error
+    except UnicodeError as error:  # a host such as `a..b`
+        raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT") from error
 
 
 def address_of(listening: socket.socket) -> str:
@@ -35,7 +37,7 @@ def _listen_tcp(key: str, addr: str) -> socket.socket:
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT")
     host = host.strip("[]")
-    if not host and socket.has_dualstack_ipv6():
+    if host in {"", "::"} and socket.has_dualstack_ipv6():  # to Go, the second means both families as well
         return _open(socket.AF_INET6, ("::", int(port)), dualstack=True)
     family, *_, address = socket.getaddrinfo(
         host or "0.0.0.0",  # noqa: S104 - that is what `:5000` means

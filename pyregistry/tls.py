@@ -88,14 +88,15 @@ class Certificate:
         # OpenSSL asks at each handshake, also of a client that names no server.
         connection.context = self._newest
 
-    def _stat(self) -> tuple[tuple[int, int, int], ...]:
+    def _stat(self) -> tuple[tuple[int, ...], ...]:
         found = []
-        for key, path in (("certificate", self._tls.certificate), ("key", self._tls.key)):
+        authorities = [("clientcas", path) for path in self._tls.client_cas]
+        for key, path in (("certificate", self._tls.certificate), ("key", self._tls.key), *authorities):
             try:
                 stat = Path(path).stat()
             except OSError as error:
                 raise ConfigError(f"http.tls.{key}: {path}: {error.strerror}") from error
-            found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+            found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))  # the last: of a chmod
         return tuple(found)
 
 

@@ -1,6 +1,7 @@
 """What every test gets: a detector of blocking calls on the event loop, and a server on a real socket."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -47,10 +48,11 @@ class RegistryServer(TestServer):
     def __init__(self, app: Application, limits: ConnectionLimits) -> None:
         super().__init__(app)
         self._limits = limits
+        self.access_log = io.BytesIO()
 
     async def _make_runner(self, **kwargs: object) -> BaseRunner:
         kwargs.pop("access_log_class", None)
-        return Runner(self.app, limits=self._limits, access_logger=AccessLogger(), handle_signals=False)
+        return Runner(self.app, limits=self._limits, access_logger=AccessLogger(self.access_log), handle_signals=False)
 
 
 @pytest.fixture

@@ -1,7 +1,22 @@
 """The process that runs the workers."""
 
+import asyncio
+import resource
+import socket
+import ssl
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from pyregistry import loop
+from pyregistry.config.errors import ConfigError
+from pyregistry.loop import FairLoop
+from pyregistry.sockets import listen
+from tests.authority import Authority
+from tests.processes import pyregistry_server
+from tests.workers.workers import workers_of
 
 FORK = """
 import os, signal
@@ -21,3 +36,47 @@ print("blocked" if signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()
 def test_signal_to_a_worker_that_does_not_listen_yet_waits_for_it_to_listen() -> None:
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["pending", "not blocked"]
+
+
+def test_the_address_of_all_of_ipv6_takes_ipv4_as_well_as_in_go() -> None:
+    with (
+        listen("http.addr", "[::]:0") as listening,
+        socket.create_connection(("127.0.0.1", listening.getsockname()[1]), timeout=5) as client,
+    ):
+        assert client.getpeername()[0] == "127.0.0.1"
+
+
+def test_a_host_that_cannot_be_one_is_refused_with_its_key() -> None:
+    with pytest.raises(ConfigError, match=r"http\.addr: 'bad\.\.host:80', expected HOST:PORT"):
+        listen("http.addr", "bad..host:80")
+
+
+def test_workers_may_open_as_many_files_as_the_system_lets_them(tmp_path: Path) -> None:
+    with pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
+        server.stop()
+        server.command[:0] = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh"]
+        server.start()
+        soft, hard = resource.prlimit(workers_of(server)[0], resource.RLIMIT_NOFILE)
+    assert soft == hard > 256
+
+
+def test_a_client_that_never_ends_its_handshake_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "HANDSHAKE_SECONDS", 0.2)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*Authority(tmp_path).issue("server"))
+
+    async def wait_for_the_end() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            running = asyncio.get_running_loop()
+            server = await running.create_server(asyncio.Protocol, sock=listening, ssl=context)
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            try:
+                async with asyncio.timeout(5):
+                    return await reader.read()
+            finally:
+                writer.close()
+                server.close()
+
+    with asyncio.Runner(loop_factory=FairLoop) as runner:
+        assert runner.run(wait_for_the_end()) == b""

@@ -176,6 +176,21 @@ def test_client_certificate(authority: Authority, tmp_path: Path, client_auth: s
                 server.get(authority.context(Authority(tmp_path).issue("stranger")))
 
 
+def test_an_authority_that_is_taken_out_is_trusted_no_longer(authority: Authority, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
+    certificate, key = map(str, authority.issue("server"))
+    served = Certificate(Tls(certificate=certificate, key=key, client_cas=[str(bundle)]))
+    client = authority.context(other.issue("client"))
+    assert _handshake(served.context, client) == "server"
+    bundle.write_bytes(authority.certificate.read_bytes())
+    served.reload_if_changed()
+    with pytest.raises(ssl.SSLError):
+        _handshake(served.context, client)
+
+
 def test_client_that_speaks_another_version_of_tls_learns_it(authority: Authority, tmp_path: Path) -> None:
     certificate, key = map(str, authority.issue("server"))
     context = authority.context()

@@ -20,7 +20,7 @@ def origin(request: web.Request) -> Origin:
     of_app = settings(request)
     if of_app.origin:
         url = URL(of_app.origin)
-        return Origin(url.scheme, url.raw_authority, of_app.prefix)
+        return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + of_app.prefix)
     forwarded = request.forwarded[0] if request.forwarded else {}
     scheme = forwarded.get("proto") or _first(request, "X-Forwarded-Proto")
     if scheme.lower() not in _SCHEMES:

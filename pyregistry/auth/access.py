@@ -112,5 +112,5 @@ class AllowAll:
 
 
 def quoted(text: str) -> str:
-    """A quoted-string of a header (RFC 9110, 5.6.4)."""
-    return '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+    """A quoted-string of a header (RFC 9110, 5.6.4), in one line: YAML's `|` leaves a newline at the end."""
+    return '"{}"'.format(" ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"'))

@@ -13,7 +13,7 @@ _MOST_BYTES = 1024 * 1024
 
 log = structlog.get_logger("pyregistry.auth")
 
-_Signature = tuple[int, int, int, int]
+_Signature = tuple[int, ...]
 
 
 class CurrentPolicy:
@@ -86,7 +86,7 @@ class PolicyFile(CurrentPolicy):
 
     def _stat(self) -> _Signature | None:
         stat = self._path.stat()
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
+        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns  # the last: of a chmod
 
     def _load(self) -> Policy:
         with self._path.open("rb") as file:

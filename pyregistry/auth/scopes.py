@@ -36,8 +36,8 @@ class TokenScope:
     accesses: frozenset[Access]
 
     def covers(self, access: Access) -> bool:
-        """See Scope.covers; every token will do to ask whether this is a registry."""
-        return access.action in {Action.BASE, Action.TOKEN} or access in self.accesses
+        """See Scope.covers; every token will do to ask whether this is a registry, and no scope names its figures."""
+        return access.action in {Action.BASE, Action.TOKEN, Action.METRICS} or access in self.accesses
 
 
 class WithoutToken:

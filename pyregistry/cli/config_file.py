@@ -35,12 +35,17 @@ def load_or_fail(given: Path | None) -> tuple[Path, Config]:
     """The file and what it says, its warnings on standard error. Raises ConfigRefused."""
     path = given or _default_path()
     try:
-        config, warnings = load(path, os.environ)
+        return path, load_again(path)
     except ConfigError as error:
         raise ConfigRefused(f"{path}: {error}") from error
+
+
+def load_again(path: Path) -> Config:
+    """What the file says, its warnings on standard error. Raises ConfigError."""
+    config, warnings = load(path, os.environ)
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
-    return path, config
+    return config
 
 
 def fail(reason: str) -> NoReturn:

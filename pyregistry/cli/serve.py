@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, fail, load_again, load_or_fail
 from pyregistry.cli.failure import ConfigRefused
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.load import load
 from pyregistry.config.schema import Config
 
 
@@ -17,7 +16,7 @@ def serve(config: ConfigFile = None) -> None:
     from pyregistry.server import serve as run  # noqa: PLC0415 - the same
 
     try:
-        run(loaded, lambda: load(path, os.environ)[0])
+        run(loaded, lambda: load_again(path))
     except ConfigError as error:
         raise ConfigRefused(f"{path}: {error}") from error
     except HtpasswdInvalid as error:

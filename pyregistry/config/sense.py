@@ -14,6 +14,8 @@ from pyregistry.config.values import Duration
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """The name of a header, RFC 9110 section 5.6.2."""
+HEALTH_PATH = "/debug/health"
+"""What `http.debug.addr` answers with the checks that fail."""
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _SHORTEST = 1.0
@@ -38,6 +40,7 @@ def _wrong(config: Config) -> Wrong:
     yield from _in_storage(config.storage)
     yield from _in_health(config.health)
     yield from _in_gc(config.pyregistry.gc)
+    yield from _in_words(config)
     if config.tags.max_tags < 0:
         yield "tags.maxtags", config.tags.max_tags, "0 or more"
     if config.pyregistry.workers < 0:
@@ -53,6 +56,9 @@ def _in_http(http: Http) -> Wrong:
         yield "http.host", http.host, "a URL such as https://registry.example.org"
     if http.prefix and not _PREFIX.fullmatch(http.prefix):
         yield "http.prefix", http.prefix, "a path such as /registry/"
+    metrics = http.debug.prometheus.path
+    if not _PREFIX.fullmatch(metrics) or metrics == HEALTH_PATH:
+        yield "http.debug.prometheus.path", metrics, "a path such as /metrics"
     for name, values in http.headers.items():
         if not _TOKEN.fullmatch(name):
             yield "http.headers", name, "the name of a header"
@@ -101,6 +107,18 @@ def _in_health(health: Health) -> Wrong:
 def _in_gc(gc: Gc) -> Wrong:
     yield from _too_short("pyregistry.gc.interval", gc.interval, _SHORTEST)
     yield from _too_short("pyregistry.gc.grace", gc.grace, _SHORTEST)
+
+
+def _in_words(config: Config) -> Wrong:
+    """What goes into headers of answers."""
+    htpasswd, silly, token = config.auth.htpasswd, config.auth.silly, config.auth.token
+    words = [(f"pyregistry.warnings[{index}]", text) for index, text in enumerate(config.pyregistry.warnings)]
+    words += [("auth.htpasswd.realm", htpasswd.realm)] if htpasswd is not None else []
+    words += [("auth.silly.realm", silly.realm), ("auth.silly.service", silly.service)] if silly is not None else []
+    words += [("auth.token.realm", token.realm), ("auth.token.service", token.service)] if token is not None else []
+    for key, text in words:
+        if _UNPRINTABLE.search(text):
+            yield key, text, "text without control characters"
 
 
 def _too_short(key: str, value: Duration, shortest: float) -> Wrong:

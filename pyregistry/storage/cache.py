@@ -4,7 +4,7 @@ Only what cannot change is kept: the content of a digest. Whether a tag still na
 repository still has it, is asked of the disk each time, so that a push to another worker, a deletion, a garbage
 collection and an operator's `rm -rf` are seen at once. No other path is asked for on the event loop: a `stat` of one
 that was there a moment ago is answered by the kernel from memory, in two microseconds, and a thread would cost fifty.
-`docs/decisions/0009` names the two calls there that concern open files: `sendfile` of a download, `flock` of an upload.
+`docs/decisions/0009` names the two other things that may wait there: the `sendfile` of a download, and the logs.
 
 A link whose content matters is known by its inode, size and time, as git knows a file of its index; and as git does,
 a link that was written less than a second before it was read is not trusted, because within one tick of the clock

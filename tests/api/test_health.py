@@ -15,6 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from pyregistry.config.errors import ConfigError
+from pyregistry.health import ask as health_of
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from tests.auth.credentials import auth_section, write_htpasswd
@@ -295,3 +296,10 @@ async def test_a_check_that_makes_no_sense_is_refused_with_its_key(
     with pytest.raises(ConfigError) as refused:
         await start_registry(health=section)
     assert key in str(refused.value)
+
+
+async def test_a_probe_that_fails_in_another_way_is_unhealthy_and_tells_no_secret() -> None:
+    async def probe() -> None:
+        raise ValueError("Bearer secret")
+
+    assert await health_of(probe, 1) == "ValueError"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.auth.credentials import auth_section, basic, hash_of, write_htpasswd
-from tests.conftest import StartRegistry
+from tests.conftest import RegistryServer, StartRegistry
 from tests.push import Client
 from tests.raw import RawAnswer, ask, connected
 
@@ -208,8 +208,10 @@ async def test_nothing_of_a_credential_gets_into_any_log(guarded: Client, caplog
             await connection.send(f"GET /v2/ HTTP/1.1\r\nAuthorization: {headers['Authorization']}\r\n\0\r\n".encode())
             await connection.rest()
     assert "alice" in caplog.text
-    for record in caplog.records:
-        text = f"{record.getMessage()} {record.__dict__}"
+    assert isinstance(guarded.server, RegistryServer)
+    access_log = guarded.server.access_log.getvalue().decode()
+    assert " alice [" in access_log
+    for text in [access_log, *(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)]:
         assert not [secret for secret in secrets if secret in text]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.rules import ACCESS, ADMIN, CI, GUEST, PASSWORDS, bearer, start_with_rules, token_for
-from tests.conftest import StartRegistry
+from tests.conftest import RegistryServer, StartRegistry
 from tests.push import Client
 from tests.raw import RawAnswer, ask
 
@@ -93,6 +93,13 @@ async def test_the_realm_comes_from_the_config_if_that_says_it(start_registry: S
     found = await challenge(client, "/images/v2/", {"X-Forwarded-Host": "other.test"})
     assert found.startswith('Bearer realm="https://registry.example.org:8443/images/auth/token",')
     assert (await ask(client, "GET", "/images/auth/token")).status == 200
+
+
+async def test_the_realm_keeps_the_path_of_the_host_as_locations_do(
+    start_registry: StartRegistry, tmp_path: Path
+) -> None:
+    client = await start_with_rules(start_registry, tmp_path, http={"host": "https://example.org/registry/"})
+    assert (await challenge(client, "/v2/", {})).startswith('Bearer realm="https://example.org/registry/auth/token",')
 
 
 @pytest.mark.parametrize("rules", [None, [], ACCESS[:2], [{**ACCESS[2], "actions": []}]])
@@ -233,8 +240,9 @@ async def test_nothing_of_a_token_or_a_password_gets_into_any_log(
             await ask(ruled, "GET", path, bearer(shown))
     await post(ruled, grant_type="password", username="ci", password=PASSWORDS["ci"])
     await post(ruled, grant_type="password", username="ci", password="Wrong-Battery-1234")
-    assert "/auth/token" in caplog.text
+    assert isinstance(ruled.server, RegistryServer)
+    access_log = ruled.server.access_log.getvalue().decode()
+    assert "/auth/token" in access_log
     secrets = [*token.split("."), forged[-12:], PASSWORDS["ci"], "Wrong-Battery-1234", CI["Authorization"][6:]]
-    for record in caplog.records:
-        text = f"{record.getMessage()} {record.__dict__}"
+    for text in [access_log, *(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)]:
         assert not [secret for secret in secrets if secret in text]

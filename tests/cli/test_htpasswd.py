@@ -217,3 +217,14 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(path: Path,
     assert child.returncode == status, shown
     assert b"geheim" not in shown
     assert htpasswd("-vi", path, "bob", given="geheim").returncode == (0 if status == 0 else 6)
+
+
+def test_the_image_s_entry_point_runs_it() -> None:
+    entry_point = Path(__file__).parents[2] / "entrypoint.sh"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["sh", str(entry_point), "htpasswd", "-Bbn", *QUICK, "alice", "wonderland"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PATH": path}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("alice:$2")

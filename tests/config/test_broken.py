@@ -120,6 +120,26 @@ BROKEN: dict[str, Broken] = {
         "auth: at most one kind, found htpasswd, silly",
         "auth: {htpasswd: {realm: r, path: /auth/htpasswd}, silly: {realm: r, service: s}}\n",
     ),
+    "metrics at no path": of(
+        'http.debug.prometheus.path: "metrics", expected a path such as /metrics',
+        "  debug: {prometheus: {path: metrics}}\n",
+    ),
+    "metrics at a pattern": of(
+        'http.debug.prometheus.path: "/m{etrics", expected a path such as /metrics',
+        '  debug: {prometheus: {path: "/m{etrics"}}\n',
+    ),
+    "metrics where the health is": of(
+        'http.debug.prometheus.path: "/debug/health", expected a path such as /metrics',
+        "  debug: {prometheus: {path: /debug/health}}\n",
+    ),
+    "a realm with a control character": of(
+        'auth.silly.realm: "a\\u0007", expected text without control characters',
+        'auth: {silly: {realm: "a\\x07", service: s}}\n',
+    ),
+    "a warning with a control character": of(
+        'pyregistry.warnings[0]: "a\\u0007", expected text without control characters',
+        'pyregistry: {warnings: ["a\\x07"]}\n',
+    ),
     "htpasswd without a path": of(f"auth.htpasswd.path: missing, expected {TEXT}", "auth: {htpasswd: {realm: r}}\n"),
     "htpasswd that is nowhere": of(
         "auth.htpasswd.path: {directory}/auth/none: No such file or directory",

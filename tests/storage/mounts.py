@@ -34,6 +34,11 @@ def resize(directory: Path, size: str) -> None:
     _mount("-o", f"remount,size={size}", str(directory))
 
 
+def remount_read_only(directory: Path) -> None:
+    """As the kernel does it with a disk that fails."""
+    _mount("-o", "remount,ro", str(directory))
+
+
 class Disk:
     """An ext4 file system in a file, whose power can be cut."""
 

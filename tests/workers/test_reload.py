@@ -12,6 +12,7 @@ import yaml
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import digest_of
 from tests.processes import Server, merged, pyregistry_server, wait_until
+from tests.storage.mounts import remount_read_only, tmpfs
 from tests.workers.http import ask, start_upload
 from tests.workers.workers import workers_of
 
@@ -181,3 +182,30 @@ class UnixServer(Server):
             connection.connect(str(self._path))
             connection.sendall(b"GET /v2/ HTTP/1.0\r\n\r\n")
             return connection.recv(4096)
+
+
+def test_sighup_warns_of_what_the_new_config_misspells(server: Server) -> None:
+    configure(server, http={"heders": {}})
+    wait_until(lambda: "http.heders" in server.output(), "the key is named")
+
+
+def test_sighup_with_metrics_at_no_path_changes_nothing(tmp_path: Path) -> None:
+    with pyregistry_server(
+        tmp_path, http={"debug": {"addr": "127.0.0.1:0", "prometheus": {"enabled": True}}}
+    ) as server:
+        configure(server, http={"debug": {"prometheus": {"path": "metrics"}}})
+        wait_until(lambda: "last good one stays in force" in server.output(), "it is refused")
+        assert ask(server, "GET", "/v2/").status == 200
+
+
+def test_a_worker_is_replaced_on_a_disk_that_became_read_only(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with tmpfs(data), pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
+        empty = digest_of(b"")
+        assert ask(server, "POST", f"/v2/app/blobs/uploads/?digest={empty}", b"").status == 201
+        remount_read_only(data)
+        [worker] = workers_of(server)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: answers(server, "GET", f"/v2/app/blobs/{empty}", 200), "another one serves")
+        assert workers_of(server) != [worker]
