@@ -105,12 +105,11 @@ class FilesystemDriver:
         """See Driver.children."""
         try:
             with absent_is_not_found(), os.scandir(self._prefix + path) as entries:
-                names = []
-                for entry in entries:
-                    if not entry.is_symlink():
-                        names.append(entry.name)
-                    elif strict:
-                        raise OSError(errno.EINVAL, "a symbolic link, which is not followed", f"{path}/{entry.name}")
+                found = list(entries)
+                names = [entry.name for entry in found if not entry.is_symlink()]
+                if strict and len(names) < len(found):
+                    link = next(entry.name for entry in found if entry.is_symlink())
+                    raise OSError(errno.EINVAL, "a symbolic link, which is not followed", f"{path}/{link}")
         except PathNotFound:
             return
         yield from sorted(names if after is None else (name for name in names if name > after))
