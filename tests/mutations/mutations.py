@@ -161,7 +161,7 @@ MUTATIONS = (
     Mutation(
         "a deleted manifest leaves its tags",
         "storage/repository.py",
-        "if self.tagged(tag) == digest:",
+        "if named == digest:",
         "if False:",
         "test_manifests.py",
         "a_manifest_with_all_its_tags",
