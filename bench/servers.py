@@ -60,7 +60,7 @@ def contenders(built: Path) -> tuple[list[Contender], dict[str, str]]:
             found.append(Contender(name, str(install(module, built, flags)), command, config))
         except (OSError, subprocess.SubprocessError) as error:
             said = getattr(error, "stderr", None) or str(error)
-            missing[name] = said.strip().splitlines()[-1][:200]
+            missing[name] = said.strip().splitlines()[-1].rpartition(": ")[2]
     return found, missing
 
 
