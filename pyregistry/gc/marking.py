@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.groups import groups_from_the_top
@@ -13,7 +12,7 @@ from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
-from pyregistry.storage.links import read_link
+from pyregistry.storage.links import exists, read_link
 from pyregistry.storage.walking import walk_repositories
 
 _NOTHING = References((), (), None)
@@ -102,11 +101,7 @@ class RepositoryMarks:
 
     def exists(self) -> bool:
         """False for a namespace that repositories are in; raises OSError."""
-        for path in (layout.manifests(self.name), layout.layers(self.name)):
-            with suppress(PathNotFound):
-                self._driver.stat(path)
-                return True
-        return False
+        return exists(self._driver, layout.manifests(self.name)) or exists(self._driver, layout.layers(self.name))
 
     def mark_roots(self) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""

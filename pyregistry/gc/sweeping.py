@@ -18,7 +18,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape
+from pyregistry.storage.links import ensure_shape, exists
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class Sweep:
 
     def _remove_if_empty(self, name: RepositoryName) -> None:
         """Remove the directories of a repository in which nothing is left, and the namespaces around it."""
-        existed = self._exists(layout.manifests(name)) or self._exists(layout.layers(name))
+        existed = exists(self._driver, layout.manifests(name)) or exists(self._driver, layout.layers(name))
         if not all(self._driver.prune(part(name)) for part in (layout.uploads, layout.layers, layout.manifests)):
             if existed:
                 ensure_shape(self._driver, name)
@@ -148,10 +148,3 @@ class Sweep:
         if existed:
             self._report.repositories_removed += 1
             self._listener.removed("repository", layout.repository(name))
-
-    def _exists(self, path: StoragePath) -> bool:
-        try:
-            self._driver.stat(path)
-        except PathNotFound:
-            return False
-        return True

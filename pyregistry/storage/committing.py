@@ -96,13 +96,9 @@ class ManifestCommit:
             leases.touch(self._driver, target)
         except PathNotFound:
             return False
-        self._check_size(descriptor, size)
+        _check_size(descriptor, size)
         self._relied_on[link] = digest
         return True
-
-    def _check_size(self, descriptor: Descriptor, size: int) -> None:
-        if size != descriptor.size:
-            raise ManifestInvalid(f"{descriptor.digest} has {size} bytes, the manifest says {descriptor.size}")
 
     def _rely_on_child(self, descriptor: Descriptor) -> bool:
         """BuildKit's cache index has blobs among its manifests, so either will do."""
@@ -115,7 +111,7 @@ class ManifestCommit:
             leases.touch(self._driver, digest)
         except PathNotFound:
             return self._rely_on_blob(descriptor)
-        self._check_size(descriptor, size)
+        _check_size(descriptor, size)
         self._relied_on[link] = digest
         return True
 
@@ -148,6 +144,11 @@ class ManifestCommit:
             self._driver.stat(layout.revision_link(self._name, digest))
             return self._driver.read(layout.blob_data(digest), MAX_DOCUMENT)
         return b""
+
+
+def _check_size(descriptor: Descriptor, size: int) -> None:
+    if size != descriptor.size:
+        raise ManifestInvalid(f"{descriptor.digest} has {size} bytes, the manifest says {descriptor.size}")
 
 
 def _references(content: bytes) -> set[Digest]:

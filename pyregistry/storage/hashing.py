@@ -34,7 +34,10 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class RunningHashes:
-    """The hashes of this worker's open uploads, the oldest dropped first; losing one costs a second reading."""
+    """The hashes of this worker's open uploads, the oldest dropped first; losing one costs a second reading.
+
+    For use from several threads: each step is one of a dict's own.
+    """
 
     def __init__(self) -> None:
         self._hashes: OrderedDict[UploadId, tuple[Record, Hash]] = OrderedDict()

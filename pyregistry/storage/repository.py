@@ -23,7 +23,7 @@ from pyregistry.storage import layout, leases
 from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.links import link_blob, read_link, resolve_link
+from pyregistry.storage.links import exists, link_blob, read_link, resolve_link
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
@@ -211,11 +211,7 @@ class Repository:
 
     def exists(self) -> bool:
         """True if it has a manifest or a tag, or had one: the same question as the CNCF registry's."""
-        try:
-            self._driver.stat(layout.manifests(self.name))
-        except PathNotFound:
-            return False
-        return True
+        return exists(self._driver, layout.manifests(self.name))
 
     def require(self) -> None:
         """Raise NameUnknown unless the repository exists."""

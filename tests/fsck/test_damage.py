@@ -1,6 +1,5 @@
 """Every kind of damage: it is found, it is mended, the second run finds nothing, and nothing else is touched."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,9 +9,7 @@ from pyregistry.fsck.findings import KINDS, Kind
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.inspecting import InspectableDriver
-from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import write_link
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
@@ -35,6 +32,7 @@ from tests.fsck.trees import (
     kinds,
     repair_all,
 )
+from tests.storage.counting import CountingDriver
 from tests.storage.pushing import pull, push_image, repository
 
 
@@ -174,19 +172,13 @@ def test_a_manifest_without_bytes_is_missing_in_its_index(driver: InspectableDri
 
 
 def test_a_check_reads_each_manifest_once(root: Path) -> None:
-    class Counting(FilesystemDriver):
-        def read(self, path: StoragePath, limit: int | None = None) -> bytes:
-            reads[path] += 1
-            return super().read(path, limit)
-
-    reads: Counter[StoragePath] = Counter()
-    driver = Counting(root)
+    driver = CountingDriver(root)
     app = repository(Registry(driver), APP)
     push_image(app, OLD, "latest")
     push_image(app, MULTI, "multi")
-    reads.clear()
+    driver.reads.clear()
     assert findings(driver) == []
-    assert [reads[blob_path(pushed.content)] for pushed in (OLD, NEW, ARM, MULTI)] == [1, 1, 1, 1]
+    assert [driver.reads[blob_path(pushed.content)] for pushed in (OLD, NEW, ARM, MULTI)] == [1, 1, 1, 1]
 
 
 def test_a_document_of_another_time_is_told_and_left(driver: InspectableDriver, registry: Registry) -> None:

@@ -1,6 +1,5 @@
 """What ls tells of the images, on both backends; of what a pusher may have made up, too."""
 
-from collections import Counter
 from pathlib import Path
 
 from pyregistry.inventory.images import tagged_images
@@ -8,10 +7,9 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from tests.builders import image, index
+from tests.storage.counting import CountingDriver
 from tests.storage.pushing import push_image, repository
 
 
@@ -24,20 +22,14 @@ def test_an_image_whose_config_is_nested_too_deeply_has_no_platform(driver: Driv
 
 
 def test_a_manifest_is_read_once_however_often_indexes_name_it(root: Path) -> None:
-    class Counting(FilesystemDriver):
-        def read(self, path: StoragePath, limit: int | None = None) -> bytes:
-            reads[path] += 1
-            return super().read(path, limit)
-
-    reads: Counter[StoragePath] = Counter()
-    driver = Counting(root)
+    driver = CountingDriver(root)
     repo = repository(Registry(driver))
     child = image(b"layer")
     push_image(repo, child)
     many = index(*[child] * 50)
     repo.put_manifest(Tag("many"), many.content, many.media_type)
-    reads.clear()
+    driver.reads.clear()
     [found] = tagged_images(driver, repo)
     assert found.size == len(many.content) + len(child.content) + sum(map(len, child.blobs))
     data = [layout.blob_data(Digest.of(content)) for content in (many.content, child.content)]
-    assert [reads[path] for path in data] == [1, 1]
+    assert [driver.reads[path] for path in data] == [1, 1]
