@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pyregistry.storage.syscalls import sync_directory
 
-ATTEMPTS = 16
-"""How often a write makes its directories again while somebody removes them."""
+PATIENCE = 5.0
+"""Seconds for which a write makes its directories again while somebody removes them: a count would be used up within
+a millisecond by an `rm` that runs on another core."""
 _KNOWN_DIRECTORIES = 10_000
 _SETTLED_NS = 1_000_000_000
 """How old the last change of a directory must be for its time to tell it from every later one."""
@@ -28,14 +29,15 @@ class Directories:
 
         Who finds a directory there cannot know whether its maker has synced it yet, so "I made it" is not enough.
         """
-        for attempt in range(ATTEMPTS):
+        deadline = time.monotonic() + PATIENCE
+        while True:
             try:
                 self._make_chain(directory)
                 if durable:
                     self._sync_chain(directory)
                 return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
-                if attempt == ATTEMPTS - 1:
+                if time.monotonic() > deadline or not self._root.exists():
                     raise
 
     def _make_chain(self, directory: Path) -> None:

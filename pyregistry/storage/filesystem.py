@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from io import FileIO
@@ -18,7 +19,7 @@ import aiofiles.threadpool
 
 from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, try_to_hold
-from pyregistry.storage.directories import ATTEMPTS, Directories
+from pyregistry.storage.directories import PATIENCE, Directories
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
@@ -256,7 +257,8 @@ class FilesystemDriver:
             return os.open(temporary, _CREATE, mode)
 
     def _rename(self, source: Path, target: Path, *, durable: bool) -> None:
-        for _ in range(ATTEMPTS):
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
             try:
                 self._directories.make(target.parent, durable=durable)
                 source.rename(target)

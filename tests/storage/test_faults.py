@@ -15,6 +15,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import StorageFull
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import batches, layout
+from pyregistry.storage.directories import PATIENCE
 from pyregistry.storage.driver import PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.links import link_blob, read_link
@@ -246,6 +247,14 @@ def test_directories_can_be_made_while_an_operator_removes_them(filesystem: File
             filesystem.make_directory(layout.tags(name), durable=False)
     filesystem.make_directory(layout.tags(name))
     assert not filesystem.stat(layout.tags(name)).is_file
+
+
+def test_a_root_that_is_gone_is_told_at_once(filesystem: FilesystemDriver) -> None:
+    shutil.rmtree(filesystem.root)
+    started = time.monotonic()
+    with pytest.raises(FileNotFoundError):
+        filesystem.make_directory(at("a", "b"))
+    assert time.monotonic() - started < PATIENCE / 2
 
 
 def _is_removed(driver: FilesystemDriver, name: RepositoryName) -> bool:
