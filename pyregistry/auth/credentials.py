@@ -1,29 +1,33 @@
 """Is this the password of that user: asked at every request, answered by bcrypt only once per credential.
 
 A verified pair is remembered as a keyed hash that includes the stored hash, so that a changed password misses at
-once and a removed user never gets as far. The key is random, made at the start, and never leaves the memory.
+once and a removed user never gets as far. In front of that is the memory of the last second, by header and address,
+which saves reading the header and counting.
 """
 
 import asyncio
 import base64
 import binascii
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from secrets import token_bytes
 
 import structlog
 
 from pyregistry.auth.access import Principal
 from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull, dummy_hash
+from pyregistry.auth.remembered import KeyedHash, Remembered
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
 from pyregistry.oci.errors import TooManyRequests, Unauthorized
 
 RIGHT_SECONDS = 300.0
 """Since it was used last: no longer than it is of use should memory hold what can be tried without bcrypt."""
 WRONG_SECONDS = 10.0
+ANSWER_SECONDS = 1.0
+"""How long the same header from the same address is let in without being read again.
+
+Not prolonged by use: what depends on the use of a credential hears of it once in that time.
+"""
 REMEMBERED = 1_000
 REMEMBERED_PLACES = 10_000
 MAX_USER_BYTES = 255
@@ -58,26 +62,6 @@ class Users:
         return Check(password, stored, tuple(self._dummies[cost] for cost in range(_cost(stored), self._highest)))
 
 
-class Remembered:
-    """Keys until a time after they were used last, at most so many, the oldest are dropped."""
-
-    def __init__(self, seconds: float, most: int, clock: Callable[[], float]) -> None:
-        self._seconds = seconds
-        self._most = most
-        self._clock = clock
-        self._until: OrderedDict[bytes, float] = OrderedDict()
-
-    def __contains__(self, key: bytes) -> bool:
-        return self._until.get(key, 0.0) > self._clock()
-
-    def add(self, key: bytes) -> None:
-        """Or use it again."""
-        self._until[key] = self._clock() + self._seconds
-        self._until.move_to_end(key)
-        while len(self._until) > self._most:
-            self._until.popitem(last=False)
-
-
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     user: str
@@ -87,18 +71,45 @@ class _Attempt:
     """The tag, as it came from this network."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Who was let in, and by which content of the password file."""
+
+    principal: Principal
+    user: str
+    network: str
+    users: Users
+
+
 class Credentials:
     """Checks users and passwords against what `users` returns at that moment. Made before the fork, used after it."""
 
     def __init__(self, users: Callable[[], Users], clock: Callable[[], float] = time.monotonic) -> None:
         self._users = users
-        self._key = token_bytes(32)
-        self._right = Remembered(RIGHT_SECONDS, REMEMBERED, clock)
-        self._wrong = Remembered(WRONG_SECONDS, REMEMBERED, clock)
-        self._places = Remembered(RIGHT_SECONDS, REMEMBERED_PLACES, clock)
+        self._hash = KeyedHash()
+        self._right = Remembered[bool](RIGHT_SECONDS, REMEMBERED, clock)
+        self._wrong = Remembered[bool](WRONG_SECONDS, REMEMBERED, clock)
+        self._places = Remembered[bool](RIGHT_SECONDS, REMEMBERED_PLACES, clock)
+        self._answers = Remembered[_Answer](ANSWER_SECONDS, REMEMBERED, clock)
         self._throttle = Throttle(clock)
         self._pool = BcryptPool()
         self._flights: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
+
+    async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
+        """The user of the request's Authorization headers; raises as `verify`, also for what is no Basic."""
+        if len(authorization) != 1:
+            raise Unauthorized
+        users = self._users()  # asked first: if they change before the end, nobody will ever find this answer
+        key = self._hash(f"{authorization[0]}\0{address}".encode(errors="surrogatepass"))
+        answer = self._answers.get(key)
+        if answer is not None and answer.users is users and not self._is_besieged(answer):
+            return answer.principal
+        credential = parse_basic(authorization)
+        if credential is None:
+            raise Unauthorized
+        principal = await self.verify(*credential, address)
+        self._answers.put(key, _Answer(principal, credential[0], network_of(address), users))
+        return principal
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """The user, if that is the password. `address` is the client's, empty where it has none.
@@ -128,7 +139,7 @@ class Credentials:
         return _Attempt(user, network, tag, self._digest(tag, network.encode()))
 
     def _digest(self, *parts: bytes) -> bytes:
-        return blake2b(b"\0".join(parts), key=self._key, digest_size=32).digest()
+        return self._hash(b"\0".join(parts))
 
     def _is_remembered(self, attempt: _Attempt) -> bool:
         """A credential that was right a while ago is right, but not for an address that is stopped for guessing.
@@ -138,13 +149,16 @@ class Credentials:
         if attempt.tag not in self._right:
             return False
         if attempt.place in self._places:
-            if self._throttle.is_besieged(attempt.network, attempt.user):
+            if self._is_besieged(attempt):
                 return False
         elif self._throttle.wait(attempt.network, attempt.user):
             return False
-        self._right.add(attempt.tag)
-        self._places.add(attempt.place)
+        self._right.put(attempt.tag, True)
+        self._places.put(attempt.place, True)
         return True
+
+    def _is_besieged(self, by: _Attempt | _Answer) -> bool:
+        return self._throttle.is_besieged(by.network, by.user)
 
     def _flight(self, attempt: _Attempt, check: Check) -> "asyncio.Task[bool]":
         """The one check of this credential: clients open several connections at once."""
@@ -173,10 +187,10 @@ class Credentials:
             raise _too_many(BUSY_SECONDS) from None
         if right and self._is_current(attempt.user, check):
             self._throttle.refund(attempt.network, attempt.user)
-            self._right.add(attempt.tag)
-            self._places.add(attempt.place)
+            self._right.put(attempt.tag, True)
+            self._places.put(attempt.place, True)
             return True
-        self._wrong.add(attempt.tag)
+        self._wrong.put(attempt.tag, True)
         # A name that is nobody's may be a password in the wrong place.
         known = attempt.user in self._users().hashes
         log.warning("login failed", user=attempt.user if known else None, address=attempt.network)

@@ -11,8 +11,7 @@ import structlog
 from passlib.apache import HtpasswdFile
 
 from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
-from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users, parse_basic
-from pyregistry.oci.errors import Unauthorized
+from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
 HASH_BYTES = 60
@@ -185,10 +184,7 @@ class HtpasswdAuthenticator:
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Unknown user and wrong password look and cost the same. Raises TooManyRequests for too many of them."""
-        pair = parse_basic(authorization)
-        if pair is None:
-            raise Unauthorized
-        return await self.verify(*pair, address)
+        return await self._credentials.authenticate(authorization, address)
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""

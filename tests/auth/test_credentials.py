@@ -1,16 +1,21 @@
 """The memory of credentials, by counting what bcrypt is asked for."""
 
 import asyncio
+import base64
+import gc
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 
 import bcrypt
 import pytest
 
-from pyregistry.auth.credentials import RIGHT_SECONDS, WRONG_SECONDS, Credentials, Remembered, Users
+from pyregistry.auth.access import Principal
+from pyregistry.auth.credentials import ANSWER_SECONDS, RIGHT_SECONDS, WRONG_SECONDS, Credentials, Users
+from pyregistry.auth.remembered import Remembered
 from pyregistry.auth.throttle import ADDRESS_RATE, REFUSED_RATE, USER_RATE
 from pyregistry.oci.errors import RegistryError, TooManyRequests, Unauthorized
-from tests.auth.credentials import hash_of
+from tests.auth.credentials import basic, hash_of
 from tests.auth.test_throttle import ELSEWHERE, HERE, Clock
 
 USERS = Users({"alice": hash_of("secret").encode(), "bob": hash_of("another").encode()})
@@ -47,16 +52,31 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def known(file: File, clock: Clock) -> AsyncIterator[Credentials]:
+@dataclass
+class Door:
+    """The two ways in: by the header of any request, or by user and password as the token endpoint gets them."""
+
+    credentials: Credentials
+    by_header: bool
+
+    async def enter(self, user: str, password: str, address: str) -> Principal:
+        secret = password.encode(errors="surrogatepass")
+        if not self.by_header:
+            return await self.credentials.verify(user, secret, address)
+        header = basic(user.encode(errors="surrogatepass"), secret)["Authorization"]
+        return await self.credentials.authenticate([header], address)
+
+
+@pytest.fixture(params=[True, False], ids=["header", "password"])
+async def known(request: pytest.FixtureRequest, file: File, clock: Clock) -> AsyncIterator[Door]:
     made = Credentials(lambda: file.users, clock)
-    yield made
+    yield Door(made, request.param)
     made.close()
 
 
-async def _login(known: Credentials, user: str, password: str, address: str = HERE) -> str:
+async def _login(known: Door, user: str, password: str, address: str = HERE) -> str:
     try:
-        principal = await known.verify(user, password.encode(errors="surrogatepass"), address)
+        principal = await known.enter(user, password, address)
     except RegistryError as error:
         refused = error
     else:
@@ -69,7 +89,7 @@ async def _login(known: Credentials, user: str, password: str, address: str = HE
     return str(refused.status)
 
 
-async def _guess_until_refused(known: Credentials, user: str = "alice", address: str = HERE) -> int:
+async def _guess_until_refused(known: Door, user: str = "alice", address: str = HERE) -> int:
     for number in range(1_000):
         answer = await _login(known, user, f"guess {number} {user}", address)
         if answer != "401":
@@ -79,7 +99,7 @@ async def _guess_until_refused(known: Credentials, user: str = "alice", address:
 
 
 async def test_a_right_password_is_hashed_once_and_again_after_five_minutes_without_use(
-    known: Credentials, clock: Clock, hashes: list[int]
+    known: Door, clock: Clock, hashes: list[int]
 ) -> None:
     for _ in range(100):
         assert await _login(known, "alice", "secret") == "200"
@@ -91,9 +111,7 @@ async def test_a_right_password_is_hashed_once_and_again_after_five_minutes_with
     assert len(hashes) == 2
 
 
-async def test_a_wrong_password_is_hashed_once_in_ten_seconds(
-    known: Credentials, clock: Clock, hashes: list[int]
-) -> None:
+async def test_a_wrong_password_is_hashed_once_in_ten_seconds(known: Door, clock: Clock, hashes: list[int]) -> None:
     for number in range(50):
         assert await _login(known, "alice", "wrong") == "401"
         assert await _login(known, "nobody", "wrong") == "401"
@@ -101,7 +119,7 @@ async def test_a_wrong_password_is_hashed_once_in_ten_seconds(
         clock.now += WRONG_SECONDS / 10 + 0.001
 
 
-async def test_twenty_requests_at_once_are_one_hash(known: Credentials, hashes: list[int]) -> None:
+async def test_twenty_requests_at_once_are_one_hash(known: Door, hashes: list[int]) -> None:
     answers = await asyncio.gather(*(_login(known, "alice", "secret") for _ in range(20)))
     assert set(answers) == {"200"}
     answers = await asyncio.gather(*(_login(known, "alice", "wrong") for _ in range(20)))
@@ -109,7 +127,7 @@ async def test_twenty_requests_at_once_are_one_hash(known: Credentials, hashes: 
     assert len(hashes) == 2
 
 
-async def test_one_that_gives_up_does_not_take_the_others_with_it(known: Credentials, hashes: list[int]) -> None:
+async def test_one_that_gives_up_does_not_take_the_others_with_it(known: Door, hashes: list[int]) -> None:
     tasks = [asyncio.create_task(_login(known, "alice", "secret")) for _ in range(3)]
     await asyncio.sleep(0)
     tasks[0].cancel()
@@ -117,9 +135,7 @@ async def test_one_that_gives_up_does_not_take_the_others_with_it(known: Credent
     assert len(hashes) == 1
 
 
-async def test_a_changed_password_and_a_removed_user_are_out_with_the_next_request(
-    known: Credentials, file: File
-) -> None:
+async def test_a_changed_password_and_a_removed_user_are_out_with_the_next_request(known: Door, file: File) -> None:
     assert await _login(known, "alice", "secret") == "200"
     assert await _login(known, "bob", "another") == "200"
     file.users = Users({"alice": hash_of("changed").encode()})
@@ -130,33 +146,33 @@ async def test_a_changed_password_and_a_removed_user_are_out_with_the_next_reque
     assert await _login(known, "bob", "another") == "200"
 
 
-async def test_a_user_removed_while_the_password_is_hashed_does_not_get_in(known: Credentials, file: File) -> None:
+async def test_a_user_removed_while_the_password_is_hashed_does_not_get_in(known: Door, file: File) -> None:
     login = asyncio.create_task(_login(known, "bob", "another"))
     await asyncio.sleep(0)
     file.users = Users({"alice": USERS.hashes["alice"]})
     assert await login == "401"
 
 
-async def test_ten_wrong_passwords_are_answered_401_and_the_next_429(known: Credentials, hashes: list[int]) -> None:
+async def test_ten_wrong_passwords_are_answered_401_and_the_next_429(known: Door, hashes: list[int]) -> None:
     assert await _guess_until_refused(known) == USER_RATE.burst
     assert await _login(known, "alice", "secret") == "429"  # or a guess would be told from the right one
     assert len(hashes) == USER_RATE.burst
 
 
-async def test_an_unknown_user_is_refused_after_as_many(known: Credentials, hashes: list[int]) -> None:
+async def test_an_unknown_user_is_refused_after_as_many(known: Door, hashes: list[int]) -> None:
     assert await _guess_until_refused(known, "nobody") == USER_RATE.burst
     assert len(hashes) == USER_RATE.burst
 
 
 async def test_guesses_side_by_side_are_counted_before_they_are_known_to_be_wrong(
-    known: Credentials, hashes: list[int]
+    known: Door, hashes: list[int]
 ) -> None:
     answers = await asyncio.gather(*(_login(known, "alice", f"guess {number}") for number in range(100)))
     assert Counter(answers) == {"401": USER_RATE.burst, "429": 100 - USER_RATE.burst}
     assert len(hashes) == USER_RATE.burst
 
 
-async def test_whoever_is_flooded_with_guesses_is_not_locked_out(known: Credentials, clock: Clock) -> None:
+async def test_whoever_is_flooded_with_guesses_is_not_locked_out(known: Door, clock: Clock) -> None:
     assert await _login(known, "alice", "secret") == "200"
     await _guess_until_refused(known)
     for number in range(2_000):
@@ -166,7 +182,7 @@ async def test_whoever_is_flooded_with_guesses_is_not_locked_out(known: Credenti
     assert await _login(known, "alice", "secret", ELSEWHERE) == "200", "another address"
 
 
-async def test_a_remembered_credential_does_not_answer_an_address_that_guesses(known: Credentials) -> None:
+async def test_a_remembered_credential_does_not_answer_an_address_that_guesses(known: Door) -> None:
     """Else the one guess that is not refused would be the right one, found as fast as HTTP goes."""
     assert await _login(known, "alice", "secret", HERE) == "200"
     await _guess_until_refused(known, address=ELSEWHERE)
@@ -174,7 +190,7 @@ async def test_a_remembered_credential_does_not_answer_an_address_that_guesses(k
     assert await _login(known, "alice", "secret", HERE) == "200"
 
 
-async def test_nor_does_it_without_end_where_it_was_used_before(known: Credentials, clock: Clock) -> None:
+async def test_nor_does_it_without_end_where_it_was_used_before(known: Door, clock: Clock) -> None:
     assert await _login(known, "alice", "secret") == "200"
     await _guess_until_refused(known)
     for number in range(REFUSED_RATE.burst):
@@ -184,7 +200,7 @@ async def test_nor_does_it_without_end_where_it_was_used_before(known: Credentia
     assert await _login(known, "alice", "secret") == "200"
 
 
-async def test_a_login_under_way_is_not_joined_by_an_address_that_guesses(known: Credentials) -> None:
+async def test_a_login_under_way_is_not_joined_by_an_address_that_guesses(known: Door) -> None:
     await _guess_until_refused(known, address=ELSEWHERE)
     login = asyncio.create_task(_login(known, "alice", "secret", HERE))
     await asyncio.sleep(0)
@@ -192,14 +208,14 @@ async def test_a_login_under_way_is_not_joined_by_an_address_that_guesses(known:
     assert await login == "200"
 
 
-async def test_thirty_users_behind_one_proxy_log_in_at_the_same_time(known: Credentials, file: File) -> None:
+async def test_thirty_users_behind_one_proxy_log_in_at_the_same_time(known: Door, file: File) -> None:
     file.users = Users({f"user{number}": hash_of(f"{number}").encode() for number in range(30)})
     for _ in range(5):
         answers = await asyncio.gather(*(_login(known, f"user{number}", f"{number}") for number in range(30)))
         assert set(answers) == {"200"}
 
 
-async def test_many_users_tried_from_one_address_are_stopped(known: Credentials) -> None:
+async def test_many_users_tried_from_one_address_are_stopped(known: Door) -> None:
     answers = Counter([await _login(known, f"user{number}", "Summer2026") for number in range(ADDRESS_RATE.burst + 20)])
     assert answers == {"401": ADDRESS_RATE.burst, "429": 20}
     assert await _login(known, "bob", "another", ELSEWHERE) == "200"
@@ -210,29 +226,93 @@ async def test_many_users_tried_from_one_address_are_stopped(known: Credentials)
     [("", "x"), ("a" * 256, "x"), ("ä" * 128, "x"), ("alice", "x" * 1_025), ("alice", "secret\0"), ("\udcff", "x")],
     ids=["no user", "256 bytes", "256 bytes in UTF-8", "1025 bytes", "NUL", "half a surrogate"],
 )
-async def test_what_cannot_be_a_credential_is_refused(known: Credentials, user: str, password: str) -> None:
+async def test_what_cannot_be_a_credential_is_refused(known: Door, user: str, password: str) -> None:
     assert await _login(known, user, password) == "401"
 
 
 async def test_a_wrong_password_costs_the_same_whatever_the_cost_of_the_user(hashes: list[int]) -> None:
     costs = {"cheap": 4, "middle": 6, "dear": 8}
     users = Users({user: hash_of("secret", cost).encode() for user, cost in costs.items()})
-    known = Credentials(lambda: users)
+    credentials = Credentials(lambda: users)
     rounds = {}
     for user in [*costs, "nobody"]:
         hashes.clear()
-        assert await _login(known, user, "wrong") == "401"
+        assert await _login(Door(credentials, by_header=True), user, "wrong") == "401"
         rounds[user] = sum(2**cost for cost in hashes)
-    known.close()
+    credentials.close()
     assert set(rounds.values()) == {2**8}, rounds
 
 
+async def test_a_password_in_use_all_the_time_is_hashed_once(known: Door, clock: Clock, hashes: list[int]) -> None:
+    begin = clock.now
+    while clock.now < begin + 2 * RIGHT_SECONDS:
+        assert await _login(known, "alice", "secret") == "200"
+        clock.now += ANSWER_SECONDS * 0.6
+    assert await _login(known, "alice", "secret", ELSEWHERE) == "200"
+    assert len(hashes) == 1
+
+
+async def test_one_header_from_one_address_is_read_once_a_second(
+    file: File, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+    real = base64.b64decode
+
+    def b64decode(text: str, *, validate: bool) -> bytes:
+        reads.append(text)
+        return real(text, validate=validate)
+
+    monkeypatch.setattr(base64, "b64decode", b64decode)
+    door = Door(Credentials(lambda: file.users, clock), by_header=True)
+    for _ in range(10):
+        for _ in range(100):
+            assert await _login(door, "alice", "secret") == "200"
+        clock.now += ANSWER_SECONDS
+    door.credentials.close()
+    assert len(reads) == 10
+
+
+async def test_no_credential_can_be_found_in_the_memory_of_them(known: Door) -> None:
+    secret, guess = "secret", "wr0ng guess"
+    for password in (secret, guess):
+        for address in (HERE, ELSEWHERE):
+            await _login(known, "alice", password, address)
+    header = basic("alice", secret)["Authorization"].partition(" ")[2]
+    guessed = basic("alice", guess)["Authorization"].partition(" ")[2]
+    texts = list(_texts_below(known.credentials))
+    assert any(b"alice" in text for text in texts), "the search finds what is there"
+    assert [text for text in texts if any(word.encode() in text for word in (secret, guess, header, guessed))] == []
+
+
+def _texts_below(found: object) -> Iterator[bytes]:
+    """All strings that an object of ours leads to, through other such objects and containers."""
+    todo, seen = [found], set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, str | bytes):
+            yield each.encode(errors="surrogatepass") if isinstance(each, str) else each
+        elif isinstance(each, dict | list | tuple | set) or type(each).__module__.startswith("pyregistry."):
+            todo += gc.get_referents(each)
+
+
+async def test_what_is_too_old_leaves_the_memory(known: Door, clock: Clock, file: File) -> None:
+    for number in range(50):
+        assert await _login(known, "alice", "secret", f"127.0.0.{number}") == "200"
+    clock.now += RIGHT_SECONDS
+    assert await _login(known, "bob", "another") == "200"
+    remembered = [each for each in vars(known.credentials).values() if isinstance(each, Remembered)]
+    assert sum(map(len, remembered)) <= len(remembered)
+
+
 def test_what_is_remembered_is_bounded_and_the_least_used_goes_first() -> None:
-    small = Remembered(60.0, 5, Clock())
+    small = Remembered[bool](60.0, 5, Clock())
     for number in range(100):
-        small.add(bytes([number]))
+        small.put(bytes([number]), True)
     assert [number for number in range(100) if bytes([number]) in small] == [95, 96, 97, 98, 99]
-    small.add(bytes([95]))
-    small.add(b"new")
+    small.put(bytes([95]), True)
+    small.put(b"new", True)
     assert bytes([95]) in small
     assert bytes([96]) not in small
