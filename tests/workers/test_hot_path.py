@@ -10,11 +10,13 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
+from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.processes import Server, pyregistry_server, require, wait_until
 from tests.workers.http import ask, start_upload
@@ -67,12 +69,14 @@ def traced(pid: int) -> bool:
     return all("TracerPid:\t0\n" not in task.read_text() for task in tasks)
 
 
-def repeat(method: str, path: str, status: int = 200) -> Callable[[http.client.HTTPConnection], None]:
+def repeat(
+    method: str, path: str, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[http.client.HTTPConnection], None]:
     """The same request, REQUESTS times."""
 
     def work(connection: http.client.HTTPConnection) -> None:
         for _ in range(REQUESTS):
-            connection.request(method, path)
+            connection.request(method, path, headers=headers)
             response = connection.getresponse()
             response.read()
             assert response.status == status
@@ -112,3 +116,13 @@ def test_a_large_blob_is_sent_by_the_kernel(server: Server, tmp_path: Path) -> N
     calls = calls_of(server, tmp_path / "calls", repeat("GET", f"/v2/app/blobs/{digest_of(BIG)}"))
     assert calls["sendfile"] >= REQUESTS
     assert calls["read"] + calls["pread64"] <= 4 * REQUESTS + NOISE  # wake-ups; never the bytes
+
+
+def test_a_password_that_was_right_costs_no_thread_and_no_look_at_a_file(tmp_path: Path) -> None:
+    write_htpasswd(tmp_path / "htpasswd", {"alice": "a secret"}, cost=10)
+    with pyregistry_server(tmp_path, pyregistry={"workers": 1}, auth=auth_section(tmp_path / "htpasswd")) as guarded:
+        calls = calls_of(guarded, tmp_path / "calls", repeat("GET", "/v2/", headers=basic("alice", "a secret")))
+    assert calls["openat"] == 0
+    assert calls["futex"] <= NOISE
+    waiting = calls["epoll_wait"] + calls["getpid"]
+    assert calls.total() - waiting <= 3 * REQUESTS + 2 * NOISE  # beside them the file is looked at twice a second
