@@ -1,6 +1,7 @@
 """`pyregistry gc`, which is also `registry garbage-collect`: free what nothing refers to, while the server runs."""
 
 import asyncio
+import os
 import sys
 from typing import Annotated
 
@@ -20,6 +21,9 @@ from pyregistry.log import configure_logging
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.purging import Purging, purge
 from pyregistry.storage.registry import Registry
+
+_MOST_PROCESSES = 4
+"""More would wait for the disk, or for the one that puts together what they found."""
 
 
 def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -59,7 +63,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     terminal = sys.stdout.isatty() and not as_json and not quiet
     try:
         with unusable_directory(), _listener(options, terminal=terminal, silent=as_json or quiet) as listener:
-            report = collect(driver, options, listener)
+            report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
             report.uploads_removed = _purge_uploads(driver, loaded, dry_run=dry_run)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error

@@ -88,8 +88,7 @@ class ProgressBars(Listener):
         self._found = 0
 
     def __enter__(self) -> Self:
-        """Begin to draw."""
-        self._progress.start()
+        """Nothing yet: what draws is a thread, and while the blobs are enumerated there must be no other."""
         return self
 
     def __exit__(
@@ -102,6 +101,7 @@ class ProgressBars(Listener):
         """See Listener."""
         self._found += repositories
         if self._mark is None:
+            self._progress.start()
             self._mark = self._progress.add_task("mark", unit="repositories")
         self._progress.update(self._mark, total=self._found)
 
