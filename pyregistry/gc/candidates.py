@@ -144,7 +144,7 @@ class _Table:
         self.inode += records.inode
         self.mtime += records.mtime
         self.size += records.size
-        self.marked += bytes(len(records))
+        self.marked += bytes((_UNMARKED,)) * len(records)
 
     def find(self, encoded: str) -> int:
         """The place of a blob, -1 for one that is not here."""
