@@ -15,6 +15,9 @@ from pyregistry.oci.names import RepositoryName
 
 _LOGGED = {"manifest": "deleting manifest", "layer link": "Deleting layer link path", "blob": "Deleting blob"}
 
+_AT_ONCE = 1000
+"""Lines: a repository may have millions."""
+
 
 class Log(Listener):
     """What is removed and what is skipped, on standard error, as the CNCF registry logs it."""
@@ -39,34 +42,56 @@ class Log(Listener):
 
 
 class CncfLines(Log):
-    """The CNCF command's lines on standard output, which scripts read."""
+    """The CNCF command's lines on standard output, which scripts read.
+
+    Those of a repository are written together: with PYTHONUNBUFFERED, as in the image, each write is a system call.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[str] = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is left of a run that failed."""
+        self._write()
 
     def repository(self, name: RepositoryName) -> None:
         """See Listener."""
-        sys.stdout.write(f"{name}\n")
+        self._write()
+        self._say(f"{name}\n")
 
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
         """See Listener."""
-        sys.stdout.write(f"{name}: marking manifest {digest} \n")
+        self._say(f"{name}: marking manifest {digest} \n")
 
     def marked_blob(self, name: RepositoryName, digest: str) -> None:
         """See Listener."""
-        sys.stdout.write(f"{name}: marking blob {digest}\n")
+        self._say(f"{name}: marking blob {digest}\n")
 
     def planned(self, plan: Plan) -> None:
         """See Listener."""
         manifests = [each for group in plan.manifests for each in group]
         for each in manifests:
-            sys.stdout.write(f"manifest eligible for deletion: {{{each.repository} {each.digest} []}}\n")
+            self._say(f"manifest eligible for deletion: {{{each.repository} {each.digest} []}}\n")
         marked = plan.candidates.marked_count()
         eligible = len(plan.candidates) - marked
-        sys.stdout.write(
-            f"\n{marked} blobs marked, {eligible} blobs and {len(manifests)} manifests eligible for deletion\n"
-        )
+        self._say(f"\n{marked} blobs marked, {eligible} blobs and {len(manifests)} manifests eligible for deletion\n")
         for digest, _ in plan.blobs():
-            sys.stdout.write(f"blob eligible for deletion: {digest}\n")
+            self._say(f"blob eligible for deletion: {digest}\n")
         for link in plan.links:
-            sys.stdout.write(f"{link.repository}: layer link eligible for deletion: {link.digest}\n")
+            self._say(f"{link.repository}: layer link eligible for deletion: {link.digest}\n")
+        self._write()
+
+    def _say(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) == _AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        sys.stdout.write("".join(lines))
         sys.stdout.flush()
 
 

@@ -6,6 +6,7 @@ A registry may have millions, so this is a few flat arrays: 57 bytes for each sh
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, islice, repeat
 
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.storage.driver import Stat
@@ -136,10 +137,8 @@ class _Table:
     def extend(self, records: Records) -> None:
         place, first = len(self.marked), records.raw[0] << 8
         self._begins.extend(array("Q", (place,)) * (first - len(self._begins)))
-        second_bytes = Counter(records.raw[1 :: self._width])
-        for second in range(256):
-            self._begins.append(place)
-            place += second_bytes.get(second, 0)
+        sizes = map(Counter(records.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets
+        self._begins.extend(islice(accumulate(sizes, initial=place), 256))
         self._raw += records.raw
         self.inode += records.inode
         self.mtime += records.mtime
