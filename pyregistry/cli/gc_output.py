@@ -1,14 +1,11 @@
-"""What a garbage collection shows: bars and a table on a terminal, else the lines of the CNCF registry's command."""
+"""What a garbage collection prints where it is not at a terminal: the lines of the CNCF registry's command."""
 
 import sys
 from types import TracebackType
 from typing import Self
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
@@ -39,6 +36,19 @@ class Log(Listener):
         """See Listener."""
         super().skipped(reason)
         sys.stderr.write(f"skipped: {reason}\n")
+
+
+class UploadLog:
+    """What becomes of uploads: only that one could not be removed is said, on standard error."""
+
+    def info(self, event: str, **values: object) -> None:
+        """See storage.purging.Log."""
+
+    def warning(self, event: str, **values: object) -> None:
+        """See storage.purging.Log."""
+        typer.echo(f"warning: {event}: {', '.join(f'{name}={value}' for name, value in values.items())}", err=True)
+
+    error = warning
 
 
 class CncfLines(Log):
@@ -95,65 +105,6 @@ class CncfLines(Log):
         sys.stdout.flush()
 
 
-class ProgressBars(Listener):
-    """Two bars on a terminal: one for marking, one for the removals."""
-
-    def __init__(self, *, dry_run: bool) -> None:
-        super().__init__()
-        self._dry_run = dry_run
-        self._progress = Progress(
-            TextColumn("{task.description:>8}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[unit]}"),
-            TimeElapsedColumn(),
-        )
-        self._mark: TaskID | None = None
-        self._sweep: TaskID | None = None
-        self._found = 0
-
-    def __enter__(self) -> Self:
-        """Nothing yet: what draws is a thread, and while the blobs are enumerated there must be no other."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave the bars as they are."""
-        self._progress.stop()
-
-    def found(self, repositories: int) -> None:
-        """See Listener."""
-        self._found += repositories
-        if self._mark is None:
-            self._progress.start()
-            self._mark = self._progress.add_task("mark", unit="repositories")
-        self._progress.update(self._mark, total=self._found)
-
-    def repository(self, name: RepositoryName) -> None:
-        """See Listener."""
-        if self._mark is not None:
-            self._progress.advance(self._mark)
-
-    def planned(self, plan: Plan) -> None:
-        """See Listener."""
-        if self._dry_run:
-            return
-        doomed = len(plan.candidates) - plan.candidates.marked_count()
-        doomed += len(plan.links) + sum(len(group) for group in plan.manifests)
-        self._sweep = self._progress.add_task("sweep", total=doomed, unit="links and blobs")
-
-    def removed(self, what: str, path: str) -> None:
-        """See Listener."""
-        if self._sweep is not None and what != "repository":
-            self._progress.advance(self._sweep)
-
-    def skipped(self, reason: str) -> None:
-        """See Listener."""
-        super().skipped(reason)
-        self._progress.console.print(f"skipped: {reason}", style="yellow", markup=False, highlight=False)
-
-
 def print_summary(report: Report, options: Options) -> None:
     """Behind the CNCF command's lines: what they leave out."""
     would = "would be " if options.dry_run else ""
@@ -175,22 +126,3 @@ def kept_by_leases(report: Report) -> str | None:
         f"kept {report.blobs_kept_by_leases} blobs, {decimal(report.bytes_kept_by_leases)}, for pushes in progress, "
         f"until {report.leases_end_at} at the latest; or use --grace 0"
     )
-
-
-def print_table(report: Report, options: Options) -> None:
-    """The figures, for a person."""
-    console = Console()
-    table = Table("", "there", "would go" if options.dry_run else "removed", title=None)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    table.add_row("repositories", str(report.repositories), str(report.repositories_removed))
-    table.add_row("manifests", "", str(report.manifests_removed))
-    table.add_row("layer links", "", str(report.links_removed))
-    table.add_row("blobs", str(report.blobs), str(report.blobs_removed))
-    table.add_row("uploads", "", str(report.uploads_removed))
-    table.add_row("space", "", decimal(report.bytes_freed), style="bold")
-    console.print(table)
-    if (kept := kept_by_leases(report)) is not None:
-        console.print(kept, highlight=False)
-    if report.skipped:
-        console.print(f"{len(report.skipped)} things were skipped, see above", style="yellow", highlight=False)

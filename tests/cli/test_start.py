@@ -2,18 +2,20 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pyregistry.cli.commands import Commands
 from tests.cli.commands import run
+from tests.cli.place import Place
 from tests.processes import SOURCE_TREE
 
 MODULES = """
 import sys
 from pyregistry.cli import app
 app(sys.argv[1:], standalone_mode=False)
-print(*sorted(name for name in sys.modules if name.startswith("pyregistry.")), file=sys.stderr)
+print(*sys.modules, file=sys.stderr)
 """
 
 
@@ -32,6 +34,20 @@ def test_a_command_imports_none_of_the_others(words: list[str], not_imported: se
     imported = set(done.stderr.split())
     assert "pyregistry.cli.commands" in imported
     assert not imported & not_imported
+
+
+def test_a_collection_that_is_not_at_a_terminal_waits_for_no_library_that_draws_or_logs(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for words in (["gc"], ["gc", "--dry-run"], ["gc", "--json"]):
+        done = subprocess.run(
+            [sys.executable, "-c", MODULES, *words, place.config],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=SOURCE_TREE,
+            timeout=30,
+        )
+        assert not set(done.stderr.split()) & {"structlog", "rich.console", "rich.progress", "aiohttp"}
 
 
 def test_help_has_every_command_that_is_not_hidden() -> None:
