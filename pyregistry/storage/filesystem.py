@@ -64,12 +64,16 @@ class FilesystemDriver:
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
-        with absent_is_not_found():
+        try:  # no context manager: a collection reads every manifest
             handle = os.open(self._prefix + path, _READ)
             try:
                 return read_all(handle, limit)
             finally:
                 os.close(handle)
+        except OSError as error:
+            if is_absent(error):
+                raise PathNotFound(error.filename) from error
+            raise
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
