@@ -25,7 +25,11 @@ from pyregistry.storage.layout import StoragePath
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of
 
-pytestmark = pytest.mark.usefixtures("shared_by_all")
+pytestmark = [
+    pytest.mark.usefixtures("shared_by_all"),
+    # Idle threads of other tests' event loops; a command has none when it begins to enumerate.
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
 
 
 @pytest.fixture
