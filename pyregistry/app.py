@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 
+import structlog
 from aiohttp import web
 
 from pyregistry.api.context import (
@@ -130,7 +131,7 @@ def _add_purging(app: web.Application, config: Config) -> None:
     if not section.enabled or config.storage.maintenance.readonly.enabled:
         return
     purging = Purging(section.age, section.interval, section.dry_run)
-    _in_background(app, lambda: purge_regularly(app[REGISTRY], purging))
+    _in_background(app, lambda: purge_regularly(app[REGISTRY], purging, structlog.get_logger("pyregistry.purging")))
 
 
 def _add_garbage_collection(app: web.Application, driver: Driver, config: Config) -> None:

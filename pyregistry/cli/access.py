@@ -12,7 +12,9 @@ from pyregistry.oci.names import RepositoryName
 
 NO = 1
 
-app = typer.Typer(help="What the rules of pyregistry.access come to.", no_args_is_help=True)
+app = typer.Typer(
+    name="access", add_completion=False, help="What the rules of pyregistry.access come to.", no_args_is_help=True
+)
 
 
 @app.callback()

@@ -1,8 +1,9 @@
 """`pyregistry gc`, which is also `registry garbage-collect`: free what nothing refers to, while the server runs."""
 
 import asyncio
+import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -11,15 +12,20 @@ from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
-from pyregistry.cli.gc_output import CncfLines, Log, ProgressBars, print_summary, print_table
+from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Options, Report
-from pyregistry.log import configure_logging
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.purging import Purging, purge
 from pyregistry.storage.registry import Registry
+
+if TYPE_CHECKING:
+    from pyregistry.cli.gc_terminal import ProgressBars
+
+_MOST_PROCESSES = 4
+"""More would wait for the disk, or for the one that puts together what they found."""
 
 
 def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
@@ -54,12 +60,12 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
         dry_run=dry_run,
     )
-    configure_logging("warn", "text", {})
-    driver = open_driver(loaded)
     terminal = sys.stdout.isatty() and not as_json and not quiet
+    shown = _listener(options, terminal=terminal, silent=as_json or quiet)
+    driver = open_driver(loaded)  # after the listener: from here on nothing new may be imported
     try:
-        with unusable_directory(), _listener(options, terminal=terminal, silent=as_json or quiet) as listener:
-            report = collect(driver, options, listener)
+        with unusable_directory(), shown as listener:
+            report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
             report.uploads_removed = _purge_uploads(driver, loaded, dry_run=dry_run)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
@@ -68,8 +74,10 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(SOMETHING_SKIPPED)
 
 
-def _listener(options: Options, *, terminal: bool, silent: bool) -> "ProgressBars | CncfLines | Log":
+def _listener(options: Options, *, terminal: bool, silent: bool) -> "ProgressBars | Log":
     if terminal:
+        from pyregistry.cli.gc_terminal import ProgressBars  # noqa: PLC0415 - a cron job need not wait for it
+
         return ProgressBars(dry_run=options.dry_run)
     return Log() if silent else CncfLines()
 
@@ -78,6 +86,8 @@ def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, q
     if as_json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
     elif terminal:
+        from pyregistry.cli.gc_terminal import print_table  # noqa: PLC0415 - imported by _listener
+
         print_table(report, options)
     elif not quiet:
         print_summary(report, options)
@@ -88,7 +98,7 @@ def _purge_uploads(driver: Driver, config: Config, *, dry_run: bool) -> int:
     if not section.enabled:
         return 0
     purging = Purging(section.age, section.interval, dry_run=dry_run or section.dry_run)
-    purged = asyncio.run(purge(Registry(driver), purging))
+    purged = asyncio.run(purge(Registry(driver), purging, UploadLog()))
     return 0 if section.dry_run and not dry_run else len(purged)
 
 

@@ -4,29 +4,63 @@ A registry may have millions, so this is a few flat arrays: 57 bytes for each sh
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, islice, repeat
 
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.storage.driver import Stat
 
+_WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
+"""Bytes of a digest."""
 _UNMARKED, _MARKED, _HELD = range(3)
+
+
+class Records:
+    """The blobs of one directory, whose digests begin with the same byte; small enough to be sent between processes."""
+
+    def __init__(self, algorithm: str, prefix: str) -> None:
+        self.algorithm = algorithm
+        self.width = _WIDTHS[algorithm]
+        self.raw = bytearray()
+        self.inode = array("Q")
+        self.mtime = array("q")
+        self.size = array("Q")
+        self._prefix = prefix
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.size)
+
+    def add(self, encoded: str, stat: Stat) -> bool:
+        """Remember a blob; False for what is not the name of one that belongs here. In the order of their names."""
+        try:
+            raw = bytes.fromhex(encoded)
+        except ValueError:
+            return False
+        if len(raw) != self.width or raw.hex() != encoded or encoded[:2] != self._prefix:
+            return False
+        self.raw += raw
+        self.inode.append(stat.inode)
+        self.mtime.append(stat.mtime_ns)
+        self.size.append(stat.size)
+        return True
 
 
 class Candidates:
     """The blobs by digest, with the records that they had; marking takes out of them."""
 
     def __init__(self) -> None:
-        self._tables: Mapping[str, _Table] = {
-            algorithm: _Table(len(new_hash(algorithm).hexdigest()) // 2) for algorithm in ALGORITHMS
-        }
+        self._tables: Mapping[str, _Table] = {algorithm: _Table(width) for algorithm, width in _WIDTHS.items()}
 
     def __len__(self) -> int:
         """How many there are."""
         return sum(len(table) for table in self._tables.values())
 
-    def add(self, algorithm: str, encoded: str, stat: Stat) -> bool:
-        """Remember a blob; False for what is not the name of one. Of each algorithm in the order of their names."""
-        return self._tables[algorithm].add(encoded, stat)
+    def extend(self, records: Records) -> None:
+        """Remember the blobs of one directory more; of each algorithm in the order of their names."""
+        if len(records):
+            self._tables[records.algorithm].extend(records)
 
     def mark(self, digest: str) -> bool:
         """Take a blob out; True if it was there and was not marked before. `digest` may be anything."""
@@ -100,22 +134,16 @@ class _Table:
     def __len__(self) -> int:
         return len(self.marked)
 
-    def add(self, encoded: str, stat: Stat) -> bool:
-        try:
-            raw = bytes.fromhex(encoded)
-        except ValueError:
-            return False
-        if len(raw) != self._width or raw.hex() != encoded:
-            return False
-        bucket = raw[0] << 8 | raw[1]
-        if (missing := bucket + 1 - len(self._begins)) > 0:
-            self._begins.extend(array("Q", (len(self.marked),)) * missing)
-        self._raw += raw
-        self.inode.append(stat.inode)
-        self.mtime.append(stat.mtime_ns)
-        self.size.append(stat.size)
-        self.marked.append(_UNMARKED)
-        return True
+    def extend(self, records: Records) -> None:
+        place, first = len(self.marked), records.raw[0] << 8
+        self._begins.extend(array("Q", (place,)) * (first - len(self._begins)))
+        sizes = map(Counter(records.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets
+        self._begins.extend(islice(accumulate(sizes, initial=place), 256))
+        self._raw += records.raw
+        self.inode += records.inode
+        self.mtime += records.mtime
+        self.size += records.size
+        self.marked += bytes((_UNMARKED,)) * len(records)
 
     def find(self, encoded: str) -> int:
         """The place of a blob, -1 for one that is not here."""

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from pyregistry.gc.candidates import Candidates
+from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
+from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
-from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
 
@@ -20,19 +20,20 @@ _TEMPORARY_SECONDS = 86_400.0
 """No write takes longer from its temporary file to the rename."""
 
 
-def collect(driver: Driver, options: Options, listener: Listener | None = None) -> Report:
+def collect(driver: Driver, options: Options, listener: Listener | None = None, processes: int = 1) -> Report:
     """Remove what nothing refers to and no push in progress counts on. Blocks.
 
-    Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the report.
+    `processes` as in `enumerate_blobs`. Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the
+    report.
     """
     listener = listener or Listener()
     begin = time.monotonic()
     if options.dry_run:
-        report = _run(driver, options, listener)
+        report = _run(driver, options, listener, processes)
     else:
         with _only_one(driver):
             driver.empty_trash()  # of a run that was killed
-            report = _run(driver, options, listener)
+            report = _run(driver, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:
@@ -41,9 +42,9 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None) 
     return report
 
 
-def _run(driver: Driver, options: Options, listener: Listener) -> Report:
+def _run(driver: Driver, options: Options, listener: Listener, processes: int) -> Report:
     now_ns = time.time_ns()
-    candidates = enumerate_blobs(driver)
+    candidates = enumerate_blobs(driver, processes)
     if not options.dry_run:
         with leases.exclusive_section(driver):
             pass  # the barrier: what was committed before can be seen now
@@ -61,23 +62,6 @@ def _run(driver: Driver, options: Options, listener: Listener) -> Report:
         except OSError as error:
             listener.skipped(f"{error.filename}: {error.strerror}")
     return report
-
-
-def enumerate_blobs(driver: Driver) -> Candidates:
-    """All blobs with their records, of whatever age; raises MarkFailed."""
-    candidates = Candidates()
-    try:
-        for algorithm in driver.children(layout.BLOBS):
-            if algorithm not in ALGORITHMS:
-                continue
-            directory = layout.child(layout.BLOBS, algorithm)
-            for prefix in driver.children(directory):
-                for encoded, stat in driver.scan(layout.child(directory, prefix), layout.DATA):
-                    if stat is not None and stat.is_file and encoded[:2] == prefix:
-                        candidates.add(algorithm, encoded, stat)
-    except OSError as error:
-        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
-    return candidates
 
 
 def _brake(driver: Driver, candidates: Candidates) -> None:

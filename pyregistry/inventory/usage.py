@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pyregistry.gc.collector import enumerate_blobs
+from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName

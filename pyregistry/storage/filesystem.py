@@ -64,12 +64,16 @@ class FilesystemDriver:
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
-        with absent_is_not_found():
+        try:  # no context manager: a collection reads every manifest
             handle = os.open(self._prefix + path, _READ)
             try:
                 return read_all(handle, limit)
             finally:
                 os.close(handle)
+        except OSError as error:
+            if is_absent(error):
+                raise PathNotFound(error.filename) from error
+            raise
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
@@ -237,13 +241,13 @@ class FilesystemDriver:
         return None
 
     def _to_trash(self, path: StoragePath) -> str:
-        doomed = f"{self._prefix}{layout.TRASH}/{uuid.uuid4().hex}"
+        source, doomed = self._prefix + path, f"{self._prefix}{layout.TRASH}/{uuid.uuid4().hex}"
         with absent_is_not_found():
             try:
-                Path(self._prefix + path).rename(doomed)
+                os.rename(source, doomed)  # noqa: PTH104 - a collection has thousands: a Path for each is dear
             except FileNotFoundError:  # perhaps it is the trash that is missing
                 self._directories.make(Path(doomed).parent, durable=False)
-                Path(self._prefix + path).rename(doomed)
+                os.rename(source, doomed)  # noqa: PTH104 - the same
         return doomed
 
     def _temporary(self) -> Path:
@@ -272,8 +276,14 @@ class FilesystemDriver:
 
 
 def _remove(path: str) -> None:
-    # What is left is the trash's, not the registry's.
+    # What is left is the trash's, not the registry's. No pathlib: a collection has thousands.
     try:
-        Path(path).unlink(missing_ok=True)
-    except OSError:  # a directory
-        shutil.rmtree(path, ignore_errors=True)
+        os.unlink(path)  # noqa: PTH108 - see above
+    except OSError:  # a directory, which mostly has one file in it
+        try:
+            with os.scandir(path) as entries:
+                for entry in list(entries):
+                    os.unlink(entry.path)  # noqa: PTH108 - see above
+            os.rmdir(path)  # noqa: PTH106 - see above
+        except OSError:  # there are directories in it, or it is gone
+            shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.cli.gc_output import UploadLog
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
@@ -133,6 +134,16 @@ def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
     assert json.loads(run("gc", "--json", "--dry-run", place.config).stdout)["uploads_removed"] == 1
     assert json.loads(run("gc", "--json", place.config).stdout)["uploads_removed"] == 1
     assert [upload.id for upload in place.registry.uploads()] == [young.id]
+
+
+def test_an_upload_that_cannot_be_removed_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    log = UploadLog()
+    log.info("upload purged", upload="1")
+    log.warning("upload cannot be purged", repository="app", upload="2", reason="Permission denied")
+    assert capsys.readouterr() == (
+        "",
+        "warning: upload cannot be purged: repository=app, upload=2, reason=Permission denied\n",
+    )
 
 
 def test_something_skipped_ends_with_2(place: Place) -> None:

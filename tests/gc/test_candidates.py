@@ -1,9 +1,11 @@
 """The table of all blobs does what a dict would do, in a third of the room."""
 
+from itertools import groupby
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyregistry.gc.candidates import Candidates
+from pyregistry.gc.candidates import Candidates, Records
 from pyregistry.storage.driver import Stat
 
 # Few different bytes: many digests that begin alike, and that contain each other across their borders.
@@ -23,9 +25,11 @@ STATS = st.builds(
 
 def _candidates(blobs: dict[str, Stat]) -> Candidates:
     candidates = Candidates()
-    for digest in sorted(blobs):
-        algorithm, encoded = digest.split(":")
-        assert candidates.add(algorithm, encoded, blobs[digest])
+    for directory, digests in groupby(sorted(blobs), key=lambda digest: digest[: len("sha256:ab")]):
+        records = Records(*directory.split(":"))
+        for digest in digests:
+            assert records.add(digest.partition(":")[2], blobs[digest])
+        candidates.extend(records)
     return candidates
 
 
@@ -65,8 +69,11 @@ def test_what_is_no_digest_is_never_there(text: str) -> None:
         assert candidates.size(digest) is None
 
 
-def test_only_the_name_of_a_blob_is_added() -> None:
+def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
     stat = Stat(1, 1, 1, is_file=True)
-    for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64):
-        assert not Candidates().add("sha256", name, stat), name
-    assert Candidates().add("sha512", "ab" * 64, stat)
+    records = Records("sha256", "ab")
+    for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64, "ac" + "ab" * 31):
+        assert not records.add(name, stat), name
+    assert not Records("sha256", "AB").add("AB" * 32, stat)
+    assert len(records) == 0
+    assert Records("sha512", "ab").add("ab" * 64, stat)

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
@@ -20,6 +22,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
 
 DAY = 86_400
+LOG = structlog.get_logger("purging")
 WEEK = Purging(age=7 * DAY, interval=DAY)
 NAME = RepositoryName("team/app")
 
@@ -50,7 +53,7 @@ async def test_only_uploads_older_than_the_age_are_removed(registry: Registry, t
     old = await started(registry, tmp_path, days_ago=8)
     nested = await started(registry, tmp_path, days_ago=8, name=RepositoryName("team/app/cache"))
     young = await started(registry, tmp_path, days_ago=6)
-    assert {upload.id for upload in await purge(registry, WEEK)} == {old.id, nested.id}
+    assert {upload.id for upload in await purge(registry, WEEK, LOG)} == {old.id, nested.id}
     assert await left(registry) == {young.id}
     assert not (tmp_path / layout.upload(NAME, old.id)).exists()
 
@@ -58,7 +61,7 @@ async def test_only_uploads_older_than_the_age_are_removed(registry: Registry, t
 async def test_an_upload_begun_long_ago_and_written_to_since_stays(registry: Registry, tmp_path: Path) -> None:
     upload = await started(registry, tmp_path, days_ago=30)
     os.utime(tmp_path / layout.upload_data(NAME, upload.id))
-    assert await purge(registry, WEEK) == []
+    assert await purge(registry, WEEK, LOG) == []
 
 
 async def test_an_old_upload_that_somebody_writes_to_stays_and_can_be_finished(
@@ -74,14 +77,14 @@ async def test_an_old_upload_that_somebody_writes_to_stays_and_can_be_finished(
 
     writing = asyncio.create_task(upload.append(body()))
     await begun.wait()
-    assert await purge(registry, WEEK) == []
+    assert await purge(registry, WEEK, LOG) == []
     purged.set()
     assert await writing == len(b"content")
 
 
 async def test_dry_run_names_and_keeps(registry: Registry, tmp_path: Path) -> None:
     upload = await started(registry, tmp_path, days_ago=8)
-    found = await purge(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True))
+    found = await purge(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True), LOG)
     assert [each.id for each in found] == [upload.id]
     assert await left(registry) == {upload.id}
 
@@ -91,12 +94,12 @@ async def test_an_upload_without_data_as_the_cncf_registry_may_leave_it_is_remov
 ) -> None:
     upload = await started(registry, tmp_path, days_ago=8)
     (tmp_path / layout.upload_data(NAME, upload.id)).unlink()
-    await purge(registry, WEEK)
+    await purge(registry, WEEK, LOG)
     assert await left(registry) == set()
 
 
 async def test_runs_come_again_and_again(registry: Registry, tmp_path: Path) -> None:
-    task = asyncio.create_task(purge_regularly(registry, Purging(age=DAY, interval=0.05)))
+    task = asyncio.create_task(purge_regularly(registry, Purging(age=DAY, interval=0.05), LOG))
     for _ in range(2):
         await started(registry, tmp_path, days_ago=2)
         async with asyncio.timeout(10):
@@ -130,5 +133,8 @@ async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(
     in_order = sorted(uploads, key=lambda upload: upload.id)
     driver.refused = layout.upload_data(NAME, in_order[0].id)
     driver.refused_to_open = layout.upload_data(NAME, in_order[1].id)
-    purged = await purge(registry, WEEK)
+    with capture_logs() as logged:
+        purged = await purge(registry, WEEK, structlog.get_logger("purging"))
     assert [upload.id for upload in purged] == [upload.id for upload in in_order[2:]]
+    stay = {entry["upload"] for entry in logged if entry["event"] == "upload cannot be purged"}
+    assert stay == {upload.id for upload in in_order[:2]}

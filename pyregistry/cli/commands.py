@@ -1,0 +1,75 @@
+"""The commands of `pyregistry` by name. Each is imported when it is called, so that nobody waits for all the others."""
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+_Command = Any
+"""typer's class, which has another place in each of its versions."""
+
+_FUNCTIONS: Mapping[str, tuple[str, str]] = {
+    "serve": ("serve", "serve"),
+    "check-config": ("check_config", "check_config"),
+    "gc": ("gc", "gc"),
+    "garbage-collect": ("gc", "gc"),
+    "healthcheck": ("healthcheck", "healthcheck"),
+    "files": ("files", "files"),
+    "htpasswd": ("htpasswd", "htpasswd"),
+    "ls": ("ls", "ls"),
+    "du": ("du", "du"),
+    "rm": ("rm", "rm"),
+    "fsck": ("fsck", "fsck"),
+    "access": ("access", "app"),
+}
+"""The module of each, and what is called; in the order of the help."""
+_HIDDEN = frozenset(
+    {
+        "garbage-collect",  # as the CNCF registry calls it
+        "healthcheck",  # for the image: its health check, and what its entry point has to know
+        "files",
+    }
+)
+
+
+class Commands(TyperGroup):
+    """All of them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Imported()
+
+
+class _Imported(MutableMapping[str, _Command]):
+    """Commands by name, to which typer adds none."""
+
+    def __init__(self) -> None:
+        self._commands: dict[str, _Command] = {}
+
+    def __getitem__(self, name: str) -> _Command:
+        if name not in self._commands:
+            module, function = _FUNCTIONS[name]
+            self._commands[name] = _command(name, getattr(import_module(f"pyregistry.cli.{module}"), function))
+        return self._commands[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_FUNCTIONS)
+
+    def __len__(self) -> int:
+        return len(_FUNCTIONS)
+
+    def __setitem__(self, name: str, command: _Command) -> None:
+        self._commands[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._commands[name]
+
+
+def _command(name: str, function: Callable[..., None] | typer.Typer) -> _Command:
+    if isinstance(function, typer.Typer):
+        return typer.main.get_command(function)
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, hidden=name in _HIDDEN)(function)
+    return typer.main.get_command(alone)

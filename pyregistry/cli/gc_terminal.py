@@ -1,0 +1,91 @@
+"""What a garbage collection shows at a terminal: bars and a table."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from pyregistry.cli.gc_output import kept_by_leases
+from pyregistry.gc.outcome import Listener, Options, Plan, Report
+from pyregistry.oci.names import RepositoryName
+
+
+class ProgressBars(Listener):
+    """Two bars on a terminal: one for marking, one for the removals."""
+
+    def __init__(self, *, dry_run: bool) -> None:
+        super().__init__()
+        self._dry_run = dry_run
+        self._progress = Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+        )
+        self._mark: TaskID | None = None
+        self._sweep: TaskID | None = None
+        self._found = 0
+
+    def __enter__(self) -> Self:
+        """Nothing yet: what draws is a thread, and while the blobs are enumerated there must be no other."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the bars as they are."""
+        self._progress.stop()
+
+    def found(self, repositories: int) -> None:
+        """See Listener."""
+        self._found += repositories
+        if self._mark is None:
+            self._progress.start()
+            self._mark = self._progress.add_task("mark", unit="repositories")
+        self._progress.update(self._mark, total=self._found)
+
+    def repository(self, name: RepositoryName) -> None:
+        """See Listener."""
+        if self._mark is not None:
+            self._progress.advance(self._mark)
+
+    def planned(self, plan: Plan) -> None:
+        """See Listener."""
+        if self._dry_run:
+            return
+        doomed = len(plan.candidates) - plan.candidates.marked_count()
+        doomed += len(plan.links) + sum(len(group) for group in plan.manifests)
+        self._sweep = self._progress.add_task("sweep", total=doomed, unit="links and blobs")
+
+    def removed(self, what: str, path: str) -> None:
+        """See Listener."""
+        if self._sweep is not None and what != "repository":
+            self._progress.advance(self._sweep)
+
+    def skipped(self, reason: str) -> None:
+        """See Listener."""
+        super().skipped(reason)
+        self._progress.console.print(f"skipped: {reason}", style="yellow", markup=False, highlight=False)
+
+
+def print_table(report: Report, options: Options) -> None:
+    """The figures, for a person."""
+    console = Console()
+    table = Table("", "there", "would go" if options.dry_run else "removed", title=None)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row("repositories", str(report.repositories), str(report.repositories_removed))
+    table.add_row("manifests", "", str(report.manifests_removed))
+    table.add_row("layer links", "", str(report.links_removed))
+    table.add_row("blobs", str(report.blobs), str(report.blobs_removed))
+    table.add_row("uploads", "", str(report.uploads_removed))
+    table.add_row("space", "", decimal(report.bytes_freed), style="bold")
+    console.print(table)
+    if (kept := kept_by_leases(report)) is not None:
+        console.print(kept, highlight=False)
+    if report.skipped:
+        console.print(f"{len(report.skipped)} things were skipped, see above", style="yellow", highlight=False)
