@@ -19,6 +19,7 @@ from pyregistry.api.context import (
     SETTINGS,
     TOKENS,
 )
+from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
 from pyregistry.api.middleware import access, adding_headers, errors, healthy, measuring
 from pyregistry.api.request_id import identify
 from pyregistry.api.routes import add_routes
@@ -86,6 +87,7 @@ def create_app(
     if metrics is not None:
         _add_metrics(app, config, metrics, driver)
     add_routes(app, app[SETTINGS].prefix)
+    app[HOT_ANSWERS] = HotAnswers(app, metrics)
     app.on_response_prepare.append(adding_headers(app[SETTINGS]))
     return app
 

@@ -52,6 +52,11 @@ class Health:
         return {check.name: reason for check, reason in self._failing.items()}
 
     @property
+    def is_failing(self) -> bool:
+        """True while nobody is to be served."""
+        return bool(self._failing)
+
+    @property
     def failing_kinds(self) -> list[str]:
         """What may be told to anybody."""
         return sorted({check.kind for check in self._failing})

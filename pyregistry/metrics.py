@@ -68,8 +68,8 @@ class Metrics:
             registry=self._registry,
         )
 
-    def request(self, handler: str, method: str) -> "RunningRequest":
-        """A request for this handler has come."""
+    def request(self, handler: str, method: str, begun: float | None = None) -> "RunningRequest":
+        """A request for this handler has come, now or at `begun`, a time of `time.perf_counter`."""
         known = method.lower() if method in _METHODS else "unknown"  # a client can make up methods without end
         series = self._series.get((handler, known))
         if series is None:
@@ -80,7 +80,7 @@ class Metrics:
                 self._sent.labels(handler),
                 lambda status: self._requests.labels(handler, known, str(status)),
             )
-        return RunningRequest(series)
+        return RunningRequest(series, time.perf_counter() if begun is None else begun)
 
     def storage_action(self, driver: str, action: str) -> Callable[[float], None]:
         """A function to call with the seconds that such an action took, from any thread."""
@@ -143,9 +143,9 @@ class RunningRequest:
 
     __slots__ = ("_begun", "_series")
 
-    def __init__(self, series: _Series) -> None:
+    def __init__(self, series: _Series, begun: float) -> None:
         self._series = series
-        self._begun = time.perf_counter()
+        self._begun = begun
         series.in_flight.inc()
 
     def end(self, status: int, received: int, sent: int) -> None:

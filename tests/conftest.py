@@ -10,7 +10,7 @@ import pytest
 import structlog
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
-from aiohttp.web import Application, BaseRunner
+from aiohttp.web import AppKey, Application, BaseRunner, Request, StreamResponse
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from pyregistry.api.access_log import AccessLogger
@@ -20,6 +20,8 @@ from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
 
 RegistryClient = TestClient
+PREPARED = AppKey("prepared", list[str])
+"""The paths of the answers that went through aiohttp's handlers, which hot ones do not."""
 StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg] # its application
 
 
@@ -74,10 +76,16 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
             }
             config, _ = parse(yaml.safe_dump(document), environ or {})
             app = await asyncio.to_thread(create_app, config)
+            app[PREPARED] = []
+            app.on_response_prepare.append(_note)
             client = TestClient(RegistryServer(app, connection_limits(config)), auto_decompress=False)
             return await stack.enter_async_context(client)
 
         yield start
+
+
+async def _note(request: Request, _: StreamResponse) -> None:
+    request.app[PREPARED].append(request.path)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -34,8 +34,23 @@ _REMEMBERED = 256
 """Texts whose escaped form is kept: clients say who they are in the same words all day."""
 
 
+class Entry(NamedTuple):
+    """What a line tells of a request: texts as the client sent them, `size` in bytes; empty where there is nothing."""
+
+    remote: str
+    request_id: str
+    user: str
+    method: str
+    path: str
+    protocol: str
+    repository: str
+    status: int
+    size: int
+    agent: str
+
+
 class AccessLogger(AbstractAccessLogger):
-    """Called by aiohttp when the answer is out, so that bytes and time are what really happened.
+    """Called when the answer is out, so that bytes and time are what really happened.
 
     In Combined Log Format. Its second field, which servers leave empty, is the request's id, so that what reads such
     logs need not learn another format. The field for the referrer stays empty: no client of a registry sends one, and
@@ -51,10 +66,26 @@ class AccessLogger(AbstractAccessLogger):
         self._lines: list[bytes] = []
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """`time` is in seconds."""
+        """See AbstractAccessLogger; `time` is in seconds."""
+        entry = Entry(
+            request.remote or "",
+            request_id(request),
+            _user(request),
+            request.method,
+            request.rel_url.raw_path,
+            f"HTTP/{request.version.major}.{request.version.minor}",
+            _repository(request),
+            response.status,
+            0 if request.method == "HEAD" else _bytes_sent(response),
+            request.headers.get("User-Agent", ""),
+        )
+        self.write(entry, time)
+
+    def write(self, entry: Entry, seconds: float) -> None:
+        """A line for this answer, which took so long."""
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
-        self._lines.append(self._line(request, response, time).encode(errors="backslashreplace") + b"\n")
+        self._lines.append(self._line(entry, seconds).encode(errors="backslashreplace") + b"\n")
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []
@@ -63,37 +94,37 @@ class AccessLogger(AbstractAccessLogger):
                 self._stream.write(piece)
                 self._stream.flush()
 
-    def _line(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> str:
-        user = _escaped(_user(request), _TEXT_ROOM, _SAFE_WORD) or "-"
+    def _line(self, entry: Entry, seconds: float) -> str:
+        user = _escaped(entry.user, _TEXT_ROOM, _SAFE_WORD) or "-"
         begun = _moment(int(clock.time() - seconds))
-        path = _escaped(request.rel_url.raw_path, _PATH_ROOM, _SAFE_WORD)
-        agent = _escaped(request.headers.get("User-Agent", ""), _TEXT_ROOM, _SAFE)
+        path = _escaped(entry.path, _PATH_ROOM, _SAFE_WORD)
+        agent = _escaped(entry.agent, _TEXT_ROOM, _SAFE)
         return (
-            f"{request.remote or '-'} {request_id(request)} {user} [{begun}] "
-            f'"{request.method} {path} {_protocol(request)}" {response.status} {_bytes_sent(response)} "-" "{agent}"'
+            f"{entry.remote or '-'} {entry.request_id} {user} [{begun}] "
+            f'"{entry.method} {path} {entry.protocol}" {entry.status} {entry.size} "-" "{agent}"'
         )
 
 
 class JsonAccessLogger(AccessLogger):
     """The same and more as JSON, for `log.formatter` json and logstash."""
 
-    def _line(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> str:
-        entry = {
+    def _line(self, entry: Entry, seconds: float) -> str:
+        members = {
             "timestamp": datetime.now(UTC).isoformat(timespec="microseconds"),
             "logger": LOGGER,
-            "request_id": request_id(request),
-            "remote": request.remote,
-            "user": _text(_user(request), _TEXT_ROOM) or None,
-            "method": request.method,
-            "path": _text(request.rel_url.raw_path, _PATH_ROOM),
-            "protocol": _protocol(request),
-            "repository": _text(_repository(request), _TEXT_ROOM) or None,
-            "status": response.status,
-            "bytes": _bytes_sent(response),
+            "request_id": entry.request_id,
+            "remote": entry.remote,
+            "user": _text(entry.user, _TEXT_ROOM) or None,
+            "method": entry.method,
+            "path": _text(entry.path, _PATH_ROOM),
+            "protocol": entry.protocol,
+            "repository": _text(entry.repository, _TEXT_ROOM) or None,
+            "status": entry.status,
+            "bytes": entry.size,
             "seconds": round(seconds, 6),
-            "agent": _text(request.headers.get("User-Agent", ""), _TEXT_ROOM),
+            "agent": _text(entry.agent, _TEXT_ROOM),
         }
-        return msgspec.json.encode(entry).decode()
+        return msgspec.json.encode(members).decode()
 
 
 def in_pieces(lines: list[bytes]) -> Iterator[bytes]:
@@ -126,10 +157,6 @@ def _repository(request: web.BaseRequest) -> str:
 
 def _bytes_sent(response: web.StreamResponse) -> int:
     return min(response.content_length or 0, response.body_length)  # the second counts headers, too
-
-
-def _protocol(request: web.BaseRequest) -> str:
-    return f"HTTP/{request.version.major}.{request.version.minor}"
 
 
 def _text(text: str, room: int) -> str:

@@ -17,7 +17,7 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return await _head_blob(request)
     digest = Digest(request.match_info["digest"])
-    headers = _headers(digest)
+    headers = blob_headers(digest)
     async with opened(repository(request), digest) as blob:
         return not_modified(request, digest, headers) or await send_blob(request, blob, digest, headers)
 
@@ -29,7 +29,7 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
         source, known = await offload(hot.read, repository(request), Digest(digest))
         hot.remember(name, digest, known)
         size = source.size
-    headers = _headers(digest)
+    headers = blob_headers(digest)
     response = not_modified(request, digest, headers)
     if response is None:
         response = web.StreamResponse(headers=headers)
@@ -37,7 +37,8 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _headers(digest: str) -> dict[str, str]:
+def blob_headers(digest: str) -> dict[str, str]:
+    """Of an answer that is a blob."""
     return {
         "Docker-Content-Digest": digest,
         "ETag": etag(digest),

@@ -11,15 +11,21 @@ from typing import Any
 
 import structlog
 from aiohttp import http_parser, web
-from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
+from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.oci.errors import InternalError, RequestInvalid
 
 NEW_CONNECTION_SECONDS = 1.0
 """How long, at a shutdown, a connection without a request may still send its first."""
+
+UNIX = "unix"
+"""The address of all clients of a unix socket."""
 
 log = structlog.get_logger("pyregistry.api")
 
@@ -40,22 +46,24 @@ class ConnectionLimits:
 class Connection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_deadline", "_limits", "address")
+    __slots__ = ("_deadline", "_hot", "_limits", "address")
 
     def __init__(
         self,
         manager: "ConnectionServer",
         limits: ConnectionLimits,
-        access_logger: AbstractAccessLogger | None,
+        access_logger: AccessLogger | None,
+        hot: HotAnswers | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(manager, **kwargs)
         self.access_logger = access_logger  # which aiohttp would make anew for each connection
         self._logging_enabled = access_logger is not None
         self._limits = limits
+        self._hot = hot
         self._deadline: asyncio.TimerHandle | None = None
         self.address = ""
-        """Of the client, once it is there."""
+        """Of the client, once it is there; `unix` where it has none."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -66,6 +74,9 @@ class Connection(RequestHandler):
         """See asyncio.Protocol."""
         if (self._close or self._force_close) and (self._current_request is not None or self._is_new()):
             self._receive_in_shutdown(data)
+        elif self._hot is not None and self._waiter is not None and not self._waiter.done():
+            if self._receive_when_idle(data, self._hot, self._waiter):
+                return
         else:
             super().data_received(data)
         if self._messages or self._current_request is not None:
@@ -117,6 +128,42 @@ class Connection(RequestHandler):
         if self._is_new():
             super().close()
 
+    def _receive_when_idle(self, data: bytes, hot: HotAnswers, waiter: "asyncio.Future[None]") -> bool:
+        """Whether what came was a request that is answered by now."""
+        # aiohttp's task waits for a request. It sleeps on if the one that came can be answered here and now: to wake
+        # it, and the task that it makes for each request, costs more than such an answer.
+        self._waiter = None
+        super().data_received(data)
+        self._waiter = waiter
+        if len(self._messages) == 1 and self._answer(hot, *self._messages[0]):
+            self._messages.clear()
+            if self._parser is not None:
+                self._parser.message_consumed()
+            self._stop_deadline()
+            return True
+        if self._messages:
+            waiter.set_result(None)
+        return False
+
+    def _answer(self, hot: HotAnswers, message: object, body: object) -> bool:
+        """Answer a request at once; False, and nothing was sent, if that is not possible."""
+        if body is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or self._paused:
+            return False
+        begun = self._loop.time()
+        try:
+            answer = hot.find(message, self.address if self.address != UNIX else "")
+        except OSError:  # of the storage; the ordinary way meets it again, and has an answer for it
+            return False
+        if answer is None or self.transport is None or self._manager is None:
+            return False
+        self.transport.write(answer.content)
+        self._manager.requests_count += 1
+        now = self._loop.time()
+        self._next_keepalive_close_time = now + self._keepalive_timeout
+        if isinstance(self.access_logger, AccessLogger):
+            self.access_logger.write(answer.entry, now - begun)
+        return True
+
     def _receive_in_shutdown(self, data: bytes) -> None:
         # aiohttp then waits for the running requests, but throws away the rest of their bodies, so that an upload
         # would hang until the end of that time, in vain.
@@ -144,16 +191,22 @@ class ConnectionServer(web.Server):
     """Makes a Connection for each client, up to the cap."""
 
     def __init__(
-        self, *args: Any, limits: ConnectionLimits, access_logger: AbstractAccessLogger | None, **kwargs: Any
+        self,
+        *args: Any,
+        limits: ConnectionLimits,
+        access_logger: AccessLogger | None,
+        hot: HotAnswers | None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
+        self._hot = hot
         self._access_logger = access_logger
         self._by_address: Counter[str] = Counter()
 
     def __call__(self) -> RequestHandler:
         """A protocol for asyncio's server."""
-        return Connection(self, self._limits, self._access_logger, loop=self._loop, **self._kwargs)
+        return Connection(self, self._limits, self._access_logger, self._hot, loop=self._loop, **self._kwargs)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Refuse what is above the cap: closed at once, which costs the least."""
@@ -186,7 +239,7 @@ class Runner(web.AppRunner):
         app: web.Application,
         *,
         limits: ConnectionLimits,
-        access_logger: AbstractAccessLogger | None,
+        access_logger: AccessLogger | None,
         **kwargs: Any,
     ) -> None:
         """Without an `access_logger` nothing is written."""
@@ -219,10 +272,11 @@ class Runner(web.AppRunner):
             request_factory=made.request_factory,
             limits=self._limits,
             access_logger=self._access_logger,
+            hot=self.app.get(HOT_ANSWERS),
             **made._kwargs,
         )
 
 
 def _address(transport: asyncio.BaseTransport) -> str:
     peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else "unix"
+    return str(peer[0]) if isinstance(peer, tuple) else UNIX

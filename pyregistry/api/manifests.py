@@ -24,12 +24,17 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
     stored = request.app[HOT_MANIFESTS].find(name, reference, leased=request.method == "HEAD")
     if stored is None:
         stored = await _read_manifest(request, reference)
-    headers = {
+    headers = manifest_headers(stored)
+    return not_modified(request, stored.digest, headers) or web.Response(body=stored.content, headers=headers)
+
+
+def manifest_headers(stored: StoredManifest) -> dict[str, str]:
+    """Of an answer that is a manifest."""
+    return {
         "Docker-Content-Digest": stored.digest,
         "ETag": etag(stored.digest),
         "Content-Type": stored.media_type,
     }
-    return not_modified(request, stored.digest, headers) or web.Response(body=stored.content, headers=headers)
 
 
 async def _read_manifest(request: web.Request, value: str) -> StoredManifest:

@@ -46,6 +46,7 @@ Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("pyregistry.api")
 
+_OURS: Mapping[str, str] = {"Docker-Distribution-API-Version": "registry/2.0", "Server": SERVER}
 _BY_ERRNO: Mapping[int, RegistryError] = {
     errno.ENOSPC: StorageFull("no space left for this upload"),
     errno.EDQUOT: StorageFull("no space left for this upload"),
@@ -196,11 +197,19 @@ def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
 
 def adding_headers(of_app: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """What every answer carries; for Application.on_response_prepare."""
-    ours = {"Docker-Distribution-API-Version": "registry/2.0", "Server": SERVER}
-    configured = (*of_app.headers, *warning_headers(of_app.warnings))
+    configured = _configured_headers(of_app)
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers.update(ours, **{HEADER: request_id(request)})
+        response.headers.update(_OURS, **{HEADER: request_id(request)})
         response.headers.extend(configured)
 
     return add_headers
+
+
+def constant_headers(of_app: Settings) -> list[tuple[str, str]]:
+    """What every answer carries and is always the same."""
+    return [*_OURS.items(), *_configured_headers(of_app)]
+
+
+def _configured_headers(of_app: Settings) -> list[tuple[str, str]]:
+    return [*of_app.headers, *warning_headers(of_app.warnings)]

@@ -23,12 +23,14 @@ def request_id(request: web.BaseRequest) -> str:
     try:
         return request[REQUEST_ID]
     except KeyError:
-        sent = request.headers.get(HEADER)
-        known = request[REQUEST_ID] = sent if sent is not None and _HARMLESS.fullmatch(sent) else _new_id()
+        known = request[REQUEST_ID] = accepted_id(request.headers.get(HEADER))
         return known
 
 
-def _new_id() -> str:
+def accepted_id(sent: str | None) -> str:
+    """What the client sent as the id, if that is harmless, or a new one."""
+    if sent is not None and _HARMLESS.fullmatch(sent):
+        return sent
     # Keeps no secret, so that no system call is needed; Python seeds it anew in each process that is forked.
     return f"{random.getrandbits(64):016x}"
 

@@ -80,6 +80,9 @@ class Authenticator(Protocol):
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Raises Unauthorized, and TooManyRequests."""
 
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """The same principal where that needs no waiting; None: ask `authenticate`, which knows what is wrong, too."""
+
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """`WWW-Authenticate` of a 401: how to become somebody who may do what was wanted; None where nobody can."""
 
@@ -96,6 +99,10 @@ class Open:
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Whatever the client sent is ignored, as the CNCF registry does."""
+        return ANONYMOUS
+
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """See Authenticator.recognize."""
         return ANONYMOUS
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:

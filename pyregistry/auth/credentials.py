@@ -97,19 +97,26 @@ class Credentials:
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """The user of the request's Authorization headers; raises as `verify`, also for what is no Basic."""
-        if len(authorization) != 1:
-            raise Unauthorized
+        known = self.recognize(authorization, address)
+        if known is not None:
+            return known
         users = self._users()  # asked first: if they change before the end, nobody will ever find this answer
-        key = self._hash(f"{authorization[0]}\0{address}".encode(errors="surrogatepass"))
-        answer = self._answers.get(key)
-        if answer is not None and answer.users is users and not self._is_besieged(answer):
-            return answer.principal
         credential = parse_basic(authorization)
         if credential is None:
             raise Unauthorized
         principal = await self.verify(*credential, address)
-        self._answers.put(key, _Answer(principal, credential[0], network_of(address), users))
+        answer = _Answer(principal, credential[0], network_of(address), users)
+        self._answers.put(self._key(authorization[0], address), answer)
         return principal
+
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """Who was let in with this header from this address within the last second."""
+        if len(authorization) != 1:
+            return None
+        answer = self._answers.get(self._key(authorization[0], address))
+        if answer is None or answer.users is not self._users() or self._is_besieged(answer):
+            return None
+        return answer.principal
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """The user, if that is the password. `address` is the client's, empty where it has none.
@@ -132,6 +139,9 @@ class Credentials:
     def close(self) -> None:
         """Stop the bcrypt thread."""
         self._pool.close()
+
+    def _key(self, header: str, address: str) -> bytes:
+        return self._hash(f"{header}\0{address}".encode(errors="surrogatepass"))
 
     def _attempt(self, user: str, check: Check, network: str) -> _Attempt:
         # For an unknown user the stored hash is a dummy, which no password has.

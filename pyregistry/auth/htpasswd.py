@@ -186,6 +186,10 @@ class HtpasswdAuthenticator:
         """Unknown user and wrong password look and cost the same. Raises TooManyRequests for too many of them."""
         return await self._credentials.authenticate(authorization, address)
 
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """See Authenticator.recognize."""
+        return self._credentials.recognize(authorization, address)
+
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
         return f"Basic realm={quoted(self._realm)}"
@@ -194,7 +198,7 @@ class HtpasswdAuthenticator:
         """See Credentials.verify."""
         return await self._credentials.verify(user, password, address)
 
-    async def knows(self, user: str) -> bool:
+    def knows(self, user: str) -> bool:
         """Whether the file has that user, at this moment."""
         return user in self._file.users().hashes
 

@@ -62,6 +62,11 @@ class TokenServerAuthenticator:
         self._verified.put(token, principal, expires_at)
         return principal
 
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """See Authenticator.recognize."""
+        token = bearer_token(authorization)
+        return self._verified.get(token) if token else None
+
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
         server = self._server

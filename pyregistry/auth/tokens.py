@@ -49,7 +49,7 @@ class Passwords(Protocol):
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """The user of that name and password; raises Unauthorized, TooManyRequests. The caller is at `address`."""
 
-    async def knows(self, user: str) -> bool:
+    def knows(self, user: str) -> bool:
         """Whether there still is such a user."""
 
 
@@ -124,8 +124,15 @@ class TokenService:
             except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
                 raise Unauthorized from error
             self._verified.put(token, principal, expires_at)
-        if principal.name is not None and not await self._passwords.knows(principal.name):
+        if principal.name is not None and not self._passwords.knows(principal.name):
             raise Unauthorized
+        return principal
+
+    def recognize(self, token: str) -> Principal | None:
+        """Whose token this is, if it was shown before and still counts."""
+        principal = self._verified.get(token)
+        if principal is not None and principal.name is not None and not self._passwords.knows(principal.name):
+            return None
         return principal
 
     async def _decode(self, token: str) -> tuple[Principal, float]:
@@ -170,6 +177,15 @@ class TokenAuthenticator:
         if not authorization and self._policy.lets_anonymous_in():
             return Principal(scope=WithoutToken())
         return await self._passwords.authenticate(authorization, address)
+
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """See Authenticator.recognize."""
+        token = bearer_token(authorization)
+        if token is not None:
+            return self._tokens.recognize(token)
+        if not authorization and self._policy.lets_anonymous_in():
+            return Principal(scope=WithoutToken())
+        return self._passwords.recognize(authorization, address)
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
