@@ -281,14 +281,14 @@ async def test_who_reads_no_answers_is_not_sent_more_of_them(client: Client, tmp
 async def test_an_idle_connection_stays_for_the_time_of_keepalive_after_a_hot_answer(
     start_registry: StartRegistry, tmp_path: Path
 ) -> None:
-    client = await start_registry(pyregistry={"limits": {"header-deadline": "400ms", "keepalive": "1s"}})
+    client = await start_registry(pyregistry={"limits": {"header-deadline": 0.7, "keepalive": 3.0}})
     await fill(client, tmp_path / "data")
     head = request_head("GET", "/v2/app/manifests/v1")
     async with connected(client) as connection:
         await connection.request("GET", "/v2/app/manifests/v1")
         prepared(client)
         for _ in range(3):
-            await asyncio.sleep(0.6)
+            await asyncio.sleep(1.2)
             await connection.send(head[:20])
             await asyncio.sleep(0.05)
             await connection.send(head[20:])
