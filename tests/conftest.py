@@ -19,6 +19,8 @@ from pyregistry.app import create_app
 from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
 
+pytest_plugins = ["tests.parallel", "tests.versions"]
+
 RegistryClient = TestClient
 StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg] # its application
 
