@@ -14,7 +14,7 @@ help: ## show the targets
 serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
-test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; ARGS=... are pytest's
+test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
 	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)

@@ -159,13 +159,14 @@ def test_where_no_process_can_be_started_one_does_it_alone(root: Path, monkeypat
 
 
 RUN = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from pyregistry.gc import enumerating
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import Options
 from tests.gc.test_enumerating import Watching
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
 began = os.getpid()
 
 def wait():

@@ -20,6 +20,11 @@ ADDRESS = "10.255.255.1"
 """Of the engine's namespace alone; to 127.0.0.1 Docker would not ask for a certificate that it can verify."""
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The first test waits for the base and the image: a minute of a processor, which a busy machine gives slowly."""
+    item.add_marker(pytest.mark.timeout(900))
+
+
 class BridgedDaemon(Daemon):
     """dockerd with bridge and port mapping, in a network namespace: the host's rules and addresses stay as they are."""
 
