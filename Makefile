@@ -4,6 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
 CLIENTS := $(abspath $(VENV))/clients
+JOBS   ?= 4
 
 .PHONY: serve test gc-model soak clients conformance conformance-table bench bench-report check fmt clean help
 
@@ -13,8 +14,8 @@ help: ## show the targets
 serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
-test: $(VENV)/.dev ## run all tests
-	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
+	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
 	$(BIN)/python -m tests.gc.model $(ARGS)

@@ -19,6 +19,8 @@ from pyregistry.app import create_app
 from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
 
+pytest_plugins = ["tests.parallel", "tests.versions"]
+
 RegistryClient = TestClient
 PREPARED = AppKey("prepared", list[str])
 """The paths of the answers that went through aiohttp's handlers, which hot ones do not."""

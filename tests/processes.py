@@ -54,10 +54,17 @@ def require_cgroups() -> None:
         missing("no cgroup file system (mount -t cgroup2 cgroup2 /sys/fs/cgroup) is mounted")
 
 
+def own_ports() -> Sequence[int]:
+    """Those of this process among the ones that run tests: each is used a moment after it was found free."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    return PORTS[number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on."""
+    ports = own_ports()
     while True:
-        port = PORTS[secrets.randbelow(len(PORTS))]  # not `random`: its seed is the same in every test
+        port = ports[secrets.randbelow(len(ports))]  # not `random`: its seed is the same in every test
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -72,7 +72,7 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if (self._close or self._force_close) and (self._current_request is not None or self._is_new()):
+        if (self._close or self._force_close) and (self._is_busy() or self._is_new()):
             self._receive_in_shutdown(data)
         elif self._hot is not None and self._waiter is not None and not self._waiter.done():
             if self._receive_when_idle(data, self._hot, self._waiter):
@@ -123,6 +123,11 @@ class Connection(RequestHandler):
 
     def _is_new(self) -> bool:
         return self._request_count == 0
+
+    def _is_busy(self) -> bool:
+        # Not `_current_request`: between a request's headers and that lies a turn of the loop or two, in which a
+        # shutdown may begin and more of the body may come.
+        return self._waiter is None or (self._waiter.done() and not self._waiter.cancelled())
 
     def _close_if_new(self) -> None:
         if self._is_new():

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from aiohttp.test_utils import TestServer
 
-from pyregistry.api.connection import ConnectionLimits
+from pyregistry.api.connection import ConnectionLimits, Runner
 from pyregistry.api.context import Settings
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
@@ -163,6 +163,25 @@ async def test_a_shutdown_lets_a_running_upload_end_and_closes_idle_connections(
         assert (answer.status, answer.headers["Range"]) == (202, "0-11")
         assert await running.rest() == b""
         await closing
+
+
+async def test_a_shutdown_between_the_headers_and_their_handler_lets_the_upload_end(client: Client) -> None:
+    location = await start_upload(client, "app")
+    runner = client.server.runner
+    assert isinstance(runner, Runner)
+    assert runner.server is not None
+    before = set(runner.server.connections)
+    async with connected(client) as running:
+        while not (new := set(runner.server.connections) - before):
+            await asyncio.sleep(0.01)
+        connection = new.pop()
+        # A busy machine shows the loop all of this at once, before the handler's task has had its first turn.
+        connection.data_received(request_head("PATCH", location, {"Content-Length": "12"}) + b"before")
+        connection.close()
+        connection.data_received(b" after")
+        answer = await running.answer()
+        assert (answer.status, answer.headers["Range"]) == (202, "0-11")
+        assert await running.rest() == b""
 
 
 async def test_http_1_0_is_answered_and_the_connection_closed(client: Client) -> None:

@@ -1,7 +1,6 @@
-"""What every test of a client may ask for, and the hooks that print which versions ran."""
+"""What every test of a client may ask for."""
 
 from tests.clients.fixtures import cosign, crane, guarded, helm, home, oras, regctl, running_guarded
-from tests.clients.versions import pytest_collection_finish, pytest_terminal_summary
 from tests.engine.conftest import buildah, docker, images, podman, registry, running_registry, scratch, skopeo, wire
 
 __all__ = [
@@ -15,8 +14,6 @@ __all__ = [
     "images",
     "oras",
     "podman",
-    "pytest_collection_finish",
-    "pytest_terminal_summary",
     "regctl",
     "registry",
     "running_guarded",

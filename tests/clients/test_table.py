@@ -4,8 +4,8 @@ import subprocess
 import sys
 
 from tests.client_table import CLIENTS, PAGE
-from tests.clients.versions import COMMANDS
 from tests.processes import SOURCE_TREE
+from tests.versions import COMMANDS
 
 
 def test_page_names_the_tests_of_every_client_and_no_others() -> None:

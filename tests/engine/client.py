@@ -17,11 +17,11 @@ class Client:
         self.command = [str(word) for word in command]
         self.env = {**os.environ, **(env or {})}
 
-    def run(self, *args: str | Path, input: bytes | None = None, check: bool = True) -> str:
+    def run(self, *args: str | Path, input: bytes | None = None, check: bool = True, deadline: float = DEADLINE) -> str:
         """What the command writes to stdout; a failure is an AssertionError that shows all of its output."""
         words = [*self.command, *map(str, args)]
         done = subprocess.run(
-            words, input=input or b"", capture_output=True, env=self.env, timeout=DEADLINE, check=False
+            words, input=input or b"", capture_output=True, env=self.env, timeout=deadline, check=False
         )
         output, errors = done.stdout.decode(), done.stderr.decode()
         if check and done.returncode != 0:

@@ -26,7 +26,7 @@ from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of
 
 pytestmark = [
-    pytest.mark.usefixtures("shared_by_all"),
+    pytest.mark.usefixtures("shared_by_all", "no_child_is_left"),
     # Idle threads of other tests' event loops; a command has none when it begins to enumerate.
     pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
 ]
@@ -36,6 +36,14 @@ pytestmark = [
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees of a few hundred blobs are shared, too."""
     monkeypatch.setattr("pyregistry.gc.enumerating.WORTH_SHARING", 1)
+
+
+@pytest.fixture
+def no_child_is_left() -> Iterator[None]:
+    """Every test ends all that it starts; servers of other tests may run meanwhile."""
+    before = children()
+    yield
+    assert children() <= before
 
 
 def fill(driver: Driver, *, seed: int = 1, blobs: int = 400) -> list[Digest]:
@@ -99,7 +107,6 @@ def test_a_directory_that_cannot_be_read_fails_with_the_same_words(root: Path) -
             enumerate_blobs(Watching(root, "80", refuse), processes)
         said.add(str(failure.value))
     assert said == {"blobs/sha256/80: Input/output error"}
-    assert no_children()
 
 
 def test_a_run_with_several_processes_that_fails_removes_nothing(root: Path) -> None:
@@ -132,7 +139,6 @@ def test_a_process_that_is_killed_fails_the_run(root: Path) -> None:
     fill(FilesystemDriver(root))
     with pytest.raises(MarkFailed, match=re.escape("a process that looked at the blobs ended before its end, with -9")):
         enumerate_blobs(Watching(root, "80", lambda: os.kill(os.getpid(), signal.SIGKILL)), 2)
-    assert no_children()
 
 
 def test_where_no_process_can_be_started_one_does_it_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,20 +156,23 @@ def test_where_no_process_can_be_started_one_does_it_alone(root: Path, monkeypat
         with monkeypatch.context() as limited:
             limited.setattr(os, "fork", fork)
             assert found(driver, digests, 3) == alone
-    assert no_children()
 
 
 RUN = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from pyregistry.gc import enumerating
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import Options
 from tests.gc.test_enumerating import Watching
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
+began = os.getpid()
+
 def wait():
     print(os.getpid(), flush=True)
-    time.sleep(1)
+    while os.getppid() == began:
+        time.sleep(0.01)
 
 enumerating.WORTH_SHARING = 1
 collect(Watching(Path(sys.argv[1]), "80", wait), Options(), processes=2)
@@ -183,6 +192,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_lock(root: Path, number: s
     ) as running:
         assert running.stdout is not None
         assert running.stderr is not None
+        assert running.pid in children()
         enumerating = int(running.stdout.readline())
         assert enumerating != running.pid
         (os.kill if whom == "the process" else os.killpg)(running.pid, number)
@@ -204,24 +214,25 @@ def is_running(process: int) -> bool:
         return False
 
 
-def no_children() -> bool:
-    """Whether this process has ended all that it started."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
+def children() -> set[int]:
+    """The processes that this one has started and that were not waited for, running or not."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {int(process) for task in tasks for process in task.read_text().split()}
 
 
 class Barred(FilesystemDriver):
-    """Notes whether a process is still enumerating when the barrier is taken."""
+    """Notes which processes are still enumerating when the barrier is taken."""
 
-    alone: bool | None = None
+    left: set[int] | None = None
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._before = children()
 
     @contextmanager
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-        if name == "commit" and self.alone is None:
-            self.alone = no_children()
+        if name == "commit" and self.left is None:
+            self.left = children() - self._before
         with super().lock(name, exclusive=exclusive, wait=wait):
             yield
 
@@ -231,5 +242,5 @@ def test_all_records_are_there_before_the_barrier(root: Path) -> None:
     driver.make_directory(layout.REPOSITORIES)
     digests = fill(driver)
     report = collect(driver, Options(grace=0), processes=2)
-    assert driver.alone
+    assert driver.left == set()
     assert report.blobs == report.blobs_removed == len(digests)

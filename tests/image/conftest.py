@@ -20,6 +20,15 @@ ADDRESS = "10.255.255.1"
 """Of the engine's namespace alone; to 127.0.0.1 Docker would not ask for a certificate that it can verify."""
 
 
+PATIENCE = 600
+"""Seconds for the base, which takes most of a minute of a processor: a busy machine gives it slowly."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """The first test waits for the base and the image."""
+    item.add_marker(pytest.mark.timeout(2 * PATIENCE))
+
+
 class BridgedDaemon(Daemon):
     """dockerd with bridge and port mapping, in a network namespace: the host's rules and addresses stay as they are."""
 
@@ -79,7 +88,7 @@ def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     codename = re.search(r"^VERSION_CODENAME=(\w+)$", release, re.MULTILINE)
     assert codename is not None
     packages = "--include=python3,python3-venv,ca-certificates"
-    debootstrap.run("--variant=minbase", packages, codename[1], root)
+    debootstrap.run("--variant=minbase", packages, codename[1], root, deadline=PATIENCE)
     with subprocess.Popen(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE) as tar:
         subprocess.run([*docker.command, "import", "-", BASE], stdin=tar.stdout, check=True, capture_output=True)
     shutil.rmtree(root)

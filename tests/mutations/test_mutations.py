@@ -13,7 +13,7 @@ from tests.mutations.mutations import MUTATIONS, Mutation
 from tests.processes import SOURCE_TREE
 
 _SECONDS = 120
-_HELPERS = ("__init__", "builders", "conftest", "push", "raw")
+_HELPERS = ("__init__", "builders", "conftest", "parallel", "push", "raw", "versions")
 _IMPORTS_THE_COPY = '''"""Ends the run, with another status than a failed test, unless what is tested is the copy."""
 
 from pathlib import Path
@@ -28,9 +28,9 @@ assert Path(pyregistry.__file__).is_relative_to(Path(__file__).parent)
 def copy(tmp_path: Path) -> Path:
     """The server and the tests that are run against it, in a tree of their own."""
     tree = tmp_path / "copy"
-    without_caches = shutil.ignore_patterns("__pycache__")
+    unfinished = shutil.ignore_patterns("*.pyc.*")  # compiled files are copied; those being written have this name
     for package in ("pyregistry", "tests/conformance"):
-        shutil.copytree(SOURCE_TREE / package, tree / package, ignore=without_caches)
+        shutil.copytree(SOURCE_TREE / package, tree / package, ignore=unfinished)
     for helper in _HELPERS:
         shutil.copy(SOURCE_TREE / f"tests/{helper}.py", tree / "tests")
     shutil.copy(SOURCE_TREE / "pyproject.toml", tree)

@@ -37,16 +37,18 @@ def test_sigterm_lets_a_running_request_end(server: Server) -> None:
     location = start_upload(server, "app")
 
     def slowly() -> Iterator[bytes]:
-        yield _CHUNK
+        for _ in range(10):  # more than is gathered before it is written
+            yield _CHUNK
+        wait_until(lambda: ask(server, "GET", location).headers["Range"] != "0-0", "bytes arrive")
         os.kill(server.pid, signal.SIGTERM)
         time.sleep(1)
         yield _CHUNK
 
     answer = ask(server, "PATCH", location, slowly())
-    assert (answer.status, answer.headers["Range"]) == (202, f"0-{2 * len(_CHUNK) - 1}")
+    assert (answer.status, answer.headers["Range"]) == (202, f"0-{11 * len(_CHUNK) - 1}")
     assert server.stop() == 0
     server.start()
-    assert ask(server, "PUT", f"{location}?digest={digest_of(2 * _CHUNK)}").status == 201
+    assert ask(server, "PUT", f"{location}?digest={digest_of(11 * _CHUNK)}").status == 201
 
 
 def test_an_upload_that_sigterm_cut_is_resumed_after_the_restart(server: Server) -> None:

@@ -6,7 +6,9 @@ import subprocess
 
 import pytest
 
-SEEN = pytest.StashKey[dict[str, set[str]]]()
+CLIENT = "client"
+"""The mark, and what a report calls it."""
+
 COMMANDS = {
     "docker": ("docker", "--version"),
     "ctr": ("ctr", "--version"),
@@ -32,17 +34,15 @@ def version(client: str) -> str:
     return found[0] if found else "unknown"
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Note which clients each test starts."""
-    session.config.stash[SEEN] = {
-        item.nodeid: {mark.args[0] for mark in item.iter_markers("client")} for item in session.items
-    }
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note which clients each test starts, where its report has it: it may have run in another process."""
+    for item in items:
+        item.user_properties += [(CLIENT, mark.args[0]) for mark in item.iter_markers(CLIENT)]
 
 
-def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter", config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Print a line with the clients that ran."""
-    seen = config.stash.get(SEEN, {})
-    passed = [report.nodeid for report in terminalreporter.stats.get("passed", [])]
-    clients = sorted({client for test in passed for client in seen.get(test, ())})
+    passed: list[pytest.TestReport] = terminalreporter.stats.get("passed", [])
+    clients = sorted({str(value) for test in passed for name, value in test.user_properties if name == CLIENT})
     if clients:
         terminalreporter.write_line(f"clients: {', '.join(f'{client} {version(client)}' for client in clients)}")
