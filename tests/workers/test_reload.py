@@ -1,5 +1,6 @@
 """A running service takes a new config, and a worker can start whatever state the files are in."""
 
+import json
 import os
 import signal
 import socket
@@ -70,6 +71,17 @@ def test_an_upload_that_runs_during_sighup_ends_well(server: Server) -> None:
     configure(server, storage=read_only(enabled=False))
     path = f"{location}?digest={digest_of(content * 2)}"
     wait_until(lambda: ask(server, "PUT", path).status == 201, "the upload is finished by a new worker")
+
+
+def test_loggers_that_were_used_before_write_as_the_new_config_says(tmp_path: Path) -> None:
+    with pyregistry_server(tmp_path, log={"fields": {"site": "first"}}) as server:
+        configure(server, log={"fields": {"site": "second"}, "formatter": "logstash"})
+        wait_until(lambda: "config read again" in server.output(), "the log says so")
+        [line] = [line for line in server.output().splitlines() if "config read again" in line]
+        said = json.loads(line)
+        assert (said["message"], said["site"], said["logger"]) == ("config read again", "second", "pyregistry.server")
+        assert "@timestamp" in said
+        assert "timestamp" not in said
 
 
 def test_a_config_that_is_of_no_use_changes_nothing(server: Server) -> None:
