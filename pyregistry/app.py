@@ -64,7 +64,7 @@ def create_app(
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted.
 
-    Raises OSError if the data directory cannot be used, HtpasswdInvalid, ConfigError.
+    Raises OSError if the data directory cannot be used, ConfigError.
     """
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     outer = [identify] if metrics is None else [identify, measuring(metrics)]

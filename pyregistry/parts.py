@@ -6,14 +6,14 @@ from pathlib import Path
 from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import Settings
 from pyregistry.auth.access import Authenticator, Open
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.auth.token_server import AUTO_REDIRECT_PATH, TokenServer, TokenServerAuthenticator
 from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config, Token
+from pyregistry.config.schema import Config, Htpasswd, Token
 from pyregistry.gc.outcome import Options
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -97,14 +97,14 @@ def gc_options(config: Config) -> Options:
 
 
 def create_authenticator(config: Config) -> Authenticator:
-    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises HtpasswdInvalid, ConfigError."""
+    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises ConfigError."""
     silly, htpasswd = config.auth.silly, config.auth.htpasswd
     if config.auth.token is not None:
         return _token_server(config.auth.token)
     if silly is not None:
         return SillyAuthenticator(silly.realm, silly.service)
     if htpasswd is not None:
-        return HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
+        return _passwords(htpasswd)
     return Open()
 
 
@@ -118,6 +118,13 @@ def create_policy(config: Config) -> CurrentPolicy | None:
     except PolicyInvalid as error:
         place = f": {rules}: " if isinstance(rules, str) else ""
         raise ConfigError(f"pyregistry.access{place}{error}") from error
+
+
+def _passwords(section: Htpasswd) -> HtpasswdAuthenticator:
+    try:
+        return HtpasswdAuthenticator(Path(section.path), section.realm)
+    except HtpasswdInvalid as error:
+        raise ConfigError(f"auth.htpasswd.path: {error}") from error
 
 
 def _token_server(section: Token) -> TokenServerAuthenticator:

@@ -12,15 +12,12 @@ from pyregistry.config.schema import Config
 def serve(config: ConfigFile = None) -> None:
     """Serve the registry until it is stopped with SIGTERM or Ctrl-C; SIGHUP takes the config again."""
     path, loaded = load_or_fail(config)
-    from pyregistry.auth.htpasswd import HtpasswdInvalid  # noqa: PLC0415 - `--help` need not wait for a server
-    from pyregistry.server import serve as run  # noqa: PLC0415 - the same
+    from pyregistry.server import serve as run  # noqa: PLC0415 - `--help` need not wait for a server
 
     try:
         run(loaded, lambda: load_again(path))
     except ConfigError as error:
         raise ConfigRefused(f"{path}: {error}") from error
-    except HtpasswdInvalid as error:
-        raise ConfigRefused(f"{path}: auth.htpasswd.path: {error}") from error
     except OSError as error:
         fail(f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}")
 
