@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import Settings
@@ -10,15 +11,15 @@ from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
-from pyregistry.auth.token_server import AUTO_REDIRECT_PATH, TokenServer, TokenServerAuthenticator
-from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Htpasswd, Token
-from pyregistry.gc.outcome import Options
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import Rules
+
+if TYPE_CHECKING:
+    from pyregistry.gc.outcome import Options
 
 
 def create_driver(config: Config) -> Driver:
@@ -91,8 +92,10 @@ def connection_limits(config: Config) -> ConnectionLimits:
     )
 
 
-def gc_options(config: Config) -> Options:
+def gc_options(config: Config) -> "Options":
     """What `pyregistry.gc` says about a run."""
+    from pyregistry.gc.outcome import Options  # noqa: PLC0415 - a start need not wait for it
+
     return Options(grace=float(config.pyregistry.gc.grace), delete_untagged=config.pyregistry.gc.delete_untagged)
 
 
@@ -127,7 +130,15 @@ def _passwords(section: Htpasswd) -> HtpasswdAuthenticator:
         raise ConfigError(f"auth.htpasswd.path: {error}") from error
 
 
-def _token_server(section: Token) -> TokenServerAuthenticator:
+def _token_server(section: Token) -> Authenticator:
+    # What verifies tokens takes a tenth of a second to import, and few registries have such a server.
+    from pyregistry.auth.token_server import (  # noqa: PLC0415
+        AUTO_REDIRECT_PATH,
+        TokenServer,
+        TokenServerAuthenticator,
+    )
+    from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid  # noqa: PLC0415
+
     for name in section.signing_algorithms:
         if name not in ALGORITHMS:
             raise ConfigError(

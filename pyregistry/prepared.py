@@ -1,4 +1,4 @@
-"""What a service makes of its config once, before there are workers; `check-config` makes the same and throws it away."""
+"""What a service makes of its config once, before it has workers; `check-config` makes it, and throws it away."""
 
 from dataclasses import dataclass
 
