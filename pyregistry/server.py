@@ -230,7 +230,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             app.cleanup_ctx.append(DebugAddress(self._debug, shown, prometheus.path).serve)
         if prepared.certificate is not None:
             app.cleanup_ctx.append(prepared.certificate.watch)
-        # What was made so far stays for good, so that the garbage collector need not look through it.
+        # What was made so far stays for good, so that the garbage collector need not look through it. (What is
+        # imported was put aside before the fork.)
         gc.collect()
         gc.freeze()
         return Runner(
