@@ -87,6 +87,7 @@ def connection_limits(config: Config) -> ConnectionLimits:
     return ConnectionLimits(
         header_deadline=limits.header_deadline,
         keepalive=limits.keepalive,
+        send_deadline=limits.send_deadline,
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
     )

@@ -5,7 +5,6 @@ requests in plain text, and decompresses bodies, whose digest would then be that
 """
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,10 @@ from aiohttp import http_parser, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web_protocol import RequestHandler
 
+from pyregistry.api.caps import Caps
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
+from pyregistry.api.unread import UnreadAnswers
 from pyregistry.oci.errors import InternalError, RequestInvalid
 
 NEW_CONNECTION_SECONDS = 1.0
@@ -35,12 +36,14 @@ class ConnectionLimits:
     """How long an unread body is thrown away, so that the client can read the answer."""
     connections: int = 2_000
     connections_per_address: int = 1_000
+    send_deadline: float = 300.0
+    """How long a client may take nothing of what it is sent."""
 
 
 class Connection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_deadline", "_limits", "address")
+    __slots__ = ("_deadline", "_limits")
 
     def __init__(
         self,
@@ -54,13 +57,16 @@ class Connection(RequestHandler):
         self._logging_enabled = access_logger is not None
         self._limits = limits
         self._deadline: asyncio.TimerHandle | None = None
-        self.address = ""
-        """Of the client, once it is there."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         super().connection_made(transport)
         self._await_headers()
+
+    def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
+        """See FairLoop; connection_made comes only when the handshake has ended, and never if it fails."""
+        if isinstance(self._manager, ConnectionServer):
+            self._manager.handshake_begun(self, peer, transport, ended)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -149,32 +155,29 @@ class ConnectionServer(web.Server):
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._access_logger = access_logger
-        self._by_address: Counter[str] = Counter()
+        self._caps = Caps(limits.connections, limits.connections_per_address)
+        self._unread = UnreadAnswers(limits.send_deadline)
 
     def __call__(self) -> RequestHandler:
         """A protocol for asyncio's server."""
         return Connection(self, self._limits, self._access_logger, loop=self._loop, **self._kwargs)
 
+    def handshake_begun(
+        self, handler: RequestHandler, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
+    ) -> None:
+        """Count what may never become a connection."""
+        self._caps.begin(handler, peer, transport)
+        ended.add_done_callback(lambda _: None if handler in self._connections else self._caps.end(handler))
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Refuse what is above the cap: closed at once, which costs the least."""
+        """Count it."""
         super().connection_made(handler, transport)
-        assert isinstance(handler, Connection)
-        address = handler.address = _address(transport)
-        self._by_address[address] += 1
-        if (
-            len(self._connections) > self._limits.connections
-            or self._by_address[address] > self._limits.connections_per_address
-        ):
-            log.warning("connection refused: too many", address=address, connections=len(self._connections))
-            transport.abort()
+        self._caps.begin(handler, transport.get_extra_info("peername"), transport)
+        self._unread.watch(self._connections)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count down."""
-        if handler in self._connections and isinstance(handler, Connection):
-            address = handler.address  # not the transport's: after TLS it has forgotten its peer by now
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+        self._caps.end(handler)
         super().connection_lost(handler, exc)
 
 
@@ -221,8 +224,3 @@ class Runner(web.AppRunner):
             access_logger=self._access_logger,
             **made._kwargs,
         )
-
-
-def _address(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else "unix"

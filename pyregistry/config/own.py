@@ -16,6 +16,9 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab"):
     """Per worker; a proxy in front is one address."""
     header_deadline: float = 15.0
     keepalive: float = 75.0
+    send_deadline: float = 300.0
+    """A client that takes no byte of what it is sent for so long is cut off. Not much less than the default: a client
+    that is slow tells of its room in large steps, up to a sixteenth of its buffer of some megabytes."""
     body_rate: int = 1024
     """Bytes per second, averaged over a minute, below which an upload's connection is closed."""
 
