@@ -130,11 +130,12 @@ class _Worker(GunicornWebWorker):
         self._notify_waiter_done()
         if not self._is_ending:  # the arbiter says it again and again
             self._is_ending = True
-            self._beat(self.cfg.graceful_timeout)
+            service: _Service = self.app
+            self._beat(service.drain_seconds())
 
     _is_ending = False
 
-    def _beat(self, seconds: int) -> None:
+    def _beat(self, seconds: float) -> None:
         """While the last requests end, which aiohttp does in silence: the arbiter kills who is silent for 30 s."""
         self.notify()
         if seconds > 0:
@@ -163,6 +164,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def stop(self, graceful: bool = True) -> None:
         """Wait for the workers to end, but not after a second signal."""
+        self.cfg.set("graceful_timeout", math.ceil(self.app.drain_seconds()))
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._stop_now)
         super().stop(graceful)
@@ -202,7 +204,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "workers": worker_count(config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
-            "graceful_timeout": math.ceil(config.http.drain_timeout or DRAIN_SECONDS),
+            "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
             "keyfile": tls.key or None,
@@ -211,6 +213,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         }
         for name, value in values.items():
             self.cfg.set(name, value)
+
+    def drain_seconds(self) -> float:
+        """How long the last requests of a worker may take."""
+        return float(self.prepared.config.http.drain_timeout) or DRAIN_SECONDS
 
     def load(self) -> Any:
         """What a worker serves."""
@@ -238,7 +244,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             app,
             limits=connection_limits(config),
             access_logger=_access_logger(config.log),
-            shutdown_timeout=(config.http.drain_timeout or DRAIN_SECONDS) * 0.95,
+            shutdown_timeout=self.drain_seconds() * 0.95,
         )
 
     def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:

@@ -94,6 +94,21 @@ def test_a_worker_whose_last_requests_take_long_goes_on_saying_that_it_lives(ser
         assert connection.recv(4096).startswith(b"HTTP/1.1 202")
 
 
+def test_while_old_workers_end_after_sighup_a_signal_to_stop_is_heard(server: Server) -> None:
+    location = start_upload(server, "app")
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 500)
+        wait_until(lambda: bool(list(server.tree.glob("repositories/app/_uploads/*/data"))), "it is being received")
+        before = set(workers_of(server))
+        configure(server, storage=read_only(enabled=True))
+        wait_until(lambda: len(before & set(workers_of(server))) == 1, "only the worker of that request is left")
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until(server._refuses, "it listens no more", deadline=10)
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.stop(deadline=10) == 0
+
+
 def test_loggers_that_were_used_before_write_as_the_new_config_says(tmp_path: Path) -> None:
     with pyregistry_server(tmp_path, log={"fields": {"site": "first"}}) as server:
         configure(server, log={"fields": {"site": "second"}, "formatter": "logstash"})
