@@ -62,6 +62,17 @@ def test_a_collection_that_is_not_at_a_terminal_waits_for_no_library_that_draws_
         assert not set(done.stderr.split()) & {"structlog", "rich.console", "rich.progress", "aiohttp"}
 
 
+def test_the_cncf_registrys_command_to_serve_does_not_wait_for_the_one_to_collect() -> None:
+    code = "import sys, atexit\natexit.register(lambda: print(*sys.modules, file=sys.stderr))\n"
+    code += "from pyregistry.cli.registry import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "--help"], capture_output=True, text=True, check=True, cwd=SOURCE_TREE
+    )
+    imported = set(done.stderr.split())
+    assert "pyregistry.cli.registry" in imported
+    assert not imported & {"pyregistry.gc", "pyregistry.storage"}
+
+
 def test_help_has_every_command_that_is_not_hidden() -> None:
     done = run([sys.executable, "-m", "pyregistry"], "--help")
     assert done.returncode == 0, done.stderr
