@@ -25,14 +25,10 @@ from pyregistry.api.request_id import identify
 from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Authenticator
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
-from pyregistry.auth.keys import KeyRing
 from pyregistry.auth.policy_file import CurrentPolicy
-from pyregistry.auth.tokens import TokenAuthenticator, TokenService
 from pyregistry.checks import checks
 from pyregistry.config.schema import Config
 from pyregistry.config.schema import Health as HealthSection
-from pyregistry.gc.last_run import GC_FIGURES, last_figures
-from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.health import Health, InThread, Readiness
 from pyregistry.metrics import Metrics
 from pyregistry.parts import (
@@ -65,7 +61,7 @@ def create_app(
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted.
 
-    Raises OSError if the data directory cannot be used, HtpasswdInvalid, ConfigError.
+    Raises OSError if the data directory cannot be used, ConfigError.
     """
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
     outer = [identify] if metrics is None else [identify, measuring(metrics)]
@@ -123,6 +119,9 @@ def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | No
     app[TOKENS] = None
     passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
     if policy is not None and section is not None and isinstance(passwords, HtpasswdAuthenticator):
+        from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
+        from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - the same
+
         keys = KeyRing(Secret(driver, layout.TOKEN_KEYS))
         app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
         app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
@@ -140,6 +139,8 @@ def _add_garbage_collection(app: web.Application, driver: Driver, config: Config
     section = config.pyregistry.gc
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
+    from pyregistry.gc.schedule import Schedule, collect_regularly  # noqa: PLC0415 - a start need not wait for it
+
     schedule = Schedule(float(section.interval), gc_options(config))
     _in_background(app, lambda: collect_regularly(driver, schedule))
 
@@ -165,6 +166,8 @@ def _add_health(app: web.Application, config: Config) -> None:
 
 
 def _add_metrics(app: web.Application, config: Config, metrics: Metrics, driver: Driver) -> None:
+    from pyregistry.gc.last_run import GC_FIGURES, last_figures  # noqa: PLC0415 - a start need not wait for it
+
     metrics.show("pyregistry_storage_room_bytes", "The bytes that uploads may still take.", app[REGISTRY].room)
     prefix = "pyregistry_gc_"
     figures = {f"{prefix}{figure}": text for figure, text in GC_FIGURES.items()}

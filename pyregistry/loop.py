@@ -25,3 +25,15 @@ class FairLoop(asyncio.SelectorEventLoop):
         if kwargs.get("ssl") is not None:  # until its end no deadline of ours runs
             kwargs.setdefault("ssl_handshake_timeout", HANDSHAKE_SECONDS)
         return await super().create_server(*args, **{**kwargs, "backlog": 1})
+
+    def _make_ssl_transport(
+        self, rawsock: Any, protocol: Any, sslcontext: Any, waiter: Any = None, **kwargs: Any
+    ) -> asyncio.Transport:
+        # asyncio tells a protocol of its connection when the handshake has ended. Ours, which count connections, have
+        # to know when it begins; there is no other place to see that.
+        made: asyncio.Transport = super()._make_ssl_transport(rawsock, protocol, sslcontext, waiter, **kwargs)  # type: ignore[misc]
+        begun = getattr(protocol, "handshake_begun", None)
+        if begun is not None:
+            peer = (kwargs.get("extra") or {}).get("peername")
+            begun(peer, made, waiter)
+        return made

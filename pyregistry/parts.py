@@ -2,23 +2,24 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import Settings
 from pyregistry.auth.access import Authenticator, Open
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
-from pyregistry.auth.token_server import AUTO_REDIRECT_PATH, TokenServer, TokenServerAuthenticator
-from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config, Token
-from pyregistry.gc.outcome import Options
+from pyregistry.config.schema import Config, Htpasswd, Token
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import Rules
+
+if TYPE_CHECKING:
+    from pyregistry.gc.outcome import Options
 
 
 def create_driver(config: Config) -> Driver:
@@ -86,25 +87,28 @@ def connection_limits(config: Config) -> ConnectionLimits:
     return ConnectionLimits(
         header_deadline=limits.header_deadline,
         keepalive=limits.keepalive,
+        send_deadline=limits.send_deadline,
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
     )
 
 
-def gc_options(config: Config) -> Options:
+def gc_options(config: Config) -> "Options":
     """What `pyregistry.gc` says about a run."""
+    from pyregistry.gc.outcome import Options  # noqa: PLC0415 - a start need not wait for it
+
     return Options(grace=float(config.pyregistry.gc.grace), delete_untagged=config.pyregistry.gc.delete_untagged)
 
 
 def create_authenticator(config: Config) -> Authenticator:
-    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises HtpasswdInvalid, ConfigError."""
+    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises ConfigError."""
     silly, htpasswd = config.auth.silly, config.auth.htpasswd
     if config.auth.token is not None:
         return _token_server(config.auth.token)
     if silly is not None:
         return SillyAuthenticator(silly.realm, silly.service)
     if htpasswd is not None:
-        return HtpasswdAuthenticator(Path(htpasswd.path), htpasswd.realm)
+        return _passwords(htpasswd)
     return Open()
 
 
@@ -120,7 +124,22 @@ def create_policy(config: Config) -> CurrentPolicy | None:
         raise ConfigError(f"pyregistry.access{place}{error}") from error
 
 
-def _token_server(section: Token) -> TokenServerAuthenticator:
+def _passwords(section: Htpasswd) -> HtpasswdAuthenticator:
+    try:
+        return HtpasswdAuthenticator(Path(section.path), section.realm)
+    except HtpasswdInvalid as error:
+        raise ConfigError(f"auth.htpasswd.path: {error}") from error
+
+
+def _token_server(section: Token) -> Authenticator:
+    # What verifies tokens takes a tenth of a second to import, and few registries have such a server.
+    from pyregistry.auth.token_server import (  # noqa: PLC0415
+        AUTO_REDIRECT_PATH,
+        TokenServer,
+        TokenServerAuthenticator,
+    )
+    from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid  # noqa: PLC0415
+
     for name in section.signing_algorithms:
         if name not in ALGORITHMS:
             raise ConfigError(

@@ -28,9 +28,6 @@ from gunicorn.workers.base import Worker
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
 from pyregistry.api.connection import Runner
 from pyregistry.app import create_app
-from pyregistry.auth.access import Authenticator, Open
-from pyregistry.auth.htpasswd import HtpasswdInvalid
-from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Log
 from pyregistry.counting import forget
@@ -38,9 +35,9 @@ from pyregistry.debug import DebugAddress, counting_directory, counts, listen_fo
 from pyregistry.log import configure_logging
 from pyregistry.loop import FairLoop
 from pyregistry.metrics import Metrics
-from pyregistry.parts import connection_limits, create_authenticator, create_policy, try_storage
+from pyregistry.parts import connection_limits, try_storage
+from pyregistry.prepared import Prepared, prepare
 from pyregistry.sockets import address_of, listen
-from pyregistry.tls import Certificate
 
 MAX_WORKERS = 4
 DRAIN_SECONDS = 30.0
@@ -56,12 +53,11 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     SIGTERM and Ctrl-C let running requests end, a second one does not; SIGHUP takes the config of `read_again` (which
     raises ConfigError), while running requests end under the old one.
 
-    Raises ConfigError for an address that cannot be listened on, HtpasswdInvalid, and OSError for a storage that
-    cannot be used.
+    Raises ConfigError, also for an address that cannot be listened on, and OSError for a storage that cannot be used.
     """
     _configure_logging(config)
     _raise_limit_of_files()
-    _try(config)  # so that what is wrong is said here, once, and not by each worker
+    prepared = _prepare(config)  # so that what is wrong is said here, once, and not by each worker
     listening = listen("http.addr", config.http.addr, config.http.net)
     debug = listen_for_debugging(config)
     log.info("listening", address=address_of(listening), workers=worker_count(config))
@@ -69,7 +65,7 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
         log.info("listening for debugging", address=address_of(debug))
     hold_signals_across_fork()
     with counting_directory() as directory:
-        _Service(config, read_again, listening, debug, directory).run()
+        _Service(prepared, read_again, listening, debug, directory).run()
 
 
 def worker_count(config: Config) -> int:
@@ -108,12 +104,10 @@ def _raise_limit_of_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _try(config: Config) -> None:
-    """Raise what makes a worker with this config fail."""
+def _prepare(config: Config) -> Prepared:
+    """Raises ConfigError, OSError."""
     try_storage(config)
-    create_app(config)
-    if config.http.tls.certificate:
-        Certificate(config.http.tls)
+    return prepare(config)
 
 
 class _Worker(GunicornWebWorker):
@@ -134,11 +128,23 @@ class _Worker(GunicornWebWorker):
         """Stop at once rather than at the next tick of the heartbeat, a second later."""
         super().handle_exit(sig, frame)
         self._notify_waiter_done()
+        if not self._is_ending:  # the arbiter says it again and again
+            self._is_ending = True
+            service: _Service = self.app
+            self._beat(service.drain_seconds())
+
+    _is_ending = False
+
+    def _beat(self, seconds: float) -> None:
+        """While the last requests end, which aiohttp does in silence: the arbiter kills who is silent for 30 s."""
+        self.notify()
+        if seconds > 0:
+            self.loop.call_later(1, self._beat, seconds - 1)
 
     def _create_ssl_context(self, cfg: Any) -> ssl.SSLContext:  # type: ignore[override] # a static method there
         service: _Service = self.app
-        assert service.certificate is not None
-        return service.certificate.context
+        assert service.prepared.certificate is not None
+        return service.prepared.certificate.context
 
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
@@ -158,6 +164,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
 
     def stop(self, graceful: bool = True) -> None:
         """Wait for the workers to end, but not after a second signal."""
+        self.cfg.set("graceful_timeout", math.ceil(self.app.drain_seconds()))
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._stop_now)
         super().stop(graceful)
@@ -171,38 +178,33 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def __init__(
         self,
-        config: Config,
+        prepared: Prepared,
         read_again: Callable[[], Config],
         listening: socket.socket,
         debug: socket.socket | None,
         counting_directory: Path,
     ) -> None:
-        self._config: Config | None = None
+        self.prepared = prepared
         self._read_again = read_again
-        self._next = config
+        self._is_started = False
         self._address = address_of(listening)
         self._handle = listening.detach()  # gunicorn takes it over, and closes this number
         self._debug = debug
         self._directory = counting_directory
-        self.certificate: Certificate | None = None
-        self._authenticator: Authenticator = Open()
-        self._policy: CurrentPolicy | None = None
         super().__init__()
 
     def load_config(self) -> None:
         """See BaseApplication: at the start, and at every SIGHUP."""
-        if self._config is None:
-            self._take(self._next)
-        else:
-            self._reread(self._config)
-        assert self._config is not None
-        config, tls = self._config, self._config.http.tls
+        if self._is_started:
+            self._reread(self.prepared.config)
+        self._is_started = True
+        config, tls = self.prepared.config, self.prepared.config.http.tls
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
             "worker_class": f"{__name__}._Worker",
             "logger_class": _Log,
-            "graceful_timeout": math.ceil(config.http.drain_timeout or DRAIN_SECONDS),
+            "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
             "keyfile": tls.key or None,
@@ -211,6 +213,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         }
         for name, value in values.items():
             self.cfg.set(name, value)
+
+    def drain_seconds(self) -> float:
+        """How long the last requests of a worker may take."""
+        return float(self.prepared.config.http.drain_timeout) or DRAIN_SECONDS
 
     def load(self) -> Any:
         """What a worker serves."""
@@ -221,44 +227,38 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         _Arbiter(self).run()
 
     async def _make_runner(self) -> Runner:
-        assert self._config is not None
-        metrics = Metrics(self._directory) if counts(self._config) else None
-        app = create_app(self._config, self._authenticator, self._policy, metrics)
+        prepared, config = self.prepared, self.prepared.config
+        metrics = Metrics(self._directory) if counts(config) else None
+        app = create_app(config, prepared.authenticator, prepared.policy, metrics)
         if self._debug is not None:
-            prometheus = self._config.http.debug.prometheus
+            prometheus = config.http.debug.prometheus
             shown = metrics if prometheus.enabled else None
             app.cleanup_ctx.append(DebugAddress(self._debug, shown, prometheus.path).serve)
-        if self.certificate is not None:
-            app.cleanup_ctx.append(self.certificate.watch)
-        # What was made so far stays for good, so that the garbage collector need not look through it.
+        if prepared.certificate is not None:
+            app.cleanup_ctx.append(prepared.certificate.watch)
+        # What was made so far stays for good, so that the garbage collector need not look through it. (What is
+        # imported was put aside before the fork.)
         gc.collect()
         gc.freeze()
         return Runner(
             app,
-            limits=connection_limits(self._config),
-            access_logger=_access_logger(self._config.log),
-            shutdown_timeout=(self._config.http.drain_timeout or DRAIN_SECONDS) * 0.95,
+            limits=connection_limits(config),
+            access_logger=_access_logger(config.log),
+            shutdown_timeout=self.drain_seconds() * 0.95,
         )
 
     def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:
-        if self._config is not None and counts(self._config):
+        if counts(self.prepared.config):
             try:
                 forget(worker.pid, self._directory)
             except OSError as error:  # gunicorn would end
                 log.warning("the counts of a worker could not be merged", reason=str(error))
 
-    def _take(self, config: Config) -> None:
-        # Made here and inherited: a worker that is replaced while somebody renews the files must be able to start.
-        certificate = Certificate(config.http.tls) if config.http.tls.certificate else None
-        authenticator, policy = create_authenticator(config), create_policy(config)
-        self._config, self.certificate, self._authenticator, self._policy = config, certificate, authenticator, policy
-
     def _reread(self, current: Config) -> None:
         try:
             config = self._read_again()
-            _try(config)
-            self._take(config)
-        except (ConfigError, HtpasswdInvalid, OSError) as error:
+            self.prepared = _prepare(config)
+        except (ConfigError, OSError) as error:
             log.error("config not usable, the last good one stays in force", reason=str(error))
             return
         if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):

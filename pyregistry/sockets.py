@@ -23,6 +23,15 @@ def listen(key: str, addr: str, net: str = "") -> socket.socket:
         raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT") from error
 
 
+def check_address(key: str, addr: str) -> None:
+    """Raise ConfigError for what is no `host:port` at all, whether or not one could listen there."""
+    host, _ = _split(key, addr)
+    try:
+        host.encode("idna")
+    except UnicodeError as error:  # a host such as `a..b`
+        raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT") from error
+
+
 def address_of(listening: socket.socket) -> str:
     """What to show to the operator."""
     name = listening.getsockname()
@@ -32,20 +41,24 @@ def address_of(listening: socket.socket) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _listen_tcp(key: str, addr: str) -> socket.socket:
+def _split(key: str, addr: str) -> tuple[str, int]:
     host, colon, port = addr.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
         raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT")
-    host = host.strip("[]")
+    return host.strip("[]"), int(port)
+
+
+def _listen_tcp(key: str, addr: str) -> socket.socket:
+    host, port = _split(key, addr)
     if host in {"", "::"} and socket.has_dualstack_ipv6():  # to Go, the second means both families as well
-        return _open(socket.AF_INET6, ("::", int(port)), dualstack=True)
+        return _open(socket.AF_INET6, ("::", port), dualstack=True)
     family, *_, address = socket.getaddrinfo(
         host or "0.0.0.0",  # noqa: S104 - that is what `:5000` means
-        int(port),
+        port,
         type=socket.SOCK_STREAM,
         flags=socket.AI_PASSIVE,
     )[0]
-    return _open(family, (str(address[0]), int(port)), dualstack=False)
+    return _open(family, (str(address[0]), port), dualstack=False)
 
 
 def _open(family: int, address: tuple[str, int], *, dualstack: bool) -> socket.socket:

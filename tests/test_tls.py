@@ -141,6 +141,28 @@ def test_connections_that_ended_are_not_counted_against_their_address(authority:
         assert not server.faults(), server.output()
 
 
+def test_a_connection_in_its_handshake_counts_against_the_cap(authority: Authority, tmp_path: Path) -> None:
+    certificate, key = map(str, authority.issue("server"))
+    limited = {"limits": {"connections-per-address": 3}, "workers": 1}
+    made = pyregistry_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
+    with TlsServer(made.command, made.directory, made.port, made.config) as server:
+        context = authority.context()
+        silent = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(3)]
+        wait_until(lambda: _is_refused(server, context), "the fourth is refused")
+        for each in silent:
+            each.close()
+        wait_until(lambda: not _is_refused(server, context), "there is room again")
+        assert server.get(context) == (200, "server")
+        assert "connection refused: too many" in server.output()
+
+
+def _is_refused(server: TlsServer, context: ssl.SSLContext) -> bool:
+    try:
+        return server.get(context)[0] != 200
+    except OSError:
+        return True
+
+
 def test_blob_downloaded_over_tls_is_whole(server: TlsServer, authority: Authority) -> None:
     content = bytes(range(256)) * 10_000
     connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=authority.context(), timeout=10)

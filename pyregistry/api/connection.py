@@ -5,7 +5,6 @@ requests in plain text, and decompresses bodies, whose digest would then be that
 """
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +15,15 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.caps import Caps
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
+from pyregistry.api.unread import UnreadAnswers
 from pyregistry.oci.errors import InternalError, RequestInvalid
 
 NEW_CONNECTION_SECONDS = 1.0
 """How long, at a shutdown, a connection without a request may still send its first."""
-
-UNIX = "unix"
-"""The address of all clients of a unix socket."""
 
 log = structlog.get_logger("pyregistry.api")
 
@@ -41,12 +39,14 @@ class ConnectionLimits:
     """How long an unread body is thrown away, so that the client can read the answer."""
     connections: int = 2_000
     connections_per_address: int = 1_000
+    send_deadline: float = 300.0
+    """How long a client may take nothing of what it is sent."""
 
 
 class Connection(RequestHandler):
     """One connection of a client."""
 
-    __slots__ = ("_deadline", "_hot", "_limits", "address")
+    __slots__ = ("_deadline", "_hot", "_limits", "_remote")
 
     def __init__(
         self,
@@ -62,13 +62,20 @@ class Connection(RequestHandler):
         self._limits = limits
         self._hot = hot
         self._deadline: asyncio.TimerHandle | None = None
-        self.address = ""
-        """Of the client, once it is there; `unix` where it has none."""
+        self._remote = ""
+        """The client's address, once it is there; empty for one of a unix socket."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
         self._await_headers()
+
+    def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
+        """See FairLoop; connection_made comes only when the handshake has ended, and never if it fails."""
+        if isinstance(self._manager, ConnectionServer):
+            self._manager.handshake_begun(self, peer, transport, ended)
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -156,7 +163,7 @@ class Connection(RequestHandler):
             return False
         begun = self._loop.time()
         try:
-            answer = hot.find(message, self.address if self.address != UNIX else "")
+            answer = hot.find(message, self._remote)
         except OSError:  # of the storage; the ordinary way meets it again, and has an answer for it
             return False
         if answer is None or self.transport is None or self._manager is None:
@@ -207,32 +214,29 @@ class ConnectionServer(web.Server):
         self._limits = limits
         self._hot = hot
         self._access_logger = access_logger
-        self._by_address: Counter[str] = Counter()
+        self._caps = Caps(limits.connections, limits.connections_per_address)
+        self._unread = UnreadAnswers(limits.send_deadline)
 
     def __call__(self) -> RequestHandler:
         """A protocol for asyncio's server."""
         return Connection(self, self._limits, self._access_logger, self._hot, loop=self._loop, **self._kwargs)
 
+    def handshake_begun(
+        self, handler: RequestHandler, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
+    ) -> None:
+        """Count what may never become a connection."""
+        self._caps.begin(handler, peer, transport)
+        ended.add_done_callback(lambda _: None if handler in self._connections else self._caps.end(handler))
+
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Refuse what is above the cap: closed at once, which costs the least."""
+        """Count it."""
         super().connection_made(handler, transport)
-        assert isinstance(handler, Connection)
-        address = handler.address = _address(transport)
-        self._by_address[address] += 1
-        if (
-            len(self._connections) > self._limits.connections
-            or self._by_address[address] > self._limits.connections_per_address
-        ):
-            log.warning("connection refused: too many", address=address, connections=len(self._connections))
-            transport.abort()
+        self._caps.begin(handler, transport.get_extra_info("peername"), transport)
+        self._unread.watch(self._connections)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count down."""
-        if handler in self._connections and isinstance(handler, Connection):
-            address = handler.address  # not the transport's: after TLS it has forgotten its peer by now
-            self._by_address[address] -= 1
-            if not self._by_address[address]:
-                del self._by_address[address]
+        self._caps.end(handler)
         super().connection_lost(handler, exc)
 
 
@@ -280,8 +284,3 @@ class Runner(web.AppRunner):
             hot=self.app.get(HOT_ANSWERS),
             **made._kwargs,
         )
-
-
-def _address(transport: asyncio.BaseTransport) -> str:
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, tuple) else UNIX

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aiohttp import web
 
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
-from pyregistry.auth.tokens import TokenService
 from pyregistry.health import Health, Readiness
 from pyregistry.metrics import Metrics
 from pyregistry.oci.names import RepositoryName
@@ -15,6 +14,9 @@ from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.threads import in_thread
+
+if TYPE_CHECKING:  # what signs and verifies takes a while to import, and few registries make tokens
+    from pyregistry.auth.tokens import TokenService
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +56,7 @@ HEALTH = web.AppKey("health", Health)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
 """Missing where nothing is counted, or not shown at `http.addr`."""
-TOKENS: web.AppKey[TokenService | None] = web.AppKey("tokens")
+TOKENS: "web.AppKey[TokenService | None]" = web.AppKey("tokens")
 """None where no tokens are made here."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 

@@ -10,7 +10,7 @@ from pyregistry.api import base, blobs, catalog, health, manifests, metrics, ref
 from pyregistry.api.bodies import defer_continue
 from pyregistry.api.context import METRICS
 from pyregistry.auth.access import Action
-from pyregistry.auth.tokens import PATH as TOKEN_PATH
+from pyregistry.auth.scopes import TOKEN_PATH
 from pyregistry.oci.errors import Unsupported
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

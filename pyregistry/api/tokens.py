@@ -1,6 +1,7 @@
 """The token endpoint, for clients that got a Bearer challenge."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from aiohttp import web
@@ -9,8 +10,10 @@ from pyregistry.api.bodies import body
 from pyregistry.api.context import PRINCIPAL, TOKENS
 from pyregistry.api.responses import json_response
 from pyregistry.auth.scopes import parse_scopes
-from pyregistry.auth.tokens import Issued, TokenService
 from pyregistry.oci.errors import NameUnknown, RequestInvalid
+
+if TYPE_CHECKING:  # see context
+    from pyregistry.auth.tokens import Issued, TokenService
 
 _MOST_BYTES = 16 * 1024
 _MOST_FIELDS = 64
@@ -45,7 +48,7 @@ async def post_token(request: web.Request) -> web.Response:
     return _answer(await tokens.issue(principal, parse_scopes(form.get("scope", []))))
 
 
-def _tokens(request: web.Request) -> TokenService:
+def _tokens(request: web.Request) -> "TokenService":
     tokens = request.app[TOKENS]
     if tokens is None:
         raise NameUnknown("no tokens are made here")
@@ -64,7 +67,7 @@ async def _form(request: web.Request) -> dict[str, list[str]]:
         raise RequestInvalid("not a form") from error
 
 
-def _answer(issued: Issued) -> web.Response:
+def _answer(issued: "Issued") -> web.Response:
     """`token` for docker, `access_token` for OAuth2; clients read either."""
     value = {
         "token": issued.token,

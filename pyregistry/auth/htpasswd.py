@@ -5,13 +5,14 @@ import stat
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
-from passlib.apache import HtpasswdFile
 
 from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
+from pyregistry.auth.htpasswd_lines import Entry, parse_line
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
 HASH_BYTES = 60
@@ -33,9 +34,11 @@ class HtpasswdInvalid(Exception):
 
 def parse_htpasswd(content: bytes) -> dict[str, bytes]:
     """User to bcrypt hash; entries of other formats are left out with a warning. Raises HtpasswdInvalid."""
-    _check_lines(content)
+    from passlib.apache import HtpasswdFile  # noqa: PLC0415 - 50 ms, for which no registry without passwords waits
+
+    checked = b"".join(b"%s:%s\n" % entry for entry in _entries(content))
     try:
-        file = HtpasswdFile.from_string(content)
+        file = HtpasswdFile.from_string(checked)
         hashes = {user: bytes(file.get_hash(user)) for user in file.users()}
     except ValueError as error:
         # Not in its words, which may quote the file.
@@ -212,24 +215,33 @@ class HtpasswdAuthenticator:
         self._credentials.close()
 
 
-def _check_lines(content: bytes) -> None:
+def _entries(content: bytes) -> list[Entry]:
+    """What a registry wants of a file beyond what passlib does."""
     if len(content) > MAX_FILE_BYTES:
         raise HtpasswdInvalid(f"more than {MAX_FILE_BYTES} bytes")
-    seen: dict[bytes, int] = {}
+    entries: list[Entry] = []
+    places: dict[bytes, int] = {}
     for number, line in enumerate(content.splitlines(), 1):
-        if len(line) > MAX_LINE_BYTES:
-            raise HtpasswdInvalid(f"line {number} has more than {MAX_LINE_BYTES} bytes")
-        entry = line.strip()
-        if not entry or entry.startswith(b"#"):
+        entry = _entry(number, line)
+        if entry is None:
             continue
-        user = entry.partition(b":")[0]
-        if entry.count(b":") != 1 or not 0 < len(user) <= MAX_USER_BYTES:
-            raise HtpasswdInvalid(f"not an htpasswd file: line {number} is not USER:HASH")
-        if user in seen:
+        if entry.user in places:
             # Apache's server takes the first, the CNCF registry the last.
-            name = user.decode(errors="replace")
-            raise HtpasswdInvalid(f"the user {name!r} stands in line {seen[user]} and in line {number}")
-        seen[user] = number
+            name = entry.user.decode(errors="replace")
+            raise HtpasswdInvalid(f"the user {name!r} stands in line {places[entry.user]} and in line {number}")
+        entries.append(entry)
+        places[entry.user] = number
+    return entries
+
+
+def _entry(number: int, line: bytes) -> Entry | None:
+    if len(line) > MAX_LINE_BYTES:
+        raise HtpasswdInvalid(f"line {number} has more than {MAX_LINE_BYTES} bytes")
+    with suppress(ValueError):
+        entry = parse_line(line)
+        if entry is None or (b":" not in entry.stored and 0 < len(entry.user) <= MAX_USER_BYTES):
+            return entry
+    raise HtpasswdInvalid(f"not an htpasswd file: line {number} is not USER:HASH")
 
 
 _FORMATS = {b"$apr1$": "MD5", b"$1$": "MD5", b"{SHA}": "SHA-1", b"$5$": "SHA-256", b"$6$": "SHA-512"}

@@ -14,6 +14,8 @@ from pyregistry.auth.access import Access, Action, Fault, quoted
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 
+TOKEN_PATH = "/auth/token"  # noqa: S105 - a path, no secret
+"""Where the registry makes tokens itself."""
 REPOSITORY_ACTIONS = (Action.PULL, Action.PUSH, Action.DELETE)
 _ALL = "*"
 _CATALOG = "registry", "catalog"

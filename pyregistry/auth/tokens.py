@@ -17,6 +17,7 @@ from pyregistry.auth.access import Access, Authenticator, Authorizer, Fault, Ori
 from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
 from pyregistry.auth.scopes import (
+    TOKEN_PATH,
     WithoutToken,
     bearer_challenge,
     bearer_token,
@@ -27,7 +28,6 @@ from pyregistry.auth.scopes import (
 from pyregistry.auth.verified import VerifiedTokens
 from pyregistry.oci.errors import Unauthorized
 
-PATH = "/auth/token"
 SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""
 _ALGORITHM = "HS256"
@@ -191,4 +191,4 @@ class TokenAuthenticator:
         """See Authenticator.challenge."""
         if not self._policy.lets_anonymous_in():
             return self._passwords.challenge(wanted, origin, fault)
-        return bearer_challenge(f"{origin}{PATH}", SERVICE, wanted, fault)
+        return bearer_challenge(f"{origin}{TOKEN_PATH}", SERVICE, wanted, fault)

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pyregistry.auth.htpasswd_lines import parse_line
 from pyregistry.cli.password_file import Content, change
 
 FILE_ERROR, SYNTAX_ERROR, WRONG_PASSWORD, TOO_LONG, BAD_USER, BAD_FILE = 1, 2, 3, 5, 6, 7
@@ -123,8 +124,10 @@ def _content(path: Path, content: bytes | None) -> Content:
         _fail(FILE_ERROR, f"cannot modify file {path}; use '-c' to create it")
     # Whatever else it is, it is not to be written to.
     for number, line in enumerate(content.splitlines(), 1):
-        if line.strip() and not line.strip().startswith(b"#") and b":" not in line:
-            _fail(BAD_FILE, f"{path} is not an htpasswd file: no colon in line {number}")
+        try:
+            parse_line(line)
+        except ValueError as error:
+            _fail(BAD_FILE, f"{path} is not an htpasswd file: {error} in line {number}")
     return Content(content)
 
 

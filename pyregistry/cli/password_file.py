@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pyregistry.auth.htpasswd_lines import Entry, parse_line
+
 NEW_MODE = 0o640
 """For the service's group to read; the hashes are nobody else's business."""
 
@@ -27,9 +29,9 @@ class Content:
 
     def stored(self, user: bytes) -> bytes | None:
         """The hash of `user`, whatever its format; of several the first, as Apache's server takes it."""
-        for line in self._lines:
-            if _user(line) == user:
-                return line.strip().partition(b":")[2].partition(b":")[0]
+        for entry in map(_entry, self._lines):
+            if entry is not None and entry.user == user:
+                return entry.stored.partition(b":")[0]
         return None
 
     def put(self, user: bytes, stored: bytes) -> None:
@@ -92,7 +94,12 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def _entry(line: bytes) -> Entry | None:
+    with contextlib.suppress(ValueError):
+        return parse_line(line)
+    return None
+
+
 def _user(line: bytes) -> bytes | None:
-    line = line.strip()
-    user, colon, _ = line.partition(b":")
-    return user if colon and not line.startswith(b"#") else None
+    entry = _entry(line)
+    return None if entry is None else entry.user

@@ -16,7 +16,6 @@ import typer
 
 from pyregistry import __version__
 from pyregistry.cli.failure import CommandFailed, ConfigRefused
-from pyregistry.cli.gc import gc
 from pyregistry.cli.serve import serve
 
 PROGRAM = "registry"
@@ -50,7 +49,12 @@ def _options(
 
 
 app.command()(serve)
-app.command("garbage-collect")(gc)
+
+
+def _add_garbage_collect() -> None:
+    from pyregistry.cli.gc import gc  # noqa: PLC0415 - a server need not wait for it
+
+    app.command("garbage-collect")(gc)
 
 
 @app.command("help")
@@ -62,6 +66,8 @@ def show_help(command: Annotated[str | None, typer.Argument(metavar="COMMAND")] 
 def main() -> None:
     """The entry point `registry`."""
     arguments = list(without_values(sys.argv[1:]))
+    if arguments[:1] != ["serve"]:
+        _add_garbage_collect()
     if not arguments:
         _print_usage()
         return

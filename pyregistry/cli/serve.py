@@ -1,6 +1,10 @@
 """`pyregistry serve`: run the registry."""
 
+import gc
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pyregistry.cli.config_file import ConfigFile, fail, load_again, load_or_fail
@@ -12,17 +16,36 @@ from pyregistry.config.schema import Config
 def serve(config: ConfigFile = None) -> None:
     """Serve the registry until it is stopped with SIGTERM or Ctrl-C; SIGHUP takes the config again."""
     path, loaded = load_or_fail(config)
-    from pyregistry.auth.htpasswd import HtpasswdInvalid  # noqa: PLC0415 - `--help` need not wait for a server
-    from pyregistry.server import serve as run  # noqa: PLC0415 - the same
+    with quick_imports():
+        from pyregistry.server import serve as run  # noqa: PLC0415 - `--help` need not wait for a server
 
     try:
         run(loaded, lambda: load_again(path))
     except ConfigError as error:
         raise ConfigRefused(f"{path}: {error}") from error
-    except HtpasswdInvalid as error:
-        raise ConfigRefused(f"{path}: auth.htpasswd.path: {error}") from error
     except OSError as error:
         fail(f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}")
+
+
+@contextmanager
+def quick_imports() -> Iterator[None]:
+    """For the imports of a server, which take nearly all of the time to its first answer.
+
+    What they make stays for good: looking for garbage in it, here and in each worker, is time for nothing. structlog
+    imports rich wherever it is installed, for tracebacks with local variables, which we do not print: there may be
+    passwords among them.
+    """
+    gc.disable()
+    hidden = "rich" not in sys.modules
+    if hidden:
+        sys.modules["rich"] = None  # type: ignore[assignment] # which is how Python is told that there is none
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["rich"]
+        gc.freeze()
+        gc.enable()
 
 
 def _whose(config: Config) -> str:

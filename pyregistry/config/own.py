@@ -16,6 +16,9 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab"):
     """Per worker; a proxy in front is one address."""
     header_deadline: float = 15.0
     keepalive: float = 75.0
+    send_deadline: float = 300.0
+    """Seconds in which a client must take a byte of what it is sent. Slow ones tell of their room in steps, which may
+    be megabytes, so that much less would cut off those who live."""
     body_rate: int = 1024
     """Bytes per second, averaged over a minute, below which an upload's connection is closed."""
 

@@ -147,6 +147,7 @@ _OWN: Section = {
         "connections-per-address": DONE,
         "header-deadline": DONE,
         "keepalive": DONE,
+        "send-deadline": DONE,
         "body-rate": DONE,
     },
     "gc": {"interval": DONE, "grace": DONE, "delete-untagged": DONE},

@@ -8,14 +8,14 @@ earlier, it would leave blobs that another push counts on with neither a lease n
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
+from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape, resolve_link, write_link
+from pyregistry.storage.links import ensure_shape, find_bytes, write_link
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 
@@ -89,14 +89,11 @@ class ManifestCommit:
     def _rely_on_blob(self, descriptor: Descriptor) -> bool:
         link = layout.layer_link(self._name, digest := Digest(descriptor.digest))
         try:
-            target = resolve_link(self._driver, link, digest)
-            size = self._driver.stat(layout.blob_data(target)).size
-            if size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
-                return False
+            target, looks = find_bytes(self._driver, link, digest, self._driver.stat)
             leases.touch(self._driver, target)
         except PathNotFound:
             return False
-        _check_size(descriptor, size)
+        _check_size(descriptor, looks.size)
         self._relied_on[link] = digest
         return True
 

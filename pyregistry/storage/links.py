@@ -4,15 +4,18 @@ Both are the same digest, except for sha512 in a tree that the CNCF registry wro
 sha256 and its link for the sha512 says so.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import TypeVar
 
-from pyregistry.oci.digest import CANONICAL, Digest
+from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import DigestInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
+
+Looks = TypeVar("Looks", Source, Stat)
 
 _LIMIT = 1024
 """Bytes read of a link: a digest has at most 135."""
@@ -43,6 +46,21 @@ def resolve_link(driver: Driver, path: StoragePath, named: Digest) -> Digest:
             raise PathNotFound(path)
         return named
     return read_link(driver, path) or named
+
+
+def find_bytes(
+    driver: Driver, link: StoragePath, named: Digest, look: Callable[[StoragePath], Looks]
+) -> tuple[Digest, Looks]:
+    """Is this blob here: the digest under which its bytes are, and what `look` says of them; raises PathNotFound.
+
+    Everybody asks here, so that none can promise what another denies.
+    """
+    target = resolve_link(driver, link, named)
+    path = layout.blob_data(target)
+    looks = look(path)
+    if looks.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
+        raise PathNotFound(path)
+    return target, looks
 
 
 def link_blob(driver: Driver, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
-from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
+from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.errors import (
     BlobUnknown,
     BlobUploadUnknown,
@@ -23,7 +23,7 @@ from pyregistry.storage import layout, leases
 from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.links import exists, link_blob, read_link, resolve_link
+from pyregistry.storage.links import exists, find_bytes, link_blob, read_link
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
@@ -69,13 +69,9 @@ class Repository:
     def find_blob(self, digest: Digest) -> tuple[Digest, Source]:
         """The digest under which the bytes of a blob are, and how to send them; raises BlobUnknown."""
         try:
-            target = resolve_link(self._driver, layout.layer_link(self.name, digest), digest)
-            source = self._driver.source(layout.blob_data(target))
+            return find_bytes(self._driver, layout.layer_link(self.name, digest), digest, self._driver.source)
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
-        if source.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
-            raise BlobUnknown({"digest": digest})
-        return target, source
 
     def mount_blob(self, digest: Digest, source: "Repository") -> None:
         """end-11: make a blob of `source` known here; raises BlobUnknown."""

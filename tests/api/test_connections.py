@@ -1,7 +1,13 @@
 """Connections: deadlines, caps, keep-alive and what is not HTTP/1.1: reliability.md, section 4, the last row."""
 
 import asyncio
+import io
+import random
+import socket
+import time
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -94,6 +100,78 @@ async def test_an_idle_connection_is_closed_after_the_keep_alive_time_and_not_be
             assert await connection.says_nothing(0.3)
         async with asyncio.timeout(5):
             assert await connection.rest() == b""
+
+
+def _reading_little(client: Client) -> socket.socket:
+    """A connection that has room for a few kilobytes."""
+    reader = socket.socket()
+    reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    reader.setblocking(False)
+    assert client.port is not None
+    reader.connect_ex((client.host, client.port))
+    return reader
+
+
+async def _ask_for_blob(start_registry: StartRegistry, deadline: float) -> tuple[socket.socket, bytes]:
+    client = await start_registry(pyregistry={"limits": {"send-deadline": deadline}})
+    content = random.randbytes(8 * 1024 * 1024)
+    digest, location = digest_of(content), await start_upload(client, "app")
+    assert (await client.put(f"{location}?digest={digest}", data=io.BytesIO(content))).status == 201
+    reader = _reading_little(client)
+    await asyncio.get_running_loop().sock_sendall(reader, request_head("GET", f"/v2/app/blobs/{digest}"))
+    return reader, content
+
+
+async def test_a_client_that_takes_nothing_of_its_download_is_cut_off(start_registry: StartRegistry) -> None:
+    reader, content = await _ask_for_blob(start_registry, 0.4)
+    with reader:
+        await asyncio.sleep(0.2)
+        assert _open_blobs()
+        await asyncio.sleep(2)
+        assert not _open_blobs()
+        with pytest.raises(ConnectionResetError):
+            await _read_slowly(reader, len(content), pause=0)
+
+
+async def test_a_client_that_takes_little_at_a_time_is_left_alone(start_registry: StartRegistry) -> None:
+    reader, content = await _ask_for_blob(start_registry, 0.5)
+    begun = time.monotonic()
+    with reader:
+        assert (await _read_slowly(reader, len(content), pause=0.001)).endswith(content)
+    assert time.monotonic() - begun > 1.5
+
+
+def _open_blobs() -> list[str]:
+    names = []
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            names.append(str(handle.readlink()))
+    return [name for name in names if "/v2/blobs/" in name]
+
+
+async def _read_slowly(reader: socket.socket, size: int, pause: float) -> bytes:
+    loop = asyncio.get_running_loop()
+    received = bytearray()
+    while len(received) < size:
+        received += await loop.sock_recv(reader, 4096)
+        await asyncio.sleep(pause)
+    return bytes(received)
+
+
+async def test_answers_that_nobody_takes_are_given_up(start_registry: StartRegistry) -> None:
+    """Not only a blob, which the kernel sends by itself."""
+    client = await start_registry(
+        pyregistry={"limits": {"send-deadline": 0.4}}, http={"headers": {"X-Long": ["x" * 4000]}}
+    )
+    with _reading_little(client) as reader:
+        async with asyncio.timeout(20):
+            with pytest.raises(ConnectionError):
+                await _ask_without_end(reader)
+
+
+async def _ask_without_end(connection: socket.socket) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_sendall(connection, request_head("GET", "/v2/") * 2_000)
 
 
 def test_connections_live_longer_than_the_idle_time_of_clients_and_proxies() -> None:

@@ -33,6 +33,7 @@ async def test_every_prefix_of_bcrypt_is_accepted(tmp_path: Path, prefix: bytes)
         pytest.param(_ALICE.replace("alice", "ci-bot@team.example"), ["ci-bot@team.example"], id="signs in a name"),
         pytest.param(_ALICE.replace("alice", "zoë"), ["zoë"], id="a name in UTF-8"),
         pytest.param(_ALICE.replace("alice", "two words"), ["two words"], id="a space in a name"),
+        pytest.param(f" \t{_ALICE}", ["alice"], id="space before a name"),
     ],
 )
 def test_these_files_are_read(content: str, users: list[str]) -> None:
@@ -101,6 +102,7 @@ def test_a_user_who_stands_there_twice_is_named_with_both_lines() -> None:
         (b"secret" * 50 + b":x", "line 2 is not USER:HASH"),
         (b"secret\xff:x", "not UTF-8"),
         (b"secret\0:x", "control characters"),
+        (b"secret\tb:x", "control characters"),
     ],
 )
 def test_what_is_wrong_is_said_without_quoting_the_file(line: bytes, reason: str) -> None:

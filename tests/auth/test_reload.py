@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pyregistry.app import create_app
-from pyregistry.auth.htpasswd import POLL_SECONDS, HtpasswdInvalid
+from pyregistry.auth.htpasswd import POLL_SECONDS
+from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.conftest import StartRegistry
@@ -185,6 +186,6 @@ def test_a_registry_does_not_start_with_a_bad_file(tmp_path: Path, content: byte
         (tmp_path / "htpasswd").write_bytes(content)
     text = f"{{version: 0.1, storage: inmemory, auth: {{htpasswd: {{realm: x, path: {tmp_path}/htpasswd}}}}}}"
     config, _ = parse(text, {})
-    with pytest.raises(HtpasswdInvalid):
+    with pytest.raises(ConfigError):
         create_app(config)
     assert (tmp_path / "htpasswd").exists() == (content is not None)

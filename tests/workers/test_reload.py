@@ -1,9 +1,11 @@
 """A running service takes a new config, and a worker can start whatever state the files are in."""
 
+import json
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tests.builders import digest_of
 from tests.processes import Server, merged, pyregistry_server, wait_until
 from tests.storage.mounts import remount_read_only, tmpfs
 from tests.workers.http import ask, start_upload
-from tests.workers.workers import workers_of
+from tests.workers.workers import last_heard_of, workers_of
 
 ALICE = basic("alice", "wonderland")
 
@@ -72,6 +74,52 @@ def test_an_upload_that_runs_during_sighup_ends_well(server: Server) -> None:
     wait_until(lambda: ask(server, "PUT", path).status == 201, "the upload is finished by a new worker")
 
 
+def test_a_worker_whose_last_requests_take_long_goes_on_saying_that_it_lives(server: Server) -> None:
+    """Whoever is silent for 30 s is killed, be `http.draintimeout` what it may."""
+    location = start_upload(server, "app")
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 500)
+        wait_until(lambda: bool(list(server.tree.glob("repositories/app/_uploads/*/data"))), "it is being received")
+        before = set(workers_of(server))
+        configure(server, http={"draintimeout": "60s"})
+        wait_until(lambda: len(before & set(workers_of(server))) == 1, "only the worker of that request is left")
+        [worker] = before & set(workers_of(server))
+        heard = {last_heard_of(worker)}
+        for _ in range(4):
+            time.sleep(1)
+            heard.add(last_heard_of(worker))
+        assert len(heard) > 2
+        connection.sendall(b"x" * 500)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 202")
+
+
+def test_while_old_workers_end_after_sighup_a_signal_to_stop_is_heard(server: Server) -> None:
+    location = start_upload(server, "app")
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"x" * 500)
+        wait_until(lambda: bool(list(server.tree.glob("repositories/app/_uploads/*/data"))), "it is being received")
+        before = set(workers_of(server))
+        configure(server, storage=read_only(enabled=True))
+        wait_until(lambda: len(before & set(workers_of(server))) == 1, "only the worker of that request is left")
+        os.kill(server.pid, signal.SIGTERM)
+        wait_until(server._refuses, "it listens no more", deadline=10)
+        os.kill(server.pid, signal.SIGTERM)
+        assert server.stop(deadline=10) == 0
+
+
+def test_loggers_that_were_used_before_write_as_the_new_config_says(tmp_path: Path) -> None:
+    with pyregistry_server(tmp_path, log={"fields": {"site": "first"}}) as server:
+        configure(server, log={"fields": {"site": "second"}, "formatter": "logstash"})
+        wait_until(lambda: "config read again" in server.output(), "the log says so")
+        [line] = [line for line in server.output().splitlines() if "config read again" in line]
+        said = json.loads(line)
+        assert (said["message"], said["site"], said["logger"]) == ("config read again", "second", "pyregistry.server")
+        assert "@timestamp" in said
+        assert "timestamp" not in said
+
+
 def test_a_config_that_is_of_no_use_changes_nothing(server: Server) -> None:
     configure(server, http={"draintimeout": "soon"})
     wait_until(lambda: "stays in force" in server.output(), "the log says so")
@@ -83,6 +131,27 @@ def test_another_address_needs_a_restart_and_the_log_says_so(server: Server) -> 
     configure(server, http={"addr": "127.0.0.1:1"})
     wait_until(lambda: "http.addr changes with a restart only" in server.output(), "the log says so")
     assert ask(server, "GET", "/v2/").status == 200
+
+
+def test_what_is_wrong_in_the_htpasswd_file_is_said_once_at_the_start_and_once_at_sighup(tmp_path: Path) -> None:
+    users = tmp_path / "htpasswd"
+    write_htpasswd(users, {"alice": "wonderland"})
+    users.write_text(users.read_text() + "mallory:plain\n")
+    users.chmod(0o644)
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
+
+        def said() -> tuple[int, int]:
+            return server.output().count("entry left out"), server.output().count("can be read by everybody")
+
+        before = set(workers_of(server))
+        wait_until(lambda: len(workers_of(server)) == 2, "both workers run")
+        assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
+        assert said() == (1, 1)
+        configure(server, log={"fields": {"site": "second"}})
+        wait_until(lambda: not before & set(workers_of(server)), "all workers are new")
+        wait_until(lambda: server.output().count("site=second") > 0, "the config was read")
+        assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
+        assert said() == (2, 2)
 
 
 def test_a_worker_is_replaced_while_the_htpasswd_file_is_of_no_use(tmp_path: Path) -> None:

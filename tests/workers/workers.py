@@ -12,6 +12,12 @@ def workers_of(server: Server) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
+def last_heard_of(pid: int) -> float:
+    """When a worker said last that it lives: the time of the file that gunicorn's processes have for that."""
+    [file] = [each for each in Path(f"/proc/{pid}/fd").iterdir() if "wgunicorn-" in str(each.readlink())]
+    return file.stat().st_mtime
+
+
 def peak_memory(pid: int) -> int:
     """The most memory that a process ever had, in bytes."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

@@ -1,0 +1,24 @@
+"""The lines of an htpasswd file, read by the server and by the command that changes it."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """USER:HASH. What follows a second colon is part of the hash, which it makes unusable."""
+
+    user: bytes
+    stored: bytes
+
+
+def parse_line(line: bytes) -> Entry | None:
+    """None for a comment and an empty line; raises ValueError for what has no colon.
+
+    Space around the line is nothing, to the CNCF registry as well.
+    """
+    text = line.strip()
+    if not text or text.startswith(b"#"):
+        return None
+    user, colon, stored = text.partition(b":")
+    if not colon:
+        raise ValueError("no colon")
+    return Entry(user, stored)
