@@ -6,6 +6,7 @@ system calls do.
 
 import errno
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -18,8 +19,11 @@ _KNOWN_DIRECTORIES = 10_000
 _SETTLED_NS = 1_000_000_000
 """How old the last change of a directory must be for its time to tell it from every later one."""
 _TICK_NS = 50_000_000
-"""The same, where times have fractions of a second: the clock that the kernel stamps files with ticks every 10 ms, or
-oftener. All layers of an image may come within that second, and each would sync every directory above it."""
+"""The same, where times have fractions of a second: more than a tick of the clock that files are stamped with. All
+layers of an image may come within that second, and each would sync every directory above it."""
+_STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
+"""That clock, CLOCK_REALTIME_COARSE, for which Python has no name. A tick that is late, as on a machine that its host
+holds up, is late in both."""
 
 
 class Directories:
@@ -104,4 +108,5 @@ def _looks(directory: str) -> tuple[int, int] | None:
     stat = os.stat(directory)
     changed_ns = stat.st_ctime_ns
     settled_ns = _TICK_NS if changed_ns % 1_000_000_000 else _SETTLED_NS
-    return (stat.st_ino, changed_ns) if time.time_ns() - changed_ns >= settled_ns else None
+    now_ns = time.clock_gettime_ns(_STAMPING_CLOCK)
+    return (stat.st_ino, changed_ns) if now_ns - changed_ns >= settled_ns else None
