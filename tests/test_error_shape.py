@@ -13,6 +13,8 @@ import pytest
 from pyregistry.api.routes import ENDPOINTS
 from pyregistry.storage.appending import FileAppender
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.held import HeldFile
+from pyregistry.storage.uploads import SMALL
 from tests.builders import digest_of, image
 from tests.conftest import StartRegistry
 from tests.push import SPEC_CODES, Client, assert_envelope, push_image, start_upload
@@ -20,6 +22,8 @@ from tests.raw import RawAnswer, ask, connected, send_bytes
 
 _IMAGE = image()
 _LAYER = _IMAGE.blobs[1]
+_LARGE = b"x" * (SMALL + 1)
+"""A body that is not taken at once."""
 _UPLOAD = "4f6f1f5c-5c2c-4c1e-9d2c-000000000000"
 _VALUES = {
     "name": ["app", "none", "BAD", "..%2F..", "%00", "a" * 300, "%0A"],
@@ -127,6 +131,7 @@ async def _call_everything(client: Client, location: str) -> list[RawAnswer]:
         ("GET", f"/v2/app/referrers/{_IMAGE.digest}", b""),
         ("GET", f"/v2/app/blobs/{layer}", b""),
         ("GET", location, b""),
+        ("PATCH", location, _LARGE),
         ("PATCH", location, b"body"),
         ("PUT", f"{location}?digest={digest_of(b'body')}", b""),
         ("POST", "/v2/app/blobs/uploads/", b""),
@@ -168,7 +173,10 @@ class _Failing(FilesystemDriver):
 
 
 # The first is only called for a repository that is new.
-_OPERATIONS = ["make_directory", "read", "write", "stat", "children", "move", "delete", "source", "lock", "appender"]
+_OPERATIONS = [
+    *("make_directory", "read", "write", "create", "stat", "children", "move", "delete", "source", "lock"),
+    *("appender", "held"),
+]
 _INSIDE = "/srv/registry/docker/registry/v2/secret.py"
 
 
@@ -194,7 +202,7 @@ async def _call_while(client: Client, operation: str, failure: Exception) -> lis
 @pytest.mark.parametrize("number", _FAILURES, ids=errno.errorcode.get)
 async def test_what_the_operating_system_refuses_has_a_status_of_its_own(failing: Client, number: int) -> None:
     status, code = _FAILURES[number]
-    for operation in ["read", "write", "stat", "move", "appender"]:
+    for operation in ["read", "write", "create", "stat", "move", "appender", "held"]:
         failed = [
             answer
             for answer in await _call_while(failing, operation, OSError(number, os.strerror(number), _INSIDE))
@@ -228,20 +236,26 @@ async def test_an_unexpected_exception_is_500_for_the_client_and_a_traceback_for
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("rest", [b", end", _LARGE], ids=["taken at once", "arriving"])
 async def test_a_disk_that_is_full_in_the_middle_of_a_body_is_507_and_the_upload_stays(
-    client: Client, monkeypatch: pytest.MonkeyPatch, number: int
+    client: Client, monkeypatch: pytest.MonkeyPatch, number: int, rest: bytes
 ) -> None:
     async def refuse(appender: FileAppender, data: bytes) -> NoReturn:
         raise OSError(number, os.strerror(number), _INSIDE)
+
+    def refuse_at_once(held: HeldFile, data: bytes) -> None:
+        if data:
+            raise OSError(number, os.strerror(number), _INSIDE)
 
     location = await start_upload(client, "app")
     assert (await ask(client, "PATCH", location, body=b"begin")).status == 202
     with monkeypatch.context() as full:
         full.setattr(FileAppender, "write", refuse)
-        for method, path in [("PATCH", location), ("PUT", f"{location}?digest={digest_of(b'begin, end')}")]:
-            (await ask(client, method, path, body=b", end")).assert_error(507, "UNAVAILABLE")
+        full.setattr(HeldFile, "append", refuse_at_once)
+        for method, path in [("PATCH", location), ("PUT", f"{location}?digest={digest_of(b'begin' + rest)}")]:
+            (await ask(client, method, path, body=rest)).assert_error(507, "UNAVAILABLE")
     assert (await ask(client, "GET", location)).headers["Range"] == "0-4"
-    finished = await ask(client, "PUT", f"{location}?digest={digest_of(b'begin, end')}", body=b", end")
+    finished = await ask(client, "PUT", f"{location}?digest={digest_of(b'begin' + rest)}", body=rest)
     assert finished.status == 201
 
 

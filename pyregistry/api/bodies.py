@@ -15,9 +15,12 @@ from pyregistry.oci.errors import (
     RequestTimeout,
     StorageFull,
 )
+from pyregistry.storage.uploads import SMALL
 
 _LARGE = 1024 * 1024
 """Bytes; whether there is room for less shows when it is written."""
+_UNUSUAL = ("Content-Range", "Content-Encoding", "Expect")
+"""Headers of a request that is not taken in one go."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -55,6 +58,17 @@ async def body(request: web.Request) -> AsyncIterator[bytes]:
         if loop.time() >= begin + window:
             begin, received = loop.time(), 0
         yield chunk
+
+
+def body_at_hand(request: web.Request) -> bytes | None:
+    """The whole body, taken, if it is small and has arrived by now, as most do that share a packet with their headers.
+
+    None: whoever wants it waits for `body`, which also sees to headers that ask for more than to take the bytes.
+    """
+    content, headers = request.content, request.headers
+    if not content.is_eof() or content.total_bytes > SMALL or any(name in headers for name in _UNUSUAL):
+        return None
+    return content.read_nowait() if headers.get("Transfer-Encoding", "chunked") == "chunked" else None
 
 
 async def read_manifest_body(request: web.Request) -> bytes:

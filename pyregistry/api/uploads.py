@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
-from pyregistry.api.bodies import body, check_blob_size
+from pyregistry.api.bodies import body, body_at_hand, check_blob_size
 from pyregistry.api.context import may, offload, principal, registry, repository, single
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
@@ -38,7 +38,8 @@ async def start_upload(request: web.Request) -> web.Response:
 
 async def upload_status(request: web.Request) -> web.Response:
     """end-13 `GET <blob-push-location>`: how many bytes there are."""
-    upload = await _upload(request)
+    upload = _named(request)
+    await _require_own(request, upload)
     offset = await offload(upload.offset)
     return web.Response(status=204, headers=upload_headers(request, upload, offset))
 
@@ -49,36 +50,47 @@ async def append_to_upload(request: web.Request) -> web.Response:
     While another request writes to the same upload this one waits a little, then gets 416 with the current `Range`,
     from which any client can resume.
     """
-    upload = await _upload(request)
+    upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
-        at, length = await _announced(request)
-        offset = await upload.append(body(request), at, length)
+        if data is not None:
+            offset = await upload.append_at_once(data, principal(request).name)
+        else:
+            await _require_own(request, upload)
+            at, length = await _announced(request)
+            offset = await upload.append(body(request), at, length)
     return web.Response(status=202, headers=upload_headers(request, upload, offset))
 
 
 async def finish_upload(request: web.Request) -> web.Response:
     """end-6 `PUT <blob-push-location>?digest=<digest>`: the last chunk, or none, or the whole blob."""
-    upload = await _upload(request)
     digest = Digest(single(request, "digest", DigestInvalid) or "")
+    upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
-        at, length = await _announced(request)
-        await upload.commit(digest, body(request), at, length)
+        if data is not None:
+            await upload.commit_at_once(digest, data, principal(request).name)
+        else:
+            await _require_own(request, upload)
+            at, length = await _announced(request)
+            await upload.commit(digest, body(request), at, length)
     return blob_created(request, upload.repository, digest)
 
 
 async def cancel_upload(request: web.Request) -> web.Response:
     """end-14 `DELETE <blob-push-location>`."""
-    upload = await _upload(request)
+    upload = _named(request)
+    await _require_own(request, upload)
     async with _resumable(request, upload):
         await upload.cancel()
     return web.Response(status=204)
 
 
-async def _upload(request: web.Request) -> Upload:
-    """The upload that the path names, if it is the caller's: to know its id is not enough."""
-    upload = repository(request).upload(UploadId(request.match_info["upload"]))
+def _named(request: web.Request) -> Upload:
+    """The upload that the path names; to know its id is not enough, its owner must be asked for."""
+    return repository(request).upload(UploadId(request.match_info["upload"]))
+
+
+async def _require_own(request: web.Request, upload: Upload) -> None:
     await offload(upload.check_owner, principal(request).name)
-    return upload
 
 
 async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> web.Response:

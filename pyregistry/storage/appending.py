@@ -58,7 +58,7 @@ async def hold(target: Path, handle: int, wait: float) -> Stat:
     raise PathBusy(target)
 
 
-def try_to_hold(target: Path, handle: int) -> Stat:
+def try_to_hold(target: Path | str, handle: int) -> Stat:
     """Lock an open file; raises PathBusy, and PathNotFound if another one, or none, is there by now. Blocks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,7 +66,7 @@ def try_to_hold(target: Path, handle: int) -> Stat:
         raise PathBusy(target) from error
     # Whoever held the lock before may have committed or cancelled the upload: the open file is then no longer it.
     with absent_is_not_found():
-        there = target.lstat()
+        there = os.lstat(target)
     opened = os.fstat(handle)
     if there.st_ino != opened.st_ino:
         raise PathNotFound(target)

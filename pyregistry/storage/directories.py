@@ -1,7 +1,12 @@
-"""Directories that survive a power cut, made while others may remove them."""
+"""Directories that survive a power cut, made while others may remove them.
+
+Paths are strings here: they are taken apart for each file that is written, which costs more with pathlib than the
+system calls do.
+"""
 
 import errno
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -13,71 +18,95 @@ a millisecond by an `rm` that runs on another core."""
 _KNOWN_DIRECTORIES = 10_000
 _SETTLED_NS = 1_000_000_000
 """How old the last change of a directory must be for its time to tell it from every later one."""
+_TICK_NS = 50_000_000
+"""The same, where times have fractions of a second: more than a tick of the clock that files are stamped with. All
+layers of an image may come within that second, and each would sync every directory above it."""
+_STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
+"""That clock, CLOCK_REALTIME_COARSE, for which Python has no name. A tick that is late, as on a machine that its host
+holds up, is late in both."""
 
 
 class Directories:
     """The directories below one root, and which of them this process knows to be synced."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = str(root)
         # How the directory above looked when this process synced the entry: while it looks the same, no other process
         # has removed the directory and made it again.
-        self._synced: dict[Path, tuple[int, int]] = {}
+        self._synced: dict[str, tuple[int, int]] = {}
 
-    def make(self, directory: Path, *, durable: bool) -> None:
+    def make(self, directory: str, *, durable: bool) -> None:
         """Make the chain, and sync each entry that this process does not know to be synced.
 
         Who finds a directory there cannot know whether its maker has synced it yet, so "I made it" is not enough.
         """
+        if durable and self._is_synced(directory):  # so it is there
+            return
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                self._make_chain(directory)
+                made = self._make_chain(directory)
                 if durable:
-                    self._sync_chain(directory)
+                    self._sync_chain(directory, made)
                 return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
-                if time.monotonic() > deadline or not self._root.exists():
+                if time.monotonic() > deadline or not os.path.exists(self._root):
                     raise
 
-    def _make_chain(self, directory: Path) -> None:
+    def _make_chain(self, directory: str) -> list[str]:
+        """Those that were not there."""
+        made: list[str] = []
         chain = [directory]
-        while chain[-1] != self._root and not self._exists_or_made(chain[-1]):
-            chain.append(chain[-1].parent)
+        while chain[-1] != self._root and not self._exists_or_made(chain[-1], made):
+            chain.append(parent_of(chain[-1]))
         for path in reversed(chain[:-1]):
-            if not self._exists_or_made(path):
-                raise FileNotFoundError(errno.ENOENT, "removed meanwhile", str(path))
+            if not self._exists_or_made(path, made):
+                raise FileNotFoundError(errno.ENOENT, "removed meanwhile", path)
+        return made
 
-    def _exists_or_made(self, path: Path) -> bool:
+    def _exists_or_made(self, path: str, made: list[str]) -> bool:
         """False where the directory above is missing."""
         try:
-            path.mkdir()
+            os.mkdir(path)
         except FileExistsError:
             return True
         except FileNotFoundError:
             return False
         self._synced.pop(path, None)
+        made.append(path)
         return True
 
-    def _sync_chain(self, directory: Path) -> None:
+    def _sync_chain(self, directory: str, made: list[str]) -> None:
         chain = []
         while directory != self._root and not self._is_synced(directory):
             chain.append(directory)
-            directory = directory.parent
+            directory = parent_of(directory)
         for path in reversed(chain):
-            looks = _looks(path.parent)
-            sync_directory(path.parent)
+            above = parent_of(path)
+            looks = None if path in made else _looks(above)  # what has just changed is not settled
+            sync_directory(above)
             if looks is not None:
                 if len(self._synced) >= _KNOWN_DIRECTORIES:
                     self._synced.clear()
                 self._synced[path] = looks
 
-    def _is_synced(self, directory: Path) -> bool:
+    def _is_synced(self, directory: str) -> bool:
         known = self._synced.get(directory)
-        return known is not None and known == _looks(directory.parent)
+        try:
+            return known is not None and known == _looks(parent_of(directory))
+        except FileNotFoundError:  # removed, with the directory above
+            return False
 
 
-def _looks(directory: Path) -> tuple[int, int] | None:
+def parent_of(path: str) -> str:
+    """The directory that holds the name."""
+    return path.rpartition("/")[0]
+
+
+def _looks(directory: str) -> tuple[int, int] | None:
     """What changes with every entry that is made or removed, and with a move; None while that was a moment ago."""
-    stat = os.stat(directory)  # noqa: PTH116 - asked for every file that is written, and twice as fast
-    return (stat.st_ino, stat.st_ctime_ns) if time.time_ns() - stat.st_ctime_ns >= _SETTLED_NS else None
+    stat = os.stat(directory)
+    changed_ns = stat.st_ctime_ns
+    settled_ns = _TICK_NS if changed_ns % 1_000_000_000 else _SETTLED_NS
+    now_ns = time.clock_gettime_ns(_STAMPING_CLOCK)
+    return (stat.st_ino, changed_ns) if now_ns - changed_ns >= settled_ns else None

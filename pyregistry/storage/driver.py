@@ -60,7 +60,7 @@ Source = LocalFile | Bytes
 """How a client may get the bytes of a path."""
 
 
-class Appender(Protocol):
+class LockedFile(Protocol):
     """A file that is open for appending, held exclusively across processes."""
 
     @property
@@ -71,14 +71,25 @@ class Appender(Protocol):
     def offset(self) -> int:
         """The size of the file, in bytes."""
 
-    async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append all of `data`; on an error what was written so far stays."""
-
     def sync(self) -> None:
         """Return when all that was written survives a power cut. Blocks."""
 
     def stat(self) -> Stat:
         """Of the open file. Blocks."""
+
+
+class Appender(LockedFile, Protocol):
+    """For whoever is on the event loop, and awaits the bytes."""
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of `data`; on an error what was written so far stays."""
+
+
+class Held(LockedFile, Protocol):
+    """For whoever is in a thread already, and has the bytes."""
+
+    def append(self, data: bytes) -> None:
+        """As Appender.write. Blocks."""
 
 
 class Driver(Protocol):
@@ -99,6 +110,9 @@ class Driver(Protocol):
 
         When this returns, the file and every directory made for it survive a power cut, unless `durable` is False.
         """
+
+    def create(self, path: StoragePath, data: bytes) -> None:
+        """Make a file that is not there, and that nobody looks for yet: neither durably nor in one step."""
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """Make a directory and those above it, where missing."""
@@ -151,6 +165,9 @@ class Driver(Protocol):
         Waits `wait` seconds for another holder, then raises PathBusy. Raises PathNotFound, also when the file was
         replaced or removed while waiting. With `create`, missing directories and the file are made.
         """
+
+    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+        """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
 
     def source(self, path: StoragePath) -> Source:
         """How to send the bytes of a file; raises PathNotFound."""

@@ -8,9 +8,7 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from io import FileIO
 from pathlib import Path
@@ -19,19 +17,22 @@ import aiofiles.threadpool
 
 from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, try_to_hold
-from pyregistry.storage.directories import PATIENCE, Directories
+from pyregistry.storage.directories import PATIENCE, Directories, parent_of
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.syscalls import (
     absent_is_not_found,
     boot_id,
+    fill,
     is_absent,
+    new_name,
     read_all,
+    remove_all,
     sync_directory,
     sync_file_system,
     to_stat,
-    write_all,
 )
 from pyregistry.storage.threads import in_thread
 
@@ -58,9 +59,10 @@ class FilesystemDriver:
         Raises OSError: no right to write, a read-only file system, or `.pyregistry` on another one.
         """
         # Not in the trash, which a garbage collection may be emptying.
-        path = layout.child(layout.TMP, f"probe-{uuid.uuid4().hex}")
+        path = layout.child(layout.TMP, f"probe-{new_name()}")
         self.write(path, b"")
         self.delete(path)
+        self.make_directory(layout.TRASH, durable=False)  # now: without room nobody could make it, nor then make room
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
@@ -77,25 +79,27 @@ class FilesystemDriver:
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
-        temporary = self._temporary()
+        temporary = f"{self._prefix}{layout.TMP}/{new_name()}"
         try:
-            with os.fdopen(self._create(temporary, 0o600 if private else 0o666), "wb", buffering=0) as file:
-                write_all(file.fileno(), data)
-                if durable:
-                    os.fsync(file.fileno())
-            self._rename(temporary, self.root / path, durable=durable)
+            fill(self._create(temporary, 0o600 if private else 0o666), data, durable=durable)
+            self._rename(temporary, self._prefix + path, durable=durable)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
             raise
+
+    def create(self, path: StoragePath, data: bytes) -> None:
+        """See Driver.create."""
+        fill(self._create(self._prefix + path, 0o666), data, durable=False)
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
-        self._directories.make(self.root / path, durable=durable)
+        self._directories.make(self._prefix + path, durable=durable)
 
     def stat(self, path: StoragePath) -> Stat:
         """See Driver.stat."""
         try:  # no pathlib and no context manager: this is the one call of a hot answer
-            return to_stat(os.stat(self._prefix + path, follow_symlinks=False))  # noqa: PTH116 - the same reason
+            return to_stat(os.stat(self._prefix + path, follow_symlinks=False))
         except OSError as error:
             if is_absent(error):
                 raise PathNotFound(path) from error
@@ -142,14 +146,20 @@ class FilesystemDriver:
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
         with absent_is_not_found():
-            self._rename(self.root / source, self.root / target, durable=True)
+            self._rename(self._prefix + source, self._prefix + target, durable=True)
 
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Driver.delete: renamed to the trash first, so that it is gone in one step."""
-        doomed = self._to_trash(path)
+        """See Driver.delete: a directory is renamed to the trash first, so that it is gone in one step."""
+        doomed = None
+        with absent_is_not_found():
+            try:
+                os.unlink(self._prefix + path)
+            except (IsADirectoryError, PermissionError):  # which of them it is depends on the system
+                doomed = self._to_trash(path)
         if durable:
-            sync_directory((self.root / path).parent)
-        _remove(doomed)
+            sync_directory(parent_of(self._prefix + path))
+        if doomed is not None:
+            remove_all(doomed)
 
     def discard(self, path: StoragePath) -> None:
         """See Driver.discard."""
@@ -158,7 +168,7 @@ class FilesystemDriver:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            _remove(self._prefix + path)  # not in one step, but who calls this wants room on a full disk
+            remove_all(self._prefix + path)  # not in one step, but who calls this wants room on a full disk
 
     def sync(self) -> None:
         """See Driver.sync."""
@@ -169,14 +179,17 @@ class FilesystemDriver:
         trash = self._prefix + layout.TRASH
         with contextlib.suppress(FileNotFoundError), os.scandir(trash) as entries:
             for entry in entries:
-                _remove(entry.path)
+                remove_all(entry.path)
 
     def prune(self, path: StoragePath) -> bool:
         """See Driver.prune."""
         top = self._prefix + path
+        with contextlib.suppress(OSError):  # mostly there is nothing in it
+            os.rmdir(top)
+            return True
         for directory, _, _ in os.walk(top, topdown=False):
             with contextlib.suppress(OSError):  # there is something in it, or it is gone
-                Path(directory).rmdir()
+                os.rmdir(directory)
         return not os.path.lexists(top)
 
     def source(self, path: StoragePath) -> Source:
@@ -200,11 +213,7 @@ class FilesystemDriver:
         of the file is closed in this process.
         """
         path = f"{self._prefix}{layout.LOCKS}/{name}"
-        try:
-            handle = os.open(path, _LOCK, 0o660)
-        except FileNotFoundError:
-            self._directories.make(Path(path).parent, durable=False)
-            handle = os.open(path, _LOCK, 0o660)
+        handle = self._create(path, 0o660, _LOCK)
         try:
             try:
                 fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
@@ -229,10 +238,21 @@ class FilesystemDriver:
             for file in files:
                 await in_thread(file.close)
 
+    @contextlib.contextmanager
+    def held(self, path: StoragePath) -> Iterator[HeldFile]:
+        """See Driver.held."""
+        target = self._prefix + path
+        with absent_is_not_found():
+            handle = os.open(target, _APPEND)
+        try:
+            yield HeldFile(handle, try_to_hold(target, handle))
+        finally:
+            os.close(handle)
+
     def _open_to_append(self, target: Path, files: list[FileIO], *, create: bool) -> Stat | None:
         """None where another one holds the file."""
         if create:
-            self._directories.make(target.parent, durable=False)
+            self._directories.make(str(target.parent), durable=False)
         with absent_is_not_found():
             handle = os.open(target, _APPEND | (os.O_CREAT if create else 0), 0o666)
         files.append(FileIO(handle, "ab"))
@@ -241,49 +261,38 @@ class FilesystemDriver:
         return None
 
     def _to_trash(self, path: StoragePath) -> str:
-        source, doomed = self._prefix + path, f"{self._prefix}{layout.TRASH}/{uuid.uuid4().hex}"
+        source, doomed = self._prefix + path, f"{self._prefix}{layout.TRASH}/{new_name()}"
         with absent_is_not_found():
             try:
-                os.rename(source, doomed)  # noqa: PTH104 - a collection has thousands: a Path for each is dear
+                os.rename(source, doomed)
             except FileNotFoundError:  # perhaps it is the trash that is missing
-                self._directories.make(Path(doomed).parent, durable=False)
-                os.rename(source, doomed)  # noqa: PTH104 - the same
+                self._directories.make(parent_of(doomed), durable=False)
+                os.rename(source, doomed)
         return doomed
 
-    def _temporary(self) -> Path:
-        return self.root / layout.TMP / uuid.uuid4().hex
-
-    def _create(self, temporary: Path, mode: int) -> int:
-        try:
-            return os.open(temporary, _CREATE, mode)
-        except FileNotFoundError:
-            self._directories.make(temporary.parent, durable=False)
-            return os.open(temporary, _CREATE, mode)
-
-    def _rename(self, source: Path, target: Path, *, durable: bool) -> None:
+    def _create(self, path: str, mode: int, flags: int = _CREATE) -> int:
         deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return os.open(path, flags, mode)
+            except FileNotFoundError:  # new, or an operator's `rm -rf`
+                if time.monotonic() > deadline:
+                    raise
+                self._directories.make(parent_of(path), durable=False)
+
+    def _rename(self, source: str, target: str, *, durable: bool) -> None:
+        deadline = time.monotonic() + PATIENCE
+        make = durable  # what need not be synced is mostly there
         while time.monotonic() < deadline:
             try:
-                self._directories.make(target.parent, durable=durable)
-                source.rename(target)
+                if make:
+                    self._directories.make(parent_of(target), durable=durable)
+                os.rename(source, target)
                 if durable:
-                    sync_directory(target.parent)
+                    sync_directory(parent_of(target))
                 return
             except FileNotFoundError:  # an operator's `rm -rf` of the repository, or the source is gone
-                if not source.exists():
+                if not os.path.exists(source):
                     raise
-        raise OSError(errno.EBUSY, "the directory is removed again and again", str(target))
-
-
-def _remove(path: str) -> None:
-    # What is left is the trash's, not the registry's. No pathlib: a collection has thousands.
-    try:
-        os.unlink(path)  # noqa: PTH108 - see above
-    except OSError:  # a directory, which mostly has one file in it
-        try:
-            with os.scandir(path) as entries:
-                for entry in list(entries):
-                    os.unlink(entry.path)  # noqa: PTH108 - see above
-            os.rmdir(path)  # noqa: PTH106 - see above
-        except OSError:  # there are directories in it, or it is gone
-            shutil.rmtree(path, ignore_errors=True)
+                make = True
+        raise OSError(errno.EBUSY, "the directory is removed again and again", target)

@@ -4,9 +4,10 @@ from collections import OrderedDict
 
 import msgspec
 
-from pyregistry.oci.digest import Digest, Hash, new_hash
+from pyregistry.oci.digest import ALGORITHMS, Digest, Hash, new_hash
 from pyregistry.oci.names import UploadId
-from pyregistry.storage.driver import LocalFile, Source, Stat
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, LocalFile, PathNotFound, Source, Stat
 
 BLOCK = 1024 * 1024
 """Bytes read at once where a file must be hashed from its beginning."""
@@ -31,6 +32,20 @@ class Record(msgspec.Struct, frozen=True):
     def describes(self, stat: Stat) -> bool:
         """True if the file has not changed since."""
         return (self.offset, self.inode, self.mtime_ns) == (stat.size, stat.inode, stat.mtime_ns)
+
+
+def read_record(driver: Driver, upload_id: UploadId) -> Record | None:
+    """What is known of an upload beside its bytes; None for nothing, and for what a power cut tore."""
+    try:
+        record = msgspec.json.decode(driver.read(layout.upload_record(upload_id)), type=Record)
+    except (PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return record if record.algorithm in ALGORITHMS else None
+
+
+def write_record(driver: Driver, upload_id: UploadId, record: Record) -> None:
+    """Not durably: what is lost is only time."""
+    driver.write(layout.upload_record(upload_id), msgspec.json.encode(record), durable=False)
 
 
 class RunningHashes:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-from pyregistry.storage.driver import Appender, Driver, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, Held, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
 Observe = Callable[[float], None]
@@ -34,6 +34,11 @@ class MeasuredDriver:
         """See Driver.write."""
         with self._timed("PutContent"):
             self._driver.write(path, data, durable=durable, private=private)
+
+    def create(self, path: StoragePath, data: bytes) -> None:
+        """See Driver.create."""
+        with self._timed("PutContent"):
+            self._driver.create(path, data)
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
@@ -65,6 +70,10 @@ class MeasuredDriver:
     ) -> AbstractAsyncContextManager[Appender]:
         """See Driver.appender."""
         return self._driver.appender(path, wait=wait, create=create)
+
+    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+        """See Driver.held."""
+        return self._driver.held(path)
 
     def source(self, path: StoragePath) -> Source:
         """See Driver.source."""

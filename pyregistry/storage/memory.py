@@ -62,6 +62,10 @@ class MemoryDriver:
             parent, name = self._parent(path, create=True)
             parent.entries[name] = _File(bytearray(data))
 
+    def create(self, path: StoragePath, data: bytes) -> None:
+        """See Driver.create."""
+        self.write(path, data)
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
         with self._mutex:
@@ -169,17 +173,34 @@ class MemoryDriver:
         """See Driver.appender."""
         file = self._open_to_append(path, create=create)
         deadline = time.monotonic() + wait
-        while file.held:
+        while not self._hold(path, file):
             if time.monotonic() >= deadline:
                 raise PathBusy(path)
             await asyncio.sleep(_POLL)
-        if self._file(path) is not file:
-            raise PathNotFound(path)
-        file.held = True  # no await since the loop above, and one event loop only
         try:
             yield MemoryAppender(file)
         finally:
             file.held = False
+
+    @contextlib.contextmanager
+    def held(self, path: StoragePath) -> Iterator["MemoryAppender"]:
+        """See Driver.held."""
+        file = self._open_to_append(path, create=False)
+        if not self._hold(path, file):
+            raise PathBusy(path)
+        try:
+            yield MemoryAppender(file)
+        finally:
+            file.held = False
+
+    def _hold(self, path: StoragePath, file: _File) -> bool:
+        with self._mutex:
+            if file.held:
+                return False
+            if self._file(path) is not file:
+                raise PathNotFound(path)
+            file.held = True
+            return True
 
     def _open_to_append(self, path: StoragePath, *, create: bool) -> _File:
         with self._mutex:
@@ -230,6 +251,10 @@ class MemoryAppender:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See Appender.write."""
+        self.append(data)
+
+    def append(self, data: bytes | bytearray | memoryview) -> None:
+        """See Held.append."""
         self._file.content += data
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 

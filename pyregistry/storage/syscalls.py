@@ -4,6 +4,8 @@ import contextlib
 import ctypes
 import errno
 import os
+import random
+import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,12 @@ from pyregistry.storage.driver import PathNotFound, Stat
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
+
+
+def new_name() -> str:
+    """A name that nobody else gives a file, in whichever process; it keeps no secret."""
+    # Python seeds this anew in each process that is forked, and asks the system for nothing.
+    return f"{random.getrandbits(128):032x}"
 
 
 def to_stat(result: os.stat_result) -> Stat:
@@ -27,6 +35,16 @@ def write_all(handle: int, data: bytes) -> None:
         view = view[os.write(handle, view) :]
 
 
+def fill(handle: int, data: bytes, *, durable: bool) -> None:
+    """Write a new file and close it, even if that fails."""
+    try:
+        write_all(handle, data)
+        if durable:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def read_all(handle: int, limit: int | None) -> bytes:
     """To the end, or the first `limit` bytes."""
     left = os.fstat(handle).st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
@@ -39,7 +57,7 @@ def read_all(handle: int, limit: int | None) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: str) -> None:
     """Make the names in a directory survive a power cut."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -63,6 +81,20 @@ def sync_file_system(path: Path) -> None:
             raise OSError(number := ctypes.get_errno(), os.strerror(number), str(path))
     finally:
         os.close(handle)
+
+
+def remove_all(path: str) -> None:
+    """Remove a file, or a directory with all that is in it, as far as that is possible."""
+    try:
+        os.unlink(path)
+    except OSError:  # a directory, which mostly has one file in it
+        try:
+            with os.scandir(path) as entries:
+                for entry in list(entries):
+                    os.unlink(entry.path)
+            os.rmdir(path)
+        except OSError:  # there are directories in it, or it is gone
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def is_absent(error: OSError) -> bool:

@@ -7,30 +7,30 @@ the file again otherwise. What decides is always the digest of all the bytes.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 
-import msgspec
-
-from pyregistry.oci.digest import ALGORITHMS, CANONICAL, Digest, Hash, new_hash
+from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import (
     BlobTooLarge,
     BlobUploadUnknown,
     DigestInvalid,
     SizeInvalid,
     StorageFull,
-    UploadRangeInvalid,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import BATCH, Taking, batches
-from pyregistry.storage.driver import Appender, Driver, PathBusy, PathNotFound, Stat
-from pyregistry.storage.hashing import Record, RunningHashes, hash_source
+from pyregistry.storage.driver import Appender, Driver, Held, LockedFile, PathBusy, PathNotFound, Stat
+from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
 from pyregistry.storage.links import link_blob
 from pyregistry.storage.threads import in_thread
+from pyregistry.storage.upload_file import NotAtOnce, UploadFile
 
 BUSY_WAIT = 5.0
 """Seconds that a request waits for another one on the same upload."""
+SMALL = 64 * 1024
+"""Bytes that are received in one go if they are here, and that are read again rather than noted."""
 _CHECK_ROOM = 64 * 1024 * 1024
 """Bytes received between two looks at the free space."""
 
@@ -46,7 +46,8 @@ class Upload:
         self._driver = driver
         self._hashes = hashes
         self._max_size = max_size
-        self._data = layout.upload_data(name, upload_id)
+        self._file = UploadFile(driver, name, upload_id)
+        self._data = self._file.path
         self._owner = ""
         self._algorithm = CANONICAL
 
@@ -56,17 +57,17 @@ class Upload:
         Nothing is synced: an upload is promised to survive a crash, not a power cut.
         """
         self._owner, self._algorithm = owner or "", algorithm
-        started_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner:  # first: an upload without this is anybody's
-            self._write_record(Record(algorithm, owner=owner))
-        self._driver.write(self._data, b"", durable=False)
-        self._driver.write(layout.upload_started_at(self.repository, self.id), started_at.encode(), durable=False)
+            write_record(self._driver, self.id, Record(algorithm, owner=owner))
+        self._driver.create(self._data, b"")
+        self._driver.create(layout.upload_started_at(self.repository, self.id), started_at.encode())
         if algorithm != CANONICAL and not owner:
-            self._write_record(Record(algorithm))
+            write_record(self._driver, self.id, Record(algorithm))
 
     def check_owner(self, user: str | None) -> None:
         """Raise BlobUploadUnknown if another user began it; one that nobody with a name began is anybody's. Blocks."""
-        record = self._read_record()
+        record = read_record(self._driver, self.id)
         if record is not None:
             self._owner, self._algorithm = record.owner, record.algorithm
         if self._owner not in {"", user}:
@@ -74,15 +75,7 @@ class Upload:
 
     def offset(self) -> int:
         """How many bytes there are; raises BlobUploadUnknown. Blocks."""
-        try:
-            return self._driver.stat(self._data).size
-        except PathNotFound:
-            pass
-        try:  # the CNCF registry may leave an upload without a data file
-            self._driver.stat(layout.upload_started_at(self.repository, self.id))
-        except PathNotFound as error:
-            raise BlobUploadUnknown({"upload": self.id}) from error
-        return 0
+        return self._file.offset()
 
     async def append(self, chunks: AsyncIterable[bytes], at: int | None = None, length: int | None = None) -> int:
         """Add the bytes of `chunks`; return the offset behind them.
@@ -91,7 +84,7 @@ class Upload:
         so. Raises UploadRangeInvalid for a wrong `at` or while another request holds the upload, SizeInvalid for
         more or fewer bytes than announced, BlobTooLarge, BlobUploadUnknown. What arrived before an error stays.
         """
-        async with self._open(at) as appender:
+        async with self._file.open(at, BUSY_WAIT) as appender:
             await self._receive(appender, chunks, length)
             return appender.offset
 
@@ -103,22 +96,55 @@ class Upload:
         Raises as `append` does, and DigestInvalid, which ends the upload: nothing of it is left. A body that breaks
         off leaves the upload open.
         """
-        async with self._open(at) as appender:
+        async with self._file.open(at, BUSY_WAIT) as appender:
             running = await self._receive(appender, chunks, length, digest.algorithm)
             await in_thread(self._finish, appender, digest, running)
 
+    async def append_at_once(self, data: bytes, user: str | None) -> int:
+        """`check_owner`, then `append` of a small body that is here already, in one hop to a thread."""
+        try:
+            return await in_thread(self._append_now, data, user)
+        except NotAtOnce:
+            return await self.append(_stream(data))
+
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None) -> None:
+        """`check_owner`, then `commit` of a small body that is here already, in one hop to a thread."""
+        try:
+            await in_thread(self._commit_now, digest, data, user)
+        except NotAtOnce:
+            await self.commit(digest, _stream(data))
+
+    def _append_now(self, data: bytes, user: str | None) -> int:
+        self.check_owner(user)
+        with self._file.hold() as held:
+            running = self._receive_now(held, data)
+            if running is not None:
+                self._remember(held, running)
+            return held.offset
+
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None) -> None:
+        self.check_owner(user)
+        with self._file.hold() as held:
+            self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
+
     async def cancel(self) -> None:
         """end-14: end the upload, but not under a request that is writing to it."""
-        async with self._open(None):
+        async with self._file.open(None, BUSY_WAIT):
             await in_thread(self.remove)
 
     def is_older(self, before_ns: int) -> bool:
         """True if nothing was written since, in nanoseconds since the epoch; False if it does not exist. Blocks."""
+        files = self._times(self._data, layout.upload_started_at(self.repository, self.id))
+        # Of one that was cut off at its beginning or its end, the directory may be all that is there.
+        times = files or self._times(layout.upload(self.repository, self.id))
+        return bool(times) and max(times) < before_ns
+
+    def _times(self, *paths: layout.StoragePath) -> list[int]:
         times = []
-        for path in (self._data, layout.upload_started_at(self.repository, self.id)):
+        for path in paths:
             with suppress(PathNotFound):
                 times.append(self._driver.stat(path).mtime_ns)
-        return bool(times) and max(times) < before_ns
+        return times
 
     async def expire(self, before_ns: int) -> bool:
         """Remove the upload if nothing was written to it since, and nobody is writing now; whether it did."""
@@ -139,16 +165,19 @@ class Upload:
 
     def remove(self) -> None:
         """End the upload with all that it holds; raises BlobUploadUnknown. Blocks."""
-        self._hashes.drop(self.id)
-        # Not durably: what a power cut brings back is an upload that nobody goes on with.
-        with suppress(PathNotFound):
-            self._driver.delete(layout.upload_record(self.id), durable=False)
+        self._forget()
         try:
             self._driver.delete(layout.upload(self.repository, self.id), durable=False)
         except PathNotFound as error:
             raise BlobUploadUnknown({"upload": self.id}) from error
 
-    def _finish(self, appender: Appender, digest: Digest, running: Hash | None) -> None:
+    def _forget(self) -> None:
+        self._hashes.drop(self.id)
+        # Not durably: what a power cut brings back is an upload that nobody goes on with.
+        with suppress(PathNotFound):
+            self._driver.delete(layout.upload_record(self.id), durable=False)
+
+    def _finish(self, appender: LockedFile, digest: Digest, running: Hash | None) -> None:
         if self._digest(appender, digest.algorithm, running) != digest:
             self.remove()
             raise DigestInvalid("the content received has another digest")
@@ -160,30 +189,15 @@ class Upload:
             leases.place(self._driver, self._data, digest)
             link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
+            self._remove_rest()
+
+    def _remove_rest(self) -> None:
+        # The data is gone from it, and what is left is known: two calls, where `remove` needs ten.
+        self._forget()
+        with suppress(PathNotFound):
+            self._driver.delete(layout.upload_started_at(self.repository, self.id), durable=False)
+        if not self._driver.prune(layout.upload(self.repository, self.id)):  # with the CNCF registry's hash states
             self.remove()
-
-    @asynccontextmanager
-    async def _open(self, at: int | None) -> AsyncIterator[Appender]:
-        try:
-            async with self._appender() as appender:
-                if at is not None and at != appender.offset:
-                    raise UploadRangeInvalid(f"this upload stands at byte {appender.offset}, the request at {at}")
-                yield appender
-        except PathNotFound as error:
-            raise BlobUploadUnknown({"upload": self.id}) from error
-        except PathBusy as error:
-            raise UploadRangeInvalid("another request is writing to this upload") from error
-
-    @asynccontextmanager
-    async def _appender(self) -> AsyncIterator[Appender]:
-        async with AsyncExitStack() as stack:
-            try:
-                appender = await stack.enter_async_context(self._driver.appender(self._data, wait=BUSY_WAIT))
-            except PathNotFound:
-                await in_thread(self.offset)  # raises, unless it is a foreign upload that has no data file yet
-                creating = self._driver.appender(self._data, wait=BUSY_WAIT, create=True)
-                appender = await stack.enter_async_context(creating)
-            yield appender
 
     async def _receive(
         self,
@@ -218,6 +232,16 @@ class Upload:
             raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
         return running
 
+    def _receive_now(self, held: Held, data: bytes, algorithm: str | None = None) -> Hash | None:
+        """As `_receive`, of a body that is here."""
+        if held.offset + len(data) > self._max_size:
+            raise self._too_many_bytes(None)
+        running = self._running_hash(held, algorithm)
+        held.append(data)  # if this fails, the hash is lost: it may know bytes that are not there
+        if running is not None:
+            running.update(data)
+        return running
+
     def _require_room(self, size: int) -> None:
         if self._driver.room() < size:
             raise StorageFull("the storage has no room for this upload")
@@ -227,38 +251,30 @@ class Upload:
             return BlobTooLarge(f"a blob has at most {self._max_size} bytes here")
         return SizeInvalid(f"more than the announced {length} bytes arrived")
 
-    def _running_hash(self, appender: Appender, algorithm: str | None) -> Hash | None:
+    def _running_hash(self, appender: LockedFile, algorithm: str | None) -> Hash | None:
         """A hash of all bytes so far, if that costs no reading; `algorithm` is the final digest's, once known."""
         if appender.offset == 0:
             return new_hash(algorithm or self._algorithm)
         return self._hashes.take(self.id, appender.opened)
 
-    def _remember(self, appender: Appender, running: Hash) -> None:
+    def _remember(self, appender: LockedFile, running: Hash) -> None:
         stat = appender.stat()
         record = Record(
             running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, self._driver.epoch, self._owner
         )
         self._hashes.give_back(self.id, record, running)
+        if stat.size <= SMALL:  # another worker reads it again sooner than this one notes it
+            return
         with suppress(OSError):  # a full disk: the hash only saves time, and the record that is there has the owner
-            self._write_record(record)
+            write_record(self._driver, self.id, record)
 
-    def _write_record(self, record: Record) -> None:
-        self._driver.write(layout.upload_record(self.id), msgspec.json.encode(record), durable=False)
-
-    def _read_record(self) -> Record | None:
-        try:
-            record = msgspec.json.decode(self._driver.read(layout.upload_record(self.id)), type=Record)
-        except (PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # the last two: torn by a power cut
-            return None
-        return record if record.algorithm in ALGORITHMS else None
-
-    def _digest(self, appender: Appender, algorithm: str, running: Hash | None) -> Digest:
+    def _digest(self, appender: LockedFile, algorithm: str, running: Hash | None) -> Digest:
         if running is not None and running.name == algorithm:
             return Digest.from_hash(running)
         return self._digest_of_file(algorithm, appender.stat())
 
     def _digest_of_file(self, algorithm: str, stat: Stat) -> Digest:
-        record = self._read_record()
+        record = read_record(self._driver, self.id)
         if (
             record is not None
             and (record.algorithm, record.epoch) == (algorithm, self._driver.epoch)
@@ -266,3 +282,7 @@ class Upload:
         ):
             return Digest(f"{algorithm}:{record.encoded}")
         return hash_source(self._driver.source(self._data), algorithm)
+
+
+async def _stream(data: bytes) -> AsyncIterator[bytes]:
+    yield data

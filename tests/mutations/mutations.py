@@ -112,7 +112,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a chunk behind a gap is taken",
-        "storage/uploads.py",
+        "storage/upload_file.py",
         "if at is not None and at != appender.offset:",
         "if at is not None and at < appender.offset:",
         "test_chunks.py",

@@ -43,6 +43,13 @@ class ReadAndWrite:
         driver.write(at("a", "b", "c", "d"), b"")
         assert list(driver.children(at("a", "b", "c"))) == ["d"]
 
+    @pytest.mark.parametrize("size", [0, 1, 3_000_000])
+    def test_a_file_that_is_created_is_there_with_its_directories(self, driver: Driver, size: int) -> None:
+        driver.create(at("a", "b", "c"), b"x" * size)
+        driver.create(at("a", "b", "d"), b"")
+        assert list(driver.children(at("a", "b"))) == ["c", "d"]
+        assert driver.read(at("a", "b", "c")) == b"x" * size
+
     @pytest.mark.parametrize(
         "path", [MISSING, at("file", "below"), at("directory")], ids=["absent", "below", "directory"]
     )

@@ -181,3 +181,57 @@ class Appending:
         async with driver.appender(FILE, wait=0) as appender:
             assert appender.offset % len(block) == 0
             assert appender.offset == len(await read(driver))
+
+
+class Holding:
+    """Files that a thread holds, alone and beside appenders."""
+
+    def test_what_is_appended_by_who_holds_a_file_stands_behind_what_was_there(self, driver: Driver) -> None:
+        driver.write(FILE, b"abc")
+        with driver.held(FILE) as held:
+            assert (held.offset, held.opened.size) == (3, 3)
+            held.append(b"def")
+            held.append(b"")
+            held.sync()
+            assert held.offset == held.stat().size == 6
+        assert driver.read(FILE) == b"abcdef"
+
+    @pytest.mark.parametrize("path", [MISSING, at("a")], ids=["absent", "a directory"])
+    def test_where_no_file_is_nothing_is_held(self, driver: Driver, path: StoragePath) -> None:
+        driver.write(FILE, b"")
+        with pytest.raises(PathNotFound), driver.held(path):
+            pytest.fail("there is nothing to hold")
+
+    def test_of_two_who_would_hold_a_file_the_second_does_not_wait(self, driver: Driver) -> None:
+        driver.write(FILE, b"")
+        with driver.held(FILE), pytest.raises(PathBusy), driver.held(FILE):
+            pytest.fail("two hold the file")
+        with driver.held(FILE):
+            pass
+
+    async def test_an_appender_and_who_holds_a_file_keep_each_other_out(self, driver: Driver) -> None:
+        await write(driver, b"")
+
+        def hold() -> None:
+            with driver.held(FILE) as held:
+                held.append(b"held")
+
+        async with driver.appender(FILE, wait=0) as appender:
+            with pytest.raises(PathBusy):
+                await asyncio.to_thread(hold)
+            await appender.write(b"appended, ")
+        await asyncio.to_thread(hold)
+        assert await read(driver) == b"appended, held"
+
+    def test_a_file_whose_holder_in_a_thread_failed_is_free_again(self, driver: Driver) -> None:
+        driver.write(FILE, b"")
+
+        def fail() -> None:
+            with driver.held(FILE) as held:
+                held.append(b"kept")
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            fail()
+        with driver.held(FILE) as held:
+            assert held.offset == 4

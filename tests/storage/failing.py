@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-from pyregistry.storage.driver import Appender, Driver, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, Held, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
 
@@ -39,6 +39,14 @@ class FailingDriver:
         if last and not self._after:
             self._fail()
         self._driver.write(path, data, durable=durable, private=private)
+        if last:
+            self._fail()
+
+    def create(self, path: StoragePath, data: bytes) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.create(path, data)
         if last:
             self._fail()
 
@@ -82,6 +90,11 @@ class FailingDriver:
         if self._is_last():
             self._fail()
         return self._driver.appender(path, wait=wait, create=create)
+
+    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+        if self._is_last():
+            self._fail()
+        return self._driver.held(path)
 
     def source(self, path: StoragePath) -> Source:
         if self._is_last():

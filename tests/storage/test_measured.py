@@ -7,7 +7,7 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.memory import MemoryDriver
 from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
-from tests.storage.contract_appender import Appending
+from tests.storage.contract_appender import Appending, Holding
 from tests.storage.contract_locks import Locks
 
 
@@ -16,7 +16,7 @@ def driver() -> Driver:
     return MeasuredDriver(MemoryDriver(), lambda _: lambda _: None)
 
 
-class TestMeasuredDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Locks):
+class TestMeasuredDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Holding, Locks):
     pass
 
 
@@ -24,6 +24,7 @@ def test_each_action_is_said_once_with_its_seconds_also_if_it_fails() -> None:
     said: list[tuple[str, float]] = []
     driver = MeasuredDriver(MemoryDriver(), lambda action: lambda seconds: said.append((action, seconds)))
     here, there = StoragePath("a/here"), StoragePath("a/there")
+    driver.create(StoragePath("b/new"), b"x")
     driver.write(here, b"x")
     driver.read(here)
     driver.stat(here)
@@ -32,6 +33,6 @@ def test_each_action_is_said_once_with_its_seconds_also_if_it_fails() -> None:
     driver.delete(there)
     with pytest.raises(PathNotFound):
         driver.read(there)
-    names = ["PutContent", "GetContent", "Stat", "List", "Move", "Delete", "GetContent"]
+    names = ["PutContent", "PutContent", "GetContent", "Stat", "List", "Move", "Delete", "GetContent"]
     assert [action for action, _ in said] == names
     assert all(0 <= seconds < 1 for _, seconds in said)

@@ -5,7 +5,7 @@ import pytest
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.memory import MemoryDriver
 from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
-from tests.storage.contract_appender import Appending
+from tests.storage.contract_appender import Appending, Holding
 from tests.storage.contract_collecting import Collecting
 from tests.storage.contract_locks import Locks
 
@@ -15,7 +15,7 @@ def driver() -> Driver:
     return MemoryDriver()
 
 
-class TestMemoryDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Locks, Collecting):
+class TestMemoryDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Holding, Locks, Collecting):
     pass
 
 

@@ -98,6 +98,16 @@ async def test_an_upload_without_data_as_the_cncf_registry_may_leave_it_is_remov
     assert await left(registry) == set()
 
 
+async def test_of_an_upload_that_was_cut_off_the_empty_directory_is_removed(registry: Registry, tmp_path: Path) -> None:
+    old, young = [await started(registry, tmp_path) for _ in range(2)]
+    for upload in (old, young):
+        for path in (tmp_path / layout.upload(NAME, upload.id)).iterdir():
+            path.unlink()
+    age(tmp_path / layout.upload(NAME, old.id), 8)
+    assert [upload.id for upload in await purge(registry, WEEK, LOG)] == [old.id]
+    assert await left(registry) == {young.id}
+
+
 async def test_runs_come_again_and_again(registry: Registry, tmp_path: Path) -> None:
     task = asyncio.create_task(purge_regularly(registry, Purging(age=DAY, interval=0.05), LOG))
     for _ in range(2):

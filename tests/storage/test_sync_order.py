@@ -87,6 +87,15 @@ def test_a_directory_that_another_process_removed_and_made_again_is_synced_again
     assert f"fsync {REPOSITORIES}" in calls[last:]
 
 
+def test_a_known_directory_that_was_deleted_with_the_one_above_is_made_and_synced_again(traced: Trace) -> None:
+    known = 'driver.write(at("a", "b", "c", "link"), b"x")\n'
+    calls = traced(f'{known}time.sleep(1.1)\n{known}driver.delete(at("a", "b"))\n{known}')
+    again = calls[calls.index(f"rename {REPOSITORIES}/a/b {TRASH}") :]
+    for directory in ("a/b", "a/b/c"):
+        made = again.index(f"mkdir {REPOSITORIES}/{directory}")
+        assert f"fsync {REPOSITORIES}/{directory.rpartition('/')[0]}" in again[made:]
+
+
 def test_what_need_not_be_durable_is_not_synced(traced: Trace) -> None:
     calls = traced('driver.write(at("a", "link"), b"x", durable=False); driver.make_directory(at("b"), durable=False)')
     assert f"rename {TMP} {REPOSITORIES}/a/link" in calls
@@ -167,7 +176,8 @@ asyncio.run(upload.commit(Digest.of(b"content"), chunks()))
     moved = next(index for index, call in enumerate(calls) if call.startswith("rename") and call.endswith(f" {blob}"))
     named = calls.index(f"fsync {Path(blob).parent}", moved)
     linked = calls.index(f"rename {TMP} {link}")
-    removed = next(index for index, call in enumerate(calls) if "_uploads" in call and call.endswith(f" {TRASH}"))
+    removed = next(index for index, call in enumerate(calls) if "_uploads" in call and call.startswith("unlink"))
+    assert calls[-1].startswith(f"rmdir {REPOSITORIES}/a/_uploads/")
     assert synced < moved < named < linked < calls.index(f"fsync {Path(link).parent}", linked) < removed
     assert_chain_synced(calls, blob)
     assert_chain_synced(calls, link)

@@ -21,6 +21,8 @@ from tests.storage.pushing import broken, repository, stream
 
 CONTENT = b"0123456789"
 DIGESTS = [Digest.of(CONTENT), Digest.of(CONTENT, "sha512")]
+LARGE = CONTENT * (uploads.SMALL // len(CONTENT) + 1)
+"""What is read again if it must be, and so is noted."""
 OTHER = [Digest.of(b"other"), Digest.of(b"other", "sha512")]
 FOREIGN = UploadId("0f3b1c2d-4e5f-4a6b-8c7d-9e0f1a2b3c4d")
 
@@ -113,14 +115,14 @@ async def test_a_record_that_does_not_fit_the_file_is_not_believed(
     workers: Workers, lie: Callable[[Records], object]
 ) -> None:
     upload = await workers.upload()
-    await upload.append(stream(CONTENT))
+    await upload.append(stream(LARGE))
     path = layout.upload_record(upload.id)
     record: Records = msgspec.json.decode(await asyncio.to_thread(workers.driver.read, path))
     record["encoded"] = OTHER[0].encoded
     lie(record)
     await asyncio.to_thread(workers.driver.write, path, msgspec.json.encode(record) if record else b"")
-    await workers.new().upload(upload.id).commit(DIGESTS[0], stream())
-    assert await stored(workers.new(), DIGESTS[0]) == CONTENT
+    await workers.new().upload(upload.id).commit(Digest.of(LARGE), stream())
+    assert await stored(workers.new(), Digest.of(LARGE)) == LARGE
 
 
 @pytest.mark.parametrize(
@@ -137,8 +139,16 @@ async def test_a_torn_record_is_as_good_as_none(workers: Workers, torn: bytes) -
 
 async def test_a_record_that_fits_saves_reading_the_file(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = await workers.upload()
-    await upload.append(stream(CONTENT))
+    await upload.append(stream(LARGE))
     monkeypatch.setattr(uploads, "hash_source", lambda *_: pytest.fail("the file was read"))
+    await workers.new().upload(upload.id).commit(Digest.of(LARGE), stream())
+
+
+async def test_what_is_small_is_noted_for_no_other_worker(workers: Workers) -> None:
+    upload = await workers.upload()
+    await upload.append(stream(CONTENT))
+    with pytest.raises(PathNotFound):
+        await asyncio.to_thread(workers.driver.stat, layout.upload_record(upload.id))
     await workers.new().upload(upload.id).commit(DIGESTS[0], stream())
 
 

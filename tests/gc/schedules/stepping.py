@@ -6,11 +6,11 @@ storage call whether it goes on or hands it over, so that a schedule without swi
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from pyregistry.storage.driver import Appender, Driver, PathBusy, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, Held, PathBusy, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
 MAX_STEPS = 20_000
@@ -198,6 +198,11 @@ class SteppingDriver:
         self._driver.write(path, data, durable=durable, private=private)
         self._changed("write", path)
 
+    def create(self, path: StoragePath, data: bytes) -> None:
+        self._step("create", path)
+        self._driver.create(path, data)
+        self._changed("create", path)
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         self._step("make_directory", path)
         self._driver.make_directory(path, durable=durable)
@@ -248,6 +253,9 @@ class SteppingDriver:
     def prune(self, path: StoragePath) -> bool:
         self._step("prune", path)
         return self._driver.prune(path)
+
+    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+        return self._driver.held(path)  # nobody else has this upload
 
     def source(self, path: StoragePath) -> Source:
         self._step("source", path)
