@@ -1,0 +1,145 @@
+"""Where the contenders meet: servers are started, and works carried out in turn."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.bed import Bed, Work
+from bench.loads import PASSWORD, USER, LoadError, Programs
+from bench.results import Figures
+from bench.servers import Contender
+from bench.trees import make_tree
+from bench.usage import Window
+from bench.works import MANY
+from tests.auth.credentials import write_htpasswd
+from tests.engine.engine import Daemon, Engine
+
+_FAULTS = (LoadError, AssertionError, OSError)
+
+
+@dataclass
+class Lane:
+    """A contender in a work."""
+
+    work: Work
+    bed: Bed
+    figures: Figures
+
+    @property
+    def failed(self) -> bool:
+        """It met an error, and has no figure in this work any more."""
+        return self.bed.contender.name in self.figures.errors
+
+    def fail(self, error: BaseException) -> None:
+        """An error is no result, and what was measured before it has nothing to be compared with."""
+        name = self.bed.contender.name
+        self.figures.errors[name] = str(error)[:300]
+        self.figures.values.pop(name, None)
+        self.figures.load.pop(name, None)
+
+
+class Field:
+    """Where the contenders meet."""
+
+    def __init__(self, directory: Path, programs: Programs, found: list[Contender], stack: ExitStack) -> None:
+        self._directory = directory
+        self._programs = programs
+        self._found = found
+        self._stack = stack
+        self._daemon: Daemon | None = None
+        self._engine: Engine | None = None
+        self._trees: dict[int, Path] = {}
+        self.logs: dict[str, str] = {}
+
+    @property
+    def directory(self) -> Path:
+        """What the registries write to."""
+        return self._directory
+
+    def measure(self, works: Sequence[Work], rounds: int) -> list[Figures]:
+        """All rounds of a group of works: in turn, and each round begins with another one."""
+        begin = time.monotonic()
+        figures = [Figures(each.key, each.title, each.unit, each.rate, each.target, {}) for each in works]
+        with ExitStack() as stack:
+            lanes = [
+                Lane(work, self._bed(each, work, stack), found)
+                for work, found in zip(works, figures, strict=True)
+                for each in self._found
+                if not work.contenders or each.name in work.contenders
+            ]
+            for lane in lanes:
+                self._prepare(lane)
+            for number in range(rounds):
+                first = number % max(len(lanes), 1)
+                for lane in lanes[first:] + lanes[:first]:
+                    if not lane.failed:
+                        self._measure(lane)
+        for each in figures:
+            each.seconds = round((time.monotonic() - begin) / len(figures), 1)
+        return figures
+
+    def _prepare(self, lane: Lane) -> None:
+        try:
+            lane.work.prepare(lane.bed)
+            if lane.work.rate:
+                lane.work.before(lane.bed)
+                lane.work.measure(lane.bed)  # once for the caches of all
+        except _FAULTS as error:
+            lane.fail(error)
+
+    def _measure(self, lane: Lane) -> None:
+        name = lane.bed.contender.name
+        try:
+            lane.work.before(lane.bed)
+            engines = [self._daemon.pid] if self._daemon is not None else []
+            with Window(lane.bed.server, engines) as window:
+                value = lane.work.measure(lane.bed)
+        except _FAULTS as error:
+            lane.fail(error)
+            return
+        assert window.shares is not None
+        load = window.shares.load if lane.bed.load is None else lane.bed.load
+        lane.figures.values.setdefault(name, []).append(value)
+        lane.figures.load.setdefault(name, []).append(round(load, 3))
+        lane.figures.strangers.append(round(window.shares.strangers, 3))
+        if lane.bed.logged and lane.work.bcrypt_cost is None:
+            self.logs[name] = lane.bed.logged
+
+    def _bed(self, contender: Contender, work: Work, stack: ExitStack) -> Bed:
+        workspace = self._directory / f"{work.key}-{contender.name.replace(' ', '-')}"
+        workspace.mkdir()
+        stack.callback(shutil.rmtree, workspace)
+        data = workspace / "data" if work.repositories is None else self._data_with(work.repositories)
+        data.mkdir(exist_ok=True)
+        htpasswd = None
+        if work.bcrypt_cost is not None:
+            htpasswd = workspace / "htpasswd"
+            write_htpasswd(htpasswd, {USER: PASSWORD}, work.bcrypt_cost)
+        server = contender.server(data, workspace, htpasswd, {})
+        stack.enter_context(server)
+        bed = Bed(contender, server, data, workspace, self._programs, self._docker() if work.engine else None)
+        if work.repositories is not None:
+            bed.known["repositories"] = str(work.repositories)
+        return bed
+
+    def _data_with(self, repositories: int) -> Path:
+        """Made once, kept for the whole run."""
+        if repositories not in self._trees:
+            path = self._directory / f"tree-{repositories}"
+            make_tree(path, repositories, tags=100_000 if repositories == MANY else 1)
+            self._trees[repositories] = path
+        return self._trees[repositories]
+
+    def _docker(self) -> Engine:
+        """Its images lie beside the registries' data, so that no disk takes part that is not measured."""
+        if self._engine is None:
+            directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="docker-", dir="/dev/shm")))
+            self._daemon = Daemon(directory)
+            self._stack.callback(self._daemon.remove)
+            self._stack.enter_context(self._daemon)
+            self._engine = Engine(self._daemon)
+        return self._engine
