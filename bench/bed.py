@@ -24,7 +24,7 @@ class Bed:
     engine: Engine | None = None
     known: dict[str, str] = field(default_factory=dict)
     load: float | None = None
-    """The part of all processors that the load took, where only it knows when its clock ran."""
+    """Seconds of processor time that the load took, where only it knows when its clock ran."""
     logged: str = ""
 
     def drop(self, digests: list[str]) -> None:

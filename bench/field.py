@@ -101,11 +101,10 @@ class Field:
         except _FAULTS as error:
             lane.fail(error)
             return
-        assert window.shares is not None
-        load = window.shares.load if lane.bed.load is None else lane.bed.load
+        assert window.spent is not None
         lane.figures.values.setdefault(name, []).append(value)
-        lane.figures.load.setdefault(name, []).append(round(load, 3))
-        lane.figures.strangers.append(round(window.shares.strangers, 3))
+        lane.figures.load.setdefault(name, []).append(round(window.spent.load_share(lane.bed.load), 3))
+        lane.figures.strangers.append(round(window.spent.strangers, 3))
         if lane.bed.logged and lane.work.bcrypt_cost is None:
             self.logs[name] = lane.bed.logged
 

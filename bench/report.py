@@ -162,9 +162,9 @@ def _conditions(run: Run) -> str:
     parts = []
     if strangers:
         parts.append(
-            "“load” is the part of all processors that the programs of the load took, beside pyregistry and beside"
-            f" {REFERENCE}. Programs that are none of the bench's took {median(strangers):.0%} of the processors"
-            f" (median of all measurements; at most {max(strangers):.0%})."
+            "“load” is the part of the programs that make the load in the processor time which they and the registry"
+            f" took, with pyregistry and with {REFERENCE}. Programs that are none of the bench's took"
+            f" {median(strangers):.0%} of the processors (median of all measurements; at most {max(strangers):.0%})."
         )
     if run.logs:
         logs = "; ".join(f"{name} {said}" for name, said in run.logs.items())

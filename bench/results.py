@@ -43,9 +43,9 @@ class Figures:
     seconds: float = 0
     """What all rounds of it took, with what was prepared for them."""
     load: dict[str, list[float]] = field(default_factory=dict)
-    """The part of all processors that the programs of the load took, beside each value."""
+    """The part of the load in the processor time that it and the registry took, beside each value."""
     strangers: list[float] = field(default_factory=list)
-    """The part that went to programs which are none of the bench's, in each measurement."""
+    """The part of all processors that went to programs which are none of the bench's, in each measurement."""
     ours: str = OURS
     reference: str = REFERENCE
 

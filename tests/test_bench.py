@@ -1,6 +1,7 @@
 """What the bench says of its figures."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from bench.loads import LoadError, gets
 from bench.report import BEGIN, END, derived, write_tables
 from bench.results import Figures, Run, Target, load, save
 from bench.trees import make_tree, name_of
-from bench.usage import Window
+from bench.usage import Spent, Window, memory_of
 from pyregistry.fsck.checking import Scope, check
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -105,9 +106,27 @@ def test_the_processors_that_children_took_are_the_load_and_not_a_stranger(tmp_p
     server = Server([sys.executable, "-c", ""], tmp_path, free_port(), tmp_path / "config.yml")
     with Window(server) as window:
         subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 1: pass"], check=True)
-    assert window.shares is not None
-    assert window.shares.load > 0.1 / (os.cpu_count() or 1)
-    assert window.shares.load + window.shares.strangers <= 1.1
+    assert window.spent is not None
+    assert window.spent.load >= 1
+    assert window.spent.load_share() == 1
+    assert window.spent.load_share(0) == 0
+
+
+def test_processors_that_none_of_ours_took_are_the_strangers() -> None:
+    spent = Spent(wall=10, all=20, load=2, server=6, bench=2)
+    assert spent.strangers * (os.cpu_count() or 1) == 1
+    assert spent.load_share() == 0.25
+
+
+def test_memory_that_a_process_shares_with_its_child_counts_once() -> None:
+    held = "import os, sys, time; block = b'x' * (64 << 20); os.fork(); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            assert [process.stdout.readline() for _ in range(2)] == [b"\n", b"\n"]
+            assert 64 << 20 <= memory_of(process.pid) < 2 * 64 << 20
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_collector_is_timed_where_there_is_none_to_compare_it_with() -> None:

@@ -18,7 +18,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"runtime"
 	"sort"
 	"strconv"
 	"sync"
@@ -74,7 +73,7 @@ type unsized struct{ io.Reader }
 
 type pushed struct {
 	Seconds float64  `json:"seconds"`
-	Load    float64  `json:"load"` // the part of all processors that this program took in these seconds
+	Load    float64  `json:"load"` // processor time of this program in these seconds
 	Digests []string `json:"digests"`
 }
 
@@ -104,7 +103,7 @@ func push(base, name string, count int, size int64) pushed {
 		send("PUT", at.String(), nil, 201)
 	})
 	result.Seconds = time.Since(begin).Seconds()
-	result.Load = (processors() - spent) / result.Seconds / float64(runtime.NumCPU())
+	result.Load = processors() - spent
 	return result
 }
 
