@@ -61,9 +61,7 @@ def _measure(options: argparse.Namespace) -> None:
         print(f"\nconfig of {name}:\n{config}", end="")
     target = RESULTS / f"{options.medium}.json"
     if options.only and target.exists():
-        before = load(target)
-        run.figures = [each for each in before.figures if each.key in _KEYS]  # the rest of the table stays
-        run.logs = before.logs
+        run.keep(load(target), _KEYS)  # the rest of the table stays
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory, ExitStack() as stack:
         field = Field(Path(directory), Programs.build(options.build), found, stack)

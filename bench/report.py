@@ -66,11 +66,12 @@ def _growth(big: Figures, small: Figures) -> Figures:
 def _of_run(run: Run) -> str:
     compared = [each for each in derived(run.figures) if each.reference == REFERENCE and not _is_size(each)]
     logins = [each for each in run.figures if each.reference != REFERENCE]
-    parts = [_head(run), _table(compared, mixed=len(_versions(run.figures)) > 1)]
+    mixed = len(_commits(run.figures)) > 1
+    parts = [_head(run), _table(compared, mixed=mixed)]
     parts += [f"{name} was not there: {reason}" for name, reason in run.missing.items()]
     for each in run.figures:
         parts += [f"{name} has no figure in “{each.title}”: {said}" for name, said in each.errors.items()]
-    parts += [_sizes(run.figures), _logins(logins, mixed=len(_versions(run.figures)) > 1), _conditions(run)]
+    parts += [_sizes(run.figures), _logins(logins, mixed=mixed), _conditions(run)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -78,15 +79,14 @@ def _is_size(figures: Figures) -> bool:
     return figures.key.startswith(_SIZE)
 
 
-def _versions(figures: Iterable[Figures]) -> list[tuple[str, str]]:
-    return sorted({(each.date, each.version) for each in figures})
+def _commits(figures: Iterable[Figures]) -> set[str]:
+    return {_commit(each) for each in figures}
 
 
 def _head(run: Run) -> str:
-    versions = _versions(run.figures)
-    if len(versions) == 1:
-        [(date, version)] = versions
-        return f"On {run.medium}, commit {version}, {date}, {run.machine}."
+    commits = _commits(run.figures)
+    if len(commits) == 1:
+        return f"On {run.medium}, commit {commits.pop()}, {run.machine}."
     return f"On {run.medium}, {run.machine}, several commits: each line names that which it was measured on."
 
 
@@ -203,7 +203,7 @@ def _judged(figures: Figures) -> str:
 
 
 def _commit(figures: Figures) -> str:
-    return f"{figures.version}, {figures.date}"
+    return ", ".join(filter(None, (figures.version, figures.date, figures.machine)))
 
 
 def _number(figures: Figures, name: str) -> str:

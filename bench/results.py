@@ -1,5 +1,6 @@
 """What a run found, as it is saved."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -40,6 +41,8 @@ class Figures:
     version: str = ""
     """The commit that was measured: a run of some works leaves the others as they were."""
     date: str = ""
+    machine: str = ""
+    """Where it is not that of the run."""
     seconds: float = 0
     """What all rounds of it took, with what was prepared for them."""
     load: dict[str, list[float]] = field(default_factory=dict)
@@ -76,6 +79,14 @@ class Run:
     logs: dict[str, str] = field(default_factory=dict)
     """What each registry writes for one GET of a manifest."""
     figures: list[Figures] = field(default_factory=list)
+
+    def keep(self, before: "Run", keys: Collection[str]) -> None:
+        """Take over what a run before this one found in these works, with what it was found on."""
+        self.figures = [each for each in before.figures if each.key in keys]
+        self.logs = dict(before.logs)
+        if before.machine != self.machine:
+            for each in self.figures:
+                each.machine = each.machine or before.machine
 
 
 def save(run: Run, path: Path) -> None:

@@ -78,6 +78,17 @@ def test_each_line_names_its_commit_where_they_are_not_all_of_one(tmp_path: Path
     ]
 
 
+def test_a_run_of_some_works_keeps_the_others_with_what_they_were_measured_on(tmp_path: Path) -> None:
+    before = Run("tmpfs", "an old machine", {}, figures=[figures([1], [1], None), figures([1], [1], None, "gone")])
+    run = Run("tmpfs", "a machine", {})
+    run.keep(before, ["key"])
+    lines = made_page(tmp_path, *run.figures, figures([1], [1], None, "new")).splitlines()
+    assert [line.rpartition("| ")[2] for line in lines if line.startswith("| a work")] == [
+        "abc, 2026-01-01, an old machine |",
+        "abc, 2026-01-01 |",
+    ]
+
+
 def test_a_registry_that_met_an_error_is_said_to_have_failed(tmp_path: Path) -> None:
     broken = figures([1], [], None)
     broken.values.pop("CNCF 3.1.1")
