@@ -63,6 +63,8 @@ class Work:
     bcrypt_cost: int | None = None
     repositories: int | None = None
     """On the data directory with so many repositories, which the contenders share."""
+    tags: int = 0
+    """In one more repository of that."""
     engine: bool = False
     quick: bool = False
     rounds: int | None = None

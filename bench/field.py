@@ -14,7 +14,6 @@ from bench.results import Figures
 from bench.servers import Contender
 from bench.trees import make_tree
 from bench.usage import Window
-from bench.works import MANY
 from tests.auth.credentials import write_htpasswd
 from tests.engine.engine import Daemon, Engine
 
@@ -52,7 +51,7 @@ class Field:
         self._stack = stack
         self._daemon: Daemon | None = None
         self._engine: Engine | None = None
-        self._trees: dict[int, Path] = {}
+        self._trees: dict[tuple[int, int], Path] = {}
         self.logs: dict[str, str] = {}
 
     @property
@@ -112,7 +111,7 @@ class Field:
         workspace = self._directory / f"{work.key}-{contender.name.replace(' ', '-')}"
         workspace.mkdir()
         stack.callback(shutil.rmtree, workspace)
-        data = workspace / "data" if work.repositories is None else self._data_with(work.repositories)
+        data = workspace / "data" if work.repositories is None else self._data_with(work.repositories, work.tags)
         data.mkdir(exist_ok=True)
         htpasswd = None
         if work.bcrypt_cost is not None:
@@ -125,13 +124,16 @@ class Field:
             bed.known["repositories"] = str(work.repositories)
         return bed
 
-    def _data_with(self, repositories: int) -> Path:
-        """Made once, kept for the whole run."""
-        if repositories not in self._trees:
-            path = self._directory / f"tree-{repositories}"
-            make_tree(path, repositories, tags=100_000 if repositories == MANY else 1)
-            self._trees[repositories] = path
-        return self._trees[repositories]
+    def _data_with(self, repositories: int, tags: int) -> Path:
+        """Made once for the whole run; a tmpfs has not inodes enough for that of the tags beside the others."""
+        key = repositories, tags
+        for other in [each for each in self._trees if each[1] and each != key]:
+            shutil.rmtree(self._trees.pop(other))
+        if key not in self._trees:
+            path = self._directory / f"tree-{repositories}-{tags}"
+            make_tree(path, repositories, tags)
+            self._trees[key] = path
+        return self._trees[key]
 
     def _docker(self) -> Engine:
         """Its images lie beside the registries' data, so that no disk takes part that is not measured."""

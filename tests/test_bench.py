@@ -159,3 +159,8 @@ def test_a_generated_tree_is_a_sound_one(tmp_path: Path) -> None:
     assert list(Registry(driver).catalog()) == [name_of(0), name_of(1), name_of(2), "tagged"]
     assert len(list(Registry(driver).repository(RepositoryName("tagged")).tags())) == 5
     assert list(check(driver, Scope(Rules()))) == []
+
+
+def test_a_generated_tree_without_tags_has_repositories_only(tmp_path: Path) -> None:
+    make_tree(tmp_path, repositories=2, tags=0)
+    assert list(Registry(FilesystemDriver(tmp_path)).catalog()) == [name_of(0), name_of(1)]
