@@ -1,6 +1,7 @@
 """`python -m bench run` measures and saves; `python -m bench report` makes page and plot from what was saved."""
 
 import argparse
+import io
 import platform
 import signal
 import sys
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import auth
-from bench.field import Field
+from bench.field import FAULTS, Field
 from bench.loads import Programs
 from bench.plot import write_plots
 from bench.report import derived, print_row, write_tables
@@ -32,25 +33,28 @@ _KEYS = [work.key for work in WORKS] + list(auth.KEYS)
 def main() -> int:
     """See --help."""
     options = _options()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # into a file as well
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers would live on
     commands = {"run": _measure, "report": _report, "list": _list}
-    commands[options.command](options)
-    return 0
+    return commands[options.command](options)
 
 
-def _report(_: argparse.Namespace) -> None:
+def _report(_: argparse.Namespace) -> int:
     runs = [load(path) for path in sorted(RESULTS.glob("*.json"))]
     write_tables(PAGE, runs)
     write_plots(RESULTS, runs)
+    return 0
 
 
-def _list(options: argparse.Namespace) -> None:
+def _list(options: argparse.Namespace) -> int:
     for key, title in [*((work.key, work.title) for work in WORKS), *auth.KEYS.items()]:
         if _wanted(key, options):
             print(f"{key:24}{title}")
+    return 0
 
 
-def _measure(options: argparse.Namespace) -> None:
+def _measure(options: argparse.Namespace) -> int:
     found, missing = contenders(options.build)
     for name, reason in missing.items():
         print(f"without {name}: {reason}")
@@ -62,14 +66,19 @@ def _measure(options: argparse.Namespace) -> None:
     target = RESULTS / f"{options.medium}.json"
     if options.only and target.exists():
         run.keep(load(target), _KEYS)  # the rest of the table stays
-    begin = time.monotonic()
+    begin, status = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory, ExitStack() as stack:
         field = Field(Path(directory), Programs.build(options.build), found, stack)
         for job in _jobs(field, options):
-            _take(run, job, field)
+            try:
+                _take(run, job, field)
+            except FAULTS as error:  # the others do not depend on it
+                status = 1
+                print(f"\nNOT MEASURED: {error}", flush=True)
             if options.rounds is None or options.rounds >= _ENOUGH:
                 save(run, target)
     print(f"\nall of it took {(time.monotonic() - begin) / 60:.1f} minutes")
+    return status
 
 
 def _jobs(field: Field, options: argparse.Namespace) -> list[Callable[[], list[Figures]]]:

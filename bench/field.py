@@ -1,6 +1,7 @@
 """Where the contenders meet: servers are started, and works carried out in turn."""
 
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +18,8 @@ from bench.usage import Window
 from tests.auth.credentials import write_htpasswd
 from tests.engine.engine import Daemon, Engine
 
-_FAULTS = (LoadError, AssertionError, OSError)
+FAULTS = (LoadError, AssertionError, OSError, subprocess.SubprocessError)
+"""What a registry, a program or the machine may meet: no result, and no end of the run."""
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Field:
             if lane.work.rate:
                 lane.work.before(lane.bed)
                 lane.work.measure(lane.bed)  # once for the caches of all
-        except _FAULTS as error:
+        except FAULTS as error:
             lane.fail(error)
 
     def _measure(self, lane: Lane) -> None:
@@ -97,7 +99,7 @@ class Field:
             engines = [self._daemon.pid] if self._daemon is not None else []
             with Window(lane.bed.server, engines) as window:
                 value = lane.work.measure(lane.bed)
-        except _FAULTS as error:
+        except FAULTS as error:
             lane.fail(error)
             return
         assert window.spent is not None

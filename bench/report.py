@@ -166,6 +166,8 @@ def _conditions(run: Run) -> str:
             f" took, with pyregistry and with {REFERENCE}. Programs that are none of the bench's took"
             f" {median(strangers):.0%} of the processors (median of all measurements; at most {max(strangers):.0%})."
         )
+    if any(not each.strangers and each.reference == REFERENCE for each in run.figures):
+        parts.append("Of a work without a figure for the load it is not known what other programs took meanwhile.")
     if run.logs:
         logs = "; ".join(f"{name} {said}" for name, said in run.logs.items())
         parts.append(f"Each writes its log to a file on the same medium, for one GET of a manifest: {logs}.")
@@ -174,7 +176,10 @@ def _conditions(run: Run) -> str:
     alike: dict[str, list[str]] = {}
     for name, config in run.configs.items():
         alike.setdefault(config, []).append(name)
-    parts += [f"Config of {' and '.join(names)}:\n\n```yaml\n{config}```" for config, names in alike.items()]
+    parts += [
+        f"Config of {' and '.join(names)}, with `auth` where a password is asked for:\n\n```yaml\n{config}```"
+        for config, names in alike.items()
+    ]
     return "\n\n".join(parts)
 
 
