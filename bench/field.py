@@ -38,7 +38,7 @@ class Lane:
     def fail(self, error: BaseException) -> None:
         """An error is no result, and what was measured before it has nothing to be compared with."""
         name = self.bed.contender.name
-        self.figures.errors[name] = str(error)[:300]
+        self.figures.errors[name] = " ".join(str(error).split())[:300]
         self.figures.values.pop(name, None)
         self.figures.load.pop(name, None)
 

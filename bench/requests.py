@@ -30,14 +30,14 @@ def prepare_guarded(bed: Bed) -> None:
     push_small(bed)
 
 
-def manifest(connections: int) -> Callable[[Bed], float]:
+def manifest(connections: int, seconds: float = _SECONDS) -> Callable[[Bed], float]:
     """GETs a second of one manifest by its tag, each of which the registry has to log."""
 
     def measure(bed: Bed) -> float:
         headers = {**_ACCEPT, **(authorization() if bed.known.get("auth") else {})}
         name = bed.known.get("name", "app")
         logged = bed.server.log.stat().st_size
-        done = gets(f"{bed.server.url}/v2/{name}/manifests/v1", connections, seconds=_SECONDS, headers=headers)
+        done = gets(f"{bed.server.url}/v2/{name}/manifests/v1", connections, seconds=seconds, headers=headers)
         bed.logged = _logged(bed, logged, done.count)
         return done.per_second
 
@@ -88,8 +88,8 @@ def one_of_many(bed: Bed) -> None:
 
 
 def push_among_many(bed: Bed) -> float:
-    """Twenty images of one small layer, each into a new repository: milliseconds for one."""
-    images = [oci_image([1000]) for _ in range(20)]
+    """Fifty images of one small layer, each into a new repository: milliseconds for one."""
+    images = [oci_image([1000]) for _ in range(50)]
     names = [unique("new") for _ in images]
     begin = time.perf_counter()
     for name, image in zip(names, images, strict=True):

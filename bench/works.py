@@ -43,7 +43,7 @@ WORKS = (
     Work("htpasswd-5", "the same with htpasswd, bcrypt cost 5, 16 connections", "requests/s", requests.manifest(16),
          requests.prepare_guarded, rate=True, target=_at_least(20), contenders=_USERS, bcrypt_cost=5, quick=True),
     Work("htpasswd-10", "the same with htpasswd, bcrypt cost 10, 16 connections", "requests/s",
-         requests.manifest(16), requests.prepare_guarded, rate=True, target=_at_least(500), contenders=_USERS,
+         requests.manifest(16, 5), requests.prepare_guarded, rate=True, target=_at_least(500), contenders=_USERS,
          bcrypt_cost=10),
     Work("head-blob", "HEAD blob, 16 connections", "requests/s", requests.head_blob, requests.push_small, rate=True,
          target=_at_least(2), quick=True),
