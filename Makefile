@@ -32,7 +32,7 @@ conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)
 conformance-table: $(VENV)/.dev ## write which client is tested with what
 	$(BIN)/python -m tests.client_table --write
 
-bench: $(VENV)/.bench ## measure against the other registries (an hour; needs Go, wrk, docker.io and root), e.g. ARGS=--quick
+bench: $(VENV)/.bench ## measure against the other registries (half an hour; needs Go, wrk, docker.io and root), e.g. ARGS=--quick
 	$(BIN)/python -m bench run $(ARGS)
 	$(BIN)/python -m bench report
 

@@ -50,11 +50,6 @@ class Programs:
         return answer
 
 
-def wrk(url: str, connections: int, *, seconds: float = 3, headers: Mapping[str, str] | None = None) -> float:
-    """GETs per second; raises LoadError if one answer was not 2xx, or a connection broke."""
-    return gets(url, connections, seconds=seconds, headers=headers).per_second
-
-
 @dataclass(frozen=True)
 class Gets:
     """What wrk did."""
@@ -66,7 +61,7 @@ class Gets:
 def gets(
     url: str, connections: int, *, threads: int = 2, seconds: float = 3, headers: Mapping[str, str] | None = None
 ) -> Gets:
-    """As `wrk`, and how many there were."""
+    """GETs by wrk; raises LoadError if one answer was not 2xx, or a connection broke."""
     script = Path(__file__).with_name("status.lua")
     words = [require("wrk", "wrk"), f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s"]
     for name, value in (headers or {}).items():

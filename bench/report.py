@@ -1,94 +1,219 @@
-"""The saved results as a table in docs/performance.md, and as a plot."""
+"""The saved results as tables in docs/performance.md."""
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import median
 
-from bench.results import OURS, REFERENCE, Figures, Run
+from bench.results import OURS, REFERENCE, Figures, Run, Target
 
 BEGIN, END = "<!-- made by `make bench-report` -->", "<!-- end -->"
+_SIZE = "size-"
 
 
 def print_row(figures: Figures) -> None:
     """What was just measured."""
-    print(f"\n{figures.title} ({figures.unit})")
+    print(f"\n{figures.title} ({figures.unit}), {figures.seconds:.0f} s")
     for name, values in figures.values.items():
         ratios = figures.ratios(name)
-        ratio = f"  ratio {median(ratios):7.2f}  ({min(ratios):.2f} to {max(ratios):.2f})" if name != OURS else ""
-        print(f"  {name:12}{median(values):12.2f}{ratio}")
+        line = f"  {name:16}{median(values):12.2f}"
+        if name != figures.ours and ratios:
+            line += f"  ratio {median(ratios):7.2f}  ({min(ratios):.2f} to {max(ratios):.2f})"
+        if name in figures.load:
+            line += f"  load {median(figures.load[name]):.0%}"
+        print(line)
     for name, error in figures.errors.items():
-        print(f"  {name:12}{error}")
+        print(f"  {name:16}{error}")
+    if figures.strangers:
+        print(f"  other programs  {median(figures.strangers):12.0%}  (at most {max(figures.strangers):.0%})")
     if figures.target is not None:
-        mark = {True: "reached", False: "NOT reached", None: "no ratio"}[figures.reached()]
-        print(f"  wanted: {'at least' if figures.rate else 'at most'} {figures.target:g}: {mark}", flush=True)
+        mark = {True: "reached", False: "NOT reached", None: "no figure"}[figures.reached()]
+        print(f"  wanted: {_wanted(figures)}: {mark}", flush=True)
 
 
-def write_table(page: Path, runs: list[Run]) -> None:
+def write_tables(page: Path, runs: Sequence[Run]) -> None:
     """Put the tables between the two marks of the page."""
     text = page.read_text()
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    tables = "\n".join(_table(run) for run in runs)
-    page.write_text(f"{before}{BEGIN}\n\n{tables}\n{END}{after}")
+    tables = "\n\n".join(_of_run(run) for run in runs)
+    page.write_text(f"{before}{BEGIN}\n\n{tables}\n\n{END}{after}")
 
 
-def _table(run: Run) -> str:
-    lines = [
-        f"On {run.medium}, commit {run.version}, {run.date}, {run.machine}.",
-        "",
-        "| work | pyregistry | CNCF 3.1.1 | ratio | smallest and largest | wanted | CNCF 2.8.2 | others |",
-        "|---|---|---|---|---|---|---|---|",
+def derived(figures: Sequence[Figures]) -> list[Figures]:
+    """What follows from two works that were measured in turn, behind the second of them."""
+    result = []
+    by_key = {each.key: each for each in figures}
+    for each in figures:
+        result.append(each)
+        if each.key == "memory-small" and "memory" in by_key:
+            result.append(_growth(by_key["memory"], each))
+    return result
+
+
+def _growth(big: Figures, small: Figures) -> Figures:
+    values = {
+        name: [after - before for before, after in zip(small.values[name], values, strict=False)]
+        for name, values in big.values.items()
+        if name in small.values
+    }
+    # A tenth of what there is at all is what two equal measurements differ by.
+    noise = median(small.values[OURS]) / 10 if small.values.get(OURS) else 0
+    target = Target("≤", round(noise), absolute=True)
+    title = "growth of that, for blobs 16 times as large (wanted: none; the bound is what two peaks differ by)"
+    return Figures("memory-growth", title, "MiB", False, target, values, {}, big.version, big.date)
+
+
+def _of_run(run: Run) -> str:
+    compared = [each for each in derived(run.figures) if each.reference == REFERENCE and not _is_size(each)]
+    logins = [each for each in run.figures if each.reference != REFERENCE]
+    mixed = len(_commits(run.figures)) > 1
+    parts = [_head(run), _table(compared, mixed=mixed)]
+    parts += [f"{name} was not there: {reason}" for name, reason in run.missing.items()]
+    for each in run.figures:
+        parts += [f"{name} has no figure in “{each.title}”: {said}" for name, said in each.errors.items()]
+    parts += [_sizes(run.figures), _logins(logins, mixed=mixed), _conditions(run)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _is_size(figures: Figures) -> bool:
+    return figures.key.startswith(_SIZE)
+
+
+def _commits(figures: Iterable[Figures]) -> set[str]:
+    return {_commit(each) for each in figures}
+
+
+def _head(run: Run) -> str:
+    commits = _commits(run.figures)
+    if len(commits) == 1:
+        return f"On {run.medium}, commit {commits.pop()}, {run.machine}."
+    return f"On {run.medium}, {run.machine}, several commits: each line names that which it was measured on."
+
+
+def _table(all_figures: Sequence[Figures], *, mixed: bool) -> str:
+    others = [name for name in ("olareg", "zot") if any(name in each.values for each in all_figures)]
+    titles = [
+        "work",
+        OURS,
+        REFERENCE,
+        "ratio",
+        "smallest and largest (rounds)",
+        "wanted",
+        "CNCF 2.8.2",
+        *others,
+        "load",
     ]
-    for figures in run.figures:
-        ratios = figures.ratios()
-        wanted = "" if figures.target is None else f"{'≥' if figures.rate else '≤'} {figures.target:g}"
-        if figures.reached() is False:
-            wanted += " **not reached**"
-        others = ", ".join(
-            f"{name} {_number(values)}"
-            for name, values in figures.values.items()
-            if name != OURS and not name.startswith("CNCF")
-        )
+    rows = []
+    for figures in all_figures:
         cells = [
             figures.title,
-            f"{_number(figures.values.get(OURS))} {figures.unit}",
-            _number(figures.values.get(REFERENCE)),
-            f"{median(ratios):.2f}" if ratios else "",
-            f"{min(ratios):.2f} … {max(ratios):.2f}" if ratios else "",
-            wanted,
-            _number(figures.values.get("CNCF 2.8.2")),
-            others,
+            f"{_number(figures, OURS)} {figures.unit}",
+            _number(figures, REFERENCE),
+            *_ratio(figures),
+            _judged(figures),
+            *(_number(figures, name) for name in ("CNCF 2.8.2", *others)),
+            " / ".join(f"{median(figures.load[name]):.0%}" for name in (OURS, REFERENCE) if name in figures.load),
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    for name, reason in run.missing.items():
-        lines += ["", f"{name} was not there: {reason}"]
-    return "\n".join([*lines, ""])
+        rows.append([*cells, _commit(figures)] if mixed else cells)
+    return _grid([*titles, "commit"] if mixed else titles, rows)
 
 
-def _number(values: list[float] | None) -> str:
+def _sizes(all_figures: Sequence[Figures]) -> str:
+    """What each costs where there are ten and a hundred times as many repositories."""
+    found: dict[str, list[Figures]] = {}
+    for each in filter(_is_size, all_figures):
+        found.setdefault(each.key.rpartition("-")[0], []).append(each)
+    rows = []
+    for works in found.values():
+        title = works[0].title.rpartition(", ")[0]
+        for name in (OURS, REFERENCE):
+            sequence = [work.values.get(name, []) for work in works]
+            growth = [last / first for first, last in zip(sequence[0], sequence[-1], strict=False)]
+            cells = [f"{title} ({works[0].unit})", name, *(_number(work, name) for work in works)]
+            rows.append([*cells, f"{median(growth):.2f}" if growth else "", _commit(works[0])])
+    if not rows:
+        return ""
+    sizes = [f"{int(key.rpartition('-')[2]):,}" for key in (work.key for work in next(iter(found.values())))]
+    titles = ["cost against size", "", *sizes, "last to first", "commit"]
+    why = (
+        "All sizes were measured in turn. A page of the catalog needs the names of the whole directory that it is cut"
+        " from, and all repositories of this tree lie in one: that is what grows."
+    )
+    return f"{_grid(titles, rows)}\n\n{why}"
+
+
+def _logins(all_figures: Sequence[Figures], *, mixed: bool) -> str:
+    rows = []
+    for each in all_figures:
+        cells = [
+            each.title,
+            f"{_number(each, each.ours)} {each.unit}",
+            f"{_number(each, each.reference)} ({each.reference})" if each.reference in each.values else "",
+            *_ratio(each, 3),
+            _judged(each),
+        ]
+        rows.append([*cells, _commit(each)] if mixed else cells)
+    titles = ["logins", "with it", "against", "ratio", "smallest and largest (rounds)", "wanted"]
+    return _grid([*titles, "commit"] if mixed else titles, rows) if rows else ""
+
+
+def _conditions(run: Run) -> str:
+    strangers = [share for each in run.figures for share in each.strangers]
+    parts = []
+    if strangers:
+        parts.append(
+            "“load” is the part of the programs that make the load in the processor time which they and the registry"
+            f" took, with pyregistry and with {REFERENCE}. Programs that are none of the bench's took"
+            f" {median(strangers):.0%} of the processors (median of all measurements; at most {max(strangers):.0%})."
+        )
+    if any(not each.strangers and each.reference == REFERENCE for each in run.figures):
+        parts.append("Of a work without a figure for the load it is not known what other programs took meanwhile.")
+    if run.logs:
+        logs = "; ".join(f"{name} {said}" for name, said in run.logs.items())
+        parts.append(f"Each writes its log to a file on the same medium, for one GET of a manifest: {logs}.")
+    if seconds := sum(each.seconds for each in run.figures):
+        parts.append(f"All of it took {seconds / 60:.0f} minutes.")
+    alike: dict[str, list[str]] = {}
+    for name, config in run.configs.items():
+        alike.setdefault(config, []).append(name)
+    parts += [
+        f"Config of {' and '.join(names)}, with `auth` where a password is asked for:\n\n```yaml\n{config}```"
+        for config, names in alike.items()
+    ]
+    return "\n\n".join(parts)
+
+
+def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" if line[0] != "---" else f"|{'|'.join(line)}|" for line in lines)
+
+
+def _ratio(figures: Figures, digits: int = 2) -> tuple[str, str]:
+    ratios = figures.ratios()
+    if not ratios or min(map(abs, ratios)) == 0 or figures.key == "memory-growth":
+        return "", ""
+    return f"{median(ratios):.{digits}f}", f"{min(ratios):.{digits}f} … {max(ratios):.{digits}f} ({len(ratios)})"
+
+
+def _wanted(figures: Figures) -> str:
+    target = figures.target
+    if target is None:
+        return ""
+    number = f"1 ± {target.number:g}" if target.sign == "±" else f"{target.sign} {target.number:g}"
+    return f"{number} {figures.unit}" if target.absolute else number
+
+
+def _judged(figures: Figures) -> str:
+    return _wanted(figures) + (" **not reached**" if figures.reached() is False else "")
+
+
+def _commit(figures: Figures) -> str:
+    return ", ".join(filter(None, (figures.version, figures.date, figures.machine)))
+
+
+def _number(figures: Figures, name: str) -> str:
+    values = figures.values.get(name)
     if not values:
-        return "failed" if values == [] else ""
+        return "failed" if name in figures.errors else ""
     middle = median(values)
-    return f"{middle:,.0f}" if middle >= 100 else f"{middle:.3g}"
-
-
-def write_plot(directory: Path, runs: list[Run]) -> None:
-    """Ratios to CNCF 3.1.1, a bar from the smallest to the largest with a dot at the median; needs matplotlib."""
-    from matplotlib import pyplot  # noqa: PLC0415 - the extra `bench`, which a run without a plot does not need
-
-    for run in runs:
-        figures = [each for each in run.figures if each.ratios()]
-        chart, axes = pyplot.subplots(figsize=(10, 0.34 * len(figures) + 1.2))
-        for row, each in enumerate(reversed(figures)):
-            # A time is turned round, so that to the right is always better for pyregistry.
-            ratios = each.ratios() if each.rate else [1 / ratio for ratio in each.ratios()]
-            axes.plot([min(ratios), max(ratios)], [row, row], color="#4477aa", linewidth=5, alpha=0.4)
-            axes.plot(median(ratios), row, "o", color="#4477aa")
-            if each.target is not None:
-                axes.plot(each.target if each.rate else 1 / each.target, row, "|", color="#cc3311", markersize=12)
-        axes.axvline(1, color="black", linewidth=0.8)
-        axes.set_xscale("log")
-        axes.set_yticks(range(len(figures)), [each.title for each in reversed(figures)])
-        axes.set_xlabel(f"times as good as {REFERENCE} on {run.medium} (median, smallest, largest; red: wanted)")
-        for suffix in ("svg", "png"):
-            chart.savefig(directory / f"{run.medium}.{suffix}", bbox_inches="tight", dpi=110)
-        pyplot.close(chart)
+    return f"{middle:,.0f}" if abs(middle) >= 100 else f"{middle:.3g}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from tests.clients.install import built
 from tests.processes import SOURCE_TREE, Server, free_port, merged
 
 WORKERS = 2
@@ -41,7 +42,7 @@ class Contender:
         return server
 
 
-def contenders(built: Path) -> tuple[list[Contender], dict[str, str]]:
+def contenders(directory: Path) -> tuple[list[Contender], dict[str, str]]:
     """Those that are here, and why each other one is not."""
     found = [Contender("pyregistry", sys.executable, _pyregistry, _pyregistry_config)]
     missing: dict[str, str] = {}
@@ -57,22 +58,31 @@ def contenders(built: Path) -> tuple[list[Contender], dict[str, str]]:
     ]
     for name, module, flags, command, config in go:
         try:
-            found.append(Contender(name, str(install(module, built, flags)), command, config))
+            found.append(Contender(name, str(install(module, directory, flags)), command, config))
+        except subprocess.CalledProcessError as error:
+            missing[name] = f"{module}: {error.stderr.strip().splitlines()[-1].rpartition(': ')[2]}"
         except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or str(error)
-            missing[name] = said.strip().splitlines()[-1].rpartition(": ")[2]
+            missing[name] = f"{module}: {error}"
     return found, missing
 
 
 def install(module: str, directory: Path, flags: tuple[str, ...] = ()) -> Path:
-    """A Go program from its module, built once; raises OSError or SubprocessError."""
+    """A Go program from its module, built once, here or by `make clients`; raises OSError or SubprocessError."""
     name = module.partition("@")[0].rpartition("/")[2]
+    there = shutil.which({"registry": "cncf-registry"}.get(name, name))
+    if there and built(Path(there)) == module:
+        return Path(there)
     program = directory / name
     if not program.exists():
         directory.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "GOBIN": str(directory.resolve())}
         subprocess.run(
-            ["go", "install", *flags, module], env=environment, check=True, capture_output=True, text=True, timeout=300
+            ["go", "install", *flags, module],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=1_800,
         )
     return program
 
@@ -121,11 +131,20 @@ def _zot_config(data: Path, port: int, htpasswd: Path | None) -> Mapping[str, An
     return {"storage": {"rootDirectory": str(data), "dedupe": False, "gc": False}, "http": http}
 
 
+def configs(found: list[Contender]) -> dict[str, str]:
+    """The config of each, with a password file where there is one."""
+    return {
+        each.name: yaml.safe_dump(dict(each.config(Path("/data"), 5000, Path("/htpasswd"))), sort_keys=False)
+        for each in found
+    }
+
+
 def source_version() -> str:
-    """The commit that is measured, with a + if it was changed since."""
+    """The commit that is measured, with a + if what is measured, or measures, was changed since."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=SOURCE_TREE, capture_output=True, text=True, check=False).stdout
 
-    changed = "+" if git("status", "--porcelain", "--untracked-files=no").strip() else ""
+    paths = ("pyregistry", "bench", "tests", "pyproject.toml", ":!bench/results")
+    changed = "+" if git("status", "--porcelain", "--untracked-files=no", "--", *paths).strip() else ""
     return git("rev-parse", "--short=12", "HEAD").strip() + changed

@@ -7,12 +7,16 @@ from tests.engine.images import Image, oci_image
 
 
 def make_tree(data: Path, repositories: int, tags: int) -> Image:
-    """`repositories` with one tag each, `r000000` and so on, and one more, `tagged`, with `tags` of them."""
+    """`repositories` with one tag each, `r000000` and so on, and where there are `tags` one more with these, `tagged`.
+
+    One repository is 20 inodes, one tag 7, of which a tmpfs has one for every two pages of the machine's memory.
+    """
     image = oci_image([1024])
     tree = Tree(data)
     blobs, manifest = [tree.add_blob(blob) for blob in image.blobs], tree.add_blob(image.manifest)
     of = {name_of(number): ["v1"] for number in range(repositories)}
-    of["tagged"] = [tag_of(number) for number in range(tags)]
+    if tags:
+        of["tagged"] = [tag_of(number) for number in range(tags)]
     for name, tagged in of.items():
         for blob in blobs:
             tree.link_blob(name, blob)

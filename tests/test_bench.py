@@ -1,57 +1,143 @@
 """What the bench says of its figures."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench.gc import lines
 from bench.loads import LoadError, gets
-from bench.report import BEGIN, END, write_table
-from bench.results import Figures, Run, load, save
+from bench.report import BEGIN, END, derived, write_tables
+from bench.results import Figures, Run, Target, load, save
 from bench.trees import make_tree, name_of
+from bench.usage import Spent, Window, memory_of
 from pyregistry.fsck.checking import Scope, check
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
-from tests.processes import free_port, require
+from tests.processes import Server, free_port, require
 
 
-def figures(ours: list[float], theirs: list[float], *, rate: bool, target: float | None) -> Figures:
-    return Figures("key", "a work", "s", rate, target, {"pyregistry": ours, "CNCF 3.1.1": theirs}, {})
+def figures(ours: list[float], theirs: list[float], target: Target | None, key: str = "key") -> Figures:
+    values = {"pyregistry": ours, "CNCF 3.1.1": theirs}
+    return Figures(key, "a work", "s", False, target, values, version="abc", date="2026-01-01")
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "rate", "target", "reached"),
+    ("ours", "theirs", "target", "reached"),
     [
-        ([6, 9, 12], [2, 3, 4], True, 3.0, True),
-        ([5, 8, 12], [2, 3, 4], True, 3.0, False),
-        ([1, 1, 1], [2, 2, 1], False, 0.67, True),
-        ([2, 1, 2], [2, 2, 2], False, 0.67, False),
-        ([1], [2], True, None, None),
-        ([], [2], True, 1.0, None),
+        ([6, 9, 12], [2, 3, 4], Target("≥", 3), True),
+        ([5, 8, 12], [2, 3, 4], Target("≥", 3), False),
+        ([1, 1, 1], [2, 2, 1], Target("≤", 0.67), True),
+        ([2, 1, 2], [2, 2, 2], Target("≤", 0.67), False),
+        ([98], [100], Target("±", 0.03), True),
+        ([104], [100], Target("±", 0.03), False),
+        ([0.9, 0.9, 3], [0.1, 0.1, 0.1], Target("≤", 1, absolute=True), True),
+        ([1.1, 1.1, 0.1], [9, 9, 9], Target("≤", 1, absolute=True), False),
+        ([1], [2], None, None),
+        ([], [2], Target("≤", 1), None),
     ],
 )
-def test_a_target_is_reached_by_the_median_of_the_ratios_of_the_rounds(
-    ours: list[float], theirs: list[float], rate: bool, target: float | None, reached: bool | None
+def test_a_target_is_reached_by_the_median_of_the_rounds(
+    ours: list[float], theirs: list[float], target: Target | None, reached: bool | None
 ) -> None:
-    assert figures(ours, theirs, rate=rate, target=target).reached() is reached
+    assert figures(ours, theirs, target).reached() is reached
+
+
+def made_page(directory: Path, *all_figures: Figures) -> str:
+    run = Run("tmpfs", "a machine", {"zot": "not found"}, {"pyregistry": "a: 1\n"}, figures=list(all_figures))
+    save(run, directory / "tmpfs.json")
+    page = directory / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nbehind\n")
+    for _ in range(2):
+        write_tables(page, [load(directory / "tmpfs.json")])
+    return page.read_text()
 
 
 def test_the_page_is_made_from_what_was_saved_and_keeps_what_stands_around_it(tmp_path: Path) -> None:
-    run = Run("tmpfs", "abc+", "2026-01-01", "a machine", {"zot": "not found"})
-    run.figures = [figures([1.5, 2, 4], [1, 1, 1], rate=False, target=1.0)]
-    save(run, tmp_path / "tmpfs.json")
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nbehind\n")
-    for _ in range(2):
-        write_table(page, [load(tmp_path / "tmpfs.json")])
-    text = page.read_text()
+    text = made_page(tmp_path, figures([1.5, 2, 4], [1, 1, 1], Target("≤", 1)))
     assert text.startswith(f"before\n{BEGIN}\n")
     assert text.endswith(f"{END}\nbehind\n")
-    assert "| a work | 2 s | 1 | 2.00 | 1.50 … 4.00 | ≤ 1 **not reached** |" in text
+    assert "commit abc, 2026-01-01, a machine" in text
+    assert "| a work | 2 s | 1 | 2.00 | 1.50 … 4.00 (3) | ≤ 1 **not reached** |" in text
     assert "zot was not there: not found" in text
     assert "old" not in text
+
+
+def test_each_line_names_its_commit_where_they_are_not_all_of_one(tmp_path: Path) -> None:
+    later = figures([1], [1], None, "later")
+    later.version = "def"
+    lines = made_page(tmp_path, figures([1], [1], None), later).splitlines()
+    assert [line.rpartition("| ")[2] for line in lines if line.startswith("| a work")] == [
+        "abc, 2026-01-01 |",
+        "def, 2026-01-01 |",
+    ]
+
+
+def test_a_run_of_some_works_keeps_the_others_with_what_they_were_measured_on(tmp_path: Path) -> None:
+    before = Run("tmpfs", "an old machine", {}, figures=[figures([1], [1], None), figures([1], [1], None, "gone")])
+    run = Run("tmpfs", "a machine", {})
+    run.keep(before, ["key"])
+    lines = made_page(tmp_path, *run.figures, figures([1], [1], None, "new")).splitlines()
+    assert [line.rpartition("| ")[2] for line in lines if line.startswith("| a work")] == [
+        "abc, 2026-01-01, an old machine |",
+        "abc, 2026-01-01 |",
+    ]
+
+
+def test_a_registry_that_met_an_error_is_said_to_have_failed(tmp_path: Path) -> None:
+    broken = figures([1], [], None)
+    broken.values.pop("CNCF 3.1.1")
+    broken.errors["CNCF 3.1.1"] = "500"
+    text = made_page(tmp_path, broken)
+    assert "| a work | 1 s | failed |" in text
+    assert "CNCF 3.1.1 has no figure in “a work”: 500" in text
+
+
+def test_what_grows_with_the_number_of_repositories_is_divided_within_a_round(tmp_path: Path) -> None:
+    small, large = figures([1, 2, 4], [1, 1, 1], None, "size-x-10"), figures([2, 2, 4], [3, 3, 3], None, "size-x-1000")
+    small.title, large.title = "a list, 10 repositories", "a list, 1,000 repositories"
+    text = made_page(tmp_path, small, large)
+    assert "| a list (s) | pyregistry | 2 | 2 | 1.00 | abc, 2026-01-01 |" in text
+    assert "| a list (s) | CNCF 3.1.1 | 1 | 3 | 3.00 | abc, 2026-01-01 |" in text
+
+
+def test_the_growth_of_memory_is_that_within_a_round() -> None:
+    big, small = figures([110, 210, 111], [50], None, "memory"), figures([100, 200, 100], [30], None, "memory-small")
+    [_, _, growth] = derived([big, small])
+    assert growth.values == {"pyregistry": [10, 10, 11], "CNCF 3.1.1": [20]}
+    assert growth.reached() is True
+
+
+def test_the_processors_that_children_took_are_the_load_and_not_a_stranger(tmp_path: Path) -> None:
+    server = Server([sys.executable, "-c", ""], tmp_path, free_port(), tmp_path / "config.yml")
+    with Window(server) as window:
+        subprocess.run([sys.executable, "-c", "import time\nwhile time.process_time() < 1: pass"], check=True)
+    assert window.spent is not None
+    assert window.spent.load >= 1
+    assert window.spent.load_share() == 1
+    assert window.spent.load_share(0) == 0
+
+
+def test_processors_that_none_of_ours_took_are_the_strangers() -> None:
+    spent = Spent(wall=10, all=20, load=2, server=6, bench=2)
+    assert spent.strangers * (os.cpu_count() or 1) == 1
+    assert spent.load_share() == 0.25
+
+
+def test_memory_that_a_process_shares_with_its_child_counts_once() -> None:
+    held = "import os, sys, time; block = b'x' * (64 << 20); os.fork(); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        try:
+            assert [process.stdout.readline() for _ in range(2)] == [b"\n", b"\n"]
+            assert 64 << 20 <= memory_of(process.pid) < 2 * 64 << 20
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_collector_is_timed_where_there_is_none_to_compare_it_with() -> None:
@@ -73,3 +159,8 @@ def test_a_generated_tree_is_a_sound_one(tmp_path: Path) -> None:
     assert list(Registry(driver).catalog()) == [name_of(0), name_of(1), name_of(2), "tagged"]
     assert len(list(Registry(driver).repository(RepositoryName("tagged")).tags())) == 5
     assert list(check(driver, Scope(Rules()))) == []
+
+
+def test_a_generated_tree_without_tags_has_repositories_only(tmp_path: Path) -> None:
+    make_tree(tmp_path, repositories=2, tags=0)
+    assert list(Registry(FilesystemDriver(tmp_path)).catalog()) == [name_of(0), name_of(1)]

@@ -2,7 +2,7 @@
 //
 //	blobs push http://127.0.0.1:5000 app 4 268435456     4 blobs of 256 MiB at once: POST, PATCH chunked, PUT
 //	blobs pull http://127.0.0.1:5000 app 8 sha256:...    the same blob 8 times at once
-//	blobs head http://127.0.0.1:5000/v2/app/blobs/sha256:... 16   over 16 connections for three seconds
+//	blobs head http://127.0.0.1:5000/v2/app/blobs/sha256:... 16 2   over 16 connections for two seconds
 //	blobs get  http://127.0.0.1:5000/v2/_catalog?n=100   one request after the other, for two seconds; the median
 package main
 
@@ -21,6 +21,7 @@ import (
 	"sort"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -38,11 +39,11 @@ func main() {
 	case "pull":
 		result = pull(os.Args[2], os.Args[3], number(os.Args[4]), os.Args[5])
 	case "head":
-		result = head(os.Args[2], number(os.Args[3]))
+		result = head(os.Args[2], number(os.Args[3]), number(os.Args[4]))
 	case "get":
 		result = get(os.Args[2])
 	default:
-		fail(fmt.Errorf("push, pull or get, not %s", os.Args[1]))
+		fail(fmt.Errorf("push, pull, head or get, not %s", os.Args[1]))
 	}
 	fail(json.NewEncoder(os.Stdout).Encode(result))
 }
@@ -72,6 +73,7 @@ type unsized struct{ io.Reader }
 
 type pushed struct {
 	Seconds float64  `json:"seconds"`
+	Load    float64  `json:"load"` // processor time of this program in these seconds
 	Digests []string `json:"digests"`
 }
 
@@ -88,7 +90,7 @@ func push(base, name string, count int, size int64) pushed {
 		blobs[i].offset = 0
 		result.Digests[i] = fmt.Sprintf("sha256:%x", hash.Sum(nil))
 	})
-	begin := time.Now()
+	begin, spent := time.Now(), processors()
 	together(count, func(i int) {
 		location := base + "/v2/" + name + "/blobs/uploads/"
 		location = send("POST", location, nil, 202)
@@ -101,7 +103,15 @@ func push(base, name string, count int, size int64) pushed {
 		send("PUT", at.String(), nil, 201)
 	})
 	result.Seconds = time.Since(begin).Seconds()
+	result.Load = processors() - spent
 	return result
+}
+
+// processors is the processor time of this program in seconds.
+func processors() float64 {
+	var usage syscall.Rusage
+	fail(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
 }
 
 func send(method, location string, body io.Reader, status int) string {
@@ -159,7 +169,7 @@ type rate struct {
 
 // head is what wrk cannot do: it waits for the body that Content-Length speaks of. Like wrk it is as cheap as it can
 // be, so that it is the server that is measured: it reads up to the empty line and looks at the status.
-func head(location string, connections int) rate {
+func head(location string, connections, seconds int) rate {
 	at, err := url.Parse(location)
 	fail(err)
 	request := []byte("HEAD " + at.RequestURI() + " HTTP/1.1\r\nHost: " + at.Host + "\r\n\r\n")
@@ -170,7 +180,7 @@ func head(location string, connections int) rate {
 		fail(err)
 		defer connection.Close()
 		buffer := make([]byte, 8192)
-		for time.Since(begin) < 3*time.Second {
+		for time.Since(begin) < time.Duration(seconds)*time.Second {
 			_, err = connection.Write(request)
 			fail(err)
 			size := 0

@@ -1,0 +1,110 @@
+"""Who took the processors while something was measured: the load, the registry, or programs of somebody else."""
+
+import contextlib
+import os
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from tests.processes import Server
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Seconds, and seconds of processor time."""
+
+    wall: float
+    all: float
+    load: float
+    server: float
+    bench: float
+
+    def load_share(self, load: float | None = None) -> float:
+        """The part of the load in what it and the registry took; `load` is what it says itself."""
+        mine = self.load if load is None else load
+        return mine / (mine + self.server) if mine + self.server else 0
+
+    @property
+    def strangers(self) -> float:
+        """The part of all processors that went to programs which are none of the bench's."""
+        others = self.all - self.load - self.server - self.bench
+        return max(0.0, others / self.wall / (os.cpu_count() or 1))
+
+
+class Window:
+    """From `with` to its end; the load is the children that this process has waited for, and engines."""
+
+    def __init__(self, server: Server, engines: Sequence[int] = ()) -> None:
+        self._server = server
+        self._engines = engines
+        self.spent: Spent | None = None
+
+    def __enter__(self) -> Self:
+        self._begin = self._look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.spent = Spent(*(after - before for after, before in zip(self._look(), self._begin, strict=True)))
+
+    def _look(self) -> tuple[float, float, float, float, float]:
+        load = _spent(resource.RUSAGE_CHILDREN) + sum(work_of(pid) for pid in self._engines)
+        server = 0.0
+        with contextlib.suppress(AssertionError):  # it does not run yet
+            server = work_of(self._server.pid)
+        return time.monotonic(), _busy(), load, server, _spent(resource.RUSAGE_SELF)
+
+
+def work_of(pid: int) -> float:
+    """Seconds of a process, those below it, and those that these have waited for."""
+    ticks = 0
+    for process in _with_those_below(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / _TICK
+
+
+def memory_of(pid: int) -> int:
+    """Bytes of a process and those below it; what they share counts once, and what others share with them in full.
+
+    The kernel divides a page by all processes that have it, those of somebody else included. That is right for pages
+    of the processes' own, and not for a program's file: there the largest part that one of them has is taken.
+    """
+    own, files = 0, 0
+    for process in _with_those_below(pid):
+        try:
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        kib = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
+        own += kib["Pss_Anon"]
+        files = max(files, kib["Rss"] - kib["Anonymous"])
+    return (own + files) * 1024
+
+
+def _with_those_below(pid: int) -> list[int]:
+    try:
+        children = [
+            int(child)
+            for task in Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [pid, *(process for child in children for process in _with_those_below(child))]
+
+
+def _spent(who: int) -> float:
+    usage = resource.getrusage(who)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _busy() -> float:
+    """user, nice, system, irq, softirq and what the host took away; neither idle nor waiting for a disk."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / _TICK
