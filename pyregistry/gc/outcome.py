@@ -143,6 +143,9 @@ class Listener:
     def removed(self, what: str, path: str) -> None:
         """`what` is "manifest", "layer link", "blob" or "repository", `path` is below the data directory."""
 
+    def batch_is_over(self) -> None:
+        """A batch of removals ended, and with it the lock that writers wait for."""
+
     def skipped(self, reason: str) -> None:
         """Something could not be looked at or removed, and stays."""
         self.reasons.append(reason)

@@ -169,7 +169,7 @@ class FilesystemDriver:
         trash = self._prefix + layout.TRASH
         with contextlib.suppress(FileNotFoundError), os.scandir(trash) as entries:
             for entry in entries:
-                _remove(entry.path)
+                _remove(entry.path, is_directory=entry.is_dir(follow_symlinks=False))
 
     def prune(self, path: StoragePath) -> bool:
         """See Driver.prune."""
@@ -241,7 +241,7 @@ class FilesystemDriver:
         return None
 
     def _to_trash(self, path: StoragePath) -> str:
-        source, doomed = self._prefix + path, f"{self._prefix}{layout.TRASH}/{uuid.uuid4().hex}"
+        source, doomed = self._prefix + path, f"{self._prefix}{layout.TRASH}/{os.urandom(16).hex()}"
         with absent_is_not_found():
             try:
                 os.rename(source, doomed)  # noqa: PTH104 - a collection has thousands: a Path for each is dear
@@ -275,15 +275,16 @@ class FilesystemDriver:
         raise OSError(errno.EBUSY, "the directory is removed again and again", str(target))
 
 
-def _remove(path: str) -> None:
+def _remove(path: str, *, is_directory: bool = False) -> None:
     # What is left is the trash's, not the registry's. No pathlib: a collection has thousands.
-    try:
-        os.unlink(path)  # noqa: PTH108 - see above
-    except OSError:  # a directory, which mostly has one file in it
-        try:
-            with os.scandir(path) as entries:
-                for entry in list(entries):
-                    os.unlink(entry.path)  # noqa: PTH108 - see above
-            os.rmdir(path)  # noqa: PTH106 - see above
-        except OSError:  # there are directories in it, or it is gone
-            shutil.rmtree(path, ignore_errors=True)
+    if not is_directory:
+        with contextlib.suppress(OSError):
+            os.unlink(path)  # noqa: PTH108 - see above
+            return
+    try:  # a directory, which mostly has one file in it
+        with os.scandir(path) as entries:
+            for entry in list(entries):
+                os.unlink(entry.path)  # noqa: PTH108 - see above
+        os.rmdir(path)  # noqa: PTH106 - see above
+    except OSError:  # there are directories in it, or it is gone
+        shutil.rmtree(path, ignore_errors=True)
