@@ -126,7 +126,7 @@ class Listener:
         """What was skipped."""
 
     def found(self, repositories: int) -> None:
-        """So many more directories are looked at next."""
+        """So many more directories are looked at next; nothing is forked from here on."""
 
     def repository(self, name: RepositoryName) -> None:
         """Its manifests are marked next."""
