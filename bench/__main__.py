@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.gc_report import GC_RESULTS, write_gc_table
 from bench.loads import LoadError, Programs
 from bench.report import print_row, write_plot, write_table
 from bench.results import Figures, Run, load, save
@@ -30,6 +31,7 @@ def main() -> int:
     if options.command == "report":
         runs = [load(path) for path in sorted(RESULTS.glob("*.json"))]
         write_table(PAGE, runs)
+        write_gc_table(PAGE, [load(path) for path in sorted(GC_RESULTS.glob("*.json"))])
         write_plot(RESULTS, runs)
         return 0
     works = [work for work in WORKS if _wanted(work, options)]

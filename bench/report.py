@@ -44,18 +44,18 @@ def _table(run: Run) -> str:
         if figures.reached() is False:
             wanted += " **not reached**"
         others = ", ".join(
-            f"{name} {_number(values)}"
+            f"{name} {number(values)}"
             for name, values in figures.values.items()
             if name != OURS and not name.startswith("CNCF")
         )
         cells = [
             figures.title,
-            f"{_number(figures.values.get(OURS))} {figures.unit}",
-            _number(figures.values.get(REFERENCE)),
+            f"{number(figures.values.get(OURS))} {figures.unit}",
+            number(figures.values.get(REFERENCE)),
             f"{median(ratios):.2f}" if ratios else "",
             f"{min(ratios):.2f} … {max(ratios):.2f}" if ratios else "",
             wanted,
-            _number(figures.values.get("CNCF 2.8.2")),
+            number(figures.values.get("CNCF 2.8.2")),
             others,
         ]
         lines.append(f"| {' | '.join(cells)} |")
@@ -64,7 +64,8 @@ def _table(run: Run) -> str:
     return "\n".join([*lines, ""])
 
 
-def _number(values: list[float] | None) -> str:
+def number(values: list[float] | None) -> str:
+    """Their median; nothing where there are none."""
     if not values:
         return "failed" if values == [] else ""
     middle = median(values)

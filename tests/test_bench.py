@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.gc import lines
+from bench.gc_report import BEGIN as GC_BEGIN
+from bench.gc_report import END as GC_END
+from bench.gc_report import write_gc_table
 from bench.loads import LoadError, gets
 from bench.report import BEGIN, END, write_table
 from bench.results import Figures, Run, load, save
@@ -54,11 +56,24 @@ def test_the_page_is_made_from_what_was_saved_and_keeps_what_stands_around_it(tm
     assert "old" not in text
 
 
-def test_a_collector_is_timed_where_there_is_none_to_compare_it_with() -> None:
-    alone = {"pyregistry": [1.0, 3.0, 2.0]}
-    assert list(lines("dry run", alone)) == ["dry run   pyregistry  median   2.00 s  min   1.00  max   3.00"]
-    [ours, theirs] = lines("dry run", {**alone, "CNCF 2.8.2": [2.0, 2.0, 2.0]})
-    assert (ours[-4:], theirs[-4:]) == ("1.00", "1.00")
+def test_a_collector_is_timed_also_where_there_is_none_to_compare_it_with(tmp_path: Path) -> None:
+    run = Run("disk", "abc", "2026-01-01", "a machine", {})
+    alone = Figures("dry", "dry run", "s", rate=False, target=0.5, values={"pyregistry": [1.0, 3.0, 2.0]}, errors={})
+    compared = Figures(
+        "real", "real run", "s", False, 0.5, {"pyregistry": [1.0, 3.0, 2.0], "CNCF 2.8.2": [2.0, 4.0, 8.0]}, {}
+    )
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{GC_BEGIN}\nold\n{GC_END}\nbehind\n")
+    run.figures = [alone, compared]
+    write_gc_table(page, [run])
+    text = page.read_text()
+    assert "| dry run | 2 s |  |  |  |  | ≤ 0.5 |" in text
+    assert "| real run | 2 s | 4 |  | 0.50 | 0.25 … 0.75 | ≤ 0.5 |" in text
+    assert text.startswith(f"before\n{GC_BEGIN}\n")
+    assert text.endswith(f"{GC_END}\nbehind\n")
+    compared.values["pyregistry"] = [2.0, 3.0, 2.0]
+    write_gc_table(page, [run])
+    assert "| ≤ 0.5 **not reached** |" in page.read_text()
 
 
 def test_a_load_that_nobody_answers_is_no_rate() -> None:
