@@ -1,9 +1,10 @@
 """Work that only reads, shared between processes, for a command that a person waits for.
 
 They are forked: they have what this one has, and begin at once. Each does every n-th task and sends what it found, so
-that the results arrive in order; who is ahead waits with a full pipe, and no process holds more than one result.
+that the results arrive in order; who is ahead waits with a full pipe, so that what is held at once is bounded.
 """
 
+import fcntl
 import multiprocessing
 import multiprocessing.popen_fork  # imported when first used, which is too late for who gave up root's rights
 import signal
@@ -20,6 +21,9 @@ Result = TypeVar("Result")
 
 WORTH_SHARING = 10_000
 """Blobs that one process looks at while others are still being started."""
+
+_PIPE = 1024 * 1024
+"""Bytes by which a process may be ahead: a busy machine does not change between processes for each result."""
 
 _Other = tuple[BaseProcess, Connection]
 
@@ -64,6 +68,8 @@ def _start_all(work: Callable[[Task], object], shares: Sequence[Sequence[Task]],
 def _start(work: Callable[[Task], object], tasks: Sequence[Task], end: ExitStack) -> _Other:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
+    with suppress(OSError):  # whose user has many such pipes gets small ones
+        fcntl.fcntl(sender.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
     with sender:
         process = context.Process(target=_send, args=(work, tasks, receiver, sender), daemon=True)
         process.start()
