@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench import auth
 from bench.field import FAULTS, Field
+from bench.gc_report import GC_RESULTS, write_gc_table
 from bench.loads import Programs
 from bench.plot import write_plots
 from bench.report import derived, print_row, write_tables
@@ -43,6 +44,7 @@ def main() -> int:
 def _report(_: argparse.Namespace) -> int:
     runs = [load(path) for path in sorted(RESULTS.glob("*.json"))]
     write_tables(PAGE, runs)
+    write_gc_table(PAGE, [load(path) for path in sorted(GC_RESULTS.glob("*.json"))])
     write_plots(RESULTS, runs)
     return 0
 

@@ -1,11 +1,12 @@
 """Garbage collection against the CNCF registries' own, on one generated tree, in turn and interleaved.
 
-    python -m bench.gc speed [--directory /dev/shm] [--rounds 3]    dry and real runs, 20,000 images
-    python -m bench.gc memory                                       a million blobs
-    python -m bench.gc load                                         the p99 of pushes while it runs
+    python -m bench.gc speed [--medium disk] [--cold] [--rounds 3]    dry and real runs, 20,000 images
+    python -m bench.gc memory                                         a million blobs
+    python -m bench.gc load                                           the p99 of pushes while it runs
 
-Names of programs: `docker-registry` (2.8.2) and `cncf-registry` (3.1.1, `make clients`); one that is not there is left
-out, and said. A run that does not find the garbage ends the bench.
+Each is saved in bench/results/gc, from where `make bench-report` takes it. Names of programs: `docker-registry` (2.8.2)
+and `cncf-registry` (3.1.1, `make clients`); one that is not there is left out, and said. A run that does not find the
+garbage ends the bench. With `--cold` each run begins with an empty cache, which needs root.
 """
 
 import argparse
@@ -20,10 +21,13 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
+from bench.gc_report import BASE, print_row, remember
 from bench.generated import GeneratedTree
+from bench.results import OURS, REFERENCE, Figures, Target
 from pyregistry.oci.digest import Digest
 from tests.builders import image
 from tests.engine.wire import Wire
@@ -31,70 +35,70 @@ from tests.processes import Server, pyregistry_server
 
 REPOSITORIES, IMAGES_EACH, LOST_EVERY = 200, 106, 20
 """20,000 images and 127,000 blobs that live, or nearly; a twentieth more is garbage."""
-BASE = "CNCF 2.8.2"
 PROGRAMS = {
-    "pyregistry": [sys.executable, "-m", "pyregistry", "gc", "--grace", "0"],
+    OURS: [sys.executable, "-m", "pyregistry", "gc", "--grace", "0"],
     BASE: ["docker-registry", "garbage-collect"],
-    "CNCF 3.1.1": ["cncf-registry", "garbage-collect"],
+    REFERENCE: ["cncf-registry", "garbage-collect"],
 }
 
 
-def speed(directory: Path, rounds: int) -> None:
-    """Seconds of dry runs and of real ones, each of which gets a copy of its own."""
+class Times(NamedTuple):
+    """Seconds of one run with all its processes."""
+
+    wall: float
+    cpu: float
+
+
+def speed(directory: Path, rounds: int, *, cold: bool) -> list[Figures]:
+    """Seconds of dry runs and of real ones, before each of which what the last one removed is put back."""
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
-        tree = Path(scratch) / "tree"
+        tree, copy = Path(scratch) / "tree", Path(scratch) / "copy"
         generated = GeneratedTree(tree)
         generated.add_images(REPOSITORIES, IMAGES_EACH, lost_every=LOST_EVERY)
-        print(f"{REPOSITORIES * IMAGES_EACH} images, {generated.blobs} blobs, on {directory}")
+        print(f"{REPOSITORIES * IMAGES_EACH} images, {generated.blobs} blobs, on {directory}", flush=True)
         present = {name: command for name, command in PROGRAMS.items() if shutil.which(command[0])}
-        for name in PROGRAMS.keys() - present.keys():
-            print(f"left out, not installed: {name}")
-        dry: dict[str, list[float]] = {name: [] for name in present}
-        real: dict[str, list[float]] = {name: [] for name in present}
+        dry: dict[str, list[Times]] = {name: [] for name in present}
+        real: dict[str, list[Times]] = {name: [] for name in present}
         for turn in range(rounds):
             order = list(present)[turn % len(present) :] + list(present)[: turn % len(present)]
             for name in order:
-                dry[name].append(_timed([*present[name], "--dry-run"], tree))
+                dry[name].append(_timed([*present[name], "--dry-run"], tree, cold=cold))
             for name in order:
-                copy = Path(scratch) / "copy"
-                subprocess.run(["cp", "-a", str(tree), str(copy)], check=True)
-                before = _count(copy)
-                real[name].append(_timed(present[name], copy))
-                assert _count(copy) < before * 0.97, f"{name} freed nothing"
-                shutil.rmtree(copy)
-        for what, seconds in (("dry run", dry), ("real run", real)):
-            for line in lines(what, seconds):
-                print(line)
+                subprocess.run(["cp", "-a", "-n", f"{tree}/.", str(copy)], check=True)
+                assert _count(copy) == generated.blobs
+                real[name].append(_timed(present[name], copy, cold=cold))
+                assert _count(copy) < generated.blobs * 0.97, f"{name} freed nothing"
+    return [figures for what, times in (("dry", dry), ("real", real)) for figures in figures_of(what, times, cold=cold)]
 
 
-def lines(what: str, seconds: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    """What the runs of each program took; a ratio is that of runs of the same round."""
-    for name, times in seconds.items():
-        line = (
-            f"{what:9} {name:11} median {statistics.median(times):6.2f} s  min {min(times):6.2f}  max {max(times):6.2f}"
-        )
-        if BASE in seconds:
-            ratios = [mine / theirs for mine, theirs in zip(times, seconds[BASE], strict=True)]
-            line += f"  ratio to 2.8.2 {statistics.median(ratios):.2f}"
-        yield line
+def figures_of(what: str, times: Mapping[str, Sequence[Times]], *, cold: bool) -> Iterator[Figures]:
+    """The time that went by, and that of the processors, which a busy machine does not change as much."""
+    key, title = f"{what}{'-cold' if cold else ''}", f"{what} run{', nothing cached' if cold else ''}"
+    wall = {name: [each.wall for each in of_it] for name, of_it in times.items()}
+    cpu = {name: [each.cpu for each in of_it] for name, of_it in times.items()}
+    yield Figures(key, title, "s", rate=False, target=Target("≤", 0.5), values=wall, reference=BASE)
+    yield Figures(f"{key}-cpu", f"{title}, processor time", "s", rate=False, target=None, values=cpu, reference=BASE)
 
 
-def memory(directory: Path) -> None:
-    """The most memory that a run on a million blobs needs."""
+def memory(directory: Path) -> list[Figures]:
+    """The most memory that a process of a run on a million blobs needs."""
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         generated = GeneratedTree(Path(scratch))
         generated.add_images(1_000, 167, lost_every=10)
-        seconds = _timed([*PROGRAMS["pyregistry"], "--dry-run"], Path(scratch))
+        times = _timed([*PROGRAMS[OURS], "--dry-run"], Path(scratch))
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"{generated.blobs} blobs: {peak:.0f} MiB at most, {seconds:.1f} s")
+        print(f"{generated.blobs} blobs: {peak:.0f} MiB at most, {times.wall:.1f} s")
+    most = Target("≤", 200, absolute=True)
+    return [Figures("memory", f"memory, {generated.blobs:,} blobs", "MiB", False, most, {OURS: [peak]}, reference=BASE)]
 
 
-def load(directory: Path) -> None:
-    """The p99 of whole pushes, quiet and with one collection after the other beside."""
+def load(directory: Path, rounds: int) -> list[Figures]:
+    """The p99 of whole pushes with one collection after the other beside, by that of quiet ones."""
+    ratios: list[float] = []
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         GeneratedTree(Path(scratch) / "data").add_images(100, 100, lost_every=5)
         with pyregistry_server(Path(scratch), pyregistry={"workers": 2}) as server:
-            for turn in range(3):
+            for turn in range(rounds):
                 quiet = _p99(server, f"quiet{turn}")
                 stop = threading.Event()
                 collecting = threading.Thread(target=_collect_until, args=(server, stop))
@@ -102,9 +106,10 @@ def load(directory: Path) -> None:
                 busy = _p99(server, f"busy{turn}")
                 stop.set()
                 collecting.join()
-                print(
-                    f"push p99: quiet {quiet * 1000:.1f} ms, while collecting {busy * 1000:.1f} ms: {busy / quiet:.2f}"
-                )
+                print(f"push p99: quiet {quiet * 1000:.1f} ms, while collecting {busy * 1000:.1f} ms")
+                ratios.append(busy / quiet)
+    title, most = "p99 of pushes while it runs, by that of quiet ones", Target("≤", 2, absolute=True)
+    return [Figures("load", title, "times", False, most, {OURS: ratios}, reference=BASE)]
 
 
 def _collect_until(server: Server, stop: threading.Event) -> None:
@@ -131,13 +136,16 @@ def _p99(server: Server, name: str, seconds: float = 15) -> float:
     return statistics.quantiles(times, n=100)[98]
 
 
-def _timed(command: Sequence[str], tree: Path) -> float:
+def _timed(command: Sequence[str], tree: Path, *, cold: bool = False) -> Times:
     with tempfile.NamedTemporaryFile("w", suffix=".yml") as config:
         storage = {"filesystem": {"rootdirectory": str(tree)}, "delete": {"enabled": True}}
         document = {"version": 0.1, "log": {"level": "error"}, "storage": storage, "http": {"addr": "127.0.0.1:1"}}
         yaml.safe_dump(document, config)
         config.flush()
-        begin = time.monotonic()
+        os.sync()  # what made the tree is no part of it
+        if cold:
+            Path("/proc/sys/vm/drop_caches").write_text("3")
+        before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         subprocess.run(
             [*command, config.name],
             check=True,
@@ -145,7 +153,8 @@ def _timed(command: Sequence[str], tree: Path) -> float:
             stderr=subprocess.DEVNULL,
             env={**os.environ, "OTEL_TRACES_EXPORTER": "none"},
         )
-        return time.monotonic() - begin
+        wall, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return Times(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def _count(tree: Path) -> int:
@@ -156,13 +165,22 @@ def main() -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "memory", "load"])
-    parser.add_argument("--directory", type=Path, default=Path("/dev/shm"), help="where the trees are made")
+    parser.add_argument("--medium", choices=["tmpfs", "disk"], default="tmpfs", help="what the trees are on")
+    parser.add_argument("--directory", type=Path, help="where that is mounted (/dev/shm, or the temporary directory)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cold", action="store_true", help="empty the cache before each run")
     given = parser.parse_args()
+    directory = given.directory or Path("/dev/shm" if given.medium == "tmpfs" else tempfile.gettempdir())
+    for name, (program, *_) in PROGRAMS.items():
+        if not shutil.which(program):
+            print(f"left out, not installed: {name}")
     if given.what == "speed":
-        speed(given.directory, given.rounds)
+        found = speed(directory, given.rounds, cold=given.cold)
     else:
-        {"memory": memory, "load": load}[given.what](given.directory)
+        found = memory(directory) if given.what == "memory" else load(directory, given.rounds)
+    for figures in found:
+        print_row(figures)
+    remember(given.medium, found)
 
 
 if __name__ == "__main__":

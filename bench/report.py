@@ -80,7 +80,7 @@ def _is_size(figures: Figures) -> bool:
 
 
 def _commits(figures: Iterable[Figures]) -> set[str]:
-    return {_commit(each) for each in figures}
+    return {commit_of(each) for each in figures}
 
 
 def _head(run: Run) -> str:
@@ -107,15 +107,15 @@ def _table(all_figures: Sequence[Figures], *, mixed: bool) -> str:
     for figures in all_figures:
         cells = [
             figures.title,
-            f"{_number(figures, OURS)} {figures.unit}",
-            _number(figures, REFERENCE),
-            *_ratio(figures),
-            _judged(figures),
-            *(_number(figures, name) for name in ("CNCF 2.8.2", *others)),
+            f"{number(figures, OURS)} {figures.unit}",
+            number(figures, REFERENCE),
+            *ratio_cells(figures),
+            judged(figures),
+            *(number(figures, name) for name in ("CNCF 2.8.2", *others)),
             " / ".join(f"{median(figures.load[name]):.0%}" for name in (OURS, REFERENCE) if name in figures.load),
         ]
-        rows.append([*cells, _commit(figures)] if mixed else cells)
-    return _grid([*titles, "commit"] if mixed else titles, rows)
+        rows.append([*cells, commit_of(figures)] if mixed else cells)
+    return grid([*titles, "commit"] if mixed else titles, rows)
 
 
 def _sizes(all_figures: Sequence[Figures]) -> str:
@@ -129,8 +129,8 @@ def _sizes(all_figures: Sequence[Figures]) -> str:
         for name in (OURS, REFERENCE):
             sequence = [work.values.get(name, []) for work in works]
             growth = [last / first for first, last in zip(sequence[0], sequence[-1], strict=False)]
-            cells = [f"{title} ({works[0].unit})", name, *(_number(work, name) for work in works)]
-            rows.append([*cells, f"{median(growth):.2f}" if growth else "", _commit(works[0])])
+            cells = [f"{title} ({works[0].unit})", name, *(number(work, name) for work in works)]
+            rows.append([*cells, f"{median(growth):.2f}" if growth else "", commit_of(works[0])])
     if not rows:
         return ""
     sizes = [f"{int(key.rpartition('-')[2]):,}" for key in (work.key for work in next(iter(found.values())))]
@@ -139,7 +139,7 @@ def _sizes(all_figures: Sequence[Figures]) -> str:
         "All sizes were measured in turn. A page of the catalog needs the names of the whole directory that it is cut"
         " from, and all repositories of this tree lie in one: that is what grows."
     )
-    return f"{_grid(titles, rows)}\n\n{why}"
+    return f"{grid(titles, rows)}\n\n{why}"
 
 
 def _logins(all_figures: Sequence[Figures], *, mixed: bool) -> str:
@@ -147,14 +147,14 @@ def _logins(all_figures: Sequence[Figures], *, mixed: bool) -> str:
     for each in all_figures:
         cells = [
             each.title,
-            f"{_number(each, each.ours)} {each.unit}",
-            f"{_number(each, each.reference)} ({each.reference})" if each.reference in each.values else "",
-            *_ratio(each, 3),
-            _judged(each),
+            f"{number(each, each.ours)} {each.unit}",
+            f"{number(each, each.reference)} ({each.reference})" if each.reference in each.values else "",
+            *ratio_cells(each, 3),
+            judged(each),
         ]
-        rows.append([*cells, _commit(each)] if mixed else cells)
+        rows.append([*cells, commit_of(each)] if mixed else cells)
     titles = ["logins", "with it", "against", "ratio", "smallest and largest (rounds)", "wanted"]
-    return _grid([*titles, "commit"] if mixed else titles, rows) if rows else ""
+    return grid([*titles, "commit"] if mixed else titles, rows) if rows else ""
 
 
 def _conditions(run: Run) -> str:
@@ -183,12 +183,14 @@ def _conditions(run: Run) -> str:
     return "\n\n".join(parts)
 
 
-def _grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(line)} |" if line[0] != "---" else f"|{'|'.join(line)}|" for line in lines)
 
 
-def _ratio(figures: Figures, digits: int = 2) -> tuple[str, str]:
+def ratio_cells(figures: Figures, digits: int = 2) -> tuple[str, str]:
+    """The median of the ratios, and how far they differ; empty where there is nothing to divide."""
     ratios = figures.ratios()
     if not ratios or min(map(abs, ratios)) == 0 or figures.key == "memory-growth":
         return "", ""
@@ -203,15 +205,18 @@ def _wanted(figures: Figures) -> str:
     return f"{number} {figures.unit}" if target.absolute else number
 
 
-def _judged(figures: Figures) -> str:
+def judged(figures: Figures) -> str:
+    """What is wanted, and whether it was missed."""
     return _wanted(figures) + (" **not reached**" if figures.reached() is False else "")
 
 
-def _commit(figures: Figures) -> str:
+def commit_of(figures: Figures) -> str:
+    """What it was measured on, and when."""
     return ", ".join(filter(None, (figures.version, figures.date, figures.machine)))
 
 
-def _number(figures: Figures, name: str) -> str:
+def number(figures: Figures, name: str) -> str:
+    """The median of what this registry did."""
     values = figures.values.get(name)
     if not values:
         return "failed" if name in figures.errors else ""

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.gc import lines
+from bench.gc_report import BEGIN as GC_BEGIN
+from bench.gc_report import END as GC_END
+from bench.gc_report import write_gc_table
 from bench.loads import LoadError, gets
 from bench.report import BEGIN, END, derived, write_tables
 from bench.results import Figures, Run, Target, load, save
@@ -140,11 +142,23 @@ def test_memory_that_a_process_shares_with_its_child_counts_once() -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_a_collector_is_timed_where_there_is_none_to_compare_it_with() -> None:
-    alone = {"pyregistry": [1.0, 3.0, 2.0]}
-    assert list(lines("dry run", alone)) == ["dry run   pyregistry  median   2.00 s  min   1.00  max   3.00"]
-    [ours, theirs] = lines("dry run", {**alone, "CNCF 2.8.2": [2.0, 2.0, 2.0]})
-    assert (ours[-4:], theirs[-4:]) == ("1.00", "1.00")
+def test_a_collector_is_timed_also_where_there_is_none_to_compare_it_with(tmp_path: Path) -> None:
+    half = Target("≤", 0.5)
+    alone = Figures("dry", "dry run", "s", False, half, {"pyregistry": [1.0, 3.0, 2.0]}, reference="CNCF 2.8.2")
+    values = {"pyregistry": [1.0, 3.0, 2.0], "CNCF 2.8.2": [2.0, 4.0, 8.0]}
+    compared = Figures("real", "real run", "s", False, half, values, version="abc", reference="CNCF 2.8.2")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{GC_BEGIN}\nold\n{GC_END}\nbehind\n")
+    run = Run("disk", "a machine", {}, figures=[alone, compared])
+    write_gc_table(page, [run])
+    text = page.read_text()
+    assert "| dry run | 2 s |  |  |  |  | ≤ 0.5 |  |" in text
+    assert "| real run | 2 s | 4 |  | 0.50 | 0.25 … 0.75 (3) | ≤ 0.5 | abc |" in text
+    assert text.startswith(f"before\n{GC_BEGIN}\n")
+    assert text.endswith(f"{GC_END}\nbehind\n")
+    compared.values["pyregistry"] = [2.0, 3.0, 2.0]
+    write_gc_table(page, [run])
+    assert "| ≤ 0.5 **not reached** |" in page.read_text()
 
 
 def test_a_load_that_nobody_answers_is_no_rate() -> None:

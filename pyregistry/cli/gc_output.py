@@ -17,7 +17,14 @@ _AT_ONCE = 1000
 
 
 class Log(Listener):
-    """What is removed and what is skipped, on standard error, as the CNCF registry logs it."""
+    """What is removed and what is skipped, on standard error, as the CNCF registry logs it.
+
+    What is removed is said behind each batch: who reads it may be slow, and writers wait for the end of a batch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._removed: list[str] = []
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -26,11 +33,17 @@ class Log(Listener):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End."""
+        """Write what is left of a run that failed."""
+        self.batch_is_over()
 
     def removed(self, what: str, path: str) -> None:
         """See Listener."""
-        sys.stderr.write(f"{_LOGGED.get(what, f'Deleting {what}')}: /{path}\n")
+        self._removed.append(f"{_LOGGED.get(what, f'Deleting {what}')}: /{path}\n")
+
+    def batch_is_over(self) -> None:
+        """See Listener."""
+        lines, self._removed = self._removed, []
+        sys.stderr.write("".join(lines))
 
     def skipped(self, reason: str) -> None:
         """See Listener."""
@@ -66,6 +79,7 @@ class CncfLines(Log):
     ) -> None:
         """Write what is left of a run that failed."""
         self._write()
+        super().__exit__(kind, error, trace)
 
     def repository(self, name: RepositoryName) -> None:
         """See Listener."""

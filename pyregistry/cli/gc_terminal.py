@@ -31,7 +31,7 @@ class ProgressBars(Listener):
         self._found = 0
 
     def __enter__(self) -> Self:
-        """Nothing yet: what draws is a thread, and while the blobs are enumerated there must be no other."""
+        """Nothing yet: what draws is a thread, and there must be no other where processes are forked, until `found`."""
         return self
 
     def __exit__(

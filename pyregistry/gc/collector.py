@@ -23,7 +23,7 @@ _TEMPORARY_SECONDS = 86_400.0
 def collect(driver: Driver, options: Options, listener: Listener | None = None, processes: int = 1) -> Report:
     """Remove what nothing refers to and no push in progress counts on. Blocks.
 
-    `processes` as in `enumerate_blobs`. Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the
+    `processes` as in `shared`. Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the
     report.
     """
     listener = listener or Listener()
@@ -50,7 +50,7 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
             pass  # the barrier: what was committed before can be seen now
     marker = Marker(driver, candidates, options, listener, now_ns)
     _brake(driver, candidates)
-    plan = marker.plan()
+    plan = marker.plan(processes)
     listener.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:

@@ -2,16 +2,20 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from pyregistry.gc.candidates import Candidates
+from pyregistry.gc.documents import Documents, decode, list_revisions, read_documents
 from pyregistry.gc.groups import groups_from_the_top
 from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, Kept, Listener, MarkFailed, Options, Plan
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
-from pyregistry.oci.digest import ALGORITHMS, CANONICAL, Digest
+from pyregistry.gc.sharing import is_worth_it, shared
+from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import exists, read_link
 from pyregistry.storage.walking import walk_repositories
 
@@ -36,13 +40,15 @@ class Marker:
         self._count = 0
         self.now_ns = now_ns
 
-    def plan(self) -> Plan:
-        """Mark all that lives; raises MarkFailed."""
+    def plan(self, processes: int = 1) -> Plan:
+        """Mark all that lives; raises MarkFailed. `processes` as in `shared`: they read the manifests."""
         # Again until no new one appears: a repository may be pushed, or moved, while the walk goes on.
         while new := [name for name in self._names() if name not in self.repositories]:
-            self.listener.found(len(new))
-            for name in new:
-                self._mark(name)
+            with self._read(new, processes) as read:
+                self.listener.found(len(new))
+                for name in new:
+                    self._mark(name, read)
+            processes = 1  # the listener may have a thread by now
         for size in self.candidates.held():
             self.kept.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
@@ -68,13 +74,22 @@ class Marker:
         except OSError as error:
             raise MarkFailed(f"{error.filename}: {error.strerror}") from error
 
-    def _mark(self, name: RepositoryName) -> None:
+    @contextmanager
+    def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
+        if is_worth_it(len(self.candidates), processes):
+            with shared(partial(read_documents, self.driver), names, processes) as read:
+                yield map(decode, read)
+        else:
+            yield (list_revisions(self.driver, name) for name in names)
+
+    def _mark(self, name: RepositoryName, read: Iterator[Documents]) -> None:
         marks = RepositoryMarks(self, name)
         try:
+            documents = next(read)
             if marks.exists():
                 self.listener.repository(name)
                 self._count += 1
-                marks.mark_roots()
+                marks.mark_roots(documents)
                 self.links += marks.doomed_layers()
         except OSError as error:
             raise MarkFailed(f"{name}: {error.filename}: {error.strerror}") from error
@@ -91,7 +106,7 @@ class RepositoryMarks:
         self._marker = marker
         self._driver = marker.driver
         self._candidates = marker.candidates
-        self._revisions: dict[str, Stat] = {}
+        self._before = Documents()
         self._kept: set[str] = set()
         self._needed: set[str] = set()  # the blobs of those, for as long as the repository is looked at
         self._referrers: dict[str, list[str]] = defaultdict(list)
@@ -103,15 +118,15 @@ class RepositoryMarks:
         """False for a namespace that repositories are in; raises OSError."""
         return exists(self._driver, layout.manifests(self.name)) or exists(self._driver, layout.layers(self.name))
 
-    def mark_roots(self) -> None:
+    def mark_roots(self, documents: Documents) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
-        self._revisions = dict(self._list_revisions())
+        self._before = documents
         if not self._marker.options.delete_untagged:
-            self.keep(self._revisions)
+            self.keep(documents.revisions)
             return
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
-        for digest in [digest for digest in self._revisions if digest not in self._kept]:
+        for digest in [digest for digest in documents.revisions if digest not in self._kept]:
             document = self._documents[digest] = self._read_doomed(digest)
             if document.subject is not None:
                 self._referrers[document.subject].append(digest)
@@ -139,9 +154,10 @@ class RepositoryMarks:
             self._candidates.mark(digest)
             self._marker.listener.marked_manifest(self.name, digest)
             self._mark_blobs(document)
-            unvisited += [
-                child for child in (*document.children, *document.blobs) if self._may_be_manifest(child, document)
-            ]
+            revisions = self._before.revisions
+            unvisited += [blob for blob in document.blobs if blob in revisions]
+            # What some index calls a manifest, and is none of this repository, may be gigabytes of a layer.
+            unvisited += [child for child in document.children if child in revisions or self._is_small(child)]
             unvisited += self._referrers.get(digest, ())
 
     def doomed_groups(self) -> list[tuple[DoomedManifest, ...]]:
@@ -167,9 +183,10 @@ class RepositoryMarks:
     def forget(self) -> None:
         """Free what only a repository with doomed manifests needs later."""
         self._needed = set()
+        self._before = Documents(self._before.revisions)  # the sweep reads again what it keeps
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
-            self._revisions, self._kept, self._documents = {}, set(), {}
+            self._before, self._kept, self._documents = Documents(), set(), {}
             self._referrers.clear()
 
     def doomed_layers(self) -> Iterator[DoomedLayer]:
@@ -225,20 +242,18 @@ class RepositoryMarks:
         except PathNotFound:
             return digest
 
-    def _may_be_manifest(self, reference: str, document: References) -> bool:
-        # A blob that some index calls a manifest, and that is none of this repository, may be gigabytes of a layer.
-        return reference in self._revisions or (reference in document.children and self._is_small(reference))
-
     def _is_small(self, reference: str) -> bool:
         size = self._candidates.size(reference)
         return size is not None and size <= _MAX_SPARSE_CHILD
 
     def _read(self, digest: str) -> References | None:
         """What a manifest that lives refers to; None if its bytes are not there. Raises MarkFailed, OSError."""
+        if (known := self._before.references.get(digest)) is not None:
+            return known
         try:
             return read_references(self._driver, Digest(digest))
         except PathNotFound:
-            if digest in self._revisions:
+            if digest in self._before.revisions:
                 self._marker.listener.skipped(f"{self.name}: the manifest {digest} is not there")
             return None
         except DocumentDamaged as error:
@@ -249,23 +264,15 @@ class RepositoryMarks:
 
     def _read_doomed(self, digest: str) -> References:
         """What a manifest that nothing keeps refers to, for the order of the sweep; raises OSError."""
+        if (known := self._before.references.get(digest)) is not None:
+            return known
         try:
             return read_references(self._driver, Digest(digest))
         except (PathNotFound, DocumentDamaged):
             return _NOTHING
 
-    def _list_revisions(self) -> Iterator[tuple[str, Stat]]:
-        revisions = layout.revisions(self.name)
-        for algorithm in self._driver.children(revisions, strict=True):
-            if algorithm not in ALGORITHMS:
-                continue
-            for encoded, stat in self._driver.scan(layout.child(revisions, algorithm), layout.LINK, strict=True):
-                digest = parse(f"{algorithm}:{encoded}")
-                if digest is not None and stat is not None:  # the CNCF registry leaves the directory of a deleted one
-                    yield digest, stat
-
     def _leased_revisions(self) -> Iterator[str]:
-        for digest, stat in self._revisions.items():
+        for digest, stat in self._before.revisions.items():
             if digest not in self._kept and leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
                 if not self._candidates.is_marked(digest):
                     self._marker.kept.add(self._candidates.size(digest) or 0)

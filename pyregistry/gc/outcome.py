@@ -126,7 +126,7 @@ class Listener:
         """What was skipped."""
 
     def found(self, repositories: int) -> None:
-        """So many more directories are looked at next."""
+        """So many more directories are looked at next; nothing is forked from here on."""
 
     def repository(self, name: RepositoryName) -> None:
         """Its manifests are marked next."""
@@ -142,6 +142,9 @@ class Listener:
 
     def removed(self, what: str, path: str) -> None:
         """`what` is "manifest", "layer link", "blob" or "repository", `path` is below the data directory."""
+
+    def batch_is_over(self) -> None:
+        """A batch of removals ended, and with it the lock that writers wait for."""
 
     def skipped(self, reason: str) -> None:
         """Something could not be looked at or removed, and stays."""

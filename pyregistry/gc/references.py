@@ -1,10 +1,11 @@
 """What a stored document refers to, read as widely as deletion demands."""
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from pyregistry.oci import media_types
-from pyregistry.oci.digest import ALGORITHMS, Digest
+from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, read_manifest
 from pyregistry.storage import layout
@@ -17,8 +18,7 @@ class DocumentDamaged(Exception):
     """The bytes are not those of the digest, so nobody knows what the manifest referred to."""
 
 
-@dataclass(frozen=True, slots=True)
-class References:
+class References(msgspec.Struct, frozen=True, array_like=True):
     """Digests, as they stand in the document."""
 
     blobs: tuple[str, ...]
@@ -30,7 +30,9 @@ class References:
 def read_references(driver: Driver, digest: Digest) -> References:
     """Raises PathNotFound, DocumentDamaged, OSError."""
     content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
-    if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
+    content_hash = new_hash(digest.algorithm)
+    content_hash.update(content)
+    if len(content) > MAX_DOCUMENT or content_hash.hexdigest() != digest.encoded:
         raise DocumentDamaged(digest)
     try:
         manifest = read_manifest(content)

@@ -61,6 +61,7 @@ class Sweep:
                 begin = time.monotonic()  # the wait for the lock is no part of it, or a busy registry is never swept
                 while batch and time.monotonic() - begin < BATCH_SECONDS:
                     self._try(remove, batch.pop(0))
+            self._listener.batch_is_over()
             self._driver.empty_trash()  # freeing gigabytes takes long, and needs no lock
             time.sleep(_BREATH)
             batch += islice(left, BATCH - len(batch))

@@ -179,7 +179,7 @@ class FilesystemDriver:
         trash = self._prefix + layout.TRASH
         with contextlib.suppress(FileNotFoundError), os.scandir(trash) as entries:
             for entry in entries:
-                remove_all(entry.path)
+                remove_all(entry.path, is_directory=entry.is_dir(follow_symlinks=False))
 
     def prune(self, path: StoragePath) -> bool:
         """See Driver.prune."""

@@ -83,18 +83,19 @@ def sync_file_system(path: Path) -> None:
         os.close(handle)
 
 
-def remove_all(path: str) -> None:
+def remove_all(path: str, *, is_directory: bool = False) -> None:
     """Remove a file, or a directory with all that is in it, as far as that is possible."""
-    try:
-        os.unlink(path)
-    except OSError:  # a directory, which mostly has one file in it
-        try:
-            with os.scandir(path) as entries:
-                for entry in list(entries):
-                    os.unlink(entry.path)
-            os.rmdir(path)
-        except OSError:  # there are directories in it, or it is gone
-            shutil.rmtree(path, ignore_errors=True)
+    if not is_directory:  # as far as the caller knows
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            return
+    try:  # a directory, which mostly has one file in it
+        with os.scandir(path) as entries:
+            for entry in list(entries):
+                os.unlink(entry.path)
+        os.rmdir(path)
+    except OSError:  # there are directories in it, or it is gone
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def is_absent(error: OSError) -> bool:

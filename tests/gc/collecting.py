@@ -15,9 +15,13 @@ from tests.storage.pushing import files_of
 HOUR = 3600 * 10**9
 
 
+PROCESSES = 1
+"""Of a run."""
+
+
 def gc(driver: Driver, **options: object) -> Report:
     """One run."""
-    return collect(driver, Options(**options))  # type: ignore[arg-type] # the caller knows them
+    return collect(driver, Options(**options), processes=PROCESSES)  # type: ignore[arg-type] # the caller knows them
 
 
 def age(driver: Driver, path: StoragePath, nanoseconds: int = 2 * HOUR) -> None:

@@ -35,7 +35,7 @@ pytestmark = [
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees of a few hundred blobs are shared, too."""
-    monkeypatch.setattr("pyregistry.gc.enumerating.WORTH_SHARING", 1)
+    monkeypatch.setattr("pyregistry.gc.sharing.WORTH_SHARING", 1)
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def remove(driver: Driver, path: StoragePath) -> None:
 
 def test_a_process_that_is_killed_fails_the_run(root: Path) -> None:
     fill(FilesystemDriver(root))
-    with pytest.raises(MarkFailed, match=re.escape("a process that looked at the blobs ended before its end, with -9")):
+    with pytest.raises(MarkFailed, match=re.escape("a process that read for this one ended before its end, with -9")):
         enumerate_blobs(Watching(root, "80", lambda: os.kill(os.getpid(), signal.SIGKILL)), 2)
 
 
@@ -161,7 +161,7 @@ def test_where_no_process_can_be_started_one_does_it_alone(root: Path, monkeypat
 RUN = """
 import os, signal, sys, time
 from pathlib import Path
-from pyregistry.gc import enumerating
+from pyregistry.gc import sharing
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import Options
 from tests.gc.test_enumerating import Watching
@@ -174,7 +174,7 @@ def wait():
     while os.getppid() == began:
         time.sleep(0.01)
 
-enumerating.WORTH_SHARING = 1
+sharing.WORTH_SHARING = 1
 collect(Watching(Path(sys.argv[1]), "80", wait), Options(), processes=2)
 """
 

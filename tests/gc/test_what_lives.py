@@ -14,6 +14,12 @@ from tests.builders import artifact, digest_of, image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
 from tests.storage.pushing import files_of, pull, push_blob, push_image, repository
 
+pytestmark = [
+    pytest.mark.usefixtures("processes"),
+    # Idle threads of other tests' event loops; a command has none when it begins.
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
+
 
 def test_nothing_goes_while_everything_is_tagged(driver: Driver, registry: Registry) -> None:
     push_image(repository(registry), image(), "latest")

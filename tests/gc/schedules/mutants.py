@@ -35,8 +35,8 @@ MUTANTS = (
     Mutant(
         "mark before enumerate",
         _COLLECTOR,
-        "    plan = marker.plan()\n",
-        "    plan = marker.plan()\n"
+        "    plan = marker.plan(processes)\n",
+        "    plan = marker.plan(processes)\n"
         "    seen, marker.candidates = candidates, enumerate_blobs(driver)\n"
         "    for digest, _ in list(marker.candidates.unmarked()):\n"
         "        if seen.is_marked(digest):\n"
