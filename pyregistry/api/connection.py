@@ -14,6 +14,7 @@ from aiohttp import http_parser, web
 from aiohttp.abc import AbstractAccessLogger
 from aiohttp.web_protocol import RequestHandler
 
+from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.oci.errors import InternalError, RequestInvalid
@@ -37,7 +38,7 @@ class ConnectionLimits:
     connections_per_address: int = 1_000
 
 
-class Connection(RequestHandler):
+class Connection(Receiver):
     """One connection of a client."""
 
     __slots__ = ("_deadline", "_limits", "address")
@@ -64,10 +65,12 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self.receive_body(data):
+            return
         if (self._close or self._force_close) and (self._current_request is not None or self._is_new()):
             self._receive_in_shutdown(data)
         else:
-            super().data_received(data)
+            self.receive(data)
         if self._messages or self._current_request is not None:
             self._stop_deadline()
         elif data:

@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pyregistry.storage.threads import finish, in_thread
 
 _POLL = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
+_MOST_PIECES = 1024
+"""That the kernel takes at once (IOV_MAX)."""
 
 
 class FileAppender:
@@ -31,6 +34,19 @@ class FileAppender:
         # To the end even for a cancelled request: a thread must never write to a descriptor that was closed, and
         # perhaps opened again for something else.
         await finish(self._write_all(data))
+
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """See Appender.write_now."""
+        begin = 0
+        while begin < len(pieces):
+            written = os.writev(self._handle, pieces[begin : begin + _MOST_PIECES])
+            self.offset += written
+            while begin < len(pieces) and written >= len(pieces[begin]):
+                written -= len(pieces[begin])
+                begin += 1
+            if written:  # of a disk that has become full: the next call says so
+                pieces = [pieces[begin][written:], *pieces[begin + 1 :]]
+                begin = 0
 
     def sync(self) -> None:
         """See Appender.sync."""

@@ -1,6 +1,6 @@
 """Bytes at paths: what a storage backend must do. `tests/storage/contract.py` holds every driver to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,9 @@ class Appender(Protocol):
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of `data`; on an error what was written so far stays."""
+
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """Append all of these; on an error what was written so far stays. Blocks."""
 
     def sync(self) -> None:
         """Return when all that was written survives a power cut. Blocks."""

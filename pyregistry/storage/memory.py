@@ -6,7 +6,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyregistry.storage import layout
@@ -230,7 +230,12 @@ class MemoryAppender:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See Appender.write."""
-        self._file.content += data
+        self.write_now([memoryview(data)])
+
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """See Appender.write_now."""
+        for piece in pieces:
+            self._file.content += piece
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
     def sync(self) -> None:

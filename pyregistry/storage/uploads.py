@@ -9,6 +9,7 @@ the file again otherwise. What decides is always the digest of all the bytes.
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -25,6 +26,7 @@ from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import BATCH, Taking, batches
 from pyregistry.storage.driver import Appender, Driver, PathBusy, PathNotFound, Stat
+from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source
 from pyregistry.storage.links import link_blob
 from pyregistry.storage.threads import in_thread
@@ -202,13 +204,14 @@ class Upload:
         try:
             checked_at = begin - _CHECK_ROOM
             async for batch in batches(chunks):
-                if received + len(batch) > end:
-                    raise self._too_many_bytes(length)
+                self._check_end(end, length, received + len(batch))
                 if len(batch) >= BATCH and received - checked_at >= _CHECK_ROOM:  # for less, a write tells soon enough
                     await in_thread(self._require_room, len(batch))
                     checked_at = received
                 received += len(batch)
                 await taking.take(batch)
+                if len(batch) >= BATCH and isinstance(chunks, Flowing):
+                    received = await taking.take_straight(chunks, partial(self._admit, end, length))
             whole = True
         finally:
             running = await taking.end()
@@ -217,6 +220,14 @@ class Upload:
         if length is not None and appender.offset - begin != length:
             raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
         return running
+
+    def _admit(self, end: int, length: int | None, size: int) -> None:
+        self._check_end(end, length, size)
+        self._require_room(BATCH)
+
+    def _check_end(self, end: int, length: int | None, size: int) -> None:
+        if size > end:
+            raise self._too_many_bytes(length)
 
     def _require_room(self, size: int) -> None:
         if self._driver.room() < size:

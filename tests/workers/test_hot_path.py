@@ -126,3 +126,15 @@ def test_a_password_that_was_right_costs_no_thread_and_no_look_at_a_file(tmp_pat
     assert calls["futex"] <= NOISE
     waiting = calls["epoll_wait"] + calls["getpid"]
     assert calls.total() - waiting <= 3 * REQUESTS + 2 * NOISE  # beside them the file is looked at twice a second
+
+
+def test_a_large_body_is_written_by_the_thread_that_reads_it(server: Server, tmp_path: Path) -> None:
+    content = BIG * 20
+
+    def push(connection: http.client.HTTPConnection) -> None:
+        connection.request("POST", f"/v2/app/blobs/uploads/?digest={digest_of(content)}", content)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 201
+
+    assert calls_of(server, tmp_path / "calls", push)["writev"] > 0  # the event loop's pieces are joined for a `write`
