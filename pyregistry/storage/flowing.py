@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.driver import Appender
-from pyregistry.storage.threads import in_thread
+from pyregistry.storage.threads import finish
 
 Read = Callable[[], Sequence[memoryview]]
 """What is there by now, valid until the next call but one; nothing where the sender pauses. Blocks, for a moment."""
@@ -36,12 +36,15 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
     called in a thread. After an OSError, `running` may know bytes that are not there.
     """
     hashing = _Hashing(running)
-    helper = asyncio.get_running_loop().run_in_executor(None, hashing.help) if running is not None else None
+    loop = asyncio.get_running_loop()
+    pouring = loop.run_in_executor(None, _pour, read, appender, hashing, admit)
+    # Behind it in the queue of the pool: all threads could be helpers of what no thread is left for.
+    helper = loop.run_in_executor(None, hashing.help) if running is not None else None
     try:
-        return await in_thread(_pour, read, appender, hashing, admit)
+        return await finish(pouring)
     finally:
         if helper is not None:
-            helper.cancel()  # if no thread was free for it by now; otherwise it ends by itself
+            helper.cancel()  # if no thread was free for it by now; otherwise it has ended by itself
 
 
 def _pour(read: Read, appender: Appender, hashing: "_Hashing", admit: Callable[[int], None]) -> bool:
