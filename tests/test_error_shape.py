@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -243,15 +243,15 @@ async def test_a_disk_that_is_full_in_the_middle_of_a_body_is_507_and_the_upload
     async def refuse(appender: FileAppender, data: bytes) -> NoReturn:
         raise OSError(number, os.strerror(number), _INSIDE)
 
-    def refuse_at_once(held: HeldFile, data: bytes) -> None:
-        if data:
+    def refuse_at_once(held: HeldFile, pieces: Sequence[memoryview]) -> None:
+        if any(pieces):
             raise OSError(number, os.strerror(number), _INSIDE)
 
     location = await start_upload(client, "app")
     assert (await ask(client, "PATCH", location, body=b"begin")).status == 202
     with monkeypatch.context() as full:
         full.setattr(FileAppender, "write", refuse)
-        full.setattr(HeldFile, "append", refuse_at_once)
+        full.setattr(HeldFile, "write_now", refuse_at_once)
         for method, path in [("PATCH", location), ("PUT", f"{location}?digest={digest_of(b'begin' + rest)}")]:
             (await ask(client, method, path, body=rest)).assert_error(507, "UNAVAILABLE")
     assert (await ask(client, "GET", location)).headers["Range"] == "0-4"

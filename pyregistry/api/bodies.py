@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, nullcontext
 
 from aiohttp import web
 
 from pyregistry.api.context import offload, registry, settings
+from pyregistry.api.receiving import Receiver
 from pyregistry.oci.errors import (
     BlobTooLarge,
     ContentEncodingUnsupported,
@@ -15,6 +17,7 @@ from pyregistry.oci.errors import (
     RequestTimeout,
     StorageFull,
 )
+from pyregistry.storage.flowing import Flowing, Read
 from pyregistry.storage.uploads import SMALL
 
 _LARGE = 1024 * 1024
@@ -31,33 +34,49 @@ async def defer_continue(request: web.Request) -> None:
     """
 
 
-async def body(request: web.Request) -> AsyncIterator[bytes]:
+class Body(Flowing):
     """The body in the pieces in which it arrives.
 
     Raises ContentEncodingUnsupported, ExpectationFailed, RequestTimeout for a client that hardly sends anything, and
     what aiohttp raises for a body that breaks off.
     """
-    check_body_headers(request)
-    await _continue(request)
-    window, rate = settings(request).body_window, settings(request).min_body_rate
-    loop = asyncio.get_running_loop()
-    content = request.content
-    begin, received = loop.time(), 0
-    while True:
-        try:
-            async with asyncio.timeout_at(begin + window):
-                chunk = await content.readany()
-        except TimeoutError as error:
-            if received < window * rate:
-                raise RequestTimeout("the body arrives too slowly") from error
-            begin, received = loop.time(), 0
-            continue
-        if not chunk:
-            return
-        received += len(chunk)
-        if loop.time() >= begin + window:
-            begin, received = loop.time(), 0
-        yield chunk
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Once only."""
+        request, content = self._request, self._request.content
+        check_body_headers(request)
+        await _continue(request)
+        window, rate = settings(request).body_window, settings(request).min_body_rate
+        loop = asyncio.get_running_loop()
+        begin, before = loop.time(), 0
+        while True:
+            try:
+                async with asyncio.timeout_at(begin + window):
+                    chunk = await content.readany()
+            except TimeoutError as error:
+                if content.total_bytes - before < window * rate:
+                    raise RequestTimeout("the body arrives too slowly") from error
+                begin, before = loop.time(), content.total_bytes
+                continue
+            if not chunk:
+                return
+            if loop.time() >= begin + window:
+                begin, before = loop.time(), content.total_bytes
+            yield chunk
+
+    def straight(self) -> AbstractContextManager[Read | None]:
+        """See Flowing.straight."""
+        connection = self._request.protocol
+        past_parser = connection.body if isinstance(connection, Receiver) else None
+        return nullcontext() if past_parser is None else past_parser.straight()
+
+
+def body(request: web.Request) -> Body:
+    """The body of this request, to be read once."""
+    return Body(request)
 
 
 def body_at_hand(request: web.Request) -> bytes | None:

@@ -17,6 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.caps import Caps
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
+from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.unread import UnreadAnswers
@@ -43,7 +44,7 @@ class ConnectionLimits:
     """How long a client may take nothing of what it is sent."""
 
 
-class Connection(RequestHandler):
+class Connection(Receiver):
     """One connection of a client."""
 
     __slots__ = ("_deadline", "_hot", "_limits", "_remote")
@@ -79,13 +80,15 @@ class Connection(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self.receive_body(data):
+            return
         if (self._close or self._force_close) and (self._is_busy() or self._is_new()):
             self._receive_in_shutdown(data)
         elif self._hot is not None and self._waiter is not None and not self._waiter.done():
             if self._receive_when_idle(data, self._hot, self._waiter):
                 return
         else:
-            super().data_received(data)
+            self.receive(data)
         if self._messages or self._current_request is not None:
             self._stop_deadline()
         elif data:
@@ -145,7 +148,7 @@ class Connection(RequestHandler):
         # aiohttp's task waits for a request. It sleeps on if the one that came can be answered here and now: to wake
         # it, and the task that it makes for each request, costs more than such an answer.
         self._waiter = None
-        super().data_received(data)
+        self.receive(data)
         self._waiter = waiter
         if len(self._messages) == 1 and self._answer(hot, *self._messages[0]):
             self._messages.clear()

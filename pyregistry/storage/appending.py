@@ -10,6 +10,7 @@ from pathlib import Path
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from pyregistry.storage.driver import PathBusy, PathNotFound, Stat
+from pyregistry.storage.held import HeldFile
 from pyregistry.storage.syscalls import absent_is_not_found, to_stat
 from pyregistry.storage.threads import finish, in_thread
 
@@ -17,28 +18,18 @@ _POLL = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
 
 
-class FileAppender:
-    """An upload's file, open for appending and locked: see Appender."""
+class FileAppender(HeldFile):
+    """An upload's file, open across awaits: see Appender."""
 
     def __init__(self, file: AsyncFileIO, handle: int, opened: Stat) -> None:
-        self.opened = opened
-        self.offset = opened.size
+        super().__init__(handle, opened)
         self._file = file
-        self._handle = handle
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See Appender.write."""
         # To the end even for a cancelled request: a thread must never write to a descriptor that was closed, and
         # perhaps opened again for something else.
         await finish(self._write_all(data))
-
-    def sync(self) -> None:
-        """See Appender.sync."""
-        os.fsync(self._handle)
-
-    def stat(self) -> Stat:
-        """See Appender.stat."""
-        return to_stat(os.fstat(self._handle))
 
     async def _write_all(self, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data)

@@ -1,10 +1,11 @@
 """How the bytes of a request become writes: gathered into batches, each written and hashed while the next arrives."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.driver import Appender
+from pyregistry.storage.flowing import Flowing, pour
 from pyregistry.storage.threads import finish, in_thread
 
 BATCH = 1024 * 1024
@@ -26,6 +27,18 @@ class Taking:
         if self._last is not None:
             await self._last
         self._last = asyncio.create_task(self._write_and_hash(batch))
+
+    async def take_straight(self, chunks: Flowing, admit: Callable[[int], None]) -> int:
+        """Take what comes without a pause past the event loop; the size of the file then. For `admit` see `pour`."""
+        if self._last is not None:
+            await self._last
+        with chunks.straight() as read:
+            flows = True
+            while read is not None and flows:
+                hashing, self._running = self._running, None  # as below
+                flows = await pour(read, self._appender, hashing, admit)
+                self._running = hashing
+        return self._appender.offset
 
     async def end(self) -> Hash | None:
         """Wait for the last batch; the hash of all bytes, None if it is not known. Raises what the batch met."""

@@ -1,6 +1,6 @@
 """Bytes at paths: what a storage backend must do. `tests/storage/contract.py` holds every driver to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,9 @@ class LockedFile(Protocol):
     def offset(self) -> int:
         """The size of the file, in bytes."""
 
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """Append all of these; on an error what was written so far stays. Blocks."""
+
     def sync(self) -> None:
         """Return when all that was written survives a power cut. Blocks."""
 
@@ -83,13 +86,6 @@ class Appender(LockedFile, Protocol):
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of `data`; on an error what was written so far stays."""
-
-
-class Held(LockedFile, Protocol):
-    """For whoever is in a thread already, and has the bytes."""
-
-    def append(self, data: bytes) -> None:
-        """As Appender.write. Blocks."""
 
 
 class Driver(Protocol):
@@ -166,7 +162,7 @@ class Driver(Protocol):
         replaced or removed while waiting. With `create`, missing directories and the file are made.
         """
 
-    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
 
     def source(self, path: StoragePath) -> Source:

@@ -1,23 +1,35 @@
-"""The file of an upload, held by a thread that opens, writes and closes it in one go."""
+"""The file of an upload, locked for whoever writes to it."""
 
 import os
+from collections.abc import Sequence
 
 from pyregistry.storage.driver import Stat
-from pyregistry.storage.syscalls import to_stat, write_all
+from pyregistry.storage.syscalls import to_stat
+
+_MOST_PIECES = 1024
+"""That the kernel takes at once (IOV_MAX)."""
 
 
 class HeldFile:
-    """An upload's file, open for appending and locked: see Held."""
+    """An upload's file, open for appending and locked: see LockedFile."""
 
     def __init__(self, handle: int, opened: Stat) -> None:
         self.opened = opened
         self._handle = handle
         self.offset = opened.size
 
-    def append(self, data: bytes) -> None:
-        """See Held.append."""
-        write_all(self._handle, data)
-        self.offset += len(data)
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """See LockedFile.write_now."""
+        begin = 0
+        while begin < len(pieces):
+            written = os.writev(self._handle, pieces[begin : begin + _MOST_PIECES])
+            self.offset += written
+            while begin < len(pieces) and written >= len(pieces[begin]):
+                written -= len(pieces[begin])
+                begin += 1
+            if written:  # of a disk that has become full: the next call says so
+                pieces = [pieces[begin][written:], *pieces[begin + 1 :]]
+                begin = 0
 
     def sync(self) -> None:
         """See LockedFile.sync."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-from pyregistry.storage.driver import Appender, Driver, Held, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, LockedFile, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
 Observe = Callable[[float], None]
@@ -71,7 +71,7 @@ class MeasuredDriver:
         """See Driver.appender."""
         return self._driver.appender(path, wait=wait, create=create)
 
-    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """See Driver.held."""
         return self._driver.held(path)
 

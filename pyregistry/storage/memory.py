@@ -6,7 +6,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyregistry.storage import layout
@@ -251,11 +251,12 @@ class MemoryAppender:
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """See Appender.write."""
-        self.append(data)
+        self.write_now([memoryview(data)])
 
-    def append(self, data: bytes | bytearray | memoryview) -> None:
-        """See Held.append."""
-        self._file.content += data
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """See LockedFile.write_now."""
+        for piece in pieces:
+            self._file.content += piece
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
     def sync(self) -> None:

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextma
 from pyregistry.oci.errors import BlobUploadUnknown, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Appender, Driver, Held, PathBusy, PathNotFound
+from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound
 from pyregistry.storage.threads import in_thread
 
 
@@ -48,7 +48,7 @@ class UploadFile:
                 yield appender
 
     @contextmanager
-    def hold(self) -> Iterator[Held]:
+    def hold(self) -> Iterator[LockedFile]:
         """Open it without waiting; raises NotAtOnce, and BlobUploadUnknown if it is taken away meanwhile. Blocks."""
         with self._errors(), ExitStack() as stack:
             try:

@@ -9,6 +9,7 @@ the file again otherwise. What decides is always the digest of all the bytes.
 from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import (
@@ -21,7 +22,8 @@ from pyregistry.oci.errors import (
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import BATCH, Taking, batches
-from pyregistry.storage.driver import Appender, Driver, Held, LockedFile, PathBusy, PathNotFound, Stat
+from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
+from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
 from pyregistry.storage.links import link_blob
 from pyregistry.storage.threads import in_thread
@@ -216,13 +218,14 @@ class Upload:
         try:
             checked_at = begin - _CHECK_ROOM
             async for batch in batches(chunks):
-                if received + len(batch) > end:
-                    raise self._too_many_bytes(length)
+                self._check_end(end, length, received + len(batch))
                 if len(batch) >= BATCH and received - checked_at >= _CHECK_ROOM:  # for less, a write tells soon enough
                     await in_thread(self._require_room, len(batch))
                     checked_at = received
                 received += len(batch)
                 await taking.take(batch)
+                if len(batch) >= BATCH and isinstance(chunks, Flowing):
+                    received = await taking.take_straight(chunks, partial(self._admit, end, length))
             whole = True
         finally:
             running = await taking.end()
@@ -232,15 +235,22 @@ class Upload:
             raise SizeInvalid(f"{length} bytes were announced, {appender.offset - begin} arrived")
         return running
 
-    def _receive_now(self, held: Held, data: bytes, algorithm: str | None = None) -> Hash | None:
+    def _receive_now(self, held: LockedFile, data: bytes, algorithm: str | None = None) -> Hash | None:
         """As `_receive`, of a body that is here."""
-        if held.offset + len(data) > self._max_size:
-            raise self._too_many_bytes(None)
+        self._check_end(self._max_size, None, held.offset + len(data))
         running = self._running_hash(held, algorithm)
-        held.append(data)  # if this fails, the hash is lost: it may know bytes that are not there
+        held.write_now([memoryview(data)])  # if this fails, the hash is lost: it may know bytes that are not there
         if running is not None:
             running.update(data)
         return running
+
+    def _admit(self, end: int, length: int | None, size: int) -> None:
+        self._check_end(end, length, size)
+        self._require_room(BATCH)
+
+    def _check_end(self, end: int, length: int | None, size: int) -> None:
+        if size > end:
+            raise self._too_many_bytes(length)
 
     def _require_room(self, size: int) -> None:
         if self._driver.room() < size:

@@ -46,6 +46,17 @@ class Appending:
             await appender.write(data)
         assert await read(driver) == data * 2
 
+    async def test_many_pieces_are_appended_at_once(self, driver: Driver) -> None:
+        await write(driver, b"begin")
+        data = bytes(range(256)) * 4096
+        pieces = [memoryview(data)[at : at + 300] for at in range(0, len(data), 300)]
+        async with driver.appender(FILE, wait=0) as appender:
+            await asyncio.to_thread(appender.write_now, pieces)
+            await asyncio.to_thread(appender.write_now, [])
+            assert appender.offset == 5 + len(data)
+            await appender.write(b"end")
+        assert await read(driver) == b"begin" + data + b"end"
+
     async def test_what_was_appended_is_there_before_the_file_is_closed(self, driver: Driver) -> None:
         await write(driver, b"a")
         async with driver.appender(FILE, wait=0) as appender:
@@ -190,8 +201,8 @@ class Holding:
         driver.write(FILE, b"abc")
         with driver.held(FILE) as held:
             assert (held.offset, held.opened.size) == (3, 3)
-            held.append(b"def")
-            held.append(b"")
+            held.write_now([memoryview(b"def")])
+            held.write_now([memoryview(b"")])
             held.sync()
             assert held.offset == held.stat().size == 6
         assert driver.read(FILE) == b"abcdef"
@@ -214,7 +225,7 @@ class Holding:
 
         def hold() -> None:
             with driver.held(FILE) as held:
-                held.append(b"held")
+                held.write_now([memoryview(b"held")])
 
         async with driver.appender(FILE, wait=0) as appender:
             with pytest.raises(PathBusy):
@@ -228,7 +239,7 @@ class Holding:
 
         def fail() -> None:
             with driver.held(FILE) as held:
-                held.append(b"kept")
+                held.write_now([memoryview(b"kept")])
                 raise RuntimeError
 
         with pytest.raises(RuntimeError):

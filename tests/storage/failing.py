@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-from pyregistry.storage.driver import Appender, Driver, Held, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, LockedFile, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
 
@@ -91,7 +91,7 @@ class FailingDriver:
             self._fail()
         return self._driver.appender(path, wait=wait, create=create)
 
-    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         if self._is_last():
             self._fail()
         return self._driver.held(path)

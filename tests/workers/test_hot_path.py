@@ -163,3 +163,15 @@ def test_a_small_layer_costs_one_hop_for_each_of_its_four_requests(server: Serve
     assert calls["openat"] <= (15 + 1) * REQUESTS + NOISE
     waiting = calls["epoll_wait"] + calls["getpid"] + calls["futex"]
     assert calls.total() - waiting <= 92 * REQUESTS + NOISE
+
+
+def test_a_large_body_is_written_by_the_thread_that_reads_it(server: Server, tmp_path: Path) -> None:
+    content = BIG * 20
+
+    def push(connection: http.client.HTTPConnection) -> None:
+        connection.request("POST", f"/v2/app/blobs/uploads/?digest={digest_of(content)}", content)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == 201
+
+    assert calls_of(server, tmp_path / "calls", push)["writev"] > 0  # the event loop's pieces are joined for a `write`

@@ -62,6 +62,14 @@ def test_the_bytes_of_both_directions_are_counted(shared: Watched) -> None:
     assert shared.total(names[1]) == sent + len(pushed.body) + len(content) + 100
 
 
+def test_the_bytes_of_a_large_body_are_counted(shared: Watched) -> None:
+    content = os.urandom(9 * 1024 * 1024)
+    name = "registry_http_request_size_bytes_sum"
+    received = shared.total(name)
+    assert ask(shared.server, "POST", f"/v2/big/blobs/uploads/?digest={digest_of(content)}", content).status == 201
+    wait_until(lambda: shared.total(name) == received + len(content), "each of its bytes is counted once")
+
+
 def test_the_names_and_labels_are_those_of_the_cncf_registry(shared: Watched) -> None:
     empty = index()
     put = ask(shared.server, "PUT", "/v2/names/manifests/latest", empty.content, {"Content-Type": OCI_INDEX})

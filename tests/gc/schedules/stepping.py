@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, cont
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from pyregistry.storage.driver import Appender, Driver, Held, PathBusy, Source, Stat
+from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
 MAX_STEPS = 20_000
@@ -254,7 +254,7 @@ class SteppingDriver:
         self._step("prune", path)
         return self._driver.prune(path)
 
-    def held(self, path: StoragePath) -> AbstractContextManager[Held]:
+    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         return self._driver.held(path)  # nobody else has this upload
 
     def source(self, path: StoragePath) -> Source:

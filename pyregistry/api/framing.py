@@ -1,0 +1,144 @@
+"""Where a request's body ends: what HTTP/1.1 says of it (RFC 9112, section 6), without a copy of its bytes.
+
+As strict as aiohttp's parser, which reads all other bodies: a proxy before us must not see another end than we do.
+"""
+
+import re
+from typing import Protocol
+
+LONGEST_LINE = 1024
+"""Bytes of a chunk's size with its extensions, or of a trailer."""
+_MOST_TRAILERS = 64
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
+_NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
+_NEXT_SIZE_ROOM = 19
+_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+
+
+class FramingInvalid(Exception):
+    """What comes now is no part of a body."""
+
+
+class Framing(Protocol):
+    """Finds a body in the bytes of a connection."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the whole body has been there."""
+
+    @property
+    def rest(self) -> bytes:
+        """What came behind the end, which is another request's."""
+
+    @property
+    def failure(self) -> FramingInvalid | None:
+        """What is wrong behind the bytes that were found; then there is no more to come."""
+
+    def body_of(self, data: memoryview) -> list[memoryview]:
+        """The parts of `data` that belong to the body."""
+
+
+class Counted:
+    """See Framing: a body with a Content-Length."""
+
+    def __init__(self, length: int) -> None:
+        self._missing = length
+        self.rest = b""
+        self.failure: FramingInvalid | None = None
+
+    @property
+    def ended(self) -> bool:
+        """See Framing.ended."""
+        return self._missing == 0
+
+    def body_of(self, data: memoryview) -> list[memoryview]:
+        """See Framing.body_of."""
+        piece = data[: self._missing]
+        self._missing -= len(piece)
+        self.rest = bytes(data[len(piece) :])
+        return [piece] if piece else []
+
+
+class Chunked:
+    """See Framing: a body in chunked transfer coding."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.rest = b""
+        self.failure: FramingInvalid | None = None
+        self._missing = 0
+        """Bytes of the chunk that are still to come."""
+        self._begun = b""
+        """A line whose end is still to come."""
+        self._take_line = self._take_size
+        self._trailers = 0
+
+    def body_of(self, data: memoryview) -> list[memoryview]:
+        """See Framing.body_of."""
+        pieces: list[memoryview] = []
+        if self.failure is not None:
+            return pieces
+        try:
+            self._find(data, pieces)
+        except FramingInvalid as error:
+            self.failure = error
+        return pieces
+
+    def _find(self, data: memoryview, pieces: list[memoryview]) -> None:
+        at, end = 0, len(data)
+        while at < end and not self.ended:
+            if self._missing:
+                piece = data[at : at + self._missing]
+                pieces.append(piece)
+                at += len(piece)
+                self._missing -= len(piece)
+                if not self._missing:
+                    at = self._skip_to_next(data, at)
+            else:
+                at = self._read_line(data, at)
+        if self.ended:
+            self.rest = bytes(data[at:])
+
+    def _skip_to_next(self, data: memoryview, at: int) -> int:
+        """Behind a chunk: nearly always the size of the next one is there as well, and has no extensions."""
+        found = _NEXT_SIZE.match(bytes(data[at : at + _NEXT_SIZE_ROOM]))
+        if found is not None and (size := int(found[1], 16)):
+            self._missing = size
+            return at + found.end()
+        self._take_line = self._take_end_of_chunk
+        return at
+
+    def _read_line(self, data: memoryview, at: int) -> int:
+        """Take a line, if it is there as a whole; where to go on."""
+        line = self._begun + bytes(data[at : at + LONGEST_LINE + 2 - len(self._begun)])
+        end = line.find(b"\r\n")
+        if end < 0:
+            if len(line) >= LONGEST_LINE + 2:
+                raise FramingInvalid("a line is too long")
+            at += len(line) - len(self._begun)
+            self._begun = line
+            return at
+        at += end + 2 - len(self._begun)
+        self._begun = b""
+        self._take_line(line[:end])
+        return at
+
+    def _take_size(self, line: bytes) -> None:
+        found = _SIZE.fullmatch(line)
+        if found is None:
+            raise FramingInvalid("a chunk has no size")
+        self._missing = int(found[1], 16)
+        if not self._missing:
+            self._take_line = self._take_trailer
+
+    def _take_end_of_chunk(self, line: bytes) -> None:
+        if line:
+            raise FramingInvalid("a chunk is longer than its size")
+        self._take_line = self._take_size
+
+    def _take_trailer(self, line: bytes) -> None:
+        self._trailers += 1
+        if not line:
+            self.ended = True
+        elif self._trailers > _MOST_TRAILERS or not _TRAILER.fullmatch(line):
+            raise FramingInvalid("not a trailer")
