@@ -26,6 +26,7 @@ from pyregistry.auth.access import Access, Action, Fault
 from pyregistry.auth.scopes import bearer_token, with_implied
 from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
+    BlobUploadUnknown,
     Denied,
     InternalError,
     NameInvalid,
@@ -77,8 +78,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         log.error("unexpected error", method=request.method, path=request.path, exc_info=error)
         known = InternalError()
     response = error_response(known, request_id(request))
-    if not request.content.at_eof():
-        # Whoever still sends a body gets the answer at once, and the rest of the body is not read.
+    if not request.content.at_eof() or (isinstance(known, BlobUploadUnknown) and request.body_exists):
+        # Whoever still sends a body gets the answer at once, and the rest of the body is not read. One for an unknown
+        # upload is, if it came with its headers (bodies.body_at_hand); the answer shall not depend on packets.
         response.force_close()
     return response
 
