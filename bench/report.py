@@ -67,7 +67,8 @@ def _of_run(run: Run) -> str:
     compared = [each for each in derived(run.figures) if each.reference == REFERENCE and not _is_size(each)]
     logins = [each for each in run.figures if each.reference != REFERENCE]
     mixed = len(_commits(run.figures)) > 1
-    parts = [_head(run), _table(compared, mixed=mixed)]
+    plot = f"![the ratios as a plot](../bench/results/{run.medium}.svg)"
+    parts = [_head(run), _table(compared, mixed=mixed), plot]
     parts += [f"{name} was not there: {reason}" for name, reason in run.missing.items()]
     for each in run.figures:
         parts += [f"{name} has no figure in “{each.title}”: {said}" for name, said in each.errors.items()]
