@@ -169,6 +169,9 @@ class Connection(Receiver):
             answer = hot.find(message, self._remote)
         except OSError:  # of the storage; the ordinary way meets it again, and has an answer for it
             return False
+        except Exception as error:  # the ordinary way may do without what is wrong here
+            log.error("no hot answer", method=message.method, path=message.path, exc_info=error)
+            return False
         if answer is None or self.transport is None or self._manager is None:
             return False
         self.transport.write(answer.content)
