@@ -23,7 +23,7 @@ _LARGE = 1024 * 1024
 """Bytes; a body that is announced to be smaller is not worth another parser."""
 _BUFFER = 512 * 1024
 """Bytes that are read from the kernel before they are written and hashed."""
-_PATIENCE = 1
+_PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
 _UPLOAD = re.compile(rb"(?:PATCH|PUT|POST) [^ \r\n]*/blobs/uploads/")
 _END_OF_HEAD = b"\r\n\r\n"
