@@ -148,7 +148,10 @@ def test_a_large_blob_is_sent_by_the_kernel(server: Server, tmp_path: Path) -> N
 def test_a_password_that_was_right_costs_no_thread_and_no_look_at_a_file(tmp_path: Path) -> None:
     write_htpasswd(tmp_path / "htpasswd", {"alice": "a secret"}, cost=10)
     with pyregistry_server(tmp_path, pyregistry={"workers": 1}, auth=auth_section(tmp_path / "htpasswd")) as guarded:
-        calls = calls_of(guarded, tmp_path / "calls", repeat("GET", "/v2/", headers=basic("alice", "a secret")))
+        work = repeat("GET", "/v2/", headers=basic("alice", "a secret"))
+        # The file is looked at twice a second, by a thread: the quickest of three has the least of that. What each
+        # request costs is in all of them.
+        calls = min((calls_of(guarded, tmp_path / f"calls{turn}", work) for turn in range(3)), key=Counter.total)
     assert calls["openat"] == 0
     assert calls["futex"] <= NOISE
     waiting = calls["epoll_wait"] + calls["getpid"]
