@@ -152,7 +152,9 @@ def _user(request: web.BaseRequest) -> str:
 
 
 def _repository(request: web.BaseRequest) -> str:
-    return request.match_info.get("name", "") if isinstance(request, web.Request) else ""
+    # `match_info` itself may only be asked for once a route was looked for, which what is no request never gets to.
+    found = request._match_info if isinstance(request, web.Request) else None
+    return found.get("name", "") if found is not None else ""
 
 
 def _bytes_sent(response: web.StreamResponse) -> int:

@@ -7,18 +7,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import BinaryIO
 
+import pytest
 from aiohttp import ClientSession, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.api.access_log import AccessLogger, in_pieces
+from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, in_pieces
 from pyregistry.api.connection import ConnectionLimits, Runner
 
 PIPE_BUF = 4096
 
 
 @asynccontextmanager
-async def logging_to(stream: BinaryIO) -> AsyncIterator[str]:
+async def logging_to(stream: BinaryIO, logger: type[AccessLogger] = AccessLogger) -> AsyncIterator[str]:
     """A server that logs to `stream`; its URL."""
 
     async def answer(_: web.Request) -> web.Response:
@@ -26,7 +27,7 @@ async def logging_to(stream: BinaryIO) -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_get("/{path}", answer)
-    runner = Runner(app, limits=ConnectionLimits(), access_logger=AccessLogger(stream))
+    runner = Runner(app, limits=ConnectionLimits(), access_logger=logger(stream))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
@@ -45,6 +46,21 @@ async def test_each_of_many_requests_at_once_has_its_line() -> None:
         await asyncio.gather(*map(ask, range(200)))
     lines = stream.getvalue().decode().splitlines()
     assert sorted(int(line.split('"GET /')[1].split()[0]) for line in lines) == list(range(200))
+
+
+@pytest.mark.parametrize("logger", [AccessLogger, JsonAccessLogger])
+async def test_what_is_no_request_has_its_line_too(
+    logger: type[AccessLogger], caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = io.BytesIO()
+    async with logging_to(stream, logger) as url:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    [line] = stream.getvalue().splitlines()
+    assert b"400" in line
+    assert caplog.text == ""
 
 
 async def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
