@@ -4,6 +4,7 @@ The processes of a service count into files of one directory, and whichever is a
 repository: there is no bound on their number.
 """
 
+import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
 _SIZES = tuple(1024.0 * 2**power for power in range(22))
 """Bytes: 1 KiB to 2 GiB. Both are the CNCF registry's buckets."""
+_TRIES, _PAUSE = 50, 0.02
+"""How often, and how many seconds apart, the files are read of which one is just being made."""
 _ACTIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -172,6 +175,17 @@ class _Shared:
 
     def collect(self) -> Iterable["Metric"]:
         """See prometheus_client.registry.Collector."""
+        tries = _TRIES
+        while True:
+            try:
+                return self._collect()
+            except struct.error:  # of a file that a process has made, and not yet filled: a worker that just began
+                tries -= 1
+                if not tries:
+                    raise
+            time.sleep(_PAUSE)
+
+    def _collect(self) -> Iterable["Metric"]:
         from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - see SHARED in counting
 
         with reading(self._directory):

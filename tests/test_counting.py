@@ -4,12 +4,14 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from pyregistry.counting import forget
+from pyregistry.metrics import Metrics
 
 _KEY = mmap_key("requests", "requests_total", ["handler"], ["base"], "Requests.")
 _GONE, _ALIVE = 1_000_001, 1_000_002
@@ -60,6 +62,22 @@ def test_while_somebody_reads_nothing_is_merged_and_nobody_waits_long(tmp_path: 
     finally:
         os.close(reader)
     assert _counted(tmp_path) == {f"counter_{_GONE}.db": 3}
+
+
+def test_who_asks_waits_for_a_process_that_begins_to_count_at_that_moment(tmp_path: Path) -> None:
+    _count(tmp_path, f"counter_{_GONE}.db", 3)
+    begun = tmp_path / f"counter_{_ALIVE}.db"
+    begun.touch()
+
+    def go_on() -> None:
+        begun.unlink()
+        _count(tmp_path, begun.name, 4)
+
+    other = threading.Timer(0.05, go_on)
+    other.start()
+    page, _ = Metrics(tmp_path).page("")
+    other.join()
+    assert b'requests_total{handler="base"} 7.0' in page
 
 
 def test_a_service_that_counts_nothing_does_not_load_the_library() -> None:
