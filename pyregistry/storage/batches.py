@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 
 from pyregistry.oci.digest import Hash
-from pyregistry.storage.driver import Appender
+from pyregistry.oci.errors import StorageFull
+from pyregistry.storage.driver import Appender, Driver
 from pyregistry.storage.flowing import Flowing, pour
 from pyregistry.storage.threads import finish, in_thread
 
@@ -12,6 +13,8 @@ BATCH = 1024 * 1024
 """Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
 _SMALL = 32 * 1024
 """Bytes that are hashed on the event loop: in less time than it takes to hand them to a thread."""
+_CHECK_ROOM = 64 * 1024 * 1024
+"""Bytes received between two looks at the free space."""
 
 
 class Taking:
@@ -57,6 +60,25 @@ class Taking:
         else:
             await asyncio.gather(self._appender.write(batch), in_thread(hashing.update, batch))
         self._running = hashing
+
+
+class Room:
+    """Looks now and then whether the storage has room for what is still to come."""
+
+    def __init__(self, driver: Driver, begin: int) -> None:
+        self._driver = driver
+        self._next = begin
+
+    def is_due(self, size: int) -> bool:
+        """Whether it is time, with a file that is about to have `size` bytes."""
+        return size >= self._next
+
+    def require(self, size: int) -> None:
+        """Raise StorageFull, if it is time. Blocks."""
+        if self.is_due(size):
+            if self._driver.room() < BATCH:
+                raise StorageFull("the storage has no room for this upload")
+            self._next = size + _CHECK_ROOM
 
 
 async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

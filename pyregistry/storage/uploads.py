@@ -17,11 +17,10 @@ from pyregistry.oci.errors import (
     BlobUploadUnknown,
     DigestInvalid,
     SizeInvalid,
-    StorageFull,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
-from pyregistry.storage.batches import BATCH, Taking, batches
+from pyregistry.storage.batches import BATCH, Room, Taking, batches
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
 from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
@@ -33,8 +32,6 @@ BUSY_WAIT = 5.0
 """Seconds that a request waits for another one on the same upload."""
 SMALL = 64 * 1024
 """Bytes that are received in one go if they are here, and that are read again rather than noted."""
-_CHECK_ROOM = 64 * 1024 * 1024
-"""Bytes received between two looks at the free space."""
 
 
 class Upload:
@@ -216,16 +213,15 @@ class Upload:
         taking = Taking(appender, self._running_hash(appender, algorithm))
         received, whole = begin, False
         try:
-            checked_at = begin - _CHECK_ROOM
+            room = Room(self._driver, begin)
             async for batch in batches(chunks):
-                self._check_end(end, length, received + len(batch))
-                if len(batch) >= BATCH and received - checked_at >= _CHECK_ROOM:  # for less, a write tells soon enough
-                    await in_thread(self._require_room, len(batch))
-                    checked_at = received
                 received += len(batch)
+                self._check_end(end, length, received)
+                if len(batch) >= BATCH and room.is_due(received):  # for less, a write tells soon enough
+                    await in_thread(room.require, received)
                 await taking.take(batch)
                 if len(batch) >= BATCH and isinstance(chunks, Flowing):
-                    received = await taking.take_straight(chunks, partial(self._admit, end, length))
+                    received = await taking.take_straight(chunks, partial(self._admit, end, length, room))
             whole = True
         finally:
             running = await taking.end()
@@ -244,17 +240,13 @@ class Upload:
             running.update(data)
         return running
 
-    def _admit(self, end: int, length: int | None, size: int) -> None:
+    def _admit(self, end: int, length: int | None, room: Room, size: int) -> None:
         self._check_end(end, length, size)
-        self._require_room(BATCH)
+        room.require(size)
 
     def _check_end(self, end: int, length: int | None, size: int) -> None:
         if size > end:
             raise self._too_many_bytes(length)
-
-    def _require_room(self, size: int) -> None:
-        if self._driver.room() < size:
-            raise StorageFull("the storage has no room for this upload")
 
     def _too_many_bytes(self, length: int | None) -> Exception:
         if length is None:
