@@ -1,5 +1,6 @@
 """The file of an upload, opened by one request at a time, and the spec's errors for what stands in the way."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 
@@ -8,6 +9,9 @@ from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound
 from pyregistry.storage.threads import in_thread
+
+_LOOKS, _PAUSE = 15, 0.02
+"""How often, and how many seconds apart, it is looked whether an upload without data is about to end."""
 
 
 class NotAtOnce(Exception):
@@ -57,6 +61,16 @@ class UploadFile:
                 raise NotAtOnce from error
             yield held
 
+    async def _require_foreign(self) -> None:
+        """Raise BlobUploadUnknown unless it is an upload that has no data file yet, as the CNCF registry leaves them.
+
+        One whose data was just moved to their place, by another request that commits it, looks the same for a moment.
+        """
+        for _ in range(_LOOKS):
+            await in_thread(self.offset)
+            await asyncio.sleep(_PAUSE)
+        await in_thread(self.offset)
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
@@ -72,7 +86,7 @@ class UploadFile:
             try:
                 appender = await stack.enter_async_context(self._driver.appender(self.path, wait=wait))
             except PathNotFound:
-                await in_thread(self.offset)  # raises, unless it is a foreign upload that has no data file yet
+                await self._require_foreign()
                 creating = self._driver.appender(self.path, wait=wait, create=True)
                 appender = await stack.enter_async_context(creating)
             yield appender

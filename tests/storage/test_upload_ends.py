@@ -1,6 +1,9 @@
 """What an upload leaves behind, and uploads that do not exist."""
 
 import asyncio
+import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,8 @@ from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid
 from pyregistry.oci.names import UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.uploads import Upload
@@ -90,3 +95,25 @@ async def test_a_finished_upload_leaves_the_blob_and_its_link(repo: Repository, 
     await upload.commit(DIGEST, stream())
     expected = {str(layout.blob_data(DIGEST)), str(layout.layer_link(repo.name, DIGEST))}
     assert set(await asyncio.to_thread(files_of, driver)) == expected
+
+
+def test_who_comes_in_the_middle_of_a_commit_does_not_begin_the_upload_anew(root: Path) -> None:
+    arrived = threading.Event()
+
+    class Watched(FilesystemDriver):
+        def move(self, source: StoragePath, target: StoragePath) -> None:
+            super().move(source, target)
+            arrived.set()
+            time.sleep(0.1)  # the other one looks for the data now
+
+    async def push(upload: Upload, other: Upload) -> None:
+        committing = asyncio.create_task(upload.commit(DIGEST, stream(CONTENT)))
+        await asyncio.to_thread(arrived.wait)
+        with pytest.raises(BlobUploadUnknown):
+            await other.commit(DIGEST, stream())
+        await committing
+
+    repo = repository(Registry(Watched(root)))
+    upload = repo.start_upload()
+    asyncio.run(push(upload, repo.upload(upload.id)))
+    assert repo.blob(DIGEST).size == len(CONTENT)
