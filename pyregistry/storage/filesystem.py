@@ -27,6 +27,7 @@ from pyregistry.storage.syscalls import (
     boot_id,
     fill,
     is_absent,
+    names_and_links,
     new_name,
     read_all,
     remove_all,
@@ -113,20 +114,18 @@ class FilesystemDriver:
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""
         try:
-            with absent_is_not_found(), os.scandir(self._prefix + path) as entries:
-                found = list(entries)
-                names = [entry.name for entry in found if not entry.is_symlink()]
-                if strict and len(names) < len(found):
-                    link = next(entry.name for entry in found if entry.is_symlink())
-                    raise OSError(errno.EINVAL, "a symbolic link, which is not followed", f"{path}/{link}")
+            with absent_is_not_found():
+                names, links = names_and_links(self._prefix + path)
+            if strict and links:
+                raise OSError(errno.EINVAL, "a symbolic link, which is not followed", f"{path}/{links[0]}")
         except PathNotFound:
             return
         yield from sorted(names if after is None else (name for name in names if name > after))
 
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """See Driver.symbolic_links."""
-        with contextlib.suppress(PathNotFound), absent_is_not_found(), os.scandir(self._prefix + path) as entries:
-            return sorted(entry.name for entry in entries if entry.is_symlink())
+        with contextlib.suppress(PathNotFound), absent_is_not_found():
+            return sorted(names_and_links(self._prefix + path)[1])
         return []
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:

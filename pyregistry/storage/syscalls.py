@@ -14,6 +14,8 @@ from pyregistry.storage.driver import PathNotFound, Stat
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
+_LARGE = 1_000
+"""Directories in one directory, for which it pays to ask how many there are before they are looked at."""
 
 
 def new_name() -> str:
@@ -96,6 +98,21 @@ def remove_all(path: str, *, is_directory: bool = False) -> None:
         os.rmdir(path)
     except OSError:  # there are directories in it, or it is gone
         shutil.rmtree(path, ignore_errors=True)
+
+
+def names_and_links(directory: str) -> tuple[list[str], list[str]]:
+    """The names in a directory, those of symbolic links apart; in no order."""
+    # A directory has a link from each directory in it, and two more, where the file system counts them. If they are as
+    # many as the names, none is of a symbolic link, and a page of a large list need not look at a hundred thousand.
+    links = os.stat(directory).st_nlink
+    if links > _LARGE:
+        names = os.listdir(directory)
+        if len(names) == links - 2:
+            return names, []
+    with os.scandir(directory) as entries:
+        found = list(entries)
+    kept = [entry.name for entry in found if not entry.is_symlink()]
+    return kept, [] if len(kept) == len(found) else [entry.name for entry in found if entry.is_symlink()]
 
 
 def is_absent(error: OSError) -> bool:

@@ -245,3 +245,22 @@ def test_symbolic_links_are_named_and_are_no_children(root: Path, filesystem: Fi
     assert filesystem.symbolic_links(at("d")) == ["a", "b"]
     assert list(filesystem.children(at("d"))) == ["file"]
     assert filesystem.symbolic_links(at("missing")) == filesystem.symbolic_links(at("d", "file")) == []
+
+
+@pytest.mark.parametrize("links", [0, 1])
+def test_a_large_directory_is_listed_without_its_symbolic_links(
+    root: Path, filesystem: FilesystemDriver, links: int
+) -> None:
+    names = [f"{number:04d}" for number in range(1_500)]
+    for name in names:
+        (root / at("many") / name).mkdir(parents=True)
+    for number in range(links):
+        (root / at("many") / f"link{number}").symlink_to(root)
+    assert list(filesystem.children(at("many"))) == names
+    assert list(filesystem.children(at("many"), "1400")) == names[1401:]
+    assert filesystem.symbolic_links(at("many")) == [f"link{number}" for number in range(links)]
+    if links:
+        with pytest.raises(OSError, match="a symbolic link"):
+            list(filesystem.children(at("many"), strict=True))
+    else:
+        assert list(filesystem.children(at("many"), strict=True)) == names
