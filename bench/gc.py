@@ -169,8 +169,8 @@ def _config_of(tree: Path) -> Iterator[str]:
 
 
 def _started(command: Sequence[str]) -> subprocess.Popen[bytes]:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, env={**os.environ, "OTEL_TRACES_EXPORTER": "none"}, **quiet)
+    env = {**os.environ, "OTEL_TRACES_EXPORTER": "none"}
+    return subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _count(tree: Path) -> int:
