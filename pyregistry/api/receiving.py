@@ -21,8 +21,6 @@ from pyregistry.storage.flowing import Read
 
 _LARGE = 1024 * 1024
 """Bytes; a body that is announced to be smaller is not worth another parser."""
-_BUFFER = 512 * 1024
-"""Bytes that are read from the kernel before they are written and hashed."""
 _PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
 _UPLOAD = re.compile(rb"(?:PATCH|PUT|POST) [^ \r\n]*/blobs/uploads/")
@@ -197,28 +195,26 @@ class _Reader:
         self._transport = transport
         self._framing = framing
         self._begun = begun
-        self._buffer, self._other = memoryview(bytearray(_BUFFER)), memoryview(bytearray(_BUFFER))
         self._poll = select.poll()
         self._poll.register(own, select.POLLIN)
         self.received = 0
 
-    def read(self) -> Sequence[memoryview]:
+    def read(self, buffer: memoryview) -> Sequence[memoryview]:
         """See Read."""
         if self._begun:
             begun, self._begun = self._begun, b""
             return [memoryview(begun)]
         if self._framing.ended or self._framing.failure is not None or self._transport.is_closing():
             return []
-        self._buffer, self._other = self._other, self._buffer
-        pieces = self._framing.body_of(self._buffer[: self._fill()])
+        pieces = self._framing.body_of(buffer[: self._fill(buffer)])
         self.received += sum(map(len, pieces))
         return pieces
 
-    def _fill(self) -> int:
+    def _fill(self, buffer: memoryview) -> int:
         size, waited = 0, False
-        while size < _BUFFER:
+        while size < len(buffer):
             try:
-                arrived = self._socket.recv_into(self._buffer[size:])
+                arrived = self._socket.recv_into(buffer[size:])
             except BlockingIOError:
                 # Once: a thread is not there to wait for a sender that is slower than it.
                 if waited or not self._poll.poll(_PATIENCE):

@@ -7,18 +7,26 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Sequence
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.driver import Appender
 from pyregistry.storage.threads import finish
 
-Read = Callable[[], Sequence[memoryview]]
-"""What is there by now, valid until the next call but one; nothing where the sender pauses. Blocks, for a moment."""
+T = TypeVar("T")
+R = TypeVar("R")
+Read = Callable[[memoryview], Sequence[memoryview]]
+"""Reads into this memory what is there by now; where in it the body's parts are, nothing where the sender pauses.
 
-SLICE = 0.01
+Blocks, for a moment.
+"""
+
+SLICE = 0.02
 """Seconds after which a thread is free for other requests, however much there is to read."""
 ENOUGH = 64 * 1024
 """Bytes; a sender that has not sent so many since the last look is slower than we are, and is waited for elsewhere."""
+BUFFER = 1024 * 1024
+"""Bytes that a thread reads, writes and hashes at a time."""
 
 
 class Flowing(AsyncIterable[bytes]):
@@ -33,13 +41,13 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
     """Write and hash what is there, as long as there is something; whether there was at the end of the slice.
 
     `admit` raises for a size that the file must not grow to, before anything is written to it. It and `read` are
-    called in a thread. After an OSError, `running` may know bytes that are not there.
+    called in threads, never side by side. After an OSError, `running` may know bytes that are not there.
     """
-    hashing = _Hashing(running)
+    stream = _Stream(read, appender, running, admit)
     loop = asyncio.get_running_loop()
-    pouring = loop.run_in_executor(None, _pour, read, appender, hashing, admit)
+    pouring = loop.run_in_executor(None, stream.pour)
     # Behind it in the queue of the pool: all threads could be helpers of what no thread is left for.
-    helper = loop.run_in_executor(None, hashing.help) if running is not None else None
+    helper = loop.run_in_executor(None, stream.work) if running is not None else None
     try:
         return await finish(pouring)
     finally:
@@ -47,64 +55,86 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
             helper.cancel()  # if no thread was free for it by now; otherwise it has ended by itself
 
 
-def _pour(read: Read, appender: Appender, hashing: "_Hashing", admit: Callable[[int], None]) -> bool:
-    end = time.monotonic() + SLICE
-    try:
-        while pieces := read():
-            size = sum(map(len, pieces))
-            admit(appender.offset + size)
-            hashing.add(pieces)
-            appender.write_now(pieces)
-            if size < ENOUGH:
-                return False
-            if time.monotonic() >= end:
-                return True
-            hashing.settle(1)
-        return False
-    finally:
-        hashing.end()
+class _Stream:
+    """What one thread, or two, carry from a socket into a file and a hash.
 
+    Who reads a part also writes and hashes it, while the cache of that processor has it; meanwhile the other thread is
+    a step ahead or behind with the next part. They go hand over hand: nobody leaves a step before the next one is
+    free, so that no part overtakes another.
+    """
 
-class _Hashing:
-    """Hashes beside the thread that writes; where no other thread is free for it, that one does it itself."""
-
-    def __init__(self, running: Hash | None) -> None:
+    def __init__(self, read: Read, appender: Appender, running: Hash | None, admit: Callable[[int], None]) -> None:
+        self._read = read
+        self._appender = appender
         self._running = running
-        self._waiting: deque[Sequence[memoryview]] = deque()
-        self._turn = threading.Lock()
-        """Held by whoever takes from the queue, until that is hashed: in its order."""
-        self._added = threading.Semaphore(0)
-        self._ended = False
+        self._admit = admit
+        self._reading, self._writing, self._hashing = threading.Lock(), threading.Lock(), threading.Lock()
+        self._end = time.monotonic() + SLICE
+        self._is_over = False
+        self._flows = True
+        self._failure: BaseException | None = None
 
-    def add(self, pieces: Sequence[memoryview]) -> None:
-        """Hash this as soon as possible."""
+    def pour(self) -> bool:
+        """In the thread that there always is; see the function."""
+        self.work()
+        for step in (self._reading, self._writing, self._hashing):
+            with step:  # the other thread may still be there, with the last part
+                pass
+        if self._failure is not None:
+            raise self._failure
+        return self._flows
+
+    def work(self) -> None:
+        """In any thread, until there is no more to read."""
+        buffer = _take_buffer()
+        while not self._is_over:
+            self._carry_one(buffer)
+        _free_buffers.append(buffer)
+
+    def _carry_one(self, buffer: memoryview) -> None:
+        self._reading.acquire()
+        part = self._attempt(self._next, buffer) or ()
+        self._writing.acquire()
+        self._reading.release()
+        self._attempt(self._write, part)
+        self._hashing.acquire()
+        self._writing.release()
+        self._attempt(self._hash, part)
+        self._hashing.release()
+
+    def _attempt(self, step: Callable[[T], R], given: T) -> R | None:
+        if self._failure is None:
+            try:
+                return step(given)
+            except BaseException as error:  # `pour` raises it, whichever thread met it
+                self._failure, self._is_over = error, True
+        return None
+
+    def _next(self, buffer: memoryview) -> Sequence[memoryview]:
+        if self._is_over:  # since this thread asked
+            return ()
+        part = self._read(buffer)
+        self._flows = sum(map(len, part)) >= ENOUGH
+        self._is_over = not self._flows or time.monotonic() >= self._end
+        return part
+
+    def _write(self, part: Sequence[memoryview]) -> None:
+        if part:
+            self._admit(self._appender.offset + sum(map(len, part)))
+            self._appender.write_now(part)
+
+    def _hash(self, part: Sequence[memoryview]) -> None:
         if self._running is not None:
-            self._waiting.append(pieces)
-            self._added.release()
+            for piece in part:
+                self._running.update(piece)
 
-    def settle(self, most: int) -> None:
-        """Return when at most so many of what was added are not yet hashed."""
-        with self._turn:
-            while len(self._waiting) > most:
-                self._hash_next()
 
-    def end(self) -> None:
-        """Return when all is hashed."""
-        self.settle(0)
-        self._ended = True
-        self._added.release()
+_free_buffers: deque[memoryview] = deque()
+"""Of threads that have done their work: as many as were ever at it side by side."""
 
-    def help(self) -> None:
-        """In another thread, until the end."""
-        while True:
-            self._added.acquire()
-            if self._ended:
-                return
-            with self._turn:
-                if self._waiting:
-                    self._hash_next()
 
-    def _hash_next(self) -> None:
-        assert self._running is not None
-        for piece in self._waiting.popleft():
-            self._running.update(piece)
+def _take_buffer() -> memoryview:
+    try:
+        return _free_buffers.pop()
+    except IndexError:
+        return memoryview(bytearray(BUFFER))

@@ -17,15 +17,13 @@ PIECES = [bytes([number]) * (2 * ENOUGH) for number in range(100)]
 
 
 def _reading(pieces: list[bytes]) -> Read:
-    """As from a socket: two buffers take turns."""
-    buffers = [bytearray(3 * ENOUGH), bytearray(3 * ENOUGH)]
+    """As from a socket."""
     left = iter(pieces)
 
-    def read() -> list[memoryview]:
+    def read(buffer: memoryview) -> list[memoryview]:
         piece = next(left, b"")
-        buffers.reverse()
-        buffers[0][: len(piece)] = piece
-        return [memoryview(buffers[0])[: len(piece)]] if piece else []
+        buffer[: len(piece)] = piece
+        return [buffer[: len(piece)]] if piece else []
 
     return read
 
