@@ -17,12 +17,15 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.framing import Chunked, Counted, Framing, FramingInvalid
+from pyregistry.api.gathering import Gathering
 from pyregistry.storage.flowing import Read
 
 _LARGE = 1024 * 1024
 """Bytes; a body that is announced to be smaller is not worth another parser."""
 _PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
+_SLOW = 0.02
+"""Seconds for a megabyte, after which a thread would mostly wait for the next one."""
 _UPLOAD = re.compile(rb"(?:PATCH|PUT|POST) [^ \r\n]*/blobs/uploads/")
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_CHUNKS = b"0\r\n\r\n"
@@ -104,7 +107,7 @@ class Receiver(RequestHandler):
         if isinstance(message, RawRequestMessage) and type(content) is StreamReader and not content.is_eof():
             framing = framing_of(message)
             if framing is not None:
-                self.body = UploadBody(self, content, framing)
+                self.body = UploadBody(self, self._loop, content, framing)
 
 
 def head_of_upload(data: bytes) -> int:
@@ -128,16 +131,23 @@ def framing_of(message: RawRequestMessage) -> Framing | None:
 class UploadBody:
     """The body of one request, from the end of its head to its own end."""
 
-    def __init__(self, connection: "Receiver", content: StreamReader, framing: Framing) -> None:
+    def __init__(
+        self, connection: "Receiver", loop: asyncio.AbstractEventLoop, content: StreamReader, framing: Framing
+    ) -> None:
         self._connection = connection
+        self._loop = loop
         self._content = content
         self._framing = framing
+        self._gathering = Gathering(loop, connection.transport)
+        self._asked_at = loop.time()
 
     def feed(self, data: bytes) -> None:
         """Bytes that the event loop has read."""
         if data and self._framing.failure is None:
-            for piece in self._framing.body_of(memoryview(data)):
-                self._content.feed_data(bytes(piece))
+            pieces = self._framing.body_of(memoryview(data))
+            if pieces:
+                self._content.feed_data(b"".join(pieces))
+            self._gathering.received()
             self._end()
 
     @property
@@ -147,12 +157,14 @@ class UploadBody:
 
     @contextmanager
     def straight(self) -> Iterator[Read | None]:
-        """See Flowing.straight."""
+        """See Flowing.straight, which is asked for behind each megabyte."""
+        took, self._asked_at = self._loop.time() - self._asked_at, self._loop.time()
         transport = self._connection.transport
-        own = None if self._framing.ended or self.invalid else _socket_of(transport)
+        own = None if took > _SLOW or self._framing.ended or self.invalid else _socket_of(transport)
         if transport is None or own is None:
             yield None
             return
+        self._gathering.stop()
         with own:
             begun = self._content.read_nowait()
             transport.pause_reading()
@@ -161,11 +173,14 @@ class UploadBody:
                 yield reader.read
             finally:
                 self._content.total_bytes += reader.received
+                self._asked_at = self._loop.time()
                 self._end()
                 self._connection.resume_reading(resume_parser=False)
 
     def _end(self) -> None:
         """Tell who waits for the body, if this was its end or if it has none."""
+        if self._framing.ended or self.invalid:
+            self._gathering.stop()
         if self._framing.failure is not None:
             self._connection.refuse_body(self._content, self._framing.failure)
         elif self._framing.ended:

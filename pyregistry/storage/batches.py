@@ -58,8 +58,13 @@ class Taking:
             await self._appender.write(batch)
             hashing.update(batch)
         else:
-            await asyncio.gather(self._appender.write(batch), in_thread(hashing.update, batch))
+            await in_thread(self._write_then_hash, batch, hashing)
         self._running = hashing
+
+    def _write_then_hash(self, batch: bytes, hashing: Hash) -> None:
+        # In one thread: two would take the interpreter from each other, and the event loop, for every call.
+        self._appender.write_now([memoryview(batch)])
+        hashing.update(batch)
 
 
 class Room:

@@ -176,3 +176,31 @@ async def test_a_large_body_that_comes_with_pauses_arrives(client: Client) -> No
         await connection.send(request_head("PUT", f"{location}?digest={digest_of(content)}", _CHUNKED))
         await _dribble(connection, _in_chunks(content))
         assert (await connection.answer()).status == 201
+
+
+async def _send_slowly(connection: RawConnection, location: str, content: bytes) -> None:
+    """For longer than it takes to be a slow body, all but its end."""
+    await connection.send(request_head("PATCH", location, _CHUNKED))
+    for at in range(0, len(content), _CHUNK):
+        await connection.send(chunked(content[at : at + _CHUNK], end=False))
+        await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("pieces", [80, 81])
+async def test_what_came_of_a_slow_body_is_taken_without_more_of_it(client: Client, pieces: int) -> None:
+    content = _content(3 * _MIB)[: pieces * _CHUNK]
+    location = await start_upload(client, "app")
+    async with connected(client) as connection:
+        await _send_slowly(connection, location, content)
+        await connection.vanish(reset=False)
+        await _stands_at(client, location, len(content))
+
+
+async def test_requests_behind_a_slow_body_are_answered(client: Client) -> None:
+    content = _content(2 * _MIB + 3)
+    location = await start_upload(client, "app")
+    async with connected(client) as connection:
+        await _send_slowly(connection, location, content)
+        await connection.send(chunked())
+        assert (await connection.answer()).headers["Range"] == f"0-{len(content) - 1}"
+        assert (await connection.request("GET", location)).status == 204

@@ -25,6 +25,7 @@ from tests.workers.http import ask, start_upload
 from tests.workers.workers import workers_of
 
 REQUESTS = 100
+PIECES = 1_000
 NOISE = 20
 """Calls that have nothing to do with a request: gunicorn's sign of life, a timer."""
 BIG = random.Random(1).randbytes(3 * 1024 * 1024)  # the same in every process: its digest is in names of tests
@@ -143,6 +144,27 @@ def test_a_large_blob_is_sent_by_the_kernel(server: Server, tmp_path: Path) -> N
     calls = calls_of(server, tmp_path / "calls", repeat("GET", f"/v2/app/blobs/{digest_of(BIG)}"))
     assert calls["sendfile"] >= REQUESTS
     assert calls["read"] + calls["pread64"] <= 4 * REQUESTS + NOISE  # wake-ups; never the bytes
+
+
+def push_slowly(connection: http.client.HTTPConnection) -> None:
+    """PIECES of 32 KiB, one each millisecond, as an engine sends them that compresses meanwhile."""
+    location = ask_in_one_piece(connection, "POST", "/v2/app/blobs/uploads/", 202)
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(PIECES):
+            time.sleep(0.001)
+            yield b"x" * 32 * 1024
+
+    connection.request("PATCH", location, pieces(), encode_chunked=True, headers={"Transfer-Encoding": "chunked"})
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 202
+
+
+def test_a_body_in_small_pieces_is_not_read_piece_by_piece(server: Server, tmp_path: Path) -> None:
+    calls = calls_of(server, tmp_path / "calls", push_slowly)
+    assert calls["recvfrom"] <= PIECES / 2
+    assert calls["writev"] + calls["write"] <= PIECES / 10
 
 
 def test_a_password_that_was_right_costs_no_thread_and_no_look_at_a_file(tmp_path: Path) -> None:
