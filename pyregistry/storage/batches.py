@@ -1,7 +1,7 @@
 """How the bytes of a request become writes: gathered into batches, each written and hashed while the next arrives."""
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
 from pyregistry.oci.digest import Hash
 from pyregistry.oci.errors import StorageFull
@@ -11,6 +11,8 @@ from pyregistry.storage.threads import finish, in_thread
 
 BATCH = 1024 * 1024
 """Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
+FIRST = 128 * 1024
+"""The same for the first: behind it comes the way past the event loop, which needs no such memory for each upload."""
 _SMALL = 32 * 1024
 """Bytes that are hashed on the event loop: in less time than it takes to hand them to a thread."""
 _CHECK_ROOM = 64 * 1024 * 1024
@@ -25,7 +27,7 @@ class Taking:
         self._running = running
         self._last: asyncio.Task[None] | None = None
 
-    async def take(self, batch: bytes) -> None:
+    async def take(self, batch: Sequence[bytes]) -> None:
         """Begin with this batch as soon as the one before is done; raises what that one met."""
         if self._last is not None:
             await self._last
@@ -49,22 +51,23 @@ class Taking:
             await finish(self._last)
         return self._running
 
-    async def _write_and_hash(self, batch: bytes) -> None:
-        if self._running is None:
-            await self._appender.write(batch)
-            return
+    async def _write_and_hash(self, batch: Sequence[bytes]) -> None:
         hashing, self._running = self._running, None  # while a write may fail, it may know bytes that are not there
-        if len(batch) <= _SMALL:
-            await self._appender.write(batch)
-            hashing.update(batch)
+        if size_of(batch) <= _SMALL:
+            small = b"".join(batch)
+            await self._appender.write(small)
+            if hashing is not None:
+                hashing.update(small)
         else:
             await in_thread(self._write_then_hash, batch, hashing)
         self._running = hashing
 
-    def _write_then_hash(self, batch: bytes, hashing: Hash) -> None:
+    def _write_then_hash(self, batch: Sequence[bytes], hashing: Hash | None) -> None:
         # In one thread: two would take the interpreter from each other, and the event loop, for every call.
-        self._appender.write_now([memoryview(batch)])
-        hashing.update(batch)
+        self._appender.write_now([memoryview(part) for part in batch])
+        if hashing is not None:
+            for part in batch:
+                hashing.update(part)
 
 
 class Room:
@@ -86,10 +89,15 @@ class Room:
             self._next = size + _CHECK_ROOM
 
 
-async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Gather chunks into batches of about BATCH bytes; what arrived before an error is passed on first."""
+def size_of(batch: Sequence[bytes]) -> int:
+    """In bytes."""
+    return sum(map(len, batch))
+
+
+async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[Sequence[bytes]]:
+    """Gather chunks into batches of about BATCH bytes, the first of FIRST; what came before an error is passed on."""
     parts: list[bytes] = []
-    size = 0
+    size, enough = 0, FIRST
     failure: Exception | None = None
     iterator = aiter(chunks)
     while failure is None:
@@ -100,8 +108,8 @@ async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         else:
             parts.append(part)
             size += len(part)
-        if size >= BATCH or (failure is not None and size):
-            yield parts[0] if len(parts) == 1 else b"".join(parts)
-            parts, size = [], 0
+        if size >= enough or (failure is not None and size):
+            yield parts
+            parts, size, enough = [], 0, BATCH
     if not isinstance(failure, StopAsyncIteration):
         raise failure

@@ -1,6 +1,7 @@
 """Bytes that come so fast that the event loop would only stand in their way."""
 
 import asyncio
+import os
 import threading
 import time
 from abc import abstractmethod
@@ -25,6 +26,7 @@ SLICE = 0.02
 """Seconds after which a thread is free for other requests, however much there is to read."""
 ENOUGH = 64 * 1024
 """Bytes; a sender that has not sent so many since the last look is slower than we are, and is waited for elsewhere."""
+_PROCESSORS = len(os.sched_getaffinity(0))
 BUFFER = 1024 * 1024
 """Bytes that a thread reads, writes and hashes at a time."""
 
@@ -45,12 +47,14 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
     """
     stream = _Stream(read, appender, running, admit)
     loop = asyncio.get_running_loop()
+    _streams.add(stream)
     pouring = loop.run_in_executor(None, stream.pour)
     # Behind it in the queue of the pool: all threads could be helpers of what no thread is left for.
-    helper = loop.run_in_executor(None, stream.work) if running is not None else None
+    helper = loop.run_in_executor(None, stream.work) if len(_streams) < _PROCESSORS else None
     try:
         return await finish(pouring)
     finally:
+        _streams.discard(stream)
         if helper is not None:
             helper.cancel()  # if no thread was free for it by now; otherwise it has ended by itself
 
@@ -129,6 +133,8 @@ class _Stream:
                 self._running.update(piece)
 
 
+_streams: set[_Stream] = set()
+"""All that flow now. Where they keep the processors busy, two threads for one are only in each other's way."""
 _free_buffers: deque[memoryview] = deque()
 """Of threads that have done their work: as many as were ever at it side by side."""
 

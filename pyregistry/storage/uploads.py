@@ -20,7 +20,7 @@ from pyregistry.oci.errors import (
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
-from pyregistry.storage.batches import BATCH, Room, Taking, batches
+from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, size_of
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
 from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
@@ -215,12 +215,13 @@ class Upload:
         try:
             room = Room(self._driver, begin)
             async for batch in batches(chunks):
-                received += len(batch)
+                size = size_of(batch)
+                received += size
                 self._check_end(end, length, received)
-                if len(batch) >= BATCH and room.is_due(received):  # for less, a write tells soon enough
+                if size >= BATCH and room.is_due(received):  # for less, a write tells soon enough
                     await in_thread(room.require, received)
                 await taking.take(batch)
-                if len(batch) >= BATCH and isinstance(chunks, Flowing):
+                if size >= FIRST and isinstance(chunks, Flowing):
                     received = await taking.take_straight(chunks, partial(self._admit, end, length, room))
             whole = True
         finally:
