@@ -5,6 +5,7 @@ It sees the head of such a request and nothing of its body; then a new parser go
 """
 
 import asyncio
+import math
 import re
 import select
 import socket
@@ -24,8 +25,9 @@ _LARGE = 1024 * 1024
 """Bytes; a body that is announced to be smaller is not worth another parser."""
 _PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
-_SLOW = 0.02
-"""Seconds for a megabyte, after which a thread would mostly wait for the next one."""
+_SLOW = 0.06
+"""Seconds for a megabyte, after which a thread would mostly wait for the next one. Not less: they also go by while all
+threads are busy."""
 _UPLOAD = re.compile(rb"(?:PATCH|PUT|POST) [^ \r\n]*/blobs/uploads/")
 _END_OF_HEAD = b"\r\n\r\n"
 _END_OF_CHUNKS = b"0\r\n\r\n"
@@ -139,7 +141,7 @@ class UploadBody:
         self._content = content
         self._framing = framing
         self._gathering = Gathering(loop, connection.transport)
-        self._asked_at = loop.time()
+        self._asked_at = math.inf
 
     def feed(self, data: bytes) -> None:
         """Bytes that the event loop has read."""
