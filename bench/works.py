@@ -77,10 +77,10 @@ WORKS = (
     *(Work(f"size-catalog-{count}", f"_catalog?n=100, first page, {count:,} repositories", "ms",
            requests.first_page, repositories=count, contenders=_BOTH, group="size-catalog") for count in SIZES),
     Work("docker-push", "docker push, 8 layers of 128 MiB", "s", transfers.docker_push,
-         before=transfers.prepare_docker_push, target=_at_most(1), contenders=_BOTH, engine=True, rounds=3),
+         before=transfers.prepare_docker_push, target=_at_most(1), contenders=_BOTH, engine=True, rounds=5),
     Work("docker-pull", "docker pull, 8 layers of 128 MiB", "s", transfers.docker_pull,
          transfers.prepare_docker_pull, before=transfers.forget_images, target=_at_most(1), contenders=_BOTH,
-         engine=True, rounds=3),
+         engine=True, rounds=5),
 )  # fmt: skip
 
 
