@@ -10,6 +10,7 @@ LONGEST_LINE = 1024
 """Bytes of a chunk's size with its extensions, or of a trailer."""
 _MOST_TRAILERS = 64
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
+_LAST_CHUNK = b"0\r\n\r\n"
 _NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 _NEXT_SIZE_ROOM = 19
 _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
@@ -37,6 +38,9 @@ class Framing(Protocol):
     def body_of(self, data: memoryview) -> list[memoryview]:
         """The parts of `data` that belong to the body."""
 
+    def may_end_with(self, data: memoryview) -> bool:
+        """Whether the body could end with `data`, which comes next, so that nothing may be left to wait for."""
+
 
 class Counted:
     """See Framing: a body with a Content-Length."""
@@ -57,6 +61,10 @@ class Counted:
         self._missing -= len(piece)
         self.rest = bytes(data[len(piece) :])
         return [piece] if piece else []
+
+    def may_end_with(self, data: memoryview) -> bool:
+        """See Framing.may_end_with."""
+        return len(data) >= self._missing
 
 
 class Chunked:
@@ -83,6 +91,10 @@ class Chunked:
         except FramingInvalid as error:
             self.failure = error
         return pieces
+
+    def may_end_with(self, data: memoryview) -> bool:
+        """See Framing.may_end_with; a body's own bytes can look like an end."""
+        return data[-len(_LAST_CHUNK) :] == _LAST_CHUNK
 
     def _find(self, data: memoryview, pieces: list[memoryview]) -> None:
         at, end = 0, len(data)

@@ -234,7 +234,7 @@ class _Reader:
                 arrived = self._socket.recv_into(buffer[size:])
             except BlockingIOError:
                 # Once: a thread is not there to wait for a sender that is slower than it.
-                if waited or not self._poll.poll(_PATIENCE):
+                if waited or self._framing.may_end_with(buffer[:size]) or not self._poll.poll(_PATIENCE):
                     break
                 waited = True
             except OSError:  # the transport will meet it as well

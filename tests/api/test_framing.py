@@ -135,3 +135,19 @@ def test_a_counted_body_ends_after_its_length() -> None:
     assert not framing.ended
     assert found(framing, b"g" + _NEXT) == (b"g", _NEXT)
     assert framing.ended
+
+
+@given(_VALID)
+def test_nobody_waits_for_more_than_a_whole_body(body: bytes) -> None:
+    assert Chunked().may_end_with(memoryview(body))
+
+
+@pytest.mark.parametrize("data", [b"", b"\r\n", b"5\r\nhello\r\n", chunked(b"hello")[:-1]])
+def test_more_may_come_behind_a_part_of_a_body(data: bytes) -> None:
+    assert not Chunked().may_end_with(memoryview(data))
+
+
+def test_a_counted_body_may_end_with_its_last_byte() -> None:
+    framing = Counted(7)
+    framing.body_of(memoryview(b"123"))
+    assert [framing.may_end_with(memoryview(data)) for data in (b"456", b"4567", b"4567GET")] == [False, True, True]
