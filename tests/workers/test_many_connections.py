@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from pathlib import Path
 
 import aiohttp
@@ -21,6 +22,15 @@ MEMORY = 200 * 1024 * 1024
 def open_files(server: Server) -> int:
     """Descriptors of all workers."""
     return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in workers_of(server))
+
+
+def files_of_idle_workers(server: Server) -> int:
+    """`open_files`, when all workers have begun: the last one comes some time after the first has answered."""
+    before, now = -1, 0
+    while before != now or len(workers_of(server)) < WORKERS:
+        time.sleep(2)
+        before, now = now, open_files(server)
+    return now
 
 
 async def pull(session: aiohttp.ClientSession, path: str, expected: bytes) -> None:
@@ -49,7 +59,7 @@ async def test_1000_connections_pull_while_64_push_without_an_error_or_a_leak(tm
         typed = {"Content-Type": OCI_MANIFEST}
         assert ask(server, "PUT", "/v2/app/manifests/v1", pushed.content, typed).status == 201
         pulled = [("/v2/app/manifests/v1", pushed.content), (f"/v2/app/blobs/{digest_of(b'layer')}", b"layer")]
-        before = open_files(server)
+        before = await asyncio.to_thread(files_of_idle_workers, server)
         pullers = aiohttp.ClientSession(server.url, connector=aiohttp.TCPConnector(limit=CONNECTIONS))
         pushers = aiohttp.ClientSession(server.url, connector=aiohttp.TCPConnector(limit=PUSHES))
         async with pullers, pushers:
