@@ -120,7 +120,7 @@ def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | No
     passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
     if policy is not None and section is not None and isinstance(passwords, HtpasswdAuthenticator):
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
-        from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - the same
+        from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
         keys = KeyRing(Secret(driver, layout.TOKEN_KEYS))
         app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)

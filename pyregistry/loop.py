@@ -31,7 +31,7 @@ class FairLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Transport:
         # asyncio tells a protocol of its connection when the handshake has ended. Ours, which count connections, have
         # to know when it begins; there is no other place to see that.
-        made: asyncio.Transport = super()._make_ssl_transport(rawsock, protocol, sslcontext, waiter, **kwargs)  # type: ignore[misc]
+        made: asyncio.Transport = super()._make_ssl_transport(rawsock, protocol, sslcontext, waiter, **kwargs)  # type: ignore[misc] # not in typeshed
         begun = getattr(protocol, "handshake_begun", None)
         if begun is not None:
             peer = (kwargs.get("extra") or {}).get("peername")

@@ -133,12 +133,12 @@ def _passwords(section: Htpasswd) -> HtpasswdAuthenticator:
 
 def _token_server(section: Token) -> Authenticator:
     # What verifies tokens takes a tenth of a second to import, and few registries have such a server.
-    from pyregistry.auth.token_server import (  # noqa: PLC0415
+    from pyregistry.auth.token_server import (  # noqa: PLC0415 - 0.1 s, see above
         AUTO_REDIRECT_PATH,
         TokenServer,
         TokenServerAuthenticator,
     )
-    from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid  # noqa: PLC0415
+    from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid  # noqa: PLC0415 - 0.1 s, see above
 
     for name in section.signing_algorithms:
         if name not in ALGORITHMS:

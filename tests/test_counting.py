@@ -18,16 +18,16 @@ _GONE, _ALIVE = 1_000_001, 1_000_002
 
 
 def _count(directory: Path, name: str, value: float) -> None:
-    file = MmapedDict(str(directory / name))  # type: ignore[no-untyped-call] # theirs # has none
-    file.write_value(_KEY, value, 0.0)  # type: ignore[no-untyped-call] # theirs # has none
-    file.close()  # type: ignore[no-untyped-call] # theirs # has none
+    file = MmapedDict(str(directory / name))  # type: ignore[no-untyped-call] # theirs has no types
+    file.write_value(_KEY, value, 0.0)  # type: ignore[no-untyped-call] # theirs has no types
+    file.close()  # type: ignore[no-untyped-call] # theirs has no types
 
 
 def _counted(directory: Path) -> dict[str, float]:
     return {
         path.name: value
         for path in directory.glob("*.db")
-        for _, value, _, _ in MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call] # theirs
+        for _, value, _, _ in MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call] # theirs has no types
     }
 
 

@@ -4,6 +4,8 @@ import concurrent.futures.thread  # noqa: F401 - imported when first used, which
 import os
 from pathlib import Path
 
+import typer
+
 from pyregistry.cli.config_file import fail
 from pyregistry.config.schema import Config
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -22,6 +24,11 @@ def open_driver(config: Config) -> FilesystemDriver:
         return FilesystemDriver(root)
     except OSError as error:
         fail(f"cannot use the data directory: {error.filename or root}: {error.strerror}")
+
+
+def tell_nothing(driver: FilesystemDriver) -> None:
+    """Say where nothing is, on standard error, if nobody named the config: it may be another registry's."""
+    typer.echo(f"no repositories in {driver.root}", err=True)
 
 
 def become_owner_of(root: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.tables import Bytes, is_terminal, print_json, print_table
 from pyregistry.gc.outcome import MarkFailed
@@ -39,6 +39,8 @@ def du(
     if as_json:
         print_json(usage)
         return
+    if config is None and not usage.repositories:
+        tell_nothing(driver)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
     rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
     print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows)

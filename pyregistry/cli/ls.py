@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.selection import Pattern, tell_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_json, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 
 NOT_FOUND = 1
@@ -37,10 +38,10 @@ def ls(
         if patterns:
             _show_tags(driver, patterns, as_json=as_json)
         else:
-            _show_repositories(driver, as_json=as_json)
+            _show_repositories(driver, as_json=as_json, named=config is not None)
 
 
-def _show_repositories(driver: Driver, *, as_json: bool) -> None:
+def _show_repositories(driver: FilesystemDriver, *, as_json: bool, named: bool) -> None:
     registry = Registry(driver)
     rows: list[tuple[Cell, ...]] = []
     for name in registry.catalog():
@@ -53,6 +54,8 @@ def _show_repositories(driver: Driver, *, as_json: bool) -> None:
         print_json([dict(zip(keys, map(_for_json, row), strict=True)) for row in rows])
     elif rows:
         print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows)
+    elif not named:
+        tell_nothing(driver)
 
 
 def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> None:

@@ -107,7 +107,7 @@ def names_and_links(directory: str) -> tuple[list[str], list[str]]:
     links = os.stat(directory).st_nlink
     if links > _LARGE:
         names = os.listdir(directory)
-        if len(names) == links - 2:
+        if len(names) == links - 2 and os.stat(directory).st_nlink == links:  # nothing came or went meanwhile
             return names, []
     with os.scandir(directory) as entries:
         found = list(entries)

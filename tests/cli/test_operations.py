@@ -271,3 +271,13 @@ def test_sizes_that_are_not(text: str) -> None:
 )
 def test_sizes_as_people_read_them(size: int, text: str) -> None:
     assert human_size(size) == text
+
+
+@pytest.mark.parametrize("command", ["ls", "du"])
+def test_where_a_config_that_nobody_named_has_nothing_the_directory_is_named(
+    config: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (root := config.parent / "data").mkdir(exist_ok=True)
+    monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config))
+    assert run(command).startswith(f"no repositories in {root}\n")
+    json.loads(run(command, "--json"))
