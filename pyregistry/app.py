@@ -96,22 +96,15 @@ def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
     app[AUTHENTICATOR] = authenticator
     if isinstance(authenticator, HtpasswdAuthenticator):
-
-        async def run(app: web.Application) -> AsyncIterator[None]:
-            await in_thread(authenticator.start)
-            yield
-            authenticator.close()
-
-        app.cleanup_ctx.append(run)
+        _keep_up(app, authenticator)
 
 
 def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
     if policy is None:
         app[AUTHORIZER] = AllowAll()
         return
-    policy.refresh()  # it may have been made long before this worker, with rules that were taken back since
     app[AUTHORIZER] = policy
-    _in_background(app, policy.watch)
+    _keep_up(app, policy)
 
 
 def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver) -> None:
@@ -174,6 +167,17 @@ def _add_metrics(app: web.Application, config: Config, metrics: Metrics, driver:
     metrics.show_all(figures, lambda: last_figures(driver, prefix))
     if config.pyregistry.metrics:
         app[METRICS] = metrics
+
+
+def _keep_up(app: web.Application, made: HtpasswdAuthenticator | CurrentPolicy) -> None:
+    """Have it follow its file. It may have been made long before this worker, with content that was changed since."""
+
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        await in_thread(made.start)
+        yield
+        made.close()
+
+    app.cleanup_ctx.append(run)
 
 
 def _in_background(app: web.Application, work: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -35,6 +36,8 @@ class _TellingWhy(ssl.SSLObject):
     """
 
     _told = False
+    is_outdated = False
+    """True if the files were read again between the accept and the client's first message."""
 
     def do_handshake(self) -> None:
         """See SSLObject."""
@@ -45,6 +48,22 @@ class _TellingWhy(ssl.SSLObject):
                 raise
             self._told = True
             raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert has to be sent") from error
+        if self.is_outdated and self.session_reused:
+            raise ssl.SSLError("a session of an earlier context")
+
+
+class _Accepting(ssl.SSLContext):
+    """What asyncio is given once: each connection that it accepts gets the newest context, as a whole.
+
+    To exchange only the context of a connection (SSL_set_SSL_CTX) is not enough: OpenSSL keeps looking up sessions in
+    the first one, and a resumed session brings the client's certificate along, which nothing verifies again.
+    """
+
+    newest: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """See SSLContext."""
+        return self.newest.wrap_bio(*args, **kwargs)
 
 
 class Certificate:
@@ -54,9 +73,8 @@ class Certificate:
         """Raises ConfigError."""
         self._tls = tls
         self._signature = self._stat()
-        self._newest = _make_context(tls)
-        self.context = _make_context(tls)
-        self.context.sni_callback = self._choose
+        self.context = _Accepting(ssl.PROTOCOL_TLS_SERVER)
+        self._serve(_make_context(tls))
 
     async def watch(self, app: web.Application) -> AsyncIterator[None]:
         """For Application.cleanup_ctx: look at the files once a second."""
@@ -79,14 +97,20 @@ class Certificate:
             self._signature = signature  # also of files that are no use: said once, and looked at when they change
             # Put in place as a whole: a context that serves handshakes while its pair is exchanged has, for a moment,
             # the certificate without the key, and fails them.
-            self._newest = _make_context(self._tls)
+            self._serve(_make_context(self._tls))
             log.info("certificate read again", certificate=self._tls.certificate)
         except (ConfigError, OSError) as error:
             log.error("certificate not usable, the last good one stays in force", reason=str(error))
 
+    def _serve(self, context: ssl.SSLContext) -> None:
+        context.sni_callback = self._choose
+        self.context.newest = context
+
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         # OpenSSL asks at each handshake, also of a client that names no server.
-        connection.context = self._newest
+        if context is not self.context.newest and isinstance(connection, _TellingWhy):
+            connection.context = self.context.newest
+            connection.is_outdated = True
 
     def _stat(self) -> tuple[tuple[int, ...], ...]:
         found = []

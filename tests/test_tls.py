@@ -110,17 +110,9 @@ def _replace(served: tuple[Path, Path], pair: tuple[Path, Path]) -> None:
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
     """The name in the certificate that a client is shown; raises SSLError."""
-    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours = server.wrap_bio(to_server, to_client, server_side=True)
-    theirs = client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1")
-    waiting = [theirs, ours]
-    while waiting:
-        side = waiting.pop(0)
-        try:
-            side.do_handshake()
-        except ssl.SSLWantReadError:
-            waiting.append(side)
-    peer = theirs.getpeercert()
+    handshake = Handshake(server, client)
+    handshake.run()
+    peer = handshake.theirs.getpeercert()
     assert peer is not None
     return _common_name(peer)
 
@@ -211,6 +203,100 @@ def test_an_authority_that_is_taken_out_is_trusted_no_longer(authority: Authorit
     served.reload_if_changed()
     with pytest.raises(ssl.SSLError):
         _handshake(served.context, client)
+
+
+VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+
+
+@VERSIONS
+def test_a_session_is_resumed_until_its_authority_is_taken_out(
+    authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
+    certificate, key = map(str, authority.issue("server"))
+    made = pyregistry_server(
+        tmp_path,
+        http={"tls": {"certificate": certificate, "key": key, "clientcas": [str(bundle)]}},
+        pyregistry={"workers": 1},
+    )
+    with TlsServer(made.command, made.directory, made.port, made.config) as server:
+        removed, kept = (authority.context(each.issue("client")) for each in (other, authority))
+        for context in (removed, kept):
+            context.minimum_version = context.maximum_version = version
+        session, _ = _session(server, removed)
+        old, _ = _session(server, kept)
+        assert _session(server, removed, session)[1], "the same authorities: it is resumed"
+        bundle.write_bytes(authority.certificate.read_bytes())
+        wait_until(lambda: "certificate read again" in server.output(), "the authorities are read again")
+        with pytest.raises(OSError, match=r"ALERT_UNKNOWN_CA|reset"):
+            _session(server, removed, session)
+        session, was_resumed = _session(server, kept, old)
+        assert not was_resumed, "the new context has keys of its own"
+        assert _session(server, kept, session)[1]
+
+
+def _session(
+    server: TlsServer, context: ssl.SSLContext, session: ssl.SSLSession | None = None
+) -> tuple[ssl.SSLSession | None, bool]:
+    """The session of a connection that was answered 200, and True if it resumed `session`; raises OSError."""
+    with (
+        socket.create_connection(("127.0.0.1", server.port), 5) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as connection,
+    ):
+        connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        return connection.session, bool(connection.session_reused)
+
+
+@VERSIONS
+def test_a_connection_accepted_before_the_exchange_resumes_nothing_after_it(
+    authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """It has the old context, whose tickets it could still read."""
+    (tmp_path / "other").mkdir()
+    other = Authority(tmp_path / "other")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
+    certificate, key = map(str, authority.issue("server"))
+    served = Certificate(Tls(certificate=certificate, key=key, client_cas=[str(bundle)]))
+    client = authority.context(other.issue("client"))
+    client.minimum_version = client.maximum_version = version
+    first = Handshake(served.context, client)
+    first.run()
+    session = first.theirs.session
+    assert session is not None
+    again = Handshake(served.context, client, session)
+    again.run()
+    assert again.theirs.session_reused
+    accepted = Handshake(served.context, client, session)
+    bundle.write_bytes(authority.certificate.read_bytes())
+    served.reload_if_changed()
+    with pytest.raises(ssl.SSLError):
+        accepted.run()
+
+
+class Handshake:
+    """A server's and a client's side, joined in memory."""
+
+    def __init__(self, server: ssl.SSLContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None) -> None:
+        to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.ours = server.wrap_bio(to_server, to_client, server_side=True)
+        self.theirs = client.wrap_bio(to_client, to_server, server_hostname="127.0.0.1", session=session)
+
+    def run(self) -> None:
+        """To the end of it, and to the server's first byte, before which its tickets come; raises SSLError."""
+        waiting = [self.theirs, self.ours]
+        while waiting:
+            side = waiting.pop(0)
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                waiting.append(side)
+        self.ours.write(b"x")
+        assert self.theirs.read(1) == b"x"
 
 
 def test_client_that_speaks_another_version_of_tls_learns_it(authority: Authority, tmp_path: Path) -> None:

@@ -92,8 +92,10 @@ class BcryptPool:
     def submit(self, check: Check, address: str) -> "asyncio.Future[bool]":
         """Whether the password is right, when its turn has come. Raises PoolFull, and so does the result."""
         of_address = self._waiting.get(address, ())
-        if len(of_address) >= WAITING_PER_ADDRESS or sum(map(len, self._waiting.values())) >= WAITING:
+        if len(of_address) >= WAITING_PER_ADDRESS:
             raise PoolFull
+        if sum(map(len, self._waiting.values())) >= WAITING:
+            self._make_room(len(of_address))
         loop = asyncio.get_running_loop()
         result: asyncio.Future[bool] = loop.create_future()
         waiting = _Waiting(check, result, loop.time() + WAIT_SECONDS)
@@ -110,6 +112,18 @@ class BcryptPool:
         self._waiting.clear()
         self._thread.submit(self._turns.close)
         self._thread.shutdown(wait=False)
+
+    def _make_room(self, own: int) -> None:
+        """Drop the last of the longest queue for an address that has `own` waiting; raise PoolFull instead of a swap.
+
+        A few addresses could otherwise fill the room that all share, and so refuse every other login.
+        """
+        longest = max(self._waiting.values(), key=len)
+        if len(longest) <= own + 1:
+            raise PoolFull
+        dropped = longest.pop().result
+        if not dropped.done():
+            dropped.set_exception(PoolFull())
 
     def _run_next(self) -> None:
         loop = asyncio.get_running_loop()

@@ -34,20 +34,22 @@ MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
 MAX_ENCODED = 2048
 BUSY_SECONDS = 2.0
+LEAST_COST = 4
+"""The lowest that bcrypt has."""
 
 log = structlog.get_logger("pyregistry.auth")
 
 
 @dataclass(frozen=True)
 class Users:
-    """A password file at one moment: users with their bcrypt hashes. At least one."""
+    """A password file at one moment: users with their bcrypt hashes. Without any, a login costs what the least does."""
 
     hashes: Mapping[str, bytes]
     _dummies: Mapping[int, bytes] = field(init=False, repr=False)
     _highest: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        costs = [_cost(stored) for stored in self.hashes.values()]
+        costs = [_cost(stored) for stored in self.hashes.values()] or [LEAST_COST]
         object.__setattr__(self, "_highest", max(costs))
         object.__setattr__(self, "_dummies", {cost: dummy_hash(cost) for cost in range(min(costs), max(costs) + 1)})
 

@@ -1,11 +1,6 @@
 """HTTP Basic against an htpasswd file that is read again when it changes."""
 
-import os
-import stat
-import threading
-import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import structlog
@@ -13,17 +8,15 @@ import structlog
 from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.htpasswd_lines import Entry, parse_line
+from pyregistry.auth.watched import FileUnusable, Purpose, WatchedFile
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
 HASH_BYTES = 60
 COSTS = range(4, 15)
 """One login at a cost above 14 would take seconds of processor time."""
-MAX_FILE_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 1024
-POLL_SECONDS = 0.5
-"""A change counts when it was seen twice, and so is in force after a second."""
-REPEAT_SECONDS = 60.0
-"""How often it is said that the file is of no use."""
+MAX_WARNINGS = 20
+"""Warnings about one content: a file of another kind may have a million lines."""
 
 log = structlog.get_logger("pyregistry.auth")
 
@@ -33,24 +26,28 @@ class HtpasswdInvalid(Exception):
 
 
 def parse_htpasswd(content: bytes) -> dict[str, bytes]:
-    """User to bcrypt hash; entries of other formats are left out with a warning. Raises HtpasswdInvalid."""
-    from passlib.apache import HtpasswdFile  # noqa: PLC0415 - 50 ms, for which no registry without passwords waits
+    """Return each user's bcrypt hash. Warn of lines without one, by number and user, and never quote them.
 
-    checked = b"".join(b"%s:%s\n" % entry for entry in _entries(content))
-    try:
-        file = HtpasswdFile.from_string(checked)
-        hashes = {user: bytes(file.get_hash(user)) for user in file.users()}
-    except ValueError as error:
-        # Not in its words, which may quote the file.
-        raise HtpasswdInvalid("not an htpasswd file: a user's name is not UTF-8, or has control characters") from error
-    users = {}
-    for user, stored in hashes.items():
-        if reason := refusal(stored):
-            log.warning(f"htpasswd entry left out: {reason}", user=user)
+    The last line of a user counts, as in the CNCF registry, also if its hash is unusable: the password that an earlier
+    line had is not the user's any more.
+    """
+    users: dict[str, bytes] = {}
+    warnings: list[tuple[str, dict[str, object]]] = []
+    for number, user, stored, reason in _lines(content):
+        if user is None:
+            warnings.append((f"htpasswd line left out: {reason}", {"line": number}))
+            continue
+        if user in users:
+            del users[user]
+            warnings.append(("htpasswd user has several lines, the last one counts", {"line": number, "user": user}))
+        if reason:
+            warnings.append((f"htpasswd entry left out: {reason}", {"line": number, "user": user}))
         else:
             users[user] = stored
-    if not users:
-        raise HtpasswdInvalid("no user with a bcrypt password (make one with htpasswd -Bn USER)")
+    for text, fields in warnings[:MAX_WARNINGS]:
+        log.warning(text, **fields)
+    if len(warnings) > MAX_WARNINGS:
+        log.warning("more htpasswd lines left out", lines=len(warnings) - MAX_WARNINGS)
     return users
 
 
@@ -66,114 +63,41 @@ def refusal(stored: bytes) -> str | None:
 
 
 class PasswordFile:
-    """The users of an htpasswd file: those of its last good content."""
+    """The users of an htpasswd file."""
 
     def __init__(self, path: Path) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._path = path
-        self._end = threading.Event()
-        self._content: bytes | None = None
-        """What was read last, good or not."""
-        self._trouble = ""
-        """Why it is not good."""
-        self._mode = 0
-        self._complained: tuple[str, float] = ("", 0.0)
-        self._in_force: object = None
-        """The signature of the content that is known; None: to be read again."""
-        self._seen: object = None
-        self._load(self._signature())
+        self._users = Users({})
+        self._was_read = False
+        purpose = Purpose("htpasswd file", "every login is refused", self._take, self._give_up, is_secret=True)
+        try:
+            self._file = WatchedFile(path, purpose)
+        except FileUnusable as error:
+            raise HtpasswdInvalid(f"{path}: {error}") from error
 
     def users(self) -> Users:
-        """At this moment."""
+        """At this moment: of the content that was good last, and none a minute after the file could last be used."""
         return self._users
 
     def start(self) -> None:
-        """Look at the file regularly, in a thread of its own: neither requests nor a busy storage can delay it.
-
-        Blocks, first, for what has changed since it was read: this process may be one that replaces another.
-        """
-        self._take(settled=False)
-        threading.Thread(target=self._watch, name="htpasswd", daemon=True).start()
+        """See WatchedFile.start."""
+        self._file.start()
 
     def close(self) -> None:
         """Look no more."""
-        self._end.set()
+        self._file.close()
 
-    def _watch(self) -> None:
-        while not self._end.wait(POLL_SECONDS):
-            self._take(settled=True)
+    def _take(self, content: bytes) -> None:
+        users = parse_htpasswd(content)
+        self._users = Users(users)
+        if not users:
+            log.error("htpasswd file has no user with a bcrypt password (make one with htpasswd -Bn USER)")
+        if self._was_read:
+            log.info("htpasswd file read again", users=len(users))
+        self._was_read = True
 
-    def _take(self, *, settled: bool) -> None:
-        """Take over what has changed; `settled`: only if it looks as it did the last time, as editors truncate first.
-
-        Content that is of no use is looked at again and again, since not everything that mends it can be seen.
-        """
-        try:
-            signature = self._signature()
-            before, self._seen = self._seen, signature
-            if signature != self._in_force and (signature == before or not settled):
-                self._load(signature)
-        except HtpasswdInvalid as error:
-            self._complain(str(error))
-        except Exception as error:  # the watch has to go on
-            self._complain(type(error).__name__)
-
-    def _complain(self, reason: str) -> None:
-        last, at = self._complained
-        if reason != last or time.monotonic() - at > REPEAT_SECONDS:
-            self._complained = reason, time.monotonic()
-            log.error("htpasswd file not usable, the last good one stays in force", reason=reason)
-
-    def _load(self, signature: object) -> None:
-        self._check_mode()
-        content = self._read()
-        if content != self._content:
-            again, self._content = self._content is not None, content
-            self._trouble = self._parse(content)
-            if again and not self._trouble:
-                log.info("htpasswd file read again", users=len(self._users.hashes))
-        if self._trouble:
-            raise HtpasswdInvalid(self._trouble)
-        # If it changed while it was read, or so shortly before that a second change would look the same, once more.
-        self._in_force = signature if signature == self._signature() and self._is_old() else None
-        self._complained = ("", 0.0)
-
-    def _parse(self, content: bytes) -> str:
-        try:
-            self._users = Users(parse_htpasswd(content))
-        except HtpasswdInvalid as error:
-            return str(error)
-        return ""
-
-    def _check_mode(self) -> None:
-        mode = stat.S_IMODE(self._stat().st_mode)
-        if mode & stat.S_IWOTH:
-            raise HtpasswdInvalid(f"{self._path}: everybody on this machine may write to it (mode {mode:04o})")
-        if mode & stat.S_IROTH and mode != self._mode:
-            log.warning(
-                "htpasswd file can be read by everybody on this machine", path=str(self._path), mode=f"{mode:04o}"
-            )
-        self._mode = mode
-
-    def _signature(self) -> object:
-        found = self._stat()
-        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-    def _is_old(self) -> bool:
-        return abs(time.time() - self._stat().st_mtime) > 0.1  # more than the kernel's clock for files is late
-
-    def _stat(self) -> os.stat_result:
-        try:
-            return self._path.stat()
-        except OSError as error:
-            raise HtpasswdInvalid(f"{self._path}: {error.strerror}") from error
-
-    def _read(self) -> bytes:
-        try:
-            with self._path.open("rb") as file:
-                return file.read(MAX_FILE_BYTES + 1)
-        except OSError as error:
-            raise HtpasswdInvalid(f"{self._path}: {error.strerror}") from error
+    def _give_up(self) -> None:
+        self._users = Users({})
 
 
 class HtpasswdAuthenticator:
@@ -215,33 +139,32 @@ class HtpasswdAuthenticator:
         self._credentials.close()
 
 
-def _entries(content: bytes) -> list[Entry]:
-    """What a registry wants of a file beyond what passlib does."""
-    if len(content) > MAX_FILE_BYTES:
-        raise HtpasswdInvalid(f"more than {MAX_FILE_BYTES} bytes")
-    entries: list[Entry] = []
-    places: dict[bytes, int] = {}
+def _lines(content: bytes) -> Iterator[tuple[int, str | None, bytes, str]]:
+    """Number, user, hash and the reason why the hash is not accepted; without a user where there is no valid name."""
     for number, line in enumerate(content.splitlines(), 1):
-        entry = _entry(number, line)
+        try:
+            entry = parse_line(line)
+        except ValueError:
+            yield number, None, b"", "it is not USER:HASH"
+            continue
         if entry is None:
             continue
-        if entry.user in places:
-            # Apache's server takes the first, the CNCF registry the last.
-            name = entry.user.decode(errors="replace")
-            raise HtpasswdInvalid(f"the user {name!r} stands in line {places[entry.user]} and in line {number}")
-        entries.append(entry)
-        places[entry.user] = number
-    return entries
+        user = _name(entry)
+        if user is None:
+            yield number, None, b"", "its user is empty, too long, not UTF-8, or has control characters"
+        elif len(line) > MAX_LINE_BYTES:
+            yield number, user, b"", f"the line has more than {MAX_LINE_BYTES} bytes"
+        else:
+            yield number, user, entry.stored, refusal(entry.stored) or ""
 
 
-def _entry(number: int, line: bytes) -> Entry | None:
-    if len(line) > MAX_LINE_BYTES:
-        raise HtpasswdInvalid(f"line {number} has more than {MAX_LINE_BYTES} bytes")
-    with suppress(ValueError):
-        entry = parse_line(line)
-        if entry is None or (b":" not in entry.stored and 0 < len(entry.user) <= MAX_USER_BYTES):
-            return entry
-    raise HtpasswdInvalid(f"not an htpasswd file: line {number} is not USER:HASH")
+def _name(entry: Entry) -> str | None:
+    try:
+        name = entry.user.decode()
+    except UnicodeDecodeError:
+        return None
+    has_controls = any(ord(character) < 32 or ord(character) == 127 for character in name)
+    return name if 0 < len(entry.user) <= MAX_USER_BYTES and not has_controls else None
 
 
 _FORMATS = {b"$apr1$": "MD5", b"$1$": "MD5", b"{SHA}": "SHA-1", b"$5$": "SHA-256", b"$6$": "SHA-512"}

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Entry(NamedTuple):
-    """USER:HASH. What follows a second colon is part of the hash, which it makes unusable."""
+    """USER:HASH, or USER:HASH:COMMENT as Apache and nginx take it."""
 
     user: bytes
     stored: bytes
@@ -21,4 +21,4 @@ def parse_line(line: bytes) -> Entry | None:
     user, colon, stored = text.partition(b":")
     if not colon:
         raise ValueError("no colon")
-    return Entry(user, stored)
+    return Entry(user, stored.partition(b":")[0])

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import msgspec
-import yaml
 
 from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.auth.scopes import REPOSITORY_ACTIONS
+from pyregistry.documents import DocumentInvalid, read_yaml
 
 ANONYMOUS, AUTHENTICATED, EVERYONE = "anonymous", "authenticated", "everyone"
 _GROUP = "group:"
@@ -73,9 +73,9 @@ class Policy:
         Raises PolicyInvalid.
         """
         try:
-            document = yaml.safe_load(content)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2001-99-99 looks like a date
-            raise PolicyInvalid(f"not YAML: {' '.join(str(error).split())}") from error
+            document = read_yaml(content)
+        except DocumentInvalid as error:
+            raise PolicyInvalid(str(error)) from error
         if isinstance(document, list):
             document = {"access": document}
         try:

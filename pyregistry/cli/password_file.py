@@ -28,11 +28,12 @@ class Content:
         return [user for user in map(_user, self._lines) if user is not None]
 
     def stored(self, user: bytes) -> bytes | None:
-        """The hash of `user`, whatever its format; of several the first, as Apache's server takes it."""
+        """The hash of `user`, whatever its format; of several the last, as the registry takes it."""
+        found = None
         for entry in map(_entry, self._lines):
             if entry is not None and entry.user == user:
-                return entry.stored.partition(b":")[0]
-        return None
+                found = entry.stored
+        return found
 
     def put(self, user: bytes, stored: bytes) -> None:
         """In the place of the user's line, and of any further one; else at the end."""

@@ -8,9 +8,9 @@ a key of the section that it has reached, a key of the operator's own in a map, 
 import re
 from collections.abc import Mapping
 
-from pyregistry.config.document import read_yaml
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
+from pyregistry.documents import DocumentInvalid, read_yaml
 
 PREFIX = "REGISTRY_"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
@@ -57,7 +57,7 @@ def overlay(document: Mapping[object, object], environ: Mapping[str, str]) -> tu
 def _parse(variable: str, value: str) -> object:
     try:
         return read_yaml(value)
-    except ConfigError as error:
+    except DocumentInvalid as error:
         raise ConfigError(f"{variable}: {error}") from error
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import msgspec
 
 from pyregistry.config.check import check
-from pyregistry.config.document import read_yaml
 from pyregistry.config.environment import overlay
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import explain, shown
@@ -14,6 +13,7 @@ from pyregistry.config.schema import Config
 from pyregistry.config.sense import check_sense
 from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.values import Duration
+from pyregistry.documents import DocumentInvalid, read_yaml
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
@@ -30,7 +30,10 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
 
 def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     """`load` without the file."""
-    document = read_yaml(text)
+    try:
+        document = read_yaml(text)
+    except DocumentInvalid as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(document, dict):
         raise ConfigError(f"the file: {shown(document)}, expected a map of sections")
     laid_over, warnings = overlay(document, environ)

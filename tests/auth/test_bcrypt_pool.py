@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,44 @@ async def test_the_queue_of_an_address_and_of_all_is_bounded(pool: BcryptPool) -
     futures += [pool.submit(QUICK, "0") for _ in range(WAITING_PER_ADDRESS)]
     with pytest.raises(PoolFull):
         await pool.submit(QUICK, "0")
-    for number in range(WAITING - WAITING_PER_ADDRESS):
-        futures.append(pool.submit(QUICK, f"other {number}"))
+    for future in futures:
+        await future
+    futures = [pool.submit(SLOW, "0"), *(pool.submit(QUICK, f"other {number}") for number in range(WAITING))]
     with pytest.raises(PoolFull):
         await pool.submit(QUICK, "new")
     assert await asyncio.gather(*futures) == [False] * len(futures)
     assert not await pool.submit(QUICK, "new")
+
+
+@pytest.mark.parametrize("addresses", [8, 10, 40])
+async def test_a_full_queue_admits_a_newcomer_and_drops_the_last_of_the_longest(
+    pool: BcryptPool, addresses: int
+) -> None:
+    """The queue of each address is as long as it may be, or as the shared bound lets it grow."""
+    running = pool.submit(SLOW, "running")
+    flood: dict[str, list[asyncio.Future[bool]]] = {f"flood {number}": [] for number in range(addresses)}
+    for _ in range(WAITING_PER_ADDRESS):
+        for address, queue in flood.items():
+            with suppress(PoolFull):
+                queue.append(pool.submit(QUICK, address))
+    newcomer = pool.submit(QUICK, "newcomer")
+    assert (await running, await newcomer) == (False, False)
+    results = await asyncio.gather(*(future for queue in flood.values() for future in queue), return_exceptions=True)
+    assert sum(result is False for result in results) == WAITING - 1
+    refused = [queue for queue in flood.values() if any(future.exception() is not None for future in queue)]
+    for queue in refused:
+        answers = [future.exception() is None for future in queue]
+        assert answers == sorted(answers, reverse=True), "the first of a queue stay"
+
+
+async def test_a_newcomer_with_as_many_as_the_others_is_refused(pool: BcryptPool) -> None:
+    """To drop one for it would only exchange the one that is refused."""
+    futures = [pool.submit(SLOW, "running"), *(pool.submit(QUICK, f"{number % 32}") for number in range(WAITING))]
+    futures += [pool.submit(QUICK, "new") for _ in range(WAITING // 32 - 1)]
+    with pytest.raises(PoolFull):
+        await pool.submit(QUICK, "new")
+    results = await asyncio.gather(*futures, return_exceptions=True)
+    assert sum(isinstance(result, PoolFull) for result in results) == WAITING // 32 - 1
 
 
 async def test_who_waits_for_too_long_is_told_so(pool: BcryptPool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid, PasswordFile, parse_htpasswd
+from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid, PasswordFile, parse_htpasswd, refusal
 from pyregistry.oci.errors import Unauthorized
 from tests.auth.credentials import basic, hash_of
 from tests.processes import require
@@ -68,47 +70,113 @@ def test_an_entry_of_another_format_is_left_out_with_a_warning_that_names_the_us
     assert len(stored) < 8 or stored not in record.getMessage()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        pytest.param(b"", id="an empty file"),
-        pytest.param(b"# nobody\n\n", id="only comments"),
-        pytest.param(b"mallory:secret\n", id="no bcrypt at all"),
-        pytest.param(b"no colon in this line\n", id="no colon"),
-        pytest.param(b"\xff\xfe\x00a\x00", id="UTF-16"),
-        pytest.param(b"a:b:c:d:e\n", id="an htdigest file"),
-        pytest.param(_ALICE.encode() + b"#" * 1_025, id="a line of more than 1,024 bytes"),
-        pytest.param(_ALICE.encode() + b"# comment\n" * 110_000, id="more than a mebibyte"),
-    ],
-)
-def test_a_file_without_a_usable_user_is_refused(content: bytes) -> None:
-    with pytest.raises(HtpasswdInvalid):
-        parse_htpasswd(content)
-
-
-def test_a_user_who_stands_there_twice_is_named_with_both_lines() -> None:
-    """Apache's server would take the first, the CNCF registry the last."""
-    with pytest.raises(HtpasswdInvalid, match=r"'alice' stands in line 2 and in line 4"):
-        parse_htpasswd(f"# team\n{_ALICE}\n{_ALICE}".encode())
-    assert list(parse_htpasswd(f"# alice:old\n{_ALICE}# alice:old\n".encode())) == ["alice"]
+_BOB = _ALICE.replace("alice", "bob").encode()
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"secret-no-colon", "line 2 is not USER:HASH"),
-        (b":secret", "line 2 is not USER:HASH"),
-        (b"alice:secret:more", "line 2 is not USER:HASH"),
-        (b"secret" * 50 + b":x", "line 2 is not USER:HASH"),
+        (b"secret-no-colon", "it is not USER:HASH"),
+        (b"secret-no-colon" + b"#" * 1_025, "it is not USER:HASH"),
+        (b":secret", "its user is empty"),
+        (b"secret" * 50 + b":x", "too long"),
         (b"secret\xff:x", "not UTF-8"),
         (b"secret\0:x", "control characters"),
         (b"secret\tb:x", "control characters"),
+        (b"\xff\xfe\x00s\x00e\x00c\x00r\x00e\x00t\x00", "it is not USER:HASH"),
     ],
 )
-def test_what_is_wrong_is_said_without_quoting_the_file(line: bytes, reason: str) -> None:
-    with pytest.raises(HtpasswdInvalid, match=reason) as refused:
-        parse_htpasswd(_ALICE.replace("alice", "bob").encode() + line)
-    assert "secret" not in str(refused.value)
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_a_line_that_is_no_entry_is_left_out_with_a_warning_that_does_not_quote_it(
+    line: bytes, reason: str, ending: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The CNCF registry refuses everybody then."""
+    users = parse_htpasswd(_ALICE.encode() + line + ending + _BOB)
+    assert list(users) == ["alice", "bob"]
+    (record,) = caplog.records
+    assert reason in record.getMessage()
+    assert '"line": 2' in record.getMessage()
+    assert "secret" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="an empty file"),
+        pytest.param(b"# later\n\n", id="only comments"),
+        pytest.param(b"mallory:secret\n", id="no bcrypt at all"),
+        pytest.param(b"no colon in this line\n", id="no colon"),
+        pytest.param("alice:x\n".encode("utf-16"), id="UTF-16"),
+        pytest.param(b"a:realm:0123456789abcdef0123456789abcdef\n", id="an htdigest file"),
+    ],
+)
+async def test_a_file_without_a_usable_user_lets_in_no_one(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_bytes(content)
+    for user, password in [("alice", "x"), ("mallory", "secret"), ("a", "realm"), ("", "")]:
+        assert not await _login(path, user, password)
+    assert "htpasswd file has no user with a bcrypt password" in caplog.text
+
+
+def test_a_file_of_more_than_a_mebibyte_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "htpasswd"
+    path.write_bytes(_ALICE.encode() + b"# comment\n" * 110_000)
+    with pytest.raises(HtpasswdInvalid, match="more than 1048576 bytes"):
+        PasswordFile(path)
+
+
+def test_a_file_of_another_kind_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    assert parse_htpasswd(b"no entry\n" * 100_000) == {}
+    assert len(caplog.records) == 21
+    assert '"lines": 99980' in caplog.records[-1].getMessage()
+
+
+_OLD, _NEW = hash_of("old"), hash_of("new")
+
+
+@pytest.mark.parametrize(
+    ("content", "stored"),
+    [
+        pytest.param(f"alice:{_OLD}\nalice:{_NEW}\n", _NEW, id="two good ones"),
+        pytest.param(f"alice:{_OLD}\nbob:{_OLD}\n alice:{_NEW}:changed\n", _NEW, id="with others between"),
+        pytest.param(f"alice:{_OLD}\nalice:{_NEW}\nalice:{_OLD}\n", _OLD, id="three"),
+        pytest.param(f"alice:plain\nalice:{_NEW}\n", _NEW, id="a good one last"),
+        pytest.param(f"alice:{_OLD}\nalice:plain\n", None, id="another format last"),
+        pytest.param(f"alice:{_OLD}\nalice:\n", None, id="no password last"),
+        pytest.param(f"alice:{_OLD}\nalice:!{_OLD}\n", None, id="locked as in /etc/shadow"),
+        pytest.param(f"alice:{_OLD}\nalice:{_NEW[:-1]}\n", None, id="a torn one last"),
+        pytest.param(f"alice:{_OLD}\nalice:{_NEW}:{'x' * 1024}\n", None, id="one that is too long last"),
+        pytest.param(f"alice:{_OLD}\n#alice:{_NEW}\n", _OLD, id="a comment last"),
+        pytest.param(f"alice:{_OLD}\nalice\n", _OLD, id="no entry last"),
+    ],
+)
+def test_the_last_line_of_a_user_counts_also_if_its_hash_is_unusable(
+    content: str, stored: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As the CNCF registry has it: a password that was replaced or taken away lets in no one."""
+    found = parse_htpasswd(content.encode()).get("alice")
+    assert found == (None if stored is None else stored.encode())
+    assert hash_of("x")[:7] not in caplog.text
+
+
+@pytest.mark.parametrize("comment", ["", "of the team", "a:b:c", "1900000000", "$2b$04$"])
+async def test_what_follows_a_second_colon_is_a_comment(tmp_path: Path, comment: str) -> None:
+    """Apache and nginx have it so; the CNCF registry takes it as well."""
+    path = tmp_path / "htpasswd"
+    path.write_text(f"alice:{hash_of('secret')}:{comment}\n")
+    assert await _login(path, "alice", "secret")
+    assert not await _login(path, "alice", comment or "x")
+
+
+@given(st.lists(st.binary(max_size=90), max_size=8))
+def test_whatever_bytes_a_file_has_it_is_read_and_its_good_lines_count(lines: list[bytes]) -> None:
+    strangers = [line for line in lines if not line.strip().startswith(b"zoe:")]
+    content = b"\n".join([*strangers, f"zoe:{_NEW}".encode(), *(b"x" + line for line in strangers)])
+    users = parse_htpasswd(content)
+    assert users["zoe"] == _NEW.encode()
+    assert all(refusal(stored) is None for stored in users.values())
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 import asyncio
 import base64
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from pyregistry.auth.bcrypt_pool import WAITING, WAITING_PER_ADDRESS
 from tests.auth.credentials import auth_section, basic, hash_of, write_htpasswd
 from tests.conftest import RegistryServer, StartRegistry
 from tests.push import Client
-from tests.raw import RawAnswer, ask, connected
+from tests.raw import RawAnswer, ask, connected, request_head
 
 _PASSWORD = "Correct-Horse-7431"
 _WRONG = "Wrong-Battery-9962"
@@ -219,3 +221,26 @@ async def test_the_401_of_a_repository_names_it_and_the_action_as_the_cncf_regis
     answer = await ask(guarded, "GET", "/v2/team/app/manifests/latest")
     wanted = [{"Type": "repository", "Class": "", "Name": "team/app", "Action": "pull"}]
     assert answer.assert_error(401, "UNAUTHORIZED")["detail"] == wanted
+
+
+async def test_ten_addresses_that_guess_do_not_refuse_the_login_of_another(
+    start_registry: StartRegistry, tmp_path: Path
+) -> None:
+    """Each has as many guesses in flight as one address may have; together they are more than all may have."""
+    users = {f"user{number}": _PASSWORD for number in range(WAITING_PER_ADDRESS)}
+    write_htpasswd(tmp_path / "htpasswd", users, cost=10)
+    client = await start_registry(auth=auth_section(tmp_path / "htpasswd"))
+    assert 10 * WAITING_PER_ADDRESS > WAITING
+
+    async with AsyncExitStack() as stack:
+        answers = []
+        for source in range(2, 12):
+            for user in users:
+                guessing = await stack.enter_async_context(connected(client, source=f"127.0.0.{source}"))
+                await guessing.send(request_head("GET", "/v2/", basic(user, f"{_WRONG}{source}")))
+                answers.append(asyncio.create_task(guessing.answer()))
+        stack.callback(lambda: [task.cancel() for task in answers])
+        for answer in asyncio.as_completed(answers):
+            if (await answer).status == 429:  # the room that all share is full
+                break
+        assert (await _ping(client, basic("user0", _PASSWORD))).status == 200

@@ -168,6 +168,19 @@ def test_a_file_of_another_shape_is_refused(content: bytes) -> None:
         Policy.parse_file(content)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"access: [{repositories: a, who: alice, actions: pull}]\naccess: []",
+        b"- {repositories: a, who: alice,\n   who: everyone, actions: pull}",
+        b"access: []\ngroups: {g: [alice],\n  g: [bob]}",
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused_with_both_lines(content: bytes) -> None:
+    with pytest.raises(PolicyInvalid, match=r"^the key '(access|who|g)' is given twice, in lines [12] and [23]$"):
+        Policy.parse_file(content)
+
+
 @pytest.mark.parametrize("value", ["", "''", "~"])
 def test_an_access_without_a_value_is_refused_since_it_would_allow_everything(value: str) -> None:
     text = f"version: 0.1\nstorage: inmemory\npyregistry:\n  access: {value}\n"

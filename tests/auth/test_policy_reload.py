@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.auth.policy_file import POLL_SECONDS
+from pyregistry.auth.policy import PolicyInvalid
+from pyregistry.auth.policy_file import PolicyFile
+from pyregistry.auth.watched import POLL_SECONDS
 from tests.auth.rules import ACCESS, ADMIN, GUEST, start_with_rules
 from tests.conftest import StartRegistry
 from tests.push import Client
@@ -17,7 +19,7 @@ _OPEN = "/v2/public/app/tags/list"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.auth.policy_file.POLL_SECONDS", 0.03)
+    monkeypatch.setattr("pyregistry.auth.watched.POLL_SECONDS", 0.03)
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ async def test_a_rule_that_is_taken_away_or_added_applies(ruled: Client, file: P
 async def test_it_applies_within_two_seconds_at_the_real_pace(
     start_registry: StartRegistry, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.auth.policy_file.POLL_SECONDS", POLL_SECONDS)
+    monkeypatch.setattr("pyregistry.auth.watched.POLL_SECONDS", POLL_SECONDS)
     client = await start_with_rules(start_registry, tmp_path, file)
     file.write_text(json.dumps(ACCESS[:2]))
     await _until(client, 403, seconds=2)
@@ -70,40 +72,68 @@ async def test_the_challenge_follows_the_rules(ruled: Client, file: Path) -> Non
     assert await scheme() == "Basic"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"[", b"rules", b'[{"repositories": "**", "who": "everyone", "actions": "everything"}]', b"\xff\xfe", None],
-    ids=["empty", "torn", "a word", "an unknown action", "no text", "missing"],
-)
-async def test_a_file_that_became_bad_leaves_the_last_good_rules_and_an_error_in_the_log(
-    ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+BROKEN: dict[str, bytes | int | None] = {
+    "empty": b"",
+    "torn": b"[",
+    "a word": b"rules",
+    "an unknown action": b'[{"repositories": "**", "who": "everyone", "actions": "everything"}]',
+    "a key twice": b"access: []\naccess: []\n",
+    "not text": b"\xff\xfe",
+    "missing": None,
+    "everybody may write": 0o666,
+}
+
+
+@pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
+async def test_a_broken_file_keeps_the_last_rules_for_a_minute_and_then_denies_everything(
+    ruled: Client,
+    file: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    change: bytes | int | None,
 ) -> None:
-    if content is None:
+    """A rule may have been taken away in it."""
+    monkeypatch.setattr("pyregistry.auth.watched.KEPT_LOOKS", 40)
+    if isinstance(change, int):
+        file.chmod(change)
+    elif change is None:
         file.unlink()
     else:
-        file.write_bytes(content)
-    async with asyncio.timeout(3):
-        while "the last good ones stay in force" not in caplog.text:
-            assert (await _status(ruled), await _status(ruled, ADMIN)) == (404, 404)
+        file.write_bytes(change)
+    async with asyncio.timeout(20):
+        while (status := await _status(ruled)) == 404:
             await asyncio.sleep(0.02)
+    assert status == 403
+    assert await _status(ruled, ADMIN) == 403
+    assert (await ask(ruled, "GET", "/v2/")).headers["WWW-Authenticate"].startswith("Basic ")
+    assert caplog.text.count("the last good content stays in force for up to a minute") == 1
+    assert caplog.text.count("access rules not usable for a minute: everything is denied") == 1
     assert str(file) in caplog.text
-    await asyncio.sleep(0.2)
-    assert caplog.text.count("the last good ones stay in force") == 1
-    assert (await ask(ruled, "GET", "/v2/private/tags/list", GUEST)).status == 403
-    file.write_text(json.dumps(ACCESS[:2]))
-    await _until(ruled, 403)
+    file.unlink(missing_ok=True)
+    file.write_text(json.dumps(ACCESS))
+    await _until(ruled, 404, seconds=20)
+
+
+def test_a_registry_does_not_start_with_rules_that_everybody_may_write(file: Path) -> None:
+    """As with an htpasswd file."""
+    file.chmod(0o666)
+    with pytest.raises(PolicyInvalid, match=r"everybody on this machine may write to it \(mode 0666\)"):
+        PolicyFile(file)
+    file.chmod(0o644)
+    assert len(PolicyFile(file).policy.rules) == len(ACCESS)
 
 
 async def test_a_file_that_is_still_being_written_is_left_alone(
-    ruled: Client, file: Path, caplog: pytest.LogCaptureFixture
+    ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pyregistry.auth.watched.UNSETTLED_LOOKS", 1_000)
     text = json.dumps(ACCESS[:2])
     for end in range(1, len(text), 9):
         file.write_text(text[:end])
         await asyncio.sleep(0.005)
     file.write_text(text)
     await _until(ruled, 403)
-    assert "stay in force" not in caplog.text
+    assert "not usable" not in caplog.text
 
 
 async def test_a_file_behind_a_link_that_is_swapped_is_read_again(

@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pyregistry.app import create_app
-from pyregistry.auth.htpasswd import POLL_SECONDS
+from pyregistry.auth.watched import KEPT_LOOKS, MAX_FILE_BYTES, POLL_SECONDS
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
 from tests.auth.credentials import auth_section, basic, write_htpasswd
+from tests.auth.rules import ADMIN, bearer, start_with_rules, token_for
 from tests.conftest import StartRegistry
 from tests.push import Client
 from tests.raw import ask
@@ -20,7 +24,7 @@ ALICE, BOB = basic("alice", "a secret"), basic("bob", "another")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("pyregistry.auth.watched.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ async def test_a_removed_user_is_out_and_the_others_stay(guarded: Client, passwo
 async def test_a_removed_user_is_out_within_two_seconds_at_the_real_pace(
     start_registry: StartRegistry, password_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", POLL_SECONDS)
+    monkeypatch.setattr("pyregistry.auth.watched.POLL_SECONDS", POLL_SECONDS)
     client = await start_registry(auth=auth_section(password_file))
     assert await _status(client, BOB) == 200
     write_htpasswd(password_file, {"alice": "a secret"})
@@ -81,24 +85,144 @@ async def test_a_changed_password_replaces_the_remembered_one(guarded: Client, p
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"garbage without a colon\n", b"mallory:plain\n", b"\xff\xfe\x00", None],
-    ids=["empty", "garbage", "no bcrypt", "not text", "missing"],
+    "content", [b"", b"garbage without a colon\n", b"mallory:plain\n", b"\xff\xfe\x00"],
+    ids=["empty", "garbage", "no bcrypt", "not text"],
 )  # fmt: skip
-async def test_a_file_that_became_bad_leaves_the_last_good_users_and_an_error_in_the_log(
-    guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+async def test_a_file_that_can_be_read_is_in_force_also_without_users(
+    guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    if content is None:
-        password_file.unlink()
-    else:
-        password_file.write_bytes(content)
-    async with asyncio.timeout(2):
-        while "the last good one stays in force" not in caplog.text:
-            assert await _status(guarded, ALICE) == 200
-            await asyncio.sleep(0.02)
+    password_file.write_bytes(content)
+    for headers in (ALICE, BOB):
+        await _until(guarded, headers, 401)
+    assert "htpasswd file has no user with a bcrypt password" in caplog.text
     assert await _status(guarded, basic("mallory", "plain")) == 401
     write_htpasswd(password_file, {"alice": "a secret"})
+    await _until(guarded, ALICE, 200)
+    assert await _status(guarded, BOB) == 401
+
+
+@pytest.mark.parametrize("line", [b"stray\n", b"\xff:\n", b":\n", b"a:b:c\n", b"x" * 3_000 + b"\n"])
+async def test_a_stray_line_does_not_keep_the_old_file_in_force(
+    guarded: Client, password_file: Path, line: bytes
+) -> None:
+    write_htpasswd(password_file, {"alice": "a secret"})
+    with password_file.open("ab") as file:
+        file.write(line)
     await _until(guarded, BOB, 401)
     assert await _status(guarded, ALICE) == 200
+
+
+async def test_the_last_user_is_removed_by_the_command(guarded: Client, password_file: Path) -> None:
+    for user in ("alice", "bob"):
+        await asyncio.to_thread(_htpasswd, "-D", str(password_file), user)
+    assert password_file.read_bytes() == b""
+    for headers in (ALICE, BOB):
+        await _until(guarded, headers, 401)
+
+
+def _htpasswd(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pyregistry", "htpasswd", *arguments], check=True, capture_output=True)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _let_everybody_write(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def _replace_by_a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _replace_by_a_dangling_link(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+def _make_too_large(path: Path) -> None:
+    path.write_bytes(b"#" * (MAX_FILE_BYTES + 1))
+
+
+def _replace_by_what_hangs(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+UNUSABLE: dict[str, Callable[[Path], None]] = {
+    "missing": _remove,
+    "everybody may write": _let_everybody_write,
+    "a directory": _replace_by_a_directory,
+    "a dangling link": _replace_by_a_dangling_link,
+    "too large": _make_too_large,
+    "a look that never returns": _replace_by_what_hangs,
+}
+
+
+@pytest.mark.parametrize("make_unusable", UNUSABLE.values(), ids=UNUSABLE)
+async def test_an_unusable_file_keeps_the_last_users_for_a_minute_and_then_lets_in_no_one(
+    guarded: Client,
+    password_file: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    make_unusable: Callable[[Path], None],
+) -> None:
+    monkeypatch.setattr("pyregistry.auth.watched.KEPT_LOOKS", 20)
+    make_unusable(password_file)
+    async with asyncio.timeout(20):
+        while (status := await _status(guarded, ALICE)) == 200:
+            await asyncio.sleep(0.02)
+    assert status == 401
+    assert "htpasswd file not usable for a minute: every login is refused" in caplog.text
+    assert await _status(guarded, BOB) == 401
+    await asyncio.to_thread(_put_back, password_file)
+    await _until(guarded, ALICE, 200, seconds=20)
+    assert await _status(guarded, BOB) == 401
+
+
+def _put_back(path: Path) -> None:
+    """A file for alice alone; whatever waits for the one before is let go."""
+    beside = path.with_suffix(".before")
+    path.rename(beside) if path.exists() else path.unlink(missing_ok=True)
+    write_htpasswd(path, {"alice": "a secret"})
+    if beside.is_fifo():
+        beside.open("wb").close()
+
+
+async def test_a_file_that_comes_back_in_time_changes_nothing(
+    guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = password_file.with_suffix(".beside")
+    password_file.rename(beside)
+    async with asyncio.timeout(5):
+        while "the last good content stays in force for up to a minute" not in caplog.text:
+            assert await _status(guarded, BOB) == 200
+            await asyncio.sleep(0.02)
+    beside.rename(password_file)
+    for _ in range(20):
+        assert (await _status(guarded, ALICE), await _status(guarded, BOB)) == (200, 200)
+        await asyncio.sleep(0.02)
+    assert "for a minute:" not in caplog.text
+
+
+def test_a_minute_is_no_longer_than_a_minute() -> None:
+    assert 50 < KEPT_LOOKS * POLL_SECONDS <= 58
+
+
+async def test_a_token_of_a_user_ends_with_the_file_of_passwords(
+    start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyregistry.auth.watched.KEPT_LOOKS", 5)
+    client = await start_with_rules(start_registry, tmp_path)
+    token = bearer(await token_for(client, ADMIN, ["repository:app:pull"]))
+    tags = "/v2/app/tags/list"
+    assert (await ask(client, "GET", tags, token)).status == 404
+    (tmp_path / "htpasswd").unlink()
+    async with asyncio.timeout(10):
+        while (await ask(client, "GET", tags, token)).status != 401:
+            await asyncio.sleep(0.02)
 
 
 async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
@@ -107,7 +231,8 @@ async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pyregistry.auth.htpasswd.POLL_SECONDS", 0.2)
+    monkeypatch.setattr("pyregistry.auth.watched.POLL_SECONDS", 0.2)
+    monkeypatch.setattr("pyregistry.auth.watched.UNSETTLED_LOOKS", 1_000)
     client = await start_registry(auth=auth_section(password_file))
     content = password_file.read_bytes()
     with password_file.open("r+b") as file:
@@ -123,16 +248,17 @@ async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
     assert "not usable" not in caplog.text
 
 
-async def test_a_file_of_no_use_is_complained_about_once(
+async def test_what_is_wrong_with_a_file_is_said_once(
     guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     password_file.write_bytes(b"mallory:plain\n")
+    await _until(guarded, ALICE, 401)
     await asyncio.sleep(0.5)
-    assert caplog.text.count("not usable") == 1
+    assert caplog.text.count("htpasswd file has no user") == 1
     assert caplog.text.count("mallory") == 1
     password_file.unlink()
     await asyncio.sleep(0.5)
-    assert caplog.text.count("not usable") == 2
+    assert caplog.text.count("not usable") == 1
     assert caplog.text.count("No such file") == 1
 
 
@@ -180,12 +306,23 @@ async def test_a_change_of_the_same_size_and_time_is_seen_by_its_inode(guarded: 
     await _until(guarded, BOB, 401)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"mallory:plain\n"], ids=["missing", "empty", "no bcrypt"])
-def test_a_registry_does_not_start_with_a_bad_file(tmp_path: Path, content: bytes | None) -> None:
-    if content is not None:
-        (tmp_path / "htpasswd").write_bytes(content)
-    text = f"{{version: 0.1, storage: inmemory, auth: {{htpasswd: {{realm: x, path: {tmp_path}/htpasswd}}}}}}"
-    config, _ = parse(text, {})
-    with pytest.raises(ConfigError):
+@pytest.mark.parametrize("make_unusable", [_remove, _let_everybody_write, _replace_by_a_directory, _make_too_large])
+def test_a_registry_does_not_start_with_a_file_that_cannot_be_used(
+    password_file: Path, make_unusable: Callable[[Path], None]
+) -> None:
+    make_unusable(password_file)
+    config, _ = parse(_inmemory(password_file), {})
+    with pytest.raises(ConfigError, match=r"^auth\.htpasswd\.path: /"):
         create_app(config)
-    assert (tmp_path / "htpasswd").exists() == (content is not None)
+
+
+async def test_a_registry_that_ran_with_a_file_starts_with_it(start_registry: StartRegistry, tmp_path: Path) -> None:
+    (tmp_path / "htpasswd").write_bytes(b"stray\n")
+    client = await start_registry(auth=auth_section(tmp_path / "htpasswd"))
+    assert await _status(client, ALICE) == 401
+    write_htpasswd(tmp_path / "htpasswd", {"alice": "a secret"})
+    await _until(client, ALICE, 200)
+
+
+def _inmemory(path: Path) -> str:
+    return f"{{version: 0.1, storage: inmemory, auth: {{htpasswd: {{realm: x, path: {path}}}}}}}"

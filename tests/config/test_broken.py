@@ -64,6 +64,32 @@ BROKEN: dict[str, Broken] = {
     "a map that contains itself": of(
         "not usable YAML: an anchor contains itself, line 5", "log: &log {fields: *log}\n"
     ),
+    "a section that is given twice": of(
+        "the key 'http' is given twice, in lines 3 and 7", "  tls: {minimumtls: tls1.3}\n\nhttp:\n  addr: :5001\n"
+    ),
+    "a key that is given twice in a section": of(
+        "the key 'prefix' is given twice, in lines 5 and 6", "  prefix: /a/\n  prefix: /b/\n"
+    ),
+    "a key that is given twice in a line": of(
+        "the key 'a' is given twice, in lines 5 and 5", "log: {fields: {a: 1, a: 1}}\n"
+    ),
+    "a key that is given twice in a list": of(
+        "the key 'file' is given twice, in lines 7 and 8", "health:\n  file:\n  - file: /a\n    file: /b\n"
+    ),
+    "a key that is given twice in two spellings": of(
+        "the key '1' is given twice, in lines 6 and 7", "log:\n  fields: {1: a,\n    '1': b}\n"
+    ),
+    "a key that is given twice below an anchor": of(
+        "the key 'a' is given twice, in lines 5 and 5", "log: &log {fields: {a: 1, a: 2}}\nx: *log\n"
+    ),
+    "a rule with two lists of callers": of(
+        "the key 'who' is given twice, in lines 7 and 8",
+        "pyregistry:\n  access:\n  - {repositories: '**', who: admin,\n     who: everyone, actions: pull}\n",
+    ),
+    "a key that is given twice in a variable": of(
+        "REGISTRY_HTTP_TLS: the key 'minimumtls' is given twice, in lines 1 and 1",
+        REGISTRY_HTTP_TLS="{minimumtls: tls1.3, minimumtls: tls1.2}",
+    ),
     "very deep brackets": Broken("[" * 20_000, "not usable YAML: the nesting is too deep"),
     "no version": Broken("storage: {filesystem: {rootdirectory: /data}}\n", "version: missing, expected 0.1"),
     "another version": Broken(LEAST.replace("0.1", "0.2"), 'version: "0.2", expected 0.1'),

@@ -271,3 +271,21 @@ def test_whatever_the_file_says_it_is_a_config_or_refused(document: str | dict[s
     else:
         assert config.version == "0.1"
         assert (config.storage.filesystem is None) != (config.storage.inmemory is None)
+
+
+def test_merges_and_their_overrides_are_no_repeated_keys() -> None:
+    text = """
+version: 0.1
+storage: {filesystem: {}}
+health:
+  file:
+  - &every {file: /a, threshold: 3, interval: 5s}
+  - {<<: *every, file: /b}
+  - {<<: [*every, {threshold: 9}], file: /c}
+  - <<: *every
+    <<: {threshold: 4}
+    file: /d
+"""
+    checks = config_of(text).health.file
+    assert [check.file for check in checks] == ["/a", "/b", "/c", "/d"]
+    assert {check.interval for check in checks} == {5.0}

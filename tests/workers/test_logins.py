@@ -82,6 +82,26 @@ def test_a_worker_killed_in_the_middle_of_a_hash_does_not_take_the_turn_with_it(
         wait_until(lambda: ask(guarded, "GET", "/v2/", headers=BOB).status == 200, "bob gets in")
 
 
+def test_a_worker_that_replaces_another_while_the_file_is_gone_lets_in_no_one_who_was_removed(guarded: Server) -> None:
+    """What it inherits is the file as it was at the start."""
+    write_htpasswd(guarded.directory / "htpasswd", {"alice": "a secret"})
+    wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(12)] == [401] * 12, "bob is out")
+    (guarded.directory / "htpasswd").unlink()
+    before = workers_of(guarded)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: "every login is refused" in guarded.output(), "a new worker has looked at the file")
+    answers: list[int] = []
+    while len(answers) < 12:
+        try:
+            answers.append(ask(guarded, "GET", "/v2/", headers=BOB).status)
+        except OSError:  # its worker was killed
+            continue
+    assert set(answers) == {401}
+    write_htpasswd(guarded.directory / "htpasswd", {"alice": "a secret"})
+    wait_until(lambda: ask(guarded, "GET", "/v2/", headers=ALICE).status == 200, "alice gets in")
+
+
 def test_a_worker_that_replaces_another_knows_who_was_removed_since_the_start(guarded: Server) -> None:
     write_htpasswd(guarded.directory / "htpasswd", {"alice": "a secret"})
     wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(12)] == [401] * 12, "bob is out")

@@ -1,0 +1,86 @@
+"""YAML as it comes from a file or a variable, with bounds on what a few of its lines can stand for."""
+
+import yaml
+
+MAX_VALUES = 100_000
+"""Far more than a config has; a few lines of nested anchors stand for billions."""
+_SHOWN = 60
+"""Characters of a key."""
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class DocumentInvalid(Exception):
+    """The text cannot be used as YAML; the message quotes no value of it, since one may be a password."""
+
+
+def read_yaml(text: str | bytes) -> object:
+    """Return the document. Raises DocumentInvalid, also for a key that is given twice in one map."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        raise DocumentInvalid(f"not YAML: {_say(error)}") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2001-99-99 looks like a date
+        raise DocumentInvalid(f"not YAML: {error}") from error
+    except RecursionError as error:
+        raise DocumentInvalid("not usable YAML: the nesting is too deep") from error
+
+
+def _say(error: yaml.MarkedYAMLError) -> str:
+    """What is wrong and where, without the lines around it: one of them may hold a password."""
+    what = ", ".join(part for part in (error.context, error.problem) if part)
+    mark = error.problem_mark or error.context_mark
+    return f"{what}, line {mark.line + 1}, column {mark.column + 1}" if mark else what
+
+
+class _Loader(yaml.SafeLoader):
+    """Looks at the nodes, in which an anchor stands once, before they are made into values."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            _count(node, {})
+            self._refuse_repeated_keys(node, set())
+        return node
+
+    def _refuse_repeated_keys(self, node: yaml.Node, seen: set[int]) -> None:
+        """Raise DocumentInvalid for a key that is given twice: YAML forbids it, and PyYAML takes the last in silence.
+
+        A list of merges may repeat `<<`. `1` and `"1"` are one key, as readers turn both into words.
+        """
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+                    continue
+                word, line = str(self.construct_object(key)), key.start_mark.line + 1
+                if word in lines:
+                    raise DocumentInvalid(
+                        f"the key {word[:_SHOWN]!r} is given twice, in lines {lines[word]} and {line}"
+                    )
+                lines[word] = line
+        for member in _members(node):
+            self._refuse_repeated_keys(member, seen)
+
+
+def _count(node: yaml.Node, counted: dict[int, int]) -> int:
+    """How many values a node stands for; `counted` is what is known of others, 0 while one is looked at."""
+    known = counted.get(id(node))
+    if known == 0:
+        raise DocumentInvalid(f"not usable YAML: an anchor contains itself, line {node.start_mark.line + 1}")
+    if known is not None:
+        return known
+    counted[id(node)] = 0
+    total = 1 + sum(_count(member, counted) for member in _members(node))
+    if total > MAX_VALUES:
+        raise DocumentInvalid(f"not usable YAML: its anchors stand for more than {MAX_VALUES} values")
+    counted[id(node)] = total
+    return total
+
+
+def _members(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []

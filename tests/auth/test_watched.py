@@ -1,0 +1,71 @@
+"""A file that says who gets in, look by look."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pyregistry.auth.watched import UNSETTLED_LOOKS, FileUnusable, Purpose, WatchedFile
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "file"
+    made.write_bytes(b"first")
+    os.utime(made, ns=(0, 0))
+    return made
+
+
+class Taken:
+    """What is in force, in the order in which it came to be; None where the file was given up."""
+
+    def __init__(self, path: Path) -> None:
+        self.contents: list[bytes | None] = []
+        self.file = WatchedFile(path, Purpose("file", "nothing goes", self._take, lambda: self.contents.append(None)))
+
+    def _take(self, content: bytes) -> None:
+        if content.startswith(b"bad"):
+            raise FileUnusable("it is bad")
+        self.contents.append(content)
+
+
+def test_a_change_counts_when_it_was_seen_twice(path: Path) -> None:
+    taken = Taken(path)
+    path.write_bytes(b"second")
+    assert taken.file.look(settled=True)
+    assert taken.contents == [b"first"]
+    assert taken.file.look(settled=True)
+    assert taken.contents == [b"first", b"second"]
+
+
+def test_a_change_counts_at_once_for_a_process_that_begins(path: Path) -> None:
+    taken = Taken(path)
+    path.write_bytes(b"second")
+    assert taken.file.look(settled=False)
+    assert taken.contents == [b"first", b"second"]
+
+
+def test_a_file_that_looks_different_each_time_is_taken_over_all_the_same(path: Path) -> None:
+    """A job that writes it again and again must not keep an old content in force."""
+    taken = Taken(path)
+    for number in range(UNSETTLED_LOOKS):
+        assert taken.contents == [b"first"]
+        path.write_bytes(b"%d" % number)
+        os.utime(path, ns=(0, number))
+        assert taken.file.look(settled=True)
+    assert taken.contents == [b"first", b"%d" % (UNSETTLED_LOOKS - 1)]
+
+
+@pytest.mark.parametrize("back", [b"first", b"second"])
+@pytest.mark.parametrize("content", [b"bad", None])
+def test_a_file_is_unusable_until_it_is_mended(path: Path, content: bytes | None, back: bytes) -> None:
+    taken = Taken(path)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    assert [taken.file.look(settled=False) for _ in range(3)] == [False, False, False]
+    assert taken.contents == [b"first"]
+    path.write_bytes(back)
+    assert taken.file.look(settled=False)
+    assert taken.contents[-1] == back
