@@ -33,7 +33,8 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
     else:
         with _only_one(driver):
             driver.empty_trash()  # of a run that was killed
-            report = _run(driver, options, listener, processes)
+            with leases.marks_of_touches(driver):
+                report = _run(driver, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:

@@ -19,6 +19,8 @@ we write and we read what it wrote.
       locks/                                               gc  turnstile  commit  repo-<hex>  blob-<hex>: docs/gc.md;
                                                            scrub: one at a time  secrets: while one changes
       tmp/  trash/
+      touched/<algorithm>-<hex>                            marks of touches, while a collector runs
+      renewal                                              seconds after which the servers renew leases: docs/gc.md
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
       gc-failed                                            why the last one that the server tried failed, and when
@@ -49,6 +51,8 @@ TMP = StoragePath(".pyregistry/tmp")
 TRASH = StoragePath(".pyregistry/trash")
 LAST_GC = StoragePath(".pyregistry/gc.json")
 LAST_GC_FAILURE = StoragePath(".pyregistry/gc-failed")
+TOUCHED = StoragePath(".pyregistry/touched")
+RENEWAL = StoragePath(".pyregistry/renewal")
 LOCKS = StoragePath(".pyregistry/locks")
 TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")
@@ -196,6 +200,11 @@ def upload_record(upload_id: UploadId) -> StoragePath:
 def quarantined(digest: Digest, time_ns: int) -> StoragePath:
     """Where the damaged bytes of a blob are kept; a blob may be damaged more than once."""
     return StoragePath(f"{QUARANTINE}/{digest.algorithm}-{digest.encoded}-{time_ns}")
+
+
+def touched(digest: Digest) -> StoragePath:
+    """The mark of a touch that the record of a blob may not show."""
+    return StoragePath(f"{TOUCHED}/{digest.algorithm}-{digest.encoded}")
 
 
 def scrubbed(algorithm: str, prefix: str) -> StoragePath:

@@ -166,7 +166,7 @@ def test_a_layer_that_images_repeat_is_ended_once() -> None:
     class Counting(MemoryDriver):
         calls = 0
 
-        def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+        def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
             self.calls += 1
             super().set_mtime(path, mtime_ns)
 
