@@ -212,6 +212,11 @@ def scrubbed(algorithm: str, prefix: str) -> StoragePath:
     return StoragePath(f"{PRIVATE}/scrub/{algorithm}-{prefix}")
 
 
+def trial(directory: StoragePath, name: str) -> StoragePath:
+    """A file that is removed as soon as it was written; named as the CNCF registry names its temporary ones."""
+    return StoragePath(f"{directory}/{LINK}.{name}.tmp")
+
+
 def child(path: StoragePath, name: str) -> StoragePath:
     """A name that the storage itself listed below `path`."""
     if name in {"", ".", ".."} or "/" in name or "\0" in name:

@@ -65,6 +65,13 @@ def touch(driver: Driver, digest: Digest) -> None:
             _leave_mark(driver, digest)
 
 
+def try_touching(driver: Driver, digest: Digest) -> None:
+    """Do to a blob what a touch does, and change nothing; raises PathNotFound, OSError if a touch would."""
+    path = layout.blob_data(digest)
+    with _one_at_a_time(driver, digest):
+        _set_mtime(driver, path, driver.stat(path).mtime_ns)
+
+
 def place(driver: Driver, source: StoragePath, digest: Digest) -> None:
     """Rename the verified bytes of a blob into place, even over an existing one, which heals a damaged one.
 

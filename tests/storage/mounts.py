@@ -77,6 +77,17 @@ def remount_read_only(directory: Path) -> None:
     _mount("-o", "remount,ro", str(directory))
 
 
+@contextlib.contextmanager
+def read_only_part(directory: Path) -> Iterator[None]:
+    """A directory within a file system, as it is, but for reading only."""
+    require_root()
+    _mount("-o", "bind,ro", str(directory), str(directory))
+    try:
+        yield
+    finally:
+        _unmount(directory)
+
+
 class Disk:
     """An ext4 file system in a file, whose power can be cut."""
 
