@@ -30,6 +30,8 @@ LONGEST_RENEWAL = 300.0
 
 _COMMIT = "commit"
 _TURNSTILE = "turnstile"
+_RENEWAL = "renewal"
+_RENEWAL_BYTES = 32
 _CANNOT_SET_TIMES = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -150,6 +152,15 @@ def is_young(link: Stat, seconds: float, now_ns: int) -> bool:
     return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9
 
 
+def kept_for(grace: float, renewal: float) -> float:
+    """Return the seconds for which a collector with that grace keeps a lease, if servers renew by `renewal` seconds.
+
+    A push may have been told of a blob with a lease of that age. From then on it has the grace, less what a server
+    with this grace would renew by; without any grace it has nothing.
+    """
+    return grace + max(0.0, renewal - renewed_after(grace)) if grace > 0 else 0.0
+
+
 def renewed_after(grace: float) -> float:
     """Seconds for which a lease need not be renewed: well below the grace, so that a push has most of it."""
     return min(LONGEST_RENEWAL, grace / 20)
@@ -166,6 +177,36 @@ def _replaced(driver: Driver, digest: Digest) -> Iterator[StoragePath]:
         _leave_mark(driver, digest)
         yield path
         _make_later(driver, path, before)
+
+
+def note_renewal(driver: Driver, seconds: float) -> None:
+    """Note that a server lets leases become so old before it renews them; raises OSError. Before it serves.
+
+    The longest stays, also of a server that has ended: another one may still run, and it is five minutes at most.
+    """
+    with driver.lock(_RENEWAL, exclusive=True):
+        if _read_renewal(driver) < seconds:
+            try:
+                driver.write(layout.RENEWAL, b"%g" % seconds, durable=False)
+            except OSError:  # a full disk: without a note a collector takes the longest
+                with suppress(PathNotFound):
+                    driver.delete(layout.RENEWAL, durable=False)
+                raise
+
+
+def noted_renewal(driver: Driver) -> float:
+    """Return the seconds by which all servers of this directory renew; LONGEST_RENEWAL where none has noted it."""
+    noted = _read_renewal(driver)
+    return noted if noted >= 0 else LONGEST_RENEWAL
+
+
+def _read_renewal(driver: Driver) -> float:
+    """Return -1 for what says nothing."""
+    with suppress(PathNotFound, OSError, ValueError):
+        noted = float(driver.read(layout.RENEWAL, _RENEWAL_BYTES))
+        if 0 <= noted <= LONGEST_RENEWAL:
+            return noted
+    return -1.0
 
 
 def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> bool:
