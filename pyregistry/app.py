@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -42,7 +43,7 @@ from pyregistry.parts import (
 from pyregistry.storage import layout
 from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.leases import renewed_after
+from pyregistry.storage.leases import note_renewal, renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
@@ -72,7 +73,11 @@ def create_app(
     app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
-    young_ns = round(renewed_after(config.pyregistry.gc.grace) * 1e9)
+    renewal = renewed_after(config.pyregistry.gc.grace)
+    if not config.storage.maintenance.readonly.enabled:
+        with suppress(OSError):  # it can only be read, or is full
+            note_renewal(driver, renewal)
+    young_ns = round(renewal * 1e9)
     app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_policy(app, policy)

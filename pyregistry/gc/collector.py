@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -33,7 +34,8 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
     else:
         with _only_one(driver):
             driver.empty_trash()  # of a run that was killed
-            report = _run(driver, options, listener, processes)
+            with leases.marks_of_touches(driver):
+                report = _run(driver, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:
@@ -48,7 +50,8 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
     if not options.dry_run:
         with leases.exclusive_section(driver):
             pass  # the barrier: what was committed before can be seen now
-    marker = Marker(driver, candidates, options, listener, now_ns)
+    kept = leases.kept_for(options.grace, leases.noted_renewal(driver))
+    marker = Marker(driver, candidates, replace(options, grace=kept), listener, now_ns)
     _brake(driver, candidates)
     plan = marker.plan(processes)
     listener.planned(plan)

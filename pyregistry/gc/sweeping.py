@@ -123,7 +123,7 @@ class Sweep:
         now: Stat | None = None
         with suppress(PathNotFound):
             now = self._driver.stat(layout.blob_data(digest))
-        return self._plan.candidates.is_unchanged(digest, now)
+        return self._plan.candidates.is_unchanged(digest, now) and not leases.is_marked(self._driver, digest)
 
     def _discard(self, what: str, path: StoragePath) -> bool:
         try:

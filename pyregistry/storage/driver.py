@@ -116,8 +116,12 @@ class Driver(Protocol):
     def stat(self, path: StoragePath) -> Stat:
         """Raises PathNotFound."""
 
-    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
-        """Give a file this time, in nanoseconds since the epoch; not durably. Raises PathNotFound."""
+    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
+        """Give a file this time, in nanoseconds since the epoch; not durably. Raises PathNotFound.
+
+        The file system may round it. None is now, by the clock of the file system: for that the right to write is
+        enough, while any other time needs the owner.
+        """
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """The names in a directory in byte order, those behind `after`; nothing where there is no directory.

@@ -31,6 +31,7 @@ from pyregistry.storage.syscalls import (
     new_name,
     read_all,
     remove_all,
+    set_mtime,
     sync_directory,
     sync_file_system,
     to_stat,
@@ -106,10 +107,10 @@ class FilesystemDriver:
                 raise PathNotFound(path) from error
             raise
 
-    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""
         with absent_is_not_found():
-            os.utime(self._prefix + path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+            set_mtime(self._prefix + path, mtime_ns)
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""

@@ -31,7 +31,7 @@ class InspectableDriver(Driver, Protocol):
 
 def list_directory(root: str, path: StoragePath) -> list[Entry]:
     """The entries of a directory of this machine."""
-    owner = os.lstat(root).st_uid
+    top = os.lstat(root)
     entries = []
     try:
         with absent_is_not_found(), os.scandir(f"{root}/{path}") as found:
@@ -41,16 +41,21 @@ def list_directory(root: str, path: StoragePath) -> list[Entry]:
                 except FileNotFoundError:  # it vanished meanwhile
                     continue
                 is_directory = modes.S_ISDIR(result.st_mode)
-                entries.append(Entry(each.name, to_stat(result), is_directory, _obstacle(result, owner)))
+                entries.append(Entry(each.name, to_stat(result), is_directory, _obstacle(result, top)))
     except PathNotFound:
         return []
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def _obstacle(result: os.stat_result, owner: int) -> str | None:
-    if owner not in (0, result.st_uid):  # to set the time of a file, which each push does, one must own it
-        return f"belongs to the user {result.st_uid}, the data directory to {owner}"
-    needed = 0o700 if modes.S_ISDIR(result.st_mode) else 0o600
-    if owner != 0 and not modes.S_ISLNK(result.st_mode) and result.st_mode & needed != needed:
-        return f"has the mode {modes.S_IMODE(result.st_mode):04o}, its owner needs {needed:04o}"
-    return None
+def _obstacle(result: os.stat_result, top: os.stat_result) -> str | None:
+    """Judge by the owner and the group of the data directory, which the server is taken to have."""
+    if top.st_uid == 0 or modes.S_ISLNK(result.st_mode):
+        return None
+    is_directory = modes.S_ISDIR(result.st_mode)
+    if result.st_uid == top.st_uid:
+        needed = 0o700 if is_directory else 0o600
+        reason = f"has the mode {modes.S_IMODE(result.st_mode):04o}, its owner needs {needed:04o}"
+    else:  # a file of another user is read only, and a link is replaced by one of our own
+        needed = (0o7 if is_directory else 0o4) << (3 if result.st_gid == top.st_gid else 0)
+        reason = f"belongs to the user {result.st_uid}, the data directory to {top.st_uid}"
+    return None if result.st_mode & needed == needed else reason

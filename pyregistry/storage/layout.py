@@ -17,8 +17,10 @@ we write and we read what it wrote.
                                                            ours: the referrers API's entry, made again from manifests
     .pyregistry/                                           ours: all of it can be thrown away
       locks/                                               gc  turnstile  commit  repo-<hex>  blob-<hex>: docs/gc.md;
-                                                           scrub: one at a time  secrets: while one changes
+                                                           scrub: one at a time  secrets, renewal: while one changes
       tmp/  trash/
+      touched/<algorithm>-<hex>                            marks of touches, while a collector runs
+      renewal                                              seconds after which the servers renew leases: docs/gc.md
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
       gc-failed                                            why the last one that the server tried failed, and when
@@ -49,6 +51,8 @@ TMP = StoragePath(".pyregistry/tmp")
 TRASH = StoragePath(".pyregistry/trash")
 LAST_GC = StoragePath(".pyregistry/gc.json")
 LAST_GC_FAILURE = StoragePath(".pyregistry/gc-failed")
+TOUCHED = StoragePath(".pyregistry/touched")
+RENEWAL = StoragePath(".pyregistry/renewal")
 LOCKS = StoragePath(".pyregistry/locks")
 TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")
@@ -198,9 +202,19 @@ def quarantined(digest: Digest, time_ns: int) -> StoragePath:
     return StoragePath(f"{QUARANTINE}/{digest.algorithm}-{digest.encoded}-{time_ns}")
 
 
+def touched(digest: Digest) -> StoragePath:
+    """The mark of a touch that the record of a blob may not show."""
+    return StoragePath(f"{TOUCHED}/{digest.algorithm}-{digest.encoded}")
+
+
 def scrubbed(algorithm: str, prefix: str) -> StoragePath:
     """When each blob whose digest begins so was last checked."""
     return StoragePath(f"{PRIVATE}/scrub/{algorithm}-{prefix}")
+
+
+def trial(directory: StoragePath, name: str) -> StoragePath:
+    """A file that is removed as soon as it was written; named as the CNCF registry names its temporary ones."""
+    return StoragePath(f"{directory}/{LINK}.{name}.tmp")
 
 
 def child(path: StoragePath, name: str) -> StoragePath:

@@ -2,13 +2,17 @@
 
 Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *records*: a writer changes the
 record of each blob that it relies on (a touch), in a section that it holds the commit lock shared for, and the
-collector removes nothing whose record changed, in sections that it holds it exclusively for. No clock decides.
+collector removes nothing whose record changed, in sections that it holds it exclusively for. Not every touch can be
+seen in a record: a file system may keep whole seconds, the time may be the last one that it can hold, the file may
+belong to another user. Such a touch leaves a *mark*, a file of its own, which the collector looks for as well. No clock
+decides.
 
 Liveness, "a push is not refused because the collector was quicker", rests on *leases*: the time of a layer link, or of
 the revision link of a manifest that was pushed by digest. Whoever is told that a blob is there gets a lease on it; the
 manifest that uses it ends the lease, so that nothing is kept longer than a push needs it.
 """
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -21,8 +25,18 @@ from pyregistry.storage.layout import StoragePath
 ENDED_NS = 946_684_800 * 10**9
 """2000-01-01T00:00:00Z, in nanoseconds: a lease that was ended, whatever the clock says."""
 
+LONGEST_RENEWAL = 300.0
+"""Seconds: no server lets a lease become older before it renews it."""
+
 _COMMIT = "commit"
 _TURNSTILE = "turnstile"
+_RENEWAL = "renewal"
+_RENEWAL_BYTES = 32
+_CANNOT_SET_TIMES = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+class NotOurs(Exception):
+    """The time of this link cannot be set by this process."""
 
 
 @contextmanager
@@ -44,10 +58,20 @@ def exclusive_section(driver: Driver) -> Iterator[None]:
 
 
 def touch(driver: Driver, digest: Digest) -> None:
-    """Give a blob a record that it never had; raises PathNotFound. In a commit section."""
+    """Change the record of a blob, or leave a mark on it; raises PathNotFound. In a commit section."""
     path = layout.blob_data(digest)
     with _one_at_a_time(driver, digest):
-        _make_later(driver, path, driver.stat(path))
+        before = driver.stat(path)
+        # A time that grew tells the record from all that were there before; what the file system made of it shows.
+        if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:
+            _leave_mark(driver, digest)
+
+
+def try_touching(driver: Driver, digest: Digest) -> None:
+    """Do to a blob what a touch does, and change nothing; raises PathNotFound, OSError if a touch would."""
+    path = layout.blob_data(digest)
+    with _one_at_a_time(driver, digest):
+        _set_mtime(driver, path, driver.stat(path).mtime_ns)
 
 
 def place(driver: Driver, source: StoragePath, digest: Digest) -> None:
@@ -55,44 +79,160 @@ def place(driver: Driver, source: StoragePath, digest: Digest) -> None:
 
     Raises PathNotFound. In a commit section.
     """
-    path = layout.blob_data(digest)
-    with _one_at_a_time(driver, digest):
-        before = _stat_or_none(driver, path)
+    with _replaced(driver, digest) as path:
         driver.move(source, path)
-        _make_later(driver, path, before)
 
 
 def write_blob(driver: Driver, digest: Digest, content: bytes) -> None:
     """The same for a manifest. In a commit section."""
-    path = layout.blob_data(digest)
-    with _one_at_a_time(driver, digest):
-        before = _stat_or_none(driver, path)
+    with _replaced(driver, digest) as path:
         driver.write(path, content)
-        _make_later(driver, path, before)
+
+
+@contextmanager
+def marks_of_touches(driver: Driver) -> Iterator[None]:
+    """Let touches leave marks until the block ends. For the collector, around all that it does.
+
+    The marks of a run that was killed go first. That they were there before the records are taken is enough: a touch
+    that left no mark, since there was no place for it, was made before, and is in the records.
+    """
+    with suppress(PathNotFound):
+        driver.delete(layout.TOUCHED, durable=False)
+    driver.make_directory(layout.TOUCHED, durable=False)
+    try:
+        yield
+    finally:
+        with suppress(PathNotFound):
+            driver.delete(layout.TOUCHED, durable=False)
+
+
+def is_marked(driver: Driver, digest: Digest) -> bool:
+    """Return True if a touch left a mark on the blob since the collector began."""
+    return _stat_or_none(driver, layout.touched(digest)) is not None
 
 
 def renew(driver: Driver, link: StoragePath) -> None:
-    """Let the lease of a link begin again; raises PathNotFound. After the touch of its blob, in the same section."""
-    driver.set_mtime(link, time.time_ns())
+    """Let the lease of a link begin again. After the touch of its blob, in the same section.
+
+    Raises PathNotFound, and NotOurs where only `write_again` can do it.
+    """
+    if not _set_mtime(driver, link, time.time_ns()) and not _set_mtime(driver, link, None):
+        raise NotOurs(link)
+
+
+def write_again(driver: Driver, link: StoragePath) -> None:
+    """Put a file of our own in the place of a link, with a new lease; raises PathNotFound, OSError.
+
+    In a commit section, and with the lock of the repository, so that a link that is being deleted does not come back.
+    """
+    driver.write(link, driver.read(link))
 
 
 def end(driver: Driver, link: StoragePath) -> None:
-    """The lease of a link was used; raises PathNotFound. After the manifest that uses it can be seen."""
-    driver.set_mtime(link, ENDED_NS)
+    """End the lease of a link; raises PathNotFound. After the manifest that uses it can be seen.
+
+    In a commit section, and with the lock of the repository.
+    """
+    if _set_mtime(driver, link, ENDED_NS):
+        return
+    try:
+        write_again(driver, link)
+    except OSError as error:
+        if not _is_refused(error):
+            raise
+        return  # nothing of the link can be changed, so the lease runs out by itself
+    _set_mtime(driver, link, ENDED_NS)
 
 
 def is_young(link: Stat, seconds: float, now_ns: int) -> bool:
-    """Whether a lease is not ended and began less than `seconds` ago, or in the future of a clock that was put back."""
-    return link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9
+    """Whether a lease is not ended and began less than `seconds` ago, or in the future of a clock that was put back.
+
+    Without any seconds none is.
+    """
+    return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9
+
+
+def kept_for(grace: float, renewal: float) -> float:
+    """Return the seconds for which a collector with that grace keeps a lease, if servers renew by `renewal` seconds.
+
+    A push may have been told of a blob with a lease of that age. From then on it has the grace, less what a server
+    with this grace would renew by; without any grace it has nothing.
+    """
+    return grace + max(0.0, renewal - renewed_after(grace)) if grace > 0 else 0.0
 
 
 def renewed_after(grace: float) -> float:
     """Seconds for which a lease need not be renewed: well below the grace, so that a push has most of it."""
-    return min(300.0, grace / 20)
+    return min(LONGEST_RENEWAL, grace / 20)
 
 
-def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> None:
-    driver.set_mtime(path, max(time.time_ns(), before.mtime_ns + 1 if before is not None else 0))
+@contextmanager
+def _replaced(driver: Driver, digest: Digest) -> Iterator[StoragePath]:
+    """Another file comes into the place of a blob meanwhile."""
+    path = layout.blob_data(digest)
+    with _one_at_a_time(driver, digest):
+        before = _stat_or_none(driver, path)
+        # It may have the number of a file that was removed, and its time. Before it is there: a writer that is killed
+        # in between must not bring back a record that was changed for another one.
+        _leave_mark(driver, digest)
+        yield path
+        _make_later(driver, path, before)
+
+
+def note_renewal(driver: Driver, seconds: float) -> None:
+    """Note that a server lets leases become so old before it renews them; raises OSError. Before it serves.
+
+    The longest stays, also of a server that has ended: another one may still run, and it is five minutes at most.
+    """
+    with driver.lock(_RENEWAL, exclusive=True):
+        if _read_renewal(driver) < seconds:
+            try:
+                driver.write(layout.RENEWAL, b"%g" % seconds, durable=False)
+            except OSError:  # a full disk: without a note a collector takes the longest
+                with suppress(PathNotFound):
+                    driver.delete(layout.RENEWAL, durable=False)
+                raise
+
+
+def noted_renewal(driver: Driver) -> float:
+    """Return the seconds by which all servers of this directory renew; LONGEST_RENEWAL where none has noted it."""
+    noted = _read_renewal(driver)
+    return noted if noted >= 0 else LONGEST_RENEWAL
+
+
+def _read_renewal(driver: Driver) -> float:
+    """Return -1 for what says nothing."""
+    with suppress(PathNotFound, OSError, ValueError):
+        noted = float(driver.read(layout.RENEWAL, _RENEWAL_BYTES))
+        if 0 <= noted <= LONGEST_RENEWAL:
+            return noted
+    return -1.0
+
+
+def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> bool:
+    """Return False where no time can be set; raises PathNotFound."""
+    return _set_mtime(driver, path, max(time.time_ns(), before.mtime_ns + 1 if before is not None else 0))
+
+
+def _leave_mark(driver: Driver, digest: Digest) -> None:
+    with suppress(PathNotFound):
+        driver.stat(layout.TOUCHED)  # which is there while a collector runs: without one nobody remembers a record
+        driver.write(layout.touched(digest), b"", durable=False)
+
+
+def _set_mtime(driver: Driver, path: StoragePath, mtime_ns: int | None) -> bool:
+    """Return False where this process or the file system cannot do that; raises PathNotFound, OSError."""
+    try:
+        driver.set_mtime(path, mtime_ns)
+    except OSError as error:
+        if not _is_refused(error):
+            raise
+        return False
+    return True
+
+
+def _is_refused(error: OSError) -> bool:
+    return error.errno in _CANNOT_SET_TIMES
 
 
 def _stat_or_none(driver: Driver, path: StoragePath) -> Stat | None:

@@ -109,3 +109,12 @@ def list_digests(driver: Driver, path: StoragePath) -> Iterator[Digest]:
         for encoded in driver.children(layout.child(path, algorithm)):
             with suppress(DigestInvalid):
                 yield Digest(f"{algorithm}:{encoded}")
+
+
+def list_blobs(driver: Driver) -> Iterator[Digest]:
+    """The digests that have a directory of their own below `blobs/`, one directory of them after the other."""
+    for algorithm in driver.children(layout.BLOBS):
+        for prefix in driver.children(below := layout.child(layout.BLOBS, algorithm)):
+            for encoded in driver.children(layout.child(below, prefix)):
+                with suppress(DigestInvalid):
+                    yield Digest(f"{algorithm}:{encoded}")

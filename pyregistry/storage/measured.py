@@ -87,7 +87,7 @@ class MeasuredDriver:
         """See Driver.lock."""
         return self._driver.lock(name, exclusive=exclusive, wait=wait)
 
-    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""
         self._driver.set_mtime(path, mtime_ns)
 

@@ -79,10 +79,10 @@ class MemoryDriver:
                 return Stat(0, 0, entry.inode, is_file=False)
             return _to_stat(entry)
 
-    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""
         with self._mutex:
-            self._file(path).mtime_ns = mtime_ns
+            self._file(path).mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""

@@ -7,9 +7,10 @@ from uuid import uuid4
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
+from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
+from pyregistry.storage.links import exists, list_blobs
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
@@ -23,6 +24,7 @@ class Registry:
         self._driver = driver
         self._rules = rules or Rules()
         self._hashes = RunningHashes()
+        self._touched: Digest | None = None
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
@@ -39,11 +41,24 @@ class Registry:
             self._driver.stat(layout.REPOSITORIES)
 
     def try_writing(self) -> None:
-        """Write and remove something small; raises OSError if that is impossible. Blocks."""
-        path = layout.child(layout.TMP, f"try-{uuid4().hex}")
-        self._driver.write(path, b"", durable=False)
-        with suppress(PathNotFound):  # somebody tidies up
-            self._driver.delete(path)
+        """Do what a push does: write, rename, remove, and touch a blob that is there. Raises OSError. Blocks."""
+        for directory in (layout.TMP, layout.BLOBS, layout.REPOSITORIES):
+            # What is missing is not made: a garbage collection takes it for a volume that is not mounted.
+            if directory == layout.TMP or exists(self._driver, directory):
+                path = layout.trial(directory, uuid4().hex)
+                self._driver.write(path, b"", durable=False)
+                with suppress(PathNotFound):  # somebody tidies up
+                    self._driver.delete(path, durable=directory == layout.TMP)
+        self._try_touching()
+
+    def _try_touching(self) -> None:
+        try:
+            if self._touched is None:
+                self._touched = next(list_blobs(self._driver), None)
+            if self._touched is not None:
+                leases.try_touching(self._driver, self._touched)
+        except PathNotFound:  # a garbage collection was quicker; the next time another one
+            self._touched = None
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
         """The names of all repositories that hold something, those behind `after`. Blocks.

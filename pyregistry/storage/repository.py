@@ -236,11 +236,18 @@ class Repository:
         try:
             with leases.commit_section(self._driver):
                 leases.touch(self._driver, find())
-                leases.renew(self._driver, link)
+                self._renew_or_replace(link)
         except OSError as error:
             # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.
             if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                 raise
+
+    def _renew_or_replace(self, link: layout.StoragePath) -> None:
+        try:
+            leases.renew(self._driver, link)
+        except leases.NotOurs:
+            with self._lock():
+                leases.write_again(self._driver, link)
 
     def _delete(self, path: layout.StoragePath) -> None:
         with suppress(PathNotFound):  # an operator's `rm` was quicker

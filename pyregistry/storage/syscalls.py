@@ -59,6 +59,14 @@ def read_all(handle: int, limit: int | None) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def set_mtime(path: str, mtime_ns: int | None) -> None:
+    """See Driver.set_mtime."""
+    if mtime_ns is None:  # not the same as the time of now: the system asks for less
+        os.utime(path, follow_symlinks=False)
+    else:
+        os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+
 def sync_directory(path: str) -> None:
     """Make the names in a directory survive a power cut."""
     try:

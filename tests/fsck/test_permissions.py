@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 from tests.fsck.trees import blob_path, fill, findings, kinds, layer_link
@@ -23,9 +25,29 @@ def test_a_file_of_another_user_is_found_once_for_all_of_them(filesystem: Filesy
     assert findings(filesystem) == []
     for path in (blob_path(b"base"), blob_path(b"new"), layer_link(b"new")):
         os.chown(filesystem.root / path, 0, 0)
+    assert findings(filesystem) == []  # it can be read, and need not be touched
+    for path in (blob_path(b"base"), blob_path(b"new"), layer_link(b"new")):
+        (filesystem.root / path).chmod(0o640)
     [finding] = findings(filesystem)
     assert finding.kind == "not-usable"
     assert "belongs to the user 0, the data directory to 65534, as do 2 more" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("group", "mode", "is_found"),
+    [(USER, 0o2775, False), (USER, 0o755, True), (0, 0o777, False), (0, 0o775, True)],
+    ids=["group writes", "group reads", "all write", "another group writes"],
+)
+def test_a_directory_of_another_user_is_found_if_nothing_can_be_made_in_it(
+    filesystem: FilesystemDriver, group: int, mode: int, is_found: bool
+) -> None:
+    require_root()
+    fill(Registry(filesystem))
+    give_away(filesystem.root)
+    directory = (filesystem.root / blob_path(b"base")).parent
+    os.chown(directory, 0, group)
+    directory.chmod(mode)
+    assert bool(findings(filesystem)) == is_found
 
 
 def test_a_file_that_its_owner_may_not_write_is_found(filesystem: FilesystemDriver) -> None:

@@ -166,7 +166,7 @@ def test_a_layer_that_images_repeat_is_ended_once() -> None:
     class Counting(MemoryDriver):
         calls = 0
 
-        def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+        def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
             self.calls += 1
             super().set_mtime(path, mtime_ns)
 
@@ -192,3 +192,42 @@ def test_what_another_repository_uses_is_not_counted_as_kept_by_leases(
     push_blob(leased, b"of a push in progress")
     report = gc(driver)
     assert (report.blobs_kept_by_leases, report.bytes_kept_by_leases) == (1, len(b"of a push in progress"))
+
+
+@pytest.mark.parametrize("grace", [10.0, 60.0, 600.0, 3600.0])
+@pytest.mark.parametrize("servers", [None, 10.0, 600.0, 3600.0, 86_400.0], ids=lambda grace: f"servers {grace}")
+@pytest.mark.parametrize(("part", "is_kept"), [(0.9, True), (1.0, False)], ids=["in time", "too late"])
+def test_each_head_is_good_for_nearly_a_grace_whatever_the_servers_renew_by(
+    driver: Driver, registry: Registry, grace: float, servers: float | None, part: float, is_kept: bool
+) -> None:
+    renewed = leases.LONGEST_RENEWAL
+    if servers is not None:
+        renewed = leases.renewed_after(servers)
+        leases.note_renewal(driver, renewed)
+    repo = repository(registry)
+    link = layout.layer_link(repo.name, push_blob(repo, b"layer"))
+    # The oldest lease that a server answers without renewing it, and the time that the push took since.
+    age(driver, link, round((max(renewed, leases.renewed_after(grace)) + part * grace) * 1e9))
+    gc(driver, grace=grace)
+    assert has_blob(driver, b"layer") == is_kept
+
+
+def test_the_servers_renew_by_the_longest_that_one_of_them_noted(driver: Driver) -> None:
+    assert leases.noted_renewal(driver) == leases.LONGEST_RENEWAL
+    for noted, longest in ((3.0, 3.0), (180.0, 180.0), (0.0, 180.0), (3.0, 180.0)):
+        leases.note_renewal(driver, noted)
+        assert leases.noted_renewal(driver) == longest
+
+
+@pytest.mark.parametrize("content", [b"", b"soon", b"nan", b"-1", b"inf", b"301", b"\xff"])
+def test_a_note_that_says_nothing_counts_as_the_longest(driver: Driver, content: bytes) -> None:
+    driver.write(layout.RENEWAL, content)
+    assert leases.noted_renewal(driver) == leases.LONGEST_RENEWAL
+
+
+def test_with_no_grace_what_has_a_time_in_the_future_goes_too(driver: Driver, registry: Registry) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    for path in (layout.layer_link(repo.name, digest), layout.blob_data(digest)):
+        age(driver, path, -5 * 3600 * 10**9)
+    assert gc(driver, grace=0).blobs_removed == 1

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.memory import MemoryDriver
 from tests.gc.schedules.breaking import Mutant
 from tests.gc.schedules.mutants import MUTANTS
 from tests.gc.schedules.scenario import Scenario
 from tests.gc.schedules.scenarios import SCENARIOS
 from tests.gc.schedules.searching import search
+from tests.gc.schedules.unseen import UnseenTouches
 
 COUNT = 72
 """Schedules of each scenario: more than 2,000 in all."""
@@ -35,6 +37,12 @@ def test_without_any_grace_a_push_may_be_refused_and_no_image_is_broken(scenario
     assert outcome.failure is None, outcome.failure
 
 
+@each_scenario
+def test_where_no_touch_can_be_seen_it_is_the_same(scenario: Scenario) -> None:
+    outcome = search(scenario, COUNT // 2, SEED, make_driver=UnseenTouches)
+    assert outcome.failure is None, outcome.failure
+
+
 @pytest.mark.parametrize(
     "name", ["HEAD, upload, delete", "pushes and rm -rf", "multi-arch, untag", "emptied repository"]
 )
@@ -49,7 +57,14 @@ def test_on_a_directory_it_is_the_same(root: Path, name: str) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_a_protocol_with_one_thing_taken_away_is_caught(mutant: Mutant) -> None:
     with mutant.applied():
-        outcome = search(SCENARIOS[mutant.scenario], 5000, SEED, grace=mutant.grace, promises=mutant.promises)
+        outcome = search(
+            SCENARIOS[mutant.scenario],
+            5000,
+            SEED,
+            grace=mutant.grace,
+            promises=mutant.promises,
+            make_driver=UnseenTouches if mutant.unseen else MemoryDriver,
+        )
     assert outcome.failure is not None
 
 

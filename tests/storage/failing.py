@@ -111,7 +111,7 @@ class FailingDriver:
             self._fail()
         return self._driver.lock(name, exclusive=exclusive, wait=wait)
 
-    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         last = self._is_last()
         if last and not self._after:
             self._fail()

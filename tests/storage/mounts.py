@@ -5,8 +5,10 @@ import fcntl
 import os
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 from tests.processes import missing, require, require_root
 
@@ -29,6 +31,42 @@ def tmpfs(directory: Path, *options: str) -> Iterator[Path]:
         _unmount(directory)
 
 
+MEBIBYTE = 1024 * 1024
+FILE_SYSTEMS: Mapping[str, tuple[str, str, int, tuple[str, ...]]] = {
+    "ext4": ("mkfs.ext4", "e2fsprogs", 48, ("-q",)),
+    "ext4 of whole seconds": ("mkfs.ext4", "e2fsprogs", 48, ("-q", "-I", "128")),
+    "vfat": ("mkfs.vfat", "dosfstools", 48, ()),
+    "xfs": ("mkfs.xfs", "xfsprogs", 320, ("-q",)),
+    "btrfs": ("mkfs.btrfs", "btrfs-progs", 128, ("-q",)),
+}
+"""How each is made: its program, the Debian package of that, the size in MiB, and options."""
+
+
+@contextlib.contextmanager
+def file_system(kind: str, directory: Path) -> Iterator[Path]:
+    """Mount a new file system of FILE_SYSTEMS, or "tmpfs"; a kernel that does not know it is named."""
+    require_root()
+    root = directory / "mounted"
+    root.mkdir()
+    if kind == "tmpfs":
+        with tmpfs(root, "size=64m") as mounted:
+            yield mounted
+        return
+    program, package, size, options = FILE_SYSTEMS[kind]
+    image = directory / "image"
+    with image.open("wb") as file:
+        file.truncate(size * MEBIBYTE)
+    subprocess.run([require(program, package), *options, str(image)], check=True, capture_output=True)
+    known = Path("/proc/filesystems").read_text().split()
+    if (name := kind.split(maxsplit=1)[0]) not in known:  # a fact about the kernel, not a program to install
+        pytest.skip(f"this kernel knows no {name}")
+    _mount("-t", name, "-o", "loop", str(image), str(root))
+    try:
+        yield root
+    finally:
+        _unmount(root)
+
+
 def resize(directory: Path, size: str) -> None:
     """Another size for a tmpfs that is mounted."""
     _mount("-o", f"remount,size={size}", str(directory))
@@ -37,6 +75,17 @@ def resize(directory: Path, size: str) -> None:
 def remount_read_only(directory: Path) -> None:
     """As the kernel does it with a disk that fails."""
     _mount("-o", "remount,ro", str(directory))
+
+
+@contextlib.contextmanager
+def read_only_part(directory: Path) -> Iterator[None]:
+    """A directory within a file system, as it is, but for reading only."""
+    require_root()
+    _mount("-o", "bind,ro", str(directory), str(directory))
+    try:
+        yield
+    finally:
+        _unmount(directory)
 
 
 class Disk:

@@ -11,10 +11,13 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.links import exists
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import OCI_INDEX, image, index
-from tests.storage.pushing import push_blob, push_image, repository
+from tests.storage.mounts import read_only_part
+from tests.storage.pushing import files_of, push_blob, push_image, repository
 
 INDEX = index()
 ORDERED = ["a", "a/0x", "a/b", "a/b/c", "a-b", "a.b", "a0", "a_b", "a__b", "ab", "b/c/d"]
@@ -150,3 +153,31 @@ def test_a_blob_that_is_nowhere_is_not_found(registry: Registry, driver: Driver)
     assert list(registry.find_blob(Digest.of(b"other"))) == []
     driver.delete(layout.blob_data(Digest.of(b"content")))
     assert list(registry.find_blob(Digest.of(b"content"))) == []
+
+
+def test_trying_to_write_changes_nothing(driver: Driver, registry: Registry) -> None:
+    registry.try_writing()
+    assert not exists(driver, layout.TREE)
+    push_image(repository(registry), image(b"layer"), "latest")
+    before = {path: driver.stat(StoragePath(path)) for path in files_of(driver)}
+    for _ in range(2):
+        registry.try_writing()
+    assert {path: driver.stat(StoragePath(path)) for path in files_of(driver)} == before
+
+
+def test_trying_to_write_goes_on_when_a_blob_was_removed(driver: Driver, registry: Registry) -> None:
+    digest = push_blob(repository(registry), b"layer")
+    registry.try_writing()
+    driver.delete(layout.blob(digest))
+    for _ in range(2):
+        registry.try_writing()
+
+
+@pytest.mark.parametrize("part", [layout.BLOBS, f"{layout.BLOBS}/sha256", layout.REPOSITORIES])
+def test_a_part_of_the_tree_that_cannot_be_written_is_found(root: Path, part: str) -> None:
+    registry = Registry(FilesystemDriver(root))
+    push_blob(repository(registry), b"layer")
+    registry.try_writing()
+    with read_only_part(root / part), pytest.raises(OSError, match=r"Read-only file system|cross-device link"):
+        registry.try_writing()
+    registry.try_writing()

@@ -1,9 +1,12 @@
 """Garbage collection while the server runs: its own runs, and an operator's habit."""
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
+from pyregistry.storage import layout
 from tests.builders import digest_of, image
 from tests.cli.place import run
 from tests.processes import Server, pyregistry_server, wait_until
@@ -87,3 +90,18 @@ def test_with_data_in_memory_the_server_collects_as_well(tmp_path: Path) -> None
         digest = digest_of(b"never used")
         wait_until(lambda: ask(server, "GET", f"/v2/app/blobs/{digest}").status == 404, "it is freed")
         assert server.faults() == []
+
+
+def test_a_run_with_a_shorter_grace_than_the_server_s_takes_nothing_that_was_just_promised(tmp_path: Path) -> None:
+    digest = digest_of(b"a layer")
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server:
+        assert (tmp_path / "data" / layout.RENEWAL).read_text() == "180"
+        assert push_in_chunks(server, "app", [b"a layer"]).status == 201
+        [link] = server.tree.glob(f"repositories/app/_layers/sha256/{digest[7:]}/link")
+        before = time.time() - 100  # younger than what this server renews
+        os.utime(link, (before, before))
+        assert ask(server, "HEAD", f"/v2/app/blobs/{digest}").status == 200
+        assert run("gc", "-q", "--grace", "60s", server.config).returncode == 0
+        assert ask(server, "GET", f"/v2/app/blobs/{digest}").body == b"a layer"
+        assert run("gc", "-q", "--grace", "0", server.config).returncode == 0
+        assert ask(server, "GET", f"/v2/app/blobs/{digest}").status == 404

@@ -109,9 +109,14 @@ def sub(t, i, v):
     return t[:i] + (v,) + t[i + 1 :]
 
 
-def later(p, data, b):
-    """A touch, or a rename over: the record becomes one that it never was before."""
+def later(p, data, b, procs):
+    """A touch, or a rename over: the record becomes one that it never was before, or there is a mark.
+
+    Both are LATER, as the collector takes both for a change; a mark can only be left while a collector runs.
+    """
     if b is None:
+        return data
+    if data[b] and not p.touch_seen and (p.marks == "never left" or procs[-1][0] == "idle"):
         return data
     if not p.touch_serial:
         return sub(data, b, data[b] + 1)

@@ -116,7 +116,7 @@ class Actor:
                 elif not p.touch_serial:
                     s.go("reads the data's time", s.at("set", data[b]))
                 else:
-                    s.go("touches the data", then, data=later(p, data, b), lock=lock)
+                    s.go("touches the data", then, data=later(p, data, b, s.procs), lock=lock)
             elif links[l] < ENDED:
                 not_found(-s.locks)
             else:
@@ -126,7 +126,10 @@ class Actor:
             if s.may_enter():
                 keep = data[b] and not p.replace_upload
                 s.go(
-                    "renames the uploaded data in", s.at("link"), data=None if keep else later(p, data, b), lock=s.locks
+                    "renames the uploaded data in",
+                    s.at("link"),
+                    data=None if keep else later(p, data, b, s.procs),
+                    lock=s.locks,
                 )
         elif pc == "mount":
             if s.may_enter():
@@ -135,7 +138,9 @@ class Actor:
                 else:
                     not_found()
         elif pc == "touch":
-            s.go("touches the data", s.at("link"), data=later(p, data, b) if p.touch_mount and data[b] else None)
+            s.go(
+                "touches the data", s.at("link"), data=later(p, data, b, s.procs) if p.touch_mount and data[b] else None
+            )
             s.killed()
         elif pc == "link":
             lease = held if s.kind != "mount" or p.lease_mount else ENDED
@@ -167,7 +172,7 @@ class Actor:
             elif not p.touch_serial:
                 s.go("reads the data's time", s.at("set", data[b]))
             else:
-                s.go(f"touches {w.blobs[b]}", then, data=later(p, data, b))
+                s.go(f"touches {w.blobs[b]}", then, data=later(p, data, b, s.procs))
         elif pc == "set":
             s.go("sets the later time", s.at("data"), data=sub(data, w.data[refs[0]], s.memory + 1))
         elif pc == "data":
@@ -176,7 +181,7 @@ class Actor:
             s.go(
                 "writes the manifest blob",
                 s.at("early end" if p.lease_end == "before links" else "link"),
-                data=None if keep else later(p, data, b),
+                data=None if keep else later(p, data, b, s.procs),
             )
         elif pc == "early end":
             links, procs = s.end_leases(own, tag)

@@ -23,6 +23,8 @@ class Mutant:
     scenario: str
     more: tuple[tuple[str, str, str], ...] = ()
     """Further changes that belong to it: module, text, broken."""
+    unseen: bool = False
+    """On a file system that shows no touch."""
 
     @property
     def grace(self) -> float:

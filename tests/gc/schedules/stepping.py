@@ -211,7 +211,7 @@ class SteppingDriver:
         self._step("stat", path)
         return self._driver.stat(path)
 
-    def set_mtime(self, path: StoragePath, mtime_ns: int) -> None:
+    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         self._step("set_mtime", path)
         self._driver.set_mtime(path, mtime_ns)
 

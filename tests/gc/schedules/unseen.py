@@ -1,0 +1,13 @@
+"""A file system on which no touch can be seen, the worst that a collector may meet."""
+
+from pyregistry.storage.driver import Stat
+from pyregistry.storage.layout import DATA, StoragePath
+from pyregistry.storage.memory import MemoryDriver
+
+
+class UnseenTouches(MemoryDriver):
+    """Keeps no times of blobs, and gives the number of a file to the one that comes into its place."""
+
+    def stat(self, path: StoragePath) -> Stat:
+        found = super().stat(path)
+        return found._replace(mtime_ns=0, inode=1) if path.endswith(f"/{DATA}") and found.is_file else found
