@@ -10,6 +10,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
+from pyregistry.storage.links import exists
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
@@ -39,11 +40,17 @@ class Registry:
             self._driver.stat(layout.REPOSITORIES)
 
     def try_writing(self) -> None:
-        """Write and remove something small; raises OSError if that is impossible. Blocks."""
-        path = layout.child(layout.TMP, f"try-{uuid4().hex}")
-        self._driver.write(path, b"", durable=False)
-        with suppress(PathNotFound):  # somebody tidies up
-            self._driver.delete(path)
+        """Rename a new file to where a push renames, and remove it; raise OSError if that is impossible. Blocks.
+
+        On each file system of the tree. Directories that are missing are not made: without `repositories/` garbage
+        collection takes the volume for missing.
+        """
+        places = (layout.above(place) for place in self._driver.places()[1:])
+        for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
+            path = layout.trial(directory if exists(self._driver, directory) else layout.TMP, uuid4().hex)
+            self._driver.write(path, b"", durable=False)
+            with suppress(PathNotFound):  # somebody tidies up
+                self._driver.delete(path)
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
         """The names of all repositories that hold something, those behind `after`. Blocks.

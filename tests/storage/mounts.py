@@ -30,6 +30,31 @@ def tmpfs(directory: Path, *options: str) -> Iterator[Path]:
         _unmount(directory)
 
 
+@contextlib.contextmanager
+def bound(source: Path, directory: Path) -> Iterator[Path]:
+    """A directory of the same file system, mounted at `directory`: another volume of one disk."""
+    require_root()
+    _mount("--bind", str(source), str(directory))
+    try:
+        yield directory
+    finally:
+        _unmount(directory)
+
+
+@contextlib.contextmanager
+def overlay(lower: Path, directory: Path, scratch: Path) -> Iterator[Path]:
+    """What a container without a volume sees: `lower` is its image's, what changes is kept in `scratch`."""
+    require_root()
+    for name in ("upper", "work"):
+        (scratch / name).mkdir()
+    layers = f"lowerdir={lower},upperdir={scratch}/upper,workdir={scratch}/work,redirect_dir=off"
+    _mount("-t", "overlay", "-o", layers, "overlay", str(directory))
+    try:
+        yield directory
+    finally:
+        _unmount(directory)
+
+
 def resize(directory: Path, size: str) -> None:
     """Another size for a tmpfs that is mounted."""
     _mount("-o", f"remount,size={size}", str(directory))
