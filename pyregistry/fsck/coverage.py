@@ -37,7 +37,8 @@ def shards(driver: Driver) -> Iterator[tuple[str, str]]:
     """The algorithms and prefixes that there are."""
     for algorithm in ALGORITHMS:
         for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
-            yield algorithm, prefix
+            if prefix != layout.MOUNTED:
+                yield algorithm, prefix
 
 
 def load(driver: Driver, algorithm: str, prefix: str) -> Shard:

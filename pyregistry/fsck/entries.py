@@ -10,8 +10,8 @@ from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.inspecting import Entry, InspectableDriver
 from pyregistry.storage.layout import StoragePath
 
-_TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp")
-"""What the CNCF registry 3.1 writes beside a file before it renames it."""
+_TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
+"""What the CNCF registry 3.1 writes beside a file before it renames it, and what `/readyz` writes."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Listing:
                 yield entry
             elif is_ours(entry):
                 ours.append(entry)
-            else:
+            elif not (entry.is_directory and entry.name == layout.MOUNTED):  # at the top of a file system
                 yield from self.stray(path, entry)
 
     def unexpected(self, path: StoragePath, expected: frozenset[str]) -> Iterator[Finding]:

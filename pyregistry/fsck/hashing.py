@@ -79,7 +79,7 @@ def put_into_quarantine(driver: Driver, digest: Digest, inode: int) -> bool:
         stat = driver.stat(path)
         if stat.inode != inode:
             return False
-        driver.move(path, layout.quarantined(digest, stat.mtime_ns))
+        driver.move(path, layout.quarantined(digest, stat.mtime_ns, driver.place_of(path)))
     except PathNotFound:
         return False
     driver.prune(layout.blob(digest))

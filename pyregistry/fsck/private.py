@@ -10,12 +10,13 @@ from pyregistry.storage.driver import Driver
 
 def private_findings(driver: Driver, listing: Listing, uploads: set[str]) -> Iterator[Finding]:
     """What is old in there; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
-    for entry in listing.entries(layout.TMP):
-        if isinstance(entry, Finding):
-            yield entry
-        elif listing.is_old(entry):
-            path = layout.child(layout.TMP, entry.name)
-            yield leftover(driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
+    for directory in map(layout.temporaries, driver.places()):
+        for entry in listing.entries(directory):
+            if isinstance(entry, Finding):
+                yield entry
+            elif listing.is_old(entry):
+                path = layout.child(directory, entry.name)
+                yield leftover(driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
     for entry in listing.entries(layout.UPLOAD_RECORDS):
         if isinstance(entry, Finding):
             yield entry

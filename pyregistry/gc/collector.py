@@ -111,9 +111,10 @@ def _count(plan: Plan, report: Report) -> None:
 def _remove_temporaries(driver: Driver) -> None:
     """What a write leaves behind that was killed, on this machine or by another server."""
     before_ns = time.time_ns() - round(_TEMPORARY_SECONDS * 1e9)
-    for name in driver.children(layout.TMP):
-        path = layout.child(layout.TMP, name)
-        with suppress(PathNotFound):
-            if driver.stat(path).mtime_ns < before_ns:
-                driver.discard(path)
+    for directory in map(layout.temporaries, driver.places()):
+        for name in driver.children(directory):
+            path = layout.child(directory, name)
+            with suppress(PathNotFound):
+                if driver.stat(path).mtime_ns < before_ns:
+                    driver.discard(path)
     driver.empty_trash()

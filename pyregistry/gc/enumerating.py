@@ -37,7 +37,8 @@ def _directories(driver: Driver) -> Iterator[_Directory]:
     for algorithm in driver.children(layout.BLOBS):
         if algorithm in ALGORITHMS:
             for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
-                yield algorithm, prefix
+                if prefix != layout.MOUNTED:
+                    yield algorithm, prefix
 
 
 def _read(driver: Driver, directory: _Directory) -> Records:

@@ -44,11 +44,13 @@ class Sweep:
 
         Raises MarkFailed, and OSError if a power cut might bring back a link to what is to go next.
         """
+        # Synced even if this run has removed nothing yet: what named a blob may have gone in a run that was killed, or
+        # whose sync failed, in a deletion that was answered 500, or by an operator's `rm`, and none of them has synced.
         self._in_batches(self._plan.manifests, self._remove_manifests)
-        if self._report.manifests_removed:
+        if self._plan.links:
             self._driver.sync()
         self._in_batches(self._plan.links, self._remove_link)
-        if self._report.links_removed:
+        if next(self._plan.blobs(), None) is not None and (self._report.links_removed or not self._plan.links):
             self._driver.sync()
         self._in_batches(self._plan.blobs(), self._remove_blob)
         self._in_batches(self._marker.maybe_empty(), self._remove_if_empty)

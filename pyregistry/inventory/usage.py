@@ -71,7 +71,7 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
     usage.repositories = [each for each in repositories if each.blobs]  # the others are namespaces, or empty
     usage.size = candidates.total_size()
     usage.uploads, usage.uploads_size = _uploads(driver)
-    usage.quarantine = sum(_sizes(driver, layout.QUARANTINE))
+    usage.quarantine = sum(sum(_sizes(driver, layout.quarantine(place))) for place in driver.places())
     return usage
 
 

@@ -32,7 +32,13 @@ class FileAppender(HeldFile):
         await finish(self._write_all(data))
 
     async def _write_all(self, data: bytes | bytearray | memoryview) -> None:
-        view = memoryview(data)
+        try:
+            await self._write_view(memoryview(data))
+        except OSError as error:
+            await in_thread(self._judge, error)
+            raise
+
+    async def _write_view(self, view: memoryview) -> None:
         while view:
             written: int = await self._file.write(view)
             self.offset += written

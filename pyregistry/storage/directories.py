@@ -4,6 +4,7 @@ Paths are strings here: they are taken apart for each file that is written, whic
 system calls do.
 """
 
+import contextlib
 import errno
 import os
 import sys
@@ -47,7 +48,7 @@ class Directories:
             try:
                 made = self._make_chain(directory)
                 if durable:
-                    self._sync_chain(directory, made)
+                    self._sync_or_take_back(directory, made)
                 return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
                 if time.monotonic() > deadline or not os.path.exists(self._root):
@@ -63,6 +64,18 @@ class Directories:
             if not self._exists_or_made(path, made):
                 raise FileNotFoundError(errno.ENOENT, "removed meanwhile", path)
         return made
+
+    def _sync_or_take_back(self, directory: str, made: list[str]) -> None:
+        try:
+            self._sync_chain(directory, made)
+        except FileNotFoundError:
+            raise
+        except OSError:
+            # The kernel reports it once: whoever found them there would sync them without an error.
+            for path in reversed(made):
+                with contextlib.suppress(OSError):  # somebody has put something into it
+                    os.rmdir(path)
+            raise
 
     def _exists_or_made(self, path: str, made: list[str]) -> bool:
         """False where the directory above is missing."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
+from pyregistry.storage import layout
 from pyregistry.storage.layout import StoragePath
 
 
@@ -71,8 +72,12 @@ class LockedFile(Protocol):
     def offset(self) -> int:
         """The size of the file, in bytes."""
 
+    @property
+    def is_lost(self) -> bool:
+        """True after an error that may have cost bytes of the file: the kernel reports such an error only once."""
+
     def write_now(self, pieces: Sequence[memoryview]) -> None:
-        """Append all of these; on an error what was written so far stays. Blocks."""
+        """Append all of these; on an error what was written so far stays, unless `is_lost`. Blocks."""
 
     def sync(self) -> None:
         """Return when all that was written survives a power cut. Blocks."""
@@ -85,7 +90,7 @@ class Appender(LockedFile, Protocol):
     """For whoever is on the event loop, and awaits the bytes."""
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append all of `data`; on an error what was written so far stays."""
+        """Append all of `data`; on an error what was written so far stays, unless `is_lost`."""
 
 
 class Driver(Protocol):
@@ -137,7 +142,13 @@ class Driver(Protocol):
         """The names in a directory as `children` gives them, each with the stat of what is called `leaf` in it."""
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
-        """Rename a file over `target`, durably; raises PathNotFound."""
+        """Rename a file over `target`, durably; raises PathNotFound. To another file system it is copied."""
+
+    def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
+        """Give a path from which a `move` to `target` is no more than a rename; raise PathNotFound.
+
+        It is `source` itself or, where that is on another file system, a synced copy, removed at the end of the block.
+        """
 
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         """Remove a file, or a directory with everything below, at once; raises PathNotFound.
@@ -172,8 +183,14 @@ class Driver(Protocol):
     def source(self, path: StoragePath) -> Source:
         """How to send the bytes of a file; raises PathNotFound."""
 
-    def room(self) -> int:
-        """Bytes that uploads may still take; a reserve is left, so that a full disk can still be tidied up."""
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        """Bytes that an upload at `path` may still take; a reserve is left, so that a full disk can be tidied up."""
+
+    def places(self) -> Sequence[StoragePath]:
+        """Return the directories of our own, one on each file system; that of the root comes first."""
+
+    def place_of(self, path: StoragePath) -> StoragePath:
+        """Return the one on the file system of `path`."""
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock of that name, across processes, until the block ends or the process dies.

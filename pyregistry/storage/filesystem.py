@@ -1,14 +1,13 @@
 """Driver on a local directory: atomic, durable, locked.
 
-What is published is never written in place: a new file is made in `.pyregistry/tmp`, synced, and renamed. The root
-and `.pyregistry` are on one file system, so a rename never copies.
+What is published is never written in place: a new file is made in `.pyregistry/tmp`, synced, and renamed. Of a file
+system that is mounted below the root, that directory is at its top (see places), so a rename never copies.
 """
 
 import contextlib
 import errno
 import fcntl
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from io import FileIO
 from pathlib import Path
@@ -17,11 +16,12 @@ import aiofiles.threadpool
 
 from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, try_to_hold
-from pyregistry.storage.directories import PATIENCE, Directories, parent_of
+from pyregistry.storage.directories import Directories, parent_of
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.publishing import Publisher
 from pyregistry.storage.syscalls import (
     absent_is_not_found,
     boot_id,
@@ -54,17 +54,29 @@ class FilesystemDriver:
         self.epoch = boot_id()
         self._prefix = f"{self.root}/"  # joining strings costs a tenth of joining Paths, for each of a million blobs
         self._directories = Directories(self.root)
+        self._publisher = Publisher(str(self.root), self._directories)
+        self._places = self._publisher.places
 
     def probe(self) -> None:
         """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
 
-        Raises OSError: no right to write, a read-only file system, or `.pyregistry` on another one.
+        Raises OSError: no right to write, or a read-only file system.
         """
-        # Not in the trash, which a garbage collection may be emptying.
-        path = layout.child(layout.TMP, f"probe-{new_name()}")
-        self.write(path, b"")
-        self.delete(path)
-        self.make_directory(layout.TRASH, durable=False)  # now: without room nobody could make it, nor then make room
+        for place in self.places():
+            # Not in the trash, which a garbage collection may be emptying.
+            path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
+            self.write(path, b"")
+            self.delete(path)
+            # Now: without room nobody could make it, nor then make room.
+            self.make_directory(layout.trash(place), durable=False)
+
+    def places(self) -> tuple[StoragePath, ...]:
+        """See Driver.places."""
+        return self._places.all()
+
+    def place_of(self, path: StoragePath) -> StoragePath:
+        """See Driver.place_of."""
+        return self._places.of(path)
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
@@ -81,18 +93,11 @@ class FilesystemDriver:
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """See Driver.write."""
-        temporary = f"{self._prefix}{layout.TMP}/{new_name()}"
-        try:
-            fill(self._create(temporary, 0o600 if private else 0o666), data, durable=durable)
-            self._rename(temporary, self._prefix + path, durable=durable)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
-            raise
+        self._publisher.write(path, data, durable=durable, mode=0o600 if private else 0o666)
 
     def create(self, path: StoragePath, data: bytes) -> None:
         """See Driver.create."""
-        fill(self._create(self._prefix + path, 0o666), data, durable=False)
+        fill(self._publisher.create(self._prefix + path, 0o666, _CREATE), data, durable=False)
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
@@ -145,8 +150,11 @@ class FilesystemDriver:
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
-        with absent_is_not_found():
-            self._rename(self._prefix + source, self._prefix + target, durable=True)
+        self._publisher.move(source, target)
+
+    def staged(self, source: StoragePath, target: StoragePath) -> contextlib.AbstractContextManager[StoragePath]:
+        """See Driver.staged."""
+        return self._publisher.staged(source, target)
 
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.delete: a directory is renamed to the trash first, so that it is gone in one step."""
@@ -155,7 +163,7 @@ class FilesystemDriver:
             try:
                 os.unlink(self._prefix + path)
             except (IsADirectoryError, PermissionError):  # which of them it is depends on the system
-                doomed = self._to_trash(path)
+                doomed = self._publisher.to_trash(path)
         if durable:
             sync_directory(parent_of(self._prefix + path))
         if doomed is not None:
@@ -163,23 +171,19 @@ class FilesystemDriver:
 
     def discard(self, path: StoragePath) -> None:
         """See Driver.discard."""
-        try:
-            self._to_trash(path)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            remove_all(self._prefix + path)  # not in one step, but who calls this wants room on a full disk
+        self._publisher.to_trash(path)
 
     def sync(self) -> None:
         """See Driver.sync."""
-        sync_file_system(self.root)
+        for mount in (layout.ROOT, *self._places.mounts):
+            sync_file_system(self.root / mount)
 
     def empty_trash(self) -> None:
         """See Driver.empty_trash."""
-        trash = self._prefix + layout.TRASH
-        with contextlib.suppress(FileNotFoundError), os.scandir(trash) as entries:
-            for entry in entries:
-                remove_all(entry.path, is_directory=entry.is_dir(follow_symlinks=False))
+        for place in self.places():
+            with contextlib.suppress(FileNotFoundError), os.scandir(self._prefix + layout.trash(place)) as entries:
+                for entry in entries:
+                    remove_all(entry.path, is_directory=entry.is_dir(follow_symlinks=False))
 
     def prune(self, path: StoragePath) -> bool:
         """See Driver.prune."""
@@ -199,11 +203,10 @@ class FilesystemDriver:
             raise PathNotFound(path)
         return LocalFile(self.root / path, stat.size)
 
-    def room(self) -> int:
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room."""
-        usage = os.statvfs(self.root)
-        reserve = min(_RESERVE, usage.f_blocks * usage.f_frsize // 50)
-        return max(usage.f_bavail * usage.f_frsize - reserve, 0)
+        mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
+        return min(_room(f"{self._prefix}{mount}") for mount in mounts)
 
     @contextlib.contextmanager
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
@@ -212,8 +215,8 @@ class FilesystemDriver:
         flock on a fresh descriptor for each holder: POSIX record locks would vanish as soon as any other descriptor
         of the file is closed in this process.
         """
-        path = f"{self._prefix}{layout.LOCKS}/{name}"
-        handle = self._create(path, 0o660, _LOCK)
+        path = f"{self._prefix}{self._places.locks}/{name}"
+        handle = self._publisher.create(path, 0o660, _LOCK)
         try:
             try:
                 fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
@@ -260,39 +263,8 @@ class FilesystemDriver:
             return try_to_hold(target, handle)
         return None
 
-    def _to_trash(self, path: StoragePath) -> str:
-        source, doomed = self._prefix + path, f"{self._prefix}{layout.TRASH}/{new_name()}"
-        with absent_is_not_found():
-            try:
-                os.rename(source, doomed)
-            except FileNotFoundError:  # perhaps it is the trash that is missing
-                self._directories.make(parent_of(doomed), durable=False)
-                os.rename(source, doomed)
-        return doomed
 
-    def _create(self, path: str, mode: int, flags: int = _CREATE) -> int:
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return os.open(path, flags, mode)
-            except FileNotFoundError:  # new, or an operator's `rm -rf`
-                if time.monotonic() > deadline:
-                    raise
-                self._directories.make(parent_of(path), durable=False)
-
-    def _rename(self, source: str, target: str, *, durable: bool) -> None:
-        deadline = time.monotonic() + PATIENCE
-        make = durable  # what need not be synced is mostly there
-        while time.monotonic() < deadline:
-            try:
-                if make:
-                    self._directories.make(parent_of(target), durable=durable)
-                os.rename(source, target)
-                if durable:
-                    sync_directory(parent_of(target))
-                return
-            except FileNotFoundError:  # an operator's `rm -rf` of the repository, or the source is gone
-                if not os.path.exists(source):
-                    raise
-                make = True
-        raise OSError(errno.EBUSY, "the directory is removed again and again", target)
+def _room(directory: str) -> int:
+    usage = os.statvfs(directory)
+    reserve = min(_RESERVE, usage.f_blocks * usage.f_frsize // 50)
+    return max(usage.f_bavail * usage.f_frsize - reserve, 0)

@@ -28,6 +28,8 @@ class Record(msgspec.Struct, frozen=True):
     epoch: str = ""
     owner: str = ""
     """The user who began the upload; empty: nobody that has a name, or another server."""
+    lost: bool = False
+    """True after an error that may have cost bytes, of an upload that could not be removed then."""
 
     def describes(self, stat: Stat) -> bool:
         """True if the file has not changed since."""
@@ -48,6 +50,11 @@ def write_record(driver: Driver, upload_id: UploadId, record: Record) -> None:
     driver.write(layout.upload_record(upload_id), msgspec.json.encode(record), durable=False)
 
 
+def write_lost_record(driver: Driver, upload_id: UploadId, algorithm: str, owner: str) -> None:
+    """Note that an upload must not be finished. Not durably: a power cut also takes what only memory held."""
+    write_record(driver, upload_id, Record(algorithm, owner=owner, lost=True))
+
+
 class RunningHashes:
     """The hashes of this worker's open uploads, the oldest dropped first; losing one costs a second reading.
 
@@ -56,6 +63,7 @@ class RunningHashes:
 
     def __init__(self) -> None:
         self._hashes: OrderedDict[UploadId, tuple[Record, Hash]] = OrderedDict()
+        self._given_up: set[UploadId] = set()
 
     def take(self, upload_id: UploadId, stat: Stat) -> Hash | None:
         """The hash of all bytes of the file, if this worker has it. Whoever takes it gives it back."""
@@ -71,6 +79,14 @@ class RunningHashes:
     def drop(self, upload_id: UploadId) -> None:
         """Forget an upload."""
         self._hashes.pop(upload_id, None)
+
+    def give_up(self, upload_id: UploadId) -> None:
+        """Remember an upload of which bytes may be lost and that could not be removed, for the life of the worker."""
+        self._given_up.add(upload_id)
+
+    def is_given_up(self, upload_id: UploadId) -> bool:
+        """Return True for an upload that this worker gave up."""
+        return upload_id in self._given_up
 
 
 def hash_source(source: Source, algorithm: str) -> Digest:

@@ -29,6 +29,11 @@ we write and we read what it wrote.
       scrub/<algorithm>-<first two of hex>                 when each of these blobs was last read and found right
       scrub/pass                                           when the pass began that is not at its end
 
+Where another file system is mounted at or below `docker`, what it holds has its `tmp/`, `trash/` and `quarantine/` in
+`_pyregistry` at its top, because a rename cannot leave a file system; `locks/` are beside the blobs. Neither registry's
+walk of the repositories enters a directory whose name begins with `_`. A walk of `blobs/` does, so nothing in there is
+called `data`.
+
 A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
 `tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
 `data` below `blobs/` for a blob, and each name without a leading `_` below a repository for a nested repository, so
@@ -36,7 +41,7 @@ none of these may hold anything of ours. It finds repositories by `_layers` (2.8
 catalog and in its garbage collection: a repository always has both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NewType
 
 from pyregistry.oci.digest import Digest
@@ -58,6 +63,9 @@ TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")
 QUARANTINE = StoragePath(".pyregistry/quarantine")
 SCRUB_PASS = StoragePath(".pyregistry/scrub/pass")
+ROOT = StoragePath("")
+MOUNTED = "_pyregistry"
+"""The directory of ours at the top of a file system that is mounted in the tree."""
 TREE = StoragePath(_V2)
 BLOBS = StoragePath(f"{_V2}/blobs")
 REPOSITORIES = StoragePath(f"{_V2}/repositories")
@@ -197,9 +205,63 @@ def upload_record(upload_id: UploadId) -> StoragePath:
     return StoragePath(f"{UPLOAD_RECORDS}/{upload_id}")
 
 
-def quarantined(digest: Digest, time_ns: int) -> StoragePath:
+def quarantined(digest: Digest, time_ns: int, place: StoragePath = PRIVATE) -> StoragePath:
     """Where the damaged bytes of a blob are kept; a blob may be damaged more than once."""
-    return StoragePath(f"{QUARANTINE}/{digest.algorithm}-{digest.encoded}-{time_ns}")
+    return StoragePath(f"{quarantine(place)}/{digest.algorithm}-{digest.encoded}-{time_ns}")
+
+
+def quarantine(place: StoragePath) -> StoragePath:
+    """The damaged bytes on one file system; `place` is the directory of ours there."""
+    return StoragePath(f"{place}/quarantine")
+
+
+def temporaries(place: StoragePath) -> StoragePath:
+    """The temporary files on one file system."""
+    return StoragePath(f"{place}/tmp")  # noqa: S108 - below the root
+
+
+def trash(place: StoragePath) -> StoragePath:
+    """What was removed on one file system and takes up room still."""
+    return StoragePath(f"{place}/trash")
+
+
+def locks(place: StoragePath) -> StoragePath:
+    """The files that are locked."""
+    return StoragePath(f"{place}/locks")
+
+
+def mounts_of_the_tree(points: Iterable[str]) -> tuple[StoragePath, ...]:
+    """Return the mount points, relative to the root, that matter for a rename; the deepest first."""
+    ours = [point for point in points if f"{point}/".startswith((f"{PRIVATE}/", "docker/"))]
+    return tuple(StoragePath(point) for point in sorted(ours, key=lambda point: (-point.count("/"), point)))
+
+
+def private_directories(mounts: Iterable[StoragePath]) -> Mapping[StoragePath, StoragePath]:
+    """Return the directory of ours on each file system by its mount point, that of the root first."""
+    found = {ROOT: PRIVATE}
+    for mount in mounts:
+        found[mount] = StoragePath(f"{mount}/{MOUNTED}")
+        if f"{mount}/".startswith(f"{PRIVATE}/"):  # so it is not on the file system of the root
+            found[ROOT] = StoragePath(MOUNTED)
+    return found
+
+
+def above(place: StoragePath) -> StoragePath:
+    """The top of the file system that a directory of ours is on."""
+    return StoragePath(place.rpartition("/")[0])
+
+
+def trial(directory: StoragePath, name: str) -> StoragePath:
+    """A file that shows whether a push could rename something to this directory, and then goes.
+
+    A walk passes it over, as it is no directory; beginning with `_` it would end the CNCF registry's.
+    """
+    return child(directory, f".try-{name}")
+
+
+def without_directories(place: StoragePath) -> bool:
+    """Return True where nothing called `data` may be: below `blobs/` the CNCF registry takes it for a blob."""
+    return place.startswith(f"{BLOBS}/")
 
 
 def touched(digest: Digest) -> StoragePath:
@@ -210,11 +272,6 @@ def touched(digest: Digest) -> StoragePath:
 def scrubbed(algorithm: str, prefix: str) -> StoragePath:
     """When each blob whose digest begins so was last checked."""
     return StoragePath(f"{PRIVATE}/scrub/{algorithm}-{prefix}")
-
-
-def trial(directory: StoragePath, name: str) -> StoragePath:
-    """A file that is removed as soon as it was written; named as the CNCF registry names its temporary ones."""
-    return StoragePath(f"{directory}/{LINK}.{name}.tmp")
 
 
 def child(path: StoragePath, name: str) -> StoragePath:

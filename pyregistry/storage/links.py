@@ -69,18 +69,13 @@ def link_blob(driver: Driver, name: RepositoryName, digest: Digest, target: Dige
     The CNCF registry wants to see both directories: see layout.
     """
     write_link(driver, layout.layer_link(name, digest), target or digest)  # which makes the one
-    _ensure_directory(driver, layout.manifests(name))
+    driver.make_directory(layout.manifests(name))
 
 
 def ensure_shape(driver: Driver, name: RepositoryName) -> None:
     """Make the two directories by which the CNCF registry's catalog and garbage collection find a repository."""
     for path in (layout.layers(name), layout.manifests(name)):
-        _ensure_directory(driver, path)
-
-
-def _ensure_directory(driver: Driver, path: StoragePath) -> None:
-    if not exists(driver, path):
-        driver.make_directory(path)
+        driver.make_directory(path)  # also where it is there: its maker may not have synced it
 
 
 def exists(driver: Driver, path: StoragePath) -> bool:

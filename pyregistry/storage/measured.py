@@ -1,9 +1,10 @@
 """A driver that says how long another one takes, in the words of the CNCF registry's metrics."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Appender, Driver, LockedFile, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
@@ -79,9 +80,21 @@ class MeasuredDriver:
         """See Driver.source."""
         return self._driver.source(path)
 
-    def room(self) -> int:
+    def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
+        """See Driver.staged."""
+        return self._driver.staged(source, target)
+
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room."""
-        return self._driver.room()
+        return self._driver.room(path)
+
+    def places(self) -> Sequence[StoragePath]:
+        """See Driver.places."""
+        return self._driver.places()
+
+    def place_of(self, path: StoragePath) -> StoragePath:
+        """See Driver.place_of."""
+        return self._driver.place_of(path)
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
         """See Driver.lock."""

@@ -13,6 +13,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.shared_lock import SharedLock
 
 _POLL = 0.02
 
@@ -49,7 +50,7 @@ class MemoryDriver:
         self.epoch = secrets.token_hex()
         self._root = _Directory()
         self._mutex = threading.RLock()
-        self._locks: dict[str, _SharedLock] = {}
+        self._locks: dict[str, SharedLock] = {}
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
@@ -154,7 +155,19 @@ class MemoryDriver:
         """See Driver.source."""
         return Bytes(self.read(path))
 
-    def room(self) -> int:
+    def staged(self, source: StoragePath, target: StoragePath) -> contextlib.AbstractContextManager[StoragePath]:
+        """See Driver.staged."""
+        return contextlib.nullcontext(source)
+
+    def places(self) -> Sequence[StoragePath]:
+        """See Driver.places."""
+        return (layout.PRIVATE,)
+
+    def place_of(self, path: StoragePath) -> StoragePath:
+        """See Driver.place_of."""
+        return layout.PRIVATE
+
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room: nobody knows how much memory there will be."""
         return sys.maxsize
 
@@ -162,7 +175,7 @@ class MemoryDriver:
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
         """See Driver.lock."""
         with self._mutex:
-            lock = self._locks.setdefault(name, _SharedLock())
+            lock = self._locks.setdefault(name, SharedLock())
         with lock.hold(exclusive=exclusive, wait=wait):
             yield
 
@@ -243,6 +256,7 @@ class MemoryAppender:
     def __init__(self, file: _File) -> None:
         self._file = file
         self.opened = self.stat()
+        self.is_lost = False
 
     @property
     def offset(self) -> int:
@@ -265,31 +279,6 @@ class MemoryAppender:
     def stat(self) -> Stat:
         """See Appender.stat."""
         return _to_stat(self._file)
-
-
-class _SharedLock:
-    """A lock held by one exclusively or by several together."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._shared = 0
-        self._exclusive = False
-
-    @contextlib.contextmanager
-    def hold(self, *, exclusive: bool, wait: bool) -> Iterator[None]:
-        with self._condition:
-            timeout = None if wait else 0
-            if not self._condition.wait_for(lambda: not self._exclusive and not (exclusive and self._shared), timeout):
-                raise PathBusy
-            self._exclusive = exclusive
-            self._shared += not exclusive
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._exclusive = self._exclusive and not exclusive
-                self._shared -= not exclusive
-                self._condition.notify_all()
 
 
 def _to_stat(file: _File) -> Stat:

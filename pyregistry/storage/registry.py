@@ -41,14 +41,17 @@ class Registry:
             self._driver.stat(layout.REPOSITORIES)
 
     def try_writing(self) -> None:
-        """Do what a push does: write, rename, remove, and touch a blob that is there. Raises OSError. Blocks."""
-        for directory in (layout.TMP, layout.BLOBS, layout.REPOSITORIES):
-            # What is missing is not made: a garbage collection takes it for a volume that is not mounted.
-            if directory == layout.TMP or exists(self._driver, directory):
-                path = layout.trial(directory, uuid4().hex)
-                self._driver.write(path, b"", durable=False)
-                with suppress(PathNotFound):  # somebody tidies up
-                    self._driver.delete(path, durable=directory == layout.TMP)
+        """Do what a push does: write, rename, remove, and touch a blob that is there. Raises OSError. Blocks.
+
+        On each file system of the tree. Directories that are missing are not made: without `repositories/` garbage
+        collection takes the volume for missing.
+        """
+        places = (layout.above(place) for place in self._driver.places()[1:])
+        for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
+            path = layout.trial(directory if exists(self._driver, directory) else layout.TMP, uuid4().hex)
+            self._driver.write(path, b"", durable=False)
+            with suppress(PathNotFound):  # somebody tidies up
+                self._driver.delete(path)
         self._try_touching()
 
     def _try_touching(self) -> None:

@@ -108,6 +108,20 @@ def remove_all(path: str, *, is_directory: bool = False) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def remove_tree(path: str) -> None:
+    """Remove a directory with all that is in it, in the order of the names; raise OSError for what stays."""
+    with contextlib.suppress(FileNotFoundError):  # somebody else removes it as well
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(entry.path)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+        os.rmdir(path)
+
+
 def names_and_links(directory: str) -> tuple[list[str], list[str]]:
     """The names in a directory, those of symbolic links apart; in no order."""
     # A directory has a link from each directory in it, and two more, where the file system counts them. If they are as

@@ -6,8 +6,8 @@ closing request on another worker trusts that record if the file is still exactl
 the file again otherwise. What decides is always the digest of all the bytes.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -26,6 +26,7 @@ from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
 from pyregistry.storage.links import link_blob
 from pyregistry.storage.threads import in_thread
+from pyregistry.storage.upload_directory import UploadDirectory
 from pyregistry.storage.upload_file import NotAtOnce, UploadFile
 
 BUSY_WAIT = 5.0
@@ -46,6 +47,7 @@ class Upload:
         self._hashes = hashes
         self._max_size = max_size
         self._file = UploadFile(driver, name, upload_id)
+        self._directory = UploadDirectory(driver, hashes, name, upload_id)
         self._data = self._file.path
         self._owner = ""
         self._algorithm = CANONICAL
@@ -65,11 +67,15 @@ class Upload:
             write_record(self._driver, self.id, Record(algorithm))
 
     def check_owner(self, user: str | None) -> None:
-        """Raise BlobUploadUnknown if another user began it; one that nobody with a name began is anybody's. Blocks."""
+        """Raise BlobUploadUnknown if another user began it; one that nobody with a name began is anybody's. Blocks.
+
+        The same for an upload of which bytes may be lost, see UploadDirectory.give_up.
+        """
         record = read_record(self._driver, self.id)
         if record is not None:
             self._owner, self._algorithm = record.owner, record.algorithm
-        if self._owner not in {"", user}:
+        is_lost = (record is not None and record.lost) or self._hashes.is_given_up(self.id)
+        if is_lost or self._owner not in {"", user}:
             raise BlobUploadUnknown({"upload": self.id})
 
     def offset(self) -> int:
@@ -81,9 +87,10 @@ class Upload:
 
         `at` is the offset at which the client thinks it stands, `length` the bytes that it announced, where it said
         so. Raises UploadRangeInvalid for a wrong `at` or while another request holds the upload, SizeInvalid for
-        more or fewer bytes than announced, BlobTooLarge, BlobUploadUnknown. What arrived before an error stays.
+        more or fewer bytes than announced, BlobTooLarge, BlobUploadUnknown. What arrived before an error stays, but
+        after an error of the disk that may have cost some of it the upload is gone.
         """
-        async with self._file.open(at, BUSY_WAIT) as appender:
+        async with self._open(at) as appender:
             await self._receive(appender, chunks, length)
             return appender.offset
 
@@ -95,7 +102,7 @@ class Upload:
         Raises as `append` does, and DigestInvalid, which ends the upload: nothing of it is left. A body that breaks
         off leaves the upload open.
         """
-        async with self._file.open(at, BUSY_WAIT) as appender:
+        async with self._open(at) as appender:
             running = await self._receive(appender, chunks, length, digest.algorithm)
             await in_thread(self._finish, appender, digest, running)
 
@@ -115,7 +122,7 @@ class Upload:
 
     def _append_now(self, data: bytes, user: str | None) -> int:
         self.check_owner(user)
-        with self._file.hold() as held:
+        with self._hold() as held:
             running = self._receive_now(held, data)
             if running is not None:
                 self._remember(held, running)
@@ -123,7 +130,7 @@ class Upload:
 
     def _commit_now(self, digest: Digest, data: bytes, user: str | None) -> None:
         self.check_owner(user)
-        with self._file.hold() as held:
+        with self._hold() as held:
             self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
 
     async def cancel(self) -> None:
@@ -133,17 +140,8 @@ class Upload:
 
     def is_older(self, before_ns: int) -> bool:
         """True if nothing was written since, in nanoseconds since the epoch; False if it does not exist. Blocks."""
-        files = self._times(self._data, layout.upload_started_at(self.repository, self.id))
-        # Of one that was cut off at its beginning or its end, the directory may be all that is there.
-        times = files or self._times(layout.upload(self.repository, self.id))
-        return bool(times) and max(times) < before_ns
-
-    def _times(self, *paths: layout.StoragePath) -> list[int]:
-        times = []
-        for path in paths:
-            with suppress(PathNotFound):
-                times.append(self._driver.stat(path).mtime_ns)
-        return times
+        changed_ns = self._directory.changed_ns()
+        return changed_ns is not None and changed_ns < before_ns
 
     async def expire(self, before_ns: int) -> bool:
         """Remove the upload if nothing was written to it since, and nobody is writing now; whether it did."""
@@ -164,39 +162,45 @@ class Upload:
 
     def remove(self) -> None:
         """End the upload with all that it holds; raises BlobUploadUnknown. Blocks."""
-        self._forget()
-        try:
-            self._driver.delete(layout.upload(self.repository, self.id), durable=False)
-        except PathNotFound as error:
-            raise BlobUploadUnknown({"upload": self.id}) from error
+        self._directory.remove()
 
-    def _forget(self) -> None:
-        self._hashes.drop(self.id)
-        # Not durably: what a power cut brings back is an upload that nobody goes on with.
-        with suppress(PathNotFound):
-            self._driver.delete(layout.upload_record(self.id), durable=False)
+    @asynccontextmanager
+    async def _open(self, at: int | None) -> AsyncIterator[Appender]:
+        async with self._file.open(at, BUSY_WAIT) as appender:
+            try:
+                yield appender
+            finally:  # whatever else went wrong: the next request must not find it
+                if appender.is_lost:
+                    await in_thread(self._directory.give_up, self._algorithm, self._owner)
+
+    @contextmanager
+    def _hold(self) -> Iterator[LockedFile]:
+        with self._file.hold() as held:
+            try:
+                yield held
+            finally:
+                if held.is_lost:
+                    self._directory.give_up(self._algorithm, self._owner)
 
     def _finish(self, appender: LockedFile, digest: Digest, running: Hash | None) -> None:
         if self._digest(appender, digest.algorithm, running) != digest:
             self.remove()
             raise DigestInvalid("the content received has another digest")
         appender.sync()  # before the lock that all commits share
-        self._publish(digest)
+        try:
+            # What is on another file system than the blobs is copied before the lock.
+            with self._driver.staged(self._data, layout.blob_data(digest)) as staged:
+                self._publish(staged, digest)
+        except OSError:
+            self._directory.remove_without_data()
+            raise
 
-    def _publish(self, digest: Digest) -> None:
+    def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
         with leases.commit_section(self._driver):
-            leases.place(self._driver, self._data, digest)
+            leases.place(self._driver, staged, digest)
             link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
-            self._remove_rest()
-
-    def _remove_rest(self) -> None:
-        # The data is gone from it, and what is left is known: two calls, where `remove` needs ten.
-        self._forget()
-        with suppress(PathNotFound):
-            self._driver.delete(layout.upload_started_at(self.repository, self.id), durable=False)
-        if not self._driver.prune(layout.upload(self.repository, self.id)):  # with the CNCF registry's hash states
-            self.remove()
+            self._directory.remove_rest()
 
     async def _receive(
         self,

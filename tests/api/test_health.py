@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.health import ask as health_of
+from pyregistry.storage import layout
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from tests.auth.credentials import auth_section, write_htpasswd
@@ -182,9 +183,9 @@ class _Storage(FilesystemDriver):
     hangs: threading.Event | None = None
     writes = 0
 
-    def room(self) -> int:
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         self._suffer()
-        return super().room()
+        return super().room(path)
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         type(self).writes += 1

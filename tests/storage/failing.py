@@ -1,9 +1,10 @@
 """A driver that fails at its n-th call, around a real one."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Appender, Driver, LockedFile, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
@@ -101,10 +102,21 @@ class FailingDriver:
             self._fail()
         return self._driver.source(path)
 
-    def room(self) -> int:
+    def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
         if self._is_last():
             self._fail()
-        return self._driver.room()
+        return self._driver.staged(source, target)
+
+    def places(self) -> Sequence[StoragePath]:
+        return self._driver.places()
+
+    def place_of(self, path: StoragePath) -> StoragePath:
+        return self._driver.place_of(path)
+
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        if self._is_last():
+            self._fail()
+        return self._driver.room(path)
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
         if self._is_last():

@@ -14,6 +14,7 @@ from tests.processes import missing, require, require_root
 
 _SHUTDOWN = 0x8004587D
 """The ioctl EXT4_IOC_SHUTDOWN: from now on nothing reaches the disk."""
+_DEVICE, _SPARE = 48 * 1024 * 1024, 16 * 1024 * 1024
 FLUSH_LOG = 1
 """The journal is written first, data that was not synced is lost."""
 FLUSH_NOTHING = 2
@@ -67,6 +68,31 @@ def file_system(kind: str, directory: Path) -> Iterator[Path]:
         _unmount(root)
 
 
+@contextlib.contextmanager
+def bound(source: Path, directory: Path) -> Iterator[Path]:
+    """A directory of the same file system, mounted at `directory`: another volume of one disk."""
+    require_root()
+    _mount("--bind", str(source), str(directory))
+    try:
+        yield directory
+    finally:
+        _unmount(directory)
+
+
+@contextlib.contextmanager
+def overlay(lower: Path, directory: Path, scratch: Path) -> Iterator[Path]:
+    """What a container without a volume sees: `lower` is its image's, what changes is kept in `scratch`."""
+    require_root()
+    for name in ("upper", "work"):
+        (scratch / name).mkdir()
+    layers = f"lowerdir={lower},upperdir={scratch}/upper,workdir={scratch}/work,redirect_dir=off"
+    _mount("-t", "overlay", "-o", layers, "overlay", str(directory))
+    try:
+        yield directory
+    finally:
+        _unmount(directory)
+
+
 def resize(directory: Path, size: str) -> None:
     """Another size for a tmpfs that is mounted."""
     _mount("-o", f"remount,size={size}", str(directory))
@@ -118,6 +144,57 @@ class Disk:
             missing(f"this kernel cannot shut a file system down ({error})")
         finally:
             os.close(handle)
+
+
+class RefusingDisk:
+    """An ext4 file system on a device that, when told to, stores nothing where it has not stored anything before.
+
+    The device is a file on a small tmpfs. The journal and the tables of inodes are allocated in it, so that the file
+    system stays well and only new data is refused: at the write-back, when the writer has long gone on.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        require_root()
+        self.root = directory / "disk"
+        self.root.mkdir()
+        self._device = directory / "device"
+        self._device.mkdir()
+        self._image, self._ballast = self._device / "ext4", self._device / "ballast"
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[Path]:
+        """Made, mounted and gone again at the end of the block."""
+        with tmpfs(self._device, f"size={_DEVICE + _SPARE}"):
+            self._image.write_bytes(b"")
+            os.truncate(self._image, _DEVICE)
+            subprocess.run([require("mkfs.ext4", "e2fsprogs"), "-q", str(self._image)], check=True, capture_output=True)
+            with self._image.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, _DEVICE)
+            self._mount()
+            try:
+                yield self.root
+            finally:
+                _unmount(self.root)
+
+    def refuse(self) -> None:
+        """From now on what is written is lost, and a sync says so."""
+        self._ballast.unlink(missing_ok=True)
+        subprocess.run([require("fstrim", "util-linux"), str(self.root)], check=True, capture_output=True)
+        with self._ballast.open("wb") as file:
+            left = os.statvfs(self._device)
+            os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize)
+
+    def accept(self) -> None:
+        """Store everything again."""
+        self._ballast.unlink()
+
+    def mount_again(self) -> None:
+        """Forget what only the memory of the kernel holds."""
+        _unmount(self.root)
+        self._mount()
+
+    def _mount(self) -> None:
+        _mount("-o", "loop", str(self._image), str(self.root))
 
 
 def _mount(*arguments: str) -> None:

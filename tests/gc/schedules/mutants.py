@@ -235,10 +235,10 @@ MUTANTS = (
     Mutant(
         "upload keeps an existing blob as it is",
         _UPLOADS,
-        "            leases.place(self._driver, self._data, digest)\n",
+        "            leases.place(self._driver, staged, digest)\n",
         "            try:\n                self._driver.stat(layout.blob_data(digest))\n"
         "            except PathNotFound:\n"
-        "                leases.place(self._driver, self._data, digest)\n",
+        "                leases.place(self._driver, staged, digest)\n",
         "L",
         "upload",
     ),

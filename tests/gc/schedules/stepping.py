@@ -5,11 +5,12 @@ storage call whether it goes on or hands it over, so that a schedule without swi
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, Source, Stat
 from pyregistry.storage.layout import StoragePath
 
@@ -261,8 +262,17 @@ class SteppingDriver:
         self._step("source", path)
         return self._driver.source(path)
 
-    def room(self) -> int:
-        return self._driver.room()
+    def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
+        return self._driver.staged(source, target)
+
+    def places(self) -> Sequence[StoragePath]:
+        return self._driver.places()
+
+    def place_of(self, path: StoragePath) -> StoragePath:
+        return self._driver.place_of(path)
+
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        return self._driver.room(path)
 
     def appender(
         self, path: StoragePath, *, wait: float, create: bool = False

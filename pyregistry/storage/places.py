@@ -1,0 +1,67 @@
+"""The file systems below the root: each has a directory of ours, because a rename cannot leave its file system.
+
+Nearly always there is one, and `.pyregistry` is that directory. Where others are mounted, at `docker` or at
+`repositories/team`, temporary files and the trash for what is on them are in `_pyregistry` at the top of each.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from pyregistry.storage import layout
+from pyregistry.storage.layout import StoragePath
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+_POINT = 4
+"""The column of the mount point: proc_pid_mountinfo(5)."""
+
+
+class Places:
+    """Which directory of ours is on the file system of a path."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self.mounts: tuple[StoragePath, ...] = ()
+        """The mount points below the root that hold a part of the tree, the deepest first."""
+        self.look_again()
+
+    def look_again(self) -> bool:
+        """Read the mount points again; return True if they changed. Blocks."""
+        before, self.mounts = self.mounts, layout.mounts_of_the_tree(mount_points(self._root))
+        self._private = layout.private_directories(self.mounts)
+        self.locks = layout.locks(self.of(layout.BLOBS))  # on that volume: other containers may have another root
+        return self.mounts != before
+
+    def of(self, path: str) -> StoragePath:
+        """Return the directory of ours on the file system of `path`."""
+        for mount in self.mounts:
+            if path.startswith(f"{mount}/"):
+                return self._private[mount]
+        return self._private[layout.ROOT]
+
+    def all(self) -> tuple[StoragePath, ...]:
+        """Return all of them, that of the root first."""
+        return tuple(self._private.values())
+
+    def mount_of(self, path: str) -> StoragePath:
+        """Return the mount point that holds `path`; ROOT for the root."""
+        return next((mount for mount in self.mounts if f"{path}/".startswith(f"{mount}/")), layout.ROOT)
+
+
+def mount_points(root: str) -> list[str]:
+    """Return the mount points below `root`, relative to it; none where the system does not say.
+
+    The number of the device would not do: two volumes of one disk have the same, and no rename leads from one to the
+    other.
+    """
+    try:
+        lines = _MOUNTS.read_bytes().splitlines()
+    except OSError:
+        return []
+    points = {os.fsdecode(_ESCAPED.sub(_unescape, line.split(b" ")[_POINT])) for line in lines}
+    return [point.removeprefix(f"{root}/") for point in points if point.startswith(f"{root}/")]
+
+
+def _unescape(match: "re.Match[bytes]") -> bytes:
+    return bytes([int(match[1], 8)])

@@ -1,0 +1,154 @@
+"""How files come to their places and leave them: by one rename, on whichever file system below the root they are."""
+
+import contextlib
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from pyregistry.storage import layout
+from pyregistry.storage.copying import copy_durably
+from pyregistry.storage.directories import PATIENCE, Directories, parent_of
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.places import Places
+from pyregistry.storage.syscalls import absent_is_not_found, fill, new_name, remove_tree, sync_directory
+
+T = TypeVar("T")
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
+"""Errors of a rename to the trash after which a directory is taken apart where it is.
+
+EXDEV is that of a directory in the lower layer of an overlay file system. Without room, who asks wants to make some.
+"""
+
+
+class Publisher:
+    """Renames below one root. Paths are strings, relative to the root unless they are called absolute."""
+
+    def __init__(self, root: str, directories: Directories) -> None:
+        self._prefix = f"{root}/"
+        self._directories = directories
+        self.places = Places(root)
+
+    def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
+        """See Driver.write."""
+        self._on_its_file_system(lambda: self._write(path, data, durable=durable, mode=mode))
+
+    def move(self, source: StoragePath, target: StoragePath) -> None:
+        """See Driver.move."""
+        self._on_its_file_system(lambda: self._move(source, target))
+
+    @contextlib.contextmanager
+    def staged(self, source: StoragePath, target: StoragePath) -> Iterator[StoragePath]:
+        """See Driver.staged."""
+        if not self.places.mounts or self.places.mount_of(source) == self.places.mount_of(target):
+            yield source
+            return
+        copy = layout.child(layout.temporaries(self.places.of(target)), new_name())
+        try:
+            handle = self.create(self._prefix + copy, 0o666, _CREATE)
+            copy_durably(self._prefix + source, handle)
+            yield copy
+        finally:
+            with contextlib.suppress(FileNotFoundError):  # moved
+                os.unlink(self._prefix + copy)
+
+    def to_trash(self, path: StoragePath) -> str | None:
+        """Remove a directory in one step; return its absolute path in the trash, None if nothing is left of it.
+
+        Raises PathNotFound. Where a rename is not possible, it is removed piece by piece, files in the order of their
+        names: what a tag names goes before what it named earlier.
+        """
+        with absent_is_not_found():
+            try:
+                return self._on_its_file_system(lambda: self._rename_to_trash(path))
+            except OSError as error:
+                if error.errno not in _IN_PLACE:
+                    raise
+            remove_tree(self._prefix + path)
+            return None
+
+    def create(self, absolute: str, mode: int, flags: int) -> int:
+        """Open a file of ours, in a directory that is made where it is missing."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return os.open(absolute, flags, mode)
+            except FileNotFoundError:  # new, or an operator's `rm -rf`
+                if time.monotonic() > deadline:
+                    raise
+                self._directories.make(parent_of(absolute), durable=False)
+
+    def _on_its_file_system(self, work: Callable[[], T]) -> T:
+        """Do it again if a file system was mounted since this process looked."""
+        try:
+            return work()
+        except OSError as error:
+            if error.errno != errno.EXDEV or not self.places.look_again():
+                raise
+            return work()
+
+    def _write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
+        temporary = f"{self._prefix}{layout.temporaries(self.places.of(path))}/{new_name()}"
+        try:
+            fill(self.create(temporary, mode, _CREATE), data, durable=durable)
+            self._rename(temporary, self._prefix + path, durable=durable)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
+
+    def _move(self, source: StoragePath, target: StoragePath) -> None:
+        with absent_is_not_found(), self.staged(source, target) as staged:
+            self._rename(self._prefix + staged, self._prefix + target, durable=True)
+            if staged != source:
+                os.unlink(self._prefix + source)
+
+    def _rename_to_trash(self, path: StoragePath) -> str:
+        place = self.places.of(path)
+        source, doomed = self._prefix + path, f"{self._prefix}{layout.trash(place)}/{new_name()}"
+        if layout.without_directories(place) and os.path.isdir(source):
+            source = f"{source}/{layout.DATA}"
+        try:
+            os.rename(source, doomed)
+        except FileNotFoundError:  # perhaps it is the trash that is missing
+            self._directories.make(parent_of(doomed), durable=False)
+            os.rename(source, doomed)
+        if source != self._prefix + path:
+            with contextlib.suppress(OSError):  # another file came into it
+                os.rmdir(self._prefix + path)
+        return doomed
+
+    def _rename(self, source: str, target: str, *, durable: bool) -> None:
+        deadline = time.monotonic() + PATIENCE
+        make = durable  # what need not be synced is mostly there
+        while time.monotonic() < deadline:
+            try:
+                if make:
+                    self._directories.make(parent_of(target), durable=durable)
+                if durable:
+                    self._rename_durably(source, target)
+                else:
+                    os.rename(source, target)
+                return
+            except FileNotFoundError:  # an operator's `rm -rf` of the repository, or the source is gone
+                if not os.path.exists(source):
+                    raise
+                make = True
+        raise OSError(errno.EBUSY, "the directory is removed again and again", target)
+
+    def _rename_durably(self, source: str, target: str) -> None:
+        is_new, inode = not os.path.lexists(target), os.lstat(source).st_ino
+        os.rename(source, target)
+        try:
+            sync_directory(parent_of(target))
+        except OSError:
+            # A name that can be seen is taken for one that stays: by a HEAD, and so by who does not push again. What
+            # was there before is as complete as this, and its name is on the disk.
+            if is_new:
+                with contextlib.suppress(OSError):
+                    if os.lstat(target).st_ino == inode:
+                        os.unlink(target)
+            raise

@@ -1,0 +1,277 @@
+"""A file system mounted anywhere in the tree: all that works on one works there, and no registry sees our files."""
+
+import asyncio
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.hashing import quarantine_if_damaged
+from pyregistry.gc.collector import collect
+from pyregistry.gc.outcome import Options
+from pyregistry.inventory.usage import measure
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage import layout
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.places import mount_points
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.rules import Rules
+from tests.builders import image
+from tests.storage.mounts import bound, overlay, remount_read_only, resize, tmpfs
+from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
+
+V2 = "docker/registry/v2"
+MOUNTS: dict[str, Sequence[str]] = {
+    "nothing": (),
+    "docker": ("docker",),
+    "docker/registry": ("docker/registry",),
+    "docker/registry/v2": (V2,),
+    "blobs": (f"{V2}/blobs",),
+    "repositories": (f"{V2}/repositories",),
+    "blobs and repositories": (f"{V2}/blobs", f"{V2}/repositories"),
+    "blobs below docker": ("docker", f"{V2}/blobs"),
+    "an algorithm": (f"{V2}/blobs/sha256",),
+    "the first byte of digests": (f"{V2}/blobs/sha256/00",),
+    "a namespace": (f"{V2}/repositories/team",),
+    "a repository": (f"{V2}/repositories/team/app",),
+    "a repository with a space": (f"{V2}/repositories/team", f"{V2}/repositories/team/other one"),
+    "our own directory": (".pyregistry",),
+    "our temporary files": (".pyregistry/tmp",),
+}
+KEPT, DOOMED, UNTAGGED = image(b"kept"), image(b"doomed"), image(b"untagged")
+
+
+@contextmanager
+def mounted(root: Path, points: Sequence[str], volumes: Path | None = None) -> Iterator[None]:
+    """Another tmpfs at each of the points or, given a directory of the same disk, another volume of it."""
+    with ExitStack() as stack:
+        for number, point in enumerate(points):
+            directory = root / point
+            directory.mkdir(parents=True, exist_ok=True)
+            if volumes is None:
+                stack.enter_context(tmpfs(directory, "size=64m"))
+            else:
+                volume = volumes / str(number)
+                volume.mkdir(parents=True)
+                stack.enter_context(bound(volume, directory))
+        yield
+
+
+@pytest.fixture(params=list(MOUNTS.values()), ids=list(MOUNTS))
+def points(request: pytest.FixtureRequest) -> Sequence[str]:
+    """Each place in turn."""
+    found: Sequence[str] = request.param
+    return found
+
+
+@pytest.fixture(params=["another disk", "another volume of the disk"])
+def tree(request: pytest.FixtureRequest, root: Path, points: Sequence[str]) -> Iterator[Path]:
+    """A data directory with something mounted in it. Two volumes of one disk have one device number."""
+    volumes = root.parent / "volumes" if request.param != "another disk" else None
+    with mounted(root, points, volumes):
+        yield root
+
+
+def assert_nothing_in_the_way(root: Path) -> None:
+    """What the walks of the CNCF registry take for a blob or a repository is one, and none of ours is left behind."""
+    blobs = root / layout.BLOBS
+    assert all(
+        re.fullmatch(r"sha256/../[0-9a-f]{64}", str(path.parent.relative_to(blobs))) for path in blobs.rglob("data")
+    )
+    for directory, names, files in os.walk(root / layout.REPOSITORIES):
+        if any(name.startswith("_") for name in Path(directory).relative_to(root / layout.REPOSITORIES).parts):
+            continue
+        assert files == []
+        assert {name for name in names if name.startswith("_")} <= {*FOUND_IN_A_REPOSITORY, layout.MOUNTED}
+    driver = FilesystemDriver(root)
+    for place in driver.places():
+        assert list(driver.children(layout.temporaries(place))) == []
+        assert list(driver.children(layout.trash(place))) == []
+
+
+FOUND_IN_A_REPOSITORY = {"_layers", "_manifests", "_uploads", "_referrers"}
+
+
+def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
+    driver = FilesystemDriver(tree)
+    driver.probe()
+    registry = Registry(driver)
+    app, other = repository(registry, "team/app"), repository(registry, "other")
+    for pushed in (KEPT, DOOMED, UNTAGGED):
+        push_image(app, pushed, "1.0" if pushed is KEPT else "old")
+    app.put_manifest(Tag("1.1"), KEPT.content, KEPT.media_type)
+    for blob in KEPT.blobs:
+        other.mount_blob(Digest.of(blob), app)
+    push_image(other, KEPT, "latest")
+    registry.try_writing()
+    app.delete_tag(Tag("old"))
+    app.delete_manifest(Digest(DOOMED.digest))
+    other.unlink_blob(push_blob(other, b"unlinked"))
+    asyncio.run(app.start_upload().cancel())
+    report = collect(driver, Options(grace=0, delete_untagged=True))
+    assert report.skipped == []
+    layers = {*DOOMED.blobs, *UNTAGGED.blobs} - {*KEPT.blobs}
+    assert (report.manifests_removed, report.blobs_removed) == (1, len(layers) + 2 + 1)
+    assert tagged_images(app) == {"1.0": KEPT.digest, "1.1": KEPT.digest}
+    assert pull(app, KEPT)
+    assert pull(other, KEPT)
+    with pytest.raises(ManifestUnknown):
+        app.manifest(Digest(UNTAGGED.digest))
+    assert list(registry.catalog()) == ["other", "team/app"]
+    assert list(check(driver, Scope(Rules()))) == []
+    assert_nothing_in_the_way(tree)
+
+
+def test_an_upload_is_continued_cancelled_and_expires(tree: Path) -> None:
+    app = repository(Registry(FilesystemDriver(tree)), "team/app")
+    content = os.urandom(3_000_000)
+
+    async def use() -> None:
+        upload = await asyncio.to_thread(app.start_upload)
+        await upload.append(stream(content[:2_000_000]))
+        await app.upload(upload.id).commit(Digest.of(content), stream(content[2_000_000:]))
+        with pytest.raises(BlobUploadUnknown):
+            await asyncio.to_thread(upload.offset)
+        old = await asyncio.to_thread(app.start_upload)
+        assert await old.expire(2**62)
+
+    asyncio.run(use())
+    assert list(app.uploads()) == []
+    assert app.blob(Digest.of(content)).size == len(content)
+    assert_nothing_in_the_way(tree)
+
+
+def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path) -> None:
+    driver = FilesystemDriver(tree)
+    digest = push_blob(repository(Registry(driver), "team/app"), b"content")
+    (tree / layout.blob_data(digest)).write_bytes(b"mended")
+    assert quarantine_if_damaged(driver, digest)
+    assert measure(driver).quarantine == len(b"mended")
+    place = driver.place_of(layout.blob_data(digest))
+    [name] = driver.children(layout.quarantine(place))
+    assert (tree / place).stat().st_dev == (tree / layout.BLOBS / "sha256").stat().st_dev
+    assert (tree / layout.quarantine(place) / name).read_bytes() == b"mended"
+
+
+def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
+    driver = FilesystemDriver(tree)
+    push_image(repository(Registry(driver), "team/app"), KEPT, "1.0")
+    for place in driver.places():
+        for name, age in (("old", 2 * 86_400), ("young", 0)):
+            path = tree / layout.temporaries(place) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+        driver.make_directory(layout.child(layout.trash(place), "left"))
+    assert len([each for each in check(driver, Scope(Rules())) if each.kind == "temporary"]) == len(driver.places())
+    collect(driver, Options())
+    for place in driver.places():
+        assert list(driver.children(layout.temporaries(place))) == ["young"]
+        assert list(driver.children(layout.trash(place))) == []
+
+
+@pytest.mark.parametrize("points", [MOUNTS["docker"], MOUNTS["blobs"], MOUNTS["repositories"], MOUNTS["a namespace"]])
+def test_it_is_not_ready_while_one_of_the_file_systems_cannot_be_written(root: Path, points: Sequence[str]) -> None:
+    with mounted(root, points):
+        registry = Registry(FilesystemDriver(root))
+        push_image(repository(registry, "team/app"), KEPT, "1.0")
+        registry.try_writing()
+        remount_read_only(root / points[0])
+        with pytest.raises(OSError, match=os.strerror(errno.EROFS)):
+            registry.try_writing()
+
+
+def test_a_volume_without_repositories_gets_none_by_being_asked_whether_it_is_ready(root: Path) -> None:
+    Registry(FilesystemDriver(root)).try_writing()
+    assert not (root / layout.REPOSITORIES).exists()
+    assert not (root / layout.BLOBS).exists()
+
+
+@pytest.mark.parametrize("points", [*MOUNTS.values()], ids=MOUNTS.keys())
+def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequence[str]) -> None:
+    driver = FilesystemDriver(root)
+    with mounted(root, points):
+        app = repository(Registry(driver), "team/app")
+        push_image(app, KEPT, "1.0")
+        assert pull(app, KEPT)
+        app.delete_tag(Tag("1.0"))
+        assert tagged_images(app) == {}
+
+
+def test_the_locks_are_on_the_volume_of_the_blobs(root: Path) -> None:
+    with mounted(root, MOUNTS["docker"]):
+        push_image(repository(Registry(FilesystemDriver(root)), "team/app"), KEPT, "1.0")
+        assert (root / "docker" / layout.MOUNTED / "locks" / "commit").exists()
+        assert not (root / layout.LOCKS).exists()
+
+
+def test_the_room_is_that_of_the_file_systems_an_upload_needs(root: Path) -> None:
+    with mounted(root, (f"{V2}/blobs", f"{V2}/repositories", f"{V2}/repositories/team")):
+        driver = FilesystemDriver(root)
+        team = layout.repository(RepositoryName("team/app"))
+        sizes = {"blobs": "30m", "repositories": "20m", "repositories/team": "10m"}
+        for name, size in sizes.items():
+            resize(root / V2 / name, size)
+        assert 9 * 2**20 < driver.room(team) <= 10 * 2**20
+        assert 19 * 2**20 < driver.room() <= 20 * 2**20
+        resize(root / V2 / "blobs", "5m")
+        assert 4 * 2**20 < driver.room(team) <= 5 * 2**20
+
+
+def test_a_copy_for_which_there_is_no_room_leaves_the_upload_and_no_copy(root: Path) -> None:
+    with mounted(root, (f"{V2}/blobs",)):
+        driver = FilesystemDriver(root)
+        app = repository(Registry(driver), "team/app")
+        content = os.urandom(3_000_000)
+
+        async def fail() -> None:
+            upload = await asyncio.to_thread(app.start_upload)
+            await upload.append(stream(content))
+            await asyncio.to_thread(resize, root / V2 / "blobs", "1m")
+            with pytest.raises(OSError, match="No space left"):
+                await upload.commit(Digest.of(content), stream())
+            assert await asyncio.to_thread(upload.offset) == len(content)
+            assert list((root / V2 / "blobs" / layout.MOUNTED / "tmp").iterdir()) == []
+            await asyncio.to_thread(resize, root / V2 / "blobs", "64m")
+            await upload.commit(Digest.of(content), stream())
+
+        asyncio.run(fail())
+        assert app.blob(Digest.of(content)).size == len(content)
+
+
+@pytest.mark.parametrize("name", ["a b", "back\\slash", "tab\there", "ümlaut", "new\nline"])
+def test_mount_points_are_found_whatever_they_are_called(root: Path, name: str) -> None:
+    (root / name).mkdir()
+    with tmpfs(root / name):
+        assert mount_points(str(root)) == [name]
+    assert mount_points(str(root)) == []
+    assert mount_points(str(root / name)) == []
+
+
+def test_what_is_in_a_lower_layer_of_an_overlay_can_be_deleted(root: Path) -> None:
+    lower, scratch, upper = (root.parent / name for name in ("lower", "scratch", "upper"))
+    for directory in (lower, scratch, upper):
+        directory.mkdir()
+    push_image(repository(Registry(FilesystemDriver(lower)), "team/app"), KEPT, "1.0", "1.1")
+    push_image(repository(Registry(FilesystemDriver(lower)), "team/app"), DOOMED, "old")
+    with overlay(lower, upper, scratch):
+        driver = FilesystemDriver(upper)
+        app = repository(Registry(driver), "team/app")
+        app.delete_tag(Tag("1.1"))
+        app.delete_manifest(Digest(DOOMED.digest))
+        assert tagged_images(app) == {"1.0": KEPT.digest}
+        report = collect(driver, Options(grace=0))
+        assert report.skipped == []
+        assert report.blobs_removed == 1 + len({*DOOMED.blobs} - {*KEPT.blobs})
+        assert not (upper / layout.blob(Digest(DOOMED.digest))).exists()
+        assert pull(app, KEPT)
+        app.unlink_blob(Digest.of(KEPT.blobs[0]))
+        with pytest.raises(BlobUnknown):
+            app.blob(Digest.of(KEPT.blobs[0]))
