@@ -4,9 +4,8 @@ import concurrent.futures.thread  # noqa: F401 - imported when first used, which
 import os
 from pathlib import Path
 
-import typer
-
 from pyregistry.cli.config_file import fail
+from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
 from pyregistry.storage.filesystem import FilesystemDriver
 
@@ -28,7 +27,7 @@ def open_driver(config: Config) -> FilesystemDriver:
 
 def tell_nothing(driver: FilesystemDriver) -> None:
     """Say where nothing is, on standard error, if nobody named the config: it may be another registry's."""
-    typer.echo(f"no repositories in {driver.root}", err=True)
+    say(f"no repositories in {driver.root}", err=True)
 
 
 def become_owner_of(root: Path) -> None:
