@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from io import FileIO
 from pathlib import Path
@@ -17,7 +16,7 @@ import aiofiles.threadpool
 
 from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, try_to_hold
-from pyregistry.storage.directories import PATIENCE, Directories, parent_of
+from pyregistry.storage.directories import Directories, Patience, parent_of
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
@@ -270,19 +269,19 @@ class FilesystemDriver:
         return doomed
 
     def _create(self, path: str, mode: int, flags: int = _CREATE) -> int:
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience()
         while True:
             try:
                 return os.open(path, flags, mode)
             except FileNotFoundError:  # new, or an operator's `rm -rf`
-                if time.monotonic() > deadline:
+                if patience.is_over():
                     raise
                 self._directories.make(parent_of(path), durable=False)
 
     def _rename(self, source: str, target: str, *, durable: bool) -> None:
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience()
         make = durable  # what need not be synced is mostly there
-        while time.monotonic() < deadline:
+        while True:
             try:
                 if make:
                     self._directories.make(parent_of(target), durable=durable)
@@ -290,8 +289,9 @@ class FilesystemDriver:
                 if durable:
                     sync_directory(parent_of(target))
                 return
-            except FileNotFoundError:  # an operator's `rm -rf` of the repository, or the source is gone
+            except FileNotFoundError as error:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not os.path.exists(source):
                     raise
+                if patience.is_over():
+                    raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
-        raise OSError(errno.EBUSY, "the directory is removed again and again", target)
