@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from pyregistry.visible import visible
+
 _LEVELS = {
     "error": logging.ERROR,
     "warn": logging.WARNING,
@@ -43,10 +45,11 @@ def configure_logging(
     )
     renderers: list[Any] = (
         [
+            _make_visible,
             structlog.dev.ConsoleRenderer(
                 colors=(stream or sys.stderr).isatty(),
                 exception_formatter=structlog.dev.plain_traceback,  # the other one prints local variables: passwords
-            )
+            ),
         ]
         if formatter == "text"
         else [
@@ -71,3 +74,12 @@ def configure_logging(
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def _make_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Let no text of a client end the line, or speak to the terminal."""
+    for key, value in event.items():
+        # Text with one of these the renderer shows with `repr`, which does the same; but never the event's own.
+        if isinstance(value, str) and (key == "event" or not set(value) & set(" \t=\r\n\"'")):
+            event[key] = visible(value)
+    return event

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractAccessLogger
 
 from pyregistry.api.context import PRINCIPAL
 from pyregistry.api.request_id import request_id
+from pyregistry.visible import visible
 
 LOGGER = "pyregistry.access"
 """What a line of JSON says it comes from."""
@@ -162,9 +163,7 @@ def _bytes_sent(response: web.StreamResponse) -> int:
 
 
 def _text(text: str, room: int) -> str:
-    """Without what ends a line for somebody, speaks to a terminal or is no text at all, which is shown escaped."""
-    cut = text[:room]
-    return cut if cut.isprintable() else "".join(each if each.isprintable() else ascii(each)[1:-1] for each in cut)
+    return visible(text[:room])
 
 
 @lru_cache(_REMEMBERED)

@@ -7,6 +7,7 @@ import typer
 from pyregistry import __version__
 from pyregistry.cli.commands import Commands
 from pyregistry.cli.failure import CommandFailed
+from pyregistry.cli.output import say
 
 FAILED = 2
 
@@ -39,5 +40,5 @@ def main() -> None:
     try:
         app()
     except CommandFailed as failed:
-        typer.echo(f"pyregistry: {failed}", err=True)
+        say(f"pyregistry: {failed}", err=True)
         sys.exit(failed.status or FAILED)

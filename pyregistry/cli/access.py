@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.output import say
 from pyregistry.config.errors import ConfigError
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
@@ -48,10 +49,10 @@ def check(
     except ConfigError as error:
         fail(f"{path}: {error}")
     if current is None:
-        typer.echo("yes: there are no rules (pyregistry.access), whoever gets in may do everything")
+        say("yes: there are no rules (pyregistry.access), whoever gets in may do everything")
         return
     allowed, rule = current.policy.decide(Principal(None if user == ANONYMOUS else user), wanted)
     reason = f"rule {rule}" if rule is not None else "no rule is about this user and repository"
-    typer.echo(f"{'yes' if allowed else 'no'}: {reason}")
+    say(f"{'yes' if allowed else 'no'}: {reason}")
     if not allowed:
         sys.exit(NO)

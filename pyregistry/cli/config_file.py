@@ -7,6 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pyregistry.cli.failure import CommandFailed, ConfigRefused
+from pyregistry.cli.output import say
 from pyregistry.config.environment import CONFIGURATION_PATH
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load
@@ -44,7 +45,7 @@ def load_again(path: Path) -> Config:
     """What the file says, its warnings on standard error. Raises ConfigError."""
     config, warnings = load(path, os.environ)
     for warning in warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     return config
 
 

@@ -2,19 +2,20 @@
 
 import concurrent.futures.thread  # noqa: F401 - imported when first used, which may be too late: see become_owner_of
 import os
+import stat
 from pathlib import Path
 
-import typer
-
 from pyregistry.cli.config_file import fail
+from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
+from pyregistry.storage import layout
 from pyregistry.storage.filesystem import FilesystemDriver
 
 
 def open_driver(config: Config) -> FilesystemDriver:
     """The storage that a server with this config has; exits with 2 if there is none.
 
-    Root becomes the owner of the directory first, so that it never leaves files there that the server cannot open.
+    Root becomes the owner of the content first, so that it never leaves files there that the server cannot open.
     """
     if config.storage.filesystem is None:
         fail("storage: the data of an inmemory registry cannot be seen from outside")
@@ -28,16 +29,26 @@ def open_driver(config: Config) -> FilesystemDriver:
 
 def tell_nothing(driver: FilesystemDriver) -> None:
     """Say where nothing is, on standard error, if nobody named the config: it may be another registry's."""
-    typer.echo(f"no repositories in {driver.root}", err=True)
+    say(f"no repositories in {driver.root}", err=True)
 
 
 def become_owner_of(root: Path) -> None:
-    """Give up root's rights where the directory is somebody else's; raises OSError.
+    """Give up root's rights where the content is somebody else's; raises OSError.
 
+    Its owner decides, not that of `root`, which on a volume of Kubernetes is root's. The group and its rights are taken
+    over as well: where the group may write, it may write what a command makes, whatever the umask of root's shell is.
     From then on nothing can be imported where Python itself can be read by root only.
     """
-    owner = root.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
+    owner = _content(root).stat()
+    if os.geteuid() != 0:
+        return
+    os.umask(os.umask(0) & ~stat.S_IRWXG | ~owner.st_mode & stat.S_IRWXG)
+    if (owner.st_uid, owner.st_gid) != (0, os.getegid()):
         os.setgroups([])
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
+
+
+def _content(root: Path) -> Path:
+    tree = root / layout.TREE
+    return tree if tree.is_dir() else root

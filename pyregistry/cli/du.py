@@ -8,7 +8,8 @@ import typer
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
-from pyregistry.cli.tables import Bytes, is_terminal, print_json, print_table
+from pyregistry.cli.output import print_json, say
+from pyregistry.cli.tables import Bytes, is_terminal, print_table
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
 
@@ -32,10 +33,10 @@ def du(
         with unusable_directory():
             usage = measure(driver, delete_untagged=delete_untagged)
     except MarkFailed as error:
-        typer.echo(f"pyregistry: {error}", err=True)
+        say(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)
     for reason in usage.skipped:
-        typer.echo(f"warning: {reason}", err=True)
+        say(f"warning: {reason}", err=True)
     if as_json:
         print_json(usage)
         return

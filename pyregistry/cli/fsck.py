@@ -12,6 +12,7 @@ from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import Output
 from pyregistry.cli.idle import step_back
+from pyregistry.cli.output import say
 from pyregistry.cli.tables import parse_size
 from pyregistry.config.errors import ConfigError
 from pyregistry.fsck.checking import Scope, check
@@ -62,7 +63,7 @@ def fsck(
             corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
             _check(driver, output, rules, corrupt)
     except ScrubBusy as error:
-        typer.echo(f"pyregistry: {error}", err=True)
+        say(f"pyregistry: {error}", err=True)
         sys.exit(BUSY)
     except KeyboardInterrupt:
         output.end()

@@ -5,14 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from pyregistry.cli.tables import Moment, human_size, is_terminal, print_json, print_table
+from pyregistry.cli.output import print_json, say
+from pyregistry.cli.tables import Moment, human_size, is_terminal, print_table
 from pyregistry.fsck.findings import KINDS, Finding, Kind
 from pyregistry.fsck.repairing import is_lost
 from pyregistry.fsck.scrubbing import Coverage
+from pyregistry.visible import visible
 
 _DAY_NS = 86_400 * 10**9
 
@@ -46,7 +47,7 @@ class Output:
 
     def failed(self, finding: Finding, error: OSError) -> None:
         """A finding could not be mended."""
-        typer.echo(f"pyregistry: {finding.path}: {error.strerror}", err=True)
+        say(f"pyregistry: {finding.path}: {error.strerror}", err=True)
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
@@ -103,7 +104,7 @@ class Output:
         else:
             leftovers = self._counts.total() - self._damage()
             repaired = f", {self._mended.total()} repaired" if self.repairing else ""
-            typer.echo(f"{self._damage()} damaged, {leftovers} left over{repaired}")
+            say(f"{self._damage()} damaged, {leftovers} left over{repaired}")
 
     def status(self, *, found: int, left: int) -> int:
         """Which of these the command ends with, or 0 for no damage."""
@@ -113,9 +114,9 @@ class Output:
 
     def _say(self, line: str) -> None:
         if self._console is None:
-            typer.echo(line)
+            say(line)
         else:  # above the bar that is being drawn
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def _damage(self) -> int:
         return sum(number for kind, number in self._counts.items() if KINDS[kind].damage)

@@ -5,7 +5,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
@@ -13,6 +12,7 @@ from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
+from pyregistry.cli.output import print_json
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
@@ -84,7 +84,7 @@ def _listener(options: Options, *, terminal: bool, silent: bool) -> "ProgressBar
 
 def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, quiet: bool) -> None:
     if as_json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        print_json(report, indent=None)
     elif terminal:
         from pyregistry.cli.gc_terminal import print_table  # noqa: PLC0415 - imported by _listener
 

@@ -7,8 +7,10 @@ from typing import Self
 import typer
 from rich.filesize import decimal
 
+from pyregistry.cli.output import say
 from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
+from pyregistry.visible import visible
 
 _LOGGED = {"manifest": "deleting manifest", "layer link": "Deleting layer link path", "blob": "Deleting blob"}
 
@@ -38,7 +40,7 @@ class Log(Listener):
 
     def removed(self, what: str, path: str) -> None:
         """See Listener."""
-        self._removed.append(f"{_LOGGED.get(what, f'Deleting {what}')}: /{path}\n")
+        self._removed.append(f"{_LOGGED.get(what, f'Deleting {what}')}: /{visible(path)}\n")
 
     def batch_is_over(self) -> None:
         """See Listener."""
@@ -48,7 +50,7 @@ class Log(Listener):
     def skipped(self, reason: str) -> None:
         """See Listener."""
         super().skipped(reason)
-        sys.stderr.write(f"skipped: {reason}\n")
+        sys.stderr.write(f"skipped: {visible(reason)}\n")
 
 
 class UploadLog:
@@ -59,7 +61,7 @@ class UploadLog:
 
     def warning(self, event: str, **values: object) -> None:
         """See storage.purging.Log."""
-        typer.echo(f"warning: {event}: {', '.join(f'{name}={value}' for name, value in values.items())}", err=True)
+        say(f"warning: {event}: {', '.join(f'{name}={value}' for name, value in values.items())}", err=True)
 
     error = warning
 
@@ -84,28 +86,28 @@ class CncfLines(Log):
     def repository(self, name: RepositoryName) -> None:
         """See Listener."""
         self._write()
-        self._say(f"{name}\n")
+        self._say(f"{visible(name)}\n")
 
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
         """See Listener."""
-        self._say(f"{name}: marking manifest {digest} \n")
+        self._say(f"{visible(name)}: marking manifest {visible(digest)} \n")
 
     def marked_blob(self, name: RepositoryName, digest: str) -> None:
         """See Listener."""
-        self._say(f"{name}: marking blob {digest}\n")
+        self._say(f"{visible(name)}: marking blob {visible(digest)}\n")
 
     def planned(self, plan: Plan) -> None:
         """See Listener."""
         manifests = [each for group in plan.manifests for each in group]
         for each in manifests:
-            self._say(f"manifest eligible for deletion: {{{each.repository} {each.digest} []}}\n")
+            self._say(f"manifest eligible for deletion: {{{visible(each.repository)} {visible(each.digest)} []}}\n")
         marked = plan.candidates.marked_count()
         eligible = len(plan.candidates) - marked
         self._say(f"\n{marked} blobs marked, {eligible} blobs and {len(manifests)} manifests eligible for deletion\n")
         for digest, _ in plan.blobs():
-            self._say(f"blob eligible for deletion: {digest}\n")
+            self._say(f"blob eligible for deletion: {visible(digest)}\n")
         for link in plan.links:
-            self._say(f"{link.repository}: layer link eligible for deletion: {link.digest}\n")
+            self._say(f"{visible(link.repository)}: layer link eligible for deletion: {visible(link.digest)}\n")
         self._write()
 
     def _say(self, line: str) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from pyregistry.cli.gc_output import kept_by_leases
 from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
+from pyregistry.visible import visible
 
 
 class ProgressBars(Listener):
@@ -69,7 +70,7 @@ class ProgressBars(Listener):
     def skipped(self, reason: str) -> None:
         """See Listener."""
         super().skipped(reason)
-        self._progress.console.print(f"skipped: {reason}", style="yellow", markup=False, highlight=False)
+        self._progress.console.print(f"skipped: {visible(reason)}", style="yellow", markup=False, highlight=False)
 
 
 def print_table(report: Report, options: Options) -> None:

@@ -10,9 +10,8 @@ import socket
 import ssl
 from pathlib import Path
 
-import typer
-
 from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.output import say
 from pyregistry.config.schema import Config, Http
 
 SECONDS = 5.0
@@ -32,7 +31,7 @@ def healthcheck(config: ConfigFile = None) -> None:
         fail(f"{path}: {loaded.http.addr} does not answer: {error}")
     if status not in HEALTHY:
         fail(f"{path}: {loaded.http.addr} answers with {status}")
-    typer.echo(f"{loaded.http.addr} answers with {status}")
+    say(f"{loaded.http.addr} answers with {status}")
 
 
 def _served() -> Path | None:

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from pyregistry.auth.htpasswd_lines import parse_line
+from pyregistry.cli.output import say
 from pyregistry.cli.password_file import Content, change
 
 FILE_ERROR, SYNTAX_ERROR, WRONG_PASSWORD, TOO_LONG, BAD_USER, BAD_FILE = 1, 2, 3, 5, 6, 7
@@ -76,7 +77,7 @@ def _named(arguments: list[str], names: list[str]) -> dict[str, str]:
 
 def _list(path: Path) -> None:
     for user in _read(path).users():
-        typer.echo(user)
+        say(_text(user))
 
 
 def _delete(path: Path, user: bytes) -> None:
@@ -87,7 +88,7 @@ def _delete(path: Path, user: bytes) -> None:
         return bytes(content)
 
     _change(path, edit)
-    _say(f"Deleting password for user {user.decode()}")
+    _say(f"Deleting password for user {_text(user)}")
 
 
 def _verify(path: Path, user: bytes, password: bytes) -> None:
@@ -96,10 +97,10 @@ def _verify(path: Path, user: bytes, password: bytes) -> None:
 
     stored = _stored(path, _read(path), user)
     if reason := refusal(stored):
-        _fail(WRONG_PASSWORD, f"the registry does not take the entry of {user.decode()}: {reason}")
+        _fail(WRONG_PASSWORD, f"the registry does not take the entry of {_text(user)}: {reason}")
     if not Check(password, stored).run():
         _fail(WRONG_PASSWORD, "password verification failed")
-    _say(f"Password for user {user.decode()} correct.")
+    _say(f"Password for user {_text(user)} correct.")
 
 
 def _put(path: Path, user: bytes, stored: bytes, *, create: bool) -> None:
@@ -116,7 +117,7 @@ def _put(path: Path, user: bytes, stored: bytes, *, create: bool) -> None:
         return bytes(content)
 
     _change(path, edit)
-    _say(f"{verb} password for user {user.decode()}")
+    _say(f"{verb} password for user {_text(user)}")
 
 
 def _content(path: Path, content: bytes | None) -> Content:
@@ -141,7 +142,7 @@ def _read(path: Path) -> Content:
 def _stored(path: Path, content: Content, user: bytes) -> bytes:
     stored = content.stored(user)
     if stored is None:
-        _fail(BAD_USER, f"user {user.decode()} not found in {path}")
+        _fail(BAD_USER, f"user {_text(user)} not found in {path}")
     return stored
 
 
@@ -193,8 +194,12 @@ def _hash(password: bytes, cost: int) -> bytes:
     return b"$2y$" + bcrypt.hashpw(password[:COUNTED_BYTES], bcrypt.gensalt(cost)).removeprefix(b"$2b$")
 
 
+def _text(user: bytes) -> str:
+    return user.decode(errors="surrogateescape")
+
+
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    say(line, err=True)
 
 
 def _fail(status: int, reason: str) -> NoReturn:

@@ -8,8 +8,9 @@ import typer
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.output import print_json
 from pyregistry.cli.selection import Pattern, tell_missed
-from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_json, print_table
+from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver

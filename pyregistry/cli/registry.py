@@ -16,6 +16,7 @@ import typer
 
 from pyregistry import __version__
 from pyregistry.cli.failure import CommandFailed, ConfigRefused
+from pyregistry.cli.output import say
 from pyregistry.cli.serve import serve
 
 PROGRAM = "registry"
@@ -74,11 +75,11 @@ def main() -> None:
     try:
         app(arguments, prog_name=PROGRAM)
     except ConfigRefused as refused:
-        typer.echo(f"configuration error: {refused}", err=True)
+        say(f"configuration error: {refused}", err=True)
         _print_usage(arguments[0])
         sys.exit(FAILED)
     except CommandFailed as failed:
-        typer.echo(str(failed), err=True)
+        say(str(failed), err=True)
         sys.exit(failed.status or FAILED)
 
 

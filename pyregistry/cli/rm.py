@@ -9,8 +9,9 @@ import typer
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.output import print_json, say
 from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
-from pyregistry.cli.tables import is_terminal, print_json
+from pyregistry.cli.tables import is_terminal
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.registry import Registry
@@ -61,16 +62,16 @@ def rm(
 
 def _show(removed: list[Selected], *, dry_run: bool) -> None:
     for each in removed:
-        typer.echo(f"{'would remove' if dry_run else 'removed'} {each}")
+        say(f"{'would remove' if dry_run else 'removed'} {each}")
     if removed and not dry_run:
-        typer.echo("pyregistry gc frees the space", err=not is_terminal())
+        say("pyregistry gc frees the space", err=not is_terminal())
 
 
 def _ask(selected: list[Selected]) -> None:
     if not sys.stdin.isatty():
         fail("nobody can be asked here: say --yes, or --dry-run")
     for each in selected:
-        typer.echo(str(each), err=True)
+        say(str(each), err=True)
     if not typer.confirm(f"Remove {'this' if len(selected) == 1 else f'these {len(selected)}'}?", err=True):
         sys.exit(NOT_FOUND)
 
@@ -83,7 +84,7 @@ def _remove_all(driver: Driver, selected: list[Selected], failed: list[Selected]
             if _remove_one(driver, each):
                 removed.append(each)
         except OSError as error:
-            typer.echo(f"pyregistry: {each}: {error.filename}: {error.strerror}", err=True)
+            say(f"pyregistry: {each}: {error.filename}: {error.strerror}", err=True)
             failed.append(each)
     return removed
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from pyregistry.cli.output import say
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.names import RepositoryName, Tag
@@ -105,4 +106,4 @@ def tell_missed(texts: list[str]) -> None:
     for text in texts:
         # du, fsck and gc take their config as a word, so that it is tried here as well.
         hint = f"; a config is named with -c {text}" if Path(text).is_file() else ""
-        typer.echo(f"pyregistry: {text}: there is nothing of that name{hint}", err=True)
+        say(f"pyregistry: {text}: there is nothing of that name{hint}", err=True)

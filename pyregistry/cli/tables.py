@@ -5,12 +5,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from pyregistry.visible import visible
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([kMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
+_FORGES_A_COLUMN = re.compile(r"^ |(?<= ) | $")
+"""A space at the beginning, behind another one, or at the end."""
 _POWERS: Mapping[str, int] = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -40,7 +44,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     if is_terminal():
         table = Table(*columns, box=None, pad_edge=False)
         for row in rows:
-            table.add_row(*(_for_people(cell) for cell in row))
+            table.add_row(*(Text(visible(_for_people(cell))) for cell in row))  # not str: that is markup to rich
         for column, cell in zip(table.columns, rows[0] if rows else (), strict=False):
             column.justify = "right" if isinstance(cell, int) and not isinstance(cell, Moment) else "left"
             column.overflow = "fold"
@@ -50,12 +54,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def print_json(document: object) -> None:
-    """For `--json`."""
-    encoded = msgspec.json.encode(document, enc_hook=lambda value: int(value) if isinstance(value, int) else str(value))
-    typer.echo(msgspec.json.format(encoded, indent=2).decode())
 
 
 def human_size(size: int) -> str:
@@ -88,4 +86,6 @@ def _for_people(cell: Cell) -> str:
 def _for_programs(cell: Cell) -> str:
     if isinstance(cell, Moment):
         return cell.text
-    return str(int(cell)) if isinstance(cell, int) else cell or "-"
+    if isinstance(cell, int):
+        return str(int(cell))
+    return _FORGES_A_COLUMN.sub(r"\\x20", visible(cell)) or "-"

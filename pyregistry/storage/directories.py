@@ -16,6 +16,8 @@ from pyregistry.storage.syscalls import sync_directory
 PATIENCE = 5.0
 """Seconds for which a write makes its directories again while somebody removes them: a count would be used up within
 a millisecond by an `rm` that runs on another core."""
+TRIES = 20
+"""How often it makes them at least: on a slow disk the seconds alone would be used up before the first try ends."""
 _KNOWN_DIRECTORIES = 10_000
 _SETTLED_NS = 1_000_000_000
 """How old the last change of a directory must be for its time to tell it from every later one."""
@@ -25,6 +27,19 @@ layers of an image may come within that second, and each would sync every direct
 _STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 """That clock, CLOCK_REALTIME_COARSE, for which Python has no name. A tick that is late, as on a machine that its host
 holds up, is late in both."""
+
+
+class Patience:
+    """Tells when to stop making directories that somebody removes again and again: TRIES and PATIENCE are used up."""
+
+    def __init__(self) -> None:
+        self._tries = 0
+        self._until = time.monotonic() + PATIENCE
+
+    def is_over(self) -> bool:
+        """Ask this once for each time that a directory was gone."""
+        self._tries += 1
+        return self._tries > TRIES and time.monotonic() > self._until
 
 
 class Directories:
@@ -43,7 +58,7 @@ class Directories:
         """
         if durable and self._is_synced(directory):  # so it is there
             return
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience()
         while True:
             try:
                 made = self._make_chain(directory)
@@ -51,7 +66,7 @@ class Directories:
                     self._sync_or_take_back(directory, made)
                 return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
-                if time.monotonic() > deadline or not os.path.exists(self._root):
+                if patience.is_over() or not os.path.exists(self._root):
                     raise
 
     def _make_chain(self, directory: str) -> list[str]:

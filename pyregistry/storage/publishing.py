@@ -3,13 +3,12 @@
 import contextlib
 import errno
 import os
-import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from pyregistry.storage import layout
 from pyregistry.storage.copying import copy_durably
-from pyregistry.storage.directories import PATIENCE, Directories, parent_of
+from pyregistry.storage.directories import Directories, Patience, parent_of
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.places import Places
 from pyregistry.storage.syscalls import absent_is_not_found, fill, new_name, remove_tree, sync_directory
@@ -72,12 +71,12 @@ class Publisher:
 
     def create(self, absolute: str, mode: int, flags: int) -> int:
         """Open a file of ours, in a directory that is made where it is missing."""
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience()
         while True:
             try:
                 return os.open(absolute, flags, mode)
             except FileNotFoundError:  # new, or an operator's `rm -rf`
-                if time.monotonic() > deadline:
+                if patience.is_over():
                     raise
                 self._directories.make(parent_of(absolute), durable=False)
 
@@ -122,9 +121,9 @@ class Publisher:
         return doomed
 
     def _rename(self, source: str, target: str, *, durable: bool) -> None:
-        deadline = time.monotonic() + PATIENCE
+        patience = Patience()
         make = durable  # what need not be synced is mostly there
-        while time.monotonic() < deadline:
+        while True:
             try:
                 if make:
                     self._directories.make(parent_of(target), durable=durable)
@@ -133,11 +132,12 @@ class Publisher:
                 else:
                     os.rename(source, target)
                 return
-            except FileNotFoundError:  # an operator's `rm -rf` of the repository, or the source is gone
+            except FileNotFoundError as error:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not os.path.exists(source):
                     raise
+                if patience.is_over():
+                    raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
-        raise OSError(errno.EBUSY, "the directory is removed again and again", target)
 
     def _rename_durably(self, source: str, target: str) -> None:
         is_new, inode = not os.path.lexists(target), os.lstat(source).st_ino
