@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,11 @@ class RawConnection:
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
+
+    async def try_to_send(self, data: bytes) -> None:
+        """Send, unless the server has closed."""
+        with suppress(ConnectionError):
+            await self.send(data)
 
     async def send_again_and_again(self, data: bytes, pause: float) -> None:
         """Until the server closes, which raises ConnectionError."""
