@@ -14,6 +14,15 @@ from tests.push import Client, assert_envelope
 DEADLINE = 20
 """Seconds after which a test gives up waiting for a server that says nothing."""
 
+METHODS = (
+    *("DELETE", "GET", "HEAD", "POST", "PUT", "CONNECT", "OPTIONS", "TRACE", "COPY", "LOCK", "MKCOL", "MOVE"),
+    *("PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY"),
+    *("CHECKOUT", "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PATCH", "PURGE", "MKCALENDAR"),
+    *("LINK", "UNLINK", "SOURCE", "PRI", "DESCRIBE", "ANNOUNCE", "SETUP", "PLAY", "PAUSE", "TEARDOWN"),
+    *("GET_PARAMETER", "SET_PARAMETER", "REDIRECT", "RECORD", "FLUSH", "QUERY", "FROB"),
+)
+"""All that aiohttp's parser knows (llhttp's HTTP_ALL_METHOD_MAP), and one that it does not."""
+
 
 @dataclass(frozen=True)
 class RawAnswer:

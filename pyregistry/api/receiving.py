@@ -10,7 +10,7 @@ import math
 import select
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from aiohttp import StreamReader, hdrs, web
@@ -96,7 +96,8 @@ class Receiver(RequestHandler):
             resp.force_close()
         finished = await super().finish_response(request, resp, start_time)
         if content is self._refused and self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()  # the client may still send, and would lose the answer if this closed at once
+            with suppress(OSError):  # the client has gone
+                self.transport.write_eof()  # it may still send, and would lose the answer if this closed at once
         return finished
 
     def _begin_parser(self) -> None:

@@ -8,16 +8,8 @@ import pytest
 from tests.api.conftest import ALICE
 from tests.builders import image
 from tests.push import Client, push_image, put_manifest
-from tests.raw import RawConnection, ask, chunked, connected, request_head
+from tests.raw import METHODS, RawConnection, ask, chunked, connected, request_head
 
-METHODS = (
-    *("DELETE", "GET", "HEAD", "POST", "PUT", "CONNECT", "OPTIONS", "TRACE", "COPY", "LOCK", "MKCOL", "MOVE"),
-    *("PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY"),
-    *("CHECKOUT", "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PATCH", "PURGE", "MKCALENDAR"),
-    *("LINK", "UNLINK", "SOURCE", "PRI", "DESCRIBE", "ANNOUNCE", "SETUP", "PLAY", "PAUSE", "TEARDOWN"),
-    *("GET_PARAMETER", "SET_PARAMETER", "REDIRECT", "RECORD", "FLUSH", "QUERY", "FROB"),
-)
-"""All that aiohttp's parser knows (llhttp's HTTP_ALL_METHOD_MAP), and one that it does not."""
 TARGETS = {
     "no endpoint": "/nowhere",
     "the root": "/v2/",
