@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,15 @@ from tests.push import Client, assert_envelope
 
 DEADLINE = 20
 """Seconds after which a test gives up waiting for a server that says nothing."""
+
+METHODS = (
+    *("DELETE", "GET", "HEAD", "POST", "PUT", "CONNECT", "OPTIONS", "TRACE", "COPY", "LOCK", "MKCOL", "MOVE"),
+    *("PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY"),
+    *("CHECKOUT", "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PATCH", "PURGE", "MKCALENDAR"),
+    *("LINK", "UNLINK", "SOURCE", "PRI", "DESCRIBE", "ANNOUNCE", "SETUP", "PLAY", "PAUSE", "TEARDOWN"),
+    *("GET_PARAMETER", "SET_PARAMETER", "REDIRECT", "RECORD", "FLUSH", "QUERY", "FROB"),
+)
+"""All that aiohttp's parser knows (llhttp's HTTP_ALL_METHOD_MAP), and one that it does not."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,11 @@ class RawConnection:
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
+
+    async def try_to_send(self, data: bytes) -> None:
+        """Send, unless the server has closed."""
+        with suppress(ConnectionError):
+            await self.send(data)
 
     async def send_again_and_again(self, data: bytes, pause: float) -> None:
         """Until the server closes, which raises ConnectionError."""

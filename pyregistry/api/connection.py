@@ -16,12 +16,13 @@ from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.caps import Caps
+from pyregistry.api.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
 from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.unread import UnreadAnswers
-from pyregistry.oci.errors import InternalError, RequestInvalid
+from pyregistry.oci.errors import InternalError
 
 NEW_CONNECTION_SECONDS = 1.0
 """How long, at a shutdown, a connection without a request may still send its first."""
@@ -80,9 +81,9 @@ class Connection(Receiver):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if self.receive_body(data):
-            return
-        if (self._close or self._force_close) and (self._is_busy() or self._is_new()):
+        if self.body is not None:
+            self.receive(data)
+        elif (self._close or self._force_close) and (self._is_busy() or self._is_new()):
             self._receive_in_shutdown(data)
         elif self._hot is not None and self._waiter is not None and not self._waiter.done():
             if self._receive_when_idle(data, self._hot, self._waiter):
@@ -118,11 +119,11 @@ class Connection(Receiver):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """A request that could not be parsed (400), or a failure outside the middlewares (500)."""
+        """Answer a head that was refused, or a failure outside the middlewares (500)."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
-        if status < 500:
-            response = error_response(RequestInvalid("not a valid HTTP request"), request_id(request))
+        if isinstance(exc, HeadRefused):
+            response = error_response(exc.error, request_id(request))
         else:
             log.error("unexpected error", request_id=request_id(request), exc_info=exc)
             response = error_response(InternalError(), request_id(request))
@@ -187,7 +188,7 @@ class Connection(Receiver):
         # would hang until the end of that time, in vain.
         flags = self._close, self._force_close
         self._close = self._force_close = False
-        super().data_received(data)
+        self.receive(data)
         self._close, self._force_close = flags
 
     def _await_headers(self) -> None:
@@ -267,6 +268,9 @@ class Runner(web.AppRunner):
             keepalive_timeout=limits.keepalive,
             lingering_time=limits.lingering,
             read_bufsize=256 * 1024,
+            max_line_size=LONGEST_LINE,
+            max_field_size=LONGEST_LINE,
+            max_headers=MOST_HEADERS,
             **kwargs,
         )
         self._limits = limits

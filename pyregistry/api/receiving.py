@@ -1,73 +1,109 @@
-"""The bodies of uploads past aiohttp's parser: each byte of them is copied once, from the kernel into our memory.
+"""Requests as they arrive: heads for aiohttp's parser, one at a time, and bodies past it.
 
-aiohttp's parser copies and announces every chunk of a body, of 32 KiB with Go's clients, which is as dear as the hash.
-It sees the head of such a request and nothing of its body; then a new parser goes on behind that.
+Each byte of a body is copied once, from the kernel into our memory. aiohttp's parser copies and announces every chunk
+of a body, of 32 KiB with Go's clients, which is as dear as the hash. It sees a head and nothing of the body; then a new
+parser goes on behind that, so that no byte of a body can ever be taken for a request.
 """
 
 import asyncio
 import math
-import re
 import select
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from aiohttp import StreamReader, http_parser, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.framing import Chunked, Counted, Framing, FramingInvalid
 from pyregistry.api.gathering import Gathering
+from pyregistry.api.heads import HeadParser, HeadRefused, Heads
+from pyregistry.oci.errors import RegistryError, RequestInvalid
 from pyregistry.storage.flowing import Read
 
-_LARGE = 1024 * 1024
-"""Bytes; a body that is announced to be smaller is not worth another parser."""
 _PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
 _SLOW = 0.06
 """Seconds for a megabyte, after which a thread would mostly wait for the next one. Not less: they also go by while all
 threads are busy."""
-_UPLOAD = re.compile(rb"(?:PATCH|PUT|POST) [^ \r\n]*/blobs/uploads/")
-_END_OF_HEAD = b"\r\n\r\n"
-_END_OF_CHUNKS = b"0\r\n\r\n"
 
 
 class Receiver(RequestHandler):
-    """aiohttp's connection, whose parser does not see the bodies of uploads that are not small."""
+    """aiohttp's connection, whose parser sees the heads of requests and nothing else."""
 
-    __slots__ = ("body",)
+    __slots__ = ("_behind", "_head_parser", "_heads", "_refused", "body")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.body: UploadBody | None = None
-        """What arrives now, where that is past the parser."""
-
-    def receive_body(self, data: bytes) -> bool:
-        """Take these bytes as the body that is past the parser, if there is one; whether there was."""
-        if self.body is None:
-            return False
-        self.body.feed(data)
-        return True
+        self.body: ReceivedBody | None = None
+        """What arrives now, where that is a body."""
+        self._heads = Heads()
+        self._behind = b""
+        """What came while as many requests were waiting as may."""
+        self._refused: StreamReader | None = None
+        """Stands for the body of a request whose head was refused, of which nothing is known."""
+        self._begin_parser()
 
     def receive(self, data: bytes) -> None:
-        """Take these bytes for the parser, and behind the head of an upload past it."""
-        end = head_of_upload(data) if self._current_request is None and not self._messages else 0
-        if not end:
-            super().data_received(data)
-            return
-        super().data_received(data[:end])
-        self._begin_body()
-        rest = data[end:]
-        if rest and not self.receive_body(rest):
-            super().data_received(rest)
+        """Take these bytes: heads for the parser, and what comes behind a head as its body."""
+        if self._behind:
+            data, self._behind = self._behind + data, b""
+        while data:
+            if self.body is not None:
+                data = self.body.feed(data)
+            elif self._force_close or self._close or self._parser is None or self._refused is not None:
+                return
+            elif len(self._messages) >= self._max_msg_queue_size:
+                self._behind = data  # aiohttp has paused the transport, and asks again when there is room
+                return
+            else:
+                data = self._receive_head(data)
 
-    def end_body(self, rest: bytes) -> None:
-        """The body that was past the parser has ended, and `rest` came behind it."""
+    @property
+    def is_between_requests(self) -> bool:
+        """True if no request is running or waiting; of the next one a part may have come."""
+        return self._current_request is None and not self._messages and self.body is None
+
+    def end_body(self) -> None:
+        """Go on with heads."""
         self.body = None
+        self._begin_parser()  # the one that saw the head waits for its body
+
+    def refuse_body(self, content: StreamReader, error: FramingInvalid) -> None:
+        """Answer 400 to what is no body, unless the answer is out already."""
+        if self._messages and self._messages[-1][1] is content:  # no handler has seen the request yet
+            self._messages.pop()
+            self.body = None
+            self._refuse(RequestInvalid(str(error)))
+        elif self._current_request is not None and self._current_request.content is content:
+            content.set_exception(web.RequestPayloadError(str(error)))
+        else:
+            content.feed_eof()
+            self.close()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """End the connection behind what is no head or no body."""
+        content = request.content
+        if self.body is not None and self.body.invalid and self.body.belongs_to(content):
+            resp.force_close()
+            content.feed_eof()
+        if not content.is_eof() and hdrs.EXPECT in request.headers:
+            # Who waits for 100 Continue need not send the body after this; what comes next would be taken for it.
+            resp.force_close()
+        finished = await super().finish_response(request, resp, start_time)
+        if content is self._refused and self.transport is not None and self.transport.can_write_eof():
+            with suppress(OSError):  # the client has gone
+                self.transport.write_eof()  # it may still send, and would lose the answer if this closed at once
+        return finished
+
+    def _begin_parser(self) -> None:
         if self._parser is None:  # the connection is lost
             return
-        self._parser = http_parser.HttpRequestParser(  # as aiohttp made the old one, which waits for the body
+        self._parser = self._head_parser = HeadParser(  # as aiohttp makes its own
             self,
             self._loop,
             self._read_bufsize,
@@ -78,59 +114,42 @@ class Receiver(RequestHandler):
             auto_decompress=False,
             max_msg_queue_size=self._max_msg_queue_size,
         )
-        if rest:
-            self.data_received(rest)
 
-    def refuse_body(self, content: StreamReader, error: FramingInvalid) -> None:
-        """What came past the parser is no body: a 400, unless the answer is out already."""
-        if self._messages:  # nobody has seen the request yet
-            self._messages.clear()
-            self.body = None
-            super().data_received(b"-")  # the parser stands before a chunk, and this is none
-        elif self._current_request is not None:
-            content.set_exception(web.RequestPayloadError(str(error)))
-        else:
-            content.feed_eof()
-            self.close()
+    def _receive_head(self, data: bytes) -> bytes:
+        """Take a head, if it is there as a whole; return what came behind it."""
+        before = len(self._messages)
+        try:
+            head, rest = self._heads.take(data)
+        except RegistryError as error:
+            self._refuse(error)
+            return b""
+        super().data_received(head)
+        if len(self._messages) > before:
+            self._heads.end()
+            self._begin_body(*self._messages[-1])
+        return rest
 
-    async def finish_response(
-        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> tuple[web.StreamResponse, bool]:
-        """Behind what is no body there is nothing to read, and no other request."""
-        if self.body is not None and self.body.invalid:
-            resp.force_close()
-            request.content.feed_eof()
-        return await super().finish_response(request, resp, start_time)
+    def _refuse(self, error: RegistryError) -> None:
+        before = len(self._messages)
+        self._head_parser.refusal = HeadRefused(error)
+        super().data_received(b"")  # raises it, and makes a message of it
+        if len(self._messages) > before:
+            self._begin_body(*self._messages[-1])
 
-    def _begin_body(self) -> None:
-        message, content = self._messages[-1] if self._messages else (None, None)
-        # If this head has a body, its parser stands at the begin of it: the head ended with the last of the bytes that
-        # it was given.
-        if isinstance(message, RawRequestMessage) and type(content) is StreamReader and not content.is_eof():
-            framing = framing_of(message)
-            if framing is not None:
-                self.body = UploadBody(self, self._loop, content, framing)
+    def _begin_body(self, message: object, content: Any) -> None:
+        if self._head_parser.refusal is not None:
+            self._refused = StreamReader(self, self._read_bufsize, loop=self._loop)
+            self._messages[-1] = (self._messages[-1][0], self._refused)
+        elif isinstance(message, RawRequestMessage) and type(content) is StreamReader:
+            self.body = ReceivedBody(self, self._loop, content, framing_of(message))
 
 
-def head_of_upload(data: bytes) -> int:
-    """How long the head is of an upload with which `data` begins; 0 where it does not, or is likely whole and small."""
-    end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD) if _UPLOAD.match(data) else 0
-    if end < len(_END_OF_HEAD) or (end < len(data) and data.endswith(_END_OF_CHUNKS)):
-        return 0
-    return end
+def framing_of(message: RawRequestMessage) -> Framing:
+    """How the body of a request is framed, whose head is valid and says that it has one."""
+    return Chunked() if message.chunked else Counted(int(message.headers["Content-Length"]))
 
 
-def framing_of(message: RawRequestMessage) -> Framing | None:
-    """How the body of a request is framed; None if it is better left to aiohttp's parser."""
-    if message.upgrade:
-        return None
-    if message.chunked:
-        return Chunked() if message.headers.get("Transfer-Encoding", "").lower() == "chunked" else None
-    length = int(message.headers.get("Content-Length", "0"))
-    return Counted(length) if length >= _LARGE else None
-
-
-class UploadBody:
+class ReceivedBody:
     """The body of one request, from the end of its head to its own end."""
 
     def __init__(
@@ -143,14 +162,19 @@ class UploadBody:
         self._gathering = Gathering(loop, connection.transport)
         self._asked_at = math.inf
 
-    def feed(self, data: bytes) -> None:
-        """Bytes that the event loop has read."""
-        if data and self._framing.failure is None:
-            pieces = self._framing.body_of(memoryview(data))
-            if pieces:
-                self._content.feed_data(b"".join(pieces))
-            self._gathering.received()
-            self._end()
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes that the event loop has read; return those that come behind the body."""
+        if self._framing.failure is not None:
+            return b""
+        pieces = self._framing.body_of(memoryview(data))
+        if pieces:
+            self._content.feed_data(b"".join(pieces))
+        self._gathering.received()
+        return self._end()
+
+    def belongs_to(self, content: StreamReader) -> bool:
+        """Return True if `content` is what this body is read from."""
+        return self._content is content
 
     @property
     def invalid(self) -> bool:
@@ -176,18 +200,22 @@ class UploadBody:
             finally:
                 self._content.total_bytes += reader.received
                 self._asked_at = self._loop.time()
-                self._end()
+                rest = self._end()
                 self._connection.resume_reading(resume_parser=False)
+                if rest:
+                    self._connection.data_received(rest)
 
-    def _end(self) -> None:
-        """Tell who waits for the body, if this was its end or if it has none."""
+    def _end(self) -> bytes:
+        """Tell who waits for the body, if this was its end or if it has none; return what comes behind it."""
         if self._framing.ended or self.invalid:
             self._gathering.stop()
         if self._framing.failure is not None:
             self._connection.refuse_body(self._content, self._framing.failure)
         elif self._framing.ended:
-            self._connection.end_body(self._framing.rest)
+            self._connection.end_body()
             self._content.feed_eof()
+            return self._framing.rest
+        return b""
 
 
 def _socket_of(transport: asyncio.Transport | None) -> socket.socket | None:

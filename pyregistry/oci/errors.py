@@ -198,6 +198,18 @@ class RequestInvalid(RegistryError):
     code, status = "UNSUPPORTED", 400
 
 
+class TargetTooLong(RegistryError):
+    """code-13 with 414: a request line above the limit."""
+
+    code, status = "UNSUPPORTED", 414
+
+
+class HeadTooLarge(RegistryError):
+    """code-13 with 431: headers above the limits."""
+
+    code, status = "UNSUPPORTED", 431
+
+
 class ContentEncodingUnsupported(RegistryError):
     """code-13 with 415: a compressed body, whose digest would be that of other bytes."""
 
@@ -226,6 +238,12 @@ class Unavailable(RegistryError):
     """503: the storage refuses to write or is out of descriptors."""
 
     code, status = "UNAVAILABLE", 503
+
+
+class VersionUnsupported(RegistryError):
+    """505: a request of another major version of HTTP."""
+
+    code, status = "UNKNOWN", 505
 
 
 class StorageFull(RegistryError):

@@ -10,9 +10,6 @@ _HOST = b"Host: registry.test\r\n"
 _UPLOADS = b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\n" + _HOST
 
 _MALFORMED = {
-    "a request line above 8,190 bytes": b"GET /v2/" + b"a" * 8_190 + b" HTTP/1.1\r\n" + _HOST + b"\r\n",
-    "a header above 8,190 bytes": b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Long: " + b"a" * 9_000 + b"\r\n\r\n",
-    "more than 128 headers": b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Many: 1\r\n" * 130 + b"\r\n",
     "no HTTP at all": b"hello\r\n\r\n",
     "a method in lower case": b"get /v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
     "a method that nobody has registered": b"FROB /v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
@@ -37,7 +34,6 @@ _MALFORMED = {
     "Transfer-Encoding identity": _UPLOADS + b"Transfer-Encoding: identity\r\n\r\nabc",
     "chunked before another coding": _UPLOADS + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "a chunk of no size": _UPLOADS + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
-    "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
 
@@ -48,6 +44,51 @@ async def test_malformed_http_is_answered_400_and_the_connection_closed(client: 
         answer = await connection.answer()
         answer.assert_error(400, "UNSUPPORTED")
         assert await connection.rest() == b""
+
+
+_LONG = b"a" * (64 * 1024 + 10)
+_MANY_LINES = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1_000) for number in range(110))
+_TOO_LARGE = {
+    "a target above 64 KiB": (b"GET /v2/" + _LONG + b" HTTP/1.1\r\n" + _HOST + b"\r\n", 414),
+    "a target above 64 KiB without an end": (b"GET /v2/" + _LONG * 2, 414),
+    "a header above 64 KiB": (b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Long: " + _LONG + b"\r\n\r\n", 431),
+    "a header's name above 64 KiB": (b"GET /v2/ HTTP/1.1\r\n" + _HOST + _LONG + b": 1\r\n\r\n", 431),
+    "more than 1,000 headers": (b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Many: 1\r\n" * 1_000 + b"\r\n", 431),
+    "a head above 100 KiB": (b"GET /v2/ HTTP/1.1\r\n" + _HOST + _MANY_LINES + b"\r\n", 431),
+    "a head above 100 KiB without an end": (b"GET /v2/ HTTP/1.1\r\n" + _HOST + _MANY_LINES, 431),
+    "empty lines without an end": (b"\r\n" * 60_000, 431),
+}
+
+
+@pytest.mark.parametrize(
+    ("data", "status"), [pytest.param(data, status, id=fact) for fact, (data, status) in _TOO_LARGE.items()]
+)
+@pytest.mark.parametrize("piece", [1 << 20, 1_000])
+async def test_a_head_above_a_limit_is_refused_and_the_connection_closed(
+    client: Client, data: bytes, status: int, piece: int
+) -> None:
+    async with connected(client) as connection:
+        for at in range(0, len(data), piece):
+            await connection.try_to_send(data[at : at + piece])
+        (await connection.answer()).assert_error(status, "UNSUPPORTED")
+        assert await connection.rest() == b""
+
+
+@pytest.mark.parametrize("piece", [1 << 20, 1_000])
+@pytest.mark.parametrize(
+    "headers",
+    [{"X-Long": "a" * (64 * 1024 - 10)}, {f"X-{number}": "1" for number in range(990)}],
+    ids=["a long line", "many headers"],
+)
+async def test_a_head_within_the_limits_is_answered(client: Client, headers: dict[str, str], piece: int) -> None:
+    location = await start_upload(client, "app")
+    head = request_head("GET", f"/v2/?q={'x' * 20_000}", headers)
+    async with connected(client) as connection:
+        # The second head is read by the parser that goes on behind a body.
+        data = head + request_head("PATCH", location, {"Content-Length": "4", **headers}) + b"body" + head
+        for at in range(0, len(data), piece):
+            await connection.send(data[at : at + piece])
+        assert [(await connection.answer()).status for _ in range(3)] == [200, 202, 200]
 
 
 async def test_a_transfer_coding_before_chunked_is_answered_400(client: Client) -> None:
@@ -118,7 +159,6 @@ async def test_a_path_that_is_no_endpoint_is_answered_404_to_every_method(client
     "data",
     [
         pytest.param(b"OPTIONS * HTTP/1.1\r\n" + _HOST + b"\r\n", id="OPTIONS of the whole server"),
-        pytest.param(b"CONNECT inside.test:443 HTTP/1.1\r\n" + _HOST + b"\r\n", id="CONNECT"),
     ],
 )
 async def test_a_target_that_is_no_path_is_answered_404(client: Client, data: bytes) -> None:

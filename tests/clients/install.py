@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.processes import REQUIRE_CLIENTS
+from tests.processes import REQUIRE_CLIENTS, SOURCE_TREE
 
 PACKAGES = {
     "crane": "github.com/google/go-containerregistry/cmd/crane@v0.22.1",
@@ -25,6 +25,9 @@ SERVERS = {
     # Not `registry`, its own name: that is one of ours as well.
     "cncf-registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
 }
+
+OWN = {"reverse-proxy": SOURCE_TREE / "tests/proxies/reverse_proxy"}
+"""Programs of our own, by the directory of their source."""
 
 
 def built(program: Path) -> str | None:
@@ -45,12 +48,21 @@ def install(name: str, package: str, directory: Path) -> None:
         program.replace(directory / name)
 
 
+def build(name: str, source: Path, directory: Path) -> None:
+    """Build one of our own, which needs nothing but Go's standard library; Go's cache knows whether it changed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = ["go", "build", "-buildvcs=false", "-o", directory / name, "."]
+    subprocess.run(command, cwd=source, env={**os.environ, "GOFLAGS": "", "GOWORK": "off"}, check=True)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Install what is missing into the directory; without Go an error only where all clients are promised."""
     directory = Path(arguments[0]).absolute()
     wanted = {**PACKAGES, **SERVERS}
     if shutil.which("go") is None:
-        print(f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join(wanted)}")
+        print(
+            f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join([*wanted, *OWN])}"
+        )
         return 1 if os.environ.get(REQUIRE_CLIENTS) == "1" else 0
     for name, package in wanted.items():
         if built(directory / name) != package:
@@ -58,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
             print(f"building {package}", flush=True)
             install(name, package, directory)
             print(f"  took {time.monotonic() - start:.0f} s", flush=True)
+    for name, source in OWN.items():
+        build(name, source, directory)
     return 0
 
 

@@ -46,10 +46,13 @@ ROWS: dict[type[RegistryError], tuple[str, int]] = {
     errors.Denied: ("DENIED", 403),
     errors.Unsupported: ("UNSUPPORTED", 405),
     errors.RequestInvalid: ("UNSUPPORTED", 400),
+    errors.TargetTooLong: ("UNSUPPORTED", 414),
+    errors.HeadTooLarge: ("UNSUPPORTED", 431),
     errors.ContentEncodingUnsupported: ("UNSUPPORTED", 415),
     errors.ExpectationFailed: ("UNSUPPORTED", 417),
     errors.TooManyRequests: ("TOOMANYREQUESTS", 429),
     errors.InternalError: ("UNKNOWN", 500),
+    errors.VersionUnsupported: ("UNKNOWN", 505),
     errors.Unavailable: ("UNAVAILABLE", 503),
     errors.StorageFull: ("UNAVAILABLE", 507),
 }

@@ -10,11 +10,12 @@ from tests.authority import Authority
 from tests.clients.programs import PASSWORD, USER
 from tests.engine.conftest import docker, scratch
 from tests.processes import Server, free_port, pyregistry_server
-from tests.proxies.proxies import Caddy, Nginx, Proxy
+from tests.proxies.proxies import Caddy, GoProxy, HAProxy, Nginx, Proxy
 
 __all__ = ["docker", "scratch"]
 
 PROXIES: dict[str, type[Proxy]] = {"nginx": Nginx, "caddy": Caddy}
+ALL: dict[str, type[Proxy]] = {**PROXIES, "haproxy": HAProxy, "go": GoProxy}
 PREFIX = "/sub/path"
 
 
@@ -41,6 +42,13 @@ def guarded(scratch: Path) -> Iterator[Server]:
 def proxy(request: pytest.FixtureRequest, guarded: Server, authority: Authority, tmp_path: Path) -> Iterator[Proxy]:
     """What the clients talk to."""
     with PROXIES[request.param](tmp_path, authority, guarded.host) as proxy:
+        yield proxy
+
+
+@pytest.fixture(params=ALL)
+def any_proxy(request: pytest.FixtureRequest, guarded: Server, authority: Authority, tmp_path: Path) -> Iterator[Proxy]:
+    """As `proxy`, and those without a sample config as well."""
+    with ALL[request.param](tmp_path, authority, guarded.host) as proxy:
         yield proxy
 
 

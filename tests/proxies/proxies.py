@@ -1,4 +1,8 @@
-"""nginx and Caddy with the sample configs, in which names, ports and files are replaced and nothing else."""
+"""Proxies in front of a registry.
+
+nginx and Caddy have the sample configs, in which names, ports and files are replaced and nothing else. HAProxy and a
+program with Go's httputil.ReverseProxy have the least that lets them use a connection for several clients.
+"""
 
 import http.client
 import os
@@ -7,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.authority import Authority
+from tests.clients.programs import built
 from tests.processes import SOURCE_TREE, Program, free_port, require
 
 NGINX = """
@@ -31,6 +36,19 @@ CADDY = """
 	admin off
 	auto_https disable_redirects
 }
+"""
+HAPROXY = """
+defaults
+    mode http
+    timeout connect 10s
+    timeout client 60s
+    timeout server 60s
+frontend clients
+    bind {host} ssl crt {pem} alpn http/1.1
+    default_backend registry
+backend registry
+    http-reuse always
+    server registry {upstream}
 """
 
 
@@ -113,3 +131,22 @@ class Caddy(Proxy):
         places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(self.directory))
         env = {**places, "SITE": self.url, "UPSTREAM": upstream, "PATH": os.environ["PATH"]}
         return [require("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", str(config)], env
+
+
+class HAProxy(Proxy):
+    """HAProxy, which may send a request of any client on any connection."""
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """See Proxy."""
+        pem, config = self.directory / "haproxy.pem", self.directory / "haproxy.cfg"
+        pem.write_text(Path(self.certificate).read_text() + Path(self.key).read_text())
+        config.write_text(HAPROXY.format(host=self.host, pem=pem, upstream=upstream))
+        return [require("haproxy", "haproxy"), "-db", "-f", str(config)], {}
+
+
+class GoProxy(Proxy):
+    """A program of our own: see reverse_proxy/main.go."""
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """See Proxy."""
+        return [built("reverse-proxy"), self.host, upstream, self.certificate, self.key], {}

@@ -1,0 +1,177 @@
+"""The heads of requests: each is found, bounded and judged by itself, before anything that comes after it is read.
+
+A proxy forwards what it takes for a body and uses the connection for the next client. If we took such bytes for a
+request, it would carry that client's credentials. So aiohttp's parser is given one head at a time and nothing else.
+docs/decisions/0024 has the reasons.
+"""
+
+import re
+
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, http_parser
+from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+
+from pyregistry.oci.errors import HeadTooLarge, RegistryError, RequestInvalid, TargetTooLong, VersionUnsupported
+
+LONGEST_HEAD = 100 * 1024
+"""Bytes of a request line and all headers."""
+LONGEST_LINE = 64 * 1024
+"""Bytes of a target, and of a header's name and value."""
+MOST_HEADERS = 1_000
+END_OF_HEAD = b"\r\n\r\n"
+_END_OF_LINE = b"\r\n"
+_BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
+_CHUNKED = re.compile("chunked", re.ASCII | re.IGNORECASE)
+_LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+_NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
+_NO_REQUEST = "not a valid HTTP request"
+
+
+class HeadRefused(HttpProcessingError):
+    """A head that is answered with `error`; nothing that comes after it is read."""
+
+    def __init__(self, error: RegistryError) -> None:
+        super().__init__(code=error.status, message=str(error.detail))
+        self.error = error
+
+
+class HeadParser(http_parser.HttpRequestParser):
+    """aiohttp's parser, which refuses what another reader on the way may understand differently.
+
+    It expects one head at a time, and no bytes of a body.
+    """
+
+    refusal: HeadRefused | None = None
+    """Set: nothing is parsed any more."""
+
+    def feed_data(  # type: ignore[override] # the C parser has no more parameters than this
+        self, data: bytes
+    ) -> tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
+        """See HttpRequestParser; raises HeadRefused. The connection never becomes one of another protocol."""
+        if self.refusal is not None:
+            raise self.refusal
+        try:
+            messages, _, _ = super().feed_data(data)
+            for message, content in messages:
+                _judge(message, content is not EMPTY_PAYLOAD)
+                if message.upgrade:
+                    self.set_upgraded(False)
+            _require_one(messages, data)
+        except RegistryError as error:
+            self.refusal = HeadRefused(error)
+        except HttpProcessingError as error:
+            self.refusal = HeadRefused(_reason(error, data))
+        else:
+            return messages, False, b""
+        raise self.refusal
+
+
+def _judge(message: RawRequestMessage, has_body: bool) -> None:
+    """Raise what is to be answered to a head of which another reader may find the end of the body elsewhere."""
+    headers, version = message.headers, message.version
+    if version is not HttpVersion11 and version is not HttpVersion10:
+        raise VersionUnsupported("HTTP/1.1 is expected") if version.major > 1 else RequestInvalid(_NO_REQUEST)
+    coding, length = headers.get(hdrs.TRANSFER_ENCODING), headers.get(hdrs.CONTENT_LENGTH)
+    if length is not None and not _LENGTH.fullmatch(length):
+        raise RequestInvalid("Content-Length is a number of at most 19 digits")
+    if coding is not None and (version is HttpVersion10 or length is not None or not _CHUNKED.fullmatch(coding)):
+        raise RequestInvalid("the only transfer coding is chunked, of HTTP/1.1 and without Content-Length")
+    announced = coding is not None or (length is not None and int(length) > 0)
+    # CONNECT, and what leaves HTTP after its body, is a tunnel to some readers and a request with a body to others.
+    if message.method == hdrs.METH_CONNECT or (announced and message.upgrade) or announced != has_body:
+        raise RequestInvalid(_NO_REQUEST)
+
+
+def _require_one(messages: "list[tuple[RawRequestMessage, StreamReader]]", data: bytes) -> None:
+    """Raise RequestInvalid where aiohttp's parser found the end of the head elsewhere than Heads did."""
+    if len(messages) > 1 or (not messages and data.endswith(END_OF_HEAD) and data.strip(_END_OF_LINE)):
+        raise _no_request(data)
+
+
+def _reason(error: HttpProcessingError, data: bytes) -> RegistryError:
+    """What aiohttp's parser refused, as an answer."""
+    if isinstance(error, LineTooLong):
+        return too_large(data.find(_END_OF_LINE) <= LONGEST_LINE)
+    if error.message == "Too many headers received":
+        return HeadTooLarge(f"a request has at most {MOST_HEADERS} headers here")
+    return _no_request(data)
+
+
+def _no_request(data: bytes) -> RegistryError:
+    return VersionUnsupported("HTTP/1.1 is expected") if _NEWER.match(data) else RequestInvalid(_NO_REQUEST)
+
+
+def too_large(has_target: bool) -> RegistryError:
+    """The answer to a head above a limit, whose request line was there as a whole or not."""
+    if has_target:
+        return HeadTooLarge(f"a header has at most {LONGEST_LINE} bytes here, and a head {LONGEST_HEAD}")
+    return TargetTooLong(f"a request line has at most {LONGEST_LINE} bytes here")
+
+
+class Heads:
+    """Finds the heads in the bytes of one connection, and keeps one whose end has not come yet."""
+
+    def __init__(self) -> None:
+        self._begun = bytearray()
+        """What the parser has not been given yet."""
+        self._given = 0
+        """Bytes of this head that it has been given."""
+        self._has_target = False
+
+    @property
+    def is_begun(self) -> bool:
+        """True if a part of a head has come."""
+        return bool(self._begun) or self._given > 0
+
+    def take(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return what the parser is given next, empty while more has to come, and what comes after it.
+
+        Raises HeadTooLarge, TargetTooLong.
+        """
+        if not self._begun:
+            end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+            if end >= len(END_OF_HEAD):
+                self._require_room(end, data)
+                self._given += end
+                return data[:end], data[end:]
+        return self._take_part(data)
+
+    def end(self) -> None:
+        """Begin with the next one."""
+        self._given, self._has_target = 0, False
+
+    def _take_part(self, data: bytes) -> tuple[bytes, bytes]:
+        before = len(self._begun)
+        self._begun += data
+        end = self._begun.find(END_OF_HEAD, max(before - 3, 0)) + len(END_OF_HEAD)
+        is_whole = end >= len(END_OF_HEAD)
+        if not is_whole:
+            end = self._end_of_what_the_parser_may_see(before)
+        self._require_room(end if is_whole else len(self._begun), self._begun)
+        piece, rest = bytes(self._begun[:end]), bytes(self._begun[end:]) if is_whole else b""
+        if is_whole:
+            self._begun.clear()
+        else:
+            del self._begun[:end]
+        self._given += end
+        return piece, rest
+
+    def _end_of_what_the_parser_may_see(self, before: int) -> int:
+        """The request line, and what is wrong in any case, so that the answer does not wait for the end of the head."""
+        begun = self._begun
+        if not self._given and not _BEGIN.match(begun):
+            return len(begun)
+        begin = before - 1 if before and begun[before - 1 : before] == b"\r" else before
+        pairs = begun.count(b"\r\n", begin)
+        if begun.count(b"\n", begin) != pairs or begun.count(b"\r", begin, len(begun) - 1) > pairs:
+            return len(begun)
+        if self._has_target:
+            return 0
+        end = begun.find(_END_OF_LINE)
+        self._has_target = end > 0
+        return end + len(_END_OF_LINE) if end >= 0 else 0
+
+    def _require_room(self, size: int, data: bytes | bytearray) -> None:
+        if self._given + size > LONGEST_HEAD:
+            raise too_large(self._has_target or 0 <= data.find(_END_OF_LINE) <= LONGEST_LINE)

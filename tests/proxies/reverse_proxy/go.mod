@@ -1,0 +1,3 @@
+module pyregistry.test/reverse-proxy
+
+go 1.21
