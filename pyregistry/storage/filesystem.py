@@ -6,10 +6,10 @@ and `.pyregistry` are on one file system, so a rename never copies.
 
 import contextlib
 import errno
-import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, try_to_hold
 from pyregistry.storage.directories import PATIENCE, Directories, parent_of
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.flock import Locks
 from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.rooms import rooms
 from pyregistry.storage.syscalls import (
     absent_is_not_found,
     boot_id,
@@ -53,6 +55,7 @@ class FilesystemDriver:
         self.epoch = boot_id()
         self._prefix = f"{self.root}/"  # joining strings costs a tenth of joining Paths, for each of a million blobs
         self._directories = Directories(self.root)
+        self._locks = Locks()
 
     def probe(self) -> None:
         """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
@@ -204,23 +207,10 @@ class FilesystemDriver:
         reserve = min(_RESERVE, usage.f_blocks * usage.f_frsize // 50)
         return max(usage.f_bavail * usage.f_frsize - reserve, 0)
 
-    @contextlib.contextmanager
-    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-        """See Driver.lock.
-
-        flock on a fresh descriptor for each holder: POSIX record locks would vanish as soon as any other descriptor
-        of the file is closed in this process.
-        """
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> contextlib.AbstractContextManager[None]:
+        """See Driver.lock."""
         path = f"{self._prefix}{layout.LOCKS}/{name}"
-        handle = self._create(path, 0o660, _LOCK)
-        try:
-            try:
-                fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise PathBusy(name) from error
-            yield
-        finally:
-            os.close(handle)
+        return self._locks.hold(path, partial(self._create, path, 0o660, _LOCK), exclusive=exclusive, wait=wait)
 
     @contextlib.asynccontextmanager
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:
@@ -232,7 +222,7 @@ class FilesystemDriver:
             handle = files[0].fileno()
             if opened is None:
                 opened = await hold(target, handle, wait)
-            yield FileAppender(aiofiles.threadpool.wrap(files[0]), handle, opened)
+            yield FileAppender(aiofiles.threadpool.wrap(files[0], executor=rooms().writes), handle, opened)
         finally:
             for file in files:
                 await in_thread(file.close)

@@ -13,6 +13,8 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.shared_lock import SharedLock
+from pyregistry.storage.waiting import patience
 
 _POLL = 0.02
 
@@ -49,7 +51,7 @@ class MemoryDriver:
         self.epoch = secrets.token_hex()
         self._root = _Directory()
         self._mutex = threading.RLock()
-        self._locks: dict[str, _SharedLock] = {}
+        self._locks: dict[str, SharedLock] = {}
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
@@ -162,8 +164,8 @@ class MemoryDriver:
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
         """See Driver.lock."""
         with self._mutex:
-            lock = self._locks.setdefault(name, _SharedLock())
-        with lock.hold(exclusive=exclusive, wait=wait):
+            lock = self._locks.setdefault(name, SharedLock())
+        with lock.hold(exclusive=exclusive, bound=patience() if wait else None, wait=wait):
             yield
 
     @contextlib.asynccontextmanager
@@ -265,31 +267,6 @@ class MemoryAppender:
     def stat(self) -> Stat:
         """See Appender.stat."""
         return _to_stat(self._file)
-
-
-class _SharedLock:
-    """A lock held by one exclusively or by several together."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._shared = 0
-        self._exclusive = False
-
-    @contextlib.contextmanager
-    def hold(self, *, exclusive: bool, wait: bool) -> Iterator[None]:
-        with self._condition:
-            timeout = None if wait else 0
-            if not self._condition.wait_for(lambda: not self._exclusive and not (exclusive and self._shared), timeout):
-                raise PathBusy
-            self._exclusive = exclusive
-            self._shared += not exclusive
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._exclusive = self._exclusive and not exclusive
-                self._shared -= not exclusive
-                self._condition.notify_all()
 
 
 def _to_stat(file: _File) -> Stat:
