@@ -220,4 +220,5 @@ def _covering(pattern: str) -> str:
         return "(?!)"  # matches nothing
     while parts and parts[-1] == "**":
         parts.pop()
-    return f"{_expression('/'.join(parts))}(?:/.*)?" if parts else ".*"
+    # Not the namespace of all names: `*` of `*/**` would match its empty name.
+    return f"(?!$){_expression('/'.join(parts))}(?:/.*)?" if parts else ".*"
