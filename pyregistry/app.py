@@ -30,7 +30,7 @@ from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.checks import checks
 from pyregistry.config.schema import Config
 from pyregistry.config.schema import Health as HealthSection
-from pyregistry.health import Health, InThread, Readiness
+from pyregistry.health import Health, InThread, Readiness, gets_locks
 from pyregistry.metrics import Metrics
 from pyregistry.parts import (
     api_settings,
@@ -47,6 +47,7 @@ from pyregistry.storage.leases import note_renewal, renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.registry import Registry
+from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
 
@@ -69,6 +70,7 @@ def create_app(
     inner = [healthy, access] if _has_checks(config.health) else [access]
     app = web.Application(middlewares=[*outer, errors, *inner])
     app[SETTINGS] = api_settings(config)
+    app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
     driver = create_driver(config)
     app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
     policy = policy or create_policy(config)
@@ -150,10 +152,12 @@ def _has_checks(section: HealthSection) -> bool:
 def _add_health(app: web.Application, config: Config) -> None:
     registry = app[REGISTRY]
     health = Health(list(checks(config, registry.try_reading)))
-    writes = None if config.storage.maintenance.readonly.enabled else InThread(registry.try_writing)
-    app[HEALTH], app[READINESS] = health, Readiness(health, writes)
+    writes = locks = None
+    if not config.storage.maintenance.readonly.enabled:
+        writes, locks = InThread(registry.try_writing), InThread(gets_locks(registry.try_locks))
+    app[HEALTH], app[READINESS] = health, Readiness(health, writes, locks)
     app.cleanup_ctx.append(health.watch)
-    for probe in (writes, *(check.probe for check in health.checks)):
+    for probe in (writes, locks, *(check.probe for check in health.checks)):
         if isinstance(probe, InThread):
             app.cleanup_ctx.append(probe.closing)
 

@@ -19,6 +19,9 @@ from yarl import URL
 Probe = Callable[[], Awaitable[None]]
 """Raises Unhealthy, OSError or TimeoutError if something is wrong."""
 
+LOCK_SECONDS = 2.0
+"""Seconds within which a writer should get the locks of the storage: a collector keeps them for 50 ms."""
+
 log = structlog.get_logger("pyregistry.health")
 
 
@@ -164,37 +167,65 @@ def accepts(host: str, port: int) -> Probe:
     return probe
 
 
+def gets_locks(try_locks: Callable[[float], bool]) -> Callable[[], None]:
+    """Healthy as long as a writer would get the locks of the storage soon. Blocks."""
+    lost_at: float | None = None
+
+    def probe() -> None:
+        nonlocal lost_at
+        begun = time.monotonic()
+        if try_locks(LOCK_SECONDS):
+            lost_at = None
+            return
+        lost_at = begun if lost_at is None else lost_at
+        raise Unhealthy(f"a lock has been held for {time.monotonic() - lost_at:.0f} s")
+
+    return probe
+
+
 class Readiness:
     """Whether this process should be sent requests."""
 
-    _REMEMBERED = 1.0
-    """Seconds for which one write speaks for all who ask: anybody may ask, and a write costs the disk something."""
-    _DEADLINE = 5.0
-
-    def __init__(self, health: Health, write: Probe | None) -> None:
-        """`write` tries the storage; None if nothing is to be written."""
+    def __init__(self, health: Health, write: Probe | None, locks: Probe | None = None) -> None:
+        """`write` tries the storage, `locks` its locks; None if nothing is to be written."""
         self.draining = False
         self._health = health
-        self._write = write
-        self._written_at = -self._REMEMBERED
-        self._unwritable: str | None = None
-        self._writing = asyncio.Lock()
+        self._write = _Remembered("the storage cannot be written", write)
+        self._locks = _Remembered("the storage is locked", locks)
 
     async def obstacles(self) -> list[str]:
         """Why not; what anybody may know of it."""
         found = ["draining"] if self.draining else []
         found += [f"health check {kind} fails" for kind in self._health.failing_kinds]
-        if await self._is_unwritable():
-            found.append("the storage cannot be written")
+        if await self._write.reason() is not None:
+            found.append("the storage cannot be written")  # the reason names paths
+        if (reason := await self._locks.reason()) is not None:
+            found.append(reason)
         return found
 
-    async def _is_unwritable(self) -> bool:
-        if self._write is None:
-            return False
-        async with self._writing:
-            if time.monotonic() - self._written_at >= self._REMEMBERED:
-                before, self._unwritable = self._unwritable, await ask(self._write, self._DEADLINE)
-                self._written_at = time.monotonic()
-                if self._unwritable is not None and before is None:
-                    log.error("the storage cannot be written", reason=self._unwritable)
-            return self._unwritable is not None
+
+class _Remembered:
+    """A probe that anybody may cause, and which costs the disk something."""
+
+    _SECONDS = 1.0
+    """For which one answer speaks for all who ask."""
+    _DEADLINE = 5.0
+
+    def __init__(self, what: str, probe: Probe | None) -> None:
+        self._what = what
+        self._probe = probe
+        self._asked_at = -self._SECONDS
+        self._reason: str | None = None
+        self._asking = asyncio.Lock()
+
+    async def reason(self) -> str | None:
+        """What is wrong, None if nothing is."""
+        if self._probe is None:
+            return None
+        async with self._asking:
+            if time.monotonic() - self._asked_at >= self._SECONDS:
+                before, self._reason = self._reason, await ask(self._probe, self._DEADLINE)
+                self._asked_at = time.monotonic()
+                if self._reason is not None and before is None:
+                    log.error(self._what, reason=self._reason)
+            return self._reason

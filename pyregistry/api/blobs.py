@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import HOT_BLOBS, offload, repository
+from pyregistry.api.context import HOT_BLOBS, offload, offload_read, repository
 from pyregistry.api.download import opened, send_blob
 from pyregistry.api.responses import etag, not_modified
 from pyregistry.oci.digest import Digest
@@ -26,7 +26,7 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
     name, digest, hot = request.match_info["name"], request.match_info["digest"], request.app[HOT_BLOBS]
     size = hot.find(name, digest)
     if size is None:
-        source, known = await offload(hot.read, repository(request), Digest(digest))
+        source, known = await offload_read(hot.read, repository(request), Digest(digest))
         hot.remember(name, digest, known)
         size = source.size
     headers = blob_headers(digest)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from aiohttp import web
 
-from pyregistry.api.context import offload, registry, settings
+from pyregistry.api.context import offload_read, registry, settings
 from pyregistry.api.receiving import Receiver
 from pyregistry.oci.errors import (
     BlobTooLarge,
@@ -108,7 +108,7 @@ async def check_blob_size(request: web.Request) -> None:
     limit, size = settings(request).max_blob_size, request.content_length or 0
     if size > limit:
         raise BlobTooLarge(f"a blob has at most {limit} bytes here")
-    if size > _LARGE and size > await offload(registry(request).room):
+    if size > _LARGE and size > await offload_read(registry(request).room):
         raise StorageFull("the storage has no room for this upload")
 
 

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import may_list, offload, registry, settings, single
+from pyregistry.api.context import registry, settings, single, view, walk
 from pyregistry.api.paging import next_link, page_size, take
 from pyregistry.api.responses import json_response
 from pyregistry.oci.errors import NameInvalid
@@ -16,11 +16,6 @@ async def list_repositories(request: web.Request) -> web.Response:
     last = single(request, "last", NameInvalid)
     if last:
         last = RepositoryName(last)  # it becomes the path at which the walk goes on
-    page, more = await offload(_page, request, last, size)
+    page, more = await walk(request, take(registry(request).list_catalog(last, view(request)), size))
     headers = next_link(request, n=len(page), last=page[-1]) if more else None
     return json_response({"repositories": page}, headers)
-
-
-def _page(request: web.Request, last: str | None, size: int | None) -> tuple[list[str], bool]:
-    names = registry(request).catalog(after=last)
-    return take((name for name in names if may_list(request, name)), size)

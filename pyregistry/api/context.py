@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from aiohttp import web
 
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
+from pyregistry.auth.throttle import network_of
 from pyregistry.health import Health, Readiness
 from pyregistry.metrics import Metrics
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.cache import HotBlobs, HotManifests
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.registry import Registry, View
 from pyregistry.storage.repository import Repository
-from pyregistry.storage.threads import in_thread
+from pyregistry.storage.threads import in_reader, in_thread
+from pyregistry.storage.threads import walk as in_turn
+from pyregistry.storage.turns import Walk
 
 if TYPE_CHECKING:  # what signs and verifies takes a while to import, and few registries make tokens
     from pyregistry.auth.tokens import TokenService
@@ -61,7 +64,16 @@ TOKENS: "web.AppKey[TokenService | None]" = web.AppKey("tokens")
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 offload = in_thread
-"""Call blocking storage code: `await offload(repository.blob, digest)`."""
+"""Call blocking storage code that may write or wait: `await offload(repository.delete_tag, tag)`."""
+offload_read = in_reader
+"""Call blocking storage code that only reads: `await offload_read(repository.manifest, tag)`."""
+
+
+async def walk(request: web.Request, steps: Walk[T]) -> T:
+    """Walk over much of the storage, in turn with other callers: the same user, or without one the same address."""
+    known = request.get(PRINCIPAL)
+    name = None if known is None else known.name
+    return await in_turn(f"user {name}" if name is not None else f"address {network_of(request.remote or '')}", steps)
 
 
 def settings(request: web.Request) -> Settings:
@@ -95,9 +107,31 @@ def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
     return principal(request).covers(access) and request.app[AUTHORIZER].allows(principal(request), access)
 
 
-def may_list(request: web.Request, name: RepositoryName) -> bool:
-    """Whether the catalog shows this to the caller, whose token, if there is one, was made for the catalog alone."""
-    return request.app[AUTHORIZER].allows(principal(request), Access(Action.PULL, name))
+def view(request: web.Request, *, covered: bool = False) -> View:
+    """Return what the caller may pull.
+
+    With `covered` also the caller's token must be for it: that of the catalog is for the catalog alone.
+    """
+    return _CallersView(request.app[AUTHORIZER], principal(request), covered)
+
+
+@dataclass(frozen=True, slots=True)
+class _CallersView:
+    authorizer: Authorizer
+    principal: Principal
+    covered: bool
+
+    @property
+    def shows_all(self) -> bool:
+        return self.authorizer.pulls_all(self.principal)
+
+    def shows(self, name: RepositoryName) -> bool:
+        access = Access(Action.PULL, name)
+        covers = not self.covered or self.principal.covers(access)
+        return covers and self.authorizer.allows(self.principal, access)
+
+    def reaches(self, namespace: str) -> bool:
+        return self.authorizer.pulls_below(self.principal, namespace)
 
 
 def single(request: web.Request, parameter: str, invalid: Callable[[str], Exception]) -> str | None:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from pyregistry.api.context import offload
+from pyregistry.api.context import offload_read
 from pyregistry.api.ranges import parse_range
 from pyregistry.api.responses import etag
 from pyregistry.oci.digest import Digest
@@ -41,12 +41,12 @@ class OpenBlob:
 @asynccontextmanager
 async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
     """A blob, open until the block ends; raises BlobUnknown."""
-    blob = await offload(_open, repository, digest)
+    blob = await offload_read(_open, repository, digest)
     try:
         yield blob
     finally:
         if not isinstance(blob.content, bytes):
-            await offload(blob.content.close)
+            await offload_read(blob.content.close)
 
 
 def _open(repository: Repository, digest: Digest) -> OpenBlob:
@@ -138,10 +138,10 @@ async def _send_part(request: web.Request, response: web.StreamResponse, source:
         if sent != len(part):
             raise OSError("the file is shorter than it was")
         return
-    await offload(source.seek, part.start)
+    await offload_read(source.seek, part.start)
     left = len(part)
     while left:
-        block = await offload(source.read, min(left, _BLOCK))
+        block = await offload_read(source.read, min(left, _BLOCK))
         if not block:
             raise OSError("the file is shorter than it was")
         await response.write(block)

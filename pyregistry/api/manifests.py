@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from pyregistry.api.bodies import read_manifest_body
-from pyregistry.api.context import HOT_MANIFESTS, offload, repository
+from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository
 from pyregistry.api.responses import etag, location, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
@@ -43,7 +43,7 @@ async def _read_manifest(request: web.Request, value: str) -> StoredManifest:
         reference = parse_reference(value)
     except ManifestInvalid as error:  # a tag that cannot exist
         raise ManifestUnknown(error.detail) from error
-    stored, known = await offload(hot.read, repo, reference, leased=request.method == "HEAD")
+    stored, known = await offload_read(hot.read, repo, reference, leased=request.method == "HEAD")
     hot.remember(repo.name, reference, stored, known)
     return stored
 

@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import METRICS, offload
+from pyregistry.api.context import METRICS, walk
 from pyregistry.metrics import Metrics
+from pyregistry.storage.turns import at_once
 
 
 async def get_metrics(request: web.Request) -> web.Response:
@@ -13,5 +14,6 @@ async def get_metrics(request: web.Request) -> web.Response:
 
 async def metrics_page(request: web.Request, metrics: Metrics) -> web.Response:
     """All processes together, in the format that was asked for."""
-    content, content_type = await offload(metrics.page, request.headers.get("Accept", ""))
+    page = at_once(metrics.page, request.headers.get("Accept", ""))
+    content, content_type = await walk(request, page)
     return web.Response(body=content, headers={"Content-Type": content_type})

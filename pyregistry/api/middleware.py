@@ -39,6 +39,7 @@ from pyregistry.oci.errors import (
     Unsupported,
 )
 from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.waiting import IS_GONE
 
 CLIENT_GONE = 499
 """Only ever seen in the log: nobody is there to read the answer."""
@@ -60,6 +61,7 @@ _BY_ERRNO: Mapping[int, RegistryError] = {
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error leaves as an envelope; what is inside a 5xx stays in the log."""
+    IS_GONE.set(lambda: request.transport is None)  # a request has a context of its own: see request_id.identify
     try:
         return await handler(request)
     except RegistryError as error:

@@ -1,8 +1,6 @@
 """Pages of a list: `n`, `last` and the `Link` to the next one (end-8b, and Docker's catalog)."""
 
 import re
-from collections.abc import Iterable
-from itertools import islice
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -10,6 +8,7 @@ from aiohttp import web
 
 from pyregistry.api.context import single
 from pyregistry.oci.errors import RequestInvalid
+from pyregistry.storage.turns import Steps, Walk
 
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 
@@ -30,13 +29,19 @@ def page_size(request: web.Request, maximum: int, default: int | None) -> int | 
     return min(int(value), maximum)
 
 
-def take(items: Iterable[Item], size: int | None) -> tuple[list[Item], bool]:
-    """The first `size` items, and whether there are more. Blocks as far as `items` does."""
-    if size is None:
-        return list(items), False
+def take(items: Steps[Item], size: int | None) -> Walk[tuple[list[Item], bool]]:
+    """Walk to the first `size` items; return them, and whether there are more."""
     if size == 0:  # "When n is zero, this endpoint MUST return an empty list, and MUST NOT include a Link header"
         return [], False
-    page = list(islice(items, size + 1))
+    page: list[Item] = []
+    for item in items:
+        if item is not None:
+            page.append(item)
+        if size is not None and len(page) > size:
+            break
+        yield
+    if size is None:
+        return page, False
     return page[:size], len(page) > size
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import msgspec
 from aiohttp import web
 
-from pyregistry.api.context import offload, repository, settings, single
+from pyregistry.api.context import repository, settings, single, walk
 from pyregistry.api.paging import next_link, page_size
 from pyregistry.api.responses import encode_json, json_response
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import RequestInvalid
 from pyregistry.oci.manifest import Descriptor
 from pyregistry.oci.media_types import OCI_INDEX
+from pyregistry.storage.turns import at_once
 
 
 async def list_referrers(request: web.Request) -> web.Response:
@@ -26,7 +27,7 @@ async def list_referrers(request: web.Request) -> web.Response:
     artifact_type = single(request, "artifactType", RequestInvalid)
     size = page_size(request, settings(request).max_tags, default=None)
     last = single(request, "last", RequestInvalid)
-    found = await offload(repo.referrers, subject)
+    found = await walk(request, at_once(repo.referrers, subject))
     if artifact_type is not None:
         found = [descriptor for descriptor in found if descriptor.artifact_type == artifact_type]
     begin = 0 if last is None else bisect_right([descriptor.digest for descriptor in found], last)

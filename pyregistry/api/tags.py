@@ -2,11 +2,13 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import offload, repository, settings, single
+from pyregistry.api.context import repository, settings, single, walk
 from pyregistry.api.paging import next_link, page_size, take
 from pyregistry.api.responses import json_response
 from pyregistry.oci.errors import RequestInvalid
+from pyregistry.oci.names import Tag
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.turns import Walk
 
 
 async def list_tags(request: web.Request) -> web.Response:
@@ -14,11 +16,11 @@ async def list_tags(request: web.Request) -> web.Response:
     repo = repository(request)
     size = page_size(request, settings(request).max_tags, default=None)
     last = single(request, "last", RequestInvalid)
-    page, more = await offload(_page, repo, last, size)
+    page, more = await walk(request, _page(repo, last, size))
     headers = next_link(request, n=len(page), last=page[-1]) if more else None
     return json_response({"name": repo.name, "tags": page}, headers)
 
 
-def _page(repo: Repository, last: str | None, size: int | None) -> tuple[list[str], bool]:
+def _page(repo: Repository, last: str | None, size: int | None) -> Walk[tuple[list[Tag], bool]]:
     repo.require()
-    return take(repo.tags(after=last), size)
+    return (yield from take(repo.tags(after=last), size))

@@ -1,12 +1,12 @@
 """Uploads: how blobs come in."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
 from pyregistry.api.bodies import body, body_at_hand, check_blob_size
-from pyregistry.api.context import may, offload, principal, registry, repository, single
+from pyregistry.api.context import may, offload, principal, registry, repository, single, view, walk
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
 from pyregistry.auth.access import Action
@@ -14,6 +14,7 @@ from pyregistry.oci.digest import CANONICAL, Digest, parse_algorithm
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, DigestInvalid, NameInvalid, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.turns import first
 from pyregistry.storage.uploads import Upload
 
 
@@ -111,21 +112,17 @@ async def _mount(request: web.Request, target: Repository, digest: Digest) -> bo
     if origin is not None:
         name = RepositoryName(origin)
         return may(request, Action.PULL, name) and await offload(
-            _mount_from_any, target, digest, [registry(request).repository(name)]
+            _mount_from, target, digest, registry(request).repository(name)
         )
-    return await offload(_mount_from_readable, request, target, digest)
+    having = registry(request).list_having(digest, view(request, covered=True))
+    found = await walk(request, first(having))
+    return found is not None and await offload(_mount_from, target, digest, found)
 
 
-def _mount_from_readable(request: web.Request, target: Repository, digest: Digest) -> bool:
-    readable = (source for source in registry(request).find_blob(digest) if may(request, Action.PULL, source.name))
-    return _mount_from_any(target, digest, readable)
-
-
-def _mount_from_any(target: Repository, digest: Digest, sources: Iterable[Repository]) -> bool:
-    for source in sources:
-        with suppress(BlobUnknown):
-            target.mount_blob(digest, source)
-            return True
+def _mount_from(target: Repository, digest: Digest, source: Repository) -> bool:
+    with suppress(BlobUnknown):
+        target.mount_blob(digest, source)
+        return True
     return False
 
 

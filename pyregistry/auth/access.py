@@ -93,6 +93,15 @@ class Authorizer(Protocol):
     def allows(self, principal: Principal, access: Access) -> bool:
         """True if this principal may do this, whatever token was shown."""
 
+    def pulls_below(self, principal: Principal, namespace: str) -> bool:
+        """False if this principal may pull nothing below this namespace, the empty one being that of all names.
+
+        True where that is not known: each name is asked for all the same.
+        """
+
+    def pulls_all(self, principal: Principal) -> bool:
+        """True if there is no repository, now or later, that this principal may not pull; False if not known."""
+
 
 class Open:
     """No `auth` section: everybody is anonymous."""
@@ -115,6 +124,14 @@ class AllowAll:
 
     def allows(self, principal: Principal, access: Access) -> bool:
         """See Authorizer.allows."""
+        return True
+
+    def pulls_below(self, principal: Principal, namespace: str) -> bool:
+        """See Authorizer.pulls_below."""
+        return True
+
+    def pulls_all(self, principal: Principal) -> bool:
+        """See Authorizer.pulls_all."""
         return True
 
 

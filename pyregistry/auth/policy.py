@@ -41,13 +41,26 @@ class Rule:
     who: tuple[str, ...]
     actions: frozenset[Action]
     _matches: re.Pattern[str]
+    _leads_to: re.Pattern[str]
+    _covers: re.Pattern[str]
     _users: frozenset[str]
 
     def concerns(self, principal: Principal, repository: str) -> bool:
         """True if this rule decides, unless one before it does."""
+        return self.is_for(principal) and self._matches.fullmatch(repository) is not None
+
+    def is_for(self, principal: Principal) -> bool:
+        """True if this caller is one of those that the rule names."""
         kind = ANONYMOUS if principal.name is None else AUTHENTICATED
-        known = kind in self.who or EVERYONE in self.who or principal.name in self._users
-        return known and self._matches.fullmatch(repository) is not None
+        return kind in self.who or EVERYONE in self.who or principal.name in self._users
+
+    def leads_to(self, namespace: str) -> bool:
+        """True if the rule is about at least one name that is possible below this namespace."""
+        return self._leads_to.fullmatch(namespace) is not None
+
+    def covers(self, namespace: str) -> bool:
+        """True if the rule is about every name below this namespace; False if one pattern alone does not say so."""
+        return self._covers.fullmatch(namespace) is not None
 
     def __str__(self) -> str:
         """In the words of the file."""
@@ -101,6 +114,27 @@ class Policy:
             return principal.name is not None
         return access.repository is None or self.decide(principal, access)[0]
 
+    def pulls_below(self, principal: Principal, namespace: str) -> bool:
+        """See Authorizer.pulls_below."""
+        for rule in self.rules:
+            if not rule.is_for(principal):
+                continue
+            if Action.PULL in rule.actions and rule.leads_to(namespace):
+                return True
+            if rule.covers(namespace):  # no later rule decides anything here
+                return False
+        return False
+
+    def pulls_all(self, principal: Principal) -> bool:
+        """See Authorizer.pulls_all."""
+        for rule in self.rules:
+            if rule.is_for(principal):
+                if Action.PULL not in rule.actions:
+                    return False
+                if rule.covers(""):
+                    return True
+        return False
+
     @property
     def lets_anonymous_in(self) -> bool:
         """True if there is anything that a caller without a name may do."""
@@ -124,7 +158,9 @@ def _rule(place: int, value: object, groups: Mapping[str, Sequence[str]]) -> Rul
         matches = re.compile("|".join(map(_expression, repositories)))
     except ValueError as error:
         raise PolicyInvalid(f"[{place}].repositories: {error}") from error
-    return Rule(place, repositories, who, frozenset(map(Action, actions)), matches, _users(place, who, groups))
+    leads_to, covers = (re.compile("|".join(map(way, repositories))) for way in (_leading, _covering))
+    users = _users(place, who, groups)
+    return Rule(place, repositories, who, frozenset(map(Action, actions)), matches, leads_to, covers, users)
 
 
 def _words(value: str | list[str]) -> tuple[str, ...]:
@@ -153,8 +189,36 @@ def _expression(pattern: str) -> str:
     parts = pattern.split("/")
     if _PATTERN.fullmatch(pattern) is None or any("**" in part and part != "**" for part in parts):
         raise ValueError(f"{pattern!r} is no pattern of repositories such as team/** or */app")
-    *first, last = ["".join(_WILDCARDS.get(character, re.escape(character)) for character in part) for part in parts]
-    before = [
-        "(?:[^/]+/)*" if part == "**" else f"{expression}/" for part, expression in zip(parts, first, strict=False)
-    ]
-    return "".join(before) + (".+" if parts[-1] == "**" else last)
+    *first, last = parts
+    before = ["(?:[^/]+/)*" if part == "**" else f"{_component(part)}/" for part in first]
+    return "".join(before) + (".+" if last == "**" else _component(last))
+
+
+def _component(part: str) -> str:
+    return "".join(_WILDCARDS.get(character, re.escape(character)) for character in part)
+
+
+def _leading(pattern: str) -> str:
+    """The regular expression of the namespaces below which there can be a name that the pattern matches.
+
+    Of `a/*/c` they are ``, `a` and `a/x`, of `a/**/c` also all below `a`.
+    """
+    parts = pattern.split("/")
+    fixed = parts[: parts.index("**")] if "**" in parts else parts[:-1]
+    expression = "(?:/.*)?" if "**" in parts else ""
+    for part in reversed(fixed[1:]):
+        expression = f"(?:/{_component(part)}{expression})?"
+    if not fixed:
+        return ".*" if "**" in parts else ""
+    return f"(?:{_component(fixed[0])}{expression})?"
+
+
+def _covering(pattern: str) -> str:
+    """The regular expression of the namespaces below which the pattern matches every name."""
+    parts = pattern.split("/")
+    if parts[-1] != "**":
+        return "(?!)"  # matches nothing
+    while parts and parts[-1] == "**":
+        parts.pop()
+    # Not the namespace of all names: `*` of `*/**` would match its empty name.
+    return f"(?!$){_expression('/'.join(parts))}(?:/.*)?" if parts else ".*"

@@ -21,6 +21,14 @@ class CurrentPolicy:
         """See Authorizer.allows."""
         return self.policy.allows(principal, access)
 
+    def pulls_below(self, principal: Principal, namespace: str) -> bool:
+        """See Authorizer.pulls_below."""
+        return self.policy.pulls_below(principal, namespace)
+
+    def pulls_all(self, principal: Principal) -> bool:
+        """See Authorizer.pulls_all."""
+        return self.policy.pulls_all(principal)
+
     def lets_anonymous_in(self) -> bool:
         """See Policy.lets_anonymous_in."""
         return self.policy.lets_anonymous_in

@@ -5,7 +5,6 @@ a Bearer challenge lets everybody pull and some push. A token says who asked and
 decided anew at each request, so that a token gives nothing which the rules have taken away.
 """
 
-import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from pyregistry.auth.scopes import (
 )
 from pyregistry.auth.verified import VerifiedTokens
 from pyregistry.oci.errors import Unauthorized
+from pyregistry.storage.threads import in_reader, in_thread
 
 SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""
@@ -109,7 +109,7 @@ class TokenService:
             "exp": now + TOKEN_SECONDS,
             "access": [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)],
         }
-        key = await asyncio.get_running_loop().run_in_executor(None, self._keys.signing)
+        key = await in_thread(self._keys.signing)
         token = jwt.encode(claims, key.secret, _ALGORITHM, {"kid": key.id})
         return Issued(token, format_scopes(allowed), now)
 
@@ -139,7 +139,7 @@ class TokenService:
         key_id = jwt.get_unverified_header(token)["kid"]
         key = self._keys.known(key_id)
         if key is None:
-            key = await asyncio.get_running_loop().run_in_executor(None, self._keys.find, key_id)
+            key = await in_reader(self._keys.find, key_id)
         if key is None:
             raise Unauthorized
         claims = jwt.decode(

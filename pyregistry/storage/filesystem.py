@@ -6,9 +6,9 @@ system that is mounted below the root, that directory is at its top (see places)
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from io import FileIO
 from pathlib import Path
 
@@ -18,10 +18,12 @@ from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender, hold, try_to_hold
 from pyregistry.storage.directories import Directories, parent_of
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.flock import Locks
 from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.publishing import Publisher
+from pyregistry.storage.rooms import rooms
 from pyregistry.storage.syscalls import (
     absent_is_not_found,
     boot_id,
@@ -56,6 +58,7 @@ class FilesystemDriver:
         self._directories = Directories(self.root)
         self._publisher = Publisher(str(self.root), self._directories)
         self._places = self._publisher.places
+        self._locks = Locks()
 
     def probe(self) -> None:
         """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
@@ -208,23 +211,12 @@ class FilesystemDriver:
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
         return min(_room(f"{self._prefix}{mount}") for mount in mounts)
 
-    @contextlib.contextmanager
-    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-        """See Driver.lock.
-
-        flock on a fresh descriptor for each holder: POSIX record locks would vanish as soon as any other descriptor
-        of the file is closed in this process.
-        """
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> contextlib.AbstractContextManager[None]:
+        """See Driver.lock."""
         path = f"{self._prefix}{self._places.locks}/{name}"
-        handle = self._publisher.create(path, 0o660, _LOCK)
-        try:
-            try:
-                fcntl.flock(handle, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise PathBusy(name) from error
-            yield
-        finally:
-            os.close(handle)
+        return self._locks.hold(
+            path, partial(self._publisher.create, path, 0o660, _LOCK), exclusive=exclusive, wait=wait
+        )
 
     @contextlib.asynccontextmanager
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:
@@ -236,7 +228,7 @@ class FilesystemDriver:
             handle = files[0].fileno()
             if opened is None:
                 opened = await hold(target, handle, wait)
-            yield FileAppender(aiofiles.threadpool.wrap(files[0]), handle, opened)
+            yield FileAppender(aiofiles.threadpool.wrap(files[0], executor=rooms().writes), handle, opened)
         finally:
             for file in files:
                 await in_thread(file.close)

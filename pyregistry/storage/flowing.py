@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.driver import Appender
+from pyregistry.storage.rooms import rooms
 from pyregistry.storage.threads import finish
 
 T = TypeVar("T")
@@ -48,9 +49,9 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
     stream = _Stream(read, appender, running, admit)
     loop = asyncio.get_running_loop()
     _streams.add(stream)
-    pouring = loop.run_in_executor(None, stream.pour)
+    pouring = loop.run_in_executor(rooms().flows, stream.pour)
     # Behind it in the queue of the pool: all threads could be helpers of what no thread is left for.
-    helper = loop.run_in_executor(None, stream.work) if len(_streams) < _PROCESSORS else None
+    helper = loop.run_in_executor(rooms().flows, stream.work) if len(_streams) < _PROCESSORS else None
     try:
         return await finish(pouring)
     finally:

@@ -14,6 +14,7 @@ from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Sta
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.shared_lock import SharedLock
+from pyregistry.storage.waiting import patience
 
 _POLL = 0.02
 
@@ -176,7 +177,7 @@ class MemoryDriver:
         """See Driver.lock."""
         with self._mutex:
             lock = self._locks.setdefault(name, SharedLock())
-        with lock.hold(exclusive=exclusive, wait=wait):
+        with lock.hold(exclusive=exclusive, bound=patience() if wait else None, wait=wait):
             yield
 
     @contextlib.asynccontextmanager

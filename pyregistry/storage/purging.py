@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.threads import in_thread
+from pyregistry.storage.threads import walk
+from pyregistry.storage.turns import Walk
 from pyregistry.storage.uploads import Upload
 
 FIRST_RUN = 3600.0
@@ -56,7 +57,7 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[Upload]:
     """Remove the uploads older than `age`; the removed ones, or with `dry_run` those that would be."""
     before_ns = time.time_ns() - round(purging.age * 1e9)
     purged = []
-    for upload in await in_thread(_older, registry, before_ns, log):
+    for upload in await walk("purging", _older(registry, before_ns, log)):
         try:
             if purging.dry_run or await upload.expire(before_ns):
                 purged.append(upload)
@@ -66,9 +67,12 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[Upload]:
     return purged
 
 
-def _older(registry: Registry, before_ns: int, log: Log) -> list[Upload]:
+def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[Upload]]:
     older = []
-    for upload in registry.uploads():
+    for upload in registry.list_uploads():
+        yield
+        if upload is None:
+            continue
         try:
             if upload.is_older(before_ns):
                 older.append(upload)

@@ -2,19 +2,54 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from contextvars import copy_context
+from typing import Protocol
 from uuid import uuid4
 
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.errors import BlobUnknown
+from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.links import exists, list_blobs
+from pyregistry.storage.links import exists, has_bytes, list_blobs
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
+from pyregistry.storage.turns import Steps
 from pyregistry.storage.uploads import Upload
-from pyregistry.storage.walking import walk_repositories
+from pyregistry.storage.waiting import begin_patience_of
+from pyregistry.storage.walking import walk_in_steps
+
+
+class View(Protocol):
+    """What one caller may see of the repositories."""
+
+    @property
+    def shows_all(self) -> bool:
+        """True if there is nothing that the caller may not see."""
+
+    def shows(self, name: RepositoryName) -> bool:
+        """True if the caller may see this repository."""
+
+    def reaches(self, namespace: str) -> bool:
+        """False if the caller may see nothing below this namespace; the empty one holds everything."""
+
+
+class _Everything:
+    """The view of the service itself and of its command line."""
+
+    shows_all = True
+
+    def shows(self, name: RepositoryName) -> bool:
+        """See View."""
+        return True
+
+    def reaches(self, namespace: str) -> bool:
+        """See View."""
+        return True
+
+
+EVERYTHING = _Everything()
 
 
 class Registry:
@@ -63,6 +98,16 @@ class Registry:
         except PathNotFound:  # a garbage collection was quicker; the next time another one
             self._touched = None
 
+    def try_locks(self, seconds: float) -> bool:
+        """Return True if a writer gets the locks that every push needs within these seconds. Blocks."""
+        return copy_context().run(self._try_locks, seconds)
+
+    def _try_locks(self, seconds: float) -> bool:
+        begin_patience_of(seconds)
+        with suppress(Unavailable), leases.commit_section(self._driver):
+            return True
+        return False
+
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
         """The names of all repositories that hold something, those behind `after`. Blocks.
 
@@ -70,23 +115,39 @@ class Registry:
         of a walk, so that a page reads no more than it shows, and none is left out between two pages (the CNCF
         registry compares and walks in two different orders).
         """
-        for name in walk_repositories(self._driver, after):
-            if not self.repository(name).is_empty():
-                yield name
+        return (name for name in self.list_catalog(after, EVERYTHING) if name is not None)
+
+    def list_catalog(self, after: str | None, view: View) -> Steps[RepositoryName]:
+        """The same as steps of a walk, and only what `view` shows: the disk is asked for nothing else."""
+        for name in walk_in_steps(self._driver, after, view.reaches):
+            shown = name is not None and view.shows(name) and not self.repository(name).is_empty()
+            yield name if shown else None
 
     def uploads(self) -> Iterator[Upload]:
         """The open uploads of all repositories, also of those that hold nothing else. Blocks."""
-        for name in walk_repositories(self._driver):
-            yield from self.repository(name).uploads()
+        return (upload for upload in self.list_uploads() if upload is not None)
 
-    def find_blob(self, digest: Digest) -> Iterator[Repository]:
-        """end-11 without `from`: the repositories that have this blob. Blocks."""
-        try:
-            self._driver.stat(layout.blob_data(digest))  # most questions end here, without a walk
-        except PathNotFound:
+    def list_uploads(self) -> Steps[Upload]:
+        """The same as steps of a walk."""
+        for name in walk_in_steps(self._driver, None, EVERYTHING.reaches):
+            yield None
+            if name is not None:
+                yield from self.repository(name).uploads()
+
+    def list_having(self, digest: Digest, view: View) -> Steps[Repository]:
+        """end-11 without `from`: the repositories of the view that have this blob, as steps of a walk.
+
+        Without a blob of that digest there is nothing to walk for. That may show only to a caller who may read
+        everything: to others the time would tell that it is somewhere.
+        """
+        if view.shows_all and not has_bytes(self._driver, digest):
             return
-        for name in walk_repositories(self._driver):
-            with suppress(BlobUnknown):
-                repository = self.repository(name)
-                repository.blob(digest)
-                yield repository
+        for name in walk_in_steps(self._driver, None, view.reaches):
+            yield self._with_blob(name, digest) if name is not None and view.shows(name) else None
+
+    def _with_blob(self, name: RepositoryName, digest: Digest) -> Repository | None:
+        with suppress(BlobUnknown):
+            repository = self.repository(name)
+            repository.blob(digest)
+            return repository
+        return None

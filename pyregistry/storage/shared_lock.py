@@ -1,10 +1,11 @@
-"""A lock of one process: the memory driver's counterpart of `flock`."""
+"""The locks of the driver in memory, between the threads of one process."""
 
 import contextlib
 import threading
 from collections.abc import Iterator
 
 from pyregistry.storage.driver import PathBusy
+from pyregistry.storage.waiting import Patience
 
 
 class SharedLock:
@@ -15,13 +16,17 @@ class SharedLock:
         self._shared = 0
         self._exclusive = False
 
+    def _may_hold(self, *, exclusive: bool) -> bool:
+        return not self._exclusive and not (exclusive and self._shared)
+
     @contextlib.contextmanager
-    def hold(self, *, exclusive: bool, wait: bool) -> Iterator[None]:
-        """Hold it until the end of the block. Blocks; without `wait` raises PathBusy."""
+    def hold(self, *, exclusive: bool, bound: Patience | None, wait: bool) -> Iterator[None]:
+        """Hold it until the block ends; raise PathBusy without `wait`, and what `bound` raises."""
         with self._condition:
-            timeout = None if wait else 0
-            if not self._condition.wait_for(lambda: not self._exclusive and not (exclusive and self._shared), timeout):
-                raise PathBusy
+            while not self._may_hold(exclusive=exclusive):
+                if not wait:
+                    raise PathBusy
+                self._condition.wait(None if bound is None else bound.left())
             self._exclusive = exclusive
             self._shared += not exclusive
         try:

@@ -1,13 +1,18 @@
 """The directories that are, or could be, repositories."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.turns import Steps
+
+Enter = Callable[[str], bool]
+"""True for a namespace to look into; the empty one holds all repositories."""
 
 
 def walk_repositories(driver: Driver, after: str | None = None, *, strict: bool = False) -> Iterator[RepositoryName]:
@@ -17,25 +22,49 @@ def walk_repositories(driver: Driver, after: str | None = None, *, strict: bool 
     walk. With `strict` it raises NameInvalid for what it would leave out: a repository whose name no client could say,
     and a symbolic link.
     """
-    yield from _walk(driver, layout.REPOSITORIES, (), tuple(after.split("/")) if after else (), strict=strict)
+    walk = _Walk(driver, strict=strict, enter=lambda _: True)
+    return (name for name in walk.below(layout.REPOSITORIES, (), _components(after)) if name is not None)
 
 
-def _walk(
-    driver: Driver, path: StoragePath, parents: tuple[str, ...], after: tuple[str, ...], *, strict: bool
-) -> Iterator[RepositoryName]:
-    if after and len(parents) < NAME_COMPONENTS:
-        with suppress(ValueError):  # `last` comes from the client and need not name anything
-            yield from _walk(driver, layout.child(path, after[0]), (*parents, after[0]), after[1:], strict=strict)
-    if strict:
-        _require_no_link(driver, path)
-    for child in driver.children(path, after[0] if after else None):
-        if child in layout.OF_A_REPOSITORY and strict:
-            _require_name("/".join(parents))
-        if child.startswith("_") or (len(parents) >= NAME_COMPONENTS and not strict):
-            continue
-        with suppress(NameInvalid):
-            yield RepositoryName("/".join((*parents, child)))
-        yield from _walk(driver, layout.child(path, child), (*parents, child), (), strict=strict)
+def walk_in_steps(driver: Driver, after: str | None, enter: Enter) -> Steps[RepositoryName]:
+    """The same as steps of a walk, without the namespaces that `enter` leaves out, which are not read. Blocks."""
+    return _Walk(driver, strict=False, enter=enter).below(layout.REPOSITORIES, (), _components(after))
+
+
+def _components(after: str | None) -> tuple[str, ...]:
+    return tuple(after.split("/")) if after else ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    driver: Driver
+    strict: bool
+    enter: Enter
+
+    def below(
+        self, path: StoragePath, parents: tuple[str, ...], after: tuple[str, ...] = ()
+    ) -> Iterator[RepositoryName | None]:
+        """What is in a directory, in the order of the names; None for what cannot be a repository."""
+        if not self.enter("/".join(parents)):
+            return
+        if after and len(parents) < NAME_COMPONENTS:
+            with suppress(ValueError):  # `last` comes from the client and need not name anything
+                yield from self.below(layout.child(path, after[0]), (*parents, after[0]), after[1:])
+        if self.strict:
+            _require_no_link(self.driver, path)
+        for child in self.driver.children(path, after[0] if after else None):
+            if child in layout.OF_A_REPOSITORY and self.strict:
+                _require_name("/".join(parents))
+            if child.startswith("_") or (len(parents) >= NAME_COMPONENTS and not self.strict):
+                continue
+            yield _name((*parents, child))
+            yield from self.below(layout.child(path, child), (*parents, child))
+
+
+def _name(parts: tuple[str, ...]) -> RepositoryName | None:
+    with suppress(NameInvalid):
+        return RepositoryName("/".join(parts))
+    return None
 
 
 def _require_no_link(driver: Driver, path: StoragePath) -> None:

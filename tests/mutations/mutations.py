@@ -145,8 +145,8 @@ MUTATIONS = (
     Mutation(
         "referrers of what nobody knows are a 404",
         "api/referrers.py",
-        "    found = await offload(repo.referrers, subject)\n",
-        "    found = await offload(repo.referrers, subject)\n    await offload(repo.require)\n",
+        "    found = await walk(request, at_once(repo.referrers, subject))\n",
+        "    found = await walk(request, at_once(repo.referrers, subject))\n    repo.require()\n",
         "test_base.py",
         "end_12a and what_does_not_exist",
     ),
