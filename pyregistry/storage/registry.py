@@ -10,6 +10,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
+from pyregistry.storage.referrer_pages import ReferrerMemory
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
@@ -23,10 +24,11 @@ class Registry:
         self._driver = driver
         self._rules = rules or Rules()
         self._hashes = RunningHashes()
+        self._memory = ReferrerMemory()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
-        return Repository(self._driver, name, self._rules, self._hashes)
+        return Repository(self._driver, name, self._rules, self._hashes, self._memory)
 
     def room(self) -> int:
         """Bytes that uploads may still take. Blocks."""
