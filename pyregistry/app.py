@@ -14,6 +14,7 @@ from pyregistry.api.context import (
     HEALTH,
     HOT_BLOBS,
     HOT_MANIFESTS,
+    LARGE_DOCUMENTS,
     METRICS,
     READINESS,
     REGISTRY,
@@ -69,7 +70,7 @@ def create_app(
     outer = [identify] if metrics is None else [identify, measuring(metrics)]
     inner = [healthy, access] if _has_checks(config.health) else [access]
     app = web.Application(middlewares=[*outer, errors, *inner])
-    app[SETTINGS] = api_settings(config)
+    app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
     driver = create_driver(config)
     app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))

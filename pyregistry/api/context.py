@@ -1,6 +1,8 @@
 """What a handler gets from its request and its application."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -61,7 +63,12 @@ METRICS = web.AppKey("metrics", Metrics)
 """Missing where nothing is counted, or not shown at `http.addr`."""
 TOKENS: "web.AppKey[TokenService | None]" = web.AppKey("tokens")
 """None where no tokens are made here."""
+LARGE_DOCUMENTS = web.AppKey("large_documents", asyncio.Semaphore)
+"""How many manifests above LARGE_DOCUMENT a worker understands and stores at the same time."""
 PRINCIPAL = web.RequestKey("principal", Principal)
+
+LARGE_DOCUMENT = 256 * 1024
+"""Bytes of a manifest that may take a hundred times as much memory, and tens of milliseconds, to be understood."""
 
 offload = in_thread
 """Call blocking storage code that may write or wait: `await offload(repository.delete_tag, tag)`."""
@@ -99,6 +106,14 @@ def repository(request: web.Request) -> Repository:
 def principal(request: web.Request) -> Principal:
     """Who asks."""
     return request[PRINCIPAL]
+
+
+def turn(request: web.Request, document: bytes) -> AbstractAsyncContextManager[None]:
+    """Wait until this document may be understood: large ones of all clients take turns."""
+    if len(document) <= LARGE_DOCUMENT:
+        return nullcontext()
+    turns: asyncio.Semaphore = request.app[LARGE_DOCUMENTS]
+    return turns
 
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:

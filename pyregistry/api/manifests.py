@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from pyregistry.api.bodies import read_manifest_body
-from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository
+from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn
 from pyregistry.api.responses import etag, location, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
@@ -56,7 +56,8 @@ async def put_manifest(request: web.Request) -> web.Response:
     if len(tags) > MAX_TAGS or (tags and isinstance(reference, Tag)):
         raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags, a push by tag none")
     content = await read_manifest_body(request)
-    pushed = await offload(repo.put_manifest, reference, content, _content_type(request), tags)
+    async with turn(request, content):
+        pushed = await offload(repo.put_manifest, reference, content, _content_type(request), tags)
     headers = {
         "Location": location(request, f"/v2/{repo.name}/manifests/{pushed.digest}"),
         "Docker-Content-Digest": pushed.digest,

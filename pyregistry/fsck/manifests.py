@@ -16,7 +16,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import exists, is_revision, resolve_link
-from pyregistry.storage.referrers import describe
+from pyregistry.storage.referrers import describe, read_entry
 from pyregistry.storage.rules import Rules
 
 ManifestRead = tuple[Manifest, int]
@@ -84,7 +84,7 @@ class ManifestLooks:
             return None
         path = layout.referrer(self._name, subject, digest)
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
-            if msgspec.json.decode(self._driver.read(path), type=Descriptor) == describe(digest, manifest, size):
+            if read_entry(self._driver, path) == describe(digest, manifest, size):
                 return None
         return Finding(
             Kind.MISSING_REFERRER,

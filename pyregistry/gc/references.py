@@ -51,7 +51,9 @@ def read_references(driver: Driver, digest: Digest) -> References:
 
 def _all_digests(content: bytes) -> References:
     """Of a document that we do not understand everything that looks like a digest is kept."""
-    return References(tuple(found.decode() for found in _DIGEST_SHAPED.findall(content)), (), None)
+    # Each once, as it is found: 64 MiB of one digest are a million of them.
+    found = dict.fromkeys(match[0] for match in _DIGEST_SHAPED.finditer(content))
+    return References(tuple(digest.decode() for digest in found), (), None)
 
 
 def parse(digest: str) -> Digest | None:

@@ -6,7 +6,6 @@ documents that another JSON reader could understand differently (duplicate keys,
 
 import base64
 import binascii
-import json
 import re
 from typing import Annotated, Final
 
@@ -15,15 +14,18 @@ import msgspec
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUnsupported
+from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly
 
-MAX_DEPTH: Final = 32
 MAX_DESCRIPTORS: Final = 2_000
 MAX_URLS: Final = 16
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
 """Bytes of a stored manifest that are read: no registry takes one as large as that, whatever its limit is or was."""
+MAX_ANNOTATIONS: Final = 256 * 1024
+"""Bytes of annotations, as JSON, that a list of referrers shows of one manifest."""
+_MAX_STORED_DEPTH: Final = 1_000
+"""The decoder refuses more by itself."""
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
-_JSON_SPACE = re.compile(r"[ \t\r\n]*\{")
 
 _FIELDS = frozenset(
     {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"}
@@ -82,6 +84,7 @@ class Manifest(msgspec.Struct, frozen=True):
     artifact_type: str
     """As the referrers API shows it: an image without one has its config's media type; may be empty."""
     annotations: dict[str, str] | None
+    """As the referrers API shows them: None also for more than MAX_ANNOTATIONS bytes of them."""
 
     @property
     def is_index(self) -> bool:
@@ -112,7 +115,7 @@ def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
     document = _decode(content)
     media_type = _media_type_of(document, content_type)
     _check_shape(document, media_type)
-    manifest = _to_manifest(document, media_type)
+    manifest = _to_manifest(document, media_type, len(content))
     _check_descriptors(manifest)
     return manifest
 
@@ -122,6 +125,8 @@ def read_manifest(content: bytes) -> Manifest:
 
     Raises ManifestInvalid for bytes that are no manifest at all.
     """
+    if len(content) > MAX_VALUES:  # fewer bytes cannot hold more values
+        measure(content, _MAX_STORED_DEPTH)
     try:
         document = msgspec.json.decode(content, type=_Document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -131,10 +136,10 @@ def read_manifest(content: bytes) -> Manifest:
     media_type = document.media_type or (
         media_types.OCI_INDEX if document.manifests is not None else media_types.OCI_MANIFEST
     )
-    return _to_manifest(document, media_type)
+    return _to_manifest(document, media_type, len(content))
 
 
-def _to_manifest(document: _Document, media_type: str) -> Manifest:
+def _to_manifest(document: _Document, media_type: str, size: int) -> Manifest:
     artifact_type = document.artifact_type or ""
     if not artifact_type and document.config is not None:
         artifact_type = document.config.media_type  # "Listing Referrers": an image without artifactType
@@ -144,34 +149,22 @@ def _to_manifest(document: _Document, media_type: str) -> Manifest:
         children=tuple(document.manifests or ()),
         subject=document.subject,
         artifact_type=artifact_type,
-        annotations=document.annotations,
+        annotations=document.annotations if size <= MAX_ANNOTATIONS else shown_annotations(document.annotations),
     )
 
 
+def shown_annotations(annotations: dict[str, str] | None) -> dict[str, str] | None:
+    """Return what the referrers API shows of these; None for too many bytes."""
+    return annotations if len(msgspec.json.encode(annotations)) <= MAX_ANNOTATIONS else None
+
+
 def _decode(content: bytes) -> _Document:
+    _check_spelling(read_strictly(content))
     try:
-        text = content.decode("utf-8", "strict")  # json.loads would also guess UTF-16 and UTF-32
-        if _JSON_SPACE.match(text) is None:
-            raise ManifestInvalid("a manifest is a JSON object")
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
-        _check_depth(value)
-        _check_spelling(value)
-        # From the bytes again, as read_manifest does: json.loads takes half of a surrogate pair, which cannot be
-        # written out again, and what is accepted here must be readable later.
+        # From the bytes again, as read_manifest does: what is accepted here must be readable later.
         return msgspec.json.decode(content, type=_Document)
-    except UnicodeDecodeError as error:
-        raise ManifestInvalid("a manifest is UTF-8 text") from error
-    except msgspec.ValidationError as error:
+    except msgspec.DecodeError as error:
         raise ManifestInvalid(str(error)) from error
-    except (ValueError, RecursionError, msgspec.DecodeError) as error:  # integers of more than 4,300 digits, too
-        raise ManifestInvalid(f"not valid JSON: {type(error).__name__}") from error
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):  # some readers take the first of equal keys, others the last
-        raise ManifestInvalid("an object has the same key twice")
-    return members
 
 
 def _check_spelling(value: object) -> None:
@@ -187,24 +180,6 @@ def _check_spelling(value: object) -> None:
         descriptors = value.get(field)
         for descriptor in descriptors if isinstance(descriptors, list) else ():
             _check_spelling(descriptor)
-
-
-def _no_constant(name: str) -> object:
-    raise ManifestInvalid(f"{name} is not JSON")
-
-
-def _check_depth(value: object) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        level = [
-            member
-            for item in level
-            for member in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
-            if isinstance(member, dict | list)
-        ]
-        if not level:
-            return
-    raise ManifestInvalid(f"a manifest is nested at most {MAX_DEPTH} levels deep")
 
 
 def _media_type_of(document: _Document, content_type: str | None) -> str:

@@ -21,7 +21,7 @@ from pyregistry.storage.rules import Rules
 
 MAX_ENDED = 2_000
 """Blobs and manifests below the children of an index whose leases are ended."""
-_MAX_READ = 64 * 1024 * 1024
+_MAX_READ = 8 * 1024 * 1024
 """Bytes of manifests that are read to find them. What is beyond either bound runs out by itself, since a collector, and
 with it every writer, waits for the end of this section."""
 

@@ -13,6 +13,7 @@ from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.links import exists, has_bytes, list_blobs
+from pyregistry.storage.referrer_pages import ReferrerMemory
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.turns import Steps
@@ -60,10 +61,11 @@ class Registry:
         self._rules = rules or Rules()
         self._hashes = RunningHashes()
         self._touched: Digest | None = None
+        self._memory = ReferrerMemory()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
-        return Repository(self._driver, name, self._rules, self._hashes)
+        return Repository(self._driver, name, self._rules, self._hashes, self._memory)
 
     def room(self) -> int:
         """Bytes that uploads may still take. Blocks."""

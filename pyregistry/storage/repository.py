@@ -17,7 +17,7 @@ from pyregistry.oci.errors import (
     ManifestUnknown,
     NameUnknown,
 )
-from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.committing import ManifestCommit
@@ -25,6 +25,7 @@ from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.links import exists, find_bytes, link_blob, read_link
 from pyregistry.storage.locking import repository_lock
+from pyregistry.storage.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
@@ -41,11 +42,14 @@ class PushedManifest:
 class Repository:
     """One repository of a registry; it exists as soon as something was pushed to it."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, rules: Rules, hashes: RunningHashes) -> None:
+    def __init__(
+        self, driver: Driver, name: RepositoryName, rules: Rules, hashes: RunningHashes, memory: ReferrerMemory
+    ) -> None:
         self.name = name
         self._driver = driver
         self._rules = rules
         self._hashes = hashes
+        self._memory = memory
         self._referrers = Referrers(driver, name)
 
     # Blobs
@@ -201,9 +205,9 @@ class Repository:
                 tag = Tag(child)
                 yield tag, self.tagged(tag)
 
-    def referrers(self, subject: Digest) -> list[Descriptor]:
+    def referrers(self, subject: Digest, wanted: Wanted) -> Page:
         """end-12: descriptors of the manifests here that have this subject, in the order of their digests."""
-        return self._referrers.of(subject, self.manifest)
+        return ReferrerPages(self._driver, self.name, self, self._memory).page(subject, wanted)
 
     def exists(self) -> bool:
         """True if it has a manifest or a tag, or had one: the same question as the CNCF registry's."""

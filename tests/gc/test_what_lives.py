@@ -9,6 +9,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.referrer_pages import Wanted
 from pyregistry.storage.registry import Registry
 from tests.builders import artifact, digest_of, image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
@@ -103,7 +104,7 @@ def test_referrers_live_as_long_as_their_subject_to_any_depth(driver: Driver, re
     remove_tag(repo, "multi")
     assert gc(driver, delete_untagged=True, grace=0).manifests_removed == 5
     assert blobs(driver) == set()
-    assert repo.referrers(Digest(child.digest)) == []
+    assert repo.referrers(Digest(child.digest), Wanted()).descriptors == []
     assert not exists(driver, layout.repository(repo.name))
 
 

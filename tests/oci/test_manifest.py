@@ -8,7 +8,8 @@ import pytest
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestTypeUnsupported
-from pyregistry.oci.manifest import MAX_DEPTH, MAX_DESCRIPTORS, MAX_URLS, parse_manifest, read_manifest
+from pyregistry.oci.json_text import MAX_DEPTH
+from pyregistry.oci.manifest import MAX_DESCRIPTORS, MAX_URLS, parse_manifest, read_manifest
 from tests.builders import (
     DOCKER_LIST,
     DOCKER_MANIFEST,

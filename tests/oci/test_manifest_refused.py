@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pyregistry.oci.errors import ManifestInvalid
-from pyregistry.oci.manifest import MAX_DEPTH, MAX_DESCRIPTORS, MAX_URLS, parse_manifest
+from pyregistry.oci.json_text import MAX_DEPTH
+from pyregistry.oci.manifest import MAX_DESCRIPTORS, MAX_URLS, parse_manifest
 from tests.builders import IMAGE_CONFIG, LAYER, OCI_MANIFEST, descriptor, digest_of
 from tests.oci.documents import Change, encoded, image_document, index_document, nested
 

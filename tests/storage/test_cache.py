@@ -12,9 +12,10 @@ from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import cache, layout
-from pyregistry.storage.cache import HotBlobs, HotManifests, Recent
+from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.recent import Recent
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from tests.builders import image

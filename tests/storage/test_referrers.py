@@ -1,11 +1,14 @@
 """Referrers: those of our index, and those that clients listed under a tag of their own."""
 
+import msgspec
 import pytest
 
 from pyregistry.oci.digest import Digest
+from pyregistry.oci.manifest import Descriptor
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.referrer_pages import Wanted
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from tests.builders import IMAGE_CONFIG, OCI_INDEX, OCI_MANIFEST, Image, artifact, image, index
@@ -22,7 +25,12 @@ def repo(registry: Registry) -> Repository:
 
 
 def referrers(repo: Repository, subject: Image = SUBJECT) -> list[str]:
-    return [descriptor.digest for descriptor in repo.referrers(Digest(subject.digest))]
+    return [descriptor.digest for descriptor in descriptors(repo, subject)]
+
+
+def descriptors(repo: Repository, subject: Image = SUBJECT, wanted: Wanted = Wanted()) -> list[Descriptor]:  # noqa: B008 - frozen
+    page = repo.referrers(Digest(subject.digest), wanted)
+    return [msgspec.json.decode(encoded, type=Descriptor) for encoded in page.descriptors]
 
 
 def test_an_image_that_nothing_refers_to_has_no_referrers(repo: Repository) -> None:
@@ -45,20 +53,20 @@ def test_the_subject_need_not_be_here(repo: Repository) -> None:
 
 def test_a_descriptor_has_type_size_artifact_type_and_annotations_of_the_referrer(repo: Repository) -> None:
     push_image(repo, SIGNATURE)
-    [found] = repo.referrers(Digest(SUBJECT.digest))
+    [found] = descriptors(repo)
     assert (found.media_type, found.size) == (OCI_MANIFEST, len(SIGNATURE.content))
     assert (found.artifact_type, found.annotations) == ("application/vnd.test.signature", {"a": "b"})
 
 
 def test_an_image_as_referrer_has_the_type_of_its_config(repo: Repository) -> None:
     push_image(repo, image(b"x", subject=SUBJECT.descriptor()))
-    assert [found.artifact_type for found in repo.referrers(Digest(SUBJECT.digest))] == [IMAGE_CONFIG]
+    assert [found.artifact_type for found in descriptors(repo)] == [IMAGE_CONFIG]
 
 
 def test_an_index_may_be_a_referrer(repo: Repository) -> None:
     pushed = index(subject=SUBJECT.descriptor(), artifactType="application/vnd.test.list")
     push_image(repo, pushed)
-    [found] = repo.referrers(Digest(SUBJECT.digest))
+    [found] = descriptors(repo)
     assert (found.digest, found.media_type) == (pushed.digest, OCI_INDEX)
     assert found.artifact_type == "application/vnd.test.list"
 
@@ -106,7 +114,7 @@ def push_without_index(repo: Repository, driver: Driver, pushed: Image) -> None:
 def test_what_a_client_listed_under_the_fallback_tag_is_included(repo: Repository, driver: Driver) -> None:
     push_without_index(repo, driver, SIGNATURE)
     push_image(repo, index(SIGNATURE), fallback_tag(SUBJECT))
-    [found] = repo.referrers(Digest(SUBJECT.digest))
+    [found] = descriptors(repo)
     assert (found.digest, found.size) == (SIGNATURE.digest, len(SIGNATURE.content))
     assert (found.artifact_type, found.annotations) == ("application/vnd.test.signature", {"a": "b"})
 
