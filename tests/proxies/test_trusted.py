@@ -9,12 +9,30 @@ import pytest
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.authority import Authority
-from tests.processes import Server, pyregistry_server, wait_until
+from tests.processes import SOURCE_TREE, Server, pyregistry_server, wait_until
 from tests.proxies.conftest import PROXIES
-from tests.proxies.proxies import Proxy
+from tests.proxies.proxies import GoProxy, HAProxy, Proxy
 
 CLIENT = "127.0.0.5"
 RULES = [{"repositories": "public/**", "who": "everyone", "actions": "pull"}]
+
+
+class DocumentedHAProxy(HAProxy):
+    """HAProxy with the lines that docs/tls-and-proxies.md tells of."""
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """See Proxy."""
+        configured = super().configure(upstream)
+        documented = (SOURCE_TREE / "docs/tls-and-proxies.md").read_text()
+        row = re.search(r"^\| HAProxy \|(.*); from 2\.8", documented, re.MULTILINE)
+        assert row is not None
+        config = self.directory / "haproxy.cfg"
+        lines = "".join(f"    {line}\n" for line in re.findall("`([^`]*)`", row[1]))
+        config.write_text(config.read_text().replace("    default_backend", f"{lines}    default_backend"))
+        return configured
+
+
+TELLING = {**PROXIES, "haproxy": DocumentedHAProxy}
 
 
 @pytest.fixture
@@ -27,10 +45,10 @@ def trusting(tmp_path: Path) -> Iterator[Server]:
         assert not server.faults(), server.output()
 
 
-@pytest.fixture(params=PROXIES)
+@pytest.fixture(params=TELLING)
 def before(request: pytest.FixtureRequest, trusting: Server, authority: Authority, tmp_path: Path) -> Iterator[Proxy]:
-    """A proxy in front of it, with its sample config."""
-    with PROXIES[request.param](tmp_path, authority, trusting.host) as proxy:
+    """A proxy in front of it, with its sample config, or with what the docs say."""
+    with TELLING[request.param](tmp_path, authority, trusting.host) as proxy:
         yield proxy
 
 
@@ -69,6 +87,17 @@ def test_the_client_is_known_behind_a_proxy_whatever_it_sends(
     assert re.search(rf'^{re.escape(CLIENT)} .* 401 .*"the-client"$', trusting.output(), re.MULTILINE)
     assert "198.51.100.66" not in trusting.output()
     assert re.search(rf"login failed .*{re.escape(CLIENT)}", trusting.output())
+
+
+def test_the_realm_is_https_behind_a_proxy_that_names_no_scheme(
+    trusting: Server, authority: Authority, tmp_path: Path
+) -> None:
+    """Go's ReverseProxy sends X-Forwarded-For alone."""
+    with GoProxy(tmp_path, authority, trusting.host) as proxy:
+        answer = _get(proxy, {"User-Agent": "the-client"})
+        assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="https://')
+    wait_until(lambda: "the-client" in trusting.output(), "the line of the access log")
+    assert re.search(rf'^{re.escape(CLIENT)} .*"the-client"$', trusting.output(), re.MULTILINE)
 
 
 def test_a_client_beside_the_proxy_is_not_believed(trusting: Server) -> None:
