@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import Settings
+from pyregistry.api.forwarded import TrustedProxies
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
@@ -63,6 +64,7 @@ def storage_rules(config: Config) -> Rules:
 
 def api_settings(config: Config) -> Settings:
     """What handlers need to know."""
+    proxies = config.pyregistry.trusted_proxies
     return Settings(
         delete_enabled=config.storage.delete.enabled,
         read_only=config.storage.maintenance.readonly.enabled,
@@ -77,6 +79,7 @@ def api_settings(config: Config) -> Settings:
         max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
         max_tags=config.tags.max_tags or 1_000,
         min_body_rate=config.pyregistry.limits.body_rate,
+        proxies=TrustedProxies(proxies) if proxies is not None else None,
         warnings=tuple(config.pyregistry.warnings),
     )
 

@@ -5,6 +5,8 @@ from collections import Counter
 
 import structlog
 
+from pyregistry.api.forwarded import peer_of
+
 log = structlog.get_logger("pyregistry.api")
 
 
@@ -23,7 +25,7 @@ class Caps:
         """
         if connection in self._addresses:
             return
-        self._addresses[connection] = address = str(peer[0]) if isinstance(peer, tuple) else "unix"
+        self._addresses[connection] = address = peer_of(peer) or "unix"
         self._by_address[address] += 1
         if len(self._addresses) > self._most or self._by_address[address] > self._most_of_one:
             log.warning("connection refused: too many", address=address, connections=len(self._addresses))

@@ -16,6 +16,8 @@ from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.caps import Caps
+from pyregistry.api.context import SETTINGS
+from pyregistry.api.forwarded import naming_clients, peer_of
 from pyregistry.api.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
 from pyregistry.api.receiving import Receiver
@@ -65,13 +67,12 @@ class Connection(Receiver):
         self._hot = hot
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
-        """The client's address, once it is there; empty for one of a unix socket."""
+        """The other side's address, once it is there; empty for one of a unix socket."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername")
-        self._remote = str(peer[0]) if isinstance(peer, tuple) else ""
+        self._remote = peer_of(transport.get_extra_info("peername"))
         self._await_headers()
 
     def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
@@ -286,9 +287,10 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         # Application._make_handler, which this stands for, always makes aiohttp's own Server.
         made = await super()._make_server()
+        of_app = self.app.get(SETTINGS)
         return ConnectionServer(
             made.request_handler,
-            request_factory=made.request_factory,
+            request_factory=naming_clients(made.request_factory, of_app.proxies if of_app is not None else None),
             limits=self._limits,
             access_logger=self._access_logger,
             hot=self.app.get(HOT_ANSWERS),

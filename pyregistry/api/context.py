@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aiohttp import web
 
+from pyregistry.api.forwarded import TrustedProxies
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
 from pyregistry.auth.throttle import network_of
 from pyregistry.health import Health, Readiness
@@ -47,6 +48,8 @@ class Settings:
     min_body_rate: int = 1024
     """Bytes per second below which a request body is given up, averaged over `body_window` seconds."""
     body_window: float = 60.0
+    proxies: TrustedProxies | None = None
+    """Proxies whose word is taken for a client's address; None where the config names none, not even an empty list."""
     warnings: tuple[str, ...] = field(default=())
     """Sentences for the user, as `Warning` headers of every answer."""
 

@@ -59,20 +59,22 @@ class HotAnswers:
         self._manifests, self._blobs = app[HOT_MANIFESTS], app[HOT_BLOBS]
         self._authenticator, self._authorizer = app[AUTHENTICATOR], app[AUTHORIZER]
         self._health = app[HEALTH]
+        self._proxies = app[SETTINGS].proxies
         self._metrics = metrics
         self._root = f"{app[SETTINGS].prefix}/v2/"
         self._constant = "".join(f"{name}: {value}\r\n" for name, value in constant_headers(app[SETTINGS]))
 
-    def find(self, message: RawRequestMessage, remote: str) -> Answer | None:
+    def find(self, message: RawRequestMessage, peer: str) -> Answer | None:
         """The answer to a request that has no body; None: it has to go the ordinary way.
 
-        `remote` is the client's address, empty where it has none.
+        `peer` is the address of the other side, empty where it has none.
         """
         begun = time.perf_counter()
         asked = self._asked(message)
         if asked is None:
             return None
         method, headers = message.method, message.headers
+        remote = peer if self._proxies is None else self._proxies.client(peer, headers)
         principal = self._authenticator.recognize(headers.getall(hdrs.AUTHORIZATION, ()), remote)
         if principal is None or not self._may_pull(principal, asked.name):
             return None

@@ -135,7 +135,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     try:
         authorization = request.headers.getall("Authorization", ())
-        # The peer, which may be a proxy: X-Forwarded-For is whatever a client likes to write.
+        # The peer, or the client that a trusted proxy names: X-Forwarded-For is whatever a client likes to write.
         principal = await app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
     except Unauthorized as error:
         raise Unauthorized(_detail(request, endpoint), headers=_challenge(request, endpoint, failed=True)) from error

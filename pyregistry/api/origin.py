@@ -6,6 +6,7 @@ from aiohttp import web
 from yarl import URL
 
 from pyregistry.api.context import settings
+from pyregistry.api.forwarded import first_words, peer_of, shows_a_proxy
 from pyregistry.auth.access import Origin
 
 _HOST = re.compile(r"[A-Za-z0-9._\-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?", re.ASCII)
@@ -13,26 +14,24 @@ _SCHEMES = frozenset({"http", "https"})
 
 
 def origin(request: web.Request) -> Origin:
-    """`http.host` of the config, else what the proxy in front says (RFC 7239, or X-Forwarded-*), else the request.
+    """`http.host` of the config, else what the proxy in front says (X-Forwarded-*, or RFC 7239), else the request.
 
-    A header of the client's own could only mislead that client, to which alone the answer goes.
+    Without `pyregistry.trusted-proxies` whatever says so is believed, as in the CNCF registry: a header of the client's
+    own could only mislead that client, to which alone the answer goes. A proxy that says nothing of a scheme is taken
+    for one that speaks TLS: with an `http` realm clients would send passwords in clear.
     """
     of_app = settings(request)
     if of_app.origin:
         url = URL(of_app.origin)
         return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + of_app.prefix)
-    forwarded = request.forwarded[0] if request.forwarded else {}
-    scheme = forwarded.get("proto") or _first(request, "X-Forwarded-Proto")
-    if scheme.lower() not in _SCHEMES:
-        scheme = "https" if request.secure else ""
-    hosts = forwarded.get("host"), _first(request, "X-Forwarded-Host"), _first(request, "Host")
-    host = next((host for host in hosts if host and _HOST.fullmatch(host)), "") or _own_address(request)
-    return Origin(scheme.lower(), host, of_app.prefix)
-
-
-def _first(request: web.Request, name: str) -> str:
-    """Of several proxies the one that the client spoke to."""
-    return request.headers.get(name, "").partition(",")[0].strip()
+    is_believed = of_app.proxies is None or of_app.proxies.trusts(peer_of(request.protocol.peername))
+    said = list(first_words(request.headers)) if is_believed else []
+    scheme = next((scheme.lower() for scheme, _ in said if scheme.lower() in _SCHEMES), "")
+    if not scheme and (request.secure or shows_a_proxy(request.headers)):
+        scheme = "https"
+    hosts = [*(host for _, host in said), request.headers.get("Host", "")]
+    host = next((host for host in hosts if _HOST.fullmatch(host)), "") or _own_address(request)
+    return Origin(scheme, host, of_app.prefix)
 
 
 def _own_address(request: web.Request) -> str:

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import structlog
 
+from pyregistry.api.forwarded import peer_of
+
 _LOOKS = 4
 """How often a connection is looked at within the deadline."""
 _TCP_INFO = struct.Struct("<24x I 92x Q 16x I")
@@ -57,7 +59,7 @@ class UnreadAnswers:
             waiting[connection] = taken, since if taken == before else now
             if taken == before and now - since >= self._deadline:
                 peer = transport.get_extra_info("peername")
-                log.warning("connection closed: its client takes nothing", address=peer[0] if peer else "", taken=taken)
+                log.warning("connection closed: its client takes nothing", address=peer_of(peer), taken=taken)
                 _end(transport)
         self._waiting = waiting
 

@@ -151,7 +151,7 @@ def _lines(content: bytes) -> Iterator[tuple[int, str | None, bytes, str]]:
             continue
         user = _name(entry)
         if user is None:
-            yield number, None, b"", "its user is empty, too long, not UTF-8, or has control characters"
+            yield number, None, b"", "its user is empty, too long, not UTF-8, or has a tab or a NUL"
         elif len(line) > MAX_LINE_BYTES:
             yield number, user, b"", f"the line has more than {MAX_LINE_BYTES} bytes"
         else:
@@ -163,8 +163,8 @@ def _name(entry: Entry) -> str | None:
         name = entry.user.decode()
     except UnicodeDecodeError:
         return None
-    has_controls = any(ord(character) < 32 or ord(character) == 127 for character in name)
-    return name if 0 < len(entry.user) <= MAX_USER_BYTES and not has_controls else None
+    is_valid = 0 < len(entry.user) <= MAX_USER_BYTES and "\0" not in name and "\t" not in name
+    return name if is_valid else None
 
 
 _FORMATS = {b"$apr1$": "MD5", b"$1$": "MD5", b"{SHA}": "SHA-1", b"$5$": "SHA-256", b"$6$": "SHA-512"}

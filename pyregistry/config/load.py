@@ -53,7 +53,18 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
         warnings.append(
             f"http.tls.minimumtls: {config.http.tls.minimum_tls} is not spoken any more, tls1.2 is the least"
         )
+    if _sends_passwords_in_clear(config):
+        warnings.append(
+            "http.host: not set, nor http.tls: the address of tokens, to which clients send their passwords, is http "
+            "unless a proxy in front says otherwise"
+        )
     return config, warnings
+
+
+def _sends_passwords_in_clear(config: Config) -> bool:
+    """Return True if tokens may be made whose realm depends on what a proxy says."""
+    makes_tokens = config.auth.htpasswd is not None and config.pyregistry.access is not None
+    return makes_tokens and not config.http.host and not config.http.tls.certificate
 
 
 def _decode(wanted: type, value: object) -> object:

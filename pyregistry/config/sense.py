@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 import msgspec
@@ -45,6 +46,9 @@ def _wrong(config: Config) -> Wrong:
         yield "tags.maxtags", config.tags.max_tags, "0 or more"
     if config.pyregistry.workers < 0:
         yield "pyregistry.workers", config.pyregistry.workers, "0 or more"
+    for index, word in enumerate(config.pyregistry.trusted_proxies or ()):
+        if not _is_proxy(word):
+            yield f"pyregistry.trusted-proxies[{index}]", word, "an address, a network such as 10.0.0.0/8, or unix"
     for field in msgspec.structs.fields(config.pyregistry.limits):
         value = getattr(config.pyregistry.limits, field.name)
         if not value > 0:  # NaN is not
@@ -125,6 +129,13 @@ def _too_short(key: str, value: Duration, shortest: float) -> Wrong:
     """Where 0 has a meaning of its own."""
     if value and value < shortest:
         yield key, str(value), f"0, or {Duration(shortest)} or more"
+
+
+def _is_proxy(text: str) -> bool:
+    try:
+        return text == "unix" or bool(ip_network(text))
+    except ValueError:
+        return False
 
 
 def _is_origin(text: str) -> bool:

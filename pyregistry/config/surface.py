@@ -140,6 +140,7 @@ _OWN: Section = {
     "warnings": WORDS,
     "access": Items({"repositories": WORDS, "who": WORDS, "actions": WORDS}),
     "groups": Free(),
+    "trusted-proxies": WORDS,
     "limits": {
         "manifest-size": DONE,
         "blob-size": DONE,

@@ -81,8 +81,8 @@ _BOB = _ALICE.replace("alice", "bob").encode()
         (b":secret", "its user is empty"),
         (b"secret" * 50 + b":x", "too long"),
         (b"secret\xff:x", "not UTF-8"),
-        (b"secret\0:x", "control characters"),
-        (b"secret\tb:x", "control characters"),
+        (b"secret\0:x", "has a tab or a NUL"),
+        (b"secret\tb:x", "has a tab or a NUL"),
         (b"\xff\xfe\x00s\x00e\x00c\x00r\x00e\x00t\x00", "it is not USER:HASH"),
     ],
 )

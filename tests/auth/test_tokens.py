@@ -76,15 +76,47 @@ async def test_the_challenge_says_where_tokens_are_and_what_for(ruled: Client) -
             "https://b.test",
         ),
         ({"Host": "a.test", "Forwarded": "for=1.2.3.4;proto=https;host=b.test, for=2.3.4.5"}, "https://b.test"),
-        ({"Host": "a.test", "X-Forwarded-Proto": "javascript"}, "http://a.test"),
-        ({"Host": "a.test", "X-Forwarded-Host": 'b.test",error="x'}, "http://a.test"),
-        ({"Host": "a.test", "X-Forwarded-Host": "b.test/path"}, "http://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Proto": "HTTP"}, "http://a.test"),
+        ({"Host": "a.test", "Forwarded": "proto=http"}, "http://a.test"),
+        (
+            {"Host": "a.test", "Forwarded": 'for="[2001:db8::1]:4711"; Proto="https" ;host="b.test:8443"'},
+            "https://b.test:8443",
+        ),
+        ({"Host": "a.test", "X-Forwarded-Proto": "http", "Forwarded": "proto=https;host=b.test"}, "http://b.test"),
+        # A proxy that says nothing of TLS, or nonsense: with http a client would send its password in clear.
+        ({"Host": "a.test", "Via": "1.1 squid"}, "https://a.test"),
+        ({"Host": "a.test", "X-Forwarded-For": "192.0.2.1"}, "https://a.test"),
+        ({"Host": "a.test", "X-Real-IP": "192.0.2.1"}, "https://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Host": "b.test"}, "https://b.test"),
+        ({"Host": "a.test", "Forwarded": "for=192.0.2.1"}, "https://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Proto": "javascript"}, "https://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Host": 'b.test",error="x'}, "https://a.test"),
+        ({"Host": "a.test", "X-Forwarded-Host": "b.test/path"}, "https://a.test"),
     ],
 )
 async def test_the_realm_is_where_the_client_sees_the_registry(
     ruled: Client, headers: dict[str, str], realm: str
 ) -> None:
     assert (await challenge(ruled, "/v2/", headers)).startswith(f'Bearer realm="{realm}/auth/token",')
+
+
+@pytest.mark.parametrize(
+    ("trusted", "headers", "realm"),
+    [
+        (["127.0.0.1"], {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "b.test"}, "https://b.test"),
+        (["127.0.0.0/8", "::1"], {"Forwarded": "proto=https;host=b.test"}, "https://b.test"),
+        (["127.0.0.1"], {"X-Forwarded-Proto": "http"}, "http://a.test"),
+        (["10.0.0.0/8"], {"X-Forwarded-Host": "b.test", "X-Forwarded-Proto": "http"}, "https://a.test"),
+        ([], {"Forwarded": "proto=http;host=b.test"}, "https://a.test"),
+        ([], {}, "http://a.test"),
+    ],
+)
+async def test_with_trusted_proxies_only_their_word_counts_for_the_realm(
+    start_registry: StartRegistry, tmp_path: Path, trusted: list[str], headers: dict[str, str], realm: str
+) -> None:
+    client = await start_with_rules(start_registry, tmp_path, pyregistry={"trusted-proxies": trusted})
+    found = await challenge(client, "/v2/", {"Host": "a.test", **headers})
+    assert found.startswith(f'Bearer realm="{realm}/auth/token",')
 
 
 async def test_the_realm_comes_from_the_config_if_that_says_it(start_registry: StartRegistry, tmp_path: Path) -> None:

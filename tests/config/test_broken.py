@@ -266,6 +266,17 @@ BROKEN: dict[str, Broken] = {
     "a grace without a unit": of(
         'pyregistry.gc.grace: "0.0000036s", expected 0, or 1s or more', "pyregistry: {gc: {grace: 3600}}\n"
     ),
+    "a proxy that is a name": of(
+        'pyregistry.trusted-proxies[1]: "proxy.test", expected an address, a network such as 10.0.0.0/8, or unix',
+        "pyregistry: {trusted-proxies: [10.0.0.1, proxy.test]}\n",
+    ),
+    "a network of proxies with bits of a host": of(
+        'pyregistry.trusted-proxies[0]: "10.0.0.1/8", expected an address, a network such as 10.0.0.0/8, or unix',
+        REGISTRY_PYREGISTRY_TRUSTEDPROXIES="[10.0.0.1/8]",
+    ),
+    "a proxy that is no list": of(
+        'pyregistry.trusted-proxies: "10.0.0.1", expected a list', REGISTRY_PYREGISTRY_TRUSTEDPROXIES="10.0.0.1"
+    ),
     "a limit of nothing": of(
         "pyregistry.limits.connections: 0, expected more than 0", "pyregistry: {limits: {connections: 0}}\n"
     ),

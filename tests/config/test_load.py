@@ -289,3 +289,42 @@ health:
     checks = config_of(text).health.file
     assert [check.file for check in checks] == ["/a", "/b", "/c", "/d"]
     assert {check.interval for check in checks} == {5.0}
+
+
+TOKENS = """
+version: 0.1
+storage: {filesystem: {}}
+auth: {htpasswd: {realm: r, path: /auth/htpasswd}}
+pyregistry: {access: [{repositories: "**", who: everyone, actions: pull}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("environ", "warns"),
+    [
+        ({}, True),
+        ({"REGISTRY_HTTP_ADDR": "127.0.0.1:5000"}, True),
+        ({"REGISTRY_HTTP_HOST": "https://registry.example.org"}, False),
+        ({"REGISTRY_HTTP_TLS_CERTIFICATE": "/c", "REGISTRY_HTTP_TLS_KEY": "/k"}, False),
+    ],
+)
+def test_a_start_that_makes_tokens_without_tls_and_host_warns(environ: dict[str, str], warns: bool) -> None:
+    _, warnings = parse(TOKENS, environ)
+    assert any("the address of tokens" in warning for warning in warnings) == warns
+    _, warnings = parse(LEAST, environ)
+    assert not any("the address of tokens" in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
+    ("value", "proxies"),
+    [
+        (
+            "[127.0.0.1, 10.0.0.0/8, '::1', 2001:db8::/32, unix]",
+            ["127.0.0.1", "10.0.0.0/8", "::1", "2001:db8::/32", "unix"],
+        ),
+        ("[]", []),
+        ("", None),
+    ],
+)
+def test_trusted_proxies_can_be_given_by_a_variable(value: str, proxies: list[str] | None) -> None:
+    assert config_of(LEAST, REGISTRY_PYREGISTRY_TRUSTEDPROXIES=value).pyregistry.trusted_proxies == proxies

@@ -11,7 +11,7 @@ import pytest
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import digest_of
-from tests.processes import Server, wait_until
+from tests.processes import Server, free_port, pyregistry_server, wait_until
 from tests.workers.http import Answer, ask
 from tests.workers.logs import COMBINED, Logs, logging_server
 
@@ -209,3 +209,27 @@ def test_the_access_log_can_be_switched_off_and_the_other_stays(tmp_path: Path) 
         assert logs.server.stop() == 0
         assert logs.out.read_text() == ""
         assert "listening" in logs.err.read_text()
+
+
+def test_an_ipv4_address_is_written_as_one_where_the_server_listens_to_both_families(tmp_path: Path) -> None:
+    write_htpasswd(tmp_path / "htpasswd", {"alice": _PASSWORD})
+    port = free_port()
+    own = {"workers": 1, "limits": {"connections-per-address": 1}}
+    sections = {"auth": auth_section(tmp_path / "htpasswd"), "pyregistry": own, "http": {"addr": f":{port}"}}
+    with pyregistry_server(tmp_path, port, **sections) as server:
+        assert ask(server, "GET", "/v2/", headers=basic("alice", "wrong")).status == 401
+        with socket.create_connection(("127.0.0.1", port), timeout=10):
+            wait_until(lambda: _is_refused(port), "a second connection is refused")
+        wait_until(lambda: "connection refused: too many" in server.output(), "that is said")
+        assert "login failed" in server.output()
+        assert "127.0.0.1 " in server.output()
+        assert "::ffff" not in server.output()
+
+
+def _is_refused(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as second:
+        try:
+            second.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            return not second.recv(100)
+        except ConnectionError:
+            return True

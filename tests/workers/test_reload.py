@@ -6,9 +6,10 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
@@ -28,10 +29,10 @@ def configure(server: Server, **sections: object) -> None:
     os.kill(server.pid, signal.SIGHUP)
 
 
-def answers(server: Server, method: str, path: str, status: int) -> bool:
+def answers(server: Server, method: str, path: str, status: int, headers: Mapping[str, str] | None = None) -> bool:
     """Whether this is the answer; an exchange of workers may reset a connection, see docs/decisions/0005."""
     try:
-        return ask(server, method, path).status == status
+        return ask(server, method, path, headers=headers).status == status
     except ConnectionError:
         return False
 
@@ -154,31 +155,53 @@ def test_what_is_wrong_in_the_htpasswd_file_is_said_once_at_the_start_and_once_a
         assert said() == (2, 2)
 
 
-def test_a_worker_is_replaced_while_the_htpasswd_file_is_of_no_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("content", "status"), [(None, 200), ("", 401), ("garbage\n", 401)])
+def test_a_worker_is_replaced_while_the_htpasswd_file_is_missing_or_has_no_user(
+    tmp_path: Path, content: str | None, status: int
+) -> None:
+    """Missing, it has its minute; what can be read is in force at once."""
     users = tmp_path / "htpasswd"
     write_htpasswd(users, {"alice": "wonderland"})
     with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
         wait_until(lambda: len(workers_of(server)) == 2, "both workers run")
         assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
-        users.write_text("")  # an editor that truncates first
+        _change(users, content)
         before = workers_of(server)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: len(set(workers_of(server)) - set(before)) == 2, "both are replaced")
-        assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
+        assert ask(server, "GET", "/v2/", headers=ALICE).status == status
         assert ask(server, "GET", "/v2/").status == 401
 
 
-def test_sighup_while_the_htpasswd_file_is_of_no_use_leaves_the_last_good_one_in_force(tmp_path: Path) -> None:
+def test_sighup_while_the_htpasswd_file_is_missing_leaves_the_last_good_one_in_force(tmp_path: Path) -> None:
     users = tmp_path / "htpasswd"
     write_htpasswd(users, {"alice": "wonderland"})
     with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
-        users.write_text("garbage\n")
+        _change(users, None)
         os.kill(server.pid, signal.SIGHUP)
         wait_until(lambda: "config not usable, the last good one stays in force" in server.output(), "the log says so")
         wait_until(server.answers, "it answers")
         assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
         assert ask(server, "GET", "/v2/").status == 401
+
+
+@pytest.mark.parametrize("content", ["", "garbage\n"])
+def test_sighup_takes_an_htpasswd_file_without_users(tmp_path: Path, content: str) -> None:
+    users = tmp_path / "htpasswd"
+    write_htpasswd(users, {"alice": "wonderland"})
+    with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
+        _change(users, content)
+        os.kill(server.pid, signal.SIGHUP)
+        wait_until(lambda: "config read again" in server.output(), "the config is read")
+        wait_until(lambda: answers(server, "GET", "/v2/", 401, ALICE), "alice is out")
+
+
+def _change(path: Path, content: str | None) -> None:
+    if content is None:
+        path.unlink()
+    else:
+        path.write_text(content)
 
 
 def test_a_worker_that_is_replaced_has_the_rules_of_the_file_as_it_is(tmp_path: Path) -> None:

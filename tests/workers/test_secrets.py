@@ -36,7 +36,14 @@ def test_a_password_is_found_in_no_output(tmp_path: Path, formatter: str) -> Non
         assert ask(server, "GET", "/v2/", headers=basic("bob", "another")).status in (200, 429)
         output = server.log.read_text(errors="replace")
     output += server.log.read_text(errors="replace") + _run_the_command(path, password)
-    for fact in ("login failed", "htpasswd file not usable", "storage error", "401", "Traceback"):
+    for fact in (
+        "login failed",
+        "htpasswd line left out",
+        "htpasswd file not usable",
+        "storage error",
+        "401",
+        "Traceback",
+    ):
         assert fact in output, "the failures did happen"
     for form in _forms(password):
         assert form not in output
@@ -109,6 +116,8 @@ def _break_the_file(server: Server, path: Path, password: str) -> None:
         path.write_text(content)
         time.sleep(1.3)
         os.kill(server.pid, signal.SIGHUP)
+    path.unlink()
+    wait_until(lambda: "htpasswd file not usable" in server.log.read_text(errors="replace"), "it is missed")
     path.write_bytes(good)
     time.sleep(1.3)
 

@@ -1,0 +1,162 @@
+"""Headers by which proxies tell of their clients: bounded, and believed only of the proxies that the config names.
+
+`X-Forwarded-*` come before `Forwarded` (RFC 7239), as in the CNCF registry: nginx, Caddy and Traefik write the former
+and pass on the latter as a client wrote it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, TypeAlias
+
+from aiohttp import web
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDict, CIMultiDictProxy
+
+UNIX = "unix"
+"""Word for whatever speaks to a unix socket, which has no address."""
+MAX_HOPS = 32
+"""Proxies in a row that are looked at, from the nearest on."""
+MAX_CHARACTERS = 2048
+"""Characters of these headers that are looked at; a client may send megabytes."""
+_SIGNS = ("Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP")
+
+Headers: TypeAlias = CIMultiDict[str] | CIMultiDictProxy[str]
+
+
+class TrustedProxies:
+    """`pyregistry.trusted-proxies` of the config."""
+
+    def __init__(self, words: Iterable[str]) -> None:
+        """Raises ValueError for a word that is no address, no network and not `unix`."""
+        known = set(words)
+        self._unix = UNIX in known
+        self._networks: list[IPv4Network | IPv6Network] = [ip_network(unmapped(word)) for word in known - {UNIX}]
+        self.trusts = lru_cache(4096)(self._trusts)
+
+    def _trusts(self, address: str) -> bool:
+        """True if this is a proxy of ours; an empty address is that of a unix socket."""
+        if not address:
+            return self._unix
+        parsed = ip_address(address)
+        return any(parsed in network for network in self._networks)
+
+    def client(self, peer: str, headers: Headers) -> str:
+        """Return the address of the client whose request came from `peer`: the nearest that is no proxy of ours.
+
+        Each proxy adds the address that it heard of at the right end. What is left of the nearest stranger, that one
+        may have made up. Where a hop is not an address, the proxy that named it is the nearest that is known.
+        """
+        address = peer
+        if self.trusts(peer):
+            for hop in _hops(headers):
+                found = _address(hop)
+                if found is None:
+                    break
+                address = found
+                if not self.trusts(found):
+                    break
+        return address
+
+
+@lru_cache(1024)
+def unmapped(address: str) -> str:
+    """Return an IPv4 address as such: a socket of both families calls it `::ffff:192.0.2.1`."""
+    if not address.startswith("::ffff:"):
+        return address
+    try:
+        return str(IPv6Address(address).ipv4_mapped or address)
+    except ValueError:
+        return address
+
+
+def peer_of(peername: object) -> str:
+    """Return the address in what the system calls the other side; empty for a unix socket."""
+    return unmapped(str(peername[0])) if isinstance(peername, tuple) else ""
+
+
+def first_words(headers: Headers) -> Iterator[tuple[str, str]]:
+    """Yield scheme and host as the client used them, from each kind of header; either may be empty, or nonsense.
+
+    Of several proxies it is the one that the client spoke to.
+    """
+    yield _first(headers, "X-Forwarded-Proto"), _first(headers, "X-Forwarded-Host")
+    element = next(_elements(headers.get("Forwarded", "")[:MAX_CHARACTERS]), "")
+    yield _parameter(element, "proto"), _parameter(element, "host")
+
+
+def shows_a_proxy(headers: Headers) -> bool:
+    """Return True if these headers came through a proxy, which may speak TLS where we do not."""
+    return any(name in headers for name in _SIGNS)
+
+
+def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies | None) -> Callable[..., Any]:
+    """Return a factory of requests whose `remote` is the client's address; see BaseRequest.clone."""
+
+    def make_request(message: RawRequestMessage, payload: Any, protocol: Any, *rest: Any) -> web.BaseRequest:
+        request = make(message, payload, protocol, *rest)
+        peer = peer_of(protocol.peername)
+        request._cache["remote"] = peer if proxies is None else proxies.client(peer, message.headers)
+        return request
+
+    return make_request
+
+
+def _first(headers: Headers, name: str) -> str:
+    return headers.get(name, "")[:MAX_CHARACTERS].partition(",")[0].strip()
+
+
+def _hops(headers: Headers) -> Iterator[str]:
+    """Yield what proxies say of where a request came to them from, the nearest first."""
+    count = 0
+    for line in reversed(headers.getall("X-Forwarded-For", ())):
+        for hop in reversed(_end_of(line).split(",")):
+            yield hop
+            if (count := count + 1) >= MAX_HOPS:
+                return
+    if count:
+        return
+    for line in reversed(headers.getall("Forwarded", ())):
+        # From the right, since a quote that a client opens at the left must not reach what a proxy added.
+        for element in _elements(_end_of(line)[::-1]):
+            yield _parameter(element[::-1], "for")
+            if (count := count + 1) >= MAX_HOPS:
+                return
+
+
+def _end_of(line: str) -> str:
+    """Return the end of a list, and only whole members of it."""
+    return line if len(line) <= MAX_CHARACTERS else line[-MAX_CHARACTERS:].partition(",")[2]
+
+
+def _elements(text: str) -> Iterator[str]:
+    """Yield the members of a list in which a quoted string may hold a comma; it works on reversed text, too."""
+    begin, is_quoted = 0, False
+    for place, character in enumerate(text):
+        if character == '"':
+            is_quoted = not is_quoted
+        elif character == "," and not is_quoted:
+            yield text[begin:place]
+            begin = place + 1
+    yield text[begin:]
+
+
+def _parameter(element: str, name: str) -> str:
+    """Return a parameter of one element of `Forwarded`; empty if it is absent, or given twice."""
+    pairs = [pair.strip().partition("=") for pair in element.split(";")]
+    values = [value.strip().strip('"') for word, _, value in pairs if word.strip().lower() == name]
+    return values[0] if len(values) == 1 else ""
+
+
+@lru_cache(1024)
+def _address(hop: str) -> str | None:
+    """Return the address of a hop, which may have a port: `192.0.2.1:80`, `[2001:db8::1]:80`; None if it has none."""
+    text = hop.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return None if "%" in text else unmapped(str(ip_address(text)))  # a zone is free text
+    except ValueError:
+        return None
