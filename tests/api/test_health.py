@@ -263,7 +263,8 @@ async def test_a_thousand_questions_write_once_a_second(start_on_bad_storage: St
     async with connected(client) as connection:
         for _ in range(1_000):
             assert (await connection.request("GET", "/readyz")).status == 200
-    assert 1 <= _Storage.writes - before <= time.monotonic() - begun + 2
+    tries = (_Storage.writes - before) / 2  # a file each for blobs and for repositories
+    assert 1 <= tries <= time.monotonic() - begun + 2
 
 
 async def test_the_questions_need_no_password_and_no_prefix_and_take_no_other_method(
