@@ -29,6 +29,7 @@ from pyregistry.storage.syscalls import (
     boot_id,
     fill,
     is_absent,
+    mount_id,
     names_and_links,
     new_name,
     read_all,
@@ -53,12 +54,18 @@ class FilesystemDriver:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve(strict=True)
-        self.epoch = boot_id()
+        self._boot = boot_id()
         self._prefix = f"{self.root}/"  # joining strings costs a tenth of joining Paths, for each of a million blobs
         self._directories = Directories(self.root)
         self._publisher = Publisher(str(self.root), self._directories)
         self._places = self._publisher.places
         self._locks = Locks()
+
+    @property
+    def epoch(self) -> str:
+        """See Driver.epoch."""
+        mounts = (layout.ROOT, *self._places.mounts)
+        return "-".join((self._boot, *(str(mount_id(f"{self._prefix}{mount}")) for mount in mounts)))
 
     def probe(self) -> None:
         """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.

@@ -264,7 +264,7 @@ class Upload:
         """A hash of all bytes so far, if that costs no reading; `algorithm` is the final digest's, once known."""
         if appender.offset == 0:
             return new_hash(algorithm or self._algorithm)
-        return self._hashes.take(self.id, appender.opened)
+        return self._hashes.take(self.id, appender.opened, self._driver.epoch)
 
     def _remember(self, appender: LockedFile, running: Hash) -> None:
         stat = appender.stat()
