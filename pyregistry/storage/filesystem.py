@@ -215,6 +215,8 @@ class FilesystemDriver:
 
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room."""
+        if not self._places.mounts:
+            return _room(self._prefix)
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
         return min(_room(f"{self._prefix}{mount}") for mount in mounts)
 

@@ -35,7 +35,7 @@ class Places:
 
     def of(self, path: str) -> StoragePath:
         """Return the directory of ours on the file system of `path`."""
-        for mount in self.mounts:
+        for mount in self.mounts:  # mostly none
             if path.startswith(f"{mount}/"):
                 return self._private[mount]
         return self._private[layout.ROOT]

@@ -140,15 +140,23 @@ class Publisher:
                 make = True
 
     def _rename_durably(self, source: str, target: str) -> None:
-        is_new, inode = not os.path.lexists(target), os.lstat(source).st_ino
+        inode = None if _exists(target) else os.lstat(source).st_ino
         os.rename(source, target)
         try:
             sync_directory(parent_of(target))
         except OSError:
             # A name that can be seen is taken for one that stays: by a HEAD, and so by who does not push again. What
             # was there before is as complete as this, and its name is on the disk.
-            if is_new:
+            if inode is not None:
                 with contextlib.suppress(OSError):
                     if os.lstat(target).st_ino == inode:
                         os.unlink(target)
             raise
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
