@@ -33,11 +33,12 @@ class Publisher:
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
         """See Driver.write."""
-        self._on_its_file_system(lambda: self._write(path, data, durable=durable, mode=mode))
+        self._on_its_file_system(lambda: self._write(self.places.real(path), data, durable=durable, mode=mode))
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
-        self._on_its_file_system(lambda: self._move(source, target))
+        real = self.places.real
+        self._on_its_file_system(lambda: self._move(real(source), real(target)))
 
     @contextlib.contextmanager
     def staged(self, source: StoragePath, target: StoragePath) -> Iterator[StoragePath]:
@@ -60,13 +61,14 @@ class Publisher:
         Raises PathNotFound. Where a rename is not possible, it is removed piece by piece, files in the order of their
         names: what a tag names goes before what it named earlier.
         """
+        real = self.places.real
         with absent_is_not_found():
             try:
-                return self._on_its_file_system(lambda: self._rename_to_trash(path))
+                return self._on_its_file_system(lambda: self._rename_to_trash(real(path)))
             except OSError as error:
                 if error.errno not in _IN_PLACE:
                     raise
-            remove_tree(self._prefix + path)
+            remove_tree(self._prefix + real(path))
             return None
 
     def create(self, absolute: str, mode: int, flags: int) -> int:
