@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from aiohttp import web
 
-from pyregistry.api.context import offload_read, registry, settings
+from pyregistry.api.context import settings
 from pyregistry.api.receiving import Receiver
 from pyregistry.oci.errors import (
     BlobTooLarge,
@@ -15,13 +15,10 @@ from pyregistry.oci.errors import (
     ManifestTooLarge,
     RequestInvalid,
     RequestTimeout,
-    StorageFull,
 )
 from pyregistry.storage.flowing import Flowing, Read
 from pyregistry.storage.uploads import SMALL
 
-_LARGE = 1024 * 1024
-"""Bytes; whether there is room for less shows when it is written."""
 _UNUSUAL = ("Content-Range", "Content-Encoding", "Expect")
 """Headers of a request that is not taken in one go."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -103,13 +100,17 @@ async def read_manifest_body(request: web.Request) -> bytes:
     return bytes(content)
 
 
-async def check_blob_size(request: web.Request) -> None:
-    """Raise BlobTooLarge or StorageFull for an announced length, before a byte of it is sent."""
-    limit, size = settings(request).max_blob_size, request.content_length or 0
-    if size > limit:
+def check_blob_size(request: web.Request) -> None:
+    """Raise BlobTooLarge for an announced length, before a byte of it is sent."""
+    limit = settings(request).max_blob_size
+    if (request.content_length or 0) > limit:
         raise BlobTooLarge(f"a blob has at most {limit} bytes here")
-    if size > _LARGE and size > await offload_read(registry(request).room):
-        raise StorageFull("the storage has no room for this upload")
+
+
+def announced_size(request: web.Request) -> int:
+    """Return the bytes for which there must be room: the announced length, or one if there is a body without one."""
+    length = request.content_length
+    return int(request.body_exists) if length is None else length
 
 
 def check_body_headers(request: web.Request) -> None:

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
-from pyregistry.api.bodies import body, body_at_hand, check_blob_size
+from pyregistry.api.bodies import announced_size, body, body_at_hand, check_blob_size
 from pyregistry.api.context import may, offload, principal, registry, repository, single, view, walk
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
@@ -56,8 +56,8 @@ async def append_to_upload(request: web.Request) -> web.Response:
         if data is not None:
             offset = await upload.append_at_once(data, principal(request).name)
         else:
-            await _require_own(request, upload)
-            at, length = await _announced(request)
+            await _admit(request, upload)
+            at, length = _announced(request)
             offset = await upload.append(body(request), at, length)
     return web.Response(status=202, headers=upload_headers(request, upload, offset))
 
@@ -70,8 +70,8 @@ async def finish_upload(request: web.Request) -> web.Response:
         if data is not None:
             await upload.commit_at_once(digest, data, principal(request).name)
         else:
-            await _require_own(request, upload)
-            at, length = await _announced(request)
+            await _admit(request, upload)
+            at, length = _announced(request)
             await upload.commit(digest, body(request), at, length)
     return blob_created(request, upload.repository, digest)
 
@@ -90,13 +90,18 @@ def _named(request: web.Request) -> Upload:
     return repository(request).upload(UploadId(request.match_info["upload"]))
 
 
+async def _admit(request: web.Request, upload: Upload) -> None:
+    await offload(upload.admit, principal(request).name, announced_size(request))
+
+
 async def _require_own(request: web.Request, upload: Upload) -> None:
     await offload(upload.check_owner, principal(request).name)
 
 
 async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> web.Response:
-    await check_blob_size(request)
-    upload = await offload(target.start_upload, digest.algorithm, principal(request).name)
+    check_blob_size(request)
+    size = announced_size(request)
+    upload = await offload(target.start_upload, digest.algorithm, principal(request).name, size)
     try:
         await upload.commit(digest, body(request))
     except BaseException:
@@ -126,9 +131,9 @@ def _mount_from(target: Repository, digest: Digest, source: Repository) -> bool:
     return False
 
 
-async def _announced(request: web.Request) -> tuple[int | None, int | None]:
+def _announced(request: web.Request) -> tuple[int | None, int | None]:
     """Where the client thinks the upload stands, and how many bytes it announces beyond what HTTP checks itself."""
-    await check_blob_size(request)
+    check_blob_size(request)
     header = request.headers.get("Content-Range")
     if header is None:
         return None, None

@@ -8,12 +8,15 @@ import typer
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Bytes, is_terminal, print_table
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
 
 MARK_FAILED = 4
+_SHOWN = 20
+"""Open uploads in the table: those that are idle longest."""
 
 
 def du(
@@ -48,6 +51,18 @@ def du(
     if is_terminal():
         typer.echo()
     print_table(("", "COUNT", "SIZE"), _totals(usage))
+    _print_uploads(usage)
+
+
+def _print_uploads(usage: Usage) -> None:
+    if not usage.open_uploads:
+        return
+    typer.echo()
+    shown = usage.open_uploads[:_SHOWN]
+    rows = [(each.repository, each.id, Bytes(each.size), idle_time(each.idle)) for each in shown]
+    print_table(("OPEN UPLOADS IN", "ID", "SIZE", "IDLE"), rows)
+    if len(usage.open_uploads) > _SHOWN:
+        say(f"{len(usage.open_uploads) - _SHOWN} more, see --json", err=True)
 
 
 def _totals(usage: Usage) -> list[tuple[str, str | int, Bytes]]:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +19,7 @@ from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Options, Report
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.purging import Purging, purge
 from pyregistry.storage.registry import Registry
 
@@ -46,6 +48,14 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
             "0 frees everything at once: no image is ever lost by it, but a push in progress may have to be repeated.",
         ),
     ] = None,
+    uploads_older_than: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Remove open uploads to which nothing was sent for so long; else those of uploadpurging.age, 168h. "
+            "0 removes all that nobody is writing to at this moment; a push that wants to go on begins again.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, and nothing else.")] = False,
 ) -> None:
     """Free the space of what nothing refers to, safely while the registry runs and people push.
@@ -60,13 +70,14 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
         dry_run=dry_run,
     )
+    purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     shown = _listener(options, terminal=terminal, silent=as_json or quiet)
     driver = open_driver(loaded)  # after the listener: from here on nothing new may be imported
     try:
         with unusable_directory(), shown as listener:
             report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-            report.uploads_removed = _purge_uploads(driver, loaded, dry_run=dry_run)
+            _purge_uploads(driver, purging, report)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
     _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
@@ -93,13 +104,26 @@ def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, q
         print_summary(report, options)
 
 
-def _purge_uploads(driver: Driver, config: Config, *, dry_run: bool) -> int:
+def _purging(config: Config, older_than: str | None, *, dry_run: bool) -> Purging | None:
+    """Which uploads go; None: none of them."""
     section = config.storage.maintenance.upload_purging
-    if not section.enabled:
-        return 0
-    purging = Purging(section.age, section.interval, dry_run=dry_run or section.dry_run)
-    purged = asyncio.run(purge(Registry(driver), purging, UploadLog()))
-    return 0 if section.dry_run and not dry_run else len(purged)
+    if older_than is not None:
+        return Purging(_seconds(older_than), section.interval, dry_run=dry_run)
+    if not section.enabled or (section.dry_run and not dry_run):
+        return None
+    return Purging(section.age, section.interval, dry_run=dry_run)
+
+
+def _purge_uploads(driver: Driver, purging: Purging | None, report: Report) -> None:
+    registry, log = Registry(driver), UploadLog()
+    purged = asyncio.run(purge(registry, purging, log)) if purging is not None else []
+    report.uploads_removed = len(purged)
+    report.bytes_freed_from_uploads = sum(each.size for each in purged)
+    gone = {each.id for each in purged}
+    left = [each for each in list_uploads(registry, lambda upload, error: None) if each.id not in gone]
+    report.uploads, report.bytes_in_uploads = len(left), sum(each.size for each in left)
+    if left:
+        report.oldest_upload_idle_seconds = round(max(time.time_ns() - left[0].changed_ns, 0) / 1e9, 3)
 
 
 def _seconds(value: str) -> float:

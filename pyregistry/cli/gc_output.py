@@ -130,8 +130,39 @@ def print_summary(report: Report, options: Options) -> None:
     )
     if report.repositories_removed:
         typer.echo(f"{report.repositories_removed} empty repositories removed")
-    if (kept := kept_by_leases(report)) is not None:
-        typer.echo(kept)
+    for line in (uploads_removed(report, options), open_uploads(report), kept_by_leases(report)):
+        if line is not None:
+            typer.echo(line)
+
+
+def uploads_removed(report: Report, options: Options) -> str | None:
+    """Return what became of open uploads; None where all stay."""
+    if not report.uploads_removed:
+        return None
+    would = "would be " if options.dry_run else ""
+    freed = decimal(report.bytes_freed_from_uploads)
+    return f"{report.uploads_removed} open uploads {would}removed, {freed} {would}freed"
+
+
+def open_uploads(report: Report) -> str | None:
+    """Return what open uploads take up, and what to do about it; None where there are none."""
+    if not report.uploads:
+        return None
+    idle = idle_time(report.oldest_upload_idle_seconds)
+    return (
+        f"{report.uploads} open uploads hold {decimal(report.bytes_in_uploads)}, the oldest idle for {idle}; "
+        "`pyregistry du` lists them, --uploads-older-than 24h removes those"
+    )
+
+
+def idle_time(seconds: float) -> str:
+    """Return a time in the two units that matter: 3d4h, 4h5m, 5m6s, 6s."""
+    left, parts = int(seconds), []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, left = divmod(left, length)
+        parts.append((count, unit))
+    first = next((number for number, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return "".join(f"{count}{unit}" for count, unit in parts[first : first + 2])
 
 
 def kept_by_leases(report: Report) -> str | None:

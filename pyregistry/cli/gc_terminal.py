@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pyregistry.cli.gc_output import kept_by_leases
+from pyregistry.cli.gc_output import kept_by_leases, open_uploads
 from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
 from pyregistry.visible import visible
@@ -83,10 +83,12 @@ def print_table(report: Report, options: Options) -> None:
     table.add_row("manifests", "", str(report.manifests_removed))
     table.add_row("layer links", "", str(report.links_removed))
     table.add_row("blobs", str(report.blobs), str(report.blobs_removed))
-    table.add_row("uploads", "", str(report.uploads_removed))
-    table.add_row("space", "", decimal(report.bytes_freed), style="bold")
+    table.add_row("uploads", str(report.uploads + report.uploads_removed), str(report.uploads_removed))
+    freed = report.bytes_freed + report.bytes_freed_from_uploads
+    table.add_row("space", "", decimal(freed), style="bold")
     console.print(table)
-    if (kept := kept_by_leases(report)) is not None:
-        console.print(kept, highlight=False)
+    for line in (open_uploads(report), kept_by_leases(report)):
+        if line is not None:
+            console.print(line, highlight=False, markup=False)
     if report.skipped:
         console.print(f"{len(report.skipped)} things were skipped, see above", style="yellow", highlight=False)

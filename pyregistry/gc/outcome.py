@@ -109,6 +109,12 @@ class Report:
     bytes_freed: int = 0
     repositories_removed: int = 0
     uploads_removed: int = 0
+    bytes_freed_from_uploads: int = 0
+    uploads: int = 0
+    """Open ones that stay."""
+    bytes_in_uploads: int = 0
+    oldest_upload_idle_seconds: float = 0.0
+    """Since the last byte of the one that nobody has gone on with for the longest time."""
     blobs_kept_by_leases: int = 0
     bytes_kept_by_leases: int = 0
     leases_end_at: str | None = None

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Listener, Options
-from pyregistry.oci.names import RepositoryName
+from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.walking import walk_repositories
+from pyregistry.storage.open_uploads import list_uploads
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.uploads import Upload
 
 _SHARED = -1
 
@@ -25,6 +27,17 @@ class RepositoryUsage:
     own: int = 0
     """What no other repository refers to."""
     shared: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UploadUsage:
+    """An open upload. Size in bytes, time in seconds."""
+
+    repository: RepositoryName
+    id: UploadId
+    size: int
+    idle: int
+    """Since its last byte came."""
 
 
 @dataclass(slots=True)
@@ -43,6 +56,8 @@ class Usage:
     """What only pushes in progress keep; counted in no repository."""
     uploads: int = 0
     uploads_size: int = 0
+    open_uploads: list[UploadUsage] = field(default_factory=list)
+    """Those first that are idle longest."""
     quarantine: int = 0
     skipped: list[str] = field(default_factory=list)
 
@@ -70,7 +85,8 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
         usage.reclaimable += size
     usage.repositories = [each for each in repositories if each.blobs]  # the others are namespaces, or empty
     usage.size = candidates.total_size()
-    usage.uploads, usage.uploads_size = _uploads(driver)
+    usage.open_uploads = _uploads(driver, usage.skipped)
+    usage.uploads, usage.uploads_size = len(usage.open_uploads), sum(each.size for each in usage.open_uploads)
     usage.quarantine = sum(sum(_sizes(driver, layout.quarantine(place))) for place in driver.places())
     return usage
 
@@ -105,14 +121,15 @@ class _Tally(Listener):
             self.sharers[digest] = {owner, me}
 
 
-def _uploads(driver: Driver) -> tuple[int, int]:
-    count = size = 0
-    for name in walk_repositories(driver):
-        for _, stat in driver.scan(layout.uploads(name), layout.DATA):
-            if stat is not None:
-                count += 1
-                size += stat.size
-    return count, size
+def _uploads(driver: Driver, skipped: list[str]) -> list[UploadUsage]:
+    def skip(upload: Upload, error: OSError) -> None:
+        skipped.append(f"{layout.upload(upload.repository, upload.id)}: {error.strerror}")
+
+    now_ns = time.time_ns()
+    return [
+        UploadUsage(each.repository, each.id, each.size, max(now_ns - each.changed_ns, 0) // 10**9)
+        for each in list_uploads(Registry(driver), skip)
+    ]
 
 
 def _sizes(driver: Driver, directory: layout.StoragePath) -> Iterator[int]:

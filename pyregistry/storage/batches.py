@@ -7,6 +7,7 @@ from pyregistry.oci.digest import Hash
 from pyregistry.oci.errors import StorageFull
 from pyregistry.storage.driver import Appender, Driver
 from pyregistry.storage.flowing import Flowing, pour
+from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.threads import finish, in_thread
 
 BATCH = 1024 * 1024
@@ -16,7 +17,7 @@ FIRST = 128 * 1024
 _SMALL = 32 * 1024
 """Bytes that are hashed on the event loop: in less time than it takes to hand them to a thread."""
 _CHECK_ROOM = 64 * 1024 * 1024
-"""Bytes received between two looks at the free space."""
+"""Bytes received between two looks at the free space, at most: it is looked at again before half of it is used."""
 
 
 class Taking:
@@ -73,8 +74,9 @@ class Taking:
 class Room:
     """Looks now and then whether the storage has room for what is still to come."""
 
-    def __init__(self, driver: Driver, begin: int) -> None:
+    def __init__(self, driver: Driver, path: StoragePath, begin: int) -> None:
         self._driver = driver
+        self._path = path
         self._next = begin
 
     def is_due(self, size: int) -> bool:
@@ -84,9 +86,19 @@ class Room:
     def require(self, size: int) -> None:
         """Raise StorageFull, if it is time. Blocks."""
         if self.is_due(size):
-            if self._driver.room() < BATCH:
-                raise StorageFull("the storage has no room for this upload")
-            self._next = size + _CHECK_ROOM
+            room = require_room(self._driver, self._path, BATCH)
+            self._next = size + min(_CHECK_ROOM, max(room // 2, BATCH))
+
+
+def require_room(driver: Driver, path: StoragePath, size: int) -> int:
+    """Return the bytes that there is room for at `path` besides the reserve; raise StorageFull for fewer than `size`.
+
+    Blocks.
+    """
+    room = driver.room(path)
+    if room < size:
+        raise StorageFull("the storage has no room for this")
+    return room
 
 
 def size_of(batch: Sequence[bytes]) -> int:

@@ -101,7 +101,7 @@ class Driver(Protocol):
 
     @property
     def epoch(self) -> str:
-        """Changes when bytes that were written but not synced may have been lost: with the machine's boot."""
+        """Changes when bytes that were written but not synced may have been lost: with a boot, and with a mount."""
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """The whole file, or its first `limit` bytes; raises PathNotFound."""

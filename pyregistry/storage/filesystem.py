@@ -29,6 +29,7 @@ from pyregistry.storage.syscalls import (
     boot_id,
     fill,
     is_absent,
+    mount_id,
     names_and_links,
     new_name,
     read_all,
@@ -53,12 +54,18 @@ class FilesystemDriver:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve(strict=True)
-        self.epoch = boot_id()
+        self._boot = boot_id()
         self._prefix = f"{self.root}/"  # joining strings costs a tenth of joining Paths, for each of a million blobs
         self._directories = Directories(self.root)
         self._publisher = Publisher(str(self.root), self._directories)
         self._places = self._publisher.places
         self._locks = Locks()
+
+    @property
+    def epoch(self) -> str:
+        """See Driver.epoch."""
+        mounts = (layout.ROOT, *self._places.mounts)
+        return "-".join((self._boot, *(str(mount_id(f"{self._prefix}{mount}")) for mount in mounts)))
 
     def probe(self) -> None:
         """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
@@ -79,12 +86,15 @@ class FilesystemDriver:
 
     def place_of(self, path: StoragePath) -> StoragePath:
         """See Driver.place_of."""
-        return self._places.of(path)
+        return self._places.of(self._places.real(path))
+
+    def _at(self, path: StoragePath) -> str:
+        return self._prefix + self._places.real(path)
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
         """See Driver.read."""
         try:  # no context manager: a collection reads every manifest
-            handle = os.open(self._prefix + path, _READ)
+            handle = os.open(self._at(path), _READ)
             try:
                 return read_all(handle, limit)
             finally:
@@ -100,16 +110,16 @@ class FilesystemDriver:
 
     def create(self, path: StoragePath, data: bytes) -> None:
         """See Driver.create."""
-        fill(self._publisher.create(self._prefix + path, 0o666, _CREATE), data, durable=False)
+        fill(self._publisher.create(self._at(path), 0o666, _CREATE), data, durable=False)
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
-        self._directories.make(self._prefix + path, durable=durable)
+        self._directories.make(self._at(path), durable=durable)
 
     def stat(self, path: StoragePath) -> Stat:
         """See Driver.stat."""
         try:  # no pathlib and no context manager: this is the one call of a hot answer
-            return to_stat(os.stat(self._prefix + path, follow_symlinks=False))
+            return to_stat(os.stat(self._at(path), follow_symlinks=False))
         except OSError as error:
             if is_absent(error):
                 raise PathNotFound(path) from error
@@ -118,13 +128,13 @@ class FilesystemDriver:
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""
         with absent_is_not_found():
-            set_mtime(self._prefix + path, mtime_ns)
+            set_mtime(self._at(path), mtime_ns)
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """See Driver.children."""
         try:
             with absent_is_not_found():
-                names, links = names_and_links(self._prefix + path)
+                names, links = names_and_links(self._at(path))
             if strict and links:
                 raise OSError(errno.EINVAL, "a symbolic link, which is not followed", f"{path}/{links[0]}")
         except PathNotFound:
@@ -134,18 +144,19 @@ class FilesystemDriver:
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """See Driver.symbolic_links."""
         with contextlib.suppress(PathNotFound), absent_is_not_found():
-            return sorted(names_and_links(self._prefix + path)[1])
+            return sorted(names_and_links(self._at(path))[1])
         return []
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
         """See InspectableDriver.entries."""
-        yield from list_directory(str(self.root), path)
+        yield from list_directory(str(self.root), self._places.real(path))
 
     def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
         """See Driver.scan."""
+        directory = self._at(path)
         for name in self.children(path, strict=strict):
             try:
-                yield name, to_stat(os.lstat(f"{self._prefix}{path}/{name}/{leaf}"))
+                yield name, to_stat(os.lstat(f"{directory}/{name}/{leaf}"))
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                     raise
@@ -164,11 +175,11 @@ class FilesystemDriver:
         doomed = None
         with absent_is_not_found():
             try:
-                os.unlink(self._prefix + path)
+                os.unlink(self._at(path))
             except (IsADirectoryError, PermissionError):  # which of them it is depends on the system
                 doomed = self._publisher.to_trash(path)
         if durable:
-            sync_directory(parent_of(self._prefix + path))
+            sync_directory(parent_of(self._at(path)))
         if doomed is not None:
             remove_all(doomed)
 
@@ -190,7 +201,7 @@ class FilesystemDriver:
 
     def prune(self, path: StoragePath) -> bool:
         """See Driver.prune."""
-        top = self._prefix + path
+        top = self._at(path)
         with contextlib.suppress(OSError):  # mostly there is nothing in it
             os.rmdir(top)
             return True
@@ -204,16 +215,18 @@ class FilesystemDriver:
         stat = self.stat(path)
         if not stat.is_file:
             raise PathNotFound(path)
-        return LocalFile(self.root / path, stat.size)
+        return LocalFile(Path(self._at(path)), stat.size)
 
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room."""
+        if not self._places.mounts:
+            return _room(self._prefix)
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
         return min(_room(f"{self._prefix}{mount}") for mount in mounts)
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> contextlib.AbstractContextManager[None]:
         """See Driver.lock."""
-        path = f"{self._prefix}{self._places.locks}/{name}"
+        path = f"{self._at(layout.LOCKS)}/{name}"
         return self._locks.hold(
             path, partial(self._publisher.create, path, 0o660, _LOCK), exclusive=exclusive, wait=wait
         )
@@ -221,7 +234,7 @@ class FilesystemDriver:
     @contextlib.asynccontextmanager
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:
         """See Driver.appender."""
-        target = self.root / path
+        target = Path(self._at(path))
         files: list[FileIO] = []  # filled rather than returned: a cancelled call still opens, and returns nothing
         try:
             opened = await in_thread(self._open_to_append, target, files, create=create)
@@ -236,7 +249,7 @@ class FilesystemDriver:
     @contextlib.contextmanager
     def held(self, path: StoragePath) -> Iterator[HeldFile]:
         """See Driver.held."""
-        target = self._prefix + path
+        target = self._at(path)
         with absent_is_not_found():
             handle = os.open(target, _APPEND)
         try:

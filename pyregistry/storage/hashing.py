@@ -65,10 +65,10 @@ class RunningHashes:
         self._hashes: OrderedDict[UploadId, tuple[Record, Hash]] = OrderedDict()
         self._given_up: set[UploadId] = set()
 
-    def take(self, upload_id: UploadId, stat: Stat) -> Hash | None:
+    def take(self, upload_id: UploadId, stat: Stat, epoch: str) -> Hash | None:
         """The hash of all bytes of the file, if this worker has it. Whoever takes it gives it back."""
         record, running = self._hashes.pop(upload_id, (None, None))
-        return running if record is not None and record.describes(stat) else None
+        return running if record is not None and record.describes(stat) and record.epoch == epoch else None
 
     def give_back(self, upload_id: UploadId, record: Record, running: Hash) -> None:
         """Keep a hash for the upload's next request."""

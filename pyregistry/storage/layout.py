@@ -30,9 +30,9 @@ we write and we read what it wrote.
       scrub/pass                                           when the pass began that is not at its end
 
 Where another file system is mounted at or below `docker`, what it holds has its `tmp/`, `trash/` and `quarantine/` in
-`_pyregistry` at its top, because a rename cannot leave a file system; `locks/` are beside the blobs. Neither registry's
-walk of the repositories enters a directory whose name begins with `_`. A walk of `blobs/` does, so nothing in there is
-called `data`.
+`_pyregistry` at its top, because a rename cannot leave a file system. If it holds `blobs/`, the rest of `.pyregistry`
+is there as well. Neither registry's walk of the repositories enters a directory whose name begins with `_`. A walk of
+`blobs/` does, so nothing in there is called `data`.
 
 A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
 `tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
@@ -41,7 +41,7 @@ none of these may hold anything of ours. It finds repositories by `_layers` (2.8
 catalog and in its garbage collection: a repository always has both.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NewType
 
 from pyregistry.oci.digest import Digest
@@ -225,24 +225,21 @@ def trash(place: StoragePath) -> StoragePath:
     return StoragePath(f"{place}/trash")
 
 
-def locks(place: StoragePath) -> StoragePath:
-    """The files that are locked."""
-    return StoragePath(f"{place}/locks")
-
-
 def mounts_of_the_tree(points: Iterable[str]) -> tuple[StoragePath, ...]:
     """Return the mount points, relative to the root, that matter for a rename; the deepest first."""
-    ours = [point for point in points if f"{point}/".startswith((f"{PRIVATE}/", "docker/"))]
+    ours = [point for point in points if f"{point}/".startswith("docker/")]
     return tuple(StoragePath(point) for point in sorted(ours, key=lambda point: (-point.count("/"), point)))
 
 
-def private_directories(mounts: Iterable[StoragePath]) -> Mapping[StoragePath, StoragePath]:
-    """Return the directory of ours on each file system by its mount point, that of the root first."""
-    found = {ROOT: PRIVATE}
-    for mount in mounts:
+def private_directories(points: Collection[str]) -> Mapping[StoragePath, StoragePath]:
+    """Return the directory of ours on each file system by its mount point, that of the root first.
+
+    `.pyregistry` is that of the root, unless something is mounted there or the blobs are elsewhere.
+    """
+    is_apart = any(f"{point}/".startswith(f"{PRIVATE}/") or f"{BLOBS}/".startswith(f"{point}/") for point in points)
+    found = {ROOT: StoragePath(MOUNTED) if is_apart else PRIVATE}
+    for mount in mounts_of_the_tree(points):
         found[mount] = StoragePath(f"{mount}/{MOUNTED}")
-        if f"{mount}/".startswith(f"{PRIVATE}/"):  # so it is not on the file system of the root
-            found[ROOT] = StoragePath(MOUNTED)
     return found
 
 

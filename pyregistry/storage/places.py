@@ -6,6 +6,7 @@ Nearly always there is one, and `.pyregistry` is that directory. Where others ar
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyregistry.storage import layout
@@ -13,6 +14,7 @@ from pyregistry.storage.layout import StoragePath
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
+_PRIVATE = f"{layout.PRIVATE}/"
 _POINT = 4
 """The column of the mount point: proc_pid_mountinfo(5)."""
 
@@ -24,18 +26,29 @@ class Places:
         self._root = root
         self.mounts: tuple[StoragePath, ...] = ()
         """The mount points below the root that hold a part of the tree, the deepest first."""
+        self._private: Mapping[StoragePath, StoragePath] = {}
         self.look_again()
 
     def look_again(self) -> bool:
         """Read the mount points again; return True if they changed. Blocks."""
-        before, self.mounts = self.mounts, layout.mounts_of_the_tree(mount_points(self._root))
-        self._private = layout.private_directories(self.mounts)
-        self.locks = layout.locks(self.of(layout.BLOBS))  # on that volume: other containers may have another root
-        return self.mounts != before
+        before, points = self._private, mount_points(self._root)
+        self.mounts, self._private = layout.mounts_of_the_tree(points), layout.private_directories(points)
+        home = self.of(layout.BLOBS)
+        self._home = None if home == layout.PRIVATE else home
+        return self._private != before
+
+    def real(self, path: StoragePath) -> StoragePath:
+        """Return where a path is: what is in `.pyregistry` is with the blobs, and others may see it there.
+
+        Of two containers with one volume at `docker` each has a root of its own, and they must share locks and marks.
+        """
+        if self._home is None or not path.startswith(_PRIVATE):
+            return path
+        return StoragePath(f"{self._home}/{path.removeprefix(_PRIVATE)}")
 
     def of(self, path: str) -> StoragePath:
         """Return the directory of ours on the file system of `path`."""
-        for mount in self.mounts:
+        for mount in self.mounts:  # mostly none
             if path.startswith(f"{mount}/"):
                 return self._private[mount]
         return self._private[layout.ROOT]

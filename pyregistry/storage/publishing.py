@@ -33,11 +33,12 @@ class Publisher:
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
         """See Driver.write."""
-        self._on_its_file_system(lambda: self._write(path, data, durable=durable, mode=mode))
+        self._on_its_file_system(lambda: self._write(self.places.real(path), data, durable=durable, mode=mode))
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
-        self._on_its_file_system(lambda: self._move(source, target))
+        real = self.places.real
+        self._on_its_file_system(lambda: self._move(real(source), real(target)))
 
     @contextlib.contextmanager
     def staged(self, source: StoragePath, target: StoragePath) -> Iterator[StoragePath]:
@@ -60,13 +61,14 @@ class Publisher:
         Raises PathNotFound. Where a rename is not possible, it is removed piece by piece, files in the order of their
         names: what a tag names goes before what it named earlier.
         """
+        real = self.places.real
         with absent_is_not_found():
             try:
-                return self._on_its_file_system(lambda: self._rename_to_trash(path))
+                return self._on_its_file_system(lambda: self._rename_to_trash(real(path)))
             except OSError as error:
                 if error.errno not in _IN_PLACE:
                     raise
-            remove_tree(self._prefix + path)
+            remove_tree(self._prefix + real(path))
             return None
 
     def create(self, absolute: str, mode: int, flags: int) -> int:
@@ -140,15 +142,23 @@ class Publisher:
                 make = True
 
     def _rename_durably(self, source: str, target: str) -> None:
-        is_new, inode = not os.path.lexists(target), os.lstat(source).st_ino
+        inode = None if _exists(target) else os.lstat(source).st_ino
         os.rename(source, target)
         try:
             sync_directory(parent_of(target))
         except OSError:
             # A name that can be seen is taken for one that stays: by a HEAD, and so by who does not push again. What
             # was there before is as complete as this, and its name is on the disk.
-            if is_new:
+            if inode is not None:
                 with contextlib.suppress(OSError):
                     if os.lstat(target).st_ino == inode:
                         os.unlink(target)
             raise
+
+
+def _exists(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True

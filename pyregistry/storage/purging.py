@@ -1,5 +1,8 @@
 """Uploads that nobody goes on with, removed from time to time: `storage.maintenance.uploadpurging`.
 
+While the disk is short of room, so that uploads are refused, those go that are idle for an hour, and first those that
+are idle longest, until there is room: a broken push must not keep a full disk full for a week.
+
 The CNCF registry goes by the time at which an upload began, and so deletes a slow one under its writer; here the last
 byte counts, and whoever is writing holds the upload's lock.
 """
@@ -10,13 +13,21 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from pyregistry.storage.batches import BATCH
+from pyregistry.storage.open_uploads import OpenUpload, walk_uploads
 from pyregistry.storage.registry import Registry
-from pyregistry.storage.threads import walk
+from pyregistry.storage.threads import in_reader, walk
 from pyregistry.storage.turns import Walk
 from pyregistry.storage.uploads import Upload
 
 FIRST_RUN = 3600.0
 """Seconds within which the first run happens, at random, so that workers and servers do not run together."""
+
+
+SHORT_AGE = 3600.0
+"""Seconds after which an upload that nobody goes on with is removed while there is no room."""
+_LOOK = 60.0
+"""Seconds between two looks whether there is room, at most."""
 
 
 class Log(Protocol):
@@ -42,43 +53,57 @@ class Purging:
 
 
 async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> None:
-    """Purge again and again until cancelled."""
-    delay = random.uniform(0, min(FIRST_RUN, purging.interval))  # noqa: S311 - spreads load, keeps no secret
+    """Purge again and again until cancelled, and in between look whether there is room."""
+    due = time.monotonic() + random.uniform(0, min(FIRST_RUN, purging.interval))  # noqa: S311 - spreads load, keeps no secret
     while True:
-        await asyncio.sleep(delay)
-        delay = purging.interval
+        await asyncio.sleep(max(min(due - time.monotonic(), _LOOK), 0.0))
         try:
-            await purge(registry, purging, log)
+            if time.monotonic() >= due:
+                due = time.monotonic() + purging.interval
+                await purge(registry, purging, log)
+            await purge_for_room(registry, purging, log)
         except OSError as error:
             log.error("uploads could not be purged", reason=str(error))
 
 
-async def purge(registry: Registry, purging: Purging, log: Log) -> list[Upload]:
+async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
     """Remove the uploads older than `age`; the removed ones, or with `dry_run` those that would be."""
     before_ns = time.time_ns() - round(purging.age * 1e9)
     purged = []
-    for upload in await walk("purging", _older(registry, before_ns, log)):
-        try:
-            if purging.dry_run or await upload.expire(before_ns):
-                purged.append(upload)
-                log.info("upload purged", repository=upload.repository, upload=upload.id, dry_run=purging.dry_run)
-        except OSError as error:
-            _stays(upload, error, log)
+    for each in await walk("purging", _older(registry, before_ns, log)):
+        if purging.dry_run or await _expire(each, before_ns, log):
+            purged.append(each)
+            log.info("upload purged", repository=each.repository, upload=each.id, dry_run=purging.dry_run)
     return purged
 
 
-def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[Upload]]:
-    older = []
-    for upload in registry.list_uploads():
-        yield
-        if upload is None:
-            continue
-        try:
-            if upload.is_older(before_ns):
-                older.append(upload)
-        except OSError as error:
-            _stays(upload, error, log)
-    return older
+async def purge_for_room(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
+    """Remove uploads that are idle for SHORT_AGE until there is room for others; return them.
+
+    On each file system those that are on it. Nothing with `dry_run`.
+    """
+    if purging.dry_run or not await in_reader(registry.is_short_of_room, BATCH):
+        return []
+    before_ns = time.time_ns() - round(min(purging.age, SHORT_AGE) * 1e9)
+    purged = []
+    for each in await walk("purging", _older(registry, before_ns, log)):
+        if await in_reader(each.upload.directory.room) < BATCH and await _expire(each, before_ns, log):
+            purged.append(each)
+            log.info("upload purged, there is no room", repository=each.repository, upload=each.id, size=each.size)
+    return purged
+
+
+async def _expire(each: OpenUpload, before_ns: int, log: Log) -> bool:
+    try:
+        return await each.upload.expire(before_ns)
+    except OSError as error:
+        _stays(each.upload, error, log)
+        return False
+
+
+def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[OpenUpload]]:
+    found = yield from walk_uploads(registry, lambda upload, error: _stays(upload, error, log))
+    return [each for each in found if each.changed_ns < before_ns]
 
 
 def _stays(upload: Upload, error: OSError, log: Log) -> None:

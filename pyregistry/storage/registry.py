@@ -71,6 +71,11 @@ class Registry:
         """Bytes that uploads may still take. Blocks."""
         return self._driver.room()
 
+    def is_short_of_room(self, size: int) -> bool:
+        """Return True if uploads may not take `size` more bytes on one of the file systems. Blocks."""
+        paths = (layout.REPOSITORIES, *self._driver.places()[1:])
+        return any(self._driver.room(path) < size for path in paths)
+
     def try_reading(self) -> None:
         """Ask the storage something; raises OSError if it does not answer. Blocks."""
         self._driver.room()

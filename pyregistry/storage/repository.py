@@ -20,6 +20,7 @@ from pyregistry.oci.errors import (
 from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage import layout, leases
+from pyregistry.storage.batches import require_room
 from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
@@ -93,8 +94,12 @@ class Repository:
             self.blob(digest)
             self._delete(layout.layer(self.name, digest))
 
-    def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None) -> Upload:
-        """end-4: a new upload, of that user if there is one."""
+    def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None, size: int = 1) -> Upload:
+        """end-4: a new upload, of that user if there is one; `size` bytes are announced for it.
+
+        Raises StorageFull.
+        """
+        require_room(self._driver, layout.repository(self.name), size)
         upload = self.upload(UploadId(str(uuid.uuid4())))
         upload.begin(algorithm, owner)
         return upload
@@ -149,8 +154,8 @@ class Repository:
     ) -> PushedManifest:
         """end-7: store a manifest and let the tags name it.
 
-        Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, and DigestInvalid if
-        `reference` is the digest of something else.
+        Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, StorageFull, and
+        DigestInvalid if `reference` is the digest of something else.
         """
         if len(content) > self._rules.max_manifest_size:
             raise ManifestTooLarge(f"a manifest has at most {self._rules.max_manifest_size} bytes here")
@@ -160,6 +165,7 @@ class Repository:
         elif reference != digest:
             raise DigestInvalid("the manifest received has another digest")
         manifest = parse_manifest(content, content_type)
+        require_room(self._driver, layout.repository(self.name), len(content))
         commit = ManifestCommit(self._driver, self.name, self._rules, digest, manifest)
         with leases.commit_section(self._driver), self._lock():
             commit.check_references()

@@ -6,14 +6,18 @@ import errno
 import os
 import random
 import shutil
+import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from pyregistry.storage.driver import PathNotFound, Stat
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
+_AT_FDCWD, _STATX_MNT_ID_UNIQUE, _STATX_MNT_ID_AT, _STATX_SIZE = -100, 0x4000, 0x90, 0x100
+"""Of statx(2), for which Python before 3.15 has no name."""
 _LARGE = 1_000
 """Directories in one directory, for which it pays to ask how many there are before they are looked at."""
 
@@ -151,6 +155,21 @@ def absent_is_not_found() -> Iterator[None]:
         if is_absent(error):
             raise PathNotFound(error.filename) from error
         raise
+
+
+@cache
+def _statx() -> Callable[..., int] | None:
+    found: Callable[..., int] | None = getattr(ctypes.CDLL(None), "statx", None)
+    return found
+
+
+def mount_id(path: str) -> int:
+    """Return a number that no other mount has had since the boot; 0 where the system has none (Linux before 6.8)."""
+    statx, answer = _statx(), ctypes.create_string_buffer(_STATX_SIZE)
+    if statx is None or statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_MNT_ID_UNIQUE, answer) != 0:
+        return 0
+    (mask,), (number,) = struct.unpack_from("I", answer), struct.unpack_from("Q", answer, _STATX_MNT_ID_AT)
+    return int(number) if mask & _STATX_MNT_ID_UNIQUE else 0
 
 
 def boot_id() -> str:

@@ -33,6 +33,10 @@ class UploadDirectory:
             return self._driver.stat(self._data).size
         return 0
 
+    def room(self) -> int:
+        """Return the bytes that it may still take."""
+        return self._driver.room(self._path)
+
     def remove(self) -> None:
         """End the upload with all that it holds; raise BlobUploadUnknown if there is none."""
         self._forget()

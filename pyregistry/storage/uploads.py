@@ -20,7 +20,7 @@ from pyregistry.oci.errors import (
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
-from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, size_of
+from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, require_room, size_of
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
 from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
@@ -47,7 +47,7 @@ class Upload:
         self._hashes = hashes
         self._max_size = max_size
         self._file = UploadFile(driver, name, upload_id)
-        self._directory = UploadDirectory(driver, hashes, name, upload_id)
+        self.directory = UploadDirectory(driver, hashes, name, upload_id)
         self._data = self._file.path
         self._owner = ""
         self._algorithm = CANONICAL
@@ -77,6 +77,12 @@ class Upload:
         is_lost = (record is not None and record.lost) or self._hashes.is_given_up(self.id)
         if is_lost or self._owner not in {"", user}:
             raise BlobUploadUnknown({"upload": self.id})
+
+    def admit(self, user: str | None, size: int) -> None:
+        """`check_owner`, and raise StorageFull unless there is room for `size` bytes of a body. Blocks."""
+        self.check_owner(user)
+        if size <= self._max_size:  # else it is refused for another reason
+            require_room(self._driver, self._data, size)
 
     def offset(self) -> int:
         """How many bytes there are; raises BlobUploadUnknown. Blocks."""
@@ -121,7 +127,7 @@ class Upload:
             await self.commit(digest, _stream(data))
 
     def _append_now(self, data: bytes, user: str | None) -> int:
-        self.check_owner(user)
+        self.admit(user, len(data))
         with self._hold() as held:
             running = self._receive_now(held, data)
             if running is not None:
@@ -129,7 +135,7 @@ class Upload:
             return held.offset
 
     def _commit_now(self, digest: Digest, data: bytes, user: str | None) -> None:
-        self.check_owner(user)
+        self.admit(user, len(data))
         with self._hold() as held:
             self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
 
@@ -137,11 +143,6 @@ class Upload:
         """end-14: end the upload, but not under a request that is writing to it."""
         async with self._file.open(None, BUSY_WAIT):
             await in_thread(self.remove)
-
-    def is_older(self, before_ns: int) -> bool:
-        """True if nothing was written since, in nanoseconds since the epoch; False if it does not exist. Blocks."""
-        changed_ns = self._directory.changed_ns()
-        return changed_ns is not None and changed_ns < before_ns
 
     async def expire(self, before_ns: int) -> bool:
         """Remove the upload if nothing was written to it since, and nobody is writing now; whether it did."""
@@ -154,7 +155,8 @@ class Upload:
             return await in_thread(self._remove_if_older, before_ns)
 
     def _remove_if_older(self, before_ns: int) -> bool:
-        if not self.is_older(before_ns):
+        changed_ns = self.directory.changed_ns()
+        if changed_ns is None or changed_ns >= before_ns:
             return False
         with suppress(BlobUploadUnknown):  # somebody was quicker
             self.remove()
@@ -162,7 +164,7 @@ class Upload:
 
     def remove(self) -> None:
         """End the upload with all that it holds; raises BlobUploadUnknown. Blocks."""
-        self._directory.remove()
+        self.directory.remove()
 
     @asynccontextmanager
     async def _open(self, at: int | None) -> AsyncIterator[Appender]:
@@ -171,7 +173,7 @@ class Upload:
                 yield appender
             finally:  # whatever else went wrong: the next request must not find it
                 if appender.is_lost:
-                    await in_thread(self._directory.give_up, self._algorithm, self._owner)
+                    await in_thread(self.directory.give_up, self._algorithm, self._owner)
 
     @contextmanager
     def _hold(self) -> Iterator[LockedFile]:
@@ -180,7 +182,7 @@ class Upload:
                 yield held
             finally:
                 if held.is_lost:
-                    self._directory.give_up(self._algorithm, self._owner)
+                    self.directory.give_up(self._algorithm, self._owner)
 
     def _finish(self, appender: LockedFile, digest: Digest, running: Hash | None) -> None:
         if self._digest(appender, digest.algorithm, running) != digest:
@@ -192,7 +194,7 @@ class Upload:
             with self._driver.staged(self._data, layout.blob_data(digest)) as staged:
                 self._publish(staged, digest)
         except OSError:
-            self._directory.remove_without_data()
+            self.directory.remove_without_data()
             raise
 
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
@@ -200,7 +202,7 @@ class Upload:
             leases.place(self._driver, staged, digest)
             link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
-            self._directory.remove_rest()
+            self.directory.remove_rest()
 
     async def _receive(
         self,
@@ -217,7 +219,7 @@ class Upload:
         taking = Taking(appender, self._running_hash(appender, algorithm))
         received, whole = begin, False
         try:
-            room = Room(self._driver, begin)
+            room = Room(self._driver, self._data, begin)
             async for batch in batches(chunks):
                 size = size_of(batch)
                 received += size
@@ -262,7 +264,7 @@ class Upload:
         """A hash of all bytes so far, if that costs no reading; `algorithm` is the final digest's, once known."""
         if appender.offset == 0:
             return new_hash(algorithm or self._algorithm)
-        return self._hashes.take(self.id, appender.opened)
+        return self._hashes.take(self.id, appender.opened, self._driver.epoch)
 
     def _remember(self, appender: LockedFile, running: Hash) -> None:
         stat = appender.stat()

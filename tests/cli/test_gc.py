@@ -6,14 +6,16 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from pyregistry.cli.gc_output import UploadLog
+from pyregistry.cli.gc_output import UploadLog, idle_time
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
+from pyregistry.storage.uploads import Upload
 from tests.builders import digest_of, image
 from tests.cli.place import Place, run
 from tests.processes import require, require_root
@@ -134,6 +136,69 @@ def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
     assert json.loads(run("gc", "--json", "--dry-run", place.config).stdout)["uploads_removed"] == 1
     assert json.loads(run("gc", "--json", place.config).stdout)["uploads_removed"] == 1
     assert [upload.id for upload in place.registry.uploads()] == [young.id]
+
+
+def begin_upload(place: Place, size: int, *, hours_ago: float) -> Upload:
+    """An upload to which nothing was sent for so long."""
+    upload = repository(place.registry, "team/app").start_upload()
+    path = layout.upload_data(upload.repository, upload.id)
+    place.driver.write(path, bytes(size))
+    for each in (path, layout.upload_started_at(upload.repository, upload.id)):
+        place.driver.set_mtime(each, time.time_ns() - round(hours_ago * 3600e9))
+    return upload
+
+
+@pytest.mark.parametrize(
+    ("option", "left"),
+    [
+        ((), {"30 h", "5 h", "now"}),
+        (("--uploads-older-than", "24h"), {"5 h", "now"}),
+        (("--uploads-older-than", "90m"), {"now"}),
+        (("--uploads-older-than", "0"), set()),
+    ],
+)
+@pytest.mark.parametrize("purging", [True, False], ids=["purging is on", "purging is off"])
+def test_open_uploads_are_named_and_go_when_an_option_says_so(
+    tmp_path: Path, option: tuple[str, ...], left: set[str], purging: bool
+) -> None:
+    place = Place(tmp_path, maintenance={"uploadpurging": {"enabled": purging}})
+    sizes = {"30 h": 3_000_000, "5 h": 200_000, "now": 10_000}
+    ages = {"30 h": 30.0, "5 h": 5.0, "now": 0.0}
+    uploads = {begin_upload(place, size, hours_ago=ages[name]).id: name for name, size in sizes.items()}
+    sizes_left = [sizes[name] for name in left]
+    tried = json.loads(run("gc", "--json", "--dry-run", *option, place.config).stdout)
+    report = json.loads(run("gc", "--json", *option, place.config).stdout)
+    for each in (tried, report):
+        assert (each["uploads"], each["bytes_in_uploads"]) == (len(left), sum(sizes_left))
+        assert each["uploads_removed"] == 3 - len(left)
+        assert each["bytes_freed_from_uploads"] == sum(sizes.values()) - sum(sizes_left)
+    oldest = max((ages[name] for name in left), default=0.0) * 3600
+    assert oldest <= report["oldest_upload_idle_seconds"] < oldest + 60
+    assert {uploads[upload.id] for upload in place.registry.uploads()} == left
+
+
+def test_what_open_uploads_hold_is_a_line_of_the_output(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    begin_upload(place, 41_000_000, hours_ago=3.5)
+    begin_upload(place, 1_000, hours_ago=0)
+    last = run("gc", place.config).stdout.splitlines()[-1]
+    assert last.startswith("2 open uploads hold 41.0 MB, the oldest idle for 3h30m; ")
+    assert "--uploads-older-than" in last
+    lines = run("gc", "--uploads-older-than", "1h", place.config).stdout.splitlines()
+    assert lines[-2] == "1 open uploads removed, 41.0 MB freed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0s"), (59.9, "59s"), (61, "1m1s"), (3_600, "1h0m"), (90_000, "1d1h"), (700_000, "8d2h")]
+)
+def test_an_idle_time_has_two_units(seconds: float, shown: str) -> None:
+    assert idle_time(seconds) == shown
+
+
+def test_an_age_of_uploads_that_is_no_duration_is_refused(place: Place) -> None:
+    done = run("gc", "--uploads-older-than", "soon", place.config)
+    assert done.returncode == 2
+    assert "soon" in done.stderr
 
 
 def test_an_upload_that_cannot_be_removed_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

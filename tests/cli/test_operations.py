@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,24 @@ def test_where_a_config_that_nobody_named_has_nothing_the_directory_is_named(
     monkeypatch.setenv("REGISTRY_CONFIGURATION_PATH", str(config))
     assert run(command).startswith(f"no repositories in {root}\n")
     json.loads(run(command, "--json"))
+
+
+def test_du_names_the_open_uploads_those_first_that_are_idle_longest(config: Path, root: Path) -> None:
+    driver = FilesystemDriver(root)
+    repo = repository(Registry(driver), "team/app")
+    begun = [repo.start_upload() for _ in range(22)]
+    for hours, upload in enumerate(begun):
+        path = layout.upload_data(upload.repository, upload.id)
+        driver.write(path, bytes(1_000 * hours))
+        for each in (path, layout.upload_started_at(upload.repository, upload.id)):
+            driver.set_mtime(each, time.time_ns() - hours * 3600 * 10**9)
+    listed = json.loads(run("du", config, "--json"))
+    assert listed["uploads"] == 22
+    assert [each["id"] for each in listed["open_uploads"]] == [upload.id for upload in reversed(begun)]
+    assert listed["open_uploads"][0]["size"] == 21_000
+    assert 21 * 3600 <= listed["open_uploads"][0]["idle"] < 21 * 3600 + 60
+    shown = run("du", config)
+    rows = shown.partition("OPEN UPLOADS IN")[2].splitlines()[1:]
+    assert rows[0].split() == ["team/app", begun[-1].id, "21000", "21h0m"]
+    assert rows[19].split()[1] == begun[2].id
+    assert "2 more, see --json" in shown

@@ -1,17 +1,28 @@
 """A disk that loses what is written to it: no client is ever told that bytes are there which are not on the disk."""
 
+import asyncio
 import hashlib
 import http.client
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import RegistryError
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import Rules
+from pyregistry.storage.syscalls import mount_id
 from tests.clients.programs import Regctl
 from tests.engine.images import oci_image, write_layout
-from tests.processes import Server, pyregistry_server, wait_until
+from tests.processes import Server, missing, pyregistry_server, wait_until
 from tests.storage.mounts import RefusingDisk
 
 CONTENT = os.urandom(3_000_000)
@@ -112,3 +123,39 @@ def test_what_regctl_was_told_is_there_is_on_the_disk(tmp_path: Path, disk: Refu
     found = linked_blobs(disk)
     assert len(found) == 3
     assert all(link == digest for link, digest in found.items())
+
+
+async def test_an_upload_that_was_lost_between_two_mounts_is_read_again(disk: RefusingDisk) -> None:
+    """What an earlier request noted of its hash is true of bytes that only memory held."""
+
+    def repository() -> Repository:
+        return Registry(FilesystemDriver(disk.root), Rules()).repository(RepositoryName(NAME))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield CONTENT
+
+    if not await asyncio.to_thread(mount_id, str(disk.root)):
+        missing("this kernel does not tell two mounts apart (Linux 6.8)")
+    before = await asyncio.to_thread(repository)
+    await (await asyncio.to_thread(before.start_upload)).append(pieces())  # which makes all directories
+    upload = await asyncio.to_thread(before.start_upload)
+    await asyncio.to_thread(os.sync)
+    await asyncio.to_thread(disk.refuse)
+    await upload.append(pieces())
+    await asyncio.to_thread(disk.write_back, layout.upload_data(before.name, upload.id))
+    await asyncio.to_thread(disk.accept)  # in time for the note
+    await asyncio.to_thread(disk.mount_again)
+    assert await asyncio.to_thread(upload.offset) == len(CONTENT)
+    for repo in (
+        before,
+        await asyncio.to_thread(repository),
+    ):  # a worker that has the hash, and one that reads the note
+        with suppress(RegistryError):
+            await repo.upload(upload.id).commit(Digest(DIGEST), nothing())
+    assert await asyncio.to_thread(linked_blobs, disk) == {}
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    """A body without bytes."""
+    for piece in list[bytes]():
+        yield piece

@@ -11,7 +11,7 @@ import pytest
 from pyregistry.gc import sweeping
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.names import RepositoryName
+from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -184,3 +184,57 @@ def test_a_run_that_cannot_make_sure_of_that_removes_no_blob() -> None:
         gc(driver, grace=0, delete_untagged=True)
     assert blobs(driver) == before
     assert exists(driver, layout.blob_data(Digest.of(b"layer one")))
+
+
+class SyncingDriver(MemoryDriver):
+    """Remembers what was removed and synced in which order; the sync of that number fails."""
+
+    def __init__(self, fails_at: int = 0) -> None:
+        super().__init__()
+        self.done: list[str] = []
+        self._left = fails_at
+
+    def discard(self, path: StoragePath) -> None:
+        super().discard(path)
+        self.done.append("blob" if path.startswith(layout.BLOBS) else "link")
+
+    def sync(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        self.done.append("sync")
+
+
+def test_what_named_a_blob_is_gone_for_good_before_the_blob_goes_whoever_removed_it() -> None:
+    """An operator's `rm -rf` and a deletion that was answered 500 have synced nothing."""
+    driver = SyncingDriver()
+    repo = repository(Registry(driver))
+    push_image(repo, image(), "latest")
+    driver.delete(layout.repository(repo.name), durable=False)
+    driver.make_directory(layout.REPOSITORIES)
+    gc(driver)
+    assert driver.done == ["sync", "blob", "blob", "blob", "blob"]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_after_a_failed_sync_nothing_more_goes_and_the_next_run_syncs_again(fails_at: int) -> None:
+    driver = SyncingDriver(fails_at)
+    repo = repository(Registry(driver))
+    push_image(repo, image(), "latest")
+    repo.delete_tag(Tag("latest"))
+    with pytest.raises(OSError, match="Input/output error"):
+        gc(driver, delete_untagged=True)
+    assert "blob" not in driver.done
+    begin = len(driver.done)
+    gc(driver, delete_untagged=True)
+    again = driver.done[begin:]
+    assert again.count("blob") == 4
+    assert "sync" in again[: again.index("blob")]
+    assert "link" not in again[again.index("blob") :]
+
+
+def test_where_nothing_is_to_go_nothing_is_synced() -> None:
+    driver = SyncingDriver()
+    push_image(repository(Registry(driver)), image(), "latest")
+    gc(driver)
+    assert driver.done == []

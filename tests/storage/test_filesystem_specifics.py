@@ -16,7 +16,9 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
-from tests.processes import SOURCE_TREE
+from pyregistry.storage.syscalls import mount_id
+from tests.processes import SOURCE_TREE, missing
+from tests.storage.mounts import tmpfs
 from tests.storage.paths import at, content_of
 
 SHORT = 0.05
@@ -146,7 +148,20 @@ def test_two_drivers_on_one_directory_see_the_same_in_one_epoch(root: Path) -> N
     first, second = FilesystemDriver(root), FilesystemDriver(root)
     first.write(at("a"), b"content")
     assert content_of(second.source(at("a"))) == b"content"
-    assert first.epoch == second.epoch == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert first.epoch == second.epoch
+    assert first.epoch.startswith(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+
+
+def test_another_mount_at_the_same_place_is_another_epoch(root: Path) -> None:
+    if not mount_id(str(root)):
+        missing("this kernel does not tell two mounts apart (Linux 6.8)")
+    driver = FilesystemDriver(root)
+    epochs = [driver.epoch]
+    for _ in range(2):
+        with tmpfs(root):
+            epochs.append(driver.epoch)
+    assert len({*epochs}) == 3
+    assert driver.epoch == epochs[0]
 
 
 @pytest.mark.parametrize(("held", "wanted"), [(True, True), (True, False), (False, True)])

@@ -18,7 +18,8 @@ from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
+from pyregistry.storage import layout, leases
+from pyregistry.storage.driver import PathBusy
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.places import mount_points
 from pyregistry.storage.registry import Registry
@@ -209,7 +210,26 @@ def test_the_locks_are_on_the_volume_of_the_blobs(root: Path) -> None:
     with mounted(root, MOUNTS["docker"]):
         push_image(repository(Registry(FilesystemDriver(root)), "team/app"), KEPT, "1.0")
         assert (root / "docker" / layout.MOUNTED / "locks" / "commit").exists()
-        assert not (root / layout.LOCKS).exists()
+        assert not (root / layout.PRIVATE).exists()
+
+
+def test_two_containers_with_one_volume_share_locks_and_marks(root: Path) -> None:
+    """Each has a root of its own: what must be seen by both is on the volume."""
+    roots = [root / name for name in ("server", "collector")]
+    volume = root / "volume"
+    for point in (volume, *(each / "docker" for each in roots)):
+        point.mkdir(parents=True)
+    with bound(volume, roots[0] / "docker"), bound(volume, roots[1] / "docker"):
+        server, collector = (FilesystemDriver(each) for each in roots)
+        with leases.commit_section(server), pytest.raises(PathBusy):
+            collector.lock("commit", exclusive=True, wait=False).__enter__()
+        digest = push_blob(repository(Registry(server), "team/app"), b"content")
+        with leases.marks_of_touches(collector):
+            server.write(layout.touched(digest), b"", durable=False)
+            assert leases.is_marked(collector, digest)
+        upload = repository(Registry(server), "team/app").start_upload(owner="alice")
+        with pytest.raises(BlobUploadUnknown):
+            repository(Registry(collector), "team/app").upload(upload.id).check_owner("bob")
 
 
 def test_the_room_is_that_of_the_file_systems_an_upload_needs(root: Path) -> None:

@@ -11,15 +11,17 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from pyregistry.oci.names import RepositoryName
+from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.appending import FileAppender
 from pyregistry.storage.driver import Stat
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.purging import Purging, purge, purge_regularly
+from pyregistry.storage.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
+from tests.processes import wait_until
+from tests.storage.mounts import tmpfs
 
 DAY = 86_400
 LOG = structlog.get_logger("purging")
@@ -45,7 +47,7 @@ def age(path: Path, days: float) -> None:
     os.utime(path, (seconds, seconds))
 
 
-async def left(registry: Registry) -> set[str]:
+async def left(registry: Registry) -> set[UploadId]:
     return {upload.id for upload in await asyncio.to_thread(lambda: list(registry.uploads()))}
 
 
@@ -145,6 +147,84 @@ async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(
     driver.refused_to_open = layout.upload_data(NAME, in_order[1].id)
     with capture_logs() as logged:
         purged = await purge(registry, WEEK, structlog.get_logger("purging"))
-    assert [upload.id for upload in purged] == [upload.id for upload in in_order[2:]]
+    assert {upload.id for upload in purged} == {upload.id for upload in in_order[2:]}
     stay = {entry["upload"] for entry in logged if entry["event"] == "upload cannot be purged"}
     assert stay == {upload.id for upload in in_order[:2]}
+
+
+MIB = 1024 * 1024
+HOUR = 1 / 24
+
+
+async def holding(registry: Registry, root: Path, size: int, *, hours_ago: float, name: str = "team/app") -> Upload:
+    """An upload of so many bytes, last written to so many hours ago."""
+    upload = await asyncio.to_thread(registry.repository(RepositoryName(name)).start_upload)
+    data = root / layout.upload_data(RepositoryName(name), upload.id)
+    await asyncio.to_thread(data.write_bytes, bytes(size))
+    for path in data.parent.iterdir():
+        age(path, hours_ago * HOUR)
+    return upload
+
+
+def fill(root: Path) -> None:
+    """Leave no room at all."""
+    usage = os.statvfs(root)
+    with (root / "ballast").open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, usage.f_bavail * usage.f_frsize)
+
+
+async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_some(tmp_path: Path) -> None:
+    with tmpfs(tmp_path, "size=32m"):
+        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        names = {
+            (await holding(registry, tmp_path, size, hours_ago=hours)).id: hours
+            for hours, size in (
+                (0, 4 * MIB),
+                (0.9, 4 * MIB),
+                (1.5, 4 * MIB),
+                (3, MIB // 2),
+                (5, MIB // 2),
+                (2, 4 * MIB),
+            )
+        }
+        assert await purge_for_room(registry, WEEK, LOG) == []  # there is room
+        fill(tmp_path)
+        assert await purge_for_room(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True), LOG) == []
+        with capture_logs() as logged:
+            purged = await purge_for_room(registry, WEEK, structlog.get_logger("purging"))
+        # The first two are less than the reserve and what an upload needs.
+        assert [names[each.id] for each in purged] == [5, 3, 2]
+        assert [entry["size"] for entry in logged] == [MIB // 2, MIB // 2, 4 * MIB]
+        assert {names[each] for each in await left(registry)} == {0, 0.9, 1.5}
+        fill_again = tmp_path / "ballast2"
+        usage = os.statvfs(tmp_path)
+        await asyncio.to_thread(fill_again.write_bytes, bytes(usage.f_bavail * usage.f_frsize))
+        assert [names[each.id] for each in await purge_for_room(registry, WEEK, LOG)] == [1.5]
+        assert SHORT_AGE == 3600
+
+
+async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> None:
+    mount = tmp_path / layout.REPOSITORIES / "full"
+    mount.mkdir(parents=True)
+    with tmpfs(tmp_path / layout.REPOSITORIES / "full", "size=8m"):
+        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        elsewhere = await holding(registry, tmp_path, MIB, hours_ago=5)
+        there = await holding(registry, tmp_path, 4 * MIB, hours_ago=2, name="full/app")
+        fill(mount)
+        assert [each.id for each in await purge_for_room(registry, WEEK, LOG)] == [there.id]
+        assert await left(registry) == {elsewhere.id}
+
+
+async def test_the_server_looks_for_room_by_itself_and_sooner_than_it_purges(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyregistry.storage.purging._LOOK", 0.02)
+    with tmpfs(tmp_path, "size=16m"):
+        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        old = await holding(registry, tmp_path, 4 * MIB, hours_ago=2)
+        path = tmp_path / layout.upload(NAME, old.id)
+        task = asyncio.create_task(purge_regularly(registry, Purging(age=7 * DAY, interval=DAY * DAY), LOG))
+        fill(tmp_path)
+        await asyncio.to_thread(wait_until, lambda: not path.exists(), "it is purged")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
