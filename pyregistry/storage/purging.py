@@ -5,6 +5,7 @@ byte counts, and whoever is writing holds the upload's lock.
 """
 
 import asyncio
+import errno
 import random
 import time
 from dataclasses import dataclass
@@ -63,6 +64,8 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[Upload]:
                 purged.append(upload)
                 log.info("upload purged", repository=upload.repository, upload=upload.id, dry_run=purging.dry_run)
         except OSError as error:
+            if error.errno == errno.EROFS:  # none can be
+                raise
             _stays(upload, error, log)
     return purged
 

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.purging import Purging, purge, purge_regularly
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
+from tests.storage.mounts import remount_read_only, tmpfs
 
 DAY = 86_400
 LOG = structlog.get_logger("purging")
@@ -148,3 +149,21 @@ async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(
     assert [upload.id for upload in purged] == [upload.id for upload in in_order[2:]]
     stay = {entry["upload"] for entry in logged if entry["event"] == "upload cannot be purged"}
     assert stay == {upload.id for upload in in_order[:2]}
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    (tmp_path / "data").mkdir()
+    with tmpfs(tmp_path / "data") as directory:
+        yield directory
+
+
+async def test_on_a_read_only_disk_one_line_is_enough_for_all_uploads(mounted: Path) -> None:
+    registry = Registry(await asyncio.to_thread(FilesystemDriver, mounted))
+    for _ in range(3):
+        await started(registry, mounted, days_ago=8)
+    await asyncio.to_thread(remount_read_only, mounted)
+    with capture_logs() as logs, pytest.raises(OSError, match="Read-only"):
+        await purge(registry, WEEK, LOG)
+    assert logs == []
