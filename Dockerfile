@@ -25,7 +25,7 @@ RUN groupadd --gid 1000 registry \
  && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/
 COPY --from=build /opt/pyregistry /opt/pyregistry
 COPY config/image.yml /etc/docker/registry/config.yml
-COPY entrypoint.sh /entrypoint.sh
+COPY entrypoint.py /entrypoint.sh
 ENV PYTHONUNBUFFERED=1
 EXPOSE 5000
 VOLUME /var/lib/registry

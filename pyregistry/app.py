@@ -58,11 +58,12 @@ def create_app(
     authenticator: Authenticator | None = None,
     policy: CurrentPolicy | None = None,
     metrics: Metrics | None = None,
+    spare_secret: bytes | None = None,
 ) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
-    Without `metrics` nothing is counted.
+    Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
 
     Raises OSError if the data directory cannot be used, ConfigError.
     """
@@ -84,7 +85,7 @@ def create_app(
     app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
     _add_authenticator(app, authenticator or create_authenticator(config))
     _add_policy(app, policy)
-    _add_tokens(app, config, policy, driver)
+    _add_tokens(app, config, policy, driver, spare_secret)
     _add_purging(app, config)
     _add_garbage_collection(app, driver, config)
     _add_health(app, config)
@@ -115,7 +116,9 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
     _keep_up(app, policy)
 
 
-def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver) -> None:
+def _add_tokens(
+    app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver, spare_secret: bytes | None
+) -> None:
     """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
     app[TOKENS] = None
     passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
@@ -123,7 +126,7 @@ def _add_tokens(app: web.Application, config: Config, policy: CurrentPolicy | No
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
-        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS))
+        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS), spare=spare_secret)
         app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
         app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
 

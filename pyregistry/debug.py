@@ -1,16 +1,11 @@
-"""`http.debug`: a second address for whoever watches, and the directory that the workers count into.
+"""`http.debug`: a second address for whoever watches.
 
 The socket is opened once and inherited by every worker, as that of `http.addr` is: whichever worker takes a connection
 answers for all. See docs/decisions/0010-every-worker-answers-the-debug-address.md.
 """
 
-import os
-import shutil
 import socket
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
@@ -18,10 +13,8 @@ from pyregistry.api.connection import ConnectionLimits, Runner
 from pyregistry.api.context import HEALTH
 from pyregistry.api.metrics import metrics_page
 from pyregistry.api.responses import SERVER, json_response
-from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 from pyregistry.config.sense import HEALTH_PATH
-from pyregistry.counting import SHARED
 from pyregistry.metrics import Metrics
 from pyregistry.sockets import listen
 
@@ -39,25 +32,6 @@ def counts(config: Config) -> bool:
     """Whether anybody will see what is counted."""
     debug = config.http.debug
     return bool(debug.addr and debug.prometheus.enabled) or config.pyregistry.metrics
-
-
-@contextmanager
-def counting_directory() -> Iterator[Path]:
-    """An empty directory that processes forked from here on count into, removed at the end of this process only.
-
-    Raises ConfigError.
-    """
-    try:
-        directory = Path(tempfile.mkdtemp(prefix="pyregistry-metrics-"))
-    except OSError as error:
-        raise ConfigError(f"metrics: no place for temporary files: {error.strerror}") from error
-    owner = os.getpid()
-    os.environ[SHARED] = str(directory)
-    try:
-        yield directory
-    finally:
-        if os.getpid() == owner:  # a worker that ends comes by here, too
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 class DebugAddress:

@@ -73,7 +73,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(_LEVELS[level])
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # Its warnings are about sockets that a client closed; what is worse FairLoop says in our words.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def _make_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -3,9 +3,14 @@
 import asyncio
 from typing import Any
 
+import structlog
+
 from pyregistry.sockets import BACKLOG
+from pyregistry.system_errors import explained
 
 HANDSHAKE_SECONDS = 15.0
+
+log = structlog.get_logger("pyregistry.server")
 
 
 class FairLoop(asyncio.SelectorEventLoop):
@@ -25,6 +30,14 @@ class FairLoop(asyncio.SelectorEventLoop):
         if kwargs.get("ssl") is not None:  # until its end no deadline of ours runs
             kwargs.setdefault("ssl_handshake_timeout", HANDSHAKE_SECONDS)
         return await super().create_server(*args, **{**kwargs, "backlog": 1})
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Log in our words what no code of ours gets to see: no descriptor for a new connection, and the like."""
+        error, message = context.get("exception"), context.get("message", "")
+        if error is not None:
+            log.error("unexpected error of the event loop", at=message, **explained(error))
+        else:  # such as a task that a worker leaves behind when it ends
+            log.debug("event loop", message=message)
 
     def _make_ssl_transport(
         self, rawsock: Any, protocol: Any, sslcontext: Any, waiter: Any = None, **kwargs: Any

@@ -32,16 +32,6 @@ def create_driver(config: Config) -> Driver:
     return FilesystemDriver(root)
 
 
-def try_storage(config: Config) -> None:
-    """Raise OSError for a data directory that cannot be used. Blocks.
-
-    Asked at the start, and not by each worker: what can only be read by now can still be pulled.
-    """
-    driver = create_driver(config)
-    if isinstance(driver, FilesystemDriver) and not config.storage.maintenance.readonly.enabled:
-        driver.probe()
-
-
 def storage_rules(config: Config) -> Rules:
     """What `validation` and `pyregistry` say about content. Raises ConfigError."""
     lenient = config.validation.disabled or config.pyregistry.sparse

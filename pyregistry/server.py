@@ -3,27 +3,18 @@
 Nobody configures gunicorn; what it needs comes from our config.
 """
 
-import asyncio
 import gc
-import logging
-import math
 import os
 import resource
-import signal
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import structlog
 from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
-from gunicorn.arbiter import Arbiter
-from gunicorn.glogging import Logger
-from gunicorn.workers.base import Worker
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
 from pyregistry.api.connection import Runner
@@ -31,18 +22,20 @@ from pyregistry.app import create_app
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Log
 from pyregistry.counting import forget
-from pyregistry.debug import DebugAddress, counting_directory, counts, listen_for_debugging
+from pyregistry.counting_place import counting_directory, places
+from pyregistry.data_directory import try_storage
+from pyregistry.debug import DebugAddress, counts, listen_for_debugging
 from pyregistry.log import configure_logging
-from pyregistry.loop import FairLoop
 from pyregistry.metrics import Metrics
-from pyregistry.parts import connection_limits, try_storage
+from pyregistry.parts import connection_limits
 from pyregistry.prepared import Prepared, prepare
 from pyregistry.sockets import address_of, listen
+from pyregistry.workers import Arbiter, hold_signals_across_fork
+from pyregistry.workers import Log as WorkersLog
 
 MAX_WORKERS = 4
 DRAIN_SECONDS = 30.0
 """How long running requests may go on after SIGTERM where `http.draintimeout` says nothing."""
-_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 log = structlog.get_logger("pyregistry.server")
 
@@ -65,6 +58,7 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
         log.info("listening for debugging", address=address_of(debug))
     hold_signals_across_fork()
     with counting_directory() as directory:
+        _warn_of_metrics(config, directory)
         _Service(prepared, read_again, listening, debug, directory).run()
 
 
@@ -73,18 +67,6 @@ def worker_count(config: Config) -> int:
     if config.storage.filesystem is None:
         return 1
     return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-
-
-def hold_signals_across_fork() -> None:
-    """A worker that is told to stop before it listens to signals would never hear of it.
-
-    Between fork and init_signals it still has the arbiter's handlers, which put the signal into a queue that nobody
-    in the worker reads.
-    """
-    os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
-    )
 
 
 def _configure_logging(config: Config) -> None:
@@ -97,6 +79,11 @@ def _access_logger(section: Log) -> AccessLogger | None:
     return AccessLogger() if section.formatter == "text" else JsonAccessLogger()
 
 
+def _warn_of_metrics(config: Config, directory: Path | None) -> None:
+    if directory is None and counts(config):
+        log.warning("metrics are off: there is no place for their files", tried=[str(place) for place in places()])
+
+
 def _raise_limit_of_files() -> None:
     """As Go's programs do by themselves: the usual soft limit is below the cap of connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -104,73 +91,10 @@ def _raise_limit_of_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _prepare(config: Config) -> Prepared:
+def _prepare(config: Config, spare_secret: bytes | None = None) -> Prepared:
     """Raises ConfigError, OSError."""
     try_storage(config)
-    return prepare(config)
-
-
-class _Worker(GunicornWebWorker):
-    """One process, with its own event loop, thread pool and caches."""
-
-    def init_process(self) -> None:
-        """See GunicornWebWorker, which would make asyncio's usual loop."""
-        self.loop = FairLoop()
-        asyncio.set_event_loop(self.loop)
-        Worker.init_process(self)
-
-    def init_signals(self) -> None:
-        """See gunicorn's Worker; what came since the fork is delivered now."""
-        super().init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop at once rather than at the next tick of the heartbeat, a second later."""
-        super().handle_exit(sig, frame)
-        self._notify_waiter_done()
-        if not self._is_ending:  # the arbiter says it again and again
-            self._is_ending = True
-            service: _Service = self.app
-            self._beat(service.drain_seconds())
-
-    _is_ending = False
-
-    def _beat(self, seconds: float) -> None:
-        """While the last requests end, which aiohttp does in silence: the arbiter kills who is silent for 30 s."""
-        self.notify()
-        if seconds > 0:
-            self.loop.call_later(1, self._beat, seconds - 1)
-
-    def _create_ssl_context(self, cfg: Any) -> ssl.SSLContext:  # type: ignore[override] # a static method there
-        service: _Service = self.app
-        assert service.prepared.certificate is not None
-        return service.prepared.certificate.context
-
-
-class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's own lines go where ours go; what it says about each worker is for debugging."""
-
-    def setup(self, cfg: Any) -> None:
-        """Leave the handlers to configure_logging."""
-        self.loglevel = logging.INFO
-        self.error_log = logging.getLogger("gunicorn.error")
-        self.error_log.propagate = True
-        self.error_log.setLevel(logging.WARNING)
-        self.access_log = logging.getLogger("gunicorn.access")
-
-
-class _Arbiter(Arbiter):  # type: ignore[misc] # gunicorn has no types
-    """The process that owns the workers."""
-
-    def stop(self, graceful: bool = True) -> None:
-        """Wait for the workers to end, but not after a second signal."""
-        self.cfg.set("graceful_timeout", math.ceil(self.app.drain_seconds()))
-        for sig in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(sig, self._stop_now)
-        super().stop(graceful)
-
-    def _stop_now(self, sig: int, frame: FrameType | None) -> None:
-        self.kill_workers(signal.SIGKILL)
+    return prepare(config, spare_secret)
 
 
 class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
@@ -182,7 +106,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         read_again: Callable[[], Config],
         listening: socket.socket,
         debug: socket.socket | None,
-        counting_directory: Path,
+        counting_directory: Path | None,
     ) -> None:
         self.prepared = prepared
         self._read_again = read_again
@@ -202,8 +126,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
-            "worker_class": f"{__name__}._Worker",
-            "logger_class": _Log,
+            "worker_class": "pyregistry.workers.Worker",
+            "logger_class": WorkersLog,
             "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
             "proc_name": "pyregistry",
             "certfile": tls.certificate or None,
@@ -224,12 +148,12 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def run(self) -> None:
         """See BaseApplication."""
-        _Arbiter(self).run()
+        Arbiter(self).run()
 
     async def _make_runner(self) -> Runner:
         prepared, config = self.prepared, self.prepared.config
-        metrics = Metrics(self._directory) if counts(config) else None
-        app = create_app(config, prepared.authenticator, prepared.policy, metrics)
+        metrics = Metrics(self._directory) if self._directory is not None and counts(config) else None
+        app = create_app(config, prepared.authenticator, prepared.policy, metrics, prepared.spare_secret)
         if self._debug is not None:
             prometheus = config.http.debug.prometheus
             shown = metrics if prometheus.enabled else None
@@ -248,7 +172,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         )
 
     def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:
-        if counts(self.prepared.config):
+        if counts(self.prepared.config) and self._directory is not None:
             try:
                 forget(worker.pid, self._directory)
             except OSError as error:  # gunicorn would end
@@ -257,7 +181,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _reread(self, current: Config) -> None:
         try:
             config = self._read_again()
-            self.prepared = _prepare(config)
+            self.prepared = _prepare(config, self.prepared.spare_secret)
         except (ConfigError, OSError) as error:
             log.error("config not usable, the last good one stays in force", reason=str(error))
             return
@@ -266,4 +190,5 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         if config.http.debug.addr != current.http.debug.addr:
             log.warning("http.debug.addr changes with a restart only")
         _configure_logging(config)
+        _warn_of_metrics(config, self._directory)
         log.info("config read again", workers=worker_count(config))

@@ -19,10 +19,10 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
 def as_before() -> Iterator[None]:
     """The root logger belongs to pytest."""
     root = logging.getLogger()
-    before = root.handlers[:], root.level
+    before, config = (root.handlers[:], root.level), structlog.get_config()
     yield
     root.handlers[:], root.level = before
-    structlog.reset_defaults()
+    structlog.configure(**config)
 
 
 def written(formatter: str, event: str, value: object) -> str:

@@ -20,7 +20,7 @@ from tests.workers.workers import workers_of
 
 FORK = """
 import os, signal
-from pyregistry.server import hold_signals_across_fork
+from pyregistry.workers import hold_signals_across_fork
 
 signal.signal(signal.SIGTERM, lambda *_: print("lost", flush=True))  # as the arbiter's, which a worker inherits
 hold_signals_across_fork()

@@ -25,6 +25,7 @@ from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.unread import UnreadAnswers
 from pyregistry.oci.errors import InternalError
+from pyregistry.system_errors import explained
 
 NEW_CONNECTION_SECONDS = 1.0
 """How long, at a shutdown, a connection without a request may still send its first."""
@@ -126,7 +127,7 @@ class Connection(Receiver):
         if isinstance(exc, HeadRefused):
             response = error_response(exc.error, request_id(request))
         else:
-            log.error("unexpected error", request_id=request_id(request), exc_info=exc)
+            log.error("unexpected error", request_id=request_id(request), **explained(exc))
             response = error_response(InternalError(), request_id(request))
         response.headers[HEADER] = request_id(request)
         response.headers["Server"] = SERVER  # aiohttp's own names its version and Python's

@@ -40,6 +40,7 @@ from pyregistry.oci.errors import (
 )
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.waiting import IS_GONE
+from pyregistry.system_errors import explained
 
 CLIENT_GONE = 499
 """Only ever seen in the log: nobody is there to read the answer."""
@@ -56,6 +57,8 @@ _BY_ERRNO: Mapping[int, RegistryError] = {
     errno.EMFILE: Unavailable("too busy", headers=RETRY),
     errno.ENFILE: Unavailable("too busy", headers=RETRY),
 }
+
+_REFUSED = frozenset({errno.EACCES, errno.EPERM})
 
 
 @web.middleware
@@ -74,8 +77,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ConnectionError:
         return web.Response(status=CLIENT_GONE)
     except OSError as error:
-        log.error("storage error", method=request.method, path=request.path, reason=str(error), exc_info=error)
-        known = _BY_ERRNO.get(error.errno or 0, InternalError())
+        known = _storage_error(request, error)
     except Exception as error:
         log.error("unexpected error", method=request.method, path=request.path, exc_info=error)
         known = InternalError()
@@ -85,6 +87,13 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         # upload is, if it came with its headers (bodies.body_at_hand); the answer shall not depend on packets.
         response.force_close()
     return response
+
+
+def _storage_error(request: web.Request, error: OSError) -> RegistryError:
+    log.error("storage error", method=request.method, path=request.path, **explained(error))
+    if error.errno in _REFUSED and request.method not in {"GET", "HEAD"}:
+        return Unavailable("the storage cannot be written", headers=RETRY)
+    return _BY_ERRNO.get(error.errno or 0, InternalError())
 
 
 def measuring(metrics: Metrics) -> Middleware:

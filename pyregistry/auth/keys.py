@@ -5,6 +5,7 @@ A key that has been replaced is kept until the last token that it signed has exp
 
 import time
 from collections.abc import Callable, Sequence
+from hashlib import blake2b
 from secrets import token_bytes, token_hex
 from typing import Protocol
 
@@ -43,34 +44,54 @@ class SecretStore(Protocol):
 class KeyRing:
     """The keys, newest last."""
 
-    def __init__(self, store: SecretStore, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: SecretStore, clock: Callable[[], float] = time.time, spare: bytes | None = None) -> None:
+        """Make a ring on `store`; `spare`, a secret that all workers have, signs where none can be stored."""
         self._store = store
         self._clock = clock
+        self._spare = None if spare is None else Key(blake2b(spare, digest_size=8).hexdigest(), spare, 0.0)
+        self._complained = False
         self._keys: dict[str, tuple[Key, float]] = {}  # with the time from which they are no longer taken
 
     def signing(self) -> Key:
         """The key to sign with, made or replaced when it is due. Blocks."""
-        keys = _decode(self._store.read())
-        if self._is_due(keys):
-            try:
+        keys: list[Key] = []
+        try:
+            keys = _decode(self._store.read())
+            if self._is_due(keys):
                 keys = _decode(self._store.change(self._rotate))
-            except OSError as error:
-                if not keys:
-                    raise
-                # A full disk must not stop everybody from pulling.
-                log.error("the keys of tokens could not be replaced, the last one goes on", reason=str(error))
+            self._complained = False
+        except OSError as error:  # a full or read-only disk must not stop everybody from pulling
+            if not keys and self._spare is None:
+                raise
+            self._complain(error)
         self._remember(keys)
-        return keys[-1]
+        return keys[-1] if keys else self._spare_key()
 
     def known(self, key_id: str) -> Key | None:
         """A key that this worker has seen."""
+        if self._spare is not None and key_id == self._spare.id:
+            return self._spare
         key, until = self._keys.get(key_id, (None, 0.0))
         return key if self._clock() < until else None
 
     def find(self, key_id: str) -> Key | None:
         """A key that another worker may have made. Blocks."""
-        self._remember(_decode(self._store.read()))
+        try:
+            self._remember(_decode(self._store.read()))
+        except OSError as error:
+            if self._spare is None:
+                raise
+            self._complain(error)
         return self.known(key_id)
+
+    def _complain(self, error: OSError) -> None:
+        if not self._complained:
+            log.error("the keys of tokens could not be stored or replaced, the last one goes on", reason=str(error))
+        self._complained = True
+
+    def _spare_key(self) -> Key:
+        assert self._spare is not None
+        return self._spare
 
     def _remember(self, keys: Sequence[Key]) -> None:
         replaced_at = [key.made_at for key in keys[1:]]

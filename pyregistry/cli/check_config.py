@@ -14,17 +14,21 @@ from pyregistry.config.errors import ConfigError
 def check_config(config: ConfigFile = None) -> None:
     """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
 
-    It ends with 2 for a config that a server would refuse, be it for a file that the config names: passwords, rules,
-    keys, certificates. Not looked at are the data directory and whether the addresses are free. Secrets are shown as
-    ***.
+    It ends with 2 for a config that a server would refuse, be it for a file that the config names (passwords, rules,
+    keys, certificates) or for a data directory that cannot be read or made. Not looked at is whether the addresses are
+    free. Secrets are shown as ***.
     """
     path, loaded = load_or_fail(config)
+    from pyregistry.data_directory import look_at_storage  # noqa: PLC0415 - the same
     from pyregistry.log import configure_logging  # noqa: PLC0415 - `--help` need not wait for a server
     from pyregistry.prepared import prepare  # noqa: PLC0415 - the same
 
     configure_logging(loaded.log.level, "text", {})
     try:
         prepare(loaded)
+        look_at_storage(loaded)
+    except OSError as error:
+        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
     except ConfigError as error:
         fail(f"{path}: {error}")
     document = _without_nulls(_masked(msgspec.to_builtins(loaded, enc_hook=str)))

@@ -1,5 +1,7 @@
 """`pyregistry files`: what the image's entry point must know before it drops its rights."""
 
+from pathlib import Path
+
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, load_or_fail
@@ -11,11 +13,12 @@ def files(config: ConfigFile = None) -> None:
     path, loaded = load_or_fail(config)
     storage = loaded.storage.filesystem
     typer.echo(storage.root_directory if storage else "")
-    for file in [str(path), *_named(loaded)]:
+    for file in needed_files(path, loaded):
         typer.echo(file)
 
 
-def _named(config: Config) -> list[str]:
+def needed_files(path: Path, config: Config) -> list[str]:
+    """Return the config file and all that it names: what a server has to be able to read."""
     tls, htpasswd, token, rules = config.http.tls, config.auth.htpasswd, config.auth.token, config.pyregistry.access
     named = [tls.certificate, tls.key, *tls.client_cas]
     if htpasswd is not None:
@@ -24,4 +27,4 @@ def _named(config: Config) -> list[str]:
         named += [token.root_cert_bundle, token.jwks]
     if isinstance(rules, str):
         named.append(rules)
-    return [file for file in named if file]
+    return [str(path), *(file for file in named if file)]

@@ -1,7 +1,6 @@
 """`pyregistry serve`: run the registry."""
 
 import gc
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,10 +51,10 @@ def _whose(config: Config) -> str:
     """What an operator needs to know to mend a volume that cannot be written."""
     if config.storage.filesystem is None:
         return ""
+    from pyregistry.data_directory import rights  # noqa: PLC0415 - imported by the server
+
     root = Path(config.storage.filesystem.root_directory)
-    try:
-        stat = root.stat()
-    except OSError:
+    found = rights(root)
+    if not found:
         return ""
-    mine, theirs = f"{os.geteuid()}:{os.getegid()}", f"{stat.st_uid}:{stat.st_gid}"
-    return f" (this is user {mine}; {root} belongs to {theirs}, mode {stat.st_mode & 0o7777:o})"
+    return f" (this is user {found['user']}; {root} belongs to {found['owner']}, mode {found['mode']})"

@@ -41,16 +41,20 @@ class Schedule:
 
 async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
     """Run again and again until cancelled, which also ends a run that is going on."""
+    failure: object = None
     while True:
         # Not all workers at the same moment; who comes second sees that it is no longer due.
         await asyncio.sleep(min(_LOOK, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
         try:
             if await in_thread(_is_due, driver, schedule.interval):
                 await _collect(driver, schedule.options)
+                failure = None
         except CollectorBusy:
             continue
         except (Failure, OSError) as error:
-            log.error("garbage collection failed", reason=str(error))
+            before, failure = failure, error.errno if isinstance(error, OSError) else str(error)
+            if failure != before:  # where nothing can be written each look fails in the same way
+                log.error("garbage collection failed", reason=str(error))
             await in_thread(_remember_failure, driver, str(error))
         except Exception as error:
             log.exception("garbage collection failed")  # a fault of ours must not end all the runs to come

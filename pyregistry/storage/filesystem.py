@@ -75,7 +75,7 @@ class FilesystemDriver:
         for place in self.places():
             # Not in the trash, which a garbage collection may be emptying.
             path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
-            self.write(path, b"")
+            self.write(path, b"x")  # a full disk has room for a name
             self.delete(path)
             # Now: without room nobody could make it, nor then make room.
             self.make_directory(layout.trash(place), durable=False)

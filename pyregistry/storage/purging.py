@@ -8,6 +8,7 @@ byte counts, and whoever is writing holds the upload's lock.
 """
 
 import asyncio
+import errno
 import random
 import time
 from dataclasses import dataclass
@@ -97,6 +98,8 @@ async def _expire(each: OpenUpload, before_ns: int, log: Log) -> bool:
     try:
         return await each.upload.expire(before_ns)
     except OSError as error:
+        if error.errno == errno.EROFS:  # none can be
+            raise
         _stays(each.upload, error, log)
         return False
 

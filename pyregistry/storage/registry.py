@@ -91,7 +91,7 @@ class Registry:
         places = (layout.above(place) for place in self._driver.places()[1:])
         for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
             path = layout.trial(directory if exists(self._driver, directory) else layout.TMP, uuid4().hex)
-            self._driver.write(path, b"", durable=False)
+            self._driver.write(path, b"x", durable=False)  # a full disk has room for a name
             with suppress(PathNotFound):  # somebody tidies up
                 self._driver.delete(path)
         self._try_touching()

@@ -220,9 +220,9 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(path: Path,
 
 
 def test_the_image_s_entry_point_runs_it() -> None:
-    entry_point = Path(__file__).parents[2] / "entrypoint.sh"
+    entry_point = Path(__file__).parents[2] / "entrypoint.py"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = ["sh", str(entry_point), "htpasswd", "-Bbn", *QUICK, "alice", "wonderland"]
+    command = [sys.executable, str(entry_point), "htpasswd", "-Bbn", *QUICK, "alice", "wonderland"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PATH": path}
     )

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,9 +11,12 @@ from pyregistry.gc import schedule
 from pyregistry.gc.outcome import Options
 from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import image
+from tests.storage.mounts import remount_read_only, tmpfs
 from tests.storage.pushing import push_image, repository
 
 DAY = 86_400.0
@@ -58,3 +63,33 @@ async def test_a_run_that_failed_is_tried_again_after_an_hour(
     assert caplog.text.count("garbage collection failed") == runs
     reason = driver.read(layout.LAST_GC_FAILURE)
     assert (b"repositories" in reason, reason == b"the disk") == (runs == 1, runs == 0)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[FilesystemDriver]:
+    """On a disk that cannot be written."""
+    (tmp_path / "data").mkdir()
+    with tmpfs(tmp_path / "data") as mounted:
+        driver = FilesystemDriver(mounted)
+        remount_read_only(mounted)
+        yield driver
+
+
+async def test_a_disk_that_cannot_be_written_is_told_once_and_not_at_each_look(
+    read_only: FilesystemDriver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks: list[int] = []
+    is_due = schedule._is_due
+
+    def counting(driver: Driver, interval: float) -> bool:
+        looks.append(1)
+        return is_due(driver, interval)
+
+    monkeypatch.setattr(schedule, "_LOOK", 0.01)
+    monkeypatch.setattr(schedule, "_is_due", counting)
+    regularly = asyncio.create_task(collect_regularly(read_only, Schedule(DAY, Options())))
+    while len(looks) < 5:
+        await asyncio.sleep(0.01)
+    regularly.cancel()
+    await asyncio.gather(regularly, return_exceptions=True)
+    assert caplog.text.count("garbage collection failed") == 1

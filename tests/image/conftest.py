@@ -100,7 +100,7 @@ def image(docker: Engine, base: str, tmp_path_factory: pytest.TempPathFactory) -
     """Our image, built as the Dockerfile says for a build without a network."""
     context = tmp_path_factory.mktemp("context") / "pyregistry"
     context.mkdir()
-    for name in ("Dockerfile", ".dockerignore", "entrypoint.sh", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("Dockerfile", ".dockerignore", "entrypoint.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(SOURCE_TREE / name, context)
     for name in ("pyregistry", "config"):
         shutil.copytree(SOURCE_TREE / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -10,8 +10,8 @@ import pytest
 from tests.authority import Authority
 from tests.engine.engine import Engine
 from tests.image.conftest import BridgedDaemon
-from tests.image.container import logs, push_something, running
-from tests.processes import wait_until
+from tests.image.container import REGISTRY, get, logs, push_something, running
+from tests.processes import require, wait_until
 
 
 def users(docker: Engine) -> set[int]:
@@ -31,25 +31,32 @@ def files() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("options", "reason"),
+    ("options", "reasons"),
     [
-        (["--user", "4321:4321", "-v", "{}:/var/lib/registry"], "Permission denied (this is user 4321:4321;"),
-        (["-v", "{}:/var/lib/registry:ro"], "Read-only file system"),
+        (["--user", "4321:4321", "-v", "{}:/var/lib/registry"], ["error=EACCES", "user=4321:4321", "owner=0:0"]),
+        (["-v", "{}:/var/lib/registry:ro"], ["error=EROFS"]),
     ],
     ids=["of another user", "mounted read-only"],
 )
-def test_volume_that_cannot_be_written_is_named_and_the_container_ends_with_1(
-    docker: Engine, image: str, volume: Path, options: list[str], reason: str
+def test_volume_that_cannot_be_written_is_named_and_served(
+    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path, options: list[str], reasons: list[str]
 ) -> None:
-    docker.run("run", "-d", "--name", "registry", *(option.format(volume) for option in options), image)
-    try:
-        assert docker.run("wait", "registry").strip() == "1"
+    with running(docker, bridged, *(option.format(volume) for option in options), image):
+        assert get(bridged, "/v2/_catalog").strip() == '{"repositories":[]}'
         said = logs(docker)
-        assert "cannot use the data directory: /var/lib/registry" in said
-        assert reason in said
+        assert "the data directory cannot be written" in said
+        assert "directory=/var/lib/registry" in said
+        assert all(reason in said for reason in reasons)
         assert "Traceback" not in said
-    finally:
-        docker.run("rm", "--force", "registry")
+
+
+def test_variables_with_a_hyphen_reach_the_server(
+    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path
+) -> None:
+    variable = 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin=["*"]'
+    with running(docker, bridged, "-e", variable, "-v", f"{volume}:/var/lib/registry", image):
+        curl = [require("curl", "curl"), "--silent", "--include", f"http://{REGISTRY}/v2/"]
+        assert "access-control-allow-origin: *" in bridged.inside.run(*curl).lower()
 
 
 def test_directory_that_the_config_names_is_given_to_the_service(

@@ -3,7 +3,7 @@
 import asyncio
 import errno
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pyregistry.storage.purging import SHORT_AGE, Purging, purge, purge_for_room
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
 from tests.processes import wait_until
-from tests.storage.mounts import tmpfs
+from tests.storage.mounts import remount_read_only, tmpfs
 
 DAY = 86_400
 LOG = structlog.get_logger("purging")
@@ -228,3 +228,21 @@ async def test_the_server_looks_for_room_by_itself_and_sooner_than_it_purges(
         await asyncio.to_thread(wait_until, lambda: not path.exists(), "it is purged")
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own."""
+    (tmp_path / "data").mkdir()
+    with tmpfs(tmp_path / "data") as directory:
+        yield directory
+
+
+async def test_on_a_read_only_disk_one_line_is_enough_for_all_uploads(mounted: Path) -> None:
+    registry = Registry(await asyncio.to_thread(FilesystemDriver, mounted))
+    for _ in range(3):
+        await started(registry, mounted, days_ago=8)
+    await asyncio.to_thread(remount_read_only, mounted)
+    with capture_logs() as logs, pytest.raises(OSError, match="Read-only"):
+        await purge(registry, WEEK, LOG)
+    assert logs == []

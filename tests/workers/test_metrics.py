@@ -163,7 +163,7 @@ def test_workers_that_come_and_go_leave_no_files_behind_but_their_counts(watched
         wait_until(lambda: not before & set(workers_of(server)), "all workers are new ones")  # noqa: B023 - called within this turn
         assert watched.total("registry_http_requests_total", handler="catalog") == 20 * round_
         [directory] = watched.directories
-        pids = {file.stem.rpartition("_")[2] for file in directory.iterdir()}
+        pids = {file.stem.rpartition("_")[2] for file in directory.glob("*.db")}
         wait_until(lambda: len(list(directory.glob("counter_*"))) <= WORKERS + 1, "files are merged")  # noqa: B023 - called within this turn
         assert "ended" in pids
 
@@ -206,7 +206,7 @@ def test_the_files_are_private_and_gone_with_the_server(watched: Watched) -> Non
     [directory] = watched.directories
     assert directory.stat().st_mode & 0o777 == 0o700
     ask(watched.server, "GET", "/v2/")
-    assert list(directory.iterdir())
+    assert list(directory.glob("*.db"))
     os.kill(workers_of(watched.server)[0], signal.SIGTERM)
     wait_until(lambda: len(workers_of(watched.server)) == WORKERS, "it is replaced")
     assert watched.directories == [directory], "a worker that ended took them along"
@@ -219,7 +219,7 @@ def test_nothing_is_counted_where_nobody_would_see_it(tmp_path: Path) -> None:
         for _ in range(20):
             assert ask(watched.server, "GET", "/v2/").status == 200
         assert ask(watched.server, "GET", "/metrics").status == 404
-        assert [file for directory in watched.directories for file in directory.iterdir()] == []
+        assert [file for directory in watched.directories for file in directory.glob("*.db")] == []
 
 
 def test_the_main_address_shows_metrics_if_told_to_and_asks_for_the_password(tmp_path: Path) -> None:

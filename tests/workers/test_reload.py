@@ -17,7 +17,7 @@ from tests.builders import digest_of
 from tests.processes import Server, merged, pyregistry_server, wait_until
 from tests.storage.mounts import remount_read_only, tmpfs
 from tests.workers.http import ask, start_upload
-from tests.workers.workers import last_heard_of, workers_of
+from tests.workers.workers import beats_of, workers_of
 
 ALICE = basic("alice", "wonderland")
 
@@ -86,10 +86,10 @@ def test_a_worker_whose_last_requests_take_long_goes_on_saying_that_it_lives(ser
         configure(server, http={"draintimeout": "60s"})
         wait_until(lambda: len(before & set(workers_of(server))) == 1, "only the worker of that request is left")
         [worker] = before & set(workers_of(server))
-        heard = {last_heard_of(worker)}
+        heard = {beats_of(worker)}
         for _ in range(4):
             time.sleep(1)
-            heard.add(last_heard_of(worker))
+            heard.add(beats_of(worker))
         assert len(heard) > 2
         connection.sendall(b"x" * 500)
         assert connection.recv(4096).startswith(b"HTTP/1.1 202")

@@ -50,18 +50,18 @@ class Watched:
     @property
     def directories(self) -> list[Path]:
         """Where the workers count."""
-        return list((self.server.directory / "tmp").glob("pyregistry-metrics-*"))
+        return list(Path(self.server.env["TMPDIR"]).glob("pyregistry-metrics-*"))
 
 
 @contextmanager
-def watched_server(directory: Path, **sections: Any) -> Iterator[Watched]:
-    """Four workers unless `sections` say otherwise; temporary files go to `directory`/tmp."""
+def watched_server(directory: Path, temporary: str = "", **sections: Any) -> Iterator[Watched]:
+    """Four workers unless `sections` say otherwise; temporary files go to `directory`/tmp or `temporary`."""
     port = free_port()
     debug = {"addr": f"127.0.0.1:{port}", "prometheus": {"enabled": True}}
     more = {"pyregistry": {"workers": WORKERS}, **sections}
     server = pyregistry_server(directory, **{**more, "http": {"debug": debug, **sections.get("http", {})}})
-    (directory / "tmp").mkdir()
-    server.env["TMPDIR"] = str(directory / "tmp")
+    (directory / "tmp").mkdir(exist_ok=True)
+    server.env["TMPDIR"] = temporary or str(directory / "tmp")
     with server:
         wait_until(lambda: len(workers_of(server)) == more["pyregistry"]["workers"], "all workers run")
         yield Watched(server, port)

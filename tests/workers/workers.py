@@ -12,10 +12,10 @@ def workers_of(server: Server) -> list[int]:
     return [int(pid) for pid in children.split()]
 
 
-def last_heard_of(pid: int) -> float:
-    """When a worker said last that it lives: the time of the file that gunicorn's processes have for that."""
-    [file] = [each for each in Path(f"/proc/{pid}/fd").iterdir() if "wgunicorn-" in str(each.readlink())]
-    return file.stat().st_mtime
+def beats_of(pid: int) -> int:
+    """How often a worker has said that it lives: what is in the piece of memory that its processes have for that."""
+    [file] = [each for each in Path(f"/proc/{pid}/fd").iterdir() if "pyregistry-heartbeat" in str(each.readlink())]
+    return int.from_bytes(file.read_bytes(), "little")
 
 
 def peak_memory(pid: int) -> int:

@@ -1,0 +1,92 @@
+"""The data directory at the start: what can be read is served, also where nothing can be written.
+
+A disk may be full or have no inodes left, a volume may be mounted read-only or belong to somebody else. Writes are then
+refused with 503 or 507 one by one, until that changes; it needs no restart.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+import structlog
+
+from pyregistry.config.schema import Config
+from pyregistry.parts import create_driver
+from pyregistry.storage import layout
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.system_errors import explained
+
+log = structlog.get_logger("pyregistry.storage")
+
+
+def try_storage(config: Config) -> None:
+    """Make the data directory, and warn if it cannot be written. Raises OSError if it cannot be read. Blocks.
+
+    Asked at the start, and not by each worker.
+    """
+    driver = create_driver(config)
+    if not isinstance(driver, FilesystemDriver):
+        return
+    _require_readable(driver.root)
+    if config.storage.maintenance.readonly.enabled:
+        return
+    try:
+        driver.probe()
+    except OSError as error:
+        _warn(driver.root, error)
+
+
+def look_at_storage(config: Config) -> None:
+    """Do the same for `check-config`, which changes nothing. Raises OSError, and warns in the same words. Blocks."""
+    if config.storage.filesystem is None:
+        return
+    root = Path(config.storage.filesystem.root_directory).absolute()
+    there = next(path for path in (root, *root.parents) if path.exists())
+    obstacle = _obstacle(there)
+    if there != root:
+        if obstacle is not None:
+            raise OSError(obstacle.errno, obstacle.strerror, str(root))
+        return
+    _require_readable(root)
+    if obstacle is None and (root / layout.PRIVATE).exists():
+        obstacle = _obstacle(root / layout.PRIVATE)
+    if obstacle is not None and not config.storage.maintenance.readonly.enabled:
+        _warn(root, obstacle)
+
+
+def rights(root: Path) -> dict[str, str]:
+    """Return what an operator needs to know to mend a volume that cannot be written; nothing if it is not there."""
+    try:
+        stat = root.stat()
+    except OSError:
+        return {}
+    mine, theirs = f"{os.geteuid()}:{os.getegid()}", f"{stat.st_uid}:{stat.st_gid}"
+    return {"user": mine, "owner": theirs, "mode": f"{stat.st_mode & 0o7777:o}"}
+
+
+def _warn(root: Path, error: OSError) -> None:
+    event = "the data directory cannot be written: reads are answered, writes are refused until that changes"
+    log.warning(event, directory=str(root), **explained(error), **rights(root))
+
+
+def _require_readable(root: Path) -> None:
+    """Raise OSError for a directory that cannot be listed."""
+    with os.scandir(root):
+        pass
+    for part in (layout.BLOBS, layout.REPOSITORIES):
+        if (root / part).exists():
+            with os.scandir(root / part):
+                pass
+
+
+def _obstacle(directory: Path) -> OSError | None:
+    """Return why nothing can be made in a directory, as far as one can see without trying."""
+    usage = os.statvfs(directory)
+    number = 0
+    if usage.f_flag & os.ST_RDONLY:
+        number = errno.EROFS
+    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        number = errno.EACCES
+    elif usage.f_bavail == 0 or (usage.f_files and usage.f_favail == 0):
+        number = errno.ENOSPC
+    return OSError(number, os.strerror(number), str(directory)) if number else None

@@ -1,0 +1,143 @@
+"""The processes of a service under gunicorn: the arbiter that owns the workers, and the workers."""
+
+import asyncio
+import logging
+import math
+import os
+import signal
+import ssl
+from contextlib import suppress
+from types import FrameType
+from typing import Any, Protocol
+
+import structlog
+from aiohttp.worker import GunicornWebWorker
+from gunicorn.arbiter import Arbiter as GunicornArbiter
+from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
+from gunicorn.workers import base
+from gunicorn.workers.base import Worker as BaseWorker
+
+from pyregistry.loop import FairLoop
+from pyregistry.prepared import Prepared
+from pyregistry.watchdog import Heartbeat, Watchdog
+
+_STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
+
+log = structlog.get_logger("pyregistry.workers")
+
+base.WorkerTmp = Heartbeat  # gunicorn makes one in its Worker's constructor, and has no setting for it
+
+
+class Service(Protocol):
+    """The application that gunicorn runs, as its workers see it."""
+
+    prepared: Prepared
+
+    def drain_seconds(self) -> float:
+        """Return the seconds that the last requests of a worker may take."""
+
+
+def hold_signals_across_fork() -> None:
+    """A worker that is told to stop before it listens to signals would never hear of it.
+
+    Between fork and init_signals it still has the arbiter's handlers, which put the signal into a queue that nobody
+    in the worker reads.
+    """
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS),
+    )
+
+
+class Worker(GunicornWebWorker):
+    """One process, with its own event loop, thread pool and caches."""
+
+    def init_process(self) -> None:
+        """See GunicornWebWorker, which would make asyncio's usual loop."""
+        self.loop = FairLoop()
+        asyncio.set_event_loop(self.loop)
+        BaseWorker.init_process(self)
+
+    def init_signals(self) -> None:
+        """See gunicorn's Worker; what came since the fork is delivered now."""
+        super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at once rather than at the next tick of the heartbeat, a second later."""
+        super().handle_exit(sig, frame)
+        self._notify_waiter_done()
+        if not self._is_ending:  # the arbiter says it again and again
+            self._is_ending = True
+            service: Service = self.app
+            self._beat(service.drain_seconds())
+
+    _is_ending = False
+
+    def _beat(self, seconds: float) -> None:
+        """While the last requests end, which aiohttp does in silence: the watchdog kills who is silent for 30 s."""
+        self.notify()
+        if seconds > 0:
+            self.loop.call_later(1, self._beat, seconds - 1)
+
+    def _create_ssl_context(self, cfg: Any) -> ssl.SSLContext:  # type: ignore[override] # a static method there
+        service: Service = self.app
+        assert service.prepared.certificate is not None
+        return service.prepared.certificate.context
+
+
+class Log(Logger):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's own lines go where ours go; what it says about each worker is for debugging."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave the handlers to configure_logging."""
+        self.loglevel = logging.INFO
+        self.error_log = logging.getLogger("pyregistry.processes")
+        self.error_log.setLevel(logging.WARNING)
+        self.access_log = logging.getLogger("pyregistry.processes")
+
+
+class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
+    """The process that owns the workers."""
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self._watchdog = Watchdog()
+
+    def murder_workers(self) -> None:
+        """Kill the workers that hang; gunicorn would kill those as well that the system did not let run."""
+        heartbeats = {pid: worker.tmp for pid, worker in self.WORKERS.items()}
+        for pid, seconds in self._watchdog.hanging(heartbeats).items():
+            log.error("a worker hangs and is replaced", worker=pid, seconds=round(seconds))
+            self.kill_worker(pid, signal.SIGKILL)
+
+    def reap_workers(self) -> None:
+        """See gunicorn's Arbiter. Raises HaltServer for a worker that cannot start."""
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if pid == self.reexec_pid:
+                    self.reexec_pid: int = 0
+                elif (worker := self.WORKERS.pop(pid, None)) is not None:  # else an orphan, where we are process 1
+                    self._bury(worker, os.waitstatus_to_exitcode(status))
+
+    def _bury(self, worker: Worker, status: int) -> None:
+        if status in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR}:
+            raise HaltServer("a worker cannot start", status)
+        if status > 0:
+            log.error("a worker ended", worker=worker.pid, status=status)
+        elif status < 0 and status != -signal.SIGTERM:
+            log.error("a worker was killed", worker=worker.pid, signal=signal.Signals(-status).name)
+        worker.tmp.close()
+        self.cfg.child_exit(self, worker)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Wait for the workers to end, but not after a second signal."""
+        self.cfg.set("graceful_timeout", math.ceil(self.app.drain_seconds()))
+        for sig in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sig, self._stop_now)
+        super().stop(graceful)
+
+    def _stop_now(self, sig: int, frame: FrameType | None) -> None:
+        self.kill_workers(signal.SIGKILL)

@@ -1,0 +1,165 @@
+"""The image's entry point, run as root beside programs of a test's own in the place of `registry` and `chown`."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pyregistry.cli.entrypoint import _command
+from tests.processes import SOURCE_TREE, require, require_root, wait_until
+
+SERVICE, GROUP = 1234, 3000
+ENTRY = "from pyregistry.cli.entrypoint import main; main()"
+SHOW = """#!{python}
+import json, os, sys
+environ = dict(line.split(b"=", 1) for line in open("/proc/self/environ", "rb").read().split(b"\\0") if line)
+shown = {{os.fsdecode(name): os.fsdecode(value) for name, value in environ.items()}}
+print(json.dumps([sys.argv[1:], shown, os.getuid(), os.getgid(), os.getgroups()]))
+"""
+SWAPPING_CHOWN = """#!/bin/sh
+# In the moment between what find saw and what chown does, the service swaps a directory for a link.
+if mv "$VICTIM" "$VICTIM.moved" 2>/dev/null; then ln -s "$OUTSIDE" "$VICTIM"; fi
+exec /usr/bin/chown "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (["/etc/x.yml"], ["registry", "serve", "/etc/x.yml"]),
+        (["x.yaml"], ["registry", "serve", "x.yaml"]),
+        (["serve", "x"], ["registry", "serve", "x"]),
+        (["garbage-collect", "x.yml"], ["registry", "garbage-collect", "x.yml"]),
+        (["--version"], ["registry", "--version"]),
+        (["help"], ["registry", "help"]),
+        (["htpasswd", "-Bbn", "a", "b"], ["pyregistry", "htpasswd", "-Bbn", "a", "b"]),
+        (["pyregistry", "ls"], ["pyregistry", "ls"]),
+        (["sh", "-c", "x"], ["sh", "-c", "x"]),
+        ([], []),
+    ],
+)
+def test_arguments_are_those_of_the_official_image(words: list[str], command: list[str]) -> None:
+    assert _command(words) == command
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that others may enter, unlike pytest's, with `bin` and a volume of the service's."""
+    require_root()
+    with tempfile.TemporaryDirectory(prefix="pyregistry-entry-") as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        (path / "bin").mkdir()
+        program(path, "registry", SHOW.format(python=require("/usr/bin/python3", "python3")))
+        (path / "data").mkdir()
+        os.chown(path / "data", SERVICE, GROUP)
+        config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(path / "data")}}}
+        (path / "config.yml").write_text(yaml.safe_dump(config))
+        yield path
+
+
+def program(place: Path, name: str, text: str) -> None:
+    (place / "bin" / name).write_text(text)
+    (place / "bin" / name).chmod(0o755)
+
+
+def enter(place: Path, *words: str, environ: dict[bytes, bytes] | None = None) -> subprocess.CompletedProcess[bytes]:
+    env = {b"PATH": os.fsencode(f"{place}/bin:/usr/sbin:/usr/bin:/sbin:/bin"), b"PYTHONPATH": bytes(SOURCE_TREE)}
+    command = [sys.executable, "-c", ENTRY, *words]
+    return subprocess.run(command, check=False, env={**env, **(environ or {})}, capture_output=True, timeout=60)
+
+
+def test_the_server_gets_the_environment_byte_for_byte_and_the_rights_of_the_volumes_owner(place: Path) -> None:
+    environ = {
+        b"REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin": b'["*"]',
+        b"a.b": b"dots",
+        b"BYTES": b"\xff\xfe",
+        b"LINES": b"a\nb=c",
+        b"EMPTY": b"",
+    }
+    done = enter(place, str(place / "config.yml"), environ=environ)
+    assert done.returncode == 0, done.stderr
+    arguments, shown, user, group, groups = json.loads(done.stdout)
+    assert arguments == ["serve", str(place / "config.yml")]
+    for name, value in environ.items():
+        assert os.fsencode(shown[os.fsdecode(name)]) == value
+    assert (user, group, groups) == (SERVICE, GROUP, []), done.stderr
+
+
+def test_what_is_no_server_keeps_its_rights(place: Path) -> None:
+    done = enter(place, "registry", "garbage-collect", str(place / "config.yml"))
+    assert json.loads(done.stdout)[2] == 0
+
+
+def test_a_server_runs_as_root_where_the_owner_cannot_read_what_the_config_names(place: Path) -> None:
+    config = yaml.safe_load((place / "config.yml").read_text())
+    config["auth"] = {"htpasswd": {"realm": "r", "path": str(place / "users")}}
+    (place / "config.yml").write_text(yaml.safe_dump(config))
+    (place / "users").touch(mode=0o600)
+    done = enter(place, str(place / "config.yml"))
+    assert json.loads(done.stdout)[2] == 0
+    assert f"user {SERVICE} cannot read {place}/users; the server runs as root".encode() in done.stderr
+
+
+def test_a_config_that_is_refused_is_left_to_the_server(place: Path) -> None:
+    (place / "config.yml").write_text("version: 7")
+    done = enter(place, str(place / "config.yml"))
+    assert json.loads(done.stdout)[0] == ["serve", str(place / "config.yml")]
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize(("word", "status"), [("no-such-program", 127), ("/etc/passwd", 126)])
+def test_a_command_that_is_none_ends_as_in_a_shell(place: Path, word: str, status: int) -> None:
+    done = enter(place, word)
+    assert (done.returncode, b"Traceback" in done.stderr) == (status, False)
+    assert word.encode() in done.stderr
+
+
+def test_what_root_left_in_the_volume_is_given_to_its_owner(place: Path) -> None:
+    left = [place / "data/docker/registry/a", place / "data/.pyregistry/locks/b"]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (place / "data/other").touch()
+    assert enter(place, str(place / "config.yml")).returncode == 0
+    wait_until(lambda: all(path.stat().st_uid == SERVICE for path in left), "it is given away")
+    assert (place / "data/docker").stat().st_uid == SERVICE
+    assert (place / "data/other").stat().st_uid == 0
+
+
+def test_nothing_outside_is_given_away_if_a_directory_is_swapped_for_a_link(place: Path) -> None:
+    outside, victim = place / "outside", place / "data/docker/victim"
+    for directory in (outside, victim):
+        directory.mkdir(parents=True)
+        for number in range(5):
+            (directory / f"file{number}").touch()
+    program(place, "chown", SWAPPING_CHOWN)
+    swapped = {b"VICTIM": bytes(victim), b"OUTSIDE": bytes(outside)}
+    done = enter(place, str(place / "config.yml"), environ=swapped)
+    assert done.returncode == 0, done.stderr
+    moved = victim.with_name("victim.moved")
+    wait_until(lambda: (place / "data/docker").stat().st_uid == SERVICE, "it is done")
+    assert moved.is_dir()
+    assert victim.is_symlink()
+    time.sleep(0.2)  # nothing to wait for: that nothing happens
+    assert {path.stat().st_uid for path in (outside, *outside.iterdir())} == {0}
+
+
+def test_a_link_to_the_outside_is_given_away_and_not_what_it_names(place: Path) -> None:
+    outside = place / "outside"
+    outside.mkdir()
+    (place / "data/docker").mkdir()
+    (place / "data/docker/link").symlink_to(outside)
+    (place / "data/.pyregistry").symlink_to(outside)
+    assert enter(place, str(place / "config.yml")).returncode == 0
+    wait_until(lambda: (place / "data/docker/link").lstat().st_uid == SERVICE, "it is given away")
+    assert outside.stat().st_uid == 0
+    shutil.rmtree(place / "data/docker")
