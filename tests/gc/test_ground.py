@@ -1,7 +1,6 @@
 """A run is refused where its proof does not hold, and nowhere else."""
 
 import contextlib
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,21 +14,9 @@ from pyregistry.storage.registry import Registry
 from tests.cli.place import Place
 from tests.cli.place import run as run_command
 from tests.gc.collecting import gc, has_blob
-from tests.processes import pyregistry_server, require, require_root, wait_until
-from tests.storage.mounts import FILE_SYSTEMS, file_system
+from tests.processes import pyregistry_server, wait_until
+from tests.storage.mounts import FILE_SYSTEMS, file_system, network
 from tests.storage.pushing import push_blob, repository
-
-
-@contextlib.contextmanager
-def network(directory: Path, kind: str = "sshfs") -> Iterator[None]:
-    """A file system that says of itself that it is one between machines."""
-    require_root()
-    mount = [require("bindfs", "bindfs"), "-o", f"subtype={kind}", str(directory), str(directory)]
-    subprocess.run(mount, check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True, capture_output=True)
 
 
 def is_refused(driver: FilesystemDriver) -> str | None:
