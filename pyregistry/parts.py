@@ -90,7 +90,8 @@ def gc_options(config: Config) -> "Options":
     """What `pyregistry.gc` says about a run."""
     from pyregistry.gc.outcome import Options  # noqa: PLC0415 - a start need not wait for it
 
-    return Options(grace=float(config.pyregistry.gc.grace), delete_untagged=config.pyregistry.gc.delete_untagged)
+    section = config.pyregistry.gc
+    return Options(grace=float(section.grace), delete_untagged=section.delete_untagged, i_know=section.i_know)
 
 
 def create_authenticator(config: Config) -> Authenticator:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import structlog
 
+from pyregistry.storage.settling import settles_after
+
 POLL_SECONDS = 0.5
 """A change counts when it was seen twice, and so is in force after a second."""
 UNSETTLED_LOOKS = 3
@@ -26,6 +28,8 @@ KEPT_LOOKS = 115
 """Looks, in sum just below a minute, for which the last good content of an unusable file stays in force."""
 REPEAT_SECONDS = 60.0
 """Seconds between two log lines that say the same."""
+_LATE_NS = 100_000_000
+"""More than the clock of the kernel for files is late."""
 MAX_FILE_BYTES = 1024 * 1024
 
 log = structlog.get_logger("pyregistry.auth")
@@ -209,7 +213,8 @@ class WatchedFile:
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _is_old(self) -> bool:
-        return abs(time.time() - self._stat().st_mtime) > 0.1  # more than the kernel's clock for files is late
+        changed_ns = self._stat().st_ctime_ns  # not of the content alone: nobody can set it
+        return abs(time.time_ns() - changed_ns) > settles_after(changed_ns, _LATE_NS)
 
     def _stat(self) -> os.stat_result:
         try:

@@ -56,18 +56,22 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
             "0 removes all that nobody is writing to at this moment; a push that wants to go on begins again.",
         ),
     ] = None,
+    i_know: Annotated[
+        bool, typer.Option("--i-know", help="Run although the file system is one where that is not safe, such as NFS.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, and nothing else.")] = False,
 ) -> None:
     """Free the space of what nothing refers to, safely while the registry runs and people push.
 
     Exit status: 0 done; 2 done, but something could not be looked at or removed (or the config is of no use); 3 the
-    tree looks as if a volume were missing, nothing was removed; 4 something could not be read, so that nobody knows
-    what it refers to; 75 another garbage collection is running.
+    tree looks as if a volume were missing, or is on a file system where no run is safe, nothing was removed; 4
+    something could not be read, so that nobody knows what it refers to; 75 another garbage collection is running.
     """
     _, loaded = load_or_fail(config)
     options = Options(
         grace=_seconds(grace) if grace is not None else float(loaded.pyregistry.gc.grace),
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
+        i_know=i_know or loaded.pyregistry.gc.i_know,
         dry_run=dry_run,
     )
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)

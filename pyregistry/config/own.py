@@ -32,6 +32,8 @@ class Gc(msgspec.Struct, frozen=True, rename="kebab"):
     """How long a push may take from its first blob to its manifest before a run may cost it a second try."""
     delete_untagged: bool = False
     """Manifests that no tag names and nothing that is kept refers to go as well."""
+    i_know: bool = False
+    """Run on a file system that machines share, such as NFS, where a run may take what was just pushed."""
 
 
 class Own(msgspec.Struct, frozen=True, rename="kebab"):

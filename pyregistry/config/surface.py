@@ -151,7 +151,7 @@ _OWN: Section = {
         "send-deadline": DONE,
         "body-rate": DONE,
     },
-    "gc": {"interval": DONE, "grace": DONE, "delete-untagged": DONE},
+    "gc": {"interval": DONE, "grace": DONE, "delete-untagged": DONE, "i-know": DONE},
 }
 _MIDDLEWARE = Items(Free(), "downloads come from this server, and nothing stands in between")
 

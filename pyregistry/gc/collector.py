@@ -10,6 +10,7 @@ import msgspec
 
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.enumerating import enumerate_blobs
+from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
@@ -33,6 +34,8 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
         report = _run(driver, options, listener, processes)
     else:
         with _only_one(driver):
+            if not options.i_know:
+                require_safe_ground(driver)
             driver.empty_trash()  # of a run that was killed
             with leases.marks_of_touches(driver):
                 report = _run(driver, options, listener, processes)

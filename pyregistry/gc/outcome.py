@@ -18,7 +18,7 @@ class CollectorBusy(Failure):
 
 
 class Braked(Failure):
-    """The tree looks as if a volume were missing: nothing was removed."""
+    """The tree looks as if a volume were missing, or is where no run is safe: nothing was removed."""
 
 
 class MarkFailed(Failure):
@@ -38,6 +38,8 @@ class Options:
     """How long a push that was told a blob is there may take to its manifest. 0 never costs an image, only a retry."""
     delete_untagged: bool = False
     """Manifests that no tag names and nothing kept refers to go as well."""
+    i_know: bool = False
+    """Also run where that is known not to be safe, see `gc.ground`."""
     dry_run: bool = False
     """Change nothing at all; without the locks, so that what is being pushed may be counted wrongly."""
 

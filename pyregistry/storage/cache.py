@@ -8,7 +8,7 @@ that was there a moment ago is answered by the kernel from memory, in two micros
 
 A link whose content matters is known by its inode, size and time, as git knows a file of its index; and as git does,
 a link that was written less than a second before it was read is not trusted, because within one tick of the clock
-two links may look the same.
+two links may look the same; on file systems that keep whole seconds it is three seconds.
 """
 
 import time
@@ -22,9 +22,8 @@ from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.recent import Recent
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.settling import settles_after
 
-SETTLED_NS = 1_000_000_000
-"""How old a link must be, when it is read, for its inode, size and time to tell it from every later one."""
 MAX_ENTRIES = 10_000
 MAX_CONTENT = 32 * 1024 * 1024
 """Bytes of manifests that a worker keeps; one of them may take an eighth."""
@@ -160,7 +159,7 @@ def _look(driver: Driver, path: StoragePath) -> Stat | None:
 
 def _settled(driver: Driver, path: StoragePath) -> KnownLink | None:
     looks = _look(driver, path)
-    if looks is None or time.time_ns() - looks.mtime_ns < SETTLED_NS:
+    if looks is None or time.time_ns() - looks.mtime_ns < settles_after(looks.mtime_ns):
         return None
     return KnownLink(path, looks)
 

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from pyregistry.storage.settling import settles_after
 from pyregistry.storage.syscalls import sync_directory
 
 PATIENCE = 5.0
@@ -19,11 +20,10 @@ a millisecond by an `rm` that runs on another core."""
 TRIES = 20
 """How often it makes them at least: on a slow disk the seconds alone would be used up before the first try ends."""
 _KNOWN_DIRECTORIES = 10_000
-_SETTLED_NS = 1_000_000_000
-"""How old the last change of a directory must be for its time to tell it from every later one."""
 _TICK_NS = 50_000_000
-"""The same, where times have fractions of a second: more than a tick of the clock that files are stamped with. All
-layers of an image may come within that second, and each would sync every directory above it."""
+"""How old the last change of a directory must be, where times have fractions of a second: more than a tick of the clock
+that files are stamped with. All layers of an image may come within a second, and each would sync every directory above
+it."""
 _STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 """That clock, CLOCK_REALTIME_COARSE, for which Python has no name. A tick that is late, as on a machine that its host
 holds up, is late in both."""
@@ -135,6 +135,5 @@ def _looks(directory: str) -> tuple[int, int] | None:
     """What changes with every entry that is made or removed, and with a move; None while that was a moment ago."""
     stat = os.stat(directory)
     changed_ns = stat.st_ctime_ns
-    settled_ns = _TICK_NS if changed_ns % 1_000_000_000 else _SETTLED_NS
     now_ns = time.clock_gettime_ns(_STAMPING_CLOCK)
-    return (stat.st_ino, changed_ns) if now_ns - changed_ns >= settled_ns else None
+    return (stat.st_ino, changed_ns) if now_ns - changed_ns >= settles_after(changed_ns, _TICK_NS) else None

@@ -17,7 +17,8 @@ we write and we read what it wrote.
                                                            ours: the referrers API's entry, made again from manifests
     .pyregistry/                                           ours: all of it can be thrown away
       locks/                                               gc  turnstile  commit  repo-<hex>  blob-<hex>: docs/gc.md;
-                                                           scrub: one at a time  secrets, renewal: while one changes
+                                                           scrub: one at a time  secrets, renewal: while one
+                                                           changes  trial: for a collector that tries how they work
       tmp/  trash/
       touched/<algorithm>-<hex>                            marks of touches, while a collector runs
       renewal                                              seconds after which the servers renew leases: docs/gc.md

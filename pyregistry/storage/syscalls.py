@@ -18,6 +18,10 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETO
 """Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
 _AT_FDCWD, _STATX_MNT_ID_UNIQUE, _STATX_MNT_ID_AT, _STATX_SIZE = -100, 0x4000, 0x90, 0x100
 """Of statx(2), for which Python before 3.15 has no name."""
+_COUNTING = frozenset({0xEF53, 0x58465342, 0x01021994})
+"""The f_type of ext2 to ext4, xfs and tmpfs: see statfs(2)."""
+_STATFS_LONGS = 64
+"""More than a struct statfs has, whose first field is f_type."""
 _LARGE = 1_000
 """Directories in one directory, for which it pays to ask how many there are before they are looked at."""
 
@@ -131,7 +135,7 @@ def names_and_links(directory: str) -> tuple[list[str], list[str]]:
     # A directory has a link from each directory in it, and two more, where the file system counts them. If they are as
     # many as the names, none is of a symbolic link, and a page of a large list need not look at a hundred thousand.
     links = os.stat(directory).st_nlink
-    if links > _LARGE:
+    if links > _LARGE and counts_directories(directory):
         names = os.listdir(directory)
         if len(names) == links - 2 and os.stat(directory).st_nlink == links:  # nothing came or went meanwhile
             return names, []
@@ -139,6 +143,17 @@ def names_and_links(directory: str) -> tuple[list[str], list[str]]:
         found = list(entries)
     kept = [entry.name for entry in found if not entry.is_symlink()]
     return kept, [] if len(kept) == len(found) else [entry.name for entry in found if entry.is_symlink()]
+
+
+def counts_directories(directory: str) -> bool:
+    """Return True where the number of links of a directory is known to be that of the directories in it, and two.
+
+    Others count one for each directory, or each name in it, symbolic links included, as those of macOS do that Docker's
+    machine gets from its host.
+    """
+    statfs = getattr(ctypes.CDLL(None), "statfs", None)
+    answer = (ctypes.c_long * _STATFS_LONGS)()
+    return statfs is not None and statfs(os.fsencode(directory), answer) == 0 and answer[0] in _COUNTING
 
 
 def is_absent(error: OSError) -> bool:

@@ -1,11 +1,13 @@
 """A file that says who gets in, look by look."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from pyregistry.auth.watched import UNSETTLED_LOOKS, FileUnusable, Purpose, WatchedFile
+from tests.storage.mounts import FILE_SYSTEMS, file_system
 
 
 @pytest.fixture
@@ -69,3 +71,19 @@ def test_a_file_is_unusable_until_it_is_mended(path: Path, content: bytes | None
     path.write_bytes(back)
     assert taken.file.look(settled=False)
     assert taken.contents[-1] == back
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", *FILE_SYSTEMS])
+def test_a_second_change_within_one_second_counts(tmp_path: Path, kind: str) -> None:
+    with file_system(kind, tmp_path) as mounted:
+        path = mounted / "file"
+        path.write_bytes(b"first")
+        while not 0.2 < time.time() % 1 < 0.5:  # so that all of it is in one second, and the first is no longer new
+            time.sleep(0.01)
+        path.write_bytes(b"other")
+        while time.time() % 1 < 0.7:
+            time.sleep(0.01)
+        taken = Taken(path)
+        path.write_bytes(b"third")
+        assert taken.file.look(settled=False)
+        assert taken.contents[-1] == b"third"

@@ -94,6 +94,18 @@ def overlay(lower: Path, directory: Path, scratch: Path) -> Iterator[Path]:
         _unmount(directory)
 
 
+@contextlib.contextmanager
+def network(directory: Path, kind: str = "sshfs") -> Iterator[None]:
+    """A file system that says of itself that it is one between machines."""
+    require_root()
+    mount = [require("bindfs", "bindfs"), "-o", f"subtype={kind}", str(directory), str(directory)]
+    subprocess.run(mount, check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        _unmount(directory)
+
+
 def resize(directory: Path, size: str) -> None:
     """Another size for a tmpfs that is mounted."""
     _mount("-o", f"remount,size={size}", str(directory))

@@ -16,9 +16,9 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import mount_id
+from pyregistry.storage.syscalls import counts_directories, mount_id
 from tests.processes import SOURCE_TREE, missing
-from tests.storage.mounts import tmpfs
+from tests.storage.mounts import file_system, network, tmpfs
 from tests.storage.paths import at, content_of
 
 SHORT = 0.05
@@ -260,6 +260,30 @@ def test_symbolic_links_are_named_and_are_no_children(root: Path, filesystem: Fi
     assert filesystem.symbolic_links(at("d")) == ["a", "b"]
     assert list(filesystem.children(at("d"))) == ["file"]
     assert filesystem.symbolic_links(at("missing")) == filesystem.symbolic_links(at("d", "file")) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts"),
+    [
+        ("tmpfs", True),
+        ("ext4", True),
+        ("ext4 of whole seconds", True),
+        ("xfs", True),
+        ("btrfs", False),
+        ("vfat", False),
+    ],
+)
+def test_links_of_a_directory_are_believed_where_they_are_known_to_count_directories(
+    tmp_path: Path, kind: str, counts: bool
+) -> None:
+    with file_system(kind, tmp_path) as mounted:
+        assert counts_directories(str(mounted)) == counts
+    assert not counts_directories(str(tmp_path / "absent"))
+
+
+def test_links_of_a_directory_are_not_believed_of_what_another_machine_may_count(tmp_path: Path) -> None:
+    with network(tmp_path, "virtiofs"):
+        assert not counts_directories(str(tmp_path))
 
 
 @pytest.mark.parametrize("links", [0, 1])

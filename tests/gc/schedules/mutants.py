@@ -67,8 +67,9 @@ MUTANTS = (
     Mutant(
         "touches may be invisible, marks removed between mark and sweep",
         _COLLECTOR,
-        "    _brake(driver, candidates)\n",
-        "    driver.discard(layout.TOUCHED)\n    driver.make_directory(layout.TOUCHED)\n",
+        "    plan = marker.plan(processes)\n",
+        "    plan = marker.plan(processes)\n"
+        "    driver.delete(layout.TOUCHED)\n    driver.make_directory(layout.TOUCHED)\n",
         "S",
         "HEAD, HEAD",
         unseen=True,

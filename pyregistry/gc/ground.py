@@ -1,0 +1,56 @@
+"""Is this a place where a collector can be safe? Its proof rests on locks that exclude, and on looks that are fresh."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from uuid import uuid4
+
+from pyregistry.gc.outcome import Braked
+from pyregistry.storage import layout
+from pyregistry.storage.driver import Driver, PathBusy
+from pyregistry.storage.file_systems import file_systems
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.links import exists
+
+_TRIAL = "trial"
+_BETWEEN_MACHINES = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "coda", "ncpfs"}
+    | {
+        f"fuse.{name}"
+        for name in (
+            *("sshfs", "glusterfs", "davfs", "curlftpfs", "rclone", "s3fs", "goofys", "geesefs", "mountpoint-s3"),
+            *("gcsfuse", "blobfuse", "blobfuse2", "ossfs", "cosfs", "juicefs", "seaweedfs", "mfs", "gvfsd-fuse"),
+        )
+    }
+)
+"""Kinds that machines share, and of which each machine keeps what it has seen of files for a while. Those that keep
+machines in step (ceph, gfs2, lustre, ocfs2) are not among them, nor those between a machine and its guest (virtiofs,
+9p)."""
+
+
+def require_safe_ground(driver: Driver) -> None:
+    """Raise Braked, with all reasons, where a collector may remove what somebody relies on; raises OSError. Blocks."""
+    reasons = [*_unsafe_kinds(driver), *_failed_trials(driver)]
+    if reasons:
+        raise Braked(f"{'; '.join(reasons)}; --i-know (pyregistry.gc.i-know: true) runs all the same")
+
+
+def _unsafe_kinds(driver: Driver) -> Iterator[str]:
+    if not isinstance(driver, FilesystemDriver):
+        return
+    for place, kind in file_systems(driver.root).items():
+        if kind in _BETWEEN_MACHINES:
+            yield f"{place} is {kind}, where what a server on another machine did may be seen too late"
+
+
+def _failed_trials(driver: Driver) -> Iterator[str]:
+    try:
+        with driver.lock(_TRIAL, exclusive=True), suppress(PathBusy), driver.lock(_TRIAL, exclusive=False, wait=False):
+            yield "a lock (flock) does not keep another one out"
+    except OSError as error:
+        yield f"files cannot be locked (flock): {error.strerror}"
+    path = layout.trial(layout.TMP, uuid4().hex)
+    driver.write(path, b"", durable=False)
+    seen = exists(driver, path)
+    driver.delete(path, durable=False)
+    if not seen or exists(driver, path):
+        yield "what was just made or removed is not seen"

@@ -1,0 +1,98 @@
+"""A run is refused where its proof does not hold, and nowhere else."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pyregistry.gc.outcome import Braked
+from pyregistry.storage.driver import PathNotFound, Stat
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.registry import Registry
+from tests.cli.place import Place
+from tests.cli.place import run as run_command
+from tests.gc.collecting import gc, has_blob
+from tests.processes import pyregistry_server, wait_until
+from tests.storage.mounts import FILE_SYSTEMS, file_system, network
+from tests.storage.pushing import push_blob, repository
+
+
+def is_refused(driver: FilesystemDriver) -> str | None:
+    """Why; None if it is not."""
+    try:
+        gc(driver, grace=0)
+    except Braked as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", *FILE_SYSTEMS])
+def test_a_disk_of_this_machine_is_not_refused(tmp_path: Path, kind: str) -> None:
+    with file_system(kind, tmp_path) as mounted:
+        assert is_refused(FilesystemDriver(mounted)) is None
+
+
+def test_what_a_guest_gets_from_its_machine_is_not_refused(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    with network(data, "grpcfuse"):
+        assert is_refused(FilesystemDriver(data)) is None
+
+
+@pytest.mark.parametrize("part", ["data", "data/docker/registry/v2/blobs"])
+def test_the_command_refuses_what_machines_share_and_removes_nothing(tmp_path: Path, part: str) -> None:
+    place = Place(tmp_path)
+    push_blob(repository(place.registry), b"not used")
+    (tmp_path / part).mkdir(parents=True, exist_ok=True)
+    with network(tmp_path / part):
+        done = run_command("gc", "--grace", "0", place.config)
+        assert done.returncode == 3, done
+        assert f"{tmp_path / part} is fuse.sshfs" in done.stderr
+        assert "--i-know" in done.stderr
+        assert has_blob(place.driver, b"not used")
+        done = run_command("gc", "--grace", "0", "--dry-run", place.config)
+        assert done.returncode == 0, done
+        assert has_blob(place.driver, b"not used")
+    assert run_command("gc", "--grace", "0", place.config).returncode == 0
+    assert not has_blob(place.driver, b"not used")
+
+
+@pytest.mark.parametrize("how", ["option", "variable"])
+def test_who_knows_runs_all_the_same(tmp_path: Path, how: str) -> None:
+    place = Place(tmp_path)
+    push_blob(repository(place.registry), b"not used")
+    with network(place.data):
+        options, environ = (["--i-know"], {}) if how == "option" else ([], {"REGISTRY_PYREGISTRY_GC_I-KNOW": "true"})
+        done = run_command("gc", "--grace", "0", *options, place.config, **environ)
+        assert done.returncode == 0, done
+    assert not has_blob(place.driver, b"not used")
+
+
+@pytest.mark.parametrize("knows", [False, True])
+def test_the_server_s_own_run_says_it_in_the_log(tmp_path: Path, knows: bool) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    section = {"workers": 1, "gc": {"interval": "1s", "i-know": knows}}
+    with network(data), pyregistry_server(tmp_path, pyregistry=section) as server:
+        expected = "blobs=" if knows else "is fuse.sshfs"
+        push_blob(repository(Registry(FilesystemDriver(data))), b"a blob")
+        wait_until(lambda: expected in server.log.read_text(), f"the log says {expected}")
+
+
+def test_locks_that_keep_nobody_out_are_refused(root: Path) -> None:
+    class Open(FilesystemDriver):
+        @contextlib.contextmanager
+        def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+            yield
+
+    assert "does not keep another one out" in (is_refused(Open(root)) or "")
+
+
+def test_files_that_are_seen_late_are_refused(root: Path) -> None:
+    class Late(FilesystemDriver):
+        def stat(self, path: StoragePath) -> Stat:
+            raise PathNotFound(path)
+
+    assert "is not seen" in (is_refused(Late(root)) or "")

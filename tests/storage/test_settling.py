@@ -1,0 +1,45 @@
+"""A file is told from every later state of it only when its time has settled."""
+
+import time
+
+import pytest
+
+from pyregistry.oci.names import Tag
+from pyregistry.storage import layout
+from pyregistry.storage.cache import HotManifests
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.settling import SECOND_NS, settles_after
+from tests.builders import image
+from tests.storage.pushing import push_image, repository
+
+
+@pytest.mark.parametrize(
+    ("stamp", "fine", "after"),
+    [
+        (1, SECOND_NS, SECOND_NS),
+        (5 * SECOND_NS + 1, SECOND_NS, SECOND_NS),
+        (5 * SECOND_NS + 1, 1000, 1000),
+        (5 * SECOND_NS, SECOND_NS, 3 * SECOND_NS),
+        (5 * SECOND_NS, 1000, 3 * SECOND_NS),
+        (0, 1000, 3 * SECOND_NS),
+    ],
+)
+def test_times_of_whole_seconds_settle_later(stamp: int, fine: int, after: int) -> None:
+    assert settles_after(stamp, fine) == after
+
+
+@pytest.mark.parametrize(
+    ("ago", "fraction", "is_trusted"),
+    [(0, 1, False), (2, 1, True), (2, 0, False), (10, 0, True)],
+    ids=["just written", "fine and settled", "within the two seconds of vfat", "coarse and settled"],
+)
+def test_a_tag_is_remembered_when_its_link_has_settled(
+    filesystem: FilesystemDriver, ago: int, fraction: int, is_trusted: bool
+) -> None:
+    repo = repository(Registry(filesystem))
+    push_image(repo, image(), "v1")
+    link = layout.tag_current_link(repo.name, Tag("v1"))
+    filesystem.set_mtime(link, (time.time_ns() // SECOND_NS - ago) * SECOND_NS + fraction)
+    _, known = HotManifests(filesystem, young_ns=SECOND_NS).read(repo, Tag("v1"), leased=False)
+    assert (known is not None) == is_trusted
