@@ -31,6 +31,11 @@ class HeldFile:
                 pieces = [pieces[begin][written:], *pieces[begin + 1 :]]
                 begin = 0
 
+    def rewind(self) -> None:
+        """See LockedFile.rewind."""
+        os.ftruncate(self._handle, self.opened.size)
+        self.offset = self.opened.size
+
     def sync(self) -> None:
         """See LockedFile.sync."""
         os.fsync(self._handle)

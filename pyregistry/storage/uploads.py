@@ -17,6 +17,7 @@ from pyregistry.oci.errors import (
     BlobUploadUnknown,
     DigestInvalid,
     SizeInvalid,
+    Unavailable,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
@@ -181,7 +182,11 @@ class Upload:
             self.remove()
             raise DigestInvalid("the content received has another digest")
         appender.sync()  # before the lock that all commits share
-        self._publish(digest)
+        try:
+            self._publish(digest)
+        except (Unavailable, ConnectionAbortedError):  # nothing was published: the same request may come again
+            appender.rewind()
+            raise
 
     def _publish(self, digest: Digest) -> None:
         with leases.commit_section(self._driver):
