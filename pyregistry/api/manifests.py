@@ -3,15 +3,19 @@
 from aiohttp import web
 
 from pyregistry.api.bodies import read_manifest_body
-from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn
+from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
 from pyregistry.api.responses import etag, location, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag, parse_reference
+from pyregistry.storage.repository import PushedManifest
+from pyregistry.storage.turns import at_once
 
 MAX_TAGS = 32
 """`tag` parameters of one push; the spec wants at least ten."""
+_LARGE = 64 * 1024
+"""Bytes of a manifest that is taken apart in turn with other large ones: many at once would keep the interpreter."""
 
 
 async def get_manifest(request: web.Request) -> web.StreamResponse:
@@ -57,7 +61,7 @@ async def put_manifest(request: web.Request) -> web.Response:
         raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags, a push by tag none")
     content = await read_manifest_body(request)
     async with turn(request, content):
-        pushed = await offload(repo.put_manifest, reference, content, _content_type(request), tags)
+        pushed = await _put(request, reference, content, tags)
     headers = {
         "Location": location(request, f"/v2/{repo.name}/manifests/{pushed.digest}"),
         "Docker-Content-Digest": pushed.digest,
@@ -67,6 +71,14 @@ async def put_manifest(request: web.Request) -> web.Response:
     if tags:
         headers["OCI-Tag"] = ", ".join(tags)
     return web.Response(status=201, headers=headers)
+
+
+async def _put(request: web.Request, reference: Tag | Digest, content: bytes, tags: list[Tag]) -> PushedManifest:
+    repo, content_type = repository(request), _content_type(request)
+    if len(content) <= _LARGE:
+        return await offload(repo.put_manifest, reference, content, content_type, tags)
+    checked = await walk(request, at_once(repo.check_manifest, reference, content, content_type))
+    return await offload(repo.put_checked, checked, tags)
 
 
 async def delete_manifest(request: web.Request) -> web.Response:

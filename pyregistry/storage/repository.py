@@ -17,7 +17,7 @@ from pyregistry.oci.errors import (
     ManifestUnknown,
     NameUnknown,
 )
-from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import require_room
@@ -38,6 +38,16 @@ class PushedManifest:
 
     digest: Digest
     subject: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedManifest:
+    """A manifest that may be stored, if all that it refers to is there."""
+
+    reference: Tag | Digest
+    digest: Digest
+    content: bytes
+    manifest: Manifest
 
 
 class Repository:
@@ -157,14 +167,22 @@ class Repository:
         Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, StorageFull, and
         DigestInvalid if `reference` is the digest of something else.
         """
+        return self.put_checked(self.check_manifest(reference, content, content_type), tags)
+
+    def check_manifest(self, reference: Tag | Digest, content: bytes, content_type: str | None) -> CheckedManifest:
+        """Do all of a push that needs no storage, which is the interpreter's work; raise as `put_manifest` does."""
         if len(content) > self._rules.max_manifest_size:
             raise ManifestTooLarge(f"a manifest has at most {self._rules.max_manifest_size} bytes here")
         digest = Digest.of(content, reference.algorithm if isinstance(reference, Digest) else CANONICAL)
-        if isinstance(reference, Tag):
-            tags = (reference, *tags)
-        elif reference != digest:
+        if isinstance(reference, Digest) and reference != digest:
             raise DigestInvalid("the manifest received has another digest")
-        manifest = parse_manifest(content, content_type)
+        return CheckedManifest(reference, digest, content, parse_manifest(content, content_type))
+
+    def put_checked(self, checked: CheckedManifest, tags: Sequence[Tag] = ()) -> PushedManifest:
+        """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull."""
+        digest, content, manifest = checked.digest, checked.content, checked.manifest
+        if isinstance(checked.reference, Tag):
+            tags = (checked.reference, *tags)
         require_room(self._driver, layout.repository(self.name), len(content))
         commit = ManifestCommit(self._driver, self.name, self._rules, digest, manifest)
         with leases.commit_section(self._driver), self._lock():

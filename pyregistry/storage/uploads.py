@@ -17,6 +17,7 @@ from pyregistry.oci.errors import (
     BlobUploadUnknown,
     DigestInvalid,
     SizeInvalid,
+    Unavailable,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
@@ -24,7 +25,7 @@ from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, requ
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
 from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
-from pyregistry.storage.links import link_blob
+from pyregistry.storage.links import exists, link_blob
 from pyregistry.storage.threads import in_thread
 from pyregistry.storage.upload_directory import UploadDirectory
 from pyregistry.storage.upload_file import NotAtOnce, UploadFile
@@ -193,6 +194,10 @@ class Upload:
             # What is on another file system than the blobs is copied before the lock.
             with self._driver.staged(self._data, layout.blob_data(digest)) as staged:
                 self._publish(staged, digest)
+        except (Unavailable, ConnectionAbortedError):
+            if exists(self._driver, self._data):  # so it was not published, and the same request may come again
+                appender.rewind()
+            raise
         except OSError:
             self.directory.remove_without_data()
             raise

@@ -20,6 +20,7 @@ from tests.raw import DEADLINE, RawAnswer, connected, length
 _ALICE = basic("alice", "secret")
 _LAYER, _LARGE = b"layer", b"l" * 100_000
 _IMAGE = image(_LAYER, _LARGE)
+_LARGE_MANIFEST = image(_LAYER, annotations={"a": "x" * 100_000}).content
 _SBOM = artifact(_IMAGE)
 _PAGE = Path(__file__).parents[2] / "docs/decisions/0026-rooms-of-threads.md"
 _STREAM = b"s" * 2_000_000
@@ -63,6 +64,7 @@ OPERATIONS = (
     Operation("HEAD of a blob, its lease ended", ("reads", "writes"), "HEAD", _blob(_LAYER), 200),
     Operation("HEAD of an unknown blob", ("reads",), "HEAD", _blob(b"none"), 404),
     Operation("PUT of a manifest", ("writes",), "PUT", _manifest("v2"), 201, _TYPED, _IMAGE.content),
+    Operation("PUT of a large manifest", ("walks", "writes"), "PUT", _manifest("v2"), 201, _TYPED, _LARGE_MANIFEST),
     Operation("DELETE of a tag", ("writes",), "DELETE", _manifest("v1"), 202),
     Operation("DELETE of a manifest", ("writes",), "DELETE", _manifest(_IMAGE.digest), 202),
     Operation("DELETE of a blob", ("writes",), "DELETE", _blob(b"young"), 202),
