@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from pyregistry.api.connection import ConnectionLimits, Runner
+from pyregistry.api.connection import Runner
 from pyregistry.api.context import HEALTH
+from pyregistry.api.limits import ConnectionLimits
 from pyregistry.api.metrics import metrics_page
 from pyregistry.api.responses import SERVER, json_response
 from pyregistry.config.schema import Config

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyregistry.api.connection import ConnectionLimits
 from pyregistry.api.context import Settings
 from pyregistry.api.forwarded import TrustedProxies
+from pyregistry.api.limits import ConnectionLimits
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid

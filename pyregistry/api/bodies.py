@@ -1,6 +1,7 @@
 """Request bodies: read only after authentication and checks, never decompressed, never waited for without end."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, nullcontext
 
@@ -19,6 +20,8 @@ from pyregistry.oci.errors import (
 from pyregistry.storage.flowing import Flowing, Read
 from pyregistry.storage.uploads import SMALL
 
+_PAUSE_SECONDS = 0.2
+"""Without a byte, after which an upload writes what it has instead of holding it."""
 _UNUSUAL = ("Content-Range", "Content-Encoding", "Expect")
 """Headers of a request that is not taken in one go."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -42,18 +45,22 @@ class Body(Flowing):
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Once only."""
+        """Once only. An empty chunk stands for a pause of the client's."""
         request, content = self._request, self._request.content
         check_body_headers(request)
         await _continue(request)
         window, rate = settings(request).body_window, settings(request).min_body_rate
         loop = asyncio.get_running_loop()
-        begin, before = loop.time(), 0
+        begin, before, pause = loop.time(), 0, math.inf
         while True:
             try:
-                async with asyncio.timeout_at(begin + window):
+                async with asyncio.timeout_at(min(begin + window, pause)):
                     chunk = await content.readany()
             except TimeoutError as error:
+                if pause < begin + window:
+                    pause = math.inf
+                    yield b""
+                    continue
                 if content.total_bytes - before < window * rate:
                     raise RequestTimeout("the body arrives too slowly") from error
                 begin, before = loop.time(), content.total_bytes
@@ -63,6 +70,8 @@ class Body(Flowing):
             if loop.time() >= begin + window:
                 begin, before = loop.time(), content.total_bytes
             yield chunk
+            chunk = b""  # nothing is kept while the next one is waited for
+            pause = loop.time() + _PAUSE_SECONDS
 
     def straight(self) -> AbstractContextManager[Read | None]:
         """See Flowing.straight."""

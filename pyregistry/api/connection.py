@@ -5,7 +5,6 @@ requests in plain text, and decompresses bodies, whose digest would then be that
 """
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -20,6 +19,7 @@ from pyregistry.api.context import SETTINGS
 from pyregistry.api.forwarded import naming_clients, peer_of
 from pyregistry.api.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
+from pyregistry.api.limits import ConnectionLimits
 from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
@@ -33,25 +33,10 @@ NEW_CONNECTION_SECONDS = 1.0
 log = structlog.get_logger("pyregistry.api")
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Times in seconds; the two counts are per worker process."""
-
-    header_deadline: float = 15.0
-    keepalive: float = 75.0
-    """Above the idle time of usual clients and proxies, so that they close first."""
-    lingering: float = 1.0
-    """How long an unread body is thrown away, so that the client can read the answer."""
-    connections: int = 2_000
-    connections_per_address: int = 1_000
-    send_deadline: float = 300.0
-    """How long a client may take nothing of what it is sent."""
-
-
 class Connection(Receiver):
     """One connection of a client."""
 
-    __slots__ = ("_deadline", "_hot", "_limits", "_remote")
+    __slots__ = ("_begun", "_deadline", "_handshaking", "_hot", "_limits", "_remote")
 
     def __init__(
         self,
@@ -69,17 +54,33 @@ class Connection(Receiver):
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         """The other side's address, once it is there; empty for one of a unix socket."""
+        self._begun = self._loop.time()
+        self._handshaking: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
+        self._handshaking = None
         super().connection_made(transport)
         self._remote = peer_of(transport.get_extra_info("peername"))
         self._await_headers()
 
     def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
         """See FairLoop; connection_made comes only when the handshake has ended, and never if it fails."""
+        self._handshaking = transport
         if isinstance(self._manager, ConnectionServer):
             self._manager.handshake_begun(self, peer, transport, ended)
+
+    def idle_since(self) -> float | None:
+        """See Countable; bytes of a head that is not whole change nothing."""
+        if self._handshaking is not None:
+            return self._begun
+        if self.transport is None or self._is_busy() or not self.is_between_requests:
+            return None
+        return self._next_keepalive_close_time - self._keepalive_timeout
+
+    def close_idle(self) -> None:
+        """See Countable."""
+        self.force_close() if self._handshaking is None else self._handshaking.abort()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -231,7 +232,7 @@ class ConnectionServer(web.Server):
         return Connection(self, self._limits, self._access_logger, self._hot, loop=self._loop, **self._kwargs)
 
     def handshake_begun(
-        self, handler: RequestHandler, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
+        self, handler: Connection, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
     ) -> None:
         """Count what may never become a connection."""
         self._caps.begin(handler, peer, transport)
@@ -240,12 +241,14 @@ class ConnectionServer(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count it."""
         super().connection_made(handler, transport)
-        self._caps.begin(handler, transport.get_extra_info("peername"), transport)
+        if isinstance(handler, Connection):
+            self._caps.begin(handler, transport.get_extra_info("peername"), transport)
         self._unread.watch(self._connections)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count down."""
-        self._caps.end(handler)
+        if isinstance(handler, Connection):
+            self._caps.end(handler)
         super().connection_lost(handler, exc)
 
 

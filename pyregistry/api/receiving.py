@@ -21,6 +21,7 @@ from pyregistry.api.framing import Chunked, Counted, Framing, FramingInvalid
 from pyregistry.api.gathering import Gathering
 from pyregistry.api.heads import HeadParser, HeadRefused, Heads
 from pyregistry.oci.errors import RegistryError, RequestInvalid
+from pyregistry.storage.budget import READ, uploads
 from pyregistry.storage.flowing import Read
 
 _PATIENCE = 3
@@ -68,6 +69,8 @@ class Receiver(RequestHandler):
 
     def end_body(self) -> None:
         """Go on with heads."""
+        if self.body is not None:
+            self.body.close()
         self.body = None
         self._begin_parser()  # the one that saw the head waits for its body
 
@@ -75,13 +78,18 @@ class Receiver(RequestHandler):
         """Answer 400 to what is no body, unless the answer is out already."""
         if self._messages and self._messages[-1][1] is content:  # no handler has seen the request yet
             self._messages.pop()
-            self.body = None
+            self.end_body()
             self._refuse(RequestInvalid(str(error)))
         elif self._current_request is not None and self._current_request.content is content:
             content.set_exception(web.RequestPayloadError(str(error)))
         else:
             content.feed_eof()
             self.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """See asyncio.Protocol."""
+        super().connection_lost(exc)
+        self.end_body()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -161,16 +169,33 @@ class ReceivedBody:
         self._framing = framing
         self._gathering = Gathering(loop, connection.transport)
         self._asked_at = math.inf
+        self._is_counted = True
+        uploads.enter()
+
+    def close(self) -> None:
+        """Count it down; nothing more of it comes."""
+        if self._is_counted:
+            self._is_counted = False
+            uploads.leave()
+            self._fit(READ)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes that the event loop has read; return those that come behind the body."""
         if self._framing.failure is not None:
             return b""
+        self._fit(uploads.read_size())
         pieces = self._framing.body_of(memoryview(data))
         if pieces:
             self._content.feed_data(b"".join(pieces))
         self._gathering.received()
         return self._end()
+
+    def _fit(self, size: int) -> None:
+        """Read so many bytes at once from now on, and stop reading while twice as many wait for the handler."""
+        content, transport = self._content, self._connection.transport
+        if transport is not None and content.get_read_buffer_limits()[0] != size:
+            transport.max_size = size  # type: ignore[attr-defined] # of asyncio's over a socket; TLS has its own
+            content._low_water, content._high_water = size, 2 * size
 
     def belongs_to(self, content: StreamReader) -> bool:
         """Return True if `content` is what this body is read from."""

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 
 from pyregistry.oci.digest import Hash
 from pyregistry.oci.errors import StorageFull
+from pyregistry.storage.budget import uploads
 from pyregistry.storage.driver import Appender, Driver
 from pyregistry.storage.flowing import Flowing, pour
 from pyregistry.storage.layout import StoragePath
@@ -107,12 +108,16 @@ def size_of(batch: Sequence[bytes]) -> int:
 
 
 async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[Sequence[bytes]]:
-    """Gather chunks into batches of about BATCH bytes, the first of FIRST; what came before an error is passed on."""
+    """Gather chunks into batches of about BATCH bytes, the first of FIRST, or of less where many uploads flow.
+
+    What came before an error is passed on, and what came before an empty chunk, which stands for a pause.
+    """
     parts: list[bytes] = []
-    size, enough = 0, FIRST
+    size, most = 0, FIRST
     failure: Exception | None = None
     iterator = aiter(chunks)
     while failure is None:
+        is_pause = False
         try:
             part = await anext(iterator)
         except Exception as error:  # raised again below, after the bytes that came before it
@@ -120,8 +125,10 @@ async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[Sequence[bytes]
         else:
             parts.append(part)
             size += len(part)
-        if size >= enough or (failure is not None and size):
-            yield parts
-            parts, size, enough = [], 0, BATCH
+            is_pause, part = not part, b""  # nothing is kept while the next one is waited for
+        if size and (failure is not None or is_pause or size >= uploads.batch_size(most)):
+            yielded, parts, size, most = parts, [], 0, BATCH
+            yield yielded
+            del yielded
     if not isinstance(failure, StopAsyncIteration):
         raise failure

@@ -5,12 +5,12 @@ import os
 import threading
 import time
 from abc import abstractmethod
-from collections import deque
 from collections.abc import AsyncIterable, Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from pyregistry.oci.digest import Hash
+from pyregistry.storage.budget import free_buffers
 from pyregistry.storage.driver import Appender
 from pyregistry.storage.rooms import rooms
 from pyregistry.storage.threads import finish
@@ -94,7 +94,7 @@ class _Stream:
         buffer = _take_buffer()
         while not self._is_over:
             self._carry_one(buffer)
-        _free_buffers.append(buffer)
+        free_buffers.append(buffer)
 
     def _carry_one(self, buffer: memoryview) -> None:
         self._reading.acquire()
@@ -136,12 +136,10 @@ class _Stream:
 
 _streams: set[_Stream] = set()
 """All that flow now. Where they keep the processors busy, two threads for one are only in each other's way."""
-_free_buffers: deque[memoryview] = deque()
-"""Of threads that have done their work: as many as were ever at it side by side."""
 
 
 def _take_buffer() -> memoryview:
     try:
-        return _free_buffers.pop()
+        return free_buffers.pop()
     except IndexError:
         return memoryview(bytearray(BUFFER))

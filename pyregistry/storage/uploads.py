@@ -222,18 +222,19 @@ class Upload:
         if end > self._max_size:
             raise self._too_many_bytes(None)
         taking = Taking(appender, self._running_hash(appender, algorithm))
-        received, whole = begin, False
+        received, whole, straight_from = begin, False, begin + FIRST
         try:
             room = Room(self._driver, self._data, begin)
             async for batch in batches(chunks):
-                size = size_of(batch)
-                received += size
+                received += size_of(batch)
                 self._check_end(end, length, received)
-                if size >= BATCH and room.is_due(received):  # for less, a write tells soon enough
+                if received - begin >= BATCH and room.is_due(received):  # for less, a write tells soon enough
                     await in_thread(room.require, received)
                 await taking.take(batch)
-                if size >= FIRST and isinstance(chunks, Flowing):
+                del batch  # while the next one is waited for, memory is held by what is written alone
+                if received >= straight_from and isinstance(chunks, Flowing):
                     received = await taking.take_straight(chunks, partial(self._admit, end, length, room))
+                    straight_from = received + BATCH
             whole = True
         finally:
             running = await taking.end()

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, in_pieces
-from pyregistry.api.connection import ConnectionLimits, Runner
+from pyregistry.api.connection import Runner
+from pyregistry.api.limits import ConnectionLimits
 
 PIPE_BUF = 4096
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from pyregistry.api.connection import ConnectionLimits, Runner
+from pyregistry.api.connection import Runner
 from pyregistry.api.context import Settings
+from pyregistry.api.limits import ConnectionLimits
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload
@@ -71,23 +72,6 @@ async def test_the_deadline_for_headers_does_not_cut_a_body_or_an_idle_connectio
         assert (await connection.answer()).headers["Range"] == "0-3"
         await asyncio.sleep(0.5)
         assert (await connection.request("GET", "/v2/")).status == 200
-
-
-@pytest.mark.parametrize("limit", ["connections", "connections-per-address"])
-async def test_a_connection_above_the_cap_is_closed_and_room_is_used_again(
-    start_registry: StartRegistry, limit: str
-) -> None:
-    client = await start_registry(pyregistry={"limits": {limit: 2}})
-    async with connected(client) as first:
-        async with connected(client) as second:
-            assert (await first.request("GET", "/v2/")).status == 200
-            assert (await second.request("GET", "/v2/")).status == 200
-            async with connected(client) as third:
-                assert await third.rest() == b""
-            assert (await first.request("GET", "/v2/")).status == 200
-        await asyncio.sleep(0.05)
-        async with connected(client) as fourth:
-            assert (await fourth.request("GET", "/v2/")).status == 200
 
 
 async def test_an_idle_connection_is_closed_after_the_keep_alive_time_and_not_before(

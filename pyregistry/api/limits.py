@@ -1,0 +1,21 @@
+"""The limits of connections that the config sets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Times in seconds; the two counts are per worker process."""
+
+    header_deadline: float = 15.0
+    keepalive: float = 75.0
+    """Above the idle time of usual clients and proxies, so that they close first."""
+    lingering: float = 1.0
+    """How long an unread body is thrown away, so that the client can read the answer."""
+    connections: int = 2_000
+    connections_per_address: int = 1_000
+    send_deadline: float = 300.0
+    """How long a client may take nothing of what it is sent."""
+    send_rate: float = 1024.0
+    """Bytes per second that a client must take while more waits for it, averaged over `rate_window`; 0: any rate."""
+    rate_window: float = 60.0

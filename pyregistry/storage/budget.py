@@ -1,0 +1,79 @@
+"""A bound on the memory of uploads in progress: the more there are, the smaller their buffers.
+
+An upload holds up to three reads of its connection, a batch that is gathered and one that is written. Their sizes
+follow from the share that each upload has of the budget. Few uploads have buffers as large as is good for their speed.
+"""
+
+import asyncio
+import ctypes
+from collections import deque
+from collections.abc import Callable
+
+BUDGET = 64 * 1024 * 1024
+"""Bytes for the buffers of all uploads of a worker."""
+READ = 256 * 1024
+"""Bytes that the event loop reads at once from a connection, where few uploads are in progress."""
+_LEAST = 2 * 1024
+"""Bytes below which reads and batches cost more than they hold."""
+_MANY = 16
+"""Uploads at a time, from which on freed memory is worth giving back to the system."""
+_GIVE_BACK_SECONDS = 1.0
+
+
+class Budget:
+    """Counts the uploads of a worker. Belongs to the event loop."""
+
+    def __init__(self, size: int = BUDGET) -> None:
+        self._size = size
+        self._uploads = 0
+        self._most = 0
+        """Uploads at a time since memory was given back."""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def enter(self) -> None:
+        """Count an upload."""
+        self._uploads += 1
+        self._most = max(self._most, self._uploads)
+        if self._most >= _MANY and self._timer is None:
+            self._give_back_later()
+
+    def leave(self) -> None:
+        """Count an upload down."""
+        self._uploads -= 1
+
+    def read_size(self) -> int:
+        """Return how many bytes the event loop reads at once for an upload."""
+        return max(_LEAST, min(READ, self._size // (16 * max(self._uploads, 1))))
+
+    def batch_size(self, most: int) -> int:
+        """Return how many bytes are gathered before a write; never more than `most`."""
+        return max(_LEAST, min(most, self._size // (8 * max(self._uploads, 1))))
+
+    def _give_back_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_GIVE_BACK_SECONDS, self._give_back)
+
+    def _give_back(self) -> None:
+        # glibc keeps what was freed between what is in use: its heap grew with the uploads, and stays without this.
+        self._timer, self._most = None, self._uploads
+        free_buffers.clear()
+        if _trim is not None:
+            asyncio.get_running_loop().run_in_executor(None, _trim, 0).add_done_callback(lambda _: None)
+        if self._uploads >= _MANY:
+            self._give_back_later()
+
+
+def _find_trim() -> Callable[[int], int] | None:
+    """Return glibc's malloc_trim; None with another C library."""
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, AttributeError):
+        return None
+    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
+    return trim
+
+
+_trim = _find_trim()
+free_buffers: deque[memoryview] = deque()
+"""Of threads that have done their work: as many as were at it side by side since memory was given back."""
+uploads = Budget()
+"""Of this worker, which has one event loop."""

@@ -1,0 +1,91 @@
+"""Memory of uploads in progress: bounded while they flow, nearly none while they stall, given back when they end."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from tests.processes import Server, pyregistry_server, wait_until
+
+MIB = 1 << 20
+_BLOCK = bytes(64 * 1024)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
+        yield server
+        assert not server.faults(), server.faults()
+
+
+def _worker(server: Server) -> int:
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    assert len(children) == 1
+    return int(children[0])
+
+
+def _bytes(server: Server, field: str) -> int:
+    """`VmRSS`, now, or `VmHWM`, the most so far, of the worker."""
+    lines = Path(f"/proc/{_worker(server)}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+class _Upload:
+    def __init__(self, server: Server, stack: ExitStack, size: int) -> None:
+        self._socket = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+        head = self._ask(b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.location = next(line[10:] for line in head.split(b"\r\n") if line.startswith(b"Location: "))
+        self._socket.sendall(b"PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (self.location, size))
+
+    def send(self, size: int) -> None:
+        for at in range(0, size, len(_BLOCK)):
+            self._socket.sendall(_BLOCK[: size - at])
+
+    def end(self) -> bytes:
+        return self._ask(b"")
+
+    def _ask(self, data: bytes) -> bytes:
+        self._socket.sendall(data)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            received = self._socket.recv(4096)
+            assert received
+            answer += received
+        return answer
+
+
+def test_uploads_that_stall_hold_nearly_nothing_and_less_when_they_are_gone(server: Server) -> None:
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        for _ in range(200):
+            _Upload(server, stack, 10 * MIB).send(1_100_000)
+        data = server.tree / "repositories/app/_uploads"
+        wait_until(
+            lambda: sum(file.stat().st_size for file in data.glob("*/data")) == 200 * 1_100_000, "all is written"
+        )
+        wait_until(lambda: _bytes(server, "VmRSS") - before < 48 * MIB, "200 stalled uploads hold less than 48 MiB")
+    wait_until(lambda: _bytes(server, "VmRSS") - before < 32 * MIB, "their memory is given back")
+
+
+def test_many_uploads_at_once_hold_no_more_than_the_budget(server: Server) -> None:
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        uploads = [_Upload(server, stack, 4 * MIB) for _ in range(150)]
+        answers: list[bytes] = []
+
+        def push(some: list[_Upload]) -> None:
+            for _ in range(4):  # in turn, so that all are in progress together
+                for upload in some:
+                    upload.send(MIB)
+            answers.extend(upload.end() for upload in some)
+
+        threads = [Thread(target=push, args=(uploads[at::10],)) for at in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 202"] * 150
+    assert _bytes(server, "VmHWM") - before < 100 * MIB
