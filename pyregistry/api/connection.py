@@ -15,20 +15,17 @@ from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.access_log import AccessLogger
 from pyregistry.api.caps import Caps
-from pyregistry.api.context import SETTINGS
+from pyregistry.api.context import proxies_of
 from pyregistry.api.forwarded import naming_clients, peer_of
 from pyregistry.api.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
 from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.unread import UnreadAnswers
 from pyregistry.oci.errors import InternalError
 from pyregistry.system_errors import explained
-
-NEW_CONNECTION_SECONDS = 1.0
-"""How long, at a shutdown, a connection without a request may still send its first."""
 
 log = structlog.get_logger("pyregistry.api")
 
@@ -291,10 +288,9 @@ class Runner(web.AppRunner):
     async def _make_server(self) -> web.Server:
         # Application._make_handler, which this stands for, always makes aiohttp's own Server.
         made = await super()._make_server()
-        of_app = self.app.get(SETTINGS)
         return ConnectionServer(
             made.request_handler,
-            request_factory=naming_clients(made.request_factory, of_app.proxies if of_app is not None else None),
+            request_factory=naming_clients(made.request_factory, proxies_of(self.app)),
             limits=self._limits,
             access_logger=self._access_logger,
             hot=self.app.get(HOT_ANSWERS),

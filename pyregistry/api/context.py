@@ -91,6 +91,11 @@ def settings(request: web.Request) -> Settings:
     return request.app[SETTINGS]
 
 
+def proxies_of(app: web.Application) -> TrustedProxies | None:
+    """Return the proxies that an application trusts; None for one without settings, too."""
+    return app[SETTINGS].proxies if SETTINGS in app else None
+
+
 def registry(request: web.Request) -> Registry:
     """The application's registry."""
     return request.app[REGISTRY]

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+NEW_CONNECTION_SECONDS = 1.0
+"""How long, at a shutdown, a connection without a request may still send its first."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
