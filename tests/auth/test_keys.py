@@ -118,3 +118,44 @@ def test_a_key_of_the_future_is_replaced(ring: Callable[[], KeyRing], clock: Clo
     wrong = ring().signing()
     clock.now = 1_000_000_000.0
     assert ring().signing() != wrong
+
+
+class Unwritable:
+    """A store as on a read-only disk: what is there can be read, where that is allowed."""
+
+    def __init__(self, content: bytes | None = None, *, readable: bool = True) -> None:
+        self.content, self.readable = content, readable
+
+    def read(self) -> bytes | None:
+        if not self.readable:
+            raise OSError(errno.EACCES, "no right to read")
+        return self.content
+
+    def change(self, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
+        raise OSError(errno.EROFS, "read-only")
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_where_no_key_can_be_stored_all_workers_sign_with_the_spare_one(clock: Clock, readable: bool) -> None:
+    rings = [KeyRing(Unwritable(readable=readable), clock, b"spare") for _ in range(4)]
+    [key] = {ring.signing() for ring in rings}
+    assert all(ring.known(key.id) == ring.find(key.id) == key for ring in rings)
+    assert all(ring.find("another") is None for ring in rings)
+
+
+def test_without_a_spare_key_the_error_is_the_callers(clock: Clock) -> None:
+    ring = KeyRing(Unwritable(), clock)
+    with pytest.raises(OSError, match="read-only"):
+        ring.signing()
+
+
+def test_a_spare_key_is_known_on_and_signs_no_more_once_a_key_can_be_stored(driver: Driver, clock: Clock) -> None:
+    spare = KeyRing(Unwritable(), clock, b"spare").signing()
+    ring = KeyRing(Secret(driver, layout.TOKEN_KEYS), clock, b"spare")
+    assert ring.signing() != spare
+    assert ring.known(spare.id) == spare
+
+
+def test_services_have_spare_keys_of_their_own(clock: Clock) -> None:
+    key = KeyRing(Unwritable(), clock, b"one").signing()
+    assert KeyRing(Unwritable(), clock, b"another").find(key.id) is None

@@ -103,7 +103,8 @@ def test_rm_asks_on_a_terminal(config: Path, registry: Registry, answer: bytes, 
 
 def test_what_may_not_be_touched_is_a_sentence_and_not_a_traceback(config: Path, driver: FilesystemDriver) -> None:
     require_root()
-    os.chown(driver.root, 65_534, 65_534)
+    for path in (driver.root, driver.root / layout.TREE):
+        os.chown(path, 65_534, 65_534)
     config.parent.chmod(0o755)
     (driver.root / ".pyregistry").chmod(0o700)
     assert "Permission denied" in run_process("rm", "other", "--yes", "-c", config, status=3)
