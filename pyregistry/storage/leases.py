@@ -176,7 +176,8 @@ def _replaced(driver: Driver, digest: Digest) -> Iterator[StoragePath]:
         # in between must not bring back a record that was changed for another one.
         _leave_mark(driver, digest)
         yield path
-        _make_later(driver, path, before)
+        if before is not None:  # what only a collector of an older version still goes by
+            _make_later(driver, path, before)
 
 
 def note_renewal(driver: Driver, seconds: float) -> None:
