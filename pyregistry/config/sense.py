@@ -19,6 +19,8 @@ HEALTH_PATH = "/debug/health"
 """What `http.debug.addr` answers with the checks that fail."""
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_MAY_BE_ZERO = frozenset({"send_rate"})
+"""Limits that 0 switches off."""
 _SHORTEST = 1.0
 """Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
 _SHORTEST_WAIT = 0.001
@@ -51,7 +53,10 @@ def _wrong(config: Config) -> Wrong:
             yield f"pyregistry.trusted-proxies[{index}]", word, "an address, a network such as 10.0.0.0/8, or unix"
     for field in msgspec.structs.fields(config.pyregistry.limits):
         value = getattr(config.pyregistry.limits, field.name)
-        if not value > 0:  # NaN is not
+        if field.name in _MAY_BE_ZERO:
+            if not value >= 0:
+                yield f"pyregistry.limits.{field.encode_name}", value, "0 or more"
+        elif not value > 0:  # NaN is not
             yield f"pyregistry.limits.{field.encode_name}", value, "more than 0"
 
 
