@@ -9,7 +9,7 @@ import msgspec
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import shown
-from pyregistry.config.own import Gc
+from pyregistry.config.own import Gc, Limits
 from pyregistry.config.schema import Config, Health, Http, Storage, Tls, UploadPurging
 from pyregistry.config.values import Duration
 
@@ -51,13 +51,14 @@ def _wrong(config: Config) -> Wrong:
     for index, word in enumerate(config.pyregistry.trusted_proxies or ()):
         if not _is_proxy(word):
             yield f"pyregistry.trusted-proxies[{index}]", word, "an address, a network such as 10.0.0.0/8, or unix"
-    for field in msgspec.structs.fields(config.pyregistry.limits):
-        value = getattr(config.pyregistry.limits, field.name)
-        if field.name in _MAY_BE_ZERO:
-            if not value >= 0:
-                yield f"pyregistry.limits.{field.encode_name}", value, "0 or more"
-        elif not value > 0:  # NaN is not
-            yield f"pyregistry.limits.{field.encode_name}", value, "more than 0"
+    yield from _in_limits(config.pyregistry.limits)
+
+
+def _in_limits(limits: Limits) -> Wrong:
+    for field in msgspec.structs.fields(limits):
+        value, may_be_zero = getattr(limits, field.name), field.name in _MAY_BE_ZERO
+        if not (value >= 0 if may_be_zero else value > 0):  # NaN is neither
+            yield f"pyregistry.limits.{field.encode_name}", value, "0 or more" if may_be_zero else "more than 0"
 
 
 def _in_http(http: Http) -> Wrong:
