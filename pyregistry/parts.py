@@ -81,6 +81,7 @@ def connection_limits(config: Config) -> ConnectionLimits:
         header_deadline=limits.header_deadline,
         keepalive=limits.keepalive,
         send_deadline=limits.send_deadline,
+        send_rate=limits.send_rate,
         connections=limits.connections,
         connections_per_address=limits.connections_per_address,
     )

@@ -222,7 +222,7 @@ class ConnectionServer(web.Server):
         self._hot = hot
         self._access_logger = access_logger
         self._caps = Caps(limits.connections, limits.connections_per_address)
-        self._unread = UnreadAnswers(limits.send_deadline)
+        self._unread = UnreadAnswers(limits.send_deadline, limits.send_rate, limits.rate_window)
 
     def __call__(self) -> RequestHandler:
         """A protocol for asyncio's server."""

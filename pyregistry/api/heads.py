@@ -22,6 +22,7 @@ MOST_HEADERS = 1_000
 END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
 _BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
+_feed = http_parser.HttpRequestParser.feed_data
 _CHUNKED = re.compile("chunked", re.ASCII | re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
@@ -52,12 +53,13 @@ class HeadParser(http_parser.HttpRequestParser):
         if self.refusal is not None:
             raise self.refusal
         try:
-            messages, _, _ = super().feed_data(data)
-            for message, content in messages:
+            messages, _, _ = _feed(self, data)
+            if len(messages) != 1:
+                _require_no_head(messages, data)
+            elif not _is_plain(*messages[0]):
+                message, content = messages[0]
                 _judge(message, content is not EMPTY_PAYLOAD)
-                if message.upgrade:
-                    self.set_upgraded(False)
-            _require_one(messages, data)
+                self.set_upgraded(False)
         except RegistryError as error:
             self.refusal = HeadRefused(error)
         except HttpProcessingError as error:
@@ -65,6 +67,18 @@ class HeadParser(http_parser.HttpRequestParser):
         else:
             return messages, False, b""
         raise self.refusal
+
+
+def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
+    """Return True for what most requests are: nothing speaks of a body or of another protocol (CONNECT does)."""
+    headers = message.headers
+    return (
+        content is EMPTY_PAYLOAD
+        and not message.upgrade
+        and message.version is HttpVersion11
+        and hdrs.CONTENT_LENGTH not in headers
+        and hdrs.TRANSFER_ENCODING not in headers
+    )
 
 
 def _judge(message: RawRequestMessage, has_body: bool) -> None:
@@ -83,9 +97,9 @@ def _judge(message: RawRequestMessage, has_body: bool) -> None:
         raise RequestInvalid(_NO_REQUEST)
 
 
-def _require_one(messages: "list[tuple[RawRequestMessage, StreamReader]]", data: bytes) -> None:
+def _require_no_head(messages: "list[tuple[RawRequestMessage, StreamReader]]", data: bytes) -> None:
     """Raise RequestInvalid where aiohttp's parser found the end of the head elsewhere than Heads did."""
-    if len(messages) > 1 or (not messages and data.endswith(END_OF_HEAD) and data.strip(_END_OF_LINE)):
+    if messages or (data.endswith(END_OF_HEAD) and data.strip(_END_OF_LINE)):
         raise _no_request(data)
 
 
@@ -119,22 +133,15 @@ class Heads:
         """Bytes of this head that it has been given."""
         self._has_target = False
 
-    @property
-    def is_begun(self) -> bool:
-        """True if a part of a head has come."""
-        return bool(self._begun) or self._given > 0
-
     def take(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what the parser is given next, empty while more has to come, and what comes after it.
 
         Raises HeadTooLarge, TargetTooLong.
         """
-        if not self._begun:
-            end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-            if end >= len(END_OF_HEAD):
-                self._require_room(end, data)
-                self._given += end
-                return data[:end], data[end:]
+        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
+        if end >= len(END_OF_HEAD) and not self._begun and self._given + end <= LONGEST_HEAD:
+            self._given += end
+            return data[:end], data[end:]
         return self._take_part(data)
 
     def end(self) -> None:
@@ -148,7 +155,8 @@ class Heads:
         is_whole = end >= len(END_OF_HEAD)
         if not is_whole:
             end = self._end_of_what_the_parser_may_see(before)
-        self._require_room(end if is_whole else len(self._begun), self._begun)
+        if self._given + (end if is_whole else before + len(data)) > LONGEST_HEAD:
+            raise too_large(self._has_target or 0 <= self._begun.find(_END_OF_LINE) <= LONGEST_LINE)
         piece, rest = bytes(self._begun[:end]), bytes(self._begun[end:]) if is_whole else b""
         if is_whole:
             self._begun.clear()
@@ -171,7 +179,3 @@ class Heads:
         end = begun.find(_END_OF_LINE)
         self._has_target = end > 0
         return end + len(_END_OF_LINE) if end >= 0 else 0
-
-    def _require_room(self, size: int, data: bytes | bytearray) -> None:
-        if self._given + size > LONGEST_HEAD:
-            raise too_large(self._has_target or 0 <= data.find(_END_OF_LINE) <= LONGEST_LINE)

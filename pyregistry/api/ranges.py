@@ -14,7 +14,7 @@ def parse_range(header: str, size: int) -> list[range] | None:
     """The parts of `size` bytes that a `Range` asks for.
 
     None: answer with everything (another unit, malformed, too many, or more bytes than there are). An empty list:
-    none of them can be satisfied, which is a 416.
+    none of them can be satisfied, which is a 416. Parts that overlap become one.
     """
     unit, _, specs = header.partition("=")
     parts = specs.split(",")
@@ -28,7 +28,22 @@ def parse_range(header: str, size: int) -> list[range] | None:
         found.append(_resolve(match, size))
     satisfiable = [part for part in found if part]
     # Overlapping ranges may not make the answer larger than the blob (RFC 9110, 14.2).
-    return None if sum(map(len, satisfiable)) > size else satisfiable
+    return None if sum(map(len, satisfiable)) > size else _coalesced(satisfiable)
+
+
+def _coalesced(parts: list[range]) -> list[range]:
+    """Join those that overlap, in the place of the first of them (RFC 9110, 15.3.7.2).
+
+    Those that only touch stay apart: podman counts the parts of an answer, and asks for neighbours one by one.
+    """
+    found: list[tuple[int, range]] = []
+    for place, part in sorted(enumerate(parts), key=lambda numbered: numbered[1].start):
+        first, last = found[-1] if found else (place, range(0))
+        if part.start < last.stop:
+            found[-1] = min(first, place), range(last.start, max(last.stop, part.stop))
+        else:
+            found.append((place, part))
+    return [part for _, part in sorted(found, key=lambda numbered: numbered[0])]
 
 
 def _resolve(match: re.Match[str], size: int) -> range:

@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.http import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.framing import Chunked, Counted, Framing, FramingInvalid
@@ -96,7 +97,7 @@ class Receiver(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """End the connection behind what is no head or no body."""
         content = request.content
-        if self.body is not None and self.body.invalid and self.body.belongs_to(content):
+        if self.body is not None and self.body.invalid and self.body.content is content:
             resp.force_close()
             content.feed_eof()
         if not content.is_eof() and hdrs.EXPECT in request.headers:
@@ -134,7 +135,9 @@ class Receiver(RequestHandler):
         super().data_received(head)
         if len(self._messages) > before:
             self._heads.end()
-            self._begin_body(*self._messages[-1])
+            message, content = self._messages[-1]
+            if content is not EMPTY_PAYLOAD or self._head_parser.refusal is not None:
+                self._begin_body(message, content)
         return rest
 
     def _refuse(self, error: RegistryError) -> None:
@@ -165,7 +168,7 @@ class ReceivedBody:
     ) -> None:
         self._connection = connection
         self._loop = loop
-        self._content = content
+        self.content = content
         self._framing = framing
         self._gathering = Gathering(loop, connection.transport)
         self._asked_at = math.inf
@@ -186,20 +189,16 @@ class ReceivedBody:
         self._fit(uploads.read_size())
         pieces = self._framing.body_of(memoryview(data))
         if pieces:
-            self._content.feed_data(b"".join(pieces))
+            self.content.feed_data(b"".join(pieces))
         self._gathering.received()
         return self._end()
 
     def _fit(self, size: int) -> None:
         """Read so many bytes at once from now on, and stop reading while twice as many wait for the handler."""
-        content, transport = self._content, self._connection.transport
+        content, transport = self.content, self._connection.transport
         if transport is not None and content.get_read_buffer_limits()[0] != size:
             transport.max_size = size  # type: ignore[attr-defined] # of asyncio's over a socket; TLS has its own
             content._low_water, content._high_water = size, 2 * size
-
-    def belongs_to(self, content: StreamReader) -> bool:
-        """Return True if `content` is what this body is read from."""
-        return self._content is content
 
     @property
     def invalid(self) -> bool:
@@ -217,13 +216,13 @@ class ReceivedBody:
             return
         self._gathering.stop()
         with own:
-            begun = self._content.read_nowait()
+            begun = self.content.read_nowait()
             transport.pause_reading()
             reader = _Reader(own, transport, self._framing, begun)
             try:
                 yield reader.read
             finally:
-                self._content.total_bytes += reader.received
+                self.content.total_bytes += reader.received
                 self._asked_at = self._loop.time()
                 rest = self._end()
                 self._connection.resume_reading(resume_parser=False)
@@ -235,10 +234,10 @@ class ReceivedBody:
         if self._framing.ended or self.invalid:
             self._gathering.stop()
         if self._framing.failure is not None:
-            self._connection.refuse_body(self._content, self._framing.failure)
+            self._connection.refuse_body(self.content, self._framing.failure)
         elif self._framing.ended:
             self._connection.end_body()
-            self._content.feed_eof()
+            self.content.feed_eof()
             return self._framing.rest
         return b""
 

@@ -1,4 +1,4 @@
-"""Clients that take nothing of what they are sent, found by what their kernel acknowledged.
+"""Clients that take nothing of what they are sent, or hardly anything, found by what their kernel acknowledged.
 
 The system itself ends a connection whose other side is gone, but not one whose other side says again and again that it
 has no room: that may be for ever. Looked at from here, a download that the kernel sends by itself is no different from
@@ -10,7 +10,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -28,40 +28,67 @@ Connection = TypeVar("Connection")
 log = structlog.get_logger("pyregistry.api")
 
 
-class UnreadAnswers:
-    """What waits for clients, and since when."""
+class _Waiting(NamedTuple):
+    """A client for which something has been waiting at each look since `begun`."""
 
-    def __init__(self, deadline: float) -> None:
-        """`deadline` in seconds: how long a client may take nothing."""
-        self._deadline = deadline
-        self._waiting: dict[object, tuple[int, float]] = {}
+    taken: int
+    """Bytes, of all that it was sent."""
+    since: float
+    """The time at which it had taken them."""
+    begun: float
+    taken_before: int
+    """What it had taken then."""
+
+
+class UnreadAnswers:
+    """Disconnects clients that stopped reading, or read too slowly, judged while something waits for them."""
+
+    def __init__(self, deadline: float, rate: float, window: float) -> None:
+        """A client must take a byte in `deadline` seconds, and `rate` bytes per second over `window`; 0: any rate."""
+        self._deadline, self._rate, self._window = deadline, rate, window
+        self._pause = min(deadline, window) / _LOOKS
+        self._waiting: dict[object, _Waiting] = {}
         self._next_look: asyncio.TimerHandle | None = None
 
     def watch(self, connections: Mapping[Connection, asyncio.BaseTransport]) -> None:
         """Look at them regularly, until there are none."""
         if self._next_look is None:
             loop = asyncio.get_running_loop()
-            self._next_look = loop.call_later(self._deadline / _LOOKS, self._look, connections, loop)
+            self._next_look = loop.call_later(self._pause, self._look, connections, loop)
 
     def _look(self, connections: Mapping[Connection, asyncio.BaseTransport], loop: asyncio.AbstractEventLoop) -> None:
         self._end_overdue(connections, loop.time())
         self._next_look = None
         if connections:
-            self._next_look = loop.call_later(self._deadline / _LOOKS, self._look, connections, loop)
+            self._next_look = loop.call_later(self._pause, self._look, connections, loop)
 
     def _end_overdue(self, connections: Mapping[Connection, asyncio.BaseTransport], now: float) -> None:
-        waiting: dict[object, tuple[int, float]] = {}
+        waiting: dict[object, _Waiting] = {}
         for connection, transport in connections.items():
             taken = _taken(transport)
             if taken is None:
                 continue
-            before, since = self._waiting.get(connection, (-1, now))
-            waiting[connection] = taken, since if taken == before else now
-            if taken == before and now - since >= self._deadline:
-                peer = transport.get_extra_info("peername")
-                log.warning("connection closed: its client takes nothing", address=peer_of(peer), taken=taken)
+            waiting[connection] = known = self._after(self._waiting.get(connection), taken, now)
+            too_slow = self._is_too_slow(known, now)
+            if too_slow or now - known.since >= self._deadline:
+                address, what = peer_of(transport.get_extra_info("peername")), "too little" if too_slow else "nothing"
+                log.warning(f"connection closed: its client takes {what}", address=address, taken=taken)
                 _end(transport)
         self._waiting = waiting
+
+    def _after(self, before: _Waiting | None, taken: int, now: float) -> _Waiting:
+        if before is None:
+            return _Waiting(taken, now, now, taken)
+        since = before.since if taken == before.taken else now
+        known = before._replace(taken=taken, since=since)
+        if now - before.begun < self._window or self._is_too_slow(known, now):
+            return known
+        return known._replace(begun=now, taken_before=taken)  # fast enough, and judged again after the next window
+
+    def _is_too_slow(self, known: _Waiting, now: float) -> bool:
+        # Until it last took something: a client may tell of its room in large steps, for which there is the deadline.
+        seconds, taken = known.since - known.begun, known.taken - known.taken_before
+        return now - known.begun >= self._window and 0 < taken < self._rate * seconds
 
 
 def _taken(transport: asyncio.BaseTransport) -> int | None:

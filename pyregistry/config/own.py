@@ -19,6 +19,8 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab"):
     send_deadline: float = 300.0
     """Seconds in which a client must take a byte of what it is sent. Slow ones tell of their room in steps, which may
     be megabytes, so that much less would cut off those who live."""
+    send_rate: float = 1024.0
+    """Bytes per second, averaged over a minute, that a client must take while more waits for it; 0: any rate."""
     body_rate: int = 1024
     """Bytes per second, averaged over a minute, below which an upload's connection is closed."""
 

@@ -9,7 +9,7 @@ import msgspec
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import shown
-from pyregistry.config.own import Gc
+from pyregistry.config.own import Gc, Limits
 from pyregistry.config.schema import Config, Health, Http, Storage, Tls, UploadPurging
 from pyregistry.config.values import Duration
 
@@ -19,6 +19,8 @@ HEALTH_PATH = "/debug/health"
 """What `http.debug.addr` answers with the checks that fail."""
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_MAY_BE_ZERO = frozenset({"send_rate"})
+"""Limits that 0 switches off."""
 _SHORTEST = 1.0
 """Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
 _SHORTEST_WAIT = 0.001
@@ -49,10 +51,14 @@ def _wrong(config: Config) -> Wrong:
     for index, word in enumerate(config.pyregistry.trusted_proxies or ()):
         if not _is_proxy(word):
             yield f"pyregistry.trusted-proxies[{index}]", word, "an address, a network such as 10.0.0.0/8, or unix"
-    for field in msgspec.structs.fields(config.pyregistry.limits):
-        value = getattr(config.pyregistry.limits, field.name)
-        if not value > 0:  # NaN is not
-            yield f"pyregistry.limits.{field.encode_name}", value, "more than 0"
+    yield from _in_limits(config.pyregistry.limits)
+
+
+def _in_limits(limits: Limits) -> Wrong:
+    for field in msgspec.structs.fields(limits):
+        value, may_be_zero = getattr(limits, field.name), field.name in _MAY_BE_ZERO
+        if not (value >= 0 if may_be_zero else value > 0):  # NaN is neither
+            yield f"pyregistry.limits.{field.encode_name}", value, "0 or more" if may_be_zero else "more than 0"
 
 
 def _in_http(http: Http) -> Wrong:

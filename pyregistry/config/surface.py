@@ -149,6 +149,7 @@ _OWN: Section = {
         "header-deadline": DONE,
         "keepalive": DONE,
         "send-deadline": DONE,
+        "send-rate": DONE,
         "body-rate": DONE,
     },
     "gc": {"interval": DONE, "grace": DONE, "delete-untagged": DONE, "i-know": DONE},

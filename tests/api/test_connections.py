@@ -96,8 +96,8 @@ def _reading_little(client: Client) -> socket.socket:
     return reader
 
 
-async def _ask_for_blob(start_registry: StartRegistry, deadline: float) -> tuple[socket.socket, bytes]:
-    client = await start_registry(pyregistry={"limits": {"send-deadline": deadline}})
+async def _ask_for_blob(start_registry: StartRegistry, deadline: float, **limits: float) -> tuple[socket.socket, bytes]:
+    client = await start_registry(pyregistry={"limits": {"send-deadline": deadline, **limits}})
     content = random.randbytes(8 * 1024 * 1024)
     digest, location = digest_of(content), await start_upload(client, "app")
     assert (await client.put(f"{location}?digest={digest}", data=io.BytesIO(content))).status == 201
@@ -123,6 +123,37 @@ async def test_a_client_that_takes_little_at_a_time_is_left_alone(start_registry
     with reader:
         assert (await _read_slowly(reader, len(content), pause=0.001)).endswith(content)
     assert time.monotonic() - begun > 1.5
+
+
+@pytest.fixture
+def short_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge the speed of readers after 0.6 seconds."""
+    monkeypatch.setattr("pyregistry.parts.ConnectionLimits", partial(ConnectionLimits, rate_window=0.6))
+
+
+async def _read_100_bytes_at_a_time(reader: socket.socket, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while loop.time() < end:
+        await loop.sock_recv(reader, 100)
+        await asyncio.sleep(0.02)
+
+
+@pytest.mark.usefixtures("short_window")
+async def test_a_client_that_takes_less_than_the_rate_is_cut_off(start_registry: StartRegistry) -> None:
+    reader, _ = await _ask_for_blob(start_registry, 300, **{"send-rate": 1_000_000})
+    with reader, pytest.raises(ConnectionResetError):
+        await _read_100_bytes_at_a_time(reader, 20)
+    assert not _open_blobs()
+
+
+@pytest.mark.usefixtures("short_window")
+@pytest.mark.parametrize("rate", [0, 1], ids=["any rate is allowed", "it is fast enough"])
+async def test_a_client_above_the_rate_is_left_alone(start_registry: StartRegistry, rate: int) -> None:
+    reader, _ = await _ask_for_blob(start_registry, 300, **{"send-rate": rate})
+    with reader:
+        await _read_100_bytes_at_a_time(reader, 3)
+        assert _open_blobs()
 
 
 def _open_blobs() -> list[str]:

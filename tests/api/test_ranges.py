@@ -4,7 +4,10 @@ from email import message_from_bytes
 from email.message import Message
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from pyregistry.api.ranges import parse_range
 from tests.builders import digest_of, image
 from tests.push import Client, push_blob, push_image
 from tests.raw import RawAnswer, ask, connected
@@ -74,6 +77,42 @@ def _multipart(boundary: str, ranges: list[tuple[int, int]]) -> bytes:
         for first, last in ranges
     ]
     return b"".join(pieces) + f"--{boundary}--\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("bytes=" + ",".join(["7-7"] * 1_000), [range(7, 8)]),
+        ("bytes=0-9,5-14", [range(15)]),
+        ("bytes=5-14,0-9", [range(15)]),
+        ("bytes=50-59,0-9,5-14,55-56", [range(50, 60), range(15)]),
+        ("bytes=0-49,10-19,30-39", [range(50)]),
+        ("bytes=90-,-15", [range(85, 100)]),
+        ("bytes=0-4,5-9", [range(5), range(5, 10)]),
+        ("bytes=5-9,0-4", [range(5, 10), range(5)]),
+        ("bytes=" + ",".join(f"{n}-{n}" for n in range(0, 100, 2)), [range(n, n + 1) for n in range(0, 100, 2)]),
+    ],
+)
+def test_ranges_that_overlap_become_one_in_the_place_of_the_first(header: str, expected: list[range]) -> None:
+    assert parse_range(header, 100 if len(header) < 1_000 else 1_000) == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120)), min_size=1, max_size=12))
+def test_coalesced_ranges_have_the_same_bytes_and_each_once(pairs: list[tuple[int, int]]) -> None:
+    wanted = [range(first, min(first + more + 1, 100)) for first, more in pairs]
+    header = "bytes=" + ",".join(f"{first}-{first + more}" for first, more in pairs)
+    found = parse_range(header, 100)
+    if found is None:
+        assert sum(map(len, wanted)) > 100
+        return
+    sent = [byte for part in found for byte in part]
+    assert sorted(sent) == sorted({byte for part in wanted for byte in part})
+
+
+async def test_1000_identical_ranges_are_answered_with_one_part(client: Client) -> None:
+    answer = await _get(client, "bytes=" + ",".join(["7-7"] * 1_000))
+    assert (answer.status, answer.headers["Content-Range"]) == (206, f"bytes 7-7/{_SIZE}")
+    assert answer.body == _CONTENT[7:8]
 
 
 async def test_a_range_that_cannot_be_satisfied_is_left_out_of_several(client: Client) -> None:

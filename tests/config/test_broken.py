@@ -280,6 +280,9 @@ BROKEN: dict[str, Broken] = {
     "a limit of nothing": of(
         "pyregistry.limits.connections: 0, expected more than 0", "pyregistry: {limits: {connections: 0}}\n"
     ),
+    "a rate below nothing": of(
+        "pyregistry.limits.send-rate: -1.0, expected 0 or more", "pyregistry: {limits: {send-rate: -1}}\n"
+    ),
 }
 
 

@@ -1,37 +1,105 @@
-"""A blob of any size goes through without being held in memory."""
+"""Memory of uploads and heads: bounded while they come, little while they stall, given back when they end."""
 
-import hashlib
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Thread
 
-from tests.processes import Server, wait_until
-from tests.workers.http import ask, start_upload
-from tests.workers.workers import peak_memory, workers_of
+import pytest
 
-_MIB = 1024 * 1024
-_SIZE = 1_500 * _MIB
-_GROWTH = 64 * _MIB
+from tests.processes import Server, pyregistry_server, wait_until
+
+MIB = 1 << 20
+_BLOCK = bytes(64 * 1024)
 
 
-def test_1_5_gb_in_one_chunked_patch_grow_the_workers_by_at_most_64_mib(server: Server) -> None:
-    wait_until(lambda: len(workers_of(server)) == 4, "four workers run")
-    small = start_upload(server, "app")
-    assert ask(server, "PATCH", small, b"x" * _MIB).status == 202
-    before = {pid: peak_memory(pid) for pid in workers_of(server)}
-    block = bytes(range(256)) * (_MIB // 256)
-    total = hashlib.sha256()
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
+        yield server
+        assert not server.faults(), server.faults()
 
-    def generated() -> Iterator[bytes]:
-        for number in range(_SIZE // _MIB):
-            piece = number.to_bytes(8, "big") + block[8:]
-            total.update(piece)
-            yield piece
 
-    location = start_upload(server, "app")
-    answer = ask(server, "PATCH", location, generated())
-    assert (answer.status, answer.headers["Range"]) == (202, f"0-{_SIZE - 1}")
-    digest = f"sha256:{total.hexdigest()}"
-    assert ask(server, "PUT", f"{location}?digest={digest}").status == 201
-    assert ask(server, "HEAD", f"/v2/app/blobs/{digest}").headers["Content-Length"] == str(_SIZE)
-    after = {pid: peak_memory(pid) for pid in workers_of(server)}
-    assert set(after) == set(before), "a worker died"
-    assert sum(after.values()) - sum(before.values()) <= _GROWTH
+def _worker(server: Server) -> int:
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
+    assert len(children) == 1
+    return int(children[0])
+
+
+def _bytes(server: Server, field: str) -> int:
+    """`VmRSS`, now, or `VmHWM`, the most so far, of the worker."""
+    lines = Path(f"/proc/{_worker(server)}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+class _Upload:
+    def __init__(self, server: Server, stack: ExitStack, size: int) -> None:
+        self._socket = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+        head = self._ask(b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: x\r\n\r\n")
+        self.location = next(line[10:] for line in head.split(b"\r\n") if line.startswith(b"Location: "))
+        self._socket.sendall(b"PATCH %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (self.location, size))
+
+    def send(self, size: int) -> None:
+        for at in range(0, size, len(_BLOCK)):
+            self._socket.sendall(_BLOCK[: size - at])
+
+    def end(self) -> bytes:
+        return self._ask(b"")
+
+    def _ask(self, data: bytes) -> bytes:
+        self._socket.sendall(data)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            received = self._socket.recv(4096)
+            assert received
+            answer += received
+        return answer
+
+
+def test_uploads_that_stall_hold_nearly_nothing_and_less_when_they_are_gone(server: Server) -> None:
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        for _ in range(200):
+            _Upload(server, stack, 10 * MIB).send(1_100_000)
+        data = server.tree / "repositories/app/_uploads"
+        wait_until(
+            lambda: sum(file.stat().st_size for file in data.glob("*/data")) == 200 * 1_100_000, "all is written"
+        )
+        wait_until(lambda: _bytes(server, "VmRSS") - before < 48 * MIB, "200 stalled uploads hold less than 48 MiB")
+    wait_until(lambda: _bytes(server, "VmRSS") - before < 32 * MIB, "their memory is given back")
+
+
+def test_many_uploads_at_once_hold_no_more_than_the_budget(server: Server) -> None:
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        uploads = [_Upload(server, stack, 4 * MIB) for _ in range(150)]
+        answers: list[bytes] = []
+
+        def push(some: list[_Upload]) -> None:
+            for _ in range(4):  # in turn, so that all are in progress together
+                for upload in some:
+                    upload.send(MIB)
+            answers.extend(upload.end() for upload in some)
+
+        threads = [Thread(target=push, args=(uploads[at::10],)) for at in range(10)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 202"] * 150
+    assert _bytes(server, "VmHWM") - before < 100 * MIB
+
+
+@pytest.mark.parametrize("size", [1_000, 8_000], ids=["below the limit", "above the limit"])
+def test_heads_without_an_end_hold_no_more_than_the_limit(server: Server, size: int) -> None:
+    before = _bytes(server, "VmRSS")
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * size) for number in range(90))
+    with ExitStack() as stack:
+        for _ in range(200):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+            with suppress(ConnectionError):
+                connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + lines)
+        # Whoever asks now is answered after all of this has been read.
+        assert server.answers()
+        assert _bytes(server, "VmHWM") - before < 64 * MIB
