@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from bench import auth
+from bench import auth, hostile
 from bench.field import FAULTS, Field
 from bench.gc_report import GC_RESULTS, write_gc_table
 from bench.loads import Programs
@@ -28,7 +28,11 @@ RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs/performance.md"
 _ENOUGH = 3
 """Fewer rounds are for a look, and not saved."""
-_KEYS = [work.key for work in WORKS] + list(auth.KEYS)
+_PARTS: list[tuple[Callable[[Path, int | None], list[Figures]], list[str]]] = [
+    *auth.PARTS.items(),
+    *hostile.PARTS.items(),
+]
+_KEYS = [work.key for work in WORKS] + list(auth.KEYS) + list(hostile.KEYS)
 
 
 def main() -> int:
@@ -50,7 +54,7 @@ def _report(_: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    for key, title in [*((work.key, work.title) for work in WORKS), *auth.KEYS.items()]:
+    for key, title in [*((work.key, work.title) for work in WORKS), *auth.KEYS.items(), *hostile.KEYS.items()]:
         if _wanted(key, options):
             print(f"{key:24}{title}")
     return 0
@@ -89,9 +93,7 @@ def _jobs(field: Field, options: argparse.Namespace) -> list[Callable[[], list[F
     works = [work for work in WORKS if _wanted(work.key, options)]
     jobs = [partial(field.measure, group, rounds or group[0].rounds or 5) for group in groups(works)]
     parts = [
-        partial(part, field.directory, rounds)
-        for part, keys in auth.PARTS.items()
-        if any(_wanted(key, options) for key in keys)
+        partial(part, field.directory, rounds) for part, keys in _PARTS if any(_wanted(key, options) for key in keys)
     ]
     return [*jobs, *parts]
 

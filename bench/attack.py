@@ -6,7 +6,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from tests.auth.credentials import basic
@@ -96,8 +96,13 @@ class Connection:
 
     async def get(self, path: str, headers: dict[str, str]) -> int:
         """The status, when all of the answer has come."""
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode())
+        return await self.ask("GET", path, headers)
+
+    async def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> int:
+        """The same for another method than HEAD."""
+        fields = {**headers, "Content-Length": str(len(body))} if body or method != "GET" else headers
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode() + body)
         answer = await self._reader.readuntil(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", answer)
         await self._reader.readexactly(int(length[1]) if length else 0)

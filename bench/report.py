@@ -7,7 +7,7 @@ from statistics import median
 from bench.results import OURS, REFERENCE, Figures, Run, Target
 
 BEGIN, END = "<!-- made by `make bench-report` -->", "<!-- end -->"
-_SIZE = "size-"
+_SIZE, _HOSTILE = "size-", "hostile-"
 
 
 def print_row(figures: Figures) -> None:
@@ -65,14 +65,16 @@ def _growth(big: Figures, small: Figures) -> Figures:
 
 def _of_run(run: Run) -> str:
     compared = [each for each in derived(run.figures) if each.reference == REFERENCE and not _is_size(each)]
-    logins = [each for each in run.figures if each.reference != REFERENCE]
+    hostile = [each for each in run.figures if each.key.startswith(_HOSTILE)]
+    logins = [each for each in run.figures if each.reference != REFERENCE and each not in hostile]
     mixed = len(_commits(run.figures)) > 1
     plot = f"![the ratios as a plot](../bench/results/{run.medium}.svg)"
     parts = [_head(run), _table(compared, mixed=mixed), plot]
     parts += [f"{name} was not there: {reason}" for name, reason in run.missing.items()]
     for each in run.figures:
         parts += [f"{name} has no figure in “{each.title}”: {said}" for name, said in each.errors.items()]
-    parts += [_sizes(run.figures), _logins(logins, mixed=mixed), _conditions(run)]
+    parts += [_sizes(run.figures), _beside("logins", logins, mixed=mixed)]
+    parts += [_beside("p99 of others beside one caller", hostile, mixed=mixed), _conditions(run)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -143,7 +145,7 @@ def _sizes(all_figures: Sequence[Figures]) -> str:
     return f"{grid(titles, rows)}\n\n{why}"
 
 
-def _logins(all_figures: Sequence[Figures], *, mixed: bool) -> str:
+def _beside(title: str, all_figures: Sequence[Figures], *, mixed: bool) -> str:
     rows = []
     for each in all_figures:
         cells = [
@@ -154,7 +156,7 @@ def _logins(all_figures: Sequence[Figures], *, mixed: bool) -> str:
             judged(each),
         ]
         rows.append([*cells, commit_of(each)] if mixed else cells)
-    titles = ["logins", "with it", "against", "ratio", "smallest and largest (rounds)", "wanted"]
+    titles = [title, "with it", "against", "ratio", "smallest and largest (rounds)", "wanted"]
     return grid([*titles, "commit"] if mixed else titles, rows) if rows else ""
 
 

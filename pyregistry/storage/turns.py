@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 SLICE_SECONDS = 0.01
 """Seconds of one turn."""
+LONG_SECONDS = 0.1
+"""Seconds of slices after which a walk gives way: it rests as long as it walked, so that other threads get on."""
 BEGUN = 8
 """Walks of one caller that are under way; each may hold the names of a large directory. The others wait for them."""
 
@@ -69,6 +71,8 @@ class Turns:
             if of_caller.ready:
                 self._order[name] = None
         is_over = walking.go_on()
+        if not is_over and walking.spent > LONG_SECONDS:
+            time.sleep(SLICE_SECONDS)
         with self._mutex:
             if not is_over:
                 self._put(of_caller, walking)
@@ -93,6 +97,8 @@ class _Walking(Generic[T]):
     def __init__(self, caller: str, walk: Walk[T], context: Context, is_gone: IsGone) -> None:
         self.caller = caller
         self.future: Future[T] = Future()
+        self.spent = 0.0
+        """Seconds of its slices so far."""
         self._walk = walk
         self._context = context
         self._is_gone = is_gone
@@ -111,9 +117,11 @@ class _Walking(Generic[T]):
         if self._is_gone():
             self._walk.close()
             raise ConnectionAbortedError("the client is gone")
-        end = time.monotonic() + SLICE_SECONDS
-        while time.monotonic() < end:
+        begin = now = time.monotonic()
+        while now - begin < SLICE_SECONDS:
             next(self._walk)
+            now = time.monotonic()
+        self.spent += now - begin
         return False
 
 
