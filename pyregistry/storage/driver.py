@@ -79,6 +79,9 @@ class LockedFile(Protocol):
     def write_now(self, pieces: Sequence[memoryview]) -> None:
         """Append all of these; on an error what was written so far stays, unless `is_lost`. Blocks."""
 
+    def rewind(self) -> None:
+        """Take back all that was appended since it was opened. Blocks."""
+
     def sync(self) -> None:
         """Return when all that was written survives a power cut. Blocks."""
 

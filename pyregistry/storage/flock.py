@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pyregistry.storage.driver import PathBusy
 from pyregistry.storage.waiting import Patience, patience
 
-_TRIES = (0.0005, 0.001, 0.002)
-"""Seconds between the first tries: most locks are held for less, and a thread costs more."""
+_PAUSES = (0.0005, 0.001, 0.002)
+"""Seconds before further tries: most locks are held for less, and a thread costs more."""
 
 Key = tuple[str, int]
 
@@ -46,12 +46,15 @@ class Locks:
                 fcntl.flock(handle, operation)
                 is_held = True
             else:
-                is_held = _try(handle, operation, bound)
+                is_held = _try(handle, operation)
+            if bound is None and not is_held:
+                raise PathBusy(path)
         except BaseException:
             os.close(handle)
             raise
         if bound is not None and not is_held:
-            handle = self._wait((path, operation), _Waiter(handle, operation), bound)
+            with bound.waiting():
+                handle = self._wait((path, operation), _Waiter(handle, operation), bound)
         try:
             yield
         finally:
@@ -59,8 +62,12 @@ class Locks:
 
     def _wait(self, key: Key, waiter: "_Waiter", bound: Patience) -> int:
         try:
+            for pause in _PAUSES:
+                time.sleep(min(pause, bound.left()))
+                if _try(waiter.handle, waiter.operation):
+                    return waiter.handle
             self._enter(key, waiter)
-        except BaseException:  # the system gives no thread
+        except BaseException:  # also where the system gives no thread
             os.close(waiter.handle)
             raise
         try:
@@ -126,15 +133,10 @@ class _Waiter:
     failure: OSError | None = None
 
 
-def _try(handle: int, operation: int, bound: Patience | None) -> bool:
-    """Take a lock now, or with a bound within some milliseconds; raise PathBusy without one."""
-    for pause in (*_TRIES, 0.0):
-        try:
-            fcntl.flock(handle, operation | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if bound is None:
-                raise PathBusy from error
-            time.sleep(min(pause, bound.left()))
-        else:
-            return True
-    return False
+def _try(handle: int, operation: int) -> bool:
+    """Take a lock if it is free."""
+    try:
+        fcntl.flock(handle, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -274,6 +274,10 @@ class MemoryAppender:
             self._file.content += piece
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
+    def rewind(self) -> None:
+        """See LockedFile.rewind."""
+        del self._file.content[self.opened.size :]
+
     def sync(self) -> None:
         """See Appender.sync."""
 

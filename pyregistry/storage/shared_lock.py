@@ -1,8 +1,8 @@
 """The locks of the driver in memory, between the threads of one process."""
 
-import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from pyregistry.storage.driver import PathBusy
 from pyregistry.storage.waiting import Patience
@@ -19,14 +19,15 @@ class SharedLock:
     def _may_hold(self, *, exclusive: bool) -> bool:
         return not self._exclusive and not (exclusive and self._shared)
 
-    @contextlib.contextmanager
+    @contextmanager
     def hold(self, *, exclusive: bool, bound: Patience | None, wait: bool) -> Iterator[None]:
         """Hold it until the block ends; raise PathBusy without `wait`, and what `bound` raises."""
         with self._condition:
-            while not self._may_hold(exclusive=exclusive):
-                if not wait:
-                    raise PathBusy
-                self._condition.wait(None if bound is None else bound.left())
+            if not wait and not self._may_hold(exclusive=exclusive):
+                raise PathBusy
+            with nullcontext() if bound is None else bound.waiting():
+                while not self._may_hold(exclusive=exclusive):
+                    self._condition.wait(None if bound is None else bound.left())
             self._exclusive = exclusive
             self._shared += not exclusive
         try:

@@ -17,6 +17,7 @@ from pyregistry.oci.errors import (
     BlobUploadUnknown,
     DigestInvalid,
     SizeInvalid,
+    Unavailable,
 )
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
@@ -193,6 +194,9 @@ class Upload:
             # What is on another file system than the blobs is copied before the lock.
             with self._driver.staged(self._data, layout.blob_data(digest)) as staged:
                 self._publish(staged, digest)
+        except (Unavailable, ConnectionAbortedError):  # nothing was published: the same request may come again
+            appender.rewind()
+            raise
         except OSError:
             self.directory.remove_without_data()
             raise

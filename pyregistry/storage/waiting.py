@@ -5,7 +5,8 @@ for LOCK_SECONDS in the room for writes. A reader never waits: it raises MustWai
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -27,17 +28,28 @@ class MustWait(Exception):
 
 @dataclass(slots=True)
 class Patience:
-    """The bound of one call; `deadline` is a time of `time.monotonic`."""
+    """The bound of one call: `seconds` that are left for waiting. Work that takes long by itself uses up none."""
 
-    deadline: float
+    seconds: float
     is_gone: IsGone
     is_abandoned: bool = False
+    _deadline: float = 0.0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time until the end of the block as waiting."""
+        begin = time.monotonic()
+        self._deadline = begin + self.seconds
+        try:
+            yield
+        finally:
+            self.seconds -= time.monotonic() - begin
 
     def left(self) -> float:
         """Seconds to wait until the next look; raise Unavailable, or ConnectionAbortedError without a client."""
         if self.is_abandoned or self.is_gone():
             raise ConnectionAbortedError("the client is gone")
-        left = self.deadline - time.monotonic()
+        left = self._deadline - time.monotonic()
         if left <= 0:
             raise Unavailable("another process holds a lock of the storage for too long", headers=RETRY)
         return min(left, LOOK_SECONDS)
@@ -61,14 +73,14 @@ def begin_patience() -> Patience | None:
     is_gone = IS_GONE.get()
     if is_gone is None:
         return None
-    begun = Patience(time.monotonic() + LOCK_SECONDS, is_gone)
+    begun = Patience(LOCK_SECONDS, is_gone)
     _PATIENCE.set(begun)
     return begun
 
 
 def begin_patience_of(seconds: float) -> None:
     """Bound the locks of the current context by a time of the caller's, in seconds."""
-    _PATIENCE.set(Patience(time.monotonic() + seconds, lambda: False))
+    _PATIENCE.set(Patience(seconds, lambda: False))
 
 
 def read_only() -> None:

@@ -112,11 +112,12 @@ def test_each_kind_of_write_gets_503_and_a_head_with_an_old_lease_does(server: S
     for link in (server.tree / "repositories/old").rglob("link"):
         os.utime(link, (past, past))
     upload = start_upload(server, "app")
+    assert ask(server, "PATCH", upload, b"begun").status == 202
     typed = {"Content-Type": OCI_MANIFEST}
     writes = [
         ("HEAD", f"/v2/old/blobs/{layer}", None, {}),
         ("HEAD", f"/v2/old/manifests/{_OLD.digest}", None, {}),
-        ("PUT", f"{upload}?digest={digest_of(b'new')}", b"new", {}),
+        ("PUT", f"{upload}?digest={digest_of(b'begun and new')}", b" and new", {}),
         ("POST", f"/v2/new/blobs/uploads/?mount={layer}&from=old", b"", {}),
         ("POST", f"/v2/new/blobs/uploads/?mount={layer}", b"", {}),
         ("PUT", "/v2/app/manifests/v2", _IMAGE.content, typed),
@@ -130,7 +131,7 @@ def test_each_kind_of_write_gets_503_and_a_head_with_an_old_lease_does(server: S
         assert "Retry-After" in answer.headers
         if method != "HEAD":
             assert_locked(answer)
-    assert ask(server, "HEAD", f"/v2/old/blobs/{layer}").status == 200
+    assert [ask(server, *row).status for row in writes] == [200, 200, 201, 201, 201, 201]  # the same requests again
 
 
 def test_readyz_says_that_a_lock_is_held_and_livez_that_the_process_lives(server: Server) -> None:
