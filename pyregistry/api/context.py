@@ -130,25 +130,30 @@ def view(request: web.Request, *, covered: bool = False) -> View:
 
     With `covered` also the caller's token must be for it: that of the catalog is for the catalog alone.
     """
-    return _CallersView(request.app[AUTHORIZER], principal(request), covered)
+    return CallersView(request.app[AUTHORIZER], principal(request), covered)
 
 
 @dataclass(frozen=True, slots=True)
-class _CallersView:
+class CallersView:
+    """See View: what one caller may pull by the rules, and with `covered` by the token as well."""
+
     authorizer: Authorizer
     principal: Principal
     covered: bool
 
     @property
     def shows_all(self) -> bool:
+        """See View."""
         return self.authorizer.pulls_all(self.principal)
 
     def shows(self, name: RepositoryName) -> bool:
+        """See View."""
         access = Access(Action.PULL, name)
         covers = not self.covered or self.principal.covers(access)
         return covers and self.authorizer.allows(self.principal, access)
 
     def reaches(self, namespace: str) -> bool:
+        """See View."""
         return self.authorizer.pulls_below(self.principal, namespace)
 
 

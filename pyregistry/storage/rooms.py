@@ -3,12 +3,12 @@
 import asyncio
 import os
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
 
 from pyregistry.storage.turns import Turns
 
@@ -65,8 +65,12 @@ class Room(Executor):
         with self._mutex:
             self._is_closed = True
             free, self._free = self._free, 0
-        for _ in range(free):
-            self._queue.put(None)
+            for _ in range(free):  # woken, they see that the room is closed
+                self._queue.put((Future(), lambda: None))
+
+    def abandon(self) -> None:
+        """Let the threads end of a room that nobody has any more. Takes no lock: the garbage collector may call it."""
+        self._queue.put(None)
 
     def _start(self) -> None:
         try:
@@ -86,8 +90,8 @@ class Room(Executor):
                 if self._may_end():
                     return
                 continue
-            if item is None:  # counted as free no more
-                self._end()
+            if item is None:
+                self._queue.put(None)  # for the others
                 return
             _carry_out(*item)
             del item  # it holds what the call returned
@@ -113,10 +117,6 @@ class Room(Executor):
                 self._free += 1
             return True
 
-    def _end(self) -> None:
-        with self._mutex:
-            self.threads -= 1
-
 
 def _carry_out(future: "Future[Any]", call: Callable[[], Any]) -> None:
     if not future.set_running_or_notify_cancel():
@@ -138,14 +138,15 @@ class Rooms:
         self.flows = Room("flow", FLOWS)
         self.walking = Room("walk", WALKERS)
         self.walks = Turns(self.walking)
+        self.all = (self.reads, self.writes, self.flows, self.walking)
 
     def close(self) -> None:
         """Let all threads end."""
-        for room in (self.reads, self.writes, self.flows, self.walking):
+        for room in self.all:
             room.shutdown()
 
 
-_rooms: WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = WeakKeyDictionary()
+_rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
 
 
 def rooms() -> Rooms:
@@ -154,6 +155,8 @@ def rooms() -> Rooms:
     found = _rooms.get(loop)
     if found is None:
         found = _rooms[loop] = Rooms()
+        for room in found.all:  # a loop that ends without an application
+            weakref.finalize(loop, room.abandon).atexit = False
     return found
 
 

@@ -197,6 +197,15 @@ class Appending:
 class Holding:
     """Files that a thread holds, alone and beside appenders."""
 
+    def test_rewinding_takes_back_what_was_appended_since_it_was_opened(self, driver: Driver) -> None:
+        driver.write(FILE, b"before")
+        with driver.held(FILE) as held:
+            held.write_now([memoryview(b" and behind")])
+            held.rewind()
+            assert held.offset == len(b"before")
+            held.write_now([memoryview(b"!")])
+        assert driver.read(FILE) == b"before!"
+
     def test_what_is_appended_by_who_holds_a_file_stands_behind_what_was_there(self, driver: Driver) -> None:
         driver.write(FILE, b"abc")
         with driver.held(FILE) as held:
