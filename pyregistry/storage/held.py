@@ -30,6 +30,11 @@ class HeldFile:
             self._judge(error)
             raise
 
+    def rewind(self) -> None:
+        """See LockedFile.rewind."""
+        os.ftruncate(self._handle, self.opened.size)
+        self.offset = self.opened.size
+
     def sync(self) -> None:
         """See LockedFile.sync."""
         try:
