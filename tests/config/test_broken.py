@@ -223,7 +223,7 @@ BROKEN: dict[str, Broken] = {
     "a page that is negative": of("tags.maxtags: -1, expected 0 or more", "tags: {maxtags: -1}\n"),
     "a page in words": of('catalog.maxentries: "many", expected a whole number', "catalog: {maxentries: many}\n"),
     "an expression that is none": of(
-        "validation.manifests.urls.allow: '[': unterminated character set at position 0",
+        "validation.manifests.urls.allow: '[': missing ]: [",
         "validation: {manifests: {urls: {allow: ['[']}}}\n",
     ),
     "platforms that do not exist": of(
