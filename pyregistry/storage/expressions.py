@@ -26,6 +26,7 @@ def understand(expression: str) -> Expression:
         raise ValueError("invalid escape sequence: \\C")
     options = re2.Options()
     options.log_errors = False  # it would write to the standard error itself
+    options.never_capture = True  # groups are not asked for, and each makes a search dearer
     try:
         compiled: Expression = re2.compile(expression, options)
     except re2.error as error:
