@@ -45,6 +45,7 @@ OF_OPERATORS = {
     "config.sense": ["_TOKEN", "_PREFIX", "_UNPRINTABLE"],
     "config.values": ["_PART", "_DURATION"],
     "storage.expressions": ["_ANY_BYTE"],
+    "storage.file_systems": ["_ESCAPED"],
     "storage.places": ["_ESCAPED"],
 }
 """What is matched with the config, the environment, the command line and the table of mounts alone."""
