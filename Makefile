@@ -5,8 +5,9 @@ BIN    := $(VENV)/bin
 CONFIG ?= config/config.yml
 CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
+SECONDS ?= 20
 
-.PHONY: serve test gc-model soak clients conformance conformance-table bench bench-report check fmt clean help
+.PHONY: serve test gc-model soak fuzz clients conformance conformance-table bench bench-report check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -22,6 +23,9 @@ gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustiv
 
 soak: $(VENV)/.dev ## clients push, delete and mount while garbage is collected (five minutes)
 	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: $(VENV)/.fuzz ## fuzz the parsers, guided by coverage, for SECONDS=20 each; e.g. SECONDS=120 ARGS='--keep manifest'
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 clients: $(VENV)/.dev ## build the programs for the tests that are written in Go
 	$(BIN)/python -m tests.clients.install $(CLIENTS)
@@ -61,6 +65,10 @@ $(VENV)/.run: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.fuzz: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python

@@ -4,6 +4,8 @@ import yaml
 
 MAX_VALUES = 100_000
 """Far more than a config has; a few lines of nested anchors stand for billions."""
+MAX_LEVELS = 100
+"""Far deeper than a config. PyYAML's time grows with the square of the levels."""
 _SHOWN = 60
 """Characters of a key."""
 _MERGE = "tag:yaml.org,2002:merge"
@@ -34,6 +36,18 @@ def _say(error: yaml.MarkedYAMLError) -> str:
 
 class _Loader(yaml.SafeLoader):
     """Looks at the nodes, in which an anchor stands once, before they are made into values."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        self._require_level(self.flow_level)
+        super().fetch_flow_collection_start(token)
+
+    def add_indent(self, column: int) -> bool:
+        self._require_level(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def _require_level(self, level: int) -> None:
+        if level > MAX_LEVELS:
+            raise DocumentInvalid("not usable YAML: the nesting is too deep")
 
     def get_single_node(self) -> yaml.Node | None:
         node: yaml.Node | None = super().get_single_node()

@@ -1,6 +1,5 @@
 """What the config asks for, as objects: each gets the two or three values that it needs, and none reads the config."""
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Htpasswd, Token
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.expressions import Expression, understand
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import Rules
@@ -46,8 +46,8 @@ def storage_rules(config: Config) -> Rules:
         max_blob_size=config.pyregistry.limits.blob_size,
         require_blobs=not lenient,
         required_platforms=platforms,
-        allowed_urls=_patterns("allow", manifests.urls.allow),
-        denied_urls=_patterns("deny", manifests.urls.deny),
+        allowed_urls=_expressions("allow", manifests.urls.allow),
+        denied_urls=_expressions("deny", manifests.urls.deny),
         grace=config.pyregistry.gc.grace,
     )
 
@@ -155,8 +155,11 @@ def _token_server(section: Token) -> Authenticator:
         raise ConfigError(str(error)) from error
 
 
-def _patterns(key: str, expressions: list[str]) -> tuple[re.Pattern[str], ...]:
-    try:
-        return tuple(re.compile(expression) for expression in expressions)
-    except re.error as error:
-        raise ConfigError(f"validation.manifests.urls.{key}: {error.pattern!r}: {error}") from error
+def _expressions(key: str, texts: list[str]) -> tuple[Expression, ...]:
+    found = []
+    for text in texts:
+        try:
+            found.append(understand(text))
+        except ValueError as error:
+            raise ConfigError(f"validation.manifests.urls.{key}: {text!r}: {error}") from error
+    return tuple(found)

@@ -14,7 +14,6 @@ from pyregistry.documents import DocumentInvalid, read_yaml
 ANONYMOUS, AUTHENTICATED, EVERYONE = "anonymous", "authenticated", "everyone"
 _GROUP = "group:"
 _PATTERN = re.compile(r"[a-z0-9._\-*?]+(/[a-z0-9._\-*?]+)*", re.ASCII)
-_WILDCARDS = {"*": "[^/]*", "?": "[^/]"}
 
 
 class PolicyInvalid(Exception):
@@ -189,13 +188,25 @@ def _expression(pattern: str) -> str:
     parts = pattern.split("/")
     if _PATTERN.fullmatch(pattern) is None or any("**" in part and part != "**" for part in parts):
         raise ValueError(f"{pattern!r} is no pattern of repositories such as team/** or */app")
-    *first, last = parts
-    before = ["(?:[^/]+/)*" if part == "**" else f"{_component(part)}/" for part in first]
-    return "".join(before) + (".+" if last == "**" else _component(last))
+    fixed: list[list[str]] = [[]]
+    for part in parts:
+        if part == "**":
+            fixed.append([])
+        else:
+            fixed[-1].append(_component(part))
+    if len(fixed) == 1:
+        return "/".join(fixed[0])
+    first, *middle, last = fixed
+    # The leftmost is as good as any, so it is never taken back (`(?>`): else each star would multiply the time.
+    between = ["(?>(?:[^/]+/)*?" + "".join(f"{each}/" for each in group) + ")" for group in middle if group]
+    end = "(?:[^/]+/)*" + "/".join(last) if last else ".+"
+    return "".join(f"{each}/" for each in first) + "".join(between) + end
 
 
-def _component(part: str) -> str:
-    return "".join(_WILDCARDS.get(character, re.escape(character)) for character in part)
+def _component(pattern: str) -> str:
+    """The regular expression of a pattern without a slash."""
+    first, *rest = ("".join("[^/]" if each == "?" else re.escape(each) for each in part) for part in pattern.split("*"))
+    return first + "".join(f"(?>[^/]*?{part})" for part in rest[:-1]) + "".join(f"[^/]*{part}" for part in rest[-1:])
 
 
 def _leading(pattern: str) -> str:

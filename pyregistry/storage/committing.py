@@ -43,9 +43,6 @@ class ManifestCommit:
         Raises ManifestInvalid and ManifestBlobUnknown, which names all that is missing.
         """
         rules, manifest = self._rules, self._manifest
-        for url in (url for blob in manifest.blobs for url in blob.urls or ()):
-            if not rules.accept_url(url):
-                raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
         # Also what need not be here is touched if it is: a later manifest of the repository may rely on it.
         missing = [
             blob

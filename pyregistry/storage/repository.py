@@ -176,7 +176,9 @@ class Repository:
         digest = Digest.of(content, reference.algorithm if isinstance(reference, Digest) else CANONICAL)
         if isinstance(reference, Digest) and reference != digest:
             raise DigestInvalid("the manifest received has another digest")
-        return CheckedManifest(reference, digest, content, parse_manifest(content, content_type))
+        manifest = parse_manifest(content, content_type)
+        self._rules.check_urls(manifest)
+        return CheckedManifest(reference, digest, content, manifest)
 
     def put_checked(self, checked: CheckedManifest, tags: Sequence[Tag] = ()) -> PushedManifest:
         """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull."""

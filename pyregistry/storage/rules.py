@@ -1,12 +1,15 @@
 """What the storage accepts, and for how long it keeps a promise."""
 
-import re
 from dataclasses import dataclass
 
-from pyregistry.oci.manifest import Descriptor
+from pyregistry.oci.errors import ManifestInvalid
+from pyregistry.oci.manifest import Descriptor, Manifest
+from pyregistry.storage.expressions import Expression
 
 GRACE = 3600.0
 """Seconds for which garbage collection keeps a blob that a push was told is there."""
+MAX_URLS = 1_000
+"""Different urls of a manifest that expressions are searched in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +22,30 @@ class Rules:
     """False: an image may refer to blobs that are not here (a sparse image)."""
     required_platforms: frozenset[tuple[str, str]] | None = None
     """Operating system and architecture of the manifests of an index that must be here; None: all of them must."""
-    allowed_urls: tuple[re.Pattern[str], ...] = ()
+    allowed_urls: tuple[Expression, ...] = ()
     """What the `urls` of a layer must match one of, if there are any; searched for, not matched from the beginning."""
-    denied_urls: tuple[re.Pattern[str], ...] = ()
+    denied_urls: tuple[Expression, ...] = ()
     grace: float = GRACE
     """Seconds that a lease lasts, see storage/leases.py."""
 
-    def accept_url(self, url: str) -> bool:
-        """Whether a layer may be fetched from there."""
-        if any(pattern.search(url) for pattern in self.denied_urls):
+    def check_urls(self, manifest: Manifest) -> None:
+        """Raise ManifestInvalid for a layer that clients would fetch from a place that is not accepted.
+
+        Takes milliseconds for a large manifest, so it is called before any lock is taken.
+        """
+        if not self.allowed_urls and not self.denied_urls:
+            return
+        urls = dict.fromkeys(url for blob in manifest.blobs for url in blob.urls or ())
+        if len(urls) > MAX_URLS:
+            raise ManifestInvalid(f"the layers of a manifest have at most {MAX_URLS} different urls here")
+        for url in urls:
+            if not self._accept_url(url):
+                raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
+
+    def _accept_url(self, url: str) -> bool:
+        if any(expression.search(url) for expression in self.denied_urls):
             return False
-        return not self.allowed_urls or any(pattern.search(url) for pattern in self.allowed_urls)
+        return not self.allowed_urls or any(expression.search(url) for expression in self.allowed_urls)
 
     def require_child(self, child: Descriptor) -> bool:
         """Whether this manifest of an index must be here."""

@@ -90,6 +90,8 @@ BROKEN: dict[str, Broken] = {
         "REGISTRY_HTTP_TLS: the key 'minimumtls' is given twice, in lines 1 and 1",
         REGISTRY_HTTP_TLS="{minimumtls: tls1.3, minimumtls: tls1.2}",
     ),
+    "brackets deeper than any config": Broken("[" * 102 + "]" * 102, "not usable YAML: the nesting is too deep"),
+    "lists deeper than any config": Broken("- " * 102 + "a", "not usable YAML: the nesting is too deep"),
     "very deep brackets": Broken("[" * 20_000, "not usable YAML: the nesting is too deep"),
     "no version": Broken("storage: {filesystem: {rootdirectory: /data}}\n", "version: missing, expected 0.1"),
     "another version": Broken(LEAST.replace("0.1", "0.2"), 'version: "0.2", expected 0.1'),
@@ -223,7 +225,7 @@ BROKEN: dict[str, Broken] = {
     "a page that is negative": of("tags.maxtags: -1, expected 0 or more", "tags: {maxtags: -1}\n"),
     "a page in words": of('catalog.maxentries: "many", expected a whole number', "catalog: {maxentries: many}\n"),
     "an expression that is none": of(
-        "validation.manifests.urls.allow: '[': unterminated character set at position 0",
+        "validation.manifests.urls.allow: '[': missing ]: [",
         "validation: {manifests: {urls: {allow: ['[']}}}\n",
     ),
     "platforms that do not exist": of(

@@ -1,8 +1,10 @@
 """A driver that counts."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+from pyregistry.storage.driver import Source, Stat
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 
@@ -20,3 +22,27 @@ class CountingDriver(FilesystemDriver):
         content = super().read(path, limit)
         self.read_bytes += len(content)
         return content
+
+
+class AskedDriver(FilesystemDriver):
+    """Every path that is looked at is in `asked`, in order."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.asked: list[StoragePath] = []
+
+    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+        self.asked.append(path)
+        return super().read(path, limit)
+
+    def stat(self, path: StoragePath) -> Stat:
+        self.asked.append(path)
+        return super().stat(path)
+
+    def source(self, path: StoragePath) -> Source:
+        self.asked.append(path)
+        return super().source(path)
+
+    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
+        self.asked.append(path)
+        return super().children(path, after, strict=strict)

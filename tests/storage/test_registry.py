@@ -16,6 +16,7 @@ from pyregistry.storage.links import exists
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import EVERYTHING, Registry
 from tests.builders import OCI_INDEX, image, index
+from tests.storage.counting import AskedDriver
 from tests.storage.mounts import read_only_part
 from tests.storage.pushing import files_of, push_blob, push_image, repository
 
@@ -185,3 +186,33 @@ def test_a_part_of_the_tree_that_cannot_be_written_is_found(root: Path, part: st
     with read_only_part(root / part), pytest.raises(OSError, match=r"Read-only file system|cross-device link"):
         registry.try_writing()
     registry.try_writing()
+
+
+class _Public:
+    """The view of a caller who may read what is in `public` alone."""
+
+    shows_all = False
+
+    def shows(self, name: RepositoryName) -> bool:
+        return name.startswith("public/")
+
+    def reaches(self, namespace: str) -> bool:
+        return namespace in ("", "public") or namespace.startswith("public/")
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_what_the_caller_may_not_read_is_not_looked_at_to_find_a_blob(root: Path, algorithm: str) -> None:
+    driver = AskedDriver(root)
+    registry = Registry(driver)
+    for name in ("public/a", "private/b", "public/c"):
+        push_blob(repository(registry, name), name.encode(), algorithm)
+    asked = {}
+    for content in (b"private/b", b"nowhere"):
+        digest = Digest.of(content, algorithm)
+        driver.asked.clear()
+        assert set(registry.list_having(digest, _Public())) == {None}
+        asked[content] = [path.replace(digest.encoded, "HEX") for path in driver.asked]
+    assert asked[b"private/b"] == asked[b"nowhere"]
+    assert not [path for path in asked[b"nowhere"] if "/blobs/" in path or "/private" in path]
+    found = registry.list_having(Digest.of(b"public/c", algorithm), _Public())
+    assert [each.name for each in found if each is not None] == ["public/c"]
