@@ -12,7 +12,7 @@ from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, Options, Plan, Report
+from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
 from pyregistry.storage import layout, leases, volumes
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
@@ -76,7 +76,11 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
 def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
     if not len(candidates) or options.allow_empty:
         return
-    if (reason := volumes.missing(driver)) is not None:
+    try:
+        reason = volumes.missing(driver)
+    except OSError as error:
+        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+    if reason is not None:
         raise Braked(
             f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"
             " say --allow-empty"

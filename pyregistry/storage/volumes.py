@@ -5,8 +5,6 @@ is missing. docs/decisions/0020 tells this from an operator's `rm -rf` of the la
 """
 
 import os
-import re
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,12 +15,10 @@ from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists
+from pyregistry.storage.places import mount_points
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_MOUNT_POINT = 4
-"""The field of a line."""
-_ESCAPED = re.compile(r"\\([0-7]{3})")
-_OF_A_FILE_SYSTEM = frozenset({"lost+found"})
+_NO_REPOSITORY = frozenset({"lost+found", layout.MOUNTED})
+"""Directories of a file system, and of ours, which its first start makes."""
 
 
 class Volumes(msgspec.Struct, frozen=True):
@@ -38,10 +34,9 @@ def look(driver: Driver) -> Volumes | None:
     """See what is mounted now; None for a storage that has no volumes. Blocks."""
     if not isinstance(driver, FilesystemDriver):
         return None
-    top = Path(os.path.realpath(driver.root / layout.REPOSITORIES))
-    points = [point for point in _mount_points(top) if point.is_relative_to(top)]
-    mounted = {str(Path(layout.REPOSITORIES) / point.relative_to(top)): _id_of(point) or "" for point in points}
-    return Volumes(_id_of(top), mounted)
+    points = [point for point in mount_points(str(driver.root)) if f"{point}/".startswith(f"{layout.REPOSITORIES}/")]
+    mounted = {point: _id_of(driver.root / point) or "" for point in points}
+    return Volumes(_id_of(driver.root / layout.REPOSITORIES), mounted)
 
 
 def remember(driver: Driver, *, everything: bool = False) -> None:
@@ -97,16 +92,6 @@ def _remembered(driver: Driver) -> Volumes | None:
     return None
 
 
-def _mount_points(top: Path) -> Iterator[Path]:
-    try:
-        lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()
-    except OSError:  # another system than Linux: only the nearest one is known
-        yield from [top] if top.is_mount() else ()
-        return
-    for line in lines:
-        yield Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), line.split(" ")[_MOUNT_POINT]))
-
-
 def _id_of(path: Path) -> str | None:
     try:
         return f"{os.statvfs(path).f_fsid or path.stat().st_dev:x}"
@@ -123,7 +108,7 @@ def _has_blobs(driver: Driver) -> bool:
 def _holds_a_repository(driver: Driver, path: StoragePath) -> bool:
     is_within = not layout.OF_A_REPOSITORY.isdisjoint(path.split("/"))
     for name in driver.children(path):
-        if name in _OF_A_FILE_SYSTEM:
+        if name in _NO_REPOSITORY:
             continue
         if is_within or name in layout.OF_A_REPOSITORY:
             return True
