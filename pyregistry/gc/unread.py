@@ -17,7 +17,7 @@ from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import exists, has_bytes, is_file, is_no_file
 from pyregistry.storage.locking import repository_lock
 
-_KEPT = "until it is mended, all that this repository has is kept"
+_KEPT = "all that this repository has is kept until it is mended, see pyregistry fsck"
 
 
 @dataclass(slots=True)

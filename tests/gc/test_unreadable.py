@@ -277,7 +277,7 @@ def test_what_only_the_damage_kept_goes_when_it_is_mended(
     report = gc(filesystem, grace=0, delete_untagged=delete_untagged)
     assert report.skipped == [
         f"team/app: the manifest {TAGGED.digest}, which the tag tagged names, is damaged; "
-        "until it is mended, all that this repository has is kept"
+        "all that this repository has is kept until it is mended, see pyregistry fsck"
     ]
     assert has_blob(filesystem, b"garbage")
     assert pull(repo, UNTAGGED)
