@@ -6,13 +6,14 @@ refused with 503 or 507 one by one, until that changes; it needs no restart.
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from pyregistry.config.schema import Config
 from pyregistry.parts import create_driver
-from pyregistry.storage import layout
+from pyregistry.storage import layout, volumes
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.system_errors import explained
 
@@ -34,6 +35,9 @@ def try_storage(config: Config) -> None:
         driver.probe()
     except OSError as error:
         _warn(driver.root, error)
+        return
+    with suppress(OSError):  # only a garbage collection asks for it
+        volumes.remember(driver)
 
 
 def look_at_storage(config: Config) -> None:

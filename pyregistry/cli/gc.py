@@ -60,12 +60,20 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         bool, typer.Option("--i-know", help="Run although the file system is one where that is not safe, such as NFS.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, and nothing else.")] = False,
+    allow_empty: Annotated[
+        bool,
+        typer.Option(
+            "--allow-empty",
+            help="Run although a volume seems to be missing, where status 3 would be the end: what is there is meant.",
+        ),
+    ] = False,
 ) -> None:
     """Free the space of what nothing refers to, safely while the registry runs and people push.
 
-    Exit status: 0 done; 2 done, but something could not be looked at or removed (or the config is of no use); 3 the
-    tree looks as if a volume were missing, or is on a file system where no run is safe, nothing was removed; 4
-    something could not be read, so that nobody knows what it refers to; 75 another garbage collection is running.
+    Exit status: 0 done; 2 done, but something could not be looked at or removed (or the config is of no use), and a
+    repository whose tags or manifests cannot be read was kept; 3 a volume seems to be missing, or this is a file system
+    where no run is safe, nothing was removed; 4 something else could not be read, so that nobody knows what it refers
+    to; 75 another garbage collection is running.
     """
     _, loaded = load_or_fail(config)
     options = Options(
@@ -73,6 +81,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
         i_know=i_know or loaded.pyregistry.gc.i_know,
         dry_run=dry_run,
+        allow_empty=allow_empty,
     )
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet

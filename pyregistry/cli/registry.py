@@ -21,7 +21,7 @@ from pyregistry.cli.serve import serve
 
 PROGRAM = "registry"
 FAILED = 1
-_FLAGS = frozenset({"-d", "--dry-run", "-m", "--delete-untagged", "-q", "--quiet"})
+_FLAGS = frozenset({"-d", "--dry-run", "-m", "--delete-untagged", "-q", "--quiet", "--allow-empty"})
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 

@@ -13,6 +13,7 @@ from pyregistry.cli.output import print_json, say
 from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
 from pyregistry.cli.tables import is_terminal
 from pyregistry.oci.errors import ManifestUnknown
+from pyregistry.storage import volumes
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.removing import remove_repository, remove_tag
@@ -51,6 +52,9 @@ def rm(
     if not dry_run and not yes:
         _ask(selected)
     failed: list[Selected] = []
+    if not dry_run:
+        with suppress(OSError):  # a full disk: then a collection of an empty tree asks for --allow-empty
+            volumes.remember(driver)
     removed = selected if dry_run else _remove_all(driver, selected, failed)
     if as_json:
         print_json({"dry_run": dry_run, "removed": [str(each) for each in removed]})

@@ -42,8 +42,8 @@ def _below(
     for blob in blobs:
         path = layout.child(directory, blob.name)
         files: list[Entry] = []
-        yield from listing.names(path, lambda entry: entry.name == layout.DATA and entry.stat.is_file, files)
-        if not files or files[0].stat.size == 0:
+        yield from listing.names(path, lambda entry: entry.name == layout.DATA, files)
+        if not files or files[0].stat.size == 0 or not files[0].stat.is_file:
             try:
                 finding = look_at_blob(driver, Digest(f"{algorithm}:{blob.name}"))
             except OSError as error:
@@ -69,7 +69,10 @@ def look_at_blob(driver: Driver, digest: Digest) -> Finding | None:
         except PathNotFound:
             return None
         return Finding(Kind.NO_DATA, layout.blob(digest), "the directory of a blob, empty", digest=digest, look=look)
-    if stat.is_file and stat.size == 0 and digest not in EMPTY_DIGESTS:
+    if not stat.is_file:
+        sentence = f"the file of {digest} is a symbolic link that leads nowhere, or no file; bring back what it led to"
+        return Finding(Kind.NO_FILE, path, sentence, digest=digest, look=look)
+    if stat.size == 0 and digest not in EMPTY_DIGESTS:
         sentence = f"the file of {digest} is empty; whatever needs it is named below; push it again"
         return Finding(Kind.EMPTY_BLOB, path, sentence, digest=digest, look=look)
     return None

@@ -27,6 +27,7 @@ class Kind(StrEnum):
     EMPTY_BLOB = "empty-blob"
     CORRUPT_BLOB = "corrupt-blob"
     UNREADABLE_BLOB = "unreadable-blob"
+    NO_FILE = "no-file"
     NO_DATA = "no-data"
     NO_LAYERS = "no-layers"
     NO_MANIFESTS = "no-manifests"
@@ -75,6 +76,11 @@ KINDS: Mapping[Kind, Row] = {
     Kind.EMPTY_BLOB: Row(True, "a file without bytes in the place of a blob", "quarantined"),
     Kind.CORRUPT_BLOB: Row(True, "the bytes of a blob are not those of its digest", "quarantined"),
     Kind.UNREADABLE_BLOB: Row(True, "the disk does not give the bytes of a blob", "quarantined"),
+    Kind.NO_FILE: Row(
+        True,
+        "in the place of a blob or link a symbolic link that leads nowhere, or something else that is no file",
+        None,
+    ),
     Kind.NO_DATA: Row(False, "the directory of a blob, empty", "removed"),
     Kind.NO_LAYERS: Row(True, "a repository without `_layers`: the CNCF registry 2.8 would remove its images", "made"),
     Kind.NO_MANIFESTS: Row(False, "a repository without `_manifests`, which 3.x does not see", "made"),

@@ -77,7 +77,7 @@ def put_into_quarantine(driver: Driver, digest: Digest, inode: int) -> bool:
     path = layout.blob_data(digest)
     try:
         stat = driver.stat(path)
-        if stat.inode != inode:
+        if stat.file_inode != inode:
             return False
         driver.move(path, layout.quarantined(digest, stat.mtime_ns, driver.place_of(path)))
     except PathNotFound:
@@ -100,7 +100,7 @@ def _opened(driver: Driver, digest: Digest) -> Iterator[_Opened | Checked]:
         opened: _Opened | Checked
         inode = 0
         try:
-            inode = driver.stat(path).inode
+            inode = driver.stat(path).file_inode
             source = driver.source(path)
             if isinstance(source, Bytes):
                 opened = _Opened(inode, None, source.content)

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from pyregistry.fsck.findings import Finding, Kind
+from pyregistry.fsck.findings import Finding, Kind, Look
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists, has_bytes, is_revision, list_digests, read_link
+from pyregistry.storage.links import exists, has_bytes, is_no_file, is_revision, list_digests, read_link
 
 Lost = Callable[[Digest], tuple[str, ...]]
 """The images of the repository that need a manifest, by the names under which they are pulled."""
@@ -28,10 +28,12 @@ class LinkLooks:
         path = layout.layer_link(self._name, digest)
         target, is_there = self._read(path)
         if not is_there:
-            return None
+            return self._no_file(path, (), lambda: self.layer(digest))
         torn = target is None or (target != digest and digest.algorithm == CANONICAL)
         if has_bytes(self._driver, digest if torn or target is None else target):
             return self._torn(path, digest) if torn else None
+        if is_no_file(self._driver, layout.blob_data(target or digest)):
+            return None  # a finding of its own: what it led to may come back, and then the link is needed
         return Finding(
             Kind.DANGLING_LAYER,
             path,
@@ -43,8 +45,11 @@ class LinkLooks:
 
     def revision(self, digest: Digest) -> Finding | None:
         """A revision link: whether it is whole and its manifest there; not what the manifest says."""
-        path = layout.revision_link(self._name, digest)
+        path, data = layout.revision_link(self._name, digest), layout.blob_data(digest)
         target, is_there = self._read(path)
+        for each in (path, data):
+            if is_no_file(self._driver, each):
+                return self._no_file(each, self._lost(digest), lambda: self.revision(digest))
         if not is_there:
             return None
         if has_bytes(self._driver, digest):
@@ -63,13 +68,13 @@ class LinkLooks:
         """What a tag names now."""
         path = layout.tag_current_link(self._name, tag)
         target, is_there = self._read(path)
-        if not is_there:
-            return self._unfinished(tag)
         name = f"{self._name}:{tag}"
+        if not is_there:
+            return self._no_file(path, (name,), lambda: self.tag(tag)) or self._unfinished(tag)
         if target is None:
             sentence = f"the link of the tag {name} is torn"
             return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
-        if is_revision(self._driver, self._name, target):
+        if is_revision(self._driver, self._name, target) or self._may_come_back(target):
             return None
         return self._of_tag(Kind.DANGLING_TAG, path, f"the tag {name} names {target}, which is not there", tag)
 
@@ -89,6 +94,17 @@ class LinkLooks:
                     found = (stat.mtime_ns, digest)
                     newest = max(newest or found, found)
         return newest[1] if newest is not None else None
+
+    def _may_come_back(self, digest: Digest) -> bool:
+        """Return True for a manifest behind a symbolic link that leads nowhere, which is a finding of its own."""
+        paths = (layout.revision_link(self._name, digest), layout.blob_data(digest))
+        return all(exists(self._driver, path) for path in paths)
+
+    def _no_file(self, path: StoragePath, lost: tuple[str, ...], look: Look) -> Finding | None:
+        if not is_no_file(self._driver, path):
+            return None
+        sentence = "a symbolic link that leads nowhere, or no file; bring back what it led to"
+        return Finding(Kind.NO_FILE, path, sentence, lost, self._name, look=look)
 
     def _torn(self, path: StoragePath, digest: Digest, tag: Tag | None = None) -> Finding:
         def look() -> Finding | None:

@@ -32,6 +32,6 @@ def _is_still(finding: Finding) -> bool:
 
 def _inode(driver: Driver, path: StoragePath) -> int | None:
     try:
-        return driver.stat(path).inode
+        return driver.stat(path).file_inode
     except PathNotFound:
         return None

@@ -70,6 +70,11 @@ class Candidates:
         table.marked[index] = _MARKED
         return True
 
+    def mark_all(self) -> None:
+        """Take every blob out: nothing says which of them may go."""
+        for table in self._tables.values():
+            table.marked[:] = bytes((_MARKED,)) * len(table.marked)
+
     def hold(self, digest: str) -> None:
         """Take a blob out for a lease; if it is marked as well, before or after, that is what keeps it."""
         table, index = self._find(digest)

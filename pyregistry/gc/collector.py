@@ -12,9 +12,9 @@ from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, Options, Plan, Report
+from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
-from pyregistry.storage import layout, leases
+from pyregistry.storage import layout, leases, volumes
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
 
 _LOCK = "gc"
@@ -55,13 +55,16 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
             pass  # the barrier: what was committed before can be seen now
     kept = leases.kept_for(options.grace, leases.noted_renewal(driver))
     marker = Marker(driver, candidates, replace(options, grace=kept), listener, now_ns)
-    _brake(driver, candidates)
+    _brake(driver, candidates, options)
     plan = marker.plan(processes)
+    _brake(driver, candidates, options)  # a volume may have gone while the run walked over it
     listener.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
     else:
+        with suppress(OSError):  # a full disk: what is not noted is asked for
+            volumes.remember(driver, everything=options.allow_empty)
         Sweep(driver, marker, plan, report, listener).run()
         try:
             _remove_temporaries(driver)
@@ -70,12 +73,18 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
     return report
 
 
-def _brake(driver: Driver, candidates: Candidates) -> None:
+def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
+    if not len(candidates) or options.allow_empty:
+        return
     try:
-        driver.stat(layout.REPOSITORIES)
-    except PathNotFound as error:
-        if len(candidates):
-            raise Braked(f"there are {len(candidates)} blobs and no directory {layout.REPOSITORIES}") from error
+        reason = volumes.missing(driver)
+    except OSError as error:
+        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+    if reason is not None:
+        raise Braked(
+            f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"
+            " say --allow-empty"
+        )
 
 
 @contextmanager

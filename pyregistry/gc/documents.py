@@ -5,44 +5,83 @@ from contextlib import suppress
 
 import msgspec
 
-from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
+from pyregistry.gc.references import UNREADABLE, DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.links import is_no_file, read_link
 
 AT_ONCE = 100_000
 """References that are sent between processes: some ten megabytes."""
 
 
 class Documents(msgspec.Struct, array_like=True):
-    """The revision links of a repository, and what some of the manifests refer to."""
+    """The revision links and tags of a repository, and what some of the manifests refer to."""
 
     revisions: dict[str, Stat] = {}
     references: dict[str, References] = {}
     """Not of a manifest that cannot be read: who marks shall see why."""
+    tags: dict[str, str | None] = {}
+    """The digest that each tag names; None where its link cannot be read."""
 
 
-def list_revisions(driver: Driver, name: RepositoryName) -> Documents:
-    """The links alone; raises OSError."""
-    return Documents(dict(_revisions(driver, name)))
+Sent = tuple[bytes, dict[str, str | None]]
+"""Documents on their way from another process; the tags apart, as a directory's name need not be UTF-8."""
 
 
-def read_documents(driver: Driver, name: RepositoryName) -> bytes:
+def list_links(driver: Driver, name: RepositoryName, *, strict: bool) -> Documents:
+    """Read the links alone; raises OSError, with `strict` also for a symbolic link in the list of tags."""
+    revisions = dict(_revisions(driver, name))
+    tags = driver.children(layout.tags(name), strict=strict)
+    return Documents(revisions, {}, {tag: _named(driver, name, tag) for tag in tags})
+
+
+def read_documents(driver: Driver, name: RepositoryName, *, strict: bool) -> Sent:
     """Links and manifests, for `decode`; raises OSError. Of a very large repository not all manifests."""
-    documents, count = list_revisions(driver, name), 0
+    documents, count = list_links(driver, name, strict=strict), 0
     for digest in documents.revisions:
         if count > AT_ONCE:
             break
         with suppress(PathNotFound, DocumentDamaged):
             found = documents.references[digest] = read_references(driver, Digest(digest))
             count += len(found.blobs) + len(found.children)
-    return msgspec.msgpack.encode(documents)
+    tags, documents.tags = documents.tags, {}
+    return msgspec.msgpack.encode(documents), tags
 
 
-def decode(documents: bytes) -> Documents:
+def decode(sent: Sent) -> Documents:
     """What `read_documents` wrote."""
-    return msgspec.msgpack.decode(documents, type=Documents)
+    documents = msgspec.msgpack.decode(sent[0], type=Documents)
+    documents.tags = sent[1]
+    return documents
+
+
+def current_link(name: RepositoryName, tag: str) -> StoragePath:
+    """Where a tag says what it names; `tag` is what the directory of tags lists, and need not be the name of one."""
+    return layout.child(layout.child(layout.child(layout.tags(name), tag), "current"), layout.LINK)
+
+
+def _named(driver: Driver, name: RepositoryName, tag: str) -> str | None:
+    digest, _ = try_link(driver, current_link(name, tag))
+    return None if digest is None else str(digest)
+
+
+def try_link(driver: Driver, path: StoragePath) -> tuple[Digest | None, str | None]:
+    """Read a link file: the digest that it says, or the reason why it says none; neither where nothing is there.
+
+    Raises OSError for an error that is not of the file.
+    """
+    try:
+        digest = read_link(driver, path)
+    except PathNotFound:
+        return None, "is a symbolic link that leads nowhere, or no file" if is_no_file(driver, path) else None
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        return None, f"cannot be read ({error.strerror})"
+    return digest, "is torn" if digest is None else None
 
 
 def _revisions(driver: Driver, name: RepositoryName) -> Iterator[tuple[str, Stat]]:

@@ -42,6 +42,8 @@ class Options:
     """Also run where that is known not to be safe, see `gc.ground`."""
     dry_run: bool = False
     """Change nothing at all; without the locks, so that what is being pushed may be counted wrongly."""
+    allow_empty: bool = False
+    """No volume is missing, however much it looks so: what is there is all that there shall be."""
 
 
 @dataclass(frozen=True, slots=True)

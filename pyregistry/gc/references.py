@@ -1,5 +1,6 @@
 """What a stored document refers to, read as widely as deletion demands."""
 
+import errno
 import re
 
 import msgspec
@@ -14,8 +15,12 @@ from pyregistry.storage.driver import Driver
 _DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
 
 
+UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EUCLEAN, errno.EBADMSG})
+"""Errors of one file. Any other, such as too many open files, says nothing of the file and ends a run."""
+
+
 class DocumentDamaged(Exception):
-    """The bytes are not those of the digest, so nobody knows what the manifest referred to."""
+    """Nothing says what the manifest referred to, for the reason given: its bytes are wrong, or cannot be read."""
 
 
 class References(msgspec.Struct, frozen=True, array_like=True):
@@ -29,11 +34,16 @@ class References(msgspec.Struct, frozen=True, array_like=True):
 
 def read_references(driver: Driver, digest: Digest) -> References:
     """Raises PathNotFound, DocumentDamaged, OSError."""
-    content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+    try:
+        content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+    except OSError as error:
+        if error.errno not in UNREADABLE:
+            raise
+        raise DocumentDamaged(f"cannot be read ({error.strerror})") from error
     content_hash = new_hash(digest.algorithm)
     content_hash.update(content)
     if len(content) > MAX_DOCUMENT or content_hash.hexdigest() != digest.encoded:
-        raise DocumentDamaged(digest)
+        raise DocumentDamaged("is damaged")
     try:
         manifest = read_manifest(content)
     except ManifestInvalid:

@@ -11,8 +11,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
-from pyregistry.gc.marking import Marker, RepositoryMarks
+from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, Listener, MarkFailed, Plan, Report
+from pyregistry.gc.repository_marks import RepositoryMarks
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
@@ -86,6 +87,7 @@ class Sweep:
             self._listener.skipped(f"{error.filename}: {error.strerror}")
         try:
             marks.keep(each.digest for each in group)
+            marks.require_read()
         except OSError as error:
             raise MarkFailed(f"{error.filename}: {error.strerror}") from error
 

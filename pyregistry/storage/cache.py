@@ -8,7 +8,8 @@ that was there a moment ago is answered by the kernel from memory, in two micros
 
 A link whose content matters is known by its inode, size and time, as git knows a file of its index; and as git does,
 a link that was written less than a second before it was read is not trusted, because within one tick of the clock
-two links may look the same; on file systems that keep whole seconds it is three seconds.
+two links may look the same; on file systems that keep whole seconds it is three seconds. A link file that is a symbolic
+link is known by its own looks and by those of the file that it leads to: either may be replaced.
 """
 
 import time
@@ -159,7 +160,7 @@ def _look(driver: Driver, path: StoragePath) -> Stat | None:
 
 def _settled(driver: Driver, path: StoragePath) -> KnownLink | None:
     looks = _look(driver, path)
-    if looks is None or time.time_ns() - looks.mtime_ns < settles_after(looks.mtime_ns):
+    if looks is None or any(time.time_ns() - at < settles_after(at) for at in looks.times):
         return None
     return KnownLink(path, looks)
 

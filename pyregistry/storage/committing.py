@@ -7,6 +7,7 @@ earlier, it would leave blobs that another push counts on with neither a lease n
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
@@ -15,7 +16,7 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape, find_bytes, write_link
+from pyregistry.storage.links import ensure_shape, find_bytes, stat_file, write_link
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 
@@ -86,7 +87,7 @@ class ManifestCommit:
     def _rely_on_blob(self, descriptor: Descriptor) -> bool:
         link = layout.layer_link(self._name, digest := Digest(descriptor.digest))
         try:
-            target, looks = find_bytes(self._driver, link, digest, self._driver.stat)
+            target, looks = find_bytes(self._driver, link, digest, partial(stat_file, self._driver))
             leases.touch(self._driver, target)
         except PathNotFound:
             return False
@@ -98,8 +99,8 @@ class ManifestCommit:
         """BuildKit's cache index has blobs among its manifests, so either will do."""
         link = layout.revision_link(self._name, digest := Digest(descriptor.digest))
         try:
-            self._driver.stat(link)
-            size = self._driver.stat(layout.blob_data(digest)).size
+            stat_file(self._driver, link)
+            size = stat_file(self._driver, layout.blob_data(digest)).size
             if size == 0:
                 return False
             leases.touch(self._driver, digest)
@@ -135,7 +136,7 @@ class ManifestCommit:
     def _read_child(self, digest: Digest) -> bytes:
         """Nothing for what is no manifest of this repository."""
         with suppress(PathNotFound):
-            self._driver.stat(layout.revision_link(self._name, digest))
+            stat_file(self._driver, layout.revision_link(self._name, digest))
             return self._driver.read(layout.blob_data(digest), MAX_DOCUMENT)
         return b""
 

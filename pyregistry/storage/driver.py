@@ -1,5 +1,6 @@
 """Bytes at paths: what a storage backend must do. `tests/storage/contract.py` holds every driver to it."""
 
+import errno
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
@@ -19,15 +20,28 @@ class PathBusy(Exception):
 
 
 class Stat(NamedTuple):
-    """What is at a path; a directory is not a file, and a symbolic link is neither.
+    """What is at a path; a directory is not a file, nor is a symbolic link that leads to none.
 
-    `size` in bytes; `mtime_ns` in nanoseconds since the epoch; `inode` changes when a file is replaced.
+    `size` in bytes; `mtime_ns` in nanoseconds since the epoch; `inode` changes when a file is replaced. Of a symbolic
+    link to a file `size` is the file's, and time and inode are the link's own: those a touch and a push change.
     """
 
     size: int
     mtime_ns: int
     inode: int
     is_file: bool
+    leads_to: tuple[int, int, int] | None = None
+    """Device, inode and time of the file that a symbolic link leads to; None for what is no such link."""
+
+    @property
+    def file_inode(self) -> int:
+        """The inode of the file that is read, at the end of a symbolic link."""
+        return self.inode if self.leads_to is None else self.leads_to[1]
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """The time of what is there and, for a symbolic link, that of its file, in nanoseconds since the epoch."""
+        return (self.mtime_ns,) if self.leads_to is None else (self.mtime_ns, self.leads_to[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +55,9 @@ class LocalFile:
         """Open for reading; raises PathNotFound. Blocks: call it off the event loop."""
         try:
             return self.path.open("rb")
-        except FileNotFoundError as error:
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):  # the last: a symbolic link since then
+                raise
             raise PathNotFound from error
 
 
@@ -107,7 +123,7 @@ class Driver(Protocol):
         """Changes when bytes that were written but not synced may have been lost: with a boot, and with a mount."""
 
     def read(self, path: StoragePath, limit: int | None = None) -> bytes:
-        """The whole file, or its first `limit` bytes; raises PathNotFound."""
+        """The whole file, or its first `limit` bytes; raises PathNotFound. Symbolic links are followed."""
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
         """Replace the file with `data`: nobody ever sees a part of it, and if it is `private`, no other user any.
@@ -122,7 +138,7 @@ class Driver(Protocol):
         """Make a directory and those above it, where missing."""
 
     def stat(self, path: StoragePath) -> Stat:
-        """Raises PathNotFound."""
+        """Look at a path; raises PathNotFound. A symbolic link that leads nowhere is there, and is no file."""
 
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """Give a file this time, in nanoseconds since the epoch; not durably. Raises PathNotFound.

@@ -35,14 +35,14 @@ from pyregistry.storage.syscalls import (
     read_all,
     remove_all,
     set_mtime,
+    stat_of,
     sync_directory,
     sync_file_system,
-    to_stat,
 )
 from pyregistry.storage.threads import in_thread
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # which a pipe in the place of a file needs, and no file heeds
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _RESERVE = 1024**3
@@ -119,7 +119,7 @@ class FilesystemDriver:
     def stat(self, path: StoragePath) -> Stat:
         """See Driver.stat."""
         try:  # no pathlib and no context manager: this is the one call of a hot answer
-            return to_stat(os.stat(self._at(path), follow_symlinks=False))
+            return stat_of(self._at(path))
         except OSError as error:
             if is_absent(error):
                 raise PathNotFound(path) from error
@@ -156,7 +156,7 @@ class FilesystemDriver:
         directory = self._at(path)
         for name in self.children(path, strict=strict):
             try:
-                yield name, to_stat(os.lstat(f"{directory}/{name}/{leaf}"))
+                yield name, stat_of(f"{directory}/{name}/{leaf}")
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                     raise

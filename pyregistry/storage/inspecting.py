@@ -8,12 +8,15 @@ from typing import Protocol
 
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import absent_is_not_found, to_stat
+from pyregistry.storage.syscalls import absent_is_not_found, stat_of
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a directory; what is neither a file nor a directory is a symbolic link or something stranger."""
+    """One name in a directory; what is neither a file nor a directory is a symbolic link or something stranger.
+
+    A symbolic link to a file is a file, as for the registry; one to a directory is none of both.
+    """
 
     name: str
     stat: Stat
@@ -38,10 +41,11 @@ def list_directory(root: str, path: StoragePath) -> list[Entry]:
             for each in found:
                 try:
                     result = each.stat(follow_symlinks=False)
+                    looks = stat_of(each.path)
                 except FileNotFoundError:  # it vanished meanwhile
                     continue
                 is_directory = modes.S_ISDIR(result.st_mode)
-                entries.append(Entry(each.name, to_stat(result), is_directory, _obstacle(result, top)))
+                entries.append(Entry(each.name, looks, is_directory, _obstacle(result, top)))
     except PathNotFound:
         return []
     return sorted(entries, key=lambda entry: entry.name)

@@ -24,6 +24,7 @@ we write and we read what it wrote.
       renewal                                              seconds after which the servers renew leases: docs/gc.md
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
+      volumes                                              the file systems that repositories are on
       gc-failed                                            why the last one that the server tried failed, and when
       token-keys                                           the secrets that sign our own tokens, mode 0600
       quarantine/<algorithm>-<hex>-<time>                  bytes that are not those of the digest, put there by fsck
@@ -59,6 +60,7 @@ LAST_GC = StoragePath(".pyregistry/gc.json")
 LAST_GC_FAILURE = StoragePath(".pyregistry/gc-failed")
 TOUCHED = StoragePath(".pyregistry/touched")
 RENEWAL = StoragePath(".pyregistry/renewal")
+VOLUMES = StoragePath(".pyregistry/volumes")
 LOCKS = StoragePath(".pyregistry/locks")
 TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")

@@ -42,10 +42,31 @@ def resolve_link(driver: Driver, path: StoragePath, named: Digest) -> Digest:
     Raises PathNotFound.
     """
     if named.algorithm == CANONICAL:  # what a link for a sha256 says is what its path says, so it need not be read
-        if not driver.stat(path).is_file:
-            raise PathNotFound(path)
+        stat_file(driver, path)
         return named
     return read_link(driver, path) or named
+
+
+def stat_file(driver: Driver, path: StoragePath) -> Stat:
+    """Look at a file; raises PathNotFound, also for a symbolic link that leads nowhere."""
+    stat = driver.stat(path)
+    if not stat.is_file:
+        raise PathNotFound(path)
+    return stat
+
+
+def is_file(driver: Driver, path: StoragePath) -> bool:
+    """Return True for a file, also at the end of a symbolic link."""
+    with suppress(PathNotFound):
+        return driver.stat(path).is_file
+    return False
+
+
+def is_no_file(driver: Driver, path: StoragePath) -> bool:
+    """Return True where something else is in the place of a file: a symbolic link that leads nowhere, a directory."""
+    with suppress(PathNotFound):
+        return not driver.stat(path).is_file
+    return False
 
 
 def find_bytes(
@@ -88,9 +109,7 @@ def exists(driver: Driver, path: StoragePath) -> bool:
 
 def has_bytes(driver: Driver, digest: Digest) -> bool:
     """Whether a file is there for this digest, whatever is in it."""
-    with suppress(PathNotFound):
-        return driver.stat(layout.blob_data(digest)).is_file
-    return False
+    return is_file(driver, layout.blob_data(digest))
 
 
 def is_revision(driver: Driver, name: RepositoryName, digest: Digest) -> bool:

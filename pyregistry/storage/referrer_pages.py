@@ -19,7 +19,7 @@ from pyregistry.oci.manifest import Descriptor, StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.links import exists
+from pyregistry.storage.links import is_file
 from pyregistry.storage.recent import Recent
 from pyregistry.storage.referrers import HEAD, describe, read_entry
 
@@ -145,7 +145,7 @@ class ReferrerPages:
                 continue
             self._work += _LOOK
             found = None
-            if exists(self._driver, layout.revision_link(self._name, digest)):
+            if is_file(self._driver, layout.revision_link(self._name, digest)):
                 found = self._of_index(subject, digest, wanted.artifact_type) if text in indexed else None
                 if found is None and text in listed:
                     found = self._of_list(subject, digest)
@@ -180,7 +180,7 @@ class ReferrerPages:
                 index = read_manifest(self._read(digest))
                 listed = tuple({child.digest for child in index.children})
                 self._memory.remember_list(digest, listed)
-            elif not exists(self._driver, layout.revision_link(self._name, digest)):
+            elif not is_file(self._driver, layout.revision_link(self._name, digest)):
                 return frozenset()
             return frozenset(listed)
         return frozenset()

@@ -24,7 +24,7 @@ from pyregistry.storage.batches import require_room
 from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.links import exists, find_bytes, link_blob, read_link
+from pyregistry.storage.links import exists, find_bytes, link_blob, read_link, stat_file
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
 from pyregistry.storage.referrers import Referrers
@@ -130,7 +130,7 @@ class Repository:
         """end-3; raises ManifestUnknown."""
         digest = reference if isinstance(reference, Digest) else self.tagged(reference)
         try:
-            self._driver.stat(layout.revision_link(self.name, digest))
+            stat_file(self._driver, layout.revision_link(self.name, digest))
             content = self._driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
         except PathNotFound as error:
             raise ManifestUnknown({"reference": reference}) from error

@@ -15,13 +15,15 @@ from pathlib import Path
 from pyregistry.storage.driver import PathNotFound, Stat
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""Nothing of ours is there: no file, a directory in its place, a symbolic link, a name that cannot exist."""
+"""Nothing of ours is there: no file, a directory in its place, a loop of symbolic links, a name that cannot exist."""
 _AT_FDCWD, _STATX_MNT_ID_UNIQUE, _STATX_MNT_ID_AT, _STATX_SIZE = -100, 0x4000, 0x90, 0x100
 """Of statx(2), for which Python before 3.15 has no name."""
 _COUNTING = frozenset({0xEF53, 0x58465342, 0x01021994})
 """The f_type of ext2 to ext4, xfs and tmpfs: see statfs(2)."""
 _STATFS_LONGS = 64
 """More than a struct statfs has, whose first field is f_type."""
+_TYPE, _FILE, _SYMBOLIC_LINK = 0o170000, 0o100000, 0o120000
+"""Of a mode; the `stat` module's functions cost a call each, in every hot answer."""
 _LARGE = 1_000
 """Directories in one directory, for which it pays to ask how many there are before they are looked at."""
 
@@ -34,8 +36,32 @@ def new_name() -> str:
 
 def to_stat(result: os.stat_result) -> Stat:
     """What we use of a stat."""
-    is_file = (result.st_mode & 0o170000) == 0o100000
-    return Stat(result.st_size, result.st_mtime_ns, result.st_ino, is_file)
+    return Stat(result.st_size, result.st_mtime_ns, result.st_ino, result.st_mode & _TYPE == _FILE)
+
+
+def stat_of(path: str) -> Stat:
+    """Look at a path, and through a symbolic link at its file; raises OSError.
+
+    One system call for what is no symbolic link.
+    """
+    result = os.lstat(path)
+    kind = result.st_mode & _TYPE
+    if kind == _SYMBOLIC_LINK:
+        return _through(path, result)
+    return Stat(result.st_size, result.st_mtime_ns, result.st_ino, kind == _FILE)
+
+
+def _through(path: str, link: os.stat_result) -> Stat:
+    try:
+        file = os.stat(path)
+    except OSError as error:
+        if not is_absent(error):
+            raise
+        return to_stat(link)
+    if file.st_mode & _TYPE != _FILE:
+        return to_stat(link)
+    leads_to = (file.st_dev, file.st_ino, file.st_mtime_ns)
+    return Stat(file.st_size, link.st_mtime_ns, link.st_ino, is_file=True, leads_to=leads_to)
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -56,8 +82,11 @@ def fill(handle: int, data: bytes, *, durable: bool) -> None:
 
 
 def read_all(handle: int, limit: int | None) -> bytes:
-    """To the end, or the first `limit` bytes."""
-    left = os.fstat(handle).st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
+    """To the end, or the first `limit` bytes; raises OSError, also for what is no file."""
+    status = os.fstat(handle)
+    if status.st_mode & _TYPE != _FILE:  # a pipe or a device, which may never end, is no file of a registry
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    left = status.st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
     if limit is not None:
         left = min(left, limit)
     parts = []

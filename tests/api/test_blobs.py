@@ -88,16 +88,6 @@ async def test_a_file_that_shrinks_during_a_download_cuts_the_connection(client:
         assert len(await connection.rest()) < len(content)
 
 
-async def test_a_link_that_leads_outside_is_no_blob(client: Client, tmp_path: Path) -> None:
-    await push_blob(client, "app", _BLOB)
-    (data,) = tmp_path.glob("data/docker/registry/v2/blobs/sha256/*/*/data")
-    outside = tmp_path / "outside"
-    outside.write_bytes(_BLOB)
-    data.unlink()
-    data.symlink_to(outside)
-    (await ask(client, "GET", _PATH)).assert_error(404, "BLOB_UNKNOWN")
-
-
 async def test_a_download_survives_the_deletion_of_its_blob(client: Client) -> None:
     content = bytes(range(256)) * 4096 * 16
     digest = digest_of(content)

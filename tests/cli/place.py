@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from pyregistry.storage import volumes
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 
@@ -18,7 +19,7 @@ def run(command: str, *arguments: str | Path, **environ: str) -> "subprocess.Com
 
 
 class Place:
-    """A data directory with the config that names it."""
+    """A data directory with the config that names it; a server saw it when it was empty."""
 
     def __init__(self, directory: Path, **sections: object) -> None:
         self.data = directory / "data"
@@ -27,4 +28,5 @@ class Place:
         storage = {"filesystem": {"rootdirectory": str(self.data)}, **sections}
         self.config.write_text(yaml.safe_dump({"version": 0.1, "storage": storage}))
         self.driver = FilesystemDriver(self.data)
+        volumes.remember(self.driver)
         self.registry = Registry(self.driver)

@@ -215,23 +215,36 @@ def test_something_skipped_ends_with_2(place: Place) -> None:
     place.driver.delete(layout.blob(Digest(KEPT.digest)))
     done = run("gc", "--json", place.config)
     assert done.returncode == 2
-    assert json.loads(done.stdout)["skipped"] == [f"app: the manifest {KEPT.digest} is not there"]
+    [sentence] = json.loads(done.stdout)["skipped"]
+    assert sentence.startswith(f"app: the manifest {KEPT.digest}, which the tag latest names, is not there; ")
 
 
 def test_a_missing_volume_ends_with_3(place: Place) -> None:
     place.driver.delete(layout.REPOSITORIES)
     done = run("gc", place.config)
     assert (done.returncode, done.stdout) == (3, "")
-    assert "6 blobs and no directory" in done.stderr
+    assert "there are 6 blobs, but there is no directory docker/registry/v2/repositories" in done.stderr
 
 
-def test_a_damaged_manifest_ends_with_4(place: Place) -> None:
+def test_a_damaged_manifest_ends_with_2_and_keeps_its_repository(place: Place) -> None:
     place.driver.write(layout.blob_data(Digest(KEPT.digest)), b"damaged")
+    before = files_of(place.driver, layout.repository(RepositoryName("app")))
+    done = run("gc", "--json", place.config)
+    assert done.returncode == 2
+    assert f"skipped: app: the manifest {KEPT.digest}, which the tag latest names, is damaged" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["blobs_removed"] == 2  # the rest goes on
+    assert files_of(place.driver, layout.repository(RepositoryName("app"))) == before
+
+
+def test_a_repository_that_cannot_be_listed_ends_with_4(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    odd = place.data / layout.REPOSITORIES / "elsewhere"
+    odd.symlink_to(place.data / layout.REPOSITORIES / "app")
     before = files_of(place.driver)
     done = run("gc", place.config)
     assert done.returncode == 4
-    assert f"app: the manifest {KEPT.digest} is damaged" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "elsewhere is a symbolic link" in done.stderr
     assert files_of(place.driver) == before
 
 

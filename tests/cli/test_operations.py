@@ -191,8 +191,17 @@ def test_du_tells_own_from_shared_and_what_gc_would_free(config: Path, registry:
 
 
 def test_du_of_what_cannot_be_marked_ends_with_4(config: Path, driver: FilesystemDriver) -> None:
+    elsewhere = driver.root / layout.REPOSITORIES / "elsewhere"
+    elsewhere.symlink_to(driver.root / layout.REPOSITORIES / "team")
+    assert "elsewhere is a symbolic link" in run("du", config, status=4)
+
+
+def test_du_names_a_manifest_that_cannot_be_read_and_counts_the_rest(config: Path, driver: FilesystemDriver) -> None:
     driver.write(blob_path(NEW.content), b"damaged")
-    assert "see pyregistry fsck --repair" in run("du", config, status=4)
+    shown = run("du", config)
+    assert f"warning: team/app: the manifest {NEW.digest}" in shown
+    assert "see pyregistry fsck" in shown
+    assert "reclaimable" in shown
 
 
 def test_fsck_of_a_sound_tree(config: Path, driver: FilesystemDriver) -> None:

@@ -59,6 +59,7 @@ def test_every_kind_that_needs_no_file_system_has_a_case() -> None:
         "wrong-size",
         "unknown-manifest",
         "unreadable-blob",
+        "no-file",
         "no-start",
         "empty-upload",
         "not-usable",

@@ -1,10 +1,23 @@
 """Drivers and registries on both backends, as for the storage."""
 
+from pathlib import Path
+
 import pytest
+
+from pyregistry.storage import volumes
+from pyregistry.storage.filesystem import FilesystemDriver
 
 pytest.register_assert_rewrite("tests.storage.pushing")
 
-from tests.storage.conftest import driver, filesystem, registry, root  # noqa: E402 - after its asserts are registered
+from tests.storage.conftest import driver, registry, root  # noqa: E402 - after its asserts are registered
+
+
+@pytest.fixture
+def filesystem(root: Path) -> FilesystemDriver:
+    """A driver on `root`, which a server saw when it was empty."""
+    driver = FilesystemDriver(root)
+    volumes.remember(driver)
+    return driver
 
 
 @pytest.fixture(params=[1, 3], ids=["alone", "shared"])

@@ -193,27 +193,6 @@ def test_a_link_to_a_blob_that_is_not_there_goes(driver: Driver, registry: Regis
     assert not exists(driver, link)
 
 
-def test_a_manifest_that_is_not_there_is_said_and_the_rest_goes_on(driver: Driver, registry: Registry) -> None:
-    repo = repository(registry)
-    push_image(repo, image(b"lost"), "lost")
-    driver.delete(layout.blob(Digest(image(b"lost").digest)))
-    report = gc(driver, grace=0)
-    assert report.skipped == [f"team/app: the manifest {image(b'lost').digest} is not there"]
-    assert not has_blob(driver, b"lost")
-
-
-def test_a_damaged_manifest_ends_the_run_before_anything_is_removed(driver: Driver, registry: Registry) -> None:
-    repo = repository(registry)
-    push_image(repo, image(b"damaged"), "damaged")
-    push_image(repo, image(b"deleted"), "deleted")
-    repo.delete_manifest(Digest(image(b"deleted").digest))
-    driver.write(layout.blob_data(Digest(image(b"damaged").digest)), b"{}")
-    before = files_of(driver)
-    with pytest.raises(MarkFailed, match="damaged"):
-        gc(driver)
-    assert files_of(driver) == before
-
-
 def test_without_the_repositories_nothing_is_removed(driver: Driver, registry: Registry) -> None:
     push_image(repository(registry), image(), "latest")
     driver.delete(layout.REPOSITORIES)

@@ -38,9 +38,10 @@ def filesystem(root: Path) -> FilesystemDriver:
 
 
 @pytest.fixture(params=["filesystem", "memory"])
-def driver(request: pytest.FixtureRequest, root: Path) -> Driver:
+def driver(request: pytest.FixtureRequest) -> Driver:
     """Each driver in turn."""
-    return FilesystemDriver(root) if request.param == "filesystem" else MemoryDriver()
+    driver: Driver = request.getfixturevalue("filesystem") if request.param == "filesystem" else MemoryDriver()
+    return driver
 
 
 @pytest.fixture

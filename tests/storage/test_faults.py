@@ -186,7 +186,7 @@ def test_a_probe_leaves_nothing_and_finds_what_cannot_be_used(root: Path, filesy
 def test_what_cannot_be_read_leaves_no_descriptor_open(filesystem: FilesystemDriver, path: layout.StoragePath) -> None:
     filesystem.make_directory(at("directory"))
     filesystem.write(at("file"), b"")
-    (filesystem.root / at("link")).symlink_to("file")
+    (filesystem.root / at("link")).symlink_to("directory")
     before = open_descriptors()
     for _ in range(50):
         with pytest.raises(PathNotFound):

@@ -61,13 +61,57 @@ def another_process(root: Path, code: str) -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def test_a_symbolic_link_is_not_read(filesystem: FilesystemDriver, outside: Path) -> None:
+def test_a_symbolic_link_is_read_through_and_keeps_its_own_time(filesystem: FilesystemDriver, outside: Path) -> None:
     filesystem.make_directory(at("a"))
-    (filesystem.root / at("a", "link")).symlink_to(outside / "secret")
+    path, file = filesystem.root / at("a", "link"), outside / "secret"
+    path.symlink_to(file)
+    assert filesystem.read(at("a", "link")) == content_of(filesystem.source(at("a", "link"))) == b"secret"
+    before = file.stat()
+    filesystem.set_mtime(at("a", "link"), 7)
+    looks = filesystem.stat(at("a", "link"))
+    assert (looks.is_file, looks.size, looks.mtime_ns, looks.inode) == (True, 6, 7, path.lstat().st_ino)
+    assert looks.leads_to == (before.st_dev, before.st_ino, before.st_mtime_ns)
+    assert dict(filesystem.scan(layout.REPOSITORIES, "link")) == {"a": looks}
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize("leads_to", ["nowhere", "link", ".", "secret/below"])
+def test_a_symbolic_link_that_leads_to_no_file_is_there_and_has_no_content(
+    filesystem: FilesystemDriver, outside: Path, leads_to: str
+) -> None:
+    filesystem.make_directory(at("a"))
+    path = filesystem.root / at("a", "link")
+    path.symlink_to(path if leads_to == "link" else outside / leads_to)
     for look in (filesystem.read, filesystem.source):
         with pytest.raises(PathNotFound):
             look(at("a", "link"))
     assert not filesystem.stat(at("a", "link")).is_file
+    assert [(name, looks is not None) for name, looks in filesystem.scan(layout.REPOSITORIES, "link")] == [("a", True)]
+
+
+@pytest.mark.parametrize("directly", [True, False])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    filesystem: FilesystemDriver, outside: Path, *, directly: bool
+) -> None:
+    filesystem.make_directory(at("a"))
+    path = filesystem.root / at("a", "link")
+    os.mkfifo(path if directly else outside / "pipe")
+    if not directly:
+        path.symlink_to(outside / "pipe")
+    for look in (filesystem.read, filesystem.source):
+        with pytest.raises(PathNotFound):
+            look(at("a", "link"))
+
+
+def test_a_source_whose_symbolic_link_became_a_loop_is_gone(filesystem: FilesystemDriver, outside: Path) -> None:
+    filesystem.make_directory(at("a"))
+    path = filesystem.root / at("a", "link")
+    path.symlink_to(outside / "secret")
+    source = filesystem.source(at("a", "link"))
+    path.unlink()
+    path.symlink_to("link")
+    with pytest.raises(PathNotFound):
+        content_of(source)
 
 
 async def test_a_symbolic_link_is_not_appended_to(filesystem: FilesystemDriver, outside: Path) -> None:

@@ -24,6 +24,7 @@ from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.places import mount_points
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
+from pyregistry.storage.volumes import remember
 from tests.builders import image
 from tests.storage.mounts import bound, overlay, remount_read_only, resize, tmpfs
 from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
@@ -103,6 +104,7 @@ FOUND_IN_A_REPOSITORY = {"_layers", "_manifests", "_uploads", "_referrers"}
 def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     driver.probe()
+    remember(driver)  # as a server does at its start
     registry = Registry(driver)
     app, other = repository(registry, "team/app"), repository(registry, "other")
     for pushed in (KEPT, DOOMED, UNTAGGED):
@@ -163,6 +165,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
 
 def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
     driver = FilesystemDriver(tree)
+    remember(driver)
     push_image(repository(Registry(driver), "team/app"), KEPT, "1.0")
     for place in driver.places():
         for name, age in (("old", 2 * 86_400), ("young", 0)):

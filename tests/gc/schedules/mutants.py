@@ -7,7 +7,8 @@ those of the model's variants, where it has them.
 from tests.gc.schedules.breaking import Mutant
 
 _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
-_UPLOADS, _COLLECTOR, _MARK, _SWEEP = "storage.uploads", "gc.collector", "gc.marking", "gc.sweeping"
+_UPLOADS, _COLLECTOR, _SWEEP = "storage.uploads", "gc.collector", "gc.sweeping"
+_PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
 _NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
@@ -128,7 +129,7 @@ MUTANTS = (
     ),
     Mutant(
         "children swept before their index",
-        _MARK,
+        _PLAN,
         "for group in marks.doomed_groups()]\n",
         "for group in marks.doomed_groups()][::-1]\n",
         "S",
@@ -190,6 +191,54 @@ MUTANTS = (
         "target(link.digest) is None:\n",
         "SL",
         "sha512 of the CNCF registry, mounted",
+    ),
+    Mutant(
+        "unreadable tagged manifest is skipped",
+        _MARK,
+        "            self._unread.manifest(digest)\n            return None\n",
+        "            return None\n",
+        "S",
+        "manifest lost",
+    ),
+    Mutant(
+        "unreadable index is skipped",
+        _MARK,
+        "            self._unread.manifest(digest)\n            return None\n",
+        "            return None\n",
+        "S",
+        "index lost",
+    ),
+    Mutant(
+        "unreadable manifest keeps the other manifests, not the layers",
+        _MARK,
+        "                if self._is_whole:\n",
+        "                if False:\n",
+        "S",
+        "manifest lost",
+    ),
+    Mutant(
+        "unreadable manifest keeps the layers, not the other manifests",
+        _MARK,
+        "            self.keep(self._before.revisions)\n            self.keep(found.named)\n",
+        "            pass\n",
+        "S",
+        "index lost",
+    ),
+    Mutant(
+        "unreadable tag is skipped",
+        _UNREAD,
+        "        self._tags = [tag for tag, digest in documents.tags.items() if digest is None]\n",
+        "        self._tags = []\n",
+        "S",
+        "tag torn",
+    ),
+    Mutant(
+        "the sweep goes on below a manifest that it cannot read",
+        _SWEEP,
+        "            marks.require_read()\n",
+        "            pass\n",
+        "S",
+        "orphan used, then lost",
     ),
     # Liveness.
     Mutant(

@@ -60,6 +60,16 @@ def untag(repository: str, tag: str) -> Operation:
     return Operation("untag", repository, tag)
 
 
+def lose(repository: str, what: str) -> Operation:
+    """A disk that loses the bytes of a manifest."""
+    return Operation("lose", repository, what)
+
+
+def tear(repository: str, tag: str) -> Operation:
+    """A disk that empties the link of a tag."""
+    return Operation("tear", repository, tag)
+
+
 def rm_rf(repository: str) -> Operation:
     """An operator's `rm -rf`, file by file."""
     return Operation("rm", repository)

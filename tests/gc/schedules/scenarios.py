@@ -1,6 +1,6 @@
 """Those of the model, and some that it does not know."""
 
-from tests.gc.schedules.scenario import Scenario, delete, head, mount, put, rm_rf, unlink, untag, upload
+from tests.gc.schedules.scenario import Scenario, delete, head, lose, mount, put, rm_rf, tear, unlink, untag, upload
 
 _TWO = {"M1": "b", "M2": "b"}
 _PUSH = (head("r", "d"), put("r", "C"), put("r", "I", "t"))
@@ -174,6 +174,55 @@ _SCENARIOS = (
         {"M": "b"},
         {"r": "b M"},
         {"P1": (upload("r", "b"), put("r", "M", "t")), "D": (delete("r", "M"),), "O": (rm_rf("r"),)},
+    ),
+    # A disk loses a file, which may come back.
+    Scenario(
+        "manifest lost",
+        {"M": "b", "N": "c"},
+        {"r": "b c M N", "r:t": "M"},
+        {"O": (lose("r", "M"),), "D": (delete("r", "N"),)},
+    ),
+    Scenario(
+        "manifest lost, pushed again",
+        {"M": "b"},
+        {"r": "b M", "r:t": "M"},
+        {"P1": (lose("r", "M"), head("r", "b"), put("r", "M", "t"))},
+        untagged=True,
+    ),
+    Scenario(
+        "index lost",
+        {"C": "d", "I": "C"},
+        {"r": "d C I", "r:t": "I"},
+        {"O": (lose("r", "I"),), "P1": (put("r", "C", "u"),)},
+        untagged=True,
+    ),
+    Scenario(
+        "child lost",
+        {"C": "d", "B": "e", "I": "B C"},
+        {"r": "d e B C I", "r:t": "I"},
+        {"O": (lose("r", "C"),), "P1": (put("r", "B", "u"),), "D": (untag("r", "u"),)},
+        untagged=True,
+    ),
+    Scenario(
+        "subject lost",
+        {"M": "d", "S": "e ^M"},
+        {"r": "d e M S", "r:t": "M"},
+        {"O": (lose("r", "M"),), "P1": (put("r", "S"),)},
+        untagged=True,
+    ),
+    Scenario(
+        "tag torn",
+        {"M": "d", "N": "e"},
+        {"r": "d e M N", "r:t": "M"},
+        {"O": (tear("r", "t"),), "P1": (put("r", "N", "u"),), "D": (untag("r", "u"),)},
+        untagged=True,
+    ),
+    Scenario(
+        "orphan used, then lost",
+        {"C": "d", "I": "C", "K": "I"},
+        {"r": "d C I"},
+        {"P1": (put("r", "K", "u"), lose("r", "I"))},
+        untagged=True,
     ),
 )
 SCENARIOS = {scenario.name: scenario for scenario in _SCENARIOS}

@@ -3,6 +3,9 @@
 S  an acknowledged manifest that is still there is whole, and so is what a tag names
 L  a push that was told "it is there" is not refused because the collector took it, but for the admitted chain
 F  afterwards one run of the collector alone leaves exactly what can be reached
+
+Where a disk lost a file, S is judged as if that one file were back: nothing else may be missing then. F is judged when
+it is back.
 """
 
 from collections.abc import Iterator
@@ -17,6 +20,7 @@ from pyregistry.storage.layout import StoragePath
 from tests.gc.collecting import blobs, exists
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Stage
+from tests.storage.pushing import files_of
 
 COLLECTOR = "collector"
 
@@ -31,6 +35,8 @@ class Watch:
         """Manifests of which somebody took something away."""
         self.unfinished = False
         """A push was broken off, or waits for its index."""
+        self.lost: dict[StoragePath, bytes] = {}
+        """Files that a disk lost, with what was in them."""
         self._driver = driver
         self._grace = grace
         self._acknowledged = scenario.acknowledged
@@ -41,6 +47,13 @@ class Watch:
         """201."""
         self._acknowledged.add((repository, manifest))
         self._committed.append((self.stage.steps, repository, manifest))
+
+    def _exists(self, path: StoragePath) -> bool:
+        return path in self.lost or exists(self._driver, path)
+
+    def _read(self, path: StoragePath) -> str:
+        """A link; raises PathNotFound."""
+        return (self._driver.read(path) or self.lost.get(path, b"")).decode()
 
     def note(self, actor: Actor, call: str, path: str) -> None:
         """A change of the store."""
@@ -60,7 +73,7 @@ class Watch:
     def judge_refusal(self, operation: Operation, promised: dict[tuple[str, str], int]) -> None:
         """404 MANIFEST_BLOB_UNKNOWN, though some things were promised, at these steps."""
         scenario, repository = self.scenario, operation.repository
-        if self._grace == 0:
+        if self._grace == 0 or self.lost:
             return
         links = {name: scenario.link(repository, name) for name in scenario.refs[operation.what]}
         if any(not exists(self._driver, link) and not self._is_swept(link) for link in links.values()):
@@ -84,7 +97,7 @@ class Watch:
             target = Digest(self._driver.read(link).decode())
         except PathNotFound:
             target = self.scenario.digest[name]
-        return target if exists(self._driver, layout.blob_data(target)) else None
+        return target if self._exists(layout.blob_data(target)) else None
 
     # S
 
@@ -126,7 +139,7 @@ class Watch:
     def _tagged(self, repository: str) -> dict[str, str]:
         tags = layout.tags(RepositoryName(repository))
         return {
-            tag: self._driver.read(StoragePath(f"{tags}/{tag}/current/{layout.LINK}")).decode()
+            tag: self._read(StoragePath(f"{tags}/{tag}/current/{layout.LINK}"))
             for tag in self._driver.children(tags)
             if exists(self._driver, StoragePath(f"{tags}/{tag}/current/{layout.LINK}"))
         }
@@ -137,6 +150,12 @@ class Watch:
         """When all have ended."""
         self._check_safety()
         options = Options(grace=self._grace, delete_untagged=self.scenario.untagged)
+        collector.collect(self._driver, options)
+        self._check_safety()
+        for path, content in self.lost.items():
+            if not exists(self._driver, path) or not self._driver.read(path):
+                self._driver.write(path, content)
+        self.lost.clear()
         collector.collect(self._driver, options)
         if self.unfinished:  # a push that was broken off holds leases
             unlinked = blobs(self._driver) - self._named()
@@ -164,11 +183,19 @@ class Watch:
     def _named(self) -> set[str]:
         links = list(self._links())
         tagged = {digest for repository in self._repositories() for digest in self._tagged(repository).values()}
+        tagged |= {digest for repository in self._repositories() for digest in self._unfinished(repository)}
         named = {name for _, name, _ in links} | {
             name for name, digest in self.scenario.digest.items() if digest in tagged
         }
         below = {each for name in named for each in self.scenario.below[name]}
         return {str(self.scenario.digest[each]) for each in below} | {target for _, _, target in links}
+
+    def _unfinished(self, repository: str) -> set[str]:
+        """What is in the index of tags that name nothing: a push, or an operator's `rm`, was cut off between."""
+        tags = layout.tags(RepositoryName(repository))
+        paths = [path.removeprefix(f"{tags}/").split("/") for path in files_of(self._driver, tags)]
+        named = set(self._tagged(repository))
+        return {f"{path[2]}:{path[3]}" for path in paths if path[1] == "index" and path[0] not in named}
 
     def _reachable(self) -> set[str]:
         """Computed from the scenario's own table, with nothing of the code under test."""
@@ -177,13 +204,14 @@ class Watch:
         for repository in self._repositories():
             there = {name for where, name, _ in links if where == repository and name in scenario.manifests}
             tagged = set(self._tagged(repository).values())
-            kept = (
-                {name for name, digest in scenario.digest.items() if digest in tagged} if scenario.untagged else there
-            )
+            is_whole = bool(unfinished := self._unfinished(repository))
+            kept = {name for name, digest in scenario.digest.items() if digest in tagged | unfinished}
+            if is_whole or not scenario.untagged:
+                kept |= there
             below: set[str] = set()
             while kept - below:
                 below |= {each for name in kept for each in scenario.below[name]}
                 kept |= {name for name in there if scenario.subjects.get(name) in below}
-            found |= {target for where, name, target in links if where == repository and name in below}
+            found |= {target for where, name, target in links if where == repository and (is_whole or name in below)}
             found |= {str(scenario.digest[name]) for name in below}
         return found & blobs(self._driver)  # what its user took away, or what it never had

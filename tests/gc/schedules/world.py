@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from pyregistry.gc import collector, sweeping
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.outcome import MarkFailed, Options
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
@@ -65,12 +65,19 @@ class World:
         options = Options(grace=self._grace, delete_untagged=self._scenario.untagged)
         driver = self._stepping(actor)
         try:
-            collector.collect(driver, options)
+            self._run_collector(driver, options)
         except Killed:
             if self.stage.failure is not None:
                 raise
             actor.killed = False
-            collector.collect(driver, options)  # started again
+            self._run_collector(driver, options)  # started again
+
+    def _run_collector(self, driver: Driver, options: Options) -> None:
+        try:
+            collector.collect(driver, options)
+        except MarkFailed:
+            if not self._watch.lost:
+                raise
 
     def _push(self, actor: Actor) -> None:
         driver = self._stepping(actor)
@@ -117,7 +124,13 @@ class World:
                 with suppress(BlobUnknown):
                     repo.unlink_blob(self._scenario.digest[what])
             case _:
-                self._reuse(driver, repo, operation)
+                self._reuse_or_damage(driver, repo, operation)
+
+    def _reuse_or_damage(self, driver: Driver, repo: Repository, operation: Operation) -> None:
+        if operation.kind in ("lose", "tear"):
+            self._damage(driver, operation)
+        else:
+            self._reuse(driver, repo, operation)
 
     def _reuse(self, driver: Driver, repo: Repository, operation: Operation) -> None:
         digest = self._scenario.digest[operation.what]
@@ -154,6 +167,18 @@ class World:
                 (str(repo.name), name) for name, digest in self._scenario.digest.items() if digest == named
             }
             repo.delete_tag(Tag(tag))
+
+    def _damage(self, driver: Driver, operation: Operation) -> None:
+        with suppress(PathNotFound):
+            if operation.kind == "lose":
+                path = layout.blob_data(self._scenario.digest[operation.what])
+                content = self._driver.read(path)
+                driver.delete(path)
+            else:
+                path = layout.tag_current_link(RepositoryName(operation.repository), Tag(operation.what))
+                content = self._driver.read(path)
+                driver.write(path, b"")
+            self._watch.lost[path] = content
 
     def _remove_all(self, driver: Driver, repository: str) -> None:
         self._watch.gone |= {(repository, name) for name in self._scenario.manifests}

@@ -1,0 +1,238 @@
+"""What lives in one repository."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from pyregistry.gc.documents import Documents, try_link
+from pyregistry.gc.groups import groups_from_the_top
+from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, MarkFailed
+from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
+from pyregistry.gc.unread import Unread
+from pyregistry.oci.digest import CANONICAL, Digest
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout, leases
+from pyregistry.storage.driver import PathNotFound
+from pyregistry.storage.links import exists, read_link
+
+if TYPE_CHECKING:
+    from pyregistry.gc.marking import Marker
+
+_NOTHING = References((), (), None)
+_MAX_SPARSE_CHILD = 4 * 1024 * 1024
+"""Bytes of a child that is no manifest of the repository, and is read all the same for what it may refer to."""
+
+
+class RepositoryMarks:
+    """One repository: which of its manifests live."""
+
+    def __init__(self, marker: "Marker", name: RepositoryName) -> None:
+        self.name = name
+        self._marker = marker
+        self._driver = marker.driver
+        self._candidates = marker.candidates
+        self._before = Documents()
+        self._kept: set[str] = set()
+        self._needed: set[str] = set()  # the blobs of those, for as long as the repository is looked at
+        self._referrers: dict[str, list[str]] = defaultdict(list)
+        self._documents: dict[str, References] = {}  # of doomed manifests
+        self._unread = Unread(marker.driver, name, self._before)
+        self._is_whole = False
+        self.has_living = False
+        self.maybe_empty = False
+
+    def exists(self) -> bool:
+        """False for a namespace that repositories are in; raises OSError."""
+        return exists(self._driver, layout.manifests(self.name)) or exists(self._driver, layout.layers(self.name))
+
+    def mark_roots(self, documents: Documents) -> None:
+        """Mark all that the roots reach; raises MarkFailed, OSError."""
+        self._before = documents
+        self._unread = Unread(self._driver, self.name, documents)
+        if self._marker.options.delete_untagged:
+            self.keep(self._tagged())
+            self.keep(self._leased_revisions())
+            self._keep_referrers()
+        else:
+            self.keep(documents.revisions)
+            self.keep(self._tagged())
+        while self._unread.suspects:
+            self._look_again()
+
+    def _keep_referrers(self) -> None:
+        for digest in [digest for digest in self._before.revisions if digest not in self._kept]:
+            document = self._documents[digest] = self._read(digest) or _NOTHING
+            if document.subject is not None:
+                self._referrers[document.subject].append(digest)
+        self.keep(
+            [
+                digest
+                for subject in list(self._referrers)
+                if subject in self._kept
+                for digest in self._referrers[subject]
+            ]
+        )
+
+    def keep(self, digests: Iterable[str]) -> None:
+        """Mark manifests with all below them, referrers included; raises MarkFailed, OSError."""
+        unvisited = list(digests)
+        while unvisited:
+            digest = unvisited.pop()
+            if digest in self._kept:
+                continue
+            self._kept.add(digest)
+            self._candidates.mark(digest)
+            document = self._read(digest)
+            if document is None:
+                continue
+            self.has_living = True
+            self._marker.listener.marked_manifest(self.name, digest)
+            self._mark_blobs(document)
+            revisions = self._before.revisions
+            unvisited += [blob for blob in document.blobs if blob in revisions]
+            # What some index calls a manifest, and is none of this repository, may be gigabytes of a layer.
+            unvisited += [child for child in document.children if child in revisions or self._is_small(child)]
+            unvisited += self._referrers.get(digest, ())
+
+    def require_read(self) -> None:
+        """Raise MarkFailed if something that is kept cannot be read any more: what is below it is not marked."""
+        if self._unread.suspects:
+            raise MarkFailed(f"{self.name}: a manifest that is kept cannot be read any more")
+
+    def _look_again(self) -> None:
+        found = self._unread.look_again(locked=not self._marker.options.dry_run)
+        self._kept.difference_update(found.readable)
+        self.keep(found.readable)
+        for target in found.targets:
+            self._candidates.mark(target)
+        for sentence in found.sentences:
+            self._marker.listener.skipped(sentence)
+        if found.hides_bytes:
+            self._candidates.mark_all()
+        if found.hides:
+            self._is_whole = self.has_living = True
+            self.keep(self._before.revisions)
+            self.keep(found.named)
+
+    def doomed_groups(self) -> list[tuple[DoomedManifest, ...]]:
+        """The manifests that nothing keeps, from the top down."""
+        below = {
+            digest: (*document.children, *document.blobs, *self._referrers.get(digest, ()))
+            for digest, document in self._documents.items()
+            if digest not in self._kept
+        }
+        return [
+            tuple(DoomedManifest(self.name, Digest(digest)) for digest in group) for group in groups_from_the_top(below)
+        ]
+
+    def is_kept(self, digest: str) -> bool:
+        """Whether a manifest of this repository lives."""
+        return digest in self._kept
+
+    def subject_of(self, digest: str) -> Digest | None:
+        """What a doomed manifest refers to as its subject."""
+        document = self._documents.get(digest)
+        return parse(document.subject) if document is not None and document.subject is not None else None
+
+    def forget(self) -> None:
+        """Free what only a repository with doomed manifests needs later."""
+        self._needed = set()
+        self._before = Documents(self._before.revisions)  # the sweep reads again what it keeps
+        self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
+        if self._kept.issuperset(self._documents):
+            self._before, self._kept, self._documents = Documents(), set(), {}
+            self._referrers.clear()
+
+    def doomed_layers(self) -> Iterator[DoomedLayer]:
+        """The layer links that no lease holds and no manifest of this repository needs; raises OSError."""
+        layers = layout.layers(self.name)
+        for algorithm in self._driver.children(layers, strict=True):
+            for encoded in self._driver.children(layout.child(layers, algorithm), strict=True):
+                name = f"{algorithm}:{encoded}"
+                if self._is_whole:
+                    self._keep_layer(name)
+                    continue
+                if name in self._needed or (
+                    self.has_living and algorithm == CANONICAL and self._candidates.is_marked(name)
+                ):
+                    continue
+                digest = parse(name)
+                if digest is not None and (doomed := self._look_at_layer(digest)) is not None:
+                    yield doomed
+
+    def _keep_layer(self, name: str) -> None:
+        if name not in self._needed and (digest := parse(name)) is not None:
+            target = try_link(self._driver, layout.layer_link(self.name, digest))[0] or digest
+            for each in dict.fromkeys((digest, target)):
+                self._candidates.mark(each)
+                self._marker.listener.marked_blob(self.name, each)
+
+    def _look_at_layer(self, digest: Digest) -> DoomedLayer | None:
+        link = layout.layer_link(self.name, digest)
+        try:
+            stat = self._driver.stat(link)
+            target = self.target(digest)
+        except PathNotFound:
+            return None
+        if self.has_living and self._candidates.is_marked(target):
+            return None
+        if leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
+            self._candidates.hold(target)
+            self._marker.kept.until(stat.mtime_ns + round(self._marker.options.grace * 1e9))
+            return None
+        return DoomedLayer(self.name, digest, target)
+
+    def _mark_blobs(self, document: References) -> None:
+        for reference in (*document.blobs, *document.children):
+            if reference not in self._needed:
+                self._needed.add(reference)
+                self._candidates.mark(reference)
+            self._marker.listener.marked_blob(self.name, reference)
+            if not reference.startswith("sha256:") and (digest := parse(reference)) is not None:
+                self._mark_target(digest)
+
+    def target(self, digest: Digest) -> Digest:
+        """Where a layer link leads; raises PathNotFound.
+
+        In a tree of the CNCF registry the link for a sha512 names the sha256 under which the bytes are.
+        """
+        if digest.algorithm == CANONICAL:
+            return digest
+        return read_link(self._driver, layout.layer_link(self.name, digest)) or digest
+
+    def _mark_target(self, digest: Digest) -> None:
+        target, _ = try_link(self._driver, layout.layer_link(self.name, digest))
+        if target is not None:
+            self._candidates.mark(target)
+        elif self._candidates.size(digest) is None and exists(self._driver, layout.layer(self.name, digest)):
+            self._unread.alias(digest)
+
+    def _is_small(self, reference: str) -> bool:
+        size = self._candidates.size(reference)
+        return size is not None and size <= _MAX_SPARSE_CHILD
+
+    def _read(self, digest: str) -> References | None:
+        """What a manifest refers to; None, and a second look, if it cannot be read. Raises OSError."""
+        if (known := self._before.references.get(digest)) is not None:
+            return known
+        try:
+            return read_references(self._driver, Digest(digest))
+        except (PathNotFound, DocumentDamaged):
+            self._unread.manifest(digest)
+            return None
+
+    def _leased_revisions(self) -> Iterator[str]:
+        for digest, stat in self._before.revisions.items():
+            if digest not in self._kept and leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
+                if not self._candidates.is_marked(digest):
+                    self._marker.kept.add(self._candidates.size(digest) or 0)
+                self._marker.kept.until(stat.mtime_ns + round(self._marker.options.grace * 1e9))
+                yield digest
+
+    def _tagged(self) -> Iterator[str]:
+        revisions = self._before.revisions
+        for digest in filter(None, self._before.tags.values()):
+            looks = revisions.get(digest)
+            if looks is None or not looks.is_file:  # pushed since the list was made, or its link is not there
+                self._unread.manifest(digest)
+            yield digest
