@@ -59,11 +59,6 @@ class HeldFile:
                 pieces = [pieces[begin][written:], *pieces[begin + 1 :]]
                 begin = 0
 
-    def rewind(self) -> None:
-        """See LockedFile.rewind."""
-        os.ftruncate(self._handle, self.opened.size)
-        self.offset = self.opened.size
-
     def _judge(self, error: OSError) -> None:
         """Find out whether bytes that were written before a failed write may be lost. Blocks."""
         try:
