@@ -41,7 +41,6 @@ _FAILURES = {
     errno.EMFILE: (503, "UNAVAILABLE"),
     errno.ENFILE: (503, "UNAVAILABLE"),
     errno.EIO: (500, "UNKNOWN"),
-    errno.EACCES: (500, "UNKNOWN"),
     errno.EBUSY: (500, "UNKNOWN"),
 }
 """What an operation of the storage fails with, and what the client sees."""
@@ -215,6 +214,29 @@ async def test_what_the_operating_system_refuses_has_a_status_of_its_own(failing
             named = f"request {answer.headers['X-Request-ID']}"
             assert entry["detail"] == named if status == 500 else entry["detail"].endswith(f" ({named})")
             assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM], ids=errno.errorcode.get)
+@pytest.mark.parametrize(
+    ("operation", "method", "path", "status", "code"),
+    [
+        ("read", "GET", "/v2/app/manifests/latest", 500, "UNKNOWN"),
+        ("create", "POST", "/v2/app/blobs/uploads/", 503, "UNAVAILABLE"),
+    ],
+)
+async def test_a_missing_right_is_503_for_a_write_and_500_for_a_read(
+    failing: Client, number: int, operation: str, method: str, path: str, status: int, code: str
+) -> None:
+    await push_image(failing, "app", _IMAGE, "latest")
+    _Failing.operation, _Failing.failure = operation, OSError(number, os.strerror(number), _INSIDE)
+    try:
+        async with connected(failing) as connection:
+            answer = await connection.request(method, path)
+    finally:
+        _Failing.failure = None
+    answer.assert_error(status, code)
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    assert "secret" not in answer.body.decode()
 
 
 async def test_an_unexpected_exception_is_500_for_the_client_and_a_traceback_for_the_log(

@@ -4,8 +4,10 @@ import os
 import stat as modes
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.syscalls import absent_is_not_found, stat_of
@@ -34,7 +36,7 @@ class InspectableDriver(Driver, Protocol):
 
 def list_directory(root: str, path: StoragePath) -> list[Entry]:
     """The entries of a directory of this machine."""
-    top = os.lstat(root)
+    top = _owner(root)
     entries = []
     try:
         with absent_is_not_found(), os.scandir(f"{root}/{path}") as found:
@@ -49,6 +51,14 @@ def list_directory(root: str, path: StoragePath) -> list[Entry]:
     except PathNotFound:
         return []
     return sorted(entries, key=lambda entry: entry.name)
+
+
+def _owner(root: str) -> os.stat_result:
+    """The tree, if there is one: on a volume of Kubernetes the data directory is root's, whoever serves it."""
+    try:
+        return Path(root, layout.TREE).stat()
+    except FileNotFoundError:
+        return os.lstat(root)
 
 
 def _obstacle(result: os.stat_result, top: os.stat_result) -> str | None:
