@@ -1,8 +1,8 @@
 """What a handler gets from its request and its application."""
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
@@ -13,6 +13,7 @@ from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Pr
 from pyregistry.auth.throttle import network_of
 from pyregistry.health import Health, Readiness
 from pyregistry.metrics import Metrics
+from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.registry import Registry, View
@@ -20,6 +21,7 @@ from pyregistry.storage.repository import Repository
 from pyregistry.storage.threads import in_reader, in_thread
 from pyregistry.storage.threads import walk as in_turn
 from pyregistry.storage.turns import Walk
+from pyregistry.storage.waiting import LOCK_SECONDS, RETRY
 
 if TYPE_CHECKING:  # what signs and verifies takes a while to import, and few registries make tokens
     from pyregistry.auth.tokens import TokenService
@@ -111,12 +113,25 @@ def principal(request: web.Request) -> Principal:
     return request[PRINCIPAL]
 
 
-def turn(request: web.Request, document: bytes) -> AbstractAsyncContextManager[None]:
-    """Wait until this document may be understood: large ones of all clients take turns."""
+@asynccontextmanager
+async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
+    """Wait until this document may be understood: large ones of all clients take turns.
+
+    Raises Unavailable where those before it wait for a lock that a stopped process holds.
+    """
     if len(document) <= LARGE_DOCUMENT:
-        return nullcontext()
-    turns: asyncio.Semaphore = request.app[LARGE_DOCUMENTS]
-    return turns
+        yield
+        return
+    turns = request.app[LARGE_DOCUMENTS]
+    try:
+        async with asyncio.timeout(LOCK_SECONDS):
+            await turns.acquire()
+    except TimeoutError as error:
+        raise Unavailable("too many large manifests wait", headers=RETRY) from error
+    try:
+        yield
+    finally:
+        turns.release()
 
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:

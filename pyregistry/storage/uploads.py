@@ -12,13 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
-from pyregistry.oci.errors import (
-    BlobTooLarge,
-    BlobUploadUnknown,
-    DigestInvalid,
-    SizeInvalid,
-    Unavailable,
-)
+from pyregistry.oci.errors import BlobTooLarge, BlobUploadUnknown, DigestInvalid, SizeInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, require_room, size_of
