@@ -23,8 +23,8 @@ FLOWS = (os.cpu_count() or 1) + 4
 """Threads that carry large bodies. Each has a buffer of a MiB, and gives its thread back after a slice of 20 ms."""
 WALKERS = 1
 """Threads that walk. A second one would want the interpreter as much as the event loop does, and walk no faster."""
-IDLE_SECONDS = 20.0
-"""Seconds after which a thread without work ends."""
+IDLE_SECONDS = 300.0
+"""Seconds after which a thread without work ends: an idle one costs some 30 KiB, and its end a few calls."""
 
 
 class Room(Executor):
