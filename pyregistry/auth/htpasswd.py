@@ -53,12 +53,18 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
 
 def refusal(stored: bytes) -> str | None:
     """Why this hash is not accepted; None if it is."""
+    from passlib.hash import bcrypt  # noqa: PLC0415 - no registry without passwords waits for it
+
     if not stored.startswith(BCRYPT_PREFIXES):
         return f"{_format_of(stored)}, only bcrypt is accepted (htpasswd -B)"
     if not stored[4:6].isdigit() or int(stored[4:6]) not in COSTS:
         return "the bcrypt cost is not 4 to 14"
     if len(stored) != HASH_BYTES:
         return f"a bcrypt hash has {HASH_BYTES} characters, this one {len(stored)}"
+    try:
+        bcrypt.from_string(stored)
+    except ValueError:  # whose text may quote the hash
+        return "it has characters that no bcrypt hash has"
     return None
 
 
