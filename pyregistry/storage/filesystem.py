@@ -19,6 +19,7 @@ from pyregistry.storage.appending import FileAppender, hold, try_to_hold
 from pyregistry.storage.directories import Directories, parent_of
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.flock import Locks
+from pyregistry.storage.free_space import FreeSpace
 from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
@@ -45,8 +46,6 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # which a pipe in the place of a file needs, and no file heeds
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_RESERVE = 1024**3
-"""Bytes that uploads leave free, or a fiftieth of the file system if that is less."""
 
 
 class FilesystemDriver:
@@ -60,6 +59,7 @@ class FilesystemDriver:
         self._publisher = Publisher(str(self.root), self._directories)
         self._places = self._publisher.places
         self._locks = Locks()
+        self._free_space = FreeSpace()
 
     @property
     def epoch(self) -> str:
@@ -220,9 +220,9 @@ class FilesystemDriver:
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room."""
         if not self._places.mounts:
-            return _room(self._prefix)
+            return self._free_space.available_bytes(self._prefix)
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
-        return min(_room(f"{self._prefix}{mount}") for mount in mounts)
+        return min(self._free_space.available_bytes(f"{self._prefix}{mount}") for mount in mounts)
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> contextlib.AbstractContextManager[None]:
         """See Driver.lock."""
@@ -267,9 +267,3 @@ class FilesystemDriver:
         with contextlib.suppress(PathBusy):
             return try_to_hold(target, handle)
         return None
-
-
-def _room(directory: str) -> int:
-    usage = os.statvfs(directory)
-    reserve = min(_RESERVE, usage.f_blocks * usage.f_frsize // 50)
-    return max(usage.f_bavail * usage.f_frsize - reserve, 0)
