@@ -127,10 +127,9 @@ class Publisher:
         make = durable  # what need not be synced is mostly there
         while True:
             try:
-                if make:
-                    self._directories.make(parent_of(target), durable=durable)
+                made = self._directories.make(parent_of(target), durable=durable) if make else False
                 if durable:
-                    self._rename_durably(source, target)
+                    self._rename_durably(source, target, is_new=made or not _exists(target))
                 else:
                     os.rename(source, target)
                 return
@@ -141,8 +140,8 @@ class Publisher:
                     raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
 
-    def _rename_durably(self, source: str, target: str) -> None:
-        inode = None if _exists(target) else os.lstat(source).st_ino
+    def _rename_durably(self, source: str, target: str, *, is_new: bool) -> None:
+        inode = os.lstat(source).st_ino if is_new else None
         os.rename(source, target)
         try:
             sync_directory(parent_of(target))
