@@ -17,12 +17,13 @@ RUN /opt/pyregistry/bin/pip install --disable-pip-version-check --no-cache-dir $
 FROM ${BASE}
 LABEL org.opencontainers.image.title="pyregistry" \
       org.opencontainers.image.licenses="Apache-2.0"
-# /etc/distribution is the same directory, so a file or a directory mounted at either place is found at both.
+# The CNCF image has its program at /bin/registry, which is /usr/bin. /etc/distribution is the same directory, so a file or a directory mounted at either place is found at both.
 RUN groupadd --gid 1000 registry \
  && useradd --uid 1000 --gid registry --no-create-home --home-dir /var/lib/registry --shell /usr/sbin/nologin registry \
  && install -d -o registry -g registry /var/lib/registry \
  && install -d /etc/docker/registry && ln -s docker/registry /etc/distribution \
- && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/
+ && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/ \
+ && ln -s /opt/pyregistry/bin/registry /usr/bin/registry
 COPY --from=build /opt/pyregistry /opt/pyregistry
 COPY config/image.yml /etc/docker/registry/config.yml
 COPY entrypoint.py /entrypoint.sh

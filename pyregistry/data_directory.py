@@ -6,6 +6,7 @@ refused with 503 or 507 one by one, until that changes; it needs no restart.
 
 import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +21,16 @@ from pyregistry.system_errors import explained
 log = structlog.get_logger("pyregistry.storage")
 
 
+def follow_group_rights(root: Path) -> None:
+    """Let the group write what this process makes from now on, if it may write in the data directory.
+
+    So the next server may run as another user of that group. Kubernetes and setgid directories are made for this.
+    """
+    places = [place.stat().st_mode for place in (root, root / layout.TREE) if place.is_dir()]
+    if any(mode & stat.S_IWGRP for mode in places):
+        os.umask(os.umask(0) & ~stat.S_IRWXG)
+
+
 def try_storage(config: Config) -> None:
     """Make the data directory, and warn if it cannot be written. Raises OSError if it cannot be read. Blocks.
 
@@ -29,6 +40,7 @@ def try_storage(config: Config) -> None:
     if not isinstance(driver, FilesystemDriver):
         return
     _require_readable(driver.root)
+    follow_group_rights(driver.root)
     if config.storage.maintenance.readonly.enabled:
         return
     try:
@@ -61,11 +73,11 @@ def look_at_storage(config: Config) -> None:
 def rights(root: Path) -> dict[str, str]:
     """Return what an operator needs to know to mend a volume that cannot be written; nothing if it is not there."""
     try:
-        stat = root.stat()
+        found = root.stat()
     except OSError:
         return {}
-    mine, theirs = f"{os.geteuid()}:{os.getegid()}", f"{stat.st_uid}:{stat.st_gid}"
-    return {"user": mine, "owner": theirs, "mode": f"{stat.st_mode & 0o7777:o}"}
+    mine, theirs = f"{os.geteuid()}:{os.getegid()}", f"{found.st_uid}:{found.st_gid}"
+    return {"user": mine, "owner": theirs, "mode": f"{found.st_mode & 0o7777:o}"}
 
 
 def _warn(root: Path, error: OSError) -> None:

@@ -128,7 +128,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         if status > 0:
             log.error("a worker ended", worker=worker.pid, status=status)
         elif status < 0 and status != -signal.SIGTERM:
-            log.error("a worker was killed", worker=worker.pid, signal=signal.Signals(-status).name)
+            log.error("a worker was killed", worker=worker.pid, signal=signal_name(-status))
         worker.tmp.close()
         self.cfg.child_exit(self, worker)
 
@@ -141,3 +141,11 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
 
     def _stop_now(self, sig: int, frame: FrameType | None) -> None:
         self.kill_workers(signal.SIGKILL)
+
+
+def signal_name(number: int) -> str:
+    """Return the name of a signal, or its number: real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -14,6 +14,7 @@ from pyregistry import loop
 from pyregistry.config.errors import ConfigError
 from pyregistry.loop import FairLoop
 from pyregistry.sockets import listen
+from pyregistry.workers import signal_name
 from tests.authority import Authority
 from tests.processes import pyregistry_server
 from tests.workers.workers import workers_of
@@ -80,3 +81,8 @@ def test_a_client_that_never_ends_its_handshake_is_sent_away(tmp_path: Path, mon
 
     with asyncio.Runner(loop_factory=FairLoop) as runner:
         assert runner.run(wait_for_the_end()) == b""
+
+
+@pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (35, "35"), (63, "63")])
+def test_a_signal_without_a_name_is_told_by_its_number(number: int, name: str) -> None:
+    assert signal_name(number) == name

@@ -81,11 +81,15 @@ offload_read = in_reader
 """Call blocking storage code that only reads: `await offload_read(repository.manifest, tag)`."""
 
 
-async def walk(request: web.Request, steps: Walk[T]) -> T:
-    """Walk over much of the storage, in turn with other callers: the same user, or without one the same address."""
+async def walk(request: web.Request, steps: Walk[T], *, purpose: str = "list") -> T:
+    """Walk over much of the storage, in turn with other callers: the same user, or without one the same address.
+
+    What one caller asks for with another `purpose` has turns of its own, and does not wait behind these walks.
+    """
     known = request.get(PRINCIPAL)
     name = None if known is None else known.name
-    return await in_turn(f"user {name}" if name is not None else f"address {network_of(request.remote or '')}", steps)
+    caller = f"user {name}" if name is not None else f"address {network_of(request.remote or '')}"
+    return await in_turn(f"{purpose} {caller}", steps)
 
 
 def settings(request: web.Request) -> Settings:

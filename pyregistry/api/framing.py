@@ -1,6 +1,6 @@
 """Where a request's body ends: what HTTP/1.1 says of it (RFC 9112, section 6), without a copy of its bytes.
 
-As strict as aiohttp's parser, which reads all other bodies: a proxy before us must not see another end than we do.
+As strict as aiohttp's parser, which reads heads alone: a proxy before us must not see another end than we do.
 """
 
 import re

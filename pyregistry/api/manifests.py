@@ -77,7 +77,7 @@ async def _put(request: web.Request, reference: Tag | Digest, content: bytes, ta
     repo, content_type = repository(request), _content_type(request)
     if len(content) <= _LARGE:
         return await offload(repo.put_manifest, reference, content, content_type, tags)
-    checked = await walk(request, at_once(repo.check_manifest, reference, content, content_type))
+    checked = await walk(request, at_once(repo.check_manifest, reference, content, content_type), purpose="push")
     return await offload(repo.put_checked, checked, tags)
 
 

@@ -68,7 +68,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except RegistryError as error:
-        known = error
+        known = _told(request, error)
     except web.HTTPException as error:
         # aiohttp's own: no route at all, as outside of http.prefix and for `OPTIONS *`.
         known = NameUnknown("no such endpoint") if error.status == 404 else RequestInvalid(error.reason)
@@ -87,6 +87,13 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         # upload is, if it came with its headers (bodies.body_at_hand); the answer shall not depend on packets.
         response.force_close()
     return response
+
+
+def _told(request: web.Request, error: RegistryError) -> RegistryError:
+    """Log what an operator has to mend: the reserve is reached, and the system would say ENOSPC a little later."""
+    if isinstance(error, StorageFull):
+        log.error("storage error", method=request.method, path=request.path, error="ENOSPC", reason=error.detail)
+    return error
 
 
 def _storage_error(request: web.Request, error: OSError) -> RegistryError:

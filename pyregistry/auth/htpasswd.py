@@ -1,5 +1,6 @@
 """HTTP Basic against an htpasswd file that is read again when it changes."""
 
+import warnings as python_warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
         if reason:
             warnings.append((f"htpasswd entry left out: {reason}", {"line": number, "user": user}))
         else:
-            users[user] = stored
+            users[user] = _canonical(stored)
     for text, fields in warnings[:MAX_WARNINGS]:
         log.warning(text, **fields)
     if len(warnings) > MAX_WARNINGS:
@@ -53,19 +54,25 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
 
 def refusal(stored: bytes) -> str | None:
     """Why this hash is not accepted; None if it is."""
-    from passlib.hash import bcrypt  # noqa: PLC0415 - no registry without passwords waits for it
-
     if not stored.startswith(BCRYPT_PREFIXES):
         return f"{_format_of(stored)}, only bcrypt is accepted (htpasswd -B)"
     if not stored[4:6].isdigit() or int(stored[4:6]) not in COSTS:
         return "the bcrypt cost is not 4 to 14"
     if len(stored) != HASH_BYTES:
         return f"a bcrypt hash has {HASH_BYTES} characters, this one {len(stored)}"
-    try:
-        bcrypt.from_string(stored)
-    except ValueError:  # whose text may quote the hash
-        return "it has characters that no bcrypt hash has"
-    return None
+    return None if _canonical(stored) else "it has characters that no bcrypt hash has"
+
+
+def _canonical(stored: bytes) -> bytes:
+    """Return a bcrypt hash without the unused bits that some programs set; empty for what is no hash."""
+    from passlib.hash import bcrypt  # noqa: PLC0415 - no registry without passwords waits for it
+
+    with python_warnings.catch_warnings():
+        python_warnings.simplefilter("ignore")  # of those bits
+        try:
+            return bytes(bcrypt.from_string(stored).to_string().encode())
+        except ValueError:  # whose text may quote the hash
+            return b""
 
 
 class PasswordFile:

@@ -26,7 +26,7 @@ from pyregistry.auth.scopes import (
 )
 from pyregistry.auth.verified import VerifiedTokens
 from pyregistry.oci.errors import Unauthorized
-from pyregistry.storage.threads import in_reader, in_thread
+from pyregistry.storage.threads import in_reader
 
 SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""
@@ -109,7 +109,7 @@ class TokenService:
             "exp": now + TOKEN_SECONDS,
             "access": [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)],
         }
-        key = await in_thread(self._keys.signing)
+        key = await in_reader(self._keys.signing)
         token = jwt.encode(claims, key.secret, _ALGORITHM, {"kid": key.id})
         return Issued(token, format_scopes(allowed), now)
 

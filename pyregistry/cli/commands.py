@@ -16,7 +16,6 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "gc": ("gc", "gc"),
     "garbage-collect": ("gc", "gc"),
     "healthcheck": ("healthcheck", "healthcheck"),
-    "files": ("files", "files"),
     "htpasswd": ("htpasswd", "htpasswd"),
     "ls": ("ls", "ls"),
     "du": ("du", "du"),
@@ -28,8 +27,7 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
 _HIDDEN = frozenset(
     {
         "garbage-collect",  # as the CNCF registry calls it
-        "healthcheck",  # for the image: its health check, and what its entry point has to know
-        "files",
+        "healthcheck",  # for the image's health check
     }
 )
 

@@ -5,6 +5,7 @@ REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin. What is run gets the environm
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ def _command(words: list[str]) -> list[str]:
 
 
 def _run(words: list[str]) -> NoReturn:
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python itself; a program expects them as they were
+        signal.signal(ignored, signal.SIG_DFL)
     try:
         os.execvp(words[0], words)  # noqa: S606 - our own command, or that of who runs the container
     except FileNotFoundError:

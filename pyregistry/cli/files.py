@@ -1,20 +1,8 @@
-"""`pyregistry files`: what the image's entry point must know before it drops its rights."""
+"""The files that a server with a config has to read, for whoever gives it the right to."""
 
 from pathlib import Path
 
-import typer
-
-from pyregistry.cli.config_file import ConfigFile, load_or_fail
 from pyregistry.config.schema import Config
-
-
-def files(config: ConfigFile = None) -> None:
-    """Print the data directory, or an empty line, and then each file that a server with this config has to read."""
-    path, loaded = load_or_fail(config)
-    storage = loaded.storage.filesystem
-    typer.echo(storage.root_directory if storage else "")
-    for file in needed_files(path, loaded):
-        typer.echo(file)
 
 
 def needed_files(path: Path, config: Config) -> list[str]:

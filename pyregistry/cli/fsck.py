@@ -21,23 +21,34 @@ from pyregistry.fsck.hashing import no_brake
 from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.links import list_blobs
+from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 
 DAMAGE_FOUND = 1
+MISSING = 3
 DAMAGE_LEFT = 4
 BUSY = 75
 INTERRUPTED = 130
+_VOLUME_MISSING = (
+    f"pyregistry: a volume seems to be missing: there are repositories, but no blob in {layout.BLOBS}; a repair would"
+    " remove all tags. Mount it, or say --allow-empty"
+)
 
 
-def fsck(
+def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     config: ConfigFile = None,
     repairing: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and say what is lost.")] = False,
     scrubbing: Annotated[
         bool, typer.Option("--scrub", help="Read all blobs again first, those first that were not read for longest.")
     ] = False,
     rate: Annotated[str, typer.Option(help="What --scrub may read in a second; 0: as much as it can.")] = "50MB",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Repair although there is no blob at all, so that all is lost.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Look for damage in the data directory. It works while the server runs; without --repair nothing is changed.
@@ -46,7 +57,7 @@ def fsck(
 
     It ends with 0 if nothing is damaged (leftovers, which hinder nobody, may be listed), 1 if something is, or was
     and --repair mended all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or data
-    directory that cannot be used, 75: another scrub runs, 130: it was stopped.
+    directory that cannot be used, 3: a volume seems to be missing, 75: another scrub runs, 130: it was stopped.
     """
     per_second = parse_size(rate)
     from pyregistry.parts import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
@@ -57,6 +68,9 @@ def fsck(
     except ConfigError as error:
         fail(str(error))
     driver = open_driver(loaded)
+    if repairing and not allow_empty and _has_lost_all_blobs(driver):
+        say(_VOLUME_MISSING, err=True)
+        sys.exit(MISSING)
     output = Output(as_json=as_json, repairing=repairing)
     try:
         with unusable_directory():
@@ -70,6 +84,11 @@ def fsck(
         sys.exit(INTERRUPTED)
     output.end()
     sys.exit(output.status(found=DAMAGE_FOUND, left=DAMAGE_LEFT))
+
+
+def _has_lost_all_blobs(driver: Driver) -> bool:
+    with unusable_directory():
+        return next(list_blobs(driver), None) is None and next(Registry(driver).catalog(), None) is not None
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:

@@ -57,7 +57,11 @@ class Room(Executor):
                 self._behind += 1
             self._queue.put((future, partial(function, *args, **kwargs)))
         if start:
-            self._start()
+            try:
+                self._start()
+            except RuntimeError:
+                future.cancel()  # it is in the queue, and its caller is told that it is not
+                raise
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -6,6 +6,7 @@ goes to `in_reader`, long walks to `walk`. docs/decisions/0026 has the table.
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -40,7 +41,12 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     """
     context = contextvars.copy_context()
     patience = context.run(begin_patience)
-    call = partial(context.run, function, *args, **kwargs)
+    submitted = time.monotonic()
+
+    def call() -> T:
+        if patience is not None:
+            patience.spend(time.monotonic() - submitted)
+        return context.run(function, *args, **kwargs)
 
     def abandon() -> None:
         if patience is not None:

@@ -14,6 +14,8 @@ from pyregistry.oci.errors import Unavailable
 
 LOCK_SECONDS = 10.0
 """Seconds that a request waits for the locks of the storage, all of them together, before it is answered 503."""
+LEAST_SECONDS = 1.0
+"""Seconds that are left of these to a call which waited for a thread for so long."""
 LOOK_SECONDS = 0.2
 """Seconds between two looks whether the client of a waiting request is still there."""
 RETRY = {"Retry-After": "10"}
@@ -34,6 +36,10 @@ class Patience:
     is_gone: IsGone
     is_abandoned: bool = False
     _deadline: float = 0.0
+
+    def spend(self, seconds: float) -> None:
+        """Count seconds before the call began as waiting: for a thread, all of which may wait for the same lock."""
+        self.seconds = max(self.seconds - seconds, min(self.seconds, LEAST_SECONDS))
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 from pathlib import Path
 
+import bcrypt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -255,3 +256,15 @@ async def _login(path: Path, user: str, password: str) -> bool:
     finally:
         authenticator.close()
     return True
+
+
+def test_unused_bits_of_a_hash_do_not_keep_its_user_out() -> None:
+    stored = bcrypt.hashpw(b"secret", bcrypt.gensalt(4))
+    alphabet = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+    last_of_salt = alphabet[alphabet.index(stored[28]) | 1 : (alphabet.index(stored[28]) | 1) + 1]
+    [read] = parse_htpasswd(b"alice:" + stored[:28] + last_of_salt + stored[29:] + b"\n").values()
+    assert bcrypt.checkpw(b"secret", read)
+
+
+def test_what_has_the_length_of_a_hash_and_other_characters_lets_nobody_in() -> None:
+    assert parse_htpasswd(b"alice:$2y$05$" + b"!" * 53 + b"\n") == {}

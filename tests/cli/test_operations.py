@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -206,6 +207,22 @@ def test_du_names_a_manifest_that_cannot_be_read_and_counts_the_rest(config: Pat
 
 def test_fsck_of_a_sound_tree(config: Path, driver: FilesystemDriver) -> None:
     assert run("fsck", config) == "0 damaged, 0 left over\n"
+
+
+def test_fsck_repairs_nothing_while_all_blobs_are_away(config: Path, driver: FilesystemDriver) -> None:
+    before = run("ls", "-c", config, "--json")
+    blobs = driver.root / layout.BLOBS
+    away = blobs.rename(blobs.with_name("away"))
+    for present in (False, True):
+        if present:  # as a volume that is not mounted
+            blobs.mkdir()
+        assert "a volume seems to be missing" in run_process("fsck", config, "--repair", status=3)
+    blobs.rmdir()
+    away.rename(blobs)
+    assert run("fsck", config) == "0 damaged, 0 left over\n"
+    assert run("ls", "-c", config, "--json") == before
+    shutil.rmtree(blobs)
+    assert "repaired" in run("fsck", config, "--repair", "--allow-empty", status=4)
 
 
 def test_fsck_says_what_is_lost_and_its_status_tells(config: Path, driver: FilesystemDriver) -> None:

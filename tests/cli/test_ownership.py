@@ -135,16 +135,16 @@ def push(server: Server, name: str) -> None:
 
 
 COMMANDS = [
-    ("gc", "--grace", "0"),
-    ("fsck", "--scrub", "--repair"),
-    ("rm", "other", "--yes", "-c"),
-    ("gc", "--grace", "0"),
+    (("gc", "--grace", "0"), 2),  # the repository with the torn tag is kept until it is mended
+    (("fsck", "--scrub", "--repair"), 1),
+    (("rm", "other", "--yes", "-c"), 0),
+    (("gc", "--grace", "0"), 0),
 ]
 
 
 def test_after_roots_commands_the_service_starts_pushes_and_collects(server: Server) -> None:
-    for words in COMMANDS:
-        run_process(*words, server.config, status=1 if words[0] == "fsck" else 0)
+    for words, status in COMMANDS:
+        run_process(*words, server.config, status=status)
     with server:
         assert "cannot" not in server.output()
         assert ask(server, "GET", "/readyz").status == 200
@@ -160,7 +160,7 @@ def test_what_root_makes_has_the_group_and_the_group_rights_of_the_tree(server: 
     root = server.tree.parent.parent.parent
     tree = server.tree.stat()
     before = {path for path in everything(root)}
-    run_process("gc", "--grace", "0", server.config)
+    run_process("gc", "--grace", "0", server.config, status=2)
     made = [path for path in everything(root) if path not in before]
     assert made or (root / ".pyregistry") in before
     for path in made:
@@ -184,3 +184,21 @@ def test_the_tree_decides_or_else_the_directory(
         become_owner_of(place)
         os._exit(0 if (os.geteuid(), os.getegid(), os.getgroups()) == (*owner, []) else 1)
     assert os.waitpid(child, 0)[1] == 0
+
+
+def test_servers_of_two_users_of_a_group_take_turns_on_its_directory(place: Path) -> None:
+    require_root()
+    root = data_directory(place)
+    root.mkdir(exist_ok=True)
+    os.chown(root, 0, GROUP)
+    root.chmod(0o2775)
+    for user in (SERVICE, SERVICE + 1):
+        server = pyregistry_server(place, pyregistry={"workers": 1})
+        rights = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+        server.command[:0] = [
+            *(require("setpriv", "util-linux"), f"--reuid={user}", f"--regid={user}", f"--groups={GROUP}", *rights)
+        ]
+        with umask(0o022), server:
+            assert "cannot be written" not in server.output()
+            push(server, "app")
+            push(server, f"of/{user}")

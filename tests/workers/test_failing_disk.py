@@ -101,7 +101,6 @@ def test_a_blob_that_is_lost_in_one_put_is_not_there_after_the_next(tmp_path: Pa
     assert linked_blobs(disk) == {}
 
 
-@pytest.mark.client("regctl", "push")
 def test_what_regctl_was_told_is_there_is_on_the_disk(tmp_path: Path, disk: RefusingDisk) -> None:
     """It repeats a PUT that was answered with an error, by then to a disk that is well again."""
     write_layout(tmp_path / "it", oci_image((3_000_000, 4096)))
