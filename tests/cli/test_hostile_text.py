@@ -145,7 +145,9 @@ def at_a_terminal(*words: str | Path, kind: str = "dumb") -> bytes:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 300, 0, 0))
     command = [sys.executable, "-m", "pyregistry", *map(str, words)]
-    env = {**os.environ, "TERM": kind}
+    # Another test's runner may have left a width, which would count instead of the terminal's.
+    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    env = {**inherited, "TERM": kind}
     written = b""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
