@@ -2,9 +2,10 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import HOT_BLOBS, offload, offload_read, repository
+from pyregistry.api.context import HOT_BLOBS, offload, offload_read, principal, repository
 from pyregistry.api.download import opened, send_blob
 from pyregistry.api.responses import etag, not_modified
+from pyregistry.auth.access import Principal
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.media_types import OCTET_STREAM
 
@@ -17,7 +18,7 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
     if request.method == "HEAD":
         return await _head_blob(request)
     digest = Digest(request.match_info["digest"])
-    headers = blob_headers(digest)
+    headers = blob_headers(digest, principal(request))
     async with opened(repository(request), digest) as blob:
         return not_modified(request, digest, headers) or await send_blob(request, blob, digest, headers)
 
@@ -29,7 +30,7 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
         source, known = await offload_read(hot.read, repository(request), Digest(digest))
         hot.remember(name, digest, known)
         size = source.size
-    headers = blob_headers(digest)
+    headers = blob_headers(digest, principal(request))
     response = not_modified(request, digest, headers)
     if response is None:
         response = web.StreamResponse(headers=headers)
@@ -37,14 +38,18 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def blob_headers(digest: str) -> dict[str, str]:
-    """Of an answer that is a blob."""
+def blob_headers(digest: str, caller: Principal) -> dict[str, str]:
+    """Return the headers of a response that is a blob.
+
+    One for a user may be kept by that user's client alone: a cache such as nginx's does not look at `Authorization`.
+    """
+    whose = "private, " if caller.name is not None else ""
     return {
         "Docker-Content-Digest": digest,
         "ETag": etag(digest),
         "Content-Type": OCTET_STREAM,
         "Accept-Ranges": "bytes",
-        "Cache-Control": "max-age=31536000, immutable",
+        "Cache-Control": f"{whose}max-age=31536000, immutable",
     }
 
 

@@ -76,8 +76,11 @@ class Body(Flowing):
     def straight(self) -> AbstractContextManager[Read | None]:
         """See Flowing.straight."""
         connection = self._request.protocol
-        past_parser = connection.body if isinstance(connection, Receiver) else None
-        return nullcontext() if past_parser is None else past_parser.straight()
+        arriving = connection.body if isinstance(connection, Receiver) else None
+        # Where this body has come as a whole, what arrives now is that of the next request.
+        if arriving is None or arriving.content is not self._request.content:
+            return nullcontext()
+        return arriving.straight()
 
 
 def body(request: web.Request) -> Body:

@@ -18,6 +18,8 @@ LONGEST_HEAD = 100 * 1024
 """Bytes of a request line and all headers."""
 LONGEST_LINE = 64 * 1024
 """Bytes of a target, and of a header's name and value."""
+MOST_SLASHES = 512
+"""In a target up to its query: thrice what a name may have. Routing takes time with their square."""
 MOST_HEADERS = 1_000
 END_OF_HEAD = b"\r\n\r\n"
 _END_OF_LINE = b"\r\n"
@@ -70,11 +72,12 @@ class HeadParser(http_parser.HttpRequestParser):
 
 
 def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
-    """Return True for what most requests are: nothing speaks of a body or of another protocol (CONNECT does)."""
+    """Return True for most requests: a short target, and nothing of a body or of another protocol (CONNECT is one)."""
     headers = message.headers
     return (
         content is EMPTY_PAYLOAD
         and not message.upgrade
+        and len(message.path) <= MOST_SLASHES
         and message.version is HttpVersion11
         and hdrs.CONTENT_LENGTH not in headers
         and hdrs.TRANSFER_ENCODING not in headers
@@ -86,6 +89,8 @@ def _judge(message: RawRequestMessage, has_body: bool) -> None:
     headers, version = message.headers, message.version
     if version is not HttpVersion11 and version is not HttpVersion10:
         raise VersionUnsupported("HTTP/1.1 is expected") if version.major > 1 else RequestInvalid(_NO_REQUEST)
+    if message.path.count("/") > MOST_SLASHES and message.path.partition("?")[0].count("/") > MOST_SLASHES:
+        raise TargetTooLong(f"a path has at most {MOST_SLASHES} slashes here")
     coding, length = headers.get(hdrs.TRANSFER_ENCODING), headers.get(hdrs.CONTENT_LENGTH)
     if length is not None and not _LENGTH.fullmatch(length):
         raise RequestInvalid("Content-Length is a number of at most 19 digits")

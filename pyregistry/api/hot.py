@@ -78,7 +78,7 @@ class HotAnswers:
         principal = self._authenticator.recognize(headers.getall(hdrs.AUTHORIZATION, ()), remote)
         if principal is None or not self._may_pull(principal, asked.name):
             return None
-        found = self._find(asked, method)
+        found = self._find(asked, method, principal)
         if found is None:
             return None
         request_id = accepted_id(headers.get(HEADER))
@@ -111,10 +111,10 @@ class HotAnswers:
         access = _pull(name)
         return access is not None and principal.covers(access) and self._authorizer.allows(principal, access)
 
-    def _find(self, asked: Asked, method: str) -> _Found | None:
+    def _find(self, asked: Asked, method: str, principal: Principal) -> _Found | None:
         if asked.kind == "blob":
             size = self._blobs.find(asked.name, asked.reference)
-            return None if size is None else _Found(blob_headers(asked.reference), size, b"")
+            return None if size is None else _Found(blob_headers(asked.reference, principal), size, b"")
         stored = self._manifests.find(asked.name, asked.reference, leased=method == "HEAD")
         if stored is None or not stored.media_type.isprintable():  # a foreign one could break the head
             return None

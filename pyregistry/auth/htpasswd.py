@@ -2,6 +2,7 @@
 
 import warnings as python_warnings
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from pathlib import Path
 
 import structlog
@@ -138,9 +139,10 @@ class HtpasswdAuthenticator:
         """See Credentials.verify."""
         return await self._credentials.verify(user, password, address)
 
-    def knows(self, user: str) -> bool:
-        """Whether the file has that user, at this moment."""
-        return user in self._file.users().hashes
+    def stamp(self, user: str) -> str | None:
+        """Return what changes with the password of a user, None for one whom the file does not have now."""
+        stored = self._file.users().hashes.get(user)
+        return None if stored is None else blake2b(stored, digest_size=8).hexdigest()
 
     def start(self) -> None:
         """Notice changes of the file, until close. Blocks; after the fork."""

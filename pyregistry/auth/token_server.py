@@ -16,7 +16,7 @@ import jwt
 from pyregistry.auth.access import Access, Fault, Origin, Principal
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
 from pyregistry.auth.trusted_keys import TrustedKeys, algorithms_of
-from pyregistry.auth.verified import VerifiedTokens
+from pyregistry.auth.verified import Shown, VerifiedTokens
 from pyregistry.oci.errors import Unauthorized
 
 LEEWAY = 60
@@ -53,19 +53,20 @@ class TokenServerAuthenticator:
             raise Unauthorized
         known = self._verified.get(token)
         if known is not None:
-            return known
+            return known.principal
         loop = asyncio.get_running_loop()
         try:  # a chain of certificates takes milliseconds
             principal, expires_at = await loop.run_in_executor(None, self._decode, token)
         except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
             raise Unauthorized from error
-        self._verified.put(token, principal, expires_at)
+        self._verified.put(token, Shown(principal, ""), expires_at)
         return principal
 
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
         """See Authenticator.recognize."""
         token = bearer_token(authorization)
-        return self._verified.get(token) if token else None
+        known = self._verified.get(token) if token else None
+        return None if known is None else known.principal
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""

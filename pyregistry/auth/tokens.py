@@ -24,7 +24,7 @@ from pyregistry.auth.scopes import (
     grants,
     scope_of_claim,
 )
-from pyregistry.auth.verified import VerifiedTokens
+from pyregistry.auth.verified import Shown, VerifiedTokens
 from pyregistry.oci.errors import Unauthorized
 from pyregistry.storage.threads import in_reader
 
@@ -49,8 +49,8 @@ class Passwords(Protocol):
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """The user of that name and password; raises Unauthorized, TooManyRequests. The caller is at `address`."""
 
-    def knows(self, user: str) -> bool:
-        """Whether there still is such a user."""
+    def stamp(self, user: str) -> str | None:
+        """Return what changes with the password of a user, None for one who is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,7 @@ class TokenService:
             "sub": principal.name or "",
             "iat": now,
             "exp": now + TOKEN_SECONDS,
+            "stamp": self._stamp(principal),
             "access": [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)],
         }
         key = await in_reader(self._keys.signing)
@@ -115,27 +116,29 @@ class TokenService:
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token this is; raises Unauthorized for one that is not ours, that expired or whose user is gone."""
-        principal = self._verified.get(token)
-        if principal is None:
+        shown = self._verified.get(token)
+        if shown is None:
             try:
-                principal, expires_at = await self._decode(token)
+                shown, expires_at = await self._decode(token)
             except OSError:  # of the storage that has the keys
                 raise
             except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
                 raise Unauthorized from error
-            self._verified.put(token, principal, expires_at)
-        if principal.name is not None and not self._passwords.knows(principal.name):
+            self._verified.put(token, shown, expires_at)
+        if shown.stamp != self._stamp(shown.principal):
             raise Unauthorized
-        return principal
+        return shown.principal
 
     def recognize(self, token: str) -> Principal | None:
         """Whose token this is, if it was shown before and still counts."""
-        principal = self._verified.get(token)
-        if principal is not None and principal.name is not None and not self._passwords.knows(principal.name):
-            return None
-        return principal
+        shown = self._verified.get(token)
+        return None if shown is None or shown.stamp != self._stamp(shown.principal) else shown.principal
 
-    async def _decode(self, token: str) -> tuple[Principal, float]:
+    def _stamp(self, principal: Principal) -> str | None:
+        """Return what ends the tokens of a removed user, or of an old password; empty for anonymous callers."""
+        return "" if principal.name is None else self._passwords.stamp(principal.name)
+
+    async def _decode(self, token: str) -> tuple[Shown, float]:
         key_id = jwt.get_unverified_header(token)["kid"]
         key = self._keys.known(key_id)
         if key is None:
@@ -148,9 +151,10 @@ class TokenService:
             algorithms=[_ALGORITHM],
             audience=SERVICE,
             issuer=SERVICE,
-            options={"require": ["exp", "sub", "access"], "verify_iat": False},
+            options={"require": ["exp", "sub", "access", "stamp"], "verify_iat": False},
         )
-        return Principal(claims["sub"] or None, scope_of_claim(claims["access"])), float(claims["exp"])
+        principal = Principal(claims["sub"] or None, scope_of_claim(claims["access"]))
+        return Shown(principal, claims["stamp"]), float(claims["exp"])
 
     def _anonymous(self) -> Principal:
         if not self._policy.lets_anonymous_in():

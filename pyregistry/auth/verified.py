@@ -3,26 +3,34 @@
 import time
 from collections import OrderedDict
 from hashlib import blake2b
+from typing import NamedTuple
 
 from pyregistry.auth.access import Principal
 
 _REMEMBERED = 1_000
 
 
+class Shown(NamedTuple):
+    """What a token says: its caller, and the stamp of that user's password when it was made."""
+
+    principal: Principal
+    stamp: str
+
+
 class VerifiedTokens:
     """By their hash, so that a dump of the memory holds none of them for long; each until it expires."""
 
     def __init__(self) -> None:
-        self._principals: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+        self._principals: OrderedDict[bytes, tuple[Shown, float]] = OrderedDict()
 
-    def get(self, token: str) -> Principal | None:
-        """The caller whose token this is, if it is remembered and has not expired."""
-        principal, expires_at = self._principals.get(_hash(token), (None, 0.0))
-        return principal if time.time() < expires_at else None
+    def get(self, token: str) -> Shown | None:
+        """Return what the token says, if it is remembered and has not expired."""
+        shown, expires_at = self._principals.get(_hash(token), (None, 0.0))
+        return shown if time.time() < expires_at else None
 
-    def put(self, token: str, principal: Principal, expires_at: float) -> None:
+    def put(self, token: str, shown: Shown, expires_at: float) -> None:
         """Remember; `expires_at` in seconds since the epoch."""
-        self._principals[_hash(token)] = principal, expires_at
+        self._principals[_hash(token)] = shown, expires_at
         while len(self._principals) > _REMEMBERED:
             self._principals.popitem(last=False)
 

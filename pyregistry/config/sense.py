@@ -1,7 +1,7 @@
 """What has the right type and still cannot be meant: values out of range, and keys that need one another."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
 from urllib.parse import urlsplit
 
@@ -18,6 +18,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 HEALTH_PATH = "/debug/health"
 """What `http.debug.addr` answers with the checks that fail."""
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
+_FRAMING = frozenset({"connection", "content-length", "date", "keep-alive", "trailer", "transfer-encoding", "upgrade"})
+"""Headers that the server sets for each answer: a second one would let a proxy find another end."""
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MAY_BE_ZERO = frozenset({"send_rate"})
 """Limits that 0 switches off."""
@@ -62,20 +64,26 @@ def _in_limits(limits: Limits) -> Wrong:
 
 
 def _in_http(http: Http) -> Wrong:
-    if http.host and not _is_origin(http.host):
+    if http.host and not (http.host.isprintable() and _is_origin(http.host)):
         yield "http.host", http.host, "a URL such as https://registry.example.org"
     if http.prefix and not _PREFIX.fullmatch(http.prefix):
         yield "http.prefix", http.prefix, "a path such as /registry/"
     metrics = http.debug.prometheus.path
     if not _PREFIX.fullmatch(metrics) or metrics == HEALTH_PATH:
         yield "http.debug.prometheus.path", metrics, "a path such as /metrics"
-    for name, values in http.headers.items():
+    yield from _in_headers(http.headers)
+    yield from _too_short("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
+
+
+def _in_headers(headers: Mapping[str, Sequence[str]]) -> Wrong:
+    for name, values in headers.items():
         if not _TOKEN.fullmatch(name):
             yield "http.headers", name, "the name of a header"
+        if name.lower() in _FRAMING:
+            yield "http.headers", name, "a header that does not say where an answer ends, and is not Date"
         for value in values:
             if _UNPRINTABLE.search(value):
                 yield f"http.headers.{name}", value, "text without control characters"
-    yield from _too_short("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
 
 
 def _in_tls(tls: Tls) -> Wrong:

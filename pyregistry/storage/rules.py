@@ -34,7 +34,7 @@ class Rules:
         Takes milliseconds for a large manifest, so it is called before any lock is taken.
         """
         if not self.allowed_urls and not self.denied_urls:
-            return
+            return  # any URI is the pusher's affair
         urls = dict.fromkeys(url for blob in manifest.blobs for url in blob.urls or ())
         if len(urls) > MAX_URLS:
             raise ManifestInvalid(f"the layers of a manifest have at most {MAX_URLS} different urls here")
@@ -43,6 +43,9 @@ class Rules:
                 raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
 
     def _accept_url(self, url: str) -> bool:
+        # Clients drop line ends from URLs, so that a rule would see another one than they fetch.
+        if " " in url or not url.isprintable():
+            return False
         if any(expression.search(url) for expression in self.denied_urls):
             return False
         return not self.allowed_urls or any(expression.search(url) for expression in self.allowed_urls)

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from tests.api.conftest import ALICE
-from tests.builders import image
-from tests.push import Client, push_image, put_manifest
+from tests.builders import digest_of, image
+from tests.push import Client, push_image, put_manifest, start_upload
 from tests.raw import METHODS, RawConnection, ask, chunked, connected, request_head
 
 TARGETS = {
@@ -233,3 +233,31 @@ async def test_an_early_answer_to_a_client_that_waits_for_100_continue_ends_the_
             assert answer.headers["Connection"] == "close", (method, target, answer)
             await connection.try_to_send(request_head("GET", "/v2/"))
             assert await connection.rest() == b""
+
+
+@pytest.mark.parametrize(("first", "second", "begun"), [(300_000, 400_000, 1_000), (300_000, 4_000_000, 4_000_000)])
+async def test_the_body_of_the_next_request_is_not_taken_for_the_rest_of_this_one(
+    client: Client, first: int, second: int, begun: int
+) -> None:
+    uploads = [await start_upload(client, name) for name in ("bob", "alice")]
+    bodies = [b"B" * first, b"A" * second]
+    heads = [
+        request_head("PATCH", upload, {"Content-Length": str(len(body))})
+        for upload, body in zip(uploads, bodies, strict=True)
+    ]
+    async with connected(client) as connection:
+        await connection.send(heads[0] + bodies[0] + heads[1] + bodies[1][:begun])
+        await asyncio.sleep(0.2)
+        await connection.send(bodies[1][begun:])
+        answers = [await connection.answer("PATCH") for _ in uploads]
+    for answer, body in zip(answers, bodies, strict=True):
+        assert (answer.status, answer.headers["Range"]) == (202, f"0-{len(body) - 1}")
+        target = f"{answer.headers['Location']}?digest={digest_of(body)}"
+        assert (await ask(client, "PUT", target)).status == 201
+
+
+@pytest.mark.parametrize("path", ["/" * 64_000, "/v2/" + "a/" * 32_000 + "tags/list", "/" * 513])
+async def test_a_path_that_no_endpoint_can_have_is_refused_before_it_is_routed(client: Client, path: str) -> None:
+    for method in ("GET", "PUT", "OPTIONS"):
+        (await ask(client, method, path)).assert_error(414, "UNSUPPORTED")
+    assert (await ask(client, "GET", "/v2/?" + "/" * 30_000)).status == 200

@@ -79,3 +79,17 @@ async def test_the_rule_of_the_cncf_documentation_takes_no_time_that_grows_with_
         layer = descriptor(b"elsewhere", LAYER, urls=[url])
         response = await put_manifest(client, "app", image(b"here", layers=[layer]))
         assert response.status == status
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://a\n.evil.test/", "https://ev\nil.test/", "https://evil.test\x7f/", "https://a b/", "https://a\u2028b"],
+)
+async def test_a_url_that_clients_read_otherwise_than_a_rule_is_refused(
+    start_registry: StartRegistry, url: str
+) -> None:
+    rules = {"allow": [".*"], "deny": [r"^https?://(.*\.)?evil\.test/"]}
+    client = await start_registry(validation={"manifests": {"urls": rules}})
+    await push_blob(client, "app", b"{}")
+    layer = descriptor(b"elsewhere", LAYER, urls=[url])
+    assert (await put_manifest(client, "app", image(b"here", layers=[layer]))).status == 400

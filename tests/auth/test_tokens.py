@@ -11,6 +11,7 @@ import pytest
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.rules import ACCESS, ADMIN, CI, GUEST, PASSWORDS, bearer, start_with_rules, token_for
+from tests.builders import digest_of
 from tests.conftest import RegistryServer, StartRegistry
 from tests.push import Client
 from tests.raw import RawAnswer, ask
@@ -253,6 +254,29 @@ async def test_the_token_of_a_user_who_was_removed_is_out(start_registry: StartR
     while (answer := await ask(client, "GET", "/v2/", token)).status == 200:
         assert time.monotonic() < deadline
     answer.assert_error(401, "UNAUTHORIZED")
+
+
+async def test_a_token_ends_with_the_password_that_it_was_made_for(
+    start_registry: StartRegistry, tmp_path: Path
+) -> None:
+    client = await start_with_rules(start_registry, tmp_path)
+    token = bearer(await token_for(client, GUEST, []))
+    assert (await ask(client, "GET", "/v2/", token)).status == 200
+    write_htpasswd(tmp_path / "htpasswd", {**PASSWORDS, "guest": "quite another"})
+    deadline = time.monotonic() + 5
+    while (answer := await ask(client, "GET", "/v2/", token)).status == 200:
+        assert time.monotonic() < deadline
+    answer.assert_error(401, "UNAUTHORIZED")
+
+
+async def test_a_blob_for_a_user_is_kept_by_no_shared_cache(ruled: Client) -> None:
+    blob = b"of the user"
+    token = bearer(await token_for(ruled, CI, ["repository:ci/app:pull,push"]))
+    path = f"/v2/ci/app/blobs/uploads/?digest={digest_of(blob)}"
+    assert (await ask(ruled, "POST", path, token, blob)).status == 201
+    for method in ("GET", "HEAD", "HEAD"):  # the last one is answered from memory
+        answer = await ask(ruled, method, f"/v2/ci/app/blobs/{digest_of(blob)}", token)
+        assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
 
 
 async def test_the_keys_are_for_nobody_else_to_read(ruled: Client, tmp_path: Path) -> None:

@@ -197,6 +197,14 @@ BROKEN: dict[str, Broken] = {
     "a header that nobody can send": of(
         'http.headers: "X Frame", expected the name of a header', "  headers: {X Frame: [DENY]}\n"
     ),
+    "a header that frames answers": of(
+        'http.headers: "Content-Length", expected a header that does not say where an answer ends, and is not Date',
+        "  headers: {Content-Length: ['5']}\n",
+    ),
+    "a host with a line end": of(
+        r'http.host: "https://a\r\nb", expected a URL such as https://registry.example.org',
+        '  host: "https://a\\r\\nb"\n',
+    ),
     "a drain time in words": of(f'http.draintimeout: "soon", expected {DURATION}', "  draintimeout: soon\n"),
     "a certificate without its key": of(
         'http.tls.key: "", expected the file of the certificate\'s key',
