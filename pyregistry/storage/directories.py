@@ -51,22 +51,20 @@ class Directories:
         # has removed the directory and made it again.
         self._synced: dict[str, tuple[int, int]] = {}
 
-    def make(self, directory: str, *, durable: bool) -> bool:
+    def make(self, directory: str, *, durable: bool) -> None:
         """Make the chain, and sync each entry that this process does not know to be synced.
-
-        Return True if this call made the directory itself, so that nothing was in it.
 
         Who finds a directory there cannot know whether its maker has synced it yet, so "I made it" is not enough.
         """
         if durable and self._is_synced(directory):  # so it is there
-            return False
+            return
         patience = Patience()
         while True:
             try:
                 made = self._make_chain(directory)
                 if durable:
                     self._sync_or_take_back(directory, made)
-                return directory in made
+                return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
                 if patience.is_over() or not os.path.exists(self._root):
                     raise

@@ -19,6 +19,10 @@ class PathBusy(Exception):
     """Another request holds the file."""
 
 
+class NotDurable(OSError):
+    """A file was renamed, and its directory could not be synced: a new name is taken back, also that of a `move`."""
+
+
 class Stat(NamedTuple):
     """What is at a path; a directory is not a file, nor is a symbolic link that leads to none.
 
@@ -161,7 +165,10 @@ class Driver(Protocol):
         """The names in a directory as `children` gives them, each with the stat of what is called `leaf` in it."""
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
-        """Rename a file over `target`, durably; raises PathNotFound. To another file system it is copied."""
+        """Rename a file over `target`, durably; raises PathNotFound. To another file system it is copied.
+
+        Raises NotDurable where the new name cannot be synced; if there was none before, the file is at `source` again.
+        """
 
     def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
         """Give a path from which a `move` to `target` is no more than a rename; raise PathNotFound.

@@ -9,6 +9,7 @@ from typing import TypeVar
 from pyregistry.storage import layout
 from pyregistry.storage.copying import copy_durably
 from pyregistry.storage.directories import Directories, Patience, parent_of
+from pyregistry.storage.driver import NotDurable
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.places import Places
 from pyregistry.storage.syscalls import absent_is_not_found, fill, new_name, remove_tree, sync_directory
@@ -49,7 +50,8 @@ class Publisher:
         copy = layout.child(layout.temporaries(self.places.of(target)), new_name())
         try:
             handle = self.create(self._prefix + copy, 0o666, _CREATE)
-            copy_durably(self._prefix + source, handle)
+            with absent_is_not_found():  # an operator's `rm` of the upload
+                copy_durably(self._prefix + source, handle)
             yield copy
         finally:
             with contextlib.suppress(FileNotFoundError):  # moved
@@ -127,9 +129,10 @@ class Publisher:
         make = durable  # what need not be synced is mostly there
         while True:
             try:
-                made = self._directories.make(parent_of(target), durable=durable) if make else False
+                if make:
+                    self._directories.make(parent_of(target), durable=durable)
                 if durable:
-                    self._rename_durably(source, target, is_new=made or not _exists(target))
+                    self._rename_durably(source, target)
                 else:
                     os.rename(source, target)
                 return
@@ -140,19 +143,31 @@ class Publisher:
                     raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
 
-    def _rename_durably(self, source: str, target: str, *, is_new: bool) -> None:
-        inode = os.lstat(source).st_ino if is_new else None
+    def _rename_durably(self, source: str, target: str) -> None:
+        # Only now, with all directories synced: another writer may have put a file into them meanwhile.
+        inode = None if _exists(target) else os.lstat(source).st_ino
         os.rename(source, target)
         try:
             sync_directory(parent_of(target))
-        except OSError:
+        except FileNotFoundError:  # an operator's `rm -rf` took the directory, and the file with it
+            raise
+        except OSError as error:
             # A name that can be seen is taken for one that stays: by a HEAD, and so by who does not push again. What
             # was there before is as complete as this, and its name is on the disk.
             if inode is not None:
                 with contextlib.suppress(OSError):
-                    if os.lstat(target).st_ino == inode:
-                        os.unlink(target)
-            raise
+                    _take_back(source, target, inode)
+            raise NotDurable(error.errno, error.strerror, target) from error
+
+
+def _take_back(source: str, target: str, inode: int) -> None:
+    """Rename a file back if it is still this one: it may be the only copy of its bytes."""
+    if os.lstat(target).st_ino != inode:
+        return
+    try:
+        os.rename(target, source)
+    except FileNotFoundError:  # an operator's `rm -rf` took the directory that it came from
+        os.unlink(target)
 
 
 def _exists(path: str) -> bool:

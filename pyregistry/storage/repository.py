@@ -93,10 +93,12 @@ class Repository:
         with leases.commit_section(self._driver):
             target, _ = source.find_blob(digest)
             try:
-                leases.touch(self._driver, target)
+                with leases.touched(self._driver, target):
+                    stat_file(self._driver, layout.layer_link(source.name, digest))
             except PathNotFound as error:
                 raise BlobUnknown({"digest": digest}) from error
-            link_blob(self._driver, self.name, digest, target)  # a new link is a lease
+            with leases.one_at_a_time(self._driver, digest, target):
+                link_blob(self._driver, self.name, digest, target)  # a new link is a lease
 
     def unlink_blob(self, digest: Digest) -> None:
         """end-10: forget a blob here, and nowhere else; raises BlobUnknown. Garbage collection frees the bytes."""
@@ -265,7 +267,8 @@ class Repository:
             return
         try:
             with leases.commit_section(self._driver):
-                leases.touch(self._driver, find())
+                with leases.touched(self._driver, find()):
+                    stat_file(self._driver, link)
                 self._renew_or_replace(link)
         except OSError as error:
             # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.

@@ -5,8 +5,8 @@ from contextlib import suppress
 from pyregistry.oci.errors import BlobUploadUnknown
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.hashing import RunningHashes, write_lost_record
+from pyregistry.storage.driver import Driver, NotDurable, PathNotFound
+from pyregistry.storage.hashing import Record, RunningHashes, read_record, write_lost_record
 from pyregistry.storage.links import exists
 
 
@@ -26,6 +26,13 @@ class UploadDirectory:
         # Of one that was cut off at its beginning or its end, the directory may be all that is there.
         times = self._times(self._data, self._started_at) or self._times(self._path)
         return max(times, default=None)
+
+    def record(self) -> Record | None:
+        """Return what is noted of it, None for nothing; raise BlobUploadUnknown if bytes of it may be lost."""
+        record = read_record(self._driver, self._id)
+        if (record is not None and record.lost) or self._hashes.is_given_up(self._id):
+            raise BlobUploadUnknown({"upload": self._id})
+        return record
 
     def size(self) -> int:
         """Return the bytes that it holds; 0 if there is no such upload."""
@@ -54,9 +61,12 @@ class UploadDirectory:
         if not self._driver.prune(self._path):  # with the CNCF registry's hash states, or with a copied file
             self.remove()
 
-    def remove_without_data(self) -> None:
-        """End an upload whose commit failed after its data was moved: without it nothing can go on."""
-        if not exists(self._driver, self._data):
+    def remove_after(self, error: OSError) -> None:
+        """End an upload whose commit failed after its data was moved, or was moved and came back.
+
+        Any other error leaves it open: the same request may come again.
+        """
+        if isinstance(error, NotDurable) or not exists(self._driver, self._data):
             with suppress(OSError, BlobUploadUnknown):
                 self.remove()
 

@@ -66,11 +66,10 @@ class Upload:
 
         The same for an upload of which bytes may be lost, see UploadDirectory.give_up.
         """
-        record = read_record(self._driver, self.id)
+        record = self.directory.record()
         if record is not None:
             self._owner, self._algorithm = record.owner, record.algorithm
-        is_lost = (record is not None and record.lost) or self._hashes.is_given_up(self.id)
-        if is_lost or self._owner not in {"", user}:
+        if self._owner not in {"", user}:
             raise BlobUploadUnknown({"upload": self.id})
 
     def admit(self, user: str | None, size: int) -> None:
@@ -112,6 +111,7 @@ class Upload:
         try:
             return await in_thread(self._append_now, data, user)
         except NotAtOnce:
+            await in_thread(self.admit, user, len(data))
             return await self.append(_stream(data))
 
     async def commit_at_once(self, digest: Digest, data: bytes, user: str | None) -> None:
@@ -119,19 +119,20 @@ class Upload:
         try:
             await in_thread(self._commit_now, digest, data, user)
         except NotAtOnce:
+            await in_thread(self.admit, user, len(data))
             await self.commit(digest, _stream(data))
 
     def _append_now(self, data: bytes, user: str | None) -> int:
-        self.admit(user, len(data))
         with self._hold() as held:
+            self.admit(user, len(data))  # with the lock held: who had it before may have lost bytes
             running = self._receive_now(held, data)
             if running is not None:
                 self._remember(held, running)
             return held.offset
 
     def _commit_now(self, digest: Digest, data: bytes, user: str | None) -> None:
-        self.admit(user, len(data))
         with self._hold() as held:
+            self.admit(user, len(data))
             self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
 
     async def cancel(self) -> None:
@@ -165,6 +166,8 @@ class Upload:
     async def _open(self, at: int | None) -> AsyncIterator[Appender]:
         async with self._file.open(at, BUSY_WAIT) as appender:
             try:
+                # Once more, with the lock held: who had it before may have lost bytes, and left only a note of that.
+                await in_thread(self.directory.record)
                 yield appender
             finally:  # whatever else went wrong: the next request must not find it
                 if appender.is_lost:
@@ -192,13 +195,12 @@ class Upload:
             if exists(self._driver, self._data):  # so it was not published, and the same request may come again
                 appender.rewind()
             raise
-        except OSError:
-            self.directory.remove_without_data()
+        except OSError as error:
+            self.directory.remove_after(error)
             raise
 
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
-        with leases.commit_section(self._driver):
-            leases.place(self._driver, staged, digest)
+        with leases.commit_section(self._driver), leases.placed(self._driver, staged, digest):
             link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
             self.directory.remove_rest()

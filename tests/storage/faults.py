@@ -58,3 +58,27 @@ def refuse(monkeypatch: pytest.MonkeyPatch, call: str, is_refused: Callable[[str
         return real(path, *more, **options)
 
     monkeypatch.setattr(os, call, refusing)
+
+
+class SlowSync:
+    """`os.fsync` of one file or directory: it takes as long as `meanwhile`, which is called once; then it fails.
+
+    Each later one of it fails as well. Those of anything else work.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path, meanwhile: Callable[[], object]) -> None:
+        self._path = path
+        self._meanwhile = meanwhile
+        self._fsync = os.fsync
+        self.is_begun = False
+        monkeypatch.setattr(os, "fsync", self)
+
+    def __call__(self, handle: int) -> None:
+        """Fail, or sync."""
+        if Path(f"/proc/self/fd/{handle}").readlink() != self._path:
+            self._fsync(handle)
+            return
+        if not self.is_begun:
+            self.is_begun = True
+            self._meanwhile()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))

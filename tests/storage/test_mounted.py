@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -246,6 +247,24 @@ def test_the_room_is_that_of_the_file_systems_an_upload_needs(root: Path) -> Non
         assert 19 * 2**20 < driver.room() <= 20 * 2**20
         resize(root / V2 / "blobs", "5m")
         assert 4 * 2**20 < driver.room(team) <= 5 * 2**20
+
+
+def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mounted(root, (f"{V2}/blobs",)):
+        app = repository(Registry(FilesystemDriver(root)), "team/app")
+        upload = app.start_upload()
+        fsync = os.fsync
+
+        def sync(handle: int) -> None:
+            fsync(handle)
+            shutil.rmtree(root / layout.upload(app.name, upload.id), ignore_errors=True)
+
+        monkeypatch.setattr(os, "fsync", sync)
+        with pytest.raises(BlobUploadUnknown):
+            upload._commit_now(Digest.of(b"content"), b"content", None)
+        assert_nothing_in_the_way(root)
 
 
 def test_a_copy_for_which_there_is_no_room_leaves_the_upload_and_no_copy(root: Path) -> None:

@@ -9,6 +9,8 @@ from tests.gc.schedules.breaking import Mutant
 _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
 _UPLOADS, _COLLECTOR, _SWEEP = "storage.uploads", "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
+_RENEWAL_TOUCH = "                with leases.touched(self._driver, find()):\n"
+_NO_RENEWAL_TOUCH = "                find()\n                with suppress(ValueError):\n"
 _NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
@@ -50,11 +52,11 @@ MUTANTS = (
     Mutant(
         "no touch at manifest PUT",
         _COMMIT,
-        "            leases.touch(self._driver, target)\n",
-        "            pass\n",
+        "            with leases.touched(self._driver, target):\n",
+        "            with suppress(ValueError):\n",
         "S",
         "HEAD, HEAD",
-        more=((_REPOSITORY, "                leases.touch(self._driver, find())\n", "                find()\n"),),
+        more=((_REPOSITORY, _RENEWAL_TOUCH, _NO_RENEWAL_TOUCH),),
     ),
     Mutant(
         "touches may be invisible, and leave no mark",
@@ -113,9 +115,10 @@ MUTANTS = (
     Mutant(
         "manifest PUT keeps an old manifest blob as it is",
         _COMMIT,
-        "        leases.write_blob(driver, digest, content)\n",
+        "        with leases.written(driver, digest, content):\n",
         "        try:\n            driver.stat(layout.blob_data(digest))\n        except PathNotFound:\n"
-        "            leases.write_blob(driver, digest, content)\n",
+        "            with leases.written(driver, digest, content):\n                pass\n"
+        "        with suppress(ValueError):\n",
         "S",
         "deleted, pushed again",
     ),
@@ -260,8 +263,8 @@ MUTANTS = (
     Mutant(
         "mount takes no lease",
         _REPOSITORY,
-        "            link_blob(self._driver, self.name, digest, target)  # a new link is a lease\n",
-        "            link_blob(self._driver, self.name, digest, target)\n"
+        "                link_blob(self._driver, self.name, digest, target)  # a new link is a lease\n",
+        "                link_blob(self._driver, self.name, digest, target)\n"
         "            leases.end(self._driver, layout.layer_link(self.name, digest))\n",
         "L",
         "mount",
@@ -269,26 +272,27 @@ MUTANTS = (
     Mutant(
         "no touch at HEAD",
         _REPOSITORY,
-        "                leases.touch(self._driver, find())\n",
-        "                find()\n",
+        _RENEWAL_TOUCH,
+        _NO_RENEWAL_TOUCH,
         "L",
         "HEAD",
     ),
     Mutant(
         "no touch at mount",
         _REPOSITORY,
-        "                leases.touch(self._driver, target)\n",
-        "                pass\n",
+        "                with leases.touched(self._driver, target):\n",
+        "                with suppress(ValueError):\n",
         "L",
         "mount",
     ),
     Mutant(
         "upload keeps an existing blob as it is",
         _UPLOADS,
-        "            leases.place(self._driver, staged, digest)\n",
+        "        with leases.commit_section(self._driver), leases.placed(self._driver, staged, digest):\n",
+        "        with leases.commit_section(self._driver):\n"
         "            try:\n                self._driver.stat(layout.blob_data(digest))\n"
         "            except PathNotFound:\n"
-        "                leases.place(self._driver, staged, digest)\n",
+        "                with leases.placed(self._driver, staged, digest):\n                    pass\n",
         "L",
         "upload",
     ),
