@@ -224,12 +224,15 @@ class FilesystemDriver:
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
         return min(self._free_space.available_bytes(f"{self._prefix}{mount}") for mount in mounts)
 
-    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> contextlib.AbstractContextManager[None]:
-        """See Driver.lock."""
+    @contextlib.contextmanager
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+        """See Driver.lock. Raises Unavailable at the end if the locks came to another directory meanwhile."""
+        home = self._places.seen.home
         path = f"{self._at(layout.LOCKS)}/{name}"
-        return self._locks.hold(
-            path, partial(self._publisher.create, path, 0o660, _LOCK), exclusive=exclusive, wait=wait
-        )
+        opened = partial(self._publisher.create, path, 0o660, _LOCK)
+        with self._locks.hold(path, opened, exclusive=exclusive, wait=wait):
+            yield
+        self._places.require_home(home)
 
     @contextlib.asynccontextmanager
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:

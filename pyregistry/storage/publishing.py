@@ -83,12 +83,17 @@ class Publisher:
                 self._directories.make(parent_of(absolute), durable=False)
 
     def _on_its_file_system(self, work: Callable[[], T]) -> T:
-        """Do it again if a file system was mounted since this process looked."""
+        """Do it again if a file system was mounted since this process looked.
+
+        Raises Unavailable if the locks are elsewhere now: what this thread may hold keeps no other process out.
+        """
+        seen = self.places.seen  # before the work: of two threads that fail at once each must see that it changed
         try:
             return work()
         except OSError as error:
-            if error.errno != errno.EXDEV or not self.places.look_again():
+            if error.errno != errno.EXDEV or self.places.look_again() is seen:
                 raise
+            self.places.require_home(seen.home)
             return work()
 
     def _write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
@@ -107,11 +112,17 @@ class Publisher:
             if staged != source:
                 os.unlink(self._prefix + source)
 
-    def _rename_to_trash(self, path: StoragePath) -> str:
+    def _rename_to_trash(self, path: StoragePath) -> str | None:
         place = self.places.of(path)
         source, doomed = self._prefix + path, f"{self._prefix}{layout.trash(place)}/{new_name()}"
         if layout.without_directories(place) and os.path.isdir(source):
-            source = f"{source}/{layout.DATA}"
+            with os.scandir(source) as entries:
+                kinds = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+            if layout.DATA in kinds:
+                source = f"{source}/{layout.DATA}"
+            elif any(kinds.values()):  # something deeper may be called so
+                remove_tree(source)
+                return None
         try:
             os.rename(source, doomed)
         except FileNotFoundError:  # perhaps it is the trash that is missing
