@@ -246,6 +246,20 @@ def private_directories(points: Collection[str]) -> Mapping[StoragePath, Storage
     return found
 
 
+def possible_homes() -> Iterator[StoragePath]:
+    """Yield each directory of ours that has the locks, by what is mounted on the way to the blobs, the root's first."""
+    yield PRIVATE
+    yield StoragePath(MOUNTED)
+    parts = BLOBS.split("/")
+    for count in range(1, len(parts) + 1):
+        yield StoragePath("/".join((*parts[:count], MOUNTED)))
+
+
+def locks(place: StoragePath) -> StoragePath:
+    """The locks, if the blobs are on the file system of this directory of ours."""
+    return StoragePath(f"{place}/locks")
+
+
 def above(place: StoragePath) -> StoragePath:
     """The top of the file system that a directory of ours is on."""
     return StoragePath(place.rpartition("/")[0])
