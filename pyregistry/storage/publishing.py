@@ -11,11 +11,10 @@ from pyregistry.storage.copying import copy_durably
 from pyregistry.storage.directories import Directories, Patience, parent_of
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.places import Places
-from pyregistry.storage.syscalls import absent_is_not_found, fill, new_name, remove_tree, sync_directory
+from pyregistry.storage.syscalls import CREATE, absent_is_not_found, fill, new_name, remove_tree, sync_directory
 
 T = TypeVar("T")
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
 """Errors of a rename to the trash after which a directory is taken apart where it is.
 
@@ -48,7 +47,7 @@ class Publisher:
             return
         copy = layout.child(layout.temporaries(self.places.of(target)), new_name())
         try:
-            handle = self.create(self._prefix + copy, 0o666, _CREATE)
+            handle = self.create(self._prefix + copy, 0o666, CREATE)
             copy_durably(self._prefix + source, handle)
             yield copy
         finally:
@@ -99,7 +98,7 @@ class Publisher:
     def _write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
         temporary = f"{self._prefix}{layout.temporaries(self.places.of(path))}/{new_name()}"
         try:
-            fill(self.create(temporary, mode, _CREATE), data, durable=durable)
+            fill(self.create(temporary, mode, CREATE), data, durable=durable)
             self._rename(temporary, self._prefix + path, durable=durable)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):

@@ -304,7 +304,7 @@ def test_two_containers_with_one_volume_share_locks_and_marks(root: Path, points
             collector.lock("commit", exclusive=True, wait=False).__enter__()
         digest = push_blob(repository(Registry(server), "team/app"), b"content")
         with leases.marks_of_touches(collector):
-            server.write(layout.touched(digest), b"", durable=False)
+            server.mark(layout.touched(digest))
             assert leases.is_marked(collector, digest)
         upload = repository(Registry(server), "team/app").start_upload(owner="alice")
         with pytest.raises(BlobUploadUnknown):
