@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pyregistry.storage import layout
 from pyregistry.storage.copying import copy_durably
-from pyregistry.storage.directories import Directories, Patience, parent_of
+from pyregistry.storage.directories import Directories, RemakeLimit, parent_of
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.places import Places
 from pyregistry.storage.syscalls import CREATE, absent_is_not_found, fill, new_name, remove_tree, sync_directory
@@ -72,12 +72,12 @@ class Publisher:
 
     def create(self, absolute: str, mode: int, flags: int) -> int:
         """Open a file of ours, in a directory that is made where it is missing."""
-        patience = Patience()
+        limit = RemakeLimit()
         while True:
             try:
                 return os.open(absolute, flags, mode)
             except FileNotFoundError:  # new, or an operator's `rm -rf`
-                if patience.is_over():
+                if limit.is_over():
                     raise
                 self._directories.make(parent_of(absolute), durable=False)
 
@@ -133,7 +133,7 @@ class Publisher:
         return doomed
 
     def _rename(self, source: str, target: str, *, durable: bool) -> None:
-        patience = Patience()
+        limit = RemakeLimit()
         make = durable  # what need not be synced is mostly there
         while True:
             try:
@@ -146,7 +146,7 @@ class Publisher:
             except FileNotFoundError as error:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not os.path.exists(source):
                     raise
-                if patience.is_over():
+                if limit.is_over():
                     raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
 
