@@ -251,7 +251,6 @@ def test_a_mark_that_comes_when_the_run_has_just_ended_leaves_nothing() -> None:
 
     driver = Ending()
     driver.make_directory(layout.TOUCHED)
-    with leases.commit_section(driver):
-        leases.write_blob(driver, Digest.of(b"content"), b"content")
-    assert list(driver.children(layout.PRIVATE)) == []
-    assert driver.read(layout.blob_data(Digest.of(b"content"))) == b"content"
+    push_blob(repository(Registry(driver)), b"content")
+    assert not exists(driver, layout.TOUCHED)
+    assert has_blob(driver, b"content")

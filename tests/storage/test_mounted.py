@@ -238,7 +238,7 @@ def test_a_section_in_which_the_locks_came_elsewhere_is_not_acknowledged(root: P
         with ExitStack() as section:
             section.enter_context(leases.commit_section(driver))
             with pytest.raises(Unavailable):
-                leases.write_blob(driver, digest, b"content")
+                driver.write(layout.blob_data(digest), b"content")
             leases.touch(driver, digest)
             with pytest.raises(Unavailable):
                 section.close()
@@ -269,9 +269,8 @@ def test_two_requests_that_notice_a_mount_at_once_both_go_on(root: Path, monkeyp
 
 def test_marks_and_empty_directories_beside_the_blobs_can_be_removed(tree: Path) -> None:
     driver = FilesystemDriver(tree)
-    digest = Digest.of(b"content")
-    with leases.marks_of_touches(driver), leases.commit_section(driver):
-        leases.write_blob(driver, digest, b"content")
+    with leases.marks_of_touches(driver):
+        digest = push_blob(repository(Registry(driver), "team/app"), b"content")
         assert leases.is_marked(driver, digest)
     assert not leases.is_marked(driver, digest)
     with pytest.raises(PathNotFound):
