@@ -46,7 +46,6 @@ OF_OPERATORS = {
     "config.values": ["_PART", "_DURATION"],
     "storage.expressions": ["_ANY_BYTE"],
     "storage.file_systems": ["_ESCAPED"],
-    "storage.places": ["_ESCAPED"],
 }
 """What is matched with the config, the environment, the command line and the table of mounts alone."""
 

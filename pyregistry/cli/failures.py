@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyregistry.cli.config_file import fail
+from pyregistry.oci.errors import Unavailable
 
 
 @contextmanager
@@ -15,3 +16,5 @@ def unusable_directory() -> Iterator[None]:
         raise
     except OSError as error:
         fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
+    except Unavailable as error:
+        fail(f"cannot use the data directory: {error.detail}")

@@ -14,6 +14,7 @@ from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
+from pyregistry.oci.errors import Unavailable
 from pyregistry.storage import layout, leases, volumes
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
 
@@ -33,7 +34,7 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
     if options.dry_run:
         report = _run(driver, options, listener, processes)
     else:
-        with _only_one(driver):
+        with _on_these_mounts(), _only_one(driver):
             if not options.i_know:
                 require_safe_ground(driver)
             driver.empty_trash()  # of a run that was killed
@@ -45,6 +46,14 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
         with suppress(OSError):  # a full disk: what was done is done
             driver.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
     return report
+
+
+@contextmanager
+def _on_these_mounts() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:  # as in a request: the locks of this run keep no server out any more
+        raise MarkFailed(f"{error.detail}; start the run again") from error
 
 
 def _run(driver: Driver, options: Options, listener: Listener, processes: int) -> Report:

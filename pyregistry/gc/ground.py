@@ -29,7 +29,7 @@ machines in step (ceph, gfs2, lustre, ocfs2) are not among them, nor those betwe
 
 def require_safe_ground(driver: Driver) -> None:
     """Raise Braked, with all reasons, where a collector may remove what somebody relies on; raises OSError. Blocks."""
-    reasons = [*_unsafe_kinds(driver), *_failed_trials(driver)]
+    reasons = [*_unsafe_kinds(driver), *_other_locks(driver), *_failed_trials(driver)]
     if reasons:
         raise Braked(f"{'; '.join(reasons)}; --i-know (pyregistry.gc.i-know: true) runs all the same")
 
@@ -40,6 +40,21 @@ def _unsafe_kinds(driver: Driver) -> Iterator[str]:
     for place, kind in file_systems(driver.root).items():
         if kind in _BETWEEN_MACHINES:
             yield f"{place} is {kind}, where what a server on another machine did may be seen too late"
+
+
+def _other_locks(driver: Driver) -> Iterator[str]:
+    """Yield a sentence for each directory of locks that only a process with other mounts uses."""
+    if not isinstance(driver, FilesystemDriver):
+        return
+    used = driver.root / layout.locks(driver.place_of(layout.LOCKS))
+    for place in layout.possible_homes():
+        other = driver.root / layout.locks(place)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not other.samefile(used):
+                yield (
+                    f"{other} has locks as well as {used}, so a server may see other mounts and use those: run where "
+                    "the server runs, with the same mounts, or remove it if no process uses it"
+                )
 
 
 def _failed_trials(driver: Driver) -> Iterator[str]:

@@ -138,6 +138,7 @@ class RepositoryMarks:
         """Free what only a repository with doomed manifests needs later."""
         self._needed = set()
         self._before = Documents(self._before.revisions)  # the sweep reads again what it keeps
+        self._unread = Unread(self._driver, self.name, self._before)  # what was settled may be damaged by then
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._before, self._kept, self._documents = Documents(), set(), {}

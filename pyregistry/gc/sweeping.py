@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import TypeVar
 
+from pyregistry.gc import batches
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, Listener, MarkFailed, Plan, Report
 from pyregistry.gc.repository_marks import RepositoryMarks
@@ -22,12 +23,6 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import ensure_shape, exists
 
 T = TypeVar("T")
-
-BATCH = 64
-BATCH_SECONDS = 0.05
-"""For how long writers may have to wait for one batch."""
-_BREATH = 0.0001
-"""Seconds between two batches: those who wait for the lock need a moment to take it."""
 
 
 class Sweep:
@@ -58,16 +53,16 @@ class Sweep:
 
     def _in_batches(self, doomed: Iterable[T], remove: Callable[[T], None]) -> None:
         left = iter(doomed)
-        batch = list(islice(left, BATCH))
+        batch = list(islice(left, batches.BATCH))
         while batch:
             with leases.exclusive_section(self._driver):
                 begin = time.monotonic()  # the wait for the lock is no part of it, or a busy registry is never swept
-                while batch and time.monotonic() - begin < BATCH_SECONDS:
+                while batch and time.monotonic() - begin < batches.BATCH_SECONDS:
                     self._try(remove, batch.pop(0))
             self._listener.batch_is_over()
             self._driver.empty_trash()  # freeing gigabytes takes long, and needs no lock
-            time.sleep(_BREATH)
-            batch += islice(left, BATCH - len(batch))
+            time.sleep(batches.BREATH)
+            batch += islice(left, batches.BATCH - len(batch))
 
     def _try(self, remove: Callable[[T], None], doomed: T) -> None:
         try:

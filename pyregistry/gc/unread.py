@@ -4,16 +4,21 @@ What looks so is looked at again in a section in which no writer is between two 
 writes a tag's index before what the tag names, and a deletion removes tags before the manifest.
 """
 
-from collections.abc import Iterator
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
+from pyregistry.gc import batches
 from pyregistry.gc.documents import Documents, current_link, try_link
 from pyregistry.gc.references import DocumentDamaged, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists, has_bytes, is_file, is_no_file
 from pyregistry.storage.locking import repository_lock
 
@@ -29,6 +34,8 @@ class Found:
     targets: list[Digest] = field(default_factory=list)
     """Blobs whose digest a link says after all."""
     sentences: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
+    """Those whose own link cannot be read."""
     named: list[str] = field(default_factory=list)
     """All digests that a tag ever named whose own link cannot be read."""
     hides: bool = False
@@ -67,58 +74,102 @@ class Unread:
             self._aliases.append(digest)
 
     def look_again(self, *, locked: bool) -> Found:
-        """Look at each suspect once more; raises OSError."""
+        """Look at each suspect once more, with the locks in short batches; raises OSError."""
         found = Found()
-        with ExitStack() as held:
-            if locked:
-                held.enter_context(leases.exclusive_section(self._driver))
-                held.enter_context(repository_lock(self._driver, self._name))
-            for tag in self._tags:
-                self._look_at_tag(tag, found)
-            for digest in self._manifests:
-                self._look_at_manifest(digest, found)
-            for alias in self._aliases:
-                self._look_at_alias(alias, found)
+        looks = deque(self._looks(found))
         self._tags, self._manifests, self._aliases = [], [], []
+        while looks:
+            with ExitStack() as held:
+                if locked:
+                    held.enter_context(leases.exclusive_section(self._driver))
+                    held.enter_context(repository_lock(self._driver, self._name))
+                begin, left = time.monotonic(), batches.BATCH
+                while looks and left and time.monotonic() - begin < batches.BATCH_SECONDS:
+                    looks.popleft()()
+                    left -= 1
+            time.sleep(batches.BREATH)
+        for tag in found.tags:
+            found.named += self._ever_named(tag)
         return found
+
+    def _looks(self, found: Found) -> Iterator[Callable[[], None]]:
+        """Yield what has to be done with the locks; find without them what needs none."""
+        for tag in self._tags:
+            yield partial(self._look_at_tag, tag, found)
+        by_digest: dict[str, list[str]] = defaultdict(list)
+        for tag, named in self._documents.tags.items() if self._manifests else ():
+            by_digest[named or ""].append(tag)
+        for digest in self._manifests:
+            tags = sorted(tag for tag in by_digest.get(digest, ()) if self._names(tag, digest))
+            if not self._is_settled(digest, tags, found):
+                yield partial(self._look_at_manifest, digest, tags, found)
+        for alias in self._aliases:
+            yield partial(self._look_at_alias, alias, found)
 
     def _look_at_tag(self, tag: str, found: Found) -> None:
         digest, reason = try_link(self._driver, current_link(self._name, tag))
         if digest is not None:
             found.readable.append(digest)
             return
-        named = list(self._ever_named(tag))
         if reason is None:
-            if not named:  # empty directories, which a push or a deletion leaves that was cut off
+            if next(self._ever_named(tag), None) is None:  # what a push or a deletion leaves that was cut off
                 return
             reason = "is missing"
         found.hides = True
-        found.named += named
+        found.tags.append(tag)
         found.sentences.append(f"{self._name}: the link of the tag {tag} {reason}; {_KEPT}")
 
-    def _look_at_manifest(self, digest: str, found: Found) -> None:
-        tags = self._tags_of(digest)
-        link = layout.revision_link(self._name, Digest(digest))
-        which = f"{self._name}: the manifest {digest}"
-        if tags:
-            which += f", which the tag {' and '.join(tags)} names,"
+    def _is_settled(self, digest: str, tags: list[str], found: Found) -> bool:
+        """Return False where a push or a deletion that is between two steps may look the same.
+
+        Damage is none of their steps: what is published is whole.
+        """
         try:
             # Remembered: at a third look it could be gone again, and nothing would ask a fourth time.
             self._documents.references[digest] = read_references(self._driver, Digest(digest))
         except PathNotFound:
-            if not tags and not exists(self._driver, link):  # deleted meanwhile
-                return
-            nowhere = is_no_file(self._driver, layout.blob_data(Digest(digest)))
-            reason = "is a symbolic link that leads nowhere, or no file" if nowhere else "is not there"
+            return False
         except DocumentDamaged as error:
-            reason = str(error)
-        else:
-            found.readable.append(digest)
-            if tags and not is_file(self._driver, link):
-                found.sentences.append(f"{which} is not linked in this repository; it is kept with all that it needs")
-            return
+            self._hide(digest, tags, str(error), found)
+            return True
+        if tags and not is_file(self._driver, self._link(digest)):
+            return False
+        found.readable.append(digest)
+        return True
+
+    def _look_at_manifest(self, digest: str, tags: list[str], found: Found) -> None:
+        if not any(self._names(tag, digest) for tag in tags):  # mostly the first one does
+            tags = []
+        if digest not in self._documents.references:
+            try:
+                self._documents.references[digest] = read_references(self._driver, Digest(digest))
+            except PathNotFound:
+                if tags or exists(self._driver, self._link(digest)):  # else deleted meanwhile
+                    nowhere = is_no_file(self._driver, layout.blob_data(Digest(digest)))
+                    reason = "is a symbolic link that leads nowhere, or no file" if nowhere else "is not there"
+                    self._hide(digest, tags, reason, found)
+                return
+            except DocumentDamaged as error:
+                self._hide(digest, tags, str(error), found)
+                return
+        found.readable.append(digest)
+        if tags and not is_file(self._driver, self._link(digest)):
+            which = self._described(digest, tags)
+            found.sentences.append(f"{which} is not linked in this repository; it is kept with all that it needs")
+
+    def _hide(self, digest: str, tags: list[str], reason: str, found: Found) -> None:
         found.hides = True
-        found.sentences.append(f"{which} {reason}; {_KEPT}")
+        found.sentences.append(f"{self._described(digest, tags)} {reason}; {_KEPT}")
+
+    def _described(self, digest: str, tags: list[str]) -> str:
+        which = f"{self._name}: the manifest {digest}"
+        return f"{which}, which the tag {' and '.join(tags)} names," if tags else which
+
+    def _link(self, digest: str) -> StoragePath:
+        return layout.revision_link(self._name, Digest(digest))
+
+    def _names(self, tag: str, digest: str) -> bool:
+        return try_link(self._driver, current_link(self._name, tag))[0] == digest
 
     def _look_at_alias(self, digest: Digest, found: Found) -> None:
         target, reason = try_link(self._driver, layout.layer_link(self._name, digest))
@@ -130,10 +181,6 @@ class Unread:
                 f"{self._name}: the link of {digest} {reason or 'is missing'}, so nothing says which bytes it has; "
                 "until it is mended, no blob is removed"
             )
-
-    def _tags_of(self, digest: str) -> list[str]:
-        tags = (tag for tag, named in self._documents.tags.items() if named == digest)
-        return sorted(tag for tag in tags if try_link(self._driver, current_link(self._name, tag))[0] == digest)
 
     def _ever_named(self, tag: str) -> Iterator[str]:
         index = layout.child(layout.child(layout.tags(self._name), tag), "index")

@@ -64,12 +64,6 @@ class BlobUnknown(RegistryError):
     code, status = "BLOB_UNKNOWN", 404
 
 
-class BlobUploadInvalid(RegistryError):
-    """code-2: the request does not fit the state of the upload."""
-
-    code, status = "BLOB_UPLOAD_INVALID", 400
-
-
 class UploadRangeInvalid(RegistryError):
     """code-2 with 416: a chunk out of order, or while another request holds the upload.
 

@@ -29,7 +29,7 @@ _STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
 holds up, is late in both."""
 
 
-class Patience:
+class RemakeLimit:
     """Tells when to stop making directories that somebody removes again and again: TRIES and PATIENCE are used up."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Directories:
         """
         if durable and self._is_synced(directory):  # so it is there
             return
-        patience = Patience()
+        limit = RemakeLimit()
         while True:
             try:
                 made = self._make_chain(directory)
@@ -66,7 +66,7 @@ class Directories:
                     self._sync_or_take_back(directory, made)
                 return
             except FileNotFoundError:  # an operator's `rm -rf` took what was just made
-                if patience.is_over() or not os.path.exists(self._root):
+                if limit.is_over() or not os.path.exists(self._root):
                     raise
 
     def _make_chain(self, directory: str) -> list[str]:

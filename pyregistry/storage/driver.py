@@ -138,6 +138,9 @@ class Driver(Protocol):
     def create(self, path: StoragePath, data: bytes) -> None:
         """Make a file that is not there, and that nobody looks for yet: neither durably nor in one step."""
 
+    def mark(self, path: StoragePath) -> None:
+        """Make an empty file, unless there is one, in a directory that is there; raise PathNotFound. Not durably."""
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """Make a directory and those above it, where missing."""
 

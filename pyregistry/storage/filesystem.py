@@ -26,6 +26,7 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.publishing import Publisher
 from pyregistry.storage.rooms import rooms
 from pyregistry.storage.syscalls import (
+    CREATE,
     absent_is_not_found,
     boot_id,
     fill,
@@ -42,7 +43,6 @@ from pyregistry.storage.syscalls import (
 )
 from pyregistry.storage.threads import in_thread
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # which a pipe in the place of a file needs, and no file heeds
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -110,7 +110,12 @@ class FilesystemDriver:
 
     def create(self, path: StoragePath, data: bytes) -> None:
         """See Driver.create."""
-        fill(self._publisher.create(self._at(path), 0o666, _CREATE), data, durable=False)
+        fill(self._publisher.create(self._at(path), 0o666, CREATE), data, durable=False)
+
+    def mark(self, path: StoragePath) -> None:
+        """See Driver.mark."""
+        with absent_is_not_found(), contextlib.suppress(FileExistsError):
+            os.close(os.open(self._at(path), CREATE, 0o666))
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
@@ -224,12 +229,15 @@ class FilesystemDriver:
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
         return min(self._free_space.available_bytes(f"{self._prefix}{mount}") for mount in mounts)
 
-    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> contextlib.AbstractContextManager[None]:
-        """See Driver.lock."""
+    @contextlib.contextmanager
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+        """See Driver.lock. Raises Unavailable at the end if the locks came to another directory meanwhile."""
+        home = self._places.seen.home
         path = f"{self._at(layout.LOCKS)}/{name}"
-        return self._locks.hold(
-            path, partial(self._publisher.create, path, 0o660, _LOCK), exclusive=exclusive, wait=wait
-        )
+        opened = partial(self._publisher.create, path, 0o660, _LOCK)
+        with self._locks.hold(path, opened, exclusive=exclusive, wait=wait):
+            yield
+        self._places.require_home(home)
 
     @contextlib.asynccontextmanager
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:

@@ -55,7 +55,6 @@ StoragePath = NewType("StoragePath", str)
 _V2 = "docker/registry/v2"
 PRIVATE = StoragePath(".pyregistry")
 TMP = StoragePath(".pyregistry/tmp")
-TRASH = StoragePath(".pyregistry/trash")
 LAST_GC = StoragePath(".pyregistry/gc.json")
 LAST_GC_FAILURE = StoragePath(".pyregistry/gc-failed")
 TOUCHED = StoragePath(".pyregistry/touched")
@@ -64,7 +63,6 @@ VOLUMES = StoragePath(".pyregistry/volumes")
 LOCKS = StoragePath(".pyregistry/locks")
 TOKEN_KEYS = StoragePath(".pyregistry/token-keys")
 UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")
-QUARANTINE = StoragePath(".pyregistry/quarantine")
 SCRUB_PASS = StoragePath(".pyregistry/scrub/pass")
 ROOT = StoragePath("")
 MOUNTED = "_pyregistry"
@@ -244,6 +242,20 @@ def private_directories(points: Collection[str]) -> Mapping[StoragePath, Storage
     for mount in mounts_of_the_tree(points):
         found[mount] = StoragePath(f"{mount}/{MOUNTED}")
     return found
+
+
+def possible_homes() -> Iterator[StoragePath]:
+    """Yield each directory of ours that has the locks, by what is mounted on the way to the blobs, the root's first."""
+    yield PRIVATE
+    yield StoragePath(MOUNTED)
+    parts = BLOBS.split("/")
+    for count in range(1, len(parts) + 1):
+        yield StoragePath("/".join((*parts[:count], MOUNTED)))
+
+
+def locks(place: StoragePath) -> StoragePath:
+    """The locks, if the blobs are on the file system of this directory of ours."""
+    return StoragePath(f"{place}/locks")
 
 
 def above(place: StoragePath) -> StoragePath:

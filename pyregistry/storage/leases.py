@@ -244,9 +244,8 @@ def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> bool:
 
 
 def _leave_mark(driver: Driver, digest: Digest) -> None:
-    with suppress(PathNotFound):
-        driver.stat(layout.TOUCHED)  # which is there while a collector runs: without one nobody remembers a record
-        driver.write(layout.touched(digest), b"", durable=False)
+    with suppress(PathNotFound):  # its directory is there while a collector runs: else nobody remembers a record
+        driver.mark(layout.touched(digest))
 
 
 def _set_mtime(driver: Driver, path: StoragePath, mtime_ns: int | None) -> bool:

@@ -41,6 +41,11 @@ class MeasuredDriver:
         with self._timed("PutContent"):
             self._driver.create(path, data)
 
+    def mark(self, path: StoragePath) -> None:
+        """See Driver.mark."""
+        with self._timed("PutContent"):
+            self._driver.mark(path)
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
         self._driver.make_directory(path, durable=durable)

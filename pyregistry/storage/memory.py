@@ -68,6 +68,12 @@ class MemoryDriver:
         """See Driver.create."""
         self.write(path, data)
 
+    def mark(self, path: StoragePath) -> None:
+        """See Driver.mark."""
+        with self._mutex:
+            parent, name = self._parent(path)
+            parent.entries.setdefault(name, _File(bytearray()))
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
         with self._mutex:

@@ -4,62 +4,99 @@ Nearly always there is one, and `.pyregistry` is that directory. Where others ar
 `repositories/team`, temporary files and the trash for what is on them are in `_pyregistry` at the top of each.
 """
 
-import os
-import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from pyregistry.oci.errors import Unavailable
 from pyregistry.storage import layout
+from pyregistry.storage.file_systems import file_systems
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.waiting import RETRY
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_ESCAPED = re.compile(rb"\\([0-7]{3})")
 _PRIVATE = f"{layout.PRIVATE}/"
-_POINT = 4
-"""The column of the mount point: proc_pid_mountinfo(5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """The file systems that were seen at one moment."""
+
+    points: tuple[StoragePath, ...]
+    """The mount points below the root that hold a part of the tree, the deepest first."""
+    private: Mapping[StoragePath, StoragePath]
+    """The directory of ours on each, by its mount point; that of the root first."""
+
+    home: StoragePath | None
+    """The one with the blobs, which has the locks, marks and notes; None for `.pyregistry`."""
+
+    def holding(self, path: str) -> StoragePath:
+        """Return the mount point that holds `path`; ROOT for the root."""
+        return _holding(self.points, path)
 
 
 class Places:
-    """Which directory of ours is on the file system of a path."""
+    """Which directory of ours is on the file system of a path. Safe for use from several threads."""
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self.mounts: tuple[StoragePath, ...] = ()
-        """The mount points below the root that hold a part of the tree, the deepest first."""
-        self._private: Mapping[StoragePath, StoragePath] = {}
-        self.look_again()
+        self._mutex = threading.Lock()
+        self.seen = _look(root)
+        """What holds at this moment: another object as soon as something else is seen."""
 
-    def look_again(self) -> bool:
-        """Read the mount points again; return True if they changed. Blocks."""
-        before, points = self._private, mount_points(self._root)
-        self.mounts, self._private = layout.mounts_of_the_tree(points), layout.private_directories(points)
-        home = self.of(layout.BLOBS)
-        self._home = None if home == layout.PRIVATE else home
-        return self._private != before
+    @property
+    def mounts(self) -> tuple[StoragePath, ...]:
+        """The mount points below the root that hold a part of the tree, the deepest first."""
+        return self.seen.points
+
+    def look_again(self) -> Mounts:
+        """Read the mount points again; return the same object while they have not changed. Blocks."""
+        with self._mutex:
+            if (now := _look(self._root)) != self.seen:
+                self.seen = now
+            return self.seen
+
+    def require_home(self, home: StoragePath | None) -> None:
+        """Raise Unavailable if the locks are not in this directory any more."""
+        if self.seen.home != home:
+            raise Unavailable("another file system was mounted in the data directory", headers=RETRY)
 
     def real(self, path: StoragePath) -> StoragePath:
         """Return where a path is: what is in `.pyregistry` is with the blobs, and others may see it there.
 
         Of two containers with one volume at `docker` each has a root of its own, and they must share locks and marks.
         """
-        if self._home is None or not path.startswith(_PRIVATE):
+        home = self.seen.home
+        if home is None or not path.startswith(_PRIVATE):
             return path
-        return StoragePath(f"{self._home}/{path.removeprefix(_PRIVATE)}")
+        return StoragePath(f"{home}/{path.removeprefix(_PRIVATE)}")
 
     def of(self, path: str) -> StoragePath:
-        """Return the directory of ours on the file system of `path`."""
-        for mount in self.mounts:  # mostly none
-            if path.startswith(f"{mount}/"):
-                return self._private[mount]
-        return self._private[layout.ROOT]
+        """Return the directory of ours on the file system that the name `path` is on."""
+        seen = self.seen
+        for point in seen.points:  # mostly none
+            if path.startswith(f"{point}/"):
+                return seen.private[point]
+        return seen.private[layout.ROOT]
 
     def all(self) -> tuple[StoragePath, ...]:
         """Return all of them, that of the root first."""
-        return tuple(self._private.values())
+        return tuple(self.seen.private.values())
 
     def mount_of(self, path: str) -> StoragePath:
         """Return the mount point that holds `path`; ROOT for the root."""
-        return next((mount for mount in self.mounts if f"{path}/".startswith(f"{mount}/")), layout.ROOT)
+        return self.seen.holding(path)
+
+
+def _look(root: str) -> Mounts:
+    found = mount_points(root)
+    points, private = layout.mounts_of_the_tree(found), layout.private_directories(found)
+    home = private[_holding(points, layout.BLOBS)]
+    return Mounts(points, private, None if home == layout.PRIVATE else home)
+
+
+def _holding(points: Sequence[StoragePath], path: str) -> StoragePath:
+    return next((point for point in points if f"{path}/".startswith(f"{point}/")), layout.ROOT)
 
 
 def mount_points(root: str) -> list[str]:
@@ -68,13 +105,4 @@ def mount_points(root: str) -> list[str]:
     The number of the device would not do: two volumes of one disk have the same, and no rename leads from one to the
     other.
     """
-    try:
-        lines = _MOUNTS.read_bytes().splitlines()
-    except OSError:
-        return []
-    points = {os.fsdecode(_ESCAPED.sub(_unescape, line.split(b" ")[_POINT])) for line in lines}
-    return [point.removeprefix(f"{root}/") for point in points if point.startswith(f"{root}/")]
-
-
-def _unescape(match: "re.Match[bytes]") -> bytes:
-    return bytes([int(match[1], 8)])
+    return [point.removeprefix(f"{root}/") for point in file_systems(Path(root)) if point.startswith(f"{root}/")]

@@ -8,15 +8,14 @@ from typing import TypeVar
 
 from pyregistry.storage import layout
 from pyregistry.storage.copying import copy_durably
-from pyregistry.storage.directories import Directories, Patience, parent_of
+from pyregistry.storage.directories import Directories, RemakeLimit, parent_of
 from pyregistry.storage.driver import NotDurable
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.places import Places
-from pyregistry.storage.syscalls import absent_is_not_found, fill, new_name, remove_tree, sync_directory
+from pyregistry.storage.syscalls import CREATE, absent_is_not_found, fill, new_name, remove_tree, sync_directory
 
 T = TypeVar("T")
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
 """Errors of a rename to the trash after which a directory is taken apart where it is.
 
@@ -49,7 +48,7 @@ class Publisher:
             return
         copy = layout.child(layout.temporaries(self.places.of(target)), new_name())
         try:
-            handle = self.create(self._prefix + copy, 0o666, _CREATE)
+            handle = self.create(self._prefix + copy, 0o666, CREATE)
             with absent_is_not_found():  # an operator's `rm` of the upload
                 copy_durably(self._prefix + source, handle)
             yield copy
@@ -75,28 +74,33 @@ class Publisher:
 
     def create(self, absolute: str, mode: int, flags: int) -> int:
         """Open a file of ours, in a directory that is made where it is missing."""
-        patience = Patience()
+        limit = RemakeLimit()
         while True:
             try:
                 return os.open(absolute, flags, mode)
             except FileNotFoundError:  # new, or an operator's `rm -rf`
-                if patience.is_over():
+                if limit.is_over():
                     raise
                 self._directories.make(parent_of(absolute), durable=False)
 
     def _on_its_file_system(self, work: Callable[[], T]) -> T:
-        """Do it again if a file system was mounted since this process looked."""
+        """Do it again if a file system was mounted since this process looked.
+
+        Raises Unavailable if the locks are elsewhere now: what this thread may hold keeps no other process out.
+        """
+        seen = self.places.seen  # before the work: of two threads that fail at once each must see that it changed
         try:
             return work()
         except OSError as error:
-            if error.errno != errno.EXDEV or not self.places.look_again():
+            if error.errno != errno.EXDEV or self.places.look_again() is seen:
                 raise
+            self.places.require_home(seen.home)
             return work()
 
     def _write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
         temporary = f"{self._prefix}{layout.temporaries(self.places.of(path))}/{new_name()}"
         try:
-            fill(self.create(temporary, mode, _CREATE), data, durable=durable)
+            fill(self.create(temporary, mode, CREATE), data, durable=durable)
             self._rename(temporary, self._prefix + path, durable=durable)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -109,11 +113,17 @@ class Publisher:
             if staged != source:
                 os.unlink(self._prefix + source)
 
-    def _rename_to_trash(self, path: StoragePath) -> str:
+    def _rename_to_trash(self, path: StoragePath) -> str | None:
         place = self.places.of(path)
         source, doomed = self._prefix + path, f"{self._prefix}{layout.trash(place)}/{new_name()}"
         if layout.without_directories(place) and os.path.isdir(source):
-            source = f"{source}/{layout.DATA}"
+            with os.scandir(source) as entries:
+                kinds = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+            if layout.DATA in kinds:
+                source = f"{source}/{layout.DATA}"
+            elif any(kinds.values()):  # something deeper may be called so
+                remove_tree(source)
+                return None
         try:
             os.rename(source, doomed)
         except FileNotFoundError:  # perhaps it is the trash that is missing
@@ -125,7 +135,7 @@ class Publisher:
         return doomed
 
     def _rename(self, source: str, target: str, *, durable: bool) -> None:
-        patience = Patience()
+        limit = RemakeLimit()
         make = durable  # what need not be synced is mostly there
         while True:
             try:
@@ -139,7 +149,7 @@ class Publisher:
             except FileNotFoundError as error:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not os.path.exists(source):
                     raise
-                if patience.is_over():
+                if limit.is_over():
                     raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pyregistry.storage.driver import PathNotFound, Stat
 
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """Nothing of ours is there: no file, a directory in its place, a loop of symbolic links, a name that cannot exist."""
 _AT_FDCWD, _STATX_MNT_ID_UNIQUE, _STATX_MNT_ID_AT, _STATX_SIZE = -100, 0x4000, 0x90, 0x100

@@ -122,7 +122,7 @@ def test_a_push_heals_what_was_quarantined(driver: InspectableDriver, registry: 
     driver.write(blob_path(b"new") if what == "layer" else blob_path(NEW.content), b"not this")
     repair_all(driver)
     assert not pull_or_none(registry)
-    assert len(list(driver.children(layout.QUARANTINE))) == 1
+    assert len(list(driver.children(layout.quarantine(layout.PRIVATE)))) == 1
     app = repository(registry, APP)
     push_image(app, NEW, "latest", "v1")
     assert pull(app, NEW)

@@ -80,8 +80,8 @@ def test_what_a_scrub_finds_is_quarantined_and_healed_by_the_next_push(
         assert repair(driver, finding) == "quarantined"
     for finding in findings(driver):
         repair(driver, finding)
-    [name] = driver.children(layout.QUARANTINE)
-    assert driver.read(layout.child(layout.QUARANTINE, name)) == b"mew"
+    [name] = driver.children(layout.quarantine(layout.PRIVATE))
+    assert driver.read(layout.child(layout.quarantine(layout.PRIVATE), name)) == b"mew"
     app = repository(registry, APP)
     push_image(app, NEW, "latest")
     assert pull(app, NEW)
@@ -190,8 +190,8 @@ def test_a_disk_that_does_not_give_the_bytes_is_told_from_wrong_bytes(filesystem
     [finding] = run(disk)[0]
     assert finding.kind == "unreadable-blob"
     assert repair(disk, finding) == "quarantined"
-    [name] = filesystem.children(layout.QUARANTINE)
-    assert filesystem.read(layout.child(layout.QUARANTINE, name)) == b"layer"
+    [name] = filesystem.children(layout.quarantine(layout.PRIVATE))
+    assert filesystem.read(layout.child(layout.quarantine(layout.PRIVATE), name)) == b"layer"
 
 
 def test_what_may_not_be_read_is_left_where_it_is(filesystem: FilesystemDriver) -> None:

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pyregistry.gc import collector, sweeping
+from pyregistry.gc import batches, collector
 from pyregistry.gc.outcome import Options
 from pyregistry.storage.filesystem import FilesystemDriver
 
@@ -68,7 +68,7 @@ def dies(root: Path, number: int, *, after: bool) -> bool:
 def main() -> None:
     """See above."""
     tree, work = Path(sys.argv[1]), Path(sys.argv[2])
-    sweeping.BATCH = 2
+    batches.BATCH = 2
     for number in count(1):
         root = work / str(number)
         shutil.copytree(tree, root)  # with the times of the files, some of which are leases

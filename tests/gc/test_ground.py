@@ -1,12 +1,14 @@
 """A run is refused where its proof does not hold, and nowhere else."""
 
 import contextlib
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from pyregistry.gc.outcome import Braked
+from pyregistry.storage import layout
 from pyregistry.storage.driver import PathNotFound, Stat
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
@@ -15,7 +17,7 @@ from tests.cli.place import Place
 from tests.cli.place import run as run_command
 from tests.gc.collecting import gc, has_blob
 from tests.processes import pyregistry_server, wait_until
-from tests.storage.mounts import FILE_SYSTEMS, file_system, network
+from tests.storage.mounts import FILE_SYSTEMS, bound, file_system, network, tmpfs
 from tests.storage.pushing import push_blob, repository
 
 
@@ -55,6 +57,7 @@ def test_the_command_refuses_what_machines_share_and_removes_nothing(tmp_path: P
         done = run_command("gc", "--grace", "0", "--dry-run", place.config)
         assert done.returncode == 0, done
         assert has_blob(place.driver, b"not used")
+    shutil.rmtree(tmp_path / part / layout.MOUNTED, ignore_errors=True)  # the locks of those that saw the mount
     assert run_command("gc", "--grace", "0", place.config).returncode == 0
     assert not has_blob(place.driver, b"not used")
 
@@ -79,6 +82,64 @@ def test_the_server_s_own_run_says_it_in_the_log(tmp_path: Path, knows: bool) ->
         expected = "blobs=" if knows else "is fuse.sshfs"
         push_blob(repository(Registry(FilesystemDriver(data))), b"a blob")
         wait_until(lambda: expected in server.log.read_text(), f"the log says {expected}")
+
+
+V2 = "docker/registry/v2"
+POINTS = ["docker", "docker/registry", V2, f"{V2}/blobs"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("server", ["sees the mount", "began before the mount"])
+def test_a_server_that_sees_other_mounts_is_noticed_by_its_locks(tmp_path: Path, point: str, server: str) -> None:
+    place = Place(tmp_path)
+    (place.data / point).mkdir(parents=True, exist_ok=True)
+    view = tmp_path / "container"
+    (view / point).mkdir(parents=True)
+    if server == "sees the mount":
+        with bound(place.data / point, view / point):
+            assert is_refused(FilesystemDriver(view)) is None
+            push_blob(repository(Registry(FilesystemDriver(view))), b"not used")
+        other, used = f"{point}/{layout.MOUNTED}", layout.PRIVATE
+        FilesystemDriver(place.data).probe()
+        assert_refused(place, place.data / other / "locks", place.data / used / "locks")
+        shutil.rmtree(place.data / other)
+        assert run_command("gc", "--grace", "0", "--allow-empty", place.config).returncode == 0
+        return
+    push_blob(repository(place.registry), b"not used")
+    shutil.copytree(place.data / point, volume := tmp_path / "volume", dirs_exist_ok=True)
+    with bound(volume, place.data / point):
+        assert_refused(place, place.data / ".pyregistry/locks", place.data / point / layout.MOUNTED / "locks")
+        assert run_command("gc", "--grace", "0", "--allow-empty", "--i-know", place.config).returncode == 0
+
+
+def assert_refused(place: Place, other: Path, used: Path) -> None:
+    """The command ends with 3, names both directories and says what to do."""
+    done = run_command("gc", "--grace", "0", "--allow-empty", place.config)
+    assert done.returncode == 3, done
+    assert f"{other} has locks as well as {used}" in done.stderr
+    assert "run where the server runs, with the same mounts, or remove it if no process uses it" in done.stderr
+    assert has_blob(FilesystemDriver(place.data), b"not used")
+
+
+@pytest.mark.parametrize(
+    "points", [(), *((point,) for point in POINTS), tuple(POINTS), (".pyregistry",), (f"{V2}/repositories",)]
+)
+def test_a_tree_that_all_see_alike_is_not_refused(root: Path, points: Sequence[str]) -> None:
+    with contextlib.ExitStack() as stack:
+        for point in points:
+            (root / point).mkdir(parents=True)
+            stack.enter_context(tmpfs(root / point))
+        push_blob(repository(Registry(FilesystemDriver(root))), b"not used")
+        for _ in range(2):
+            assert is_refused(FilesystemDriver(root)) is None
+        assert not has_blob(FilesystemDriver(root), b"not used")
+
+
+def test_locks_that_a_link_makes_the_same_are_not_refused(root: Path) -> None:
+    driver = FilesystemDriver(root)
+    push_blob(repository(Registry(driver)), b"not used")
+    (root / "docker" / layout.MOUNTED).symlink_to(root / layout.PRIVATE)
+    assert is_refused(driver) is None
 
 
 def test_locks_that_keep_nobody_out_are_refused(root: Path) -> None:

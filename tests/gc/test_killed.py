@@ -64,7 +64,7 @@ def test_whatever_it_was_doing_nothing_is_lost_and_the_next_run_finishes(tree: P
         assert report.skipped == [], root.name
         assert blobs(driver) == LEFT, root.name
         assert list(driver.children(layout.REPOSITORIES)) == ["team"], root.name
-        assert files_of(driver, layout.TRASH) == [], root.name
+        assert files_of(driver, layout.trash(layout.PRIVATE)) == [], root.name
         assert all(pull(repo, manifest) for manifest in (KEPT, SIGNATURE)), root.name
 
 

@@ -6,7 +6,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestBlobUnknown
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.driver import Driver, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
@@ -231,3 +231,26 @@ def test_with_no_grace_what_has_a_time_in_the_future_goes_too(driver: Driver, re
     for path in (layout.layer_link(repo.name, digest), layout.blob_data(digest)):
         age(driver, path, -5 * 3600 * 10**9)
     assert gc(driver, grace=0).blobs_removed == 1
+
+
+def test_a_mark_that_comes_when_the_run_has_just_ended_leaves_nothing() -> None:
+    """Each touch of a server would leave a mark from then on, though no collector looks for it."""
+
+    class Ending(MemoryDriver):
+        """The run ends behind the look at its directory, and before the mark."""
+
+        def stat(self, path: StoragePath) -> Stat:
+            found = super().stat(path)
+            if path == layout.TOUCHED:
+                self.delete(layout.TOUCHED)
+            return found
+
+        def mark(self, path: StoragePath) -> None:
+            self.delete(layout.TOUCHED)
+            super().mark(path)
+
+    driver = Ending()
+    driver.make_directory(layout.TOUCHED)
+    push_blob(repository(Registry(driver)), b"content")
+    assert not exists(driver, layout.TOUCHED)
+    assert has_blob(driver, b"content")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc import sweeping
+from pyregistry.gc import batches
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
@@ -29,7 +29,7 @@ class BusyDriver(MemoryDriver):
     @contextmanager
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
         if name == "commit" and exclusive:
-            time.sleep(sweeping.BATCH_SECONDS * 1.2)
+            time.sleep(batches.BATCH_SECONDS * 1.2)
         with super().lock(name, exclusive=exclusive, wait=wait):
             yield
 

@@ -1,15 +1,20 @@
 """Each kind of damage at each kind of reference: when the one damaged file is back, the image can be pulled whole."""
 
+import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.outcome import MarkFailed, Report
+from pyregistry.gc.batches import BATCH
+from pyregistry.gc.collector import collect
+from pyregistry.gc.documents import list_links
+from pyregistry.gc.outcome import Listener, MarkFailed, Options, Plan, Report
+from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
@@ -345,3 +350,99 @@ def test_a_manifest_that_is_there_at_the_second_look_is_read_then(root: Path) ->
         driver.asked = 0
     assert not has_blob(driver, b"garbage")
     assert pull(repo, TAGGED)
+
+
+class Counting(FilesystemDriver):
+    """Counts the files that are read while no writer can commit."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.read_in_sections: list[int] = []
+        self._is_in_section = False
+
+    @contextlib.contextmanager
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+        with super().lock(name, exclusive=exclusive, wait=wait):
+            if name != "commit" or not exclusive:
+                yield
+                return
+            self.read_in_sections.append(0)
+            self._is_in_section = True
+            try:
+                yield
+            finally:
+                self._is_in_section = False
+
+    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+        if self._is_in_section:
+            self.read_in_sections[-1] += 1
+        return super().read(path, limit)
+
+
+def many_images(driver: FilesystemDriver, count: int) -> list[Image]:
+    """As many tagged images, by their links alone."""
+    images = [image(b"%d" % number) for number in range(count)]
+    for number, each in enumerate(images):
+        for link in (revision(each), current(f"t{number}")):
+            (driver.root / link).parent.mkdir(parents=True)
+            (driver.root / link).write_text(each.digest)
+    push_blob(repository(Registry(driver), "elsewhere"), b"garbage")
+    return images
+
+
+@pytest.mark.parametrize("delete_untagged", [False, True], ids=["all", "tagged"])
+def test_writers_wait_for_a_few_suspects_only(root: Path, *, delete_untagged: bool) -> None:
+    driver = Counting(root)
+    many_images(driver, 200)
+    assert len(gc(driver, grace=0, delete_untagged=delete_untagged).skipped) == 200
+    assert sum(driver.read_in_sections) >= 400  # the tag, and the manifest that is missing
+    assert max(driver.read_in_sections) <= 2 * BATCH
+
+
+def test_damaged_manifests_are_read_without_the_lock(root: Path) -> None:
+    driver = Counting(root)
+    for each in many_images(driver, 10):
+        driver.write(data(each), b"torn")
+    assert len(gc(driver, grace=0).skipped) == 10
+    assert sum(driver.read_in_sections) == 0
+
+
+def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
+    class Tags(dict[str, str | None]):
+        looks = 0
+
+        def items(self) -> ItemsView[str, str | None]:  # type: ignore[override] # dict_items is not public
+            self.looks += 1
+            return super().items()
+
+    driver = FilesystemDriver(root)
+    images = many_images(driver, 100)
+    documents = list_links(driver, APP, strict=True)
+    documents.tags = tags = Tags(documents.tags)
+    unread = Unread(driver, APP, documents)
+    for each in images:
+        unread.manifest(each.digest)
+    assert len(unread.look_again(locked=True).sentences) == 100
+    assert tags.looks == 2
+
+
+def test_a_manifest_that_was_deleted_and_comes_back_damaged_ends_the_run(filesystem: FilesystemDriver) -> None:
+    """What is below it is not marked: the second look found that it was deleted, and that is not so any more."""
+    repo = repository(Registry(filesystem), APP)
+    push_image(repo, OTHER, "other")
+    push_image(repo, UNTAGGED)
+    push_blob(repo, b"garbage")
+    link = filesystem.read(revision(UNTAGGED))
+
+    class Coming(Listener):
+        def repository(self, name: RepositoryName) -> None:
+            filesystem.delete(revision(UNTAGGED))
+            filesystem.delete(data(UNTAGGED))
+
+        def planned(self, plan: Plan) -> None:
+            filesystem.write(data(UNTAGGED), b"torn")
+            filesystem.write(revision(UNTAGGED), link)
+
+    with pytest.raises(MarkFailed, match="cannot be read any more"):
+        collect(filesystem, Options(grace=0, delete_untagged=True), Coming())
+    assert has_blob(filesystem, b"garbage")

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.outcome import Braked
+from pyregistry.gc.collector import collect
+from pyregistry.gc.outcome import Braked, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, volumes
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import image
 from tests.cli.place import Place, run
-from tests.gc.collecting import blobs, gc, remove_repository
+from tests.gc.collecting import blobs, gc, has_blob, remove_repository
 from tests.processes import missing, require_root
 from tests.storage.mounts import tmpfs
-from tests.storage.pushing import files_of, pull, push_image, repository
+from tests.storage.pushing import files_of, pull, push_blob, push_image, repository
 
 APP, BIG = image(b"app"), image(b"big")
 
@@ -189,6 +190,22 @@ def test_another_file_system_without_a_repository_ends_the_run(driver: Filesyste
     driver.write(layout.VOLUMES, noted.replace(b'"own":"', b'"own":"f'))
     remove_repository(driver, "team")
     assert_braked(driver, "was on another file system")
+
+
+def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriver, tmp_path: Path) -> None:
+    """From then on its locks keep no server out, and nobody looks for the marks where it does."""
+    push_image(repository(Registry(driver)), APP, "latest")
+    push_blob(repository(Registry(driver)), b"garbage")
+    shutil.copytree(driver.root / "docker", volume := tmp_path / "volume")
+
+    class Mounting(Listener):
+        def planned(self, plan: Plan) -> None:
+            mounts.enter_context(bound(volume, driver.root / "docker"))
+
+    with contextlib.ExitStack() as mounts:
+        with pytest.raises(MarkFailed, match="another file system was mounted in the data directory"):
+            collect(driver, Options(grace=0), Mounting())
+        assert has_blob(driver, b"garbage")
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"\xff", b"[]"])

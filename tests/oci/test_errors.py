@@ -27,7 +27,6 @@ SPEC_CODES = {
 
 ROWS: dict[type[RegistryError], tuple[str, int]] = {
     errors.BlobUnknown: ("BLOB_UNKNOWN", 404),
-    errors.BlobUploadInvalid: ("BLOB_UPLOAD_INVALID", 400),
     errors.UploadRangeInvalid: ("BLOB_UPLOAD_INVALID", 416),
     errors.BlobUploadUnknown: ("BLOB_UPLOAD_UNKNOWN", 404),
     errors.DigestInvalid: ("DIGEST_INVALID", 400),

@@ -50,6 +50,18 @@ class ReadAndWrite:
         assert list(driver.children(at("a", "b"))) == ["c", "d"]
         assert driver.read(at("a", "b", "c")) == b"x" * size
 
+    def test_a_mark_is_left_only_in_a_directory_that_is_there(self, driver: Driver) -> None:
+        with pytest.raises(PathNotFound):
+            driver.mark(at("marks", "a"))
+        assert list(driver.children(at())) == []
+        driver.make_directory(at("marks"))
+        for _ in range(2):
+            driver.mark(at("marks", "a"))
+        assert driver.stat(at("marks", "a")).size == 0
+        driver.write(at("marks", "b"), b"x")
+        driver.mark(at("marks", "b"))
+        assert driver.read(at("marks", "b")) == b"x"
+
     @pytest.mark.parametrize(
         "path", [MISSING, at("file", "below"), at("directory")], ids=["absent", "below", "directory"]
     )

@@ -113,7 +113,7 @@ class Discard:
             driver.write(at("d", name, "link"), b"")
             driver.discard(at("d", name))
         driver.empty_trash()
-        assert list(driver.children(layout.TRASH)) == []
+        assert list(driver.children(layout.trash(layout.PRIVATE))) == []
         driver.empty_trash()
 
     def test_directories_without_a_file_are_pruned_at_any_depth(self, driver: Driver) -> None:

@@ -51,6 +51,14 @@ class FailingDriver:
         if last:
             self._fail()
 
+    def mark(self, path: StoragePath) -> None:
+        last = self._is_last()
+        if last and not self._after:
+            self._fail()
+        self._driver.mark(path)
+        if last:
+            self._fail()
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         last = self._is_last()
         if last and not self._after:

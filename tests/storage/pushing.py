@@ -70,7 +70,13 @@ def pull(repo: Repository, image: Image) -> bool:
 def files_of(driver: Driver, path: StoragePath | None = None) -> list[str]:
     """The paths of all files below a path; by default of all but the locks."""
     if path is None:
-        tops = (layout.BLOBS, layout.REPOSITORIES, layout.child(layout.PRIVATE, "uploads"), layout.TMP, layout.TRASH)
+        tops = (
+            layout.BLOBS,
+            layout.REPOSITORIES,
+            layout.child(layout.PRIVATE, "uploads"),
+            layout.TMP,
+            layout.trash(layout.PRIVATE),
+        )
         return [file for top in tops for file in files_of(driver, top)]
     children = [layout.child(path, name) for name in driver.children(path)]
     return [

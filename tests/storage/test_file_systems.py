@@ -1,5 +1,6 @@
 """The kinds of file systems below a directory, as the system lists them."""
 
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -8,12 +9,17 @@ from pyregistry.storage.file_systems import file_systems, parse_mounts
 from tests.storage.mounts import tmpfs
 
 ROOT = PurePosixPath("/srv/registry data")
-LINE = "36 35 98:0 / {place} rw,noatime master:1 shared:2 - {kind} /dev/root rw,errors=continue"
+LINE = "{number} {above} 98:0 / {place} rw,noatime master:1 shared:2 - {kind} /dev/root rw,errors=continue"
 
 
 def mounts(*lines: tuple[str, str]) -> str:
-    """Lines of mountinfo."""
-    return "".join(LINE.format(place=place.replace(" ", "\\040"), kind=kind) + "\n" for place, kind in lines)
+    """Lines of mountinfo, in the order in which they were mounted."""
+    text, mounted = "", [("1", PurePosixPath("/"))]
+    for number, (place, kind) in enumerate(lines, 36):
+        above = next(each for each, point in reversed(mounted) if PurePosixPath(place).is_relative_to(point))
+        mounted.append((str(number), PurePosixPath(place)))
+        text += LINE.format(number=number, above=above, place=place.replace(" ", "\\040"), kind=kind) + "\n"
+    return text
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,9 @@ def mounts(*lines: tuple[str, str]) -> str:
         ([("/", "ext4"), (f"{ROOT}/a", "nfs"), (str(ROOT), "xfs")], {str(ROOT): "xfs"}),
         ([("/", "rootfs"), ("/", "ext4")], {"/": "ext4"}),
         ([(str(ROOT), "nfs"), (str(ROOT), "ext4")], {str(ROOT): "ext4"}),
+        ([("/", "ext4"), (str(ROOT), "nfs"), (f"{ROOT}/a", "xfs"), ("/srv", "tmpfs")], {"/srv": "tmpfs"}),
+        ([("/", "ext4"), (f"{ROOT}/a", "nfs"), (f"{ROOT}/a", "xfs")], {"/": "ext4", f"{ROOT}/a": "xfs"}),
+        ([(f"{ROOT}/a", "nfs"), (f"{ROOT}/b", "xfs")], {f"{ROOT}/a": "nfs", f"{ROOT}/b": "xfs"}),
     ],
     ids=[
         "nothing is known",
@@ -44,10 +53,20 @@ def mounts(*lines: tuple[str, str]) -> str:
         "all that is hidden",
         "one on the other",
         "one on the other, at the directory itself",
+        "all that is hidden, from above",
+        "one on the other, at a part",
+        "a root of a process that is no mount point",
     ],
 )
 def test_the_kinds_are_those_that_can_be_seen(lines: list[tuple[str, str]], found: dict[str, str]) -> None:
     assert parse_mounts(mounts(*lines), ROOT) == found
+
+
+def test_the_order_of_the_lines_does_not_count() -> None:
+    lines = mounts(("/", "ext4"), (str(ROOT), "nfs"), (f"{ROOT}/a", "xfs"), (str(ROOT), "ext3"), (f"{ROOT}/b", "xfs"))
+    found = {str(ROOT): "ext3", f"{ROOT}/b": "xfs"}
+    for order in permutations(lines.splitlines(keepends=True)):
+        assert parse_mounts("".join(order), ROOT) == found
 
 
 @pytest.mark.parametrize("text", ["", "\n", "36 35 - ext4", "a b c d e f g", "\x00 - \x00", "1 2 3 4 / - "])

@@ -146,7 +146,7 @@ def test_a_deletion_removes_a_symbolic_link_and_not_its_target(
     filesystem.make_directory(at("a"))
     (filesystem.root / at("a", "link")).symlink_to(outside / target)
     filesystem.delete(at("a", "link"))
-    assert list(filesystem.children(layout.TRASH)) == []
+    assert list(filesystem.children(layout.trash(layout.PRIVATE))) == []
     assert not (filesystem.root / at("a", "link")).is_symlink()
     assert (outside / "secret").read_bytes() == b"secret"
 
@@ -163,7 +163,7 @@ def test_a_deletion_leaves_nothing_in_the_trash(filesystem: FilesystemDriver) ->
     filesystem.write(at("d"), b"x")
     filesystem.delete(at("a"))
     filesystem.delete(at("d"))
-    assert list((filesystem.root / layout.TRASH).iterdir()) == []
+    assert list((filesystem.root / layout.trash(layout.PRIVATE)).iterdir()) == []
 
 
 def test_names_of_bytes_that_are_no_text_are_listed_and_deleted(filesystem: FilesystemDriver) -> None:

@@ -63,7 +63,7 @@ def test_the_path_is_the_cncf_registrys(path: StoragePath, below_v2: str) -> Non
     assert path == f"{V2}/{below_v2}"
 
 
-PRIVATE = [layout.TMP, layout.TRASH, layout.LOCKS, layout.upload_record(UPLOAD)]
+PRIVATE = [layout.TMP, layout.trash(layout.PRIVATE), layout.LOCKS, layout.upload_record(UPLOAD)]
 
 
 @pytest.mark.parametrize("path", PRIVATE)

@@ -5,7 +5,9 @@ import errno
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,10 +19,10 @@ from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import Options
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown
+from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import PathBusy
+from pyregistry.storage.driver import PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.places import mount_points
 from pyregistry.storage.registry import Registry
@@ -48,6 +50,7 @@ MOUNTS: dict[str, Sequence[str]] = {
     "our own directory": (".pyregistry",),
     "our temporary files": (".pyregistry/tmp",),
 }
+ABOVE_THE_BLOBS = ["docker", "docker/registry", V2, f"{V2}/blobs"]
 KEPT, DOOMED, UNTAGGED = image(b"kept"), image(b"doomed"), image(b"untagged")
 
 
@@ -204,32 +207,103 @@ def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequ
     driver = FilesystemDriver(root)
     with mounted(root, points):
         app = repository(Registry(driver), "team/app")
+        # The locks go with the blobs: a request that finds them elsewhere holds those that nobody else takes now.
+        if FilesystemDriver(root).place_of(layout.LOCKS) != driver.place_of(layout.LOCKS):
+            with pytest.raises(Unavailable):
+                push_image(app, KEPT, "1.0")
         push_image(app, KEPT, "1.0")
         assert pull(app, KEPT)
         app.delete_tag(Tag("1.0"))
         assert tagged_images(app) == {}
 
 
-def test_the_locks_are_on_the_volume_of_the_blobs(root: Path) -> None:
-    with mounted(root, MOUNTS["docker"]):
-        push_image(repository(Registry(FilesystemDriver(root)), "team/app"), KEPT, "1.0")
-        assert (root / "docker" / layout.MOUNTED / "locks" / "commit").exists()
+@pytest.mark.parametrize("point", ABOVE_THE_BLOBS)
+def test_the_locks_are_on_the_volume_of_the_blobs(root: Path, point: str) -> None:
+    with mounted(root, (point,)):
+        driver = FilesystemDriver(root)
+        push_image(repository(Registry(driver), "team/app"), KEPT, "1.0")
+        assert (root / point / layout.MOUNTED / "locks" / "commit").exists()
         assert not (root / layout.PRIVATE).exists()
+        assert not (root / layout.MOUNTED / "locks").exists()
+        assert driver.place_of(layout.LOCKS) == f"{point}/{layout.MOUNTED}"
 
 
-def test_two_containers_with_one_volume_share_locks_and_marks(root: Path) -> None:
+def test_a_section_in_which_the_locks_came_elsewhere_is_not_acknowledged(root: Path) -> None:
+    """It holds a lock that no other process takes any more, whichever thread has noticed."""
+    driver = FilesystemDriver(root)
+    digest = push_blob(repository(Registry(driver), "other"), b"content")
+    (volume := root.parent / "volume").mkdir()
+    shutil.copytree(root / "docker", volume, dirs_exist_ok=True)
+    with bound(volume, root / "docker"):
+        with ExitStack() as section:
+            section.enter_context(leases.commit_section(driver))
+            with pytest.raises(Unavailable):
+                driver.write(layout.blob_data(digest), b"content")
+            leases.touch(driver, digest)
+            with pytest.raises(Unavailable):
+                section.close()
+        with leases.commit_section(driver), pytest.raises(PathBusy):
+            FilesystemDriver(root).lock("commit", exclusive=True, wait=False).__enter__()
+
+
+def test_two_requests_that_notice_a_mount_at_once_both_go_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = FilesystemDriver(root)
+    (point := root / layout.REPOSITORIES).mkdir(parents=True)
+    both = threading.Barrier(2)
+
+    real = os.rename
+
+    def rename(source: str, target: str) -> None:
+        try:
+            real(source, target)
+        except OSError:
+            both.wait(10)  # the two fail at the same moment
+            raise
+
+    monkeypatch.setattr(os, "rename", rename)
+    tags = [layout.tag_current_link(RepositoryName("team/app"), Tag(tag)) for tag in ("a", "b")]
+    with tmpfs(point), ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda tag: driver.write(tag, b"sha256:"), tags))
+        assert [driver.read(tag) for tag in tags] == [b"sha256:"] * 2
+
+
+def test_marks_and_empty_directories_beside_the_blobs_can_be_removed(tree: Path) -> None:
+    driver = FilesystemDriver(tree)
+    with leases.marks_of_touches(driver):
+        digest = push_blob(repository(Registry(driver), "team/app"), b"content")
+        assert leases.is_marked(driver, digest)
+    assert not leases.is_marked(driver, digest)
+    with pytest.raises(PathNotFound):
+        driver.stat(layout.TOUCHED)
+    for remove in (driver.delete, driver.discard):
+        path = layout.blob(Digest.of(b"a push was cut off here"))
+        driver.make_directory(path)
+        remove(path)
+        with pytest.raises(PathNotFound):
+            driver.stat(path)
+        with pytest.raises(PathNotFound):
+            remove(path)
+    driver.empty_trash()
+    assert_nothing_in_the_way(tree)
+
+
+@pytest.mark.parametrize("points", [(point,) for point in ABOVE_THE_BLOBS] + [(f"{V2}/blobs", f"{V2}/repositories")])
+def test_two_containers_with_one_volume_share_locks_and_marks(root: Path, points: Sequence[str]) -> None:
     """Each has a root of its own: what must be seen by both is on the volume."""
     roots = [root / name for name in ("server", "collector")]
-    volume = root / "volume"
-    for point in (volume, *(each / "docker" for each in roots)):
-        point.mkdir(parents=True)
-    with bound(volume, roots[0] / "docker"), bound(volume, roots[1] / "docker"):
+    with ExitStack() as stack:
+        for number, point in enumerate(points):
+            volume = root / f"volume-{number}"
+            for directory in (volume, *(each / point for each in roots)):
+                directory.mkdir(parents=True)
+            for each in roots:
+                stack.enter_context(bound(volume, each / point))
         server, collector = (FilesystemDriver(each) for each in roots)
         with leases.commit_section(server), pytest.raises(PathBusy):
             collector.lock("commit", exclusive=True, wait=False).__enter__()
         digest = push_blob(repository(Registry(server), "team/app"), b"content")
         with leases.marks_of_touches(collector):
-            server.write(layout.touched(digest), b"", durable=False)
+            server.mark(layout.touched(digest))
             assert leases.is_marked(collector, digest)
         upload = repository(Registry(server), "team/app").start_upload(owner="alice")
         with pytest.raises(BlobUploadUnknown):
@@ -288,13 +362,25 @@ def test_a_copy_for_which_there_is_no_room_leaves_the_upload_and_no_copy(root: P
         assert app.blob(Digest.of(content)).size == len(content)
 
 
-@pytest.mark.parametrize("name", ["a b", "back\\slash", "tab\there", "ümlaut", "new\nline"])
+@pytest.mark.parametrize(
+    "name", ["a b", "back\\slash", "tab\there", "ümlaut", "new\nline", "return\rhere", "next\x85line"]
+)
 def test_mount_points_are_found_whatever_they_are_called(root: Path, name: str) -> None:
     (root / name).mkdir()
     with tmpfs(root / name):
         assert mount_points(str(root)) == [name]
     assert mount_points(str(root)) == []
     assert mount_points(str(root / name)) == []
+
+
+def test_a_mount_point_that_another_mount_hides_is_none(root: Path) -> None:
+    """The same directory has the same locks, whichever path leads to it."""
+    volume = root.parent / "volume"
+    for directory in (root / "docker", volume / "docker"):
+        directory.mkdir(parents=True)
+    with tmpfs(root / "docker"), bound(volume, root):
+        assert mount_points(str(root)) == []
+        assert FilesystemDriver(root).place_of(layout.LOCKS) == FilesystemDriver(volume).place_of(layout.LOCKS)
 
 
 def test_what_is_in_a_lower_layer_of_an_overlay_can_be_deleted(root: Path) -> None:

@@ -73,7 +73,7 @@ def foreign(request: pytest.FixtureRequest, everybodys: Path) -> Iterator[Server
     registry = Registry(driver)
     for name in ("app", "other"):
         push_image(repository(registry, name), OLD, "old")
-    driver.make_directory(layout.TRASH)
+    driver.make_directory(layout.trash(layout.PRIVATE))
     give_away(data, RIGHTS[request.param])
     server.command = [*prefix, *server.command]
     with server:

@@ -204,6 +204,11 @@ class SteppingDriver:
         self._driver.create(path, data)
         self._changed("create", path)
 
+    def mark(self, path: StoragePath) -> None:
+        self._step("mark", path)
+        self._driver.mark(path)
+        self._changed("write", path)
+
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         self._step("make_directory", path)
         self._driver.make_directory(path, durable=durable)

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from pyregistry.gc import collector, sweeping
+from pyregistry.gc import batches, collector
 from pyregistry.gc.outcome import MarkFailed, Options
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
@@ -40,11 +40,11 @@ class World:
         self._scenario.prepare(self._driver)
         self.actors = [Actor(name, self._push) for name in self._scenario.actors]
         self.actors.append(Actor(COLLECTOR, self._collect))
-        before, sweeping.BATCH = sweeping.BATCH, self._schedule.batch
+        before, batches.BATCH = batches.BATCH, self._schedule.batch
         try:
             self.stage.run(self.actors)
         finally:
-            sweeping.BATCH = before
+            batches.BATCH = before
         if self.stage.failure is None:
             self._watch.check_end()
 
