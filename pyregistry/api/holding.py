@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyregistry.oci.errors import Unavailable
-from pyregistry.storage.budget import BUDGET
+from pyregistry.storage.budget import BUDGET, uploads
 from pyregistry.storage.waiting import RETRY
 
 FREE = 16 * 1024
@@ -107,3 +107,4 @@ class Holdings:
         if holding in self._all:
             self._all.discard(holding)
             self._total -= holding.counted
+            uploads.freed(holding.counted)

@@ -10,7 +10,6 @@ from aiohttp import web
 
 from pyregistry.api.holding import Holding, Holdings
 from pyregistry.api.responses import JSON
-from pyregistry.storage.budget import uploads
 
 LARGE = 64 * 1024
 """Bytes; an answer with a larger body is not written in one go."""
@@ -31,7 +30,7 @@ async def answer(
         return web.Response(body=body, content_type=content_type, headers=headers)
     response = web.StreamResponse(headers=headers)
     response.content_type, response.content_length = content_type, len(body)
-    with _answers.hold() as holding, uploads.answer():
+    with _answers.hold() as holding:
         holding.add(len(body))
         try:
             async with holding.may_give_way():

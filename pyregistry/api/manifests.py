@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pyregistry.api.bodies import read_manifest_body
+from pyregistry.api.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
 from pyregistry.api.download import send_manifest
 from pyregistry.api.large import LARGE
@@ -59,6 +59,7 @@ async def _read_manifest(request: web.Request, value: str) -> StoredManifest:
     return stored
 
 
+@holding_manifest
 async def put_manifest(request: web.Request) -> web.Response:
     """end-7a and 7b `PUT /v2/<name>/manifests/<tag-or-digest>`, by digest also with `tag` parameters."""
     repo = repository(request)

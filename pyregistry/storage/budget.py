@@ -20,6 +20,8 @@ _MANY = 16
 """Uploads and large answers at a time, from which on freed memory is worth giving back to the system."""
 _LEAST_BLOCK = 16 * 1024
 """Bytes below which a block of a download costs more than it holds."""
+_MUCH = 16 * 1024 * 1024
+"""Bytes of large bodies, likewise."""
 _GIVE_BACK_SECONDS = 1.0
 
 
@@ -32,6 +34,7 @@ class Budget:
         self._answers = 0
         self._most = 0
         """Uploads and large answers at a time since memory was given back."""
+        self._freed = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self) -> None:
@@ -52,6 +55,12 @@ class Budget:
             yield
         finally:
             self._answers -= 1
+
+    def freed(self, size: int) -> None:
+        """Note that a body of so many bytes is not needed any more."""
+        self._freed += size
+        if self._freed >= _MUCH and self._timer is None:
+            self._give_back_later()
 
     def block_size(self, most: int) -> int:
         """Return how many bytes of a file are read at once for an answer; never more than `most`."""
@@ -75,7 +84,7 @@ class Budget:
 
     def _give_back(self) -> None:
         # glibc keeps what was freed between what is in use: its heap grew with the uploads, and stays without this.
-        self._timer, self._most = None, self._uploads + self._answers
+        self._timer, self._most, self._freed = None, self._uploads + self._answers, 0
         free_buffers.clear()
         if _trim is not None:
             asyncio.get_running_loop().run_in_executor(None, _trim, 0).add_done_callback(lambda _: None)
