@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 SILENCE_SECONDS = 30.0
 """Seconds of its own time after which a silent worker hangs."""
+START_SECONDS = 120.0
+"""The same for a worker that has never beaten: it starts, and may wait for what it reads there."""
 _LOOK_SECONDS = 2.0
 """The most that one look counts: between two that are farther apart, the watchdog itself did not run."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -64,6 +66,11 @@ class _Silence:
     seconds: float = 0.0
     usage: _Usage | None = None
 
+    @property
+    def hangs(self) -> bool:
+        """True if it has lasted too long."""
+        return self.seconds > (SILENCE_SECONDS if self.beats else START_SECONDS)
+
 
 class Watchdog:
     """Judges workers each time that it is asked, which should be about once a second."""
@@ -78,11 +85,11 @@ class Watchdog:
         now = self._clock()
         elapsed, self._looked_at = min(now - self._looked_at, _LOOK_SECONDS), now
         self._known = {pid: self._look(pid, heartbeat.beats(), elapsed) for pid, heartbeat in workers.items()}
-        return {pid: known.seconds for pid, known in self._known.items() if known.seconds > SILENCE_SECONDS}
+        return {pid: known.seconds for pid, known in self._known.items() if known.hangs}
 
     def _look(self, pid: int, beats: int, elapsed: float) -> _Silence:
         known = self._known.get(pid)
-        if known is None or beats == 0 or beats != known.beats:
+        if known is None or beats != known.beats:
             return _Silence(beats)
         usage = _usage(pid)
         used = _used(pid, known.usage, usage, elapsed) if known.usage is not None and usage is not None else 0.0

@@ -2,12 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import wraps
 
 from aiohttp import web
 
 from pyregistry.api.context import settings
+from pyregistry.api.holding import Holding, Holdings
 from pyregistry.api.receiving import Receiver
 from pyregistry.oci.errors import (
     BlobTooLarge,
@@ -24,6 +26,9 @@ _PAUSE_SECONDS = 0.2
 """Without a byte, after which an upload writes what it has instead of holding it."""
 _UNUSUAL = ("Content-Range", "Content-Encoding", "Expect")
 """Headers of a request that is not taken in one go."""
+_manifests = Holdings("too many large manifests arrive")
+"""Of this worker, which has one event loop."""
+_HOLDING = web.RequestKey("holding", Holding)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -99,17 +104,43 @@ def body_at_hand(request: web.Request) -> bytes | None:
     return content.read_nowait() if headers.get("Transfer-Encoding", "chunked") == "chunked" else None
 
 
+def holding_manifest(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Count the manifest that a handler reads with `read_manifest_body`, until the handler has ended."""
+
+    @wraps(handler)
+    async def counting(request: web.Request) -> web.StreamResponse:
+        with _manifests.hold() as request[_HOLDING]:
+            return await handler(request)
+
+    return counting
+
+
 async def read_manifest_body(request: web.Request) -> bytes:
-    """The whole body; raises ManifestTooLarge, before anything is read if its length is announced."""
+    """Return the whole body, for a handler that is `holding_manifest`.
+
+    Raises ManifestTooLarge, before anything is read if its length is announced, and Unavailable where the manifests of
+    all clients would hold too much memory.
+    """
     limit = settings(request).max_manifest_size
     if (request.content_length or 0) > limit:
         raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
-    content = bytearray()
-    async for chunk in body(request):
-        content += chunk
-        if len(content) > limit:
-            raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
-    return bytes(content)
+    content, holding = bytearray(), request[_HOLDING]
+    try:
+        async with holding.may_give_way():
+            async for chunk in body(request):
+                if len(content) + len(chunk) > limit:
+                    raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
+                holding.add(len(chunk))
+                content += chunk
+                chunk = b""  # noqa: PLW2901 # nothing is kept while the next one is waited for
+        holding.keep()
+        return bytes(content)
+    except TimeoutError as error:
+        raise _manifests.refusal() from error
+    finally:
+        content.clear()  # the stream keeps the error that it raised, and that keeps this frame
 
 
 def check_blob_size(request: web.Request) -> None:

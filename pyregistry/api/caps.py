@@ -19,7 +19,9 @@ from pyregistry.auth.throttle import network_of
 _SEARCHED_AT_ONCE = 64
 """Idle connections that one search finds, so that a flood of new ones does not cost a search each."""
 _FRUITLESS_SECONDS = 0.1
-"""Time after a search without success in which there is no other."""
+"""Time after a search without success in which the same search is not repeated."""
+_WHOLE = ""
+"""The search of all networks, beside the names of networks."""
 _INT = struct.Struct("i")
 
 log = structlog.get_logger("pyregistry.api")
@@ -50,7 +52,8 @@ class Caps:
         self._by_network: dict[str, dict[Countable, None]] = {}
         self._idle: dict[str, deque[tuple[Countable, float]]] = {}
         """What the last search of a network found, the longest idle first. It may have changed since."""
-        self._fruitless_until = 0.0
+        self._fruitless_until: dict[str, float] = {}
+        """For each network, and for the whole: one that is at its own limit stops no search for the others."""
 
     def begin(self, connection: Countable, peer: object, transport: asyncio.Transport) -> None:
         """Count a connection, unless it is counted. Above a limit, close an idle one, or this one at once.
@@ -64,9 +67,9 @@ class Caps:
         self._counted[connection] = _Counted(network, transport)
         of_network[connection] = None
         if len(of_network) > self._most_of_one:
-            has_room = self._make_room([network], connection)
+            has_room = self._make_room(network, connection)
         else:
-            has_room = len(self._counted) <= self._most or self._make_room(self._largest_first(), connection)
+            has_room = len(self._counted) <= self._most or self._make_room(_WHOLE, connection)
         if not has_room:
             log.warning("connection refused: too many", address=network, connections=len(self._counted))
             asyncio.get_running_loop().call_soon(transport.abort)  # one of TLS has its socket only then
@@ -81,22 +84,27 @@ class Caps:
         if not of_network:
             del self._by_network[counted.network]
             self._idle.pop(counted.network, None)
+            self._fruitless_until.pop(counted.network, None)
 
     def _largest_first(self) -> list[str]:
         return sorted(self._by_network, key=lambda network: len(self._by_network[network]), reverse=True)
 
-    def _make_room(self, networks: list[str], newcomer: Countable) -> bool:
-        """Close the connection of the first of these networks that is idle longest; return False if none is idle."""
+    def _make_room(self, searched: str, newcomer: Countable) -> bool:
+        """Close the connection that is idle longest: in this network, or in the largest one that has an idle one.
+
+        Return False if none is idle.
+        """
         now = asyncio.get_running_loop().time()
-        for network in networks if now >= self._fruitless_until else ():
+        if now < self._fruitless_until.get(searched, 0.0):
+            return False
+        for network in self._largest_first() if searched == _WHOLE else [searched]:
             found = self._longest_idle(network, newcomer)
             if found is not None:
                 log.warning("idle connection closed: too many", address=network, connections=len(self._counted))
                 self.end(found)
                 found.close_idle()
                 return True
-        if now >= self._fruitless_until:
-            self._fruitless_until = now + _FRUITLESS_SECONDS
+        self._fruitless_until[searched] = now + _FRUITLESS_SECONDS
         return False
 
     def _longest_idle(self, network: str, newcomer: Countable) -> Countable | None:

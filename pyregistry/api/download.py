@@ -4,7 +4,7 @@ Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
@@ -13,12 +13,13 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from pyregistry.api.context import offload_read
+from pyregistry.api.context import HOT_MANIFESTS, offload_read
 from pyregistry.api.ranges import parse_range
 from pyregistry.api.responses import etag
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.errors import BlobUnknown, RangeNotSatisfiable
-from pyregistry.storage.driver import Bytes, PathNotFound
+from pyregistry.oci.errors import BlobUnknown, ManifestUnknown, RangeNotSatisfiable
+from pyregistry.storage.budget import uploads
+from pyregistry.storage.driver import Bytes, PathNotFound, Source
 from pyregistry.storage.repository import Repository
 
 _BLOCK = 1024 * 1024
@@ -41,22 +42,28 @@ class OpenBlob:
 @asynccontextmanager
 async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
     """A blob, open until the block ends; raises BlobUnknown."""
-    blob = await offload_read(_open, repository, digest)
     try:
+        blob = await offload_read(_open, lambda: repository.blob(digest))
+    except PathNotFound as error:  # garbage collection was quicker
+        raise BlobUnknown({"digest": digest}) from error
+    async with _closing(blob):
         yield blob
+
+
+@asynccontextmanager
+async def _closing(blob: OpenBlob) -> AsyncIterator[None]:
+    try:
+        yield
     finally:
         if not isinstance(blob.content, bytes):
             await offload_read(blob.content.close)
 
 
-def _open(repository: Repository, digest: Digest) -> OpenBlob:
-    source = repository.blob(digest)
+def _open(find: Callable[[], Source]) -> OpenBlob:
+    source = find()
     if isinstance(source, Bytes):
         return OpenBlob(source.size, source.content)
-    try:
-        file = source.open()
-    except PathNotFound as error:  # garbage collection was quicker
-        raise BlobUnknown({"digest": digest}) from error
+    file = source.open()
     if source.size > _SMALL:
         return OpenBlob(source.size, file)
     with file:
@@ -80,6 +87,24 @@ async def send_blob(
     pieces.append((f"\r\n--{boundary}--\r\n".encode(), range(0)))
     content_type = f"multipart/byteranges; boundary={boundary}"
     return await _send(request, blob, pieces, 206, {**headers, "Content-Type": content_type})
+
+
+async def send_manifest(
+    request: web.Request, digest: Digest, size: int, headers: Mapping[str, str]
+) -> web.StreamResponse:
+    """Answer with a manifest that was checked, and has that many bytes; raises ManifestUnknown.
+
+    From its file as a blob, so that a client that reads nothing keeps no copy of it in memory.
+    """
+    hot = request.app[HOT_MANIFESTS]
+    try:
+        manifest = await offload_read(_open, lambda: hot.source(digest))
+    except PathNotFound as error:  # garbage collection was quicker
+        raise ManifestUnknown({"digest": digest}) from error
+    async with _closing(manifest):
+        if manifest.size != size:  # it was damaged since it was checked
+            raise ManifestUnknown({"digest": digest})
+        return await _send(request, manifest, [(b"", range(size))], 200, headers)
 
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
@@ -110,9 +135,10 @@ async def _send(
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
     try:
-        for head, part in pieces:
-            await response.write(head)
-            await _send_part(request, response, blob.content, part)
+        with uploads.answer():
+            for head, part in pieces:
+                await response.write(head)
+                await _send_part(request, response, blob.content, part)
     except OSError as error:
         # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
         if not isinstance(error, ConnectionError):
@@ -141,8 +167,8 @@ async def _send_part(request: web.Request, response: web.StreamResponse, source:
     await offload_read(source.seek, part.start)
     left = len(part)
     while left:
-        block = await offload_read(source.read, min(left, _BLOCK))
+        block = await offload_read(source.read, min(left, uploads.block_size(_BLOCK)))
         if not block:
             raise OSError("the file is shorter than it was")
-        await response.write(block)
         left -= len(block)
+        await response.write(block)

@@ -18,6 +18,7 @@ from aiohttp.http_parser import RawRequestMessage
 from pyregistry.api.access_log import Entry
 from pyregistry.api.blobs import blob_headers
 from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, HOT_BLOBS, HOT_MANIFESTS, SETTINGS
+from pyregistry.api.large import LARGE
 from pyregistry.api.manifests import manifest_headers
 from pyregistry.api.middleware import constant_headers
 from pyregistry.api.request_id import HEADER, accepted_id
@@ -119,6 +120,8 @@ class HotAnswers:
         if stored is None or not stored.media_type.isprintable():  # a foreign one could break the head
             return None
         body = b"" if method == "HEAD" else stored.content
+        if len(body) > LARGE:  # sent from its file: a client that reads nothing would make this a copy of it
+            return None
         return _Found(manifest_headers(stored), len(stored.content), body)
 
     def _head(self, found: _Found, request_id: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from aiohttp import web
 
-from pyregistry.api.bodies import read_manifest_body
+from pyregistry.api.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
+from pyregistry.api.download import send_manifest
+from pyregistry.api.large import LARGE
 from pyregistry.api.responses import etag, location, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
@@ -29,7 +31,12 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
     if stored is None:
         stored = await _read_manifest(request, reference)
     headers = manifest_headers(stored)
-    return not_modified(request, stored.digest, headers) or web.Response(body=stored.content, headers=headers)
+    unchanged = not_modified(request, stored.digest, headers)
+    if unchanged is not None or request.method == "HEAD" or len(stored.content) <= LARGE:
+        return unchanged or web.Response(body=stored.content, headers=headers)
+    digest, size = stored.digest, len(stored.content)
+    del stored  # it would stay in memory for as long as the client takes
+    return await send_manifest(request, digest, size, headers)
 
 
 def manifest_headers(stored: StoredManifest) -> dict[str, str]:
@@ -52,6 +59,7 @@ async def _read_manifest(request: web.Request, value: str) -> StoredManifest:
     return stored
 
 
+@holding_manifest
 async def put_manifest(request: web.Request) -> web.Response:
     """end-7a and 7b `PUT /v2/<name>/manifests/<tag-or-digest>`, by digest also with `tag` parameters."""
     repo = repository(request)

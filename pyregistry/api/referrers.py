@@ -4,6 +4,7 @@ import msgspec
 from aiohttp import web
 
 from pyregistry.api.context import repository, settings, single, walk
+from pyregistry.api.large import answer
 from pyregistry.api.paging import next_link, page_size
 from pyregistry.api.responses import encode_json
 from pyregistry.oci.digest import Digest
@@ -17,12 +18,16 @@ _AROUND = 200
 """Bytes of an index around its list."""
 
 
-async def list_referrers(request: web.Request) -> web.Response:
+async def list_referrers(request: web.Request) -> web.StreamResponse:
     """end-12a and 12b `GET /v2/<name>/referrers/<digest>`.
 
     200 with an empty list for whatever is unknown, also for an unknown repository: 404 would tell the client that
     there is no referrers API. A page holds at most as many bytes as a manifest may have, and never above 4 MiB.
     """
+    return await answer(request, *await _listed(request), OCI_INDEX)
+
+
+async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:
     repo = repository(request)
     subject = Digest(request.match_info["digest"])
     wanted = Wanted(
@@ -33,7 +38,7 @@ async def list_referrers(request: web.Request) -> web.Response:
     )
     page, body = await walk(request, at_once(_page, repo, subject, wanted))
     headers = {} if wanted.artifact_type is None else {"OCI-Filters-Applied": "artifactType"}
-    return web.Response(body=body, content_type=OCI_INDEX, headers=headers | _link(request, wanted, page))
+    return body, headers | _link(request, wanted, page)
 
 
 def _page(repo: Repository, subject: Digest, wanted: Wanted) -> tuple[Page, bytes]:

@@ -3,22 +3,27 @@
 from aiohttp import web
 
 from pyregistry.api.context import repository, settings, single, walk
+from pyregistry.api.large import answer
 from pyregistry.api.paging import next_link, page_size, take
-from pyregistry.api.responses import json_response
+from pyregistry.api.responses import encode_json
 from pyregistry.oci.errors import RequestInvalid
 from pyregistry.oci.names import Tag
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.turns import Walk
 
 
-async def list_tags(request: web.Request) -> web.Response:
+async def list_tags(request: web.Request) -> web.StreamResponse:
     """end-8a and 8b `GET /v2/<name>/tags/list`, in byte order; all of them where `n` is not given."""
+    return await answer(request, *await _listed(request))
+
+
+async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:
     repo = repository(request)
     size = page_size(request, settings(request).max_tags, default=None)
     last = single(request, "last", RequestInvalid)
     page, more = await walk(request, _page(repo, last, size))
-    headers = next_link(request, n=len(page), last=page[-1]) if more else None
-    return json_response({"name": repo.name, "tags": page}, headers)
+    headers = next_link(request, n=len(page), last=page[-1]) if more else {}
+    return encode_json({"name": repo.name, "tags": page}), headers
 
 
 def _page(repo: Repository, last: str | None, size: int | None) -> Walk[tuple[list[Tag], bool]]:

@@ -26,6 +26,8 @@ UNSETTLED_LOOKS = 3
 """A file that looks different at each of so many looks in a row is taken over all the same."""
 KEPT_LOOKS = 115
 """Looks, in sum just below a minute, for which the last good content of an unusable file stays in force."""
+FIRST_LOOK_SECONDS = 1.0
+"""Seconds for which a process that begins waits for its first look, which may never return."""
 REPEAT_SECONDS = 60.0
 """Seconds between two log lines that say the same."""
 _LATE_NS = 100_000_000
@@ -101,17 +103,16 @@ class WatchedFile:
         self._load(self._signature())
 
     def start(self) -> None:
-        """Look at the file regularly, until `close`. Blocks, for a first look.
+        """Look at the file regularly, until `close`. Blocks for a first look, for FIRST_LOOK_SECONDS at most.
 
         This process may replace another, which knew newer content than was there before the fork. If the file cannot
         be used at this moment, the time that it was unusable already counts.
         """
-        if not self.look(settled=False):
-            with self._lock:
-                self._missed = self._last_good.looks_since(self._digest)
-            self._count()
-        for work, name in ((self._watch, "looking"), (self._watch_the_looks, "counting")):
+        looked = threading.Event()
+        for work, name in ((lambda: self._watch(looked), "looking"), (self._watch_the_looks, "counting")):
             threading.Thread(target=work, name=f"{self._purpose.name}, {name}", daemon=True).start()
+        if not looked.wait(FIRST_LOOK_SECONDS):
+            self._count_since_the_last_good()
 
     def close(self) -> None:
         """Look no more."""
@@ -141,13 +142,22 @@ class WatchedFile:
             return True
         return False
 
-    def _watch(self) -> None:
+    def _watch(self, looked: threading.Event) -> None:
+        if not self.look(settled=False):
+            self._count_since_the_last_good()
+        looked.set()
         while not self._end.wait(POLL_SECONDS):
             self.look(settled=True)
 
     def _watch_the_looks(self) -> None:
         while not self._end.wait(POLL_SECONDS):
             self._count()
+
+    def _count_since_the_last_good(self) -> None:
+        """Count the looks that another process missed before this one, too."""
+        with self._lock:
+            self._missed = max(self._missed, self._last_good.looks_since(self._digest))
+        self._count()
 
     def _count(self) -> None:
         """Give the file up when too many looks in a row missed it."""
@@ -224,7 +234,12 @@ class WatchedFile:
 
     def _read(self) -> bytes:
         try:
-            with self._path.open("rb") as file:
+            if not stat.S_ISREG(self._stat().st_mode):  # to open a device may do something
+                raise FileUnusable("not a regular file")
+            # Not blocking: since then it may have become a FIFO, whose other end may never be opened.
+            with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise FileUnusable("not a regular file")
                 content = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
             raise FileUnusable(str(error.strerror)) from error

@@ -7,7 +7,8 @@ follow from the share that each upload has of the budget. Few uploads have buffe
 import asyncio
 import ctypes
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 BUDGET = 64 * 1024 * 1024
 """Bytes for the buffers of all uploads of a worker."""
@@ -16,30 +17,54 @@ READ = 256 * 1024
 _LEAST = 2 * 1024
 """Bytes below which reads and batches cost more than they hold."""
 _MANY = 16
-"""Uploads at a time, from which on freed memory is worth giving back to the system."""
+"""Uploads and large answers at a time, from which on freed memory is worth giving back to the system."""
+_LEAST_BLOCK = 16 * 1024
+"""Bytes below which a block of a download costs more than it holds."""
+_MUCH = 16 * 1024 * 1024
+"""Bytes of large bodies, likewise."""
 _GIVE_BACK_SECONDS = 1.0
 
 
 class Budget:
-    """Counts the uploads of a worker. Belongs to the event loop."""
+    """Counts the uploads and the large answers of a worker. Belongs to the event loop."""
 
     def __init__(self, size: int = BUDGET) -> None:
         self._size = size
         self._uploads = 0
+        self._answers = 0
         self._most = 0
-        """Uploads at a time since memory was given back."""
+        """Uploads and large answers at a time since memory was given back."""
+        self._freed = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def enter(self) -> None:
         """Count an upload."""
         self._uploads += 1
-        self._most = max(self._most, self._uploads)
-        if self._most >= _MANY and self._timer is None:
-            self._give_back_later()
+        self._note()
 
     def leave(self) -> None:
         """Count an upload down."""
         self._uploads -= 1
+
+    @contextmanager
+    def answer(self) -> Iterator[None]:
+        """Count a large answer until the block ends."""
+        self._answers += 1
+        self._note()
+        try:
+            yield
+        finally:
+            self._answers -= 1
+
+    def freed(self, size: int) -> None:
+        """Note that a body of so many bytes is not needed any more."""
+        self._freed += size
+        if self._freed >= _MUCH and self._timer is None:
+            self._give_back_later()
+
+    def block_size(self, most: int) -> int:
+        """Return how many bytes of a file are read at once for an answer; never more than `most`."""
+        return max(_LEAST_BLOCK, min(most, self._size // (4 * max(self._answers, 1))))
 
     def read_size(self) -> int:
         """Return how many bytes the event loop reads at once for an upload."""
@@ -49,16 +74,21 @@ class Budget:
         """Return how many bytes are gathered before a write; never more than `most`."""
         return max(_LEAST, min(most, self._size // (8 * max(self._uploads, 1))))
 
+    def _note(self) -> None:
+        self._most = max(self._most, self._uploads + self._answers)
+        if self._most >= _MANY and self._timer is None:
+            self._give_back_later()
+
     def _give_back_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_GIVE_BACK_SECONDS, self._give_back)
 
     def _give_back(self) -> None:
         # glibc keeps what was freed between what is in use: its heap grew with the uploads, and stays without this.
-        self._timer, self._most = None, self._uploads
+        self._timer, self._most, self._freed = None, self._uploads + self._answers, 0
         free_buffers.clear()
         if _trim is not None:
             asyncio.get_running_loop().run_in_executor(None, _trim, 0).add_done_callback(lambda _: None)
-        if self._uploads >= _MANY:
+        if self._uploads + self._answers >= _MANY:
             self._give_back_later()
 
 

@@ -106,6 +106,10 @@ class HotManifests:
         revision = layout.revision_link(repository.name, digest)
         return manifest, KnownManifest(digest, revision, layout.blob_data(digest), tag)
 
+    def source(self, digest: Digest) -> Source:
+        """How to send a manifest whose content was checked; raises PathNotFound. Blocks."""
+        return self._driver.source(layout.blob_data(digest))
+
     def remember(self, name: str, reference: str, manifest: StoredManifest, known: KnownManifest | None) -> None:
         """Keep what `read` returned."""
         if known is not None:

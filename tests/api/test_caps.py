@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -134,6 +134,28 @@ async def test_idle_connections_from_two_addresses_lock_no_address_out(start_reg
         for number in range(40):
             async with connected(client, f"127.0.0.{2 + number % 4}") as newcomer:
                 await _ask_once(client, newcomer)
+
+
+async def _refuse_one(client: Client, address: str) -> None:
+    async with connected(client, address) as refused:
+        with suppress(ConnectionError):
+            assert await refused.rest() == b""
+
+
+@pytest.mark.parametrize("newcomer", ["127.0.0.3", "127.0.0.4"], ids=["the idle address", "a third address"])
+async def test_an_address_whose_connections_are_all_busy_stops_the_search_for_no_other(
+    start_registry: StartRegistry, newcomer: str
+) -> None:
+    helper = await start_registry()
+    client = await start_registry(pyregistry={"limits": {"connections": 6, "connections-per-address": 3}})
+    async with AsyncExitStack() as stack:
+        for address, begin in (("127.0.0.2", _stall_an_upload), ("127.0.0.3", _ask_once)):
+            for _ in range(3):
+                await begin(helper, await stack.enter_async_context(connected(client, address)))
+        for _ in range(10):
+            await _refuse_one(client, "127.0.0.2")
+            async with connected(client, newcomer) as other:
+                await _ask_once(client, other)
 
 
 class _Idle:

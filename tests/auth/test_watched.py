@@ -1,12 +1,14 @@
 """A file that says who gets in, look by look."""
 
 import os
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from pyregistry.auth.watched import UNSETTLED_LOOKS, FileUnusable, Purpose, WatchedFile
+from tests.processes import wait_until
 from tests.storage.mounts import FILE_SYSTEMS, file_system
 
 
@@ -87,3 +89,45 @@ def test_a_second_change_within_one_second_counts(tmp_path: Path, kind: str) -> 
         path.write_bytes(b"third")
         assert taken.file.look(settled=False)
         assert taken.contents[-1] == b"third"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "directory"])
+def test_what_is_no_regular_file_is_unusable_and_blocks_no_look(path: Path, kind: str) -> None:
+    taken = Taken(path)
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path, 0o600)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir(0o700)
+    looks: list[bool] = []
+    looking = threading.Thread(target=lambda: looks.append(taken.file.look(settled=False)), daemon=True)
+    looking.start()
+    looking.join(20)
+    assert looks == [False]
+    assert taken.contents == [b"first"]
+
+
+def test_a_first_look_that_never_returns_does_not_stop_a_process_that_begins(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, answered, stat = Taken(path), threading.Event(), Path.stat
+
+    def hang(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if self == path:
+            answered.wait(60)
+        return stat(self, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", hang)
+    beginning = threading.Thread(target=taken.file.start, daemon=True)
+    beginning.start()
+    try:
+        beginning.join(20)
+        assert not beginning.is_alive()
+        path.write_bytes(b"second")
+        answered.set()
+        wait_until(lambda: taken.contents[-1] == b"second", "the look that hung takes over what is there")
+    finally:
+        answered.set()
+        taken.file.close()

@@ -1,5 +1,6 @@
-"""Memory of uploads and heads: bounded while they come, little while they stall, given back when they end."""
+"""Memory of uploads, heads and unread answers: bounded, little while they stall, given back when they end."""
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -8,7 +9,9 @@ from threading import Thread
 
 import pytest
 
+from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.processes import Server, pyregistry_server, wait_until
+from tests.workers.http import ask
 
 MIB = 1 << 20
 _BLOCK = bytes(64 * 1024)
@@ -18,7 +21,8 @@ _BLOCK = bytes(64 * 1024)
 def server(tmp_path: Path) -> Iterator[Server]:
     with pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
         yield server
-        assert not server.faults(), server.faults()
+        faults = [line for line in server.faults() if '/manifests/x HTTP/1.1" 503 ' not in line]
+        assert not faults, faults
 
 
 def _worker(server: Server) -> int:
@@ -103,3 +107,109 @@ def test_heads_without_an_end_hold_no_more_than_the_limit(server: Server, size: 
         # Whoever asks now is answered after all of this has been read.
         assert server.answers()
         assert _bytes(server, "VmHWM") - before < 64 * MIB
+
+
+def _ask_and_read_nothing(server: Server, stack: ExitStack, path: str) -> socket.socket:
+    asking = stack.enter_context(socket.socket())
+    asking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    asking.settimeout(60)
+    asking.connect(("127.0.0.1", server.port))
+    asking.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+    return asking
+
+
+def _begins_with(asking: socket.socket, expected: bytes) -> bool:
+    """Wait for the first bytes of an answer; False if it is another one, or there is none."""
+    with suppress(ConnectionError):
+        return asking.recv(len(expected), socket.MSG_PEEK | socket.MSG_WAITALL) == expected
+    return False
+
+
+@pytest.fixture
+def large(server: Server) -> bytes:
+    """A manifest of 4.1 MB, which is there under the tag v1."""
+    pushed = image(b"layer", annotations={"text": "x" * 4_100_000})
+    for blob in pushed.blobs:
+        _push(server, blob)
+    assert ask(server, "PUT", "/v2/app/manifests/v1", pushed.content, {"Content-Type": OCI_MANIFEST}).status == 201
+    return pushed.content
+
+
+def _push(server: Server, blob: bytes) -> None:
+    assert ask(server, "POST", f"/v2/app/blobs/uploads/?digest={digest_of(blob)}", blob).status == 201
+
+
+@pytest.mark.parametrize("is_hot", [True, False])
+def test_large_manifests_that_clients_do_not_read_are_not_held(server: Server, large: bytes, is_hot: bool) -> None:
+    if is_hot:
+        _age_links(server)
+    assert ask(server, "GET", "/v2/app/manifests/v1").body == large
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        unread = [_ask_and_read_nothing(server, stack, "/v2/app/manifests/v1") for _ in range(100)]
+        assert all(_begins_with(asking, b"HTTP/1.1 200") for asking in unread)
+        assert _bytes(server, "VmHWM") - before < 100 * MIB
+        wait_until(lambda: _bytes(server, "VmRSS") - before < 48 * MIB, "what reading them took is given back")
+        assert ask(server, "GET", "/v2/app/manifests/v1").body == large
+    wait_until(lambda: _bytes(server, "VmRSS") - before < 32 * MIB, "nothing of it stays")
+
+
+def _age_links(server: Server) -> None:
+    for link in server.tree.rglob("link"):
+        os.utime(link, (1_600_000_000, 1_600_000_000))
+
+
+def test_whole_lists_that_clients_do_not_read_are_bounded_in_sum(server: Server, large: bytes) -> None:
+    tags = server.tree / "repositories/app/_manifests/tags"
+    link = (tags / "v1/current/link").read_bytes()
+    for number in range(10_000):
+        current = tags / f"{number:0128}" / "current"
+        current.mkdir(parents=True)
+        (current / "link").write_bytes(link)
+    whole = ask(server, "GET", "/v2/app/tags/list").body
+    assert len(whole) > 1_300_000
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        unread = [_ask_and_read_nothing(server, stack, "/v2/app/tags/list") for _ in range(150)]
+        assert sum(_begins_with(asking, b"HTTP/1.1 200") for asking in unread) >= 40
+        # One that reads is not the one that gives way.
+        assert ask(server, "GET", "/v2/app/tags/list").body == whole
+        assert _bytes(server, "VmHWM") - before < 128 * MIB
+    wait_until(lambda: _bytes(server, "VmRSS") - before < 48 * MIB, "nothing of it stays")
+
+
+class _Manifest:
+    """A push of a manifest of 4 MiB, of which the end does not come."""
+
+    def __init__(self, server: Server, stack: ExitStack) -> None:
+        self._socket = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
+        head = f"PUT /v2/app/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: {4 * MIB}\r\n\r\n"
+        with suppress(ConnectionError):
+            self._socket.sendall(head.encode() + bytes(4 * MIB - 10))
+
+    def answer(self) -> bytes | None:
+        """Return what came so far; None if nothing did."""
+        self._socket.setblocking(False)
+        with suppress(ConnectionError):
+            try:
+                return self._socket.recv(4096, socket.MSG_PEEK)
+            except BlockingIOError:
+                return None
+        return b""
+
+
+def test_manifests_whose_end_does_not_come_are_bounded_in_sum(server: Server, large: bytes) -> None:
+    before = _bytes(server, "VmRSS")
+    with ExitStack() as stack:
+        stalled = [_Manifest(server, stack) for _ in range(60)]
+        wait_until(lambda: [each.answer() for each in stalled].count(None) <= 16, "those above the bound are answered")
+        answers = [each.answer() for each in stalled]
+        assert answers.count(None) >= 14  # 64 MiB
+        assert {answer[:12] for answer in answers if answer} == {b"HTTP/1.1 503"}
+        assert all(b"\r\nRetry-After: " in answer for answer in answers if answer)
+        assert _bytes(server, "VmHWM") - before < 128 * MIB  # the bytes, and what is read beside them
+        # One that moves on is not the one that gives way.
+        for content in (image(b"layer").content, large):
+            answer = ask(server, "PUT", "/v2/app/manifests/v2", content, {"Content-Type": OCI_MANIFEST})
+            assert answer.status == 201, answer.body
+    wait_until(lambda: _bytes(server, "VmRSS") - before < 32 * MIB, "their memory is given back")

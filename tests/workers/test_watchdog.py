@@ -14,6 +14,7 @@ import pytest
 
 from pyregistry import watchdog
 from pyregistry.watchdog import Heartbeat, Watchdog
+from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import digest_of
 from tests.processes import Server, pyregistry_server, wait_until
 from tests.workers.http import ask, start_upload
@@ -205,6 +206,30 @@ def test_one_that_beats_or_has_not_begun_to_does_not_hang() -> None:
             clock.now += 1
             heartbeat.notify()
     heartbeat.close()
+
+
+def test_one_that_never_begins_to_beat_hangs_later() -> None:
+    heartbeat = Heartbeat()
+    with process(ASLEEP) as pid:
+        wait_until(lambda: watchdog._usage(pid).state == "S", "it sleeps")  # type: ignore[union-attr] # it lives
+        assert not looks(pid, Clock(), heartbeat, 1.0, 120)
+        assert looks(pid, Clock(), heartbeat, 1.0, 130)
+    heartbeat.close()
+
+
+@pytest.mark.parametrize("kind", ["a FIFO", "nothing"])
+def test_a_worker_starts_while_the_htpasswd_file_cannot_be_used(tmp_path: Path, kind: str) -> None:
+    users = tmp_path / "htpasswd"
+    write_htpasswd(users, {"alice": "secret"})
+    with pyregistry_server(tmp_path, pyregistry={"workers": 1}, auth=auth_section(users)) as server:
+        assert ask(server, "GET", "/v2/", headers=basic("alice", "secret")).status == 200
+        [worker] = workers_of(server)
+        users.unlink()
+        if kind == "a FIFO":
+            os.mkfifo(users, 0o600)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: workers_of(server) not in ([], [worker]), "another one is there")
+        assert ask(server, "GET", "/v2/", headers=basic("alice", "secret")).status == 200  # for up to a minute
 
 
 def test_one_that_has_ended_does_not_hang(silent: Heartbeat) -> None:
