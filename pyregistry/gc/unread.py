@@ -22,6 +22,8 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists, has_bytes, is_file, is_no_file
 from pyregistry.storage.locking import repository_lock
 
+_SHOWN_TAGS = 5
+"""Tags of one manifest that a sentence names; pushers may have made thousands."""
 _KEPT = "all that this repository has is kept until it is mended, see pyregistry fsck"
 
 
@@ -163,7 +165,10 @@ class Unread:
 
     def _described(self, digest: str, tags: list[str]) -> str:
         which = f"{self._name}: the manifest {digest}"
-        return f"{which}, which the tag {' and '.join(tags)} names," if tags else which
+        named = " and ".join(tags[:_SHOWN_TAGS])
+        if len(tags) > _SHOWN_TAGS:
+            named += f" and {len(tags) - _SHOWN_TAGS} more"
+        return f"{which}, which the tag {named} names," if tags else which
 
     def _link(self, digest: str) -> StoragePath:
         return layout.revision_link(self._name, Digest(digest))
