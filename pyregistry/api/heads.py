@@ -138,22 +138,24 @@ class Heads:
         """Bytes of this head that it has been given."""
         self._has_target = False
 
-    def take(self, data: bytes) -> tuple[bytes, bytes]:
-        """Return what the parser is given next, empty while more has to come, and what comes after it.
+    def take(self, data: bytes, at: int = 0) -> tuple[bytes, int]:
+        """Return what the parser is given next of the bytes from `at` on, and the place of what comes after it.
 
+        It is empty while more has to come. A place and not the rest: a copy of it for each head would be quadratic.
         Raises HeadTooLarge, TargetTooLong.
         """
-        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-        if end >= len(END_OF_HEAD) and not self._begun and self._given + end <= LONGEST_HEAD:
-            self._given += end
-            return data[:end], data[end:]
-        return self._take_part(data)
+        end = data.find(END_OF_HEAD, at) + len(END_OF_HEAD)
+        if end >= len(END_OF_HEAD) and not self._begun and self._given + end - at <= LONGEST_HEAD:
+            self._given += end - at
+            return data[at:end], end
+        piece, left = self._take_part(data[at:])
+        return piece, len(data) - left
 
     def end(self) -> None:
         """Begin with the next one."""
         self._given, self._has_target = 0, False
 
-    def _take_part(self, data: bytes) -> tuple[bytes, bytes]:
+    def _take_part(self, data: bytes) -> tuple[bytes, int]:
         before = len(self._begun)
         self._begun += data
         end = self._begun.find(END_OF_HEAD, max(before - 3, 0)) + len(END_OF_HEAD)
@@ -162,13 +164,13 @@ class Heads:
             end = self._end_of_what_the_parser_may_see(before)
         if self._given + (end if is_whole else before + len(data)) > LONGEST_HEAD:
             raise too_large(self._has_target or 0 <= self._begun.find(_END_OF_LINE) <= LONGEST_LINE)
-        piece, rest = bytes(self._begun[:end]), bytes(self._begun[end:]) if is_whole else b""
+        piece, left = bytes(self._begun[:end]), len(self._begun) - end if is_whole else 0
         if is_whole:
             self._begun.clear()
         else:
             del self._begun[:end]
         self._given += end
-        return piece, rest
+        return piece, left
 
     def _end_of_what_the_parser_may_see(self, before: int) -> int:
         """The request line, and what is wrong in any case, so that the answer does not wait for the end of the head."""

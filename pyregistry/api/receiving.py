@@ -42,26 +42,27 @@ class Receiver(RequestHandler):
         self.body: ReceivedBody | None = None
         """What arrives now, where that is a body."""
         self._heads = Heads()
-        self._behind = b""
-        """What came while as many requests were waiting as may."""
+        self._behind: tuple[bytes, int] | None = None
+        """What came while as many requests were waiting as may, and the place of what was not taken yet."""
         self._refused: StreamReader | None = None
         """Stands for the body of a request whose head was refused, of which nothing is known."""
         self._begin_parser()
 
-    def receive(self, data: bytes) -> None:
-        """Take these bytes: heads for the parser, and what comes behind a head as its body."""
-        if self._behind:
-            data, self._behind = self._behind + data, b""
-        while data:
+    def receive(self, data: bytes, at: int = 0) -> None:
+        """Take the bytes from `at` on: heads for the parser, and what comes behind a head as its body."""
+        if self._behind is not None:
+            (waiting, at), self._behind = self._behind, None
+            data, at = (waiting[at:] + data, 0) if data else (waiting, at)
+        while at < len(data):
             if self.body is not None:
-                data = self.body.feed(data)
+                data, at = self.body.feed(data[at:] if at else data), 0
             elif self._force_close or self._close or self._parser is None or self._refused is not None:
                 return
             elif len(self._messages) >= self._max_msg_queue_size:
-                self._behind = data  # aiohttp has paused the transport, and asks again when there is room
+                self._behind = data, at  # aiohttp has paused the transport, and asks again when there is room
                 return
             else:
-                data = self._receive_head(data)
+                at = self._receive_head(data, at)
 
     @property
     def is_between_requests(self) -> bool:
@@ -124,21 +125,21 @@ class Receiver(RequestHandler):
             max_msg_queue_size=self._max_msg_queue_size,
         )
 
-    def _receive_head(self, data: bytes) -> bytes:
-        """Take a head, if it is there as a whole; return what came behind it."""
+    def _receive_head(self, data: bytes, at: int) -> int:
+        """Take the head that begins at this place, if it is there as a whole; return the place behind it."""
         before = len(self._messages)
         try:
-            head, rest = self._heads.take(data)
+            head, behind = self._heads.take(data, at)
         except RegistryError as error:
             self._refuse(error)
-            return b""
+            return len(data)
         super().data_received(head)
         if len(self._messages) > before:
             self._heads.end()
             message, content = self._messages[-1]
             if content is not EMPTY_PAYLOAD or self._head_parser.refusal is not None:
                 self._begin_body(message, content)
-        return rest
+        return behind
 
     def _refuse(self, error: RegistryError) -> None:
         before = len(self._messages)

@@ -63,10 +63,10 @@ def _heads(stream: bytes, size: int) -> tuple[list[str], bool]:
     found: list[str] = []
     heads, parser = Heads(), _parser()
     for piece in pieces(stream, size):
-        data = piece
-        while data:
+        at = 0
+        while at < len(piece):
             try:
-                part, data = heads.take(data)
+                part, at = heads.take(piece, at)
                 messages = parser.feed_data(part)[0] if part else []
             except (RegistryError, HttpProcessingError):
                 return found, True
@@ -75,7 +75,7 @@ def _heads(stream: bytes, size: int) -> tuple[list[str], bool]:
                 heads.end()
                 parser = _parser()
             if not part:
-                assert not data
+                assert at == len(piece)
     return found, False
 
 

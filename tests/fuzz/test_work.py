@@ -17,6 +17,7 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyregistry.api.heads import Heads
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.test_corpus import kept
 
@@ -37,6 +38,7 @@ UNITS: dict[str, list[tuple[bytes, bytes, bytes]]] = {
         (b"\x01GET /", b"a", b" HTTP/1.1\r\n\r\n"),
         (b"\x01", b"\r\n", b""),
         (b"\x01", b"GET / HTTP/1.1\r\n\r\n", b""),
+        (b"\0", b"GET / HTTP/1.1\r\n\r\n", b""),
         (b"\x01GET / HTTP/1.1\r\n", b"A:\n", b""),
     ],
     "framing": [
@@ -127,6 +129,17 @@ def test_the_work_grows_with_the_size_of_whatever_is_repeated(target: str, data:
     begin = data.draw(st.integers(0, max(len(seed) - 1, 0)))
     end = data.draw(st.integers(begin + 1, begin + 40))
     _check(target, seed[:begin], seed[begin:end] or b"a", seed[end:])
+
+
+def test_heads_in_one_packet_are_not_copied_for_each_that_comes_before() -> None:
+    def take(data: bytes) -> None:
+        at, heads = 0, Heads()
+        while at < len(data):
+            _, at = heads.take(data, at)
+            heads.end()
+
+    short, long = (_seconds(take, b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n" * number) for number in (8_000, 32_000))
+    assert long <= 8 * max(short, LITTLE_TIME)
 
 
 def _check(target: str, begin: bytes, unit: bytes, end: bytes) -> None:
