@@ -9,6 +9,7 @@ import ctypes
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 BUDGET = 64 * 1024 * 1024
 """Bytes for the buffers of all uploads of a worker."""
@@ -23,6 +24,10 @@ _LEAST_BLOCK = 16 * 1024
 _MUCH = 16 * 1024 * 1024
 """Bytes of large bodies, likewise."""
 _GIVE_BACK_SECONDS = 1.0
+_M_MMAP_THRESHOLD = -3
+_OWN_PAGES = 2 * 1024 * 1024
+"""Bytes from which on glibc takes pages of their own for a block, and gives them back with it. Left to itself, it raises
+this to the largest block that was freed; each thread then keeps as much at the end of its arena, which no trim sees."""
 
 
 class Budget:
@@ -36,6 +41,8 @@ class Budget:
         """Uploads and large answers at a time since memory was given back."""
         self._freed = 0
         self._timer: asyncio.TimerHandle | None = None
+        if _mallopt is not None:
+            _mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
 
     def enter(self) -> None:
         """Count an upload."""
@@ -92,17 +99,18 @@ class Budget:
             self._give_back_later()
 
 
-def _find_trim() -> Callable[[int], int] | None:
-    """Return glibc's malloc_trim; None with another C library."""
+def _find(name: str, *arguments: type[ctypes.c_size_t] | type[ctypes.c_int]) -> Callable[..., int] | None:
+    """Return a function of glibc that gives an int; None with another C library."""
     try:
-        trim = ctypes.CDLL(None).malloc_trim
+        found = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
         return None
-    trim.argtypes, trim.restype = [ctypes.c_size_t], ctypes.c_int
-    return trim
+    found.argtypes, found.restype = arguments, ctypes.c_int
+    return cast("Callable[..., int]", found)
 
 
-_trim = _find_trim()
+_trim = _find("malloc_trim", ctypes.c_size_t)
+_mallopt = _find("mallopt", ctypes.c_int, ctypes.c_int)
 free_buffers: deque[memoryview] = deque()
 """Of threads that have done their work: as many as were at it side by side since memory was given back."""
 uploads = Budget()

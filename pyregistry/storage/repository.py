@@ -1,10 +1,11 @@
 """A repository: what the handlers see of the storage. Blocking, but for its uploads."""
 
 import errno
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
 from pyregistry.oci.digest import CANONICAL, Digest
@@ -30,6 +31,10 @@ from pyregistry.storage.referrer_pages import Page, ReferrerMemory, ReferrerPage
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
+
+_LARGE_BYTES = 256 * 1024
+_LARGE_AT_ONCE = threading.BoundedSemaphore(2)
+"""Larger documents that are understood at the same time: each takes several times its size meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,8 @@ class Repository:
         if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
             raise ManifestUnknown({"reference": reference})
         try:
-            return StoredManifest(digest, read_manifest(content).media_type, content)
+            with _LARGE_AT_ONCE if len(content) > _LARGE_BYTES else nullcontext():
+                return StoredManifest(digest, read_manifest(content).media_type, content)
         except ManifestInvalid as error:  # a schema 1 image in a tree from another registry
             raise ManifestUnknown({"reference": reference}) from error
 
