@@ -26,8 +26,10 @@ _MUCH = 16 * 1024 * 1024
 _GIVE_BACK_SECONDS = 1.0
 _M_MMAP_THRESHOLD = -3
 _OWN_PAGES = 2 * 1024 * 1024
-"""Bytes from which on glibc takes pages of their own for a block, and gives them back with it. Left to itself, it raises
-this to the largest block that was freed; each thread then keeps as much at the end of its arena, which no trim sees."""
+"""Bytes of a block from which on glibc takes pages of its own for it, and gives them back with it.
+
+Left to itself, glibc raises this to the largest block that was freed. Each thread then keeps as much at the end of its
+arena, which no trim sees."""
 
 
 class Budget:
