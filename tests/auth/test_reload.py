@@ -183,12 +183,9 @@ async def test_an_unusable_file_keeps_the_last_users_for_a_minute_and_then_lets_
 
 
 def _put_back(path: Path) -> None:
-    """A file for alice alone; whatever waits for the one before is let go."""
-    beside = path.with_suffix(".before")
-    path.rename(beside) if path.exists() else path.unlink(missing_ok=True)
+    """A file for alice alone."""
+    path.rename(path.with_suffix(".before")) if path.exists() else path.unlink(missing_ok=True)
     write_htpasswd(path, {"alice": "a secret"})
-    if beside.is_fifo():
-        beside.open("wb").close()
 
 
 async def test_a_file_that_comes_back_in_time_changes_nothing(
