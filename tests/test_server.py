@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from pyregistry import loop
+from pyregistry.api.connection import Runner
+from pyregistry.api.limits import ConnectionLimits
 from pyregistry.config.errors import ConfigError
 from pyregistry.loop import FairLoop
 from pyregistry.sockets import listen
@@ -81,6 +84,34 @@ def test_a_client_that_never_ends_its_handshake_is_sent_away(tmp_path: Path, mon
 
     with asyncio.Runner(loop_factory=FairLoop) as runner:
         assert runner.run(wait_for_the_end()) == b""
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(turns: int) -> None:
+    """What it does not accept stays in the queue for the others: the listening socket is theirs as well."""
+
+    async def exchange() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening, listening.dup() as of_others:
+            listening.setblocking(False)
+            of_others.setblocking(False)
+            runner = Runner(web.Application(), limits=ConnectionLimits(), access_logger=None)
+            await runner.setup()
+            await web.SockSite(runner, listening).start()
+            await asyncio.sleep(0)
+            with socket.create_connection(listening.getsockname()) as client:
+                client.settimeout(5)
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                await runner.cleanup()
+                try:
+                    of_others.accept()[0].close()
+                except BlockingIOError:
+                    return client.recv(12)
+                return b"in the queue"
+
+    with asyncio.Runner(loop_factory=FairLoop) as runner:
+        assert runner.run(exchange()) in {b"in the queue", b"HTTP/1.1 404"}
 
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (35, "35"), (63, "63")])

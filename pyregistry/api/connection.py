@@ -278,12 +278,27 @@ class Runner(web.AppRunner):
         self._limits = limits
         self._access_logger = access_logger
 
+    async def cleanup(self) -> None:
+        """See AppRunner."""
+        self._accept_no_more()
+        # asyncio makes the connection a turn after the accept, and silently resets it if the server has been closed
+        # in between.
+        await asyncio.sleep(0)
+        await super().cleanup()
+
     async def shutdown(self) -> None:
         """See AppRunner: between the end of listening and that of the connections."""
         await asyncio.sleep(0.1)  # what the kernel accepted by then has become a connection, which is told as well
         if self.server is not None:
             self.server.pre_shutdown()
         await super().shutdown()
+
+    def _accept_no_more(self) -> None:
+        """Leave what comes from now on in the queue, for the other workers."""
+        loop = asyncio.get_running_loop()
+        for site in self.sites:
+            for listening in getattr(site._server, "sockets", ()):
+                loop.remove_reader(listening)
 
     async def _make_server(self) -> web.Server:
         # Application._make_handler, which this stands for, always makes aiohttp's own Server.
