@@ -22,7 +22,7 @@ _ROOM = 16 * 1024 * 1024
 
 
 def places() -> list[Path]:
-    """Where the directory may be, the best place first; what the operator names in TMPDIR goes before memory."""
+    """Return the places for the directory, the best first; what the operator names in TMPDIR goes before memory."""
     named = os.environ.get("TMPDIR")
     return [Path(place) for place in (named, "/dev/shm", "/tmp", "/var/tmp") if place]  # noqa: S108 - with a private directory in it
 

@@ -28,7 +28,7 @@ def read_yaml(text: str | bytes) -> object:
 
 
 def _say(error: yaml.MarkedYAMLError) -> str:
-    """What is wrong and where, without the lines around it: one of them may hold a password."""
+    """Return the fault and its place, without the lines around it: one of them may hold a password."""
     what = ", ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     return f"{what}, line {mark.line + 1}, column {mark.column + 1}" if mark else what
@@ -80,7 +80,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _count(node: yaml.Node, counted: dict[int, int]) -> int:
-    """How many values a node stands for; `counted` is what is known of others, 0 while one is looked at."""
+    """Return the number of values of a node; `counted` is what is known of others, 0 while one is looked at."""
     known = counted.get(id(node))
     if known == 0:
         raise DocumentInvalid(f"not usable YAML: an anchor contains itself, line {node.start_mark.line + 1}")

@@ -91,7 +91,7 @@ class Health:
 
 
 async def ask(probe: Probe, timeout: float) -> str | None:
-    """What is wrong, None if nothing is."""
+    """Return the fault, None if there is none."""
     try:
         async with asyncio.timeout(timeout):
             await probe()
@@ -219,7 +219,7 @@ class _Remembered:
         self._asking = asyncio.Lock()
 
     async def reason(self) -> str | None:
-        """What is wrong, None if nothing is."""
+        """Return the fault, None if there is none."""
         if self._probe is None:
             return None
         async with self._asking:

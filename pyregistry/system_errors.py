@@ -1,4 +1,4 @@
-"""What the operating system refuses, as members of one line of the log."""
+"""Errors of the operating system, as members of one line of the log."""
 
 import errno
 

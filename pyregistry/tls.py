@@ -53,7 +53,7 @@ class _TellingWhy(ssl.SSLObject):
 
 
 class _Accepting(ssl.SSLContext):
-    """What asyncio is given once: each connection that it accepts gets the newest context, as a whole.
+    """The context that asyncio is given once: each connection that it accepts gets the newest one, as a whole.
 
     To exchange only the context of a connection (SSL_set_SSL_CTX) is not enough: OpenSSL keeps looking up sessions in
     the first one, and a resumed session brings the client's certificate along, which nothing verifies again.

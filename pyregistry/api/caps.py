@@ -51,7 +51,7 @@ class Caps:
         self._counted: dict[Countable, _Counted] = {}
         self._by_network: dict[str, dict[Countable, None]] = {}
         self._idle: dict[str, deque[tuple[Countable, float]]] = {}
-        """What the last search of a network found, the longest idle first. It may have changed since."""
+        """The finds of the last search of a network, the longest idle first. They may have changed since."""
         self._fruitless_until: dict[str, float] = {}
         """For each network, and for the whole: one that is at its own limit stops no search for the others."""
 

@@ -69,7 +69,7 @@ METRICS = web.AppKey("metrics", Metrics)
 TOKENS: "web.AppKey[TokenService | None]" = web.AppKey("tokens")
 """None where no tokens are made here."""
 LARGE_DOCUMENTS = web.AppKey("large_documents", asyncio.Semaphore)
-"""How many manifests above LARGE_DOCUMENT a worker understands and stores at the same time."""
+"""The number of manifests above LARGE_DOCUMENT that a worker understands and stores at the same time."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 
 LARGE_DOCUMENT = 256 * 1024

@@ -109,7 +109,7 @@ def _require_no_head(messages: "list[tuple[RawRequestMessage, StreamReader]]", d
 
 
 def _reason(error: HttpProcessingError, data: bytes) -> RegistryError:
-    """What aiohttp's parser refused, as an answer."""
+    """Return the answer to a head that aiohttp's parser refused."""
     if isinstance(error, LineTooLong):
         return too_large(data.find(_END_OF_LINE) <= LONGEST_LINE)
     if error.message == "Too many headers received":
@@ -133,7 +133,7 @@ class Heads:
 
     def __init__(self) -> None:
         self._begun = bytearray()
-        """What the parser has not been given yet."""
+        """The bytes that the parser has not been given yet."""
         self._given = 0
         """Bytes of this head that it has been given."""
         self._has_target = False

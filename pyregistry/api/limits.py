@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 NEW_CONNECTION_SECONDS = 1.0
-"""How long, at a shutdown, a connection without a request may still send its first."""
+"""Seconds in which a connection without a request may still send its first, at a shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,11 +14,11 @@ class ConnectionLimits:
     keepalive: float = 75.0
     """Above the idle time of usual clients and proxies, so that they close first."""
     lingering: float = 1.0
-    """How long an unread body is thrown away, so that the client can read the answer."""
+    """Seconds for which an unread body is thrown away, so that the client can read the answer."""
     connections: int = 2_000
     connections_per_address: int = 1_000
     send_deadline: float = 300.0
-    """How long a client may take nothing of what it is sent."""
+    """Seconds in which a client may take nothing of what it is sent."""
     send_rate: float = 1024.0
     """Bytes per second that a client must take while more waits for it, averaged over `rate_window`; 0: any rate."""
     rate_window: float = 60.0

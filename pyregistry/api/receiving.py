@@ -40,10 +40,10 @@ class Receiver(RequestHandler):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.body: ReceivedBody | None = None
-        """What arrives now, where that is a body."""
+        """The body that arrives now; None between bodies."""
         self._heads = Heads()
         self._behind: tuple[bytes, int] | None = None
-        """What came while as many requests were waiting as may, and the place of what was not taken yet."""
+        """Bytes that came while as many requests were waiting as may, and the place of what was not taken yet."""
         self._refused: StreamReader | None = None
         """Stands for the body of a request whose head was refused, of which nothing is known."""
         self._begin_parser()
@@ -157,7 +157,7 @@ class Receiver(RequestHandler):
 
 
 def framing_of(message: RawRequestMessage) -> Framing:
-    """How the body of a request is framed, whose head is valid and says that it has one."""
+    """Return the framing of a request's body; its head is valid and says that it has one."""
     return Chunked() if message.chunked else Counted(int(message.headers["Content-Length"]))
 
 

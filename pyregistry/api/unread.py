@@ -37,7 +37,7 @@ class _Waiting(NamedTuple):
     """The time at which it had taken them."""
     begun: float
     taken_before: int
-    """What it had taken then."""
+    """The bytes that it had taken then."""
 
 
 class UnreadAnswers:

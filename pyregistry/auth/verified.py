@@ -11,7 +11,7 @@ _REMEMBERED = 1_000
 
 
 class Shown(NamedTuple):
-    """What a token says: its caller, and the stamp of that user's password when it was made."""
+    """The content of a token: its caller, and the stamp of that user's password when it was made."""
 
     principal: Principal
     stamp: str

@@ -86,7 +86,7 @@ class WatchedFile:
         self._lock = threading.Lock()
         self._last_good = _LastGood()
         self._content: bytes | None = None
-        """What was read last, good or not."""
+        """The content that was read last, good or not."""
         self._trouble = ""
         """Why that content is not good."""
         self._digest = b""

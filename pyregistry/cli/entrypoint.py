@@ -24,7 +24,7 @@ _SERVICE = "registry:registry"
 _OWN = ("docker", ".pyregistry")
 """All that is the registry's: the config may name a directory that holds other things as well."""
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-"""What a shell ends with."""
+"""The status with which a shell ends."""
 
 
 def main() -> None:

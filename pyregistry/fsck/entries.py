@@ -11,7 +11,7 @@ from pyregistry.storage.inspecting import Entry, InspectableDriver
 from pyregistry.storage.layout import StoragePath
 
 _TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
-"""What the CNCF registry 3.1 writes beside a file before it renames it, and what `/readyz` writes."""
+"""Names of files that the CNCF registry 3.1 writes beside a file before it renames it, and that `/readyz` writes."""
 
 
 @dataclass(slots=True)

@@ -59,7 +59,7 @@ def decode(sent: Sent) -> Documents:
 
 
 def current_link(name: RepositoryName, tag: str) -> StoragePath:
-    """Where a tag says what it names; `tag` is what the directory of tags lists, and need not be the name of one."""
+    """Return the path of a tag's link; `tag` is what the directory of tags lists, and need not be the name of one."""
     return layout.child(layout.child(layout.child(layout.tags(name), tag), "current"), layout.LINK)
 
 

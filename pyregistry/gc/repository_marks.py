@@ -1,4 +1,4 @@
-"""What lives in one repository."""
+"""The manifests and layers that live in one repository."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -126,11 +126,11 @@ class RepositoryMarks:
         ]
 
     def is_kept(self, digest: str) -> bool:
-        """Whether a manifest of this repository lives."""
+        """Return True if a manifest of this repository lives."""
         return digest in self._kept
 
     def subject_of(self, digest: str) -> Digest | None:
-        """What a doomed manifest refers to as its subject."""
+        """Return the subject of a doomed manifest."""
         document = self._documents.get(digest)
         return parse(document.subject) if document is not None and document.subject is not None else None
 
@@ -193,7 +193,7 @@ class RepositoryMarks:
                 self._mark_target(digest)
 
     def target(self, digest: Digest) -> Digest:
-        """Where a layer link leads; raises PathNotFound.
+        """Return the digest of a layer link; raise PathNotFound.
 
         In a tree of the CNCF registry the link for a sha512 names the sha256 under which the bytes are.
         """
@@ -213,7 +213,7 @@ class RepositoryMarks:
         return size is not None and size <= _MAX_SPARSE_CHILD
 
     def _read(self, digest: str) -> References | None:
-        """What a manifest refers to; None, and a second look, if it cannot be read. Raises OSError."""
+        """Return the references of a manifest; None, and a second look, if it cannot be read. Raise OSError."""
         if (known := self._before.references.get(digest)) is not None:
             return known
         try:

@@ -29,7 +29,7 @@ _KEPT = "all that this repository has is kept until it is mended, see pyregistry
 
 @dataclass(slots=True)
 class Found:
-    """What a second look found."""
+    """The result of a second look."""
 
     readable: list[str] = field(default_factory=list)
     """Digests of manifests that can be read after all."""

@@ -107,7 +107,7 @@ class HotManifests:
         return manifest, KnownManifest(digest, revision, layout.blob_data(digest), tag)
 
     def source(self, digest: Digest) -> Source:
-        """How to send a manifest whose content was checked; raises PathNotFound. Blocks."""
+        """Return the way to send a manifest whose content was checked; raise PathNotFound. Blocks."""
         return self._driver.source(layout.blob_data(digest))
 
     def remember(self, name: str, reference: str, manifest: StoredManifest, known: KnownManifest | None) -> None:

@@ -18,10 +18,10 @@ PATIENCE = 5.0
 """Seconds for which a write makes its directories again while somebody removes them: a count would be used up within
 a millisecond by an `rm` that runs on another core."""
 TRIES = 20
-"""How often it makes them at least: on a slow disk the seconds alone would be used up before the first try ends."""
+"""The least number of tries: on a slow disk the seconds alone would be used up before the first one ends."""
 _KNOWN_DIRECTORIES = 10_000
 _TICK_NS = 50_000_000
-"""How old the last change of a directory must be, where times have fractions of a second: more than a tick of the clock
+"""Least age of a directory's last change, where times have fractions of a second: more than a tick of the clock
 that files are stamped with. All layers of an image may come within a second, and each would sync every directory above
 it."""
 _STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME

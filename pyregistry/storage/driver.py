@@ -24,7 +24,7 @@ class NotDurable(OSError):
 
 
 class Stat(NamedTuple):
-    """What is at a path; a directory is not a file, nor is a symbolic link that leads to none.
+    """The object at a path; a directory is not a file, nor is a symbolic link that leads to none.
 
     `size` in bytes; `mtime_ns` in nanoseconds since the epoch; `inode` changes when a file is replaced. Of a symbolic
     link to a file `size` is the file's, and time and inode are the link's own: those a touch and a push change.

@@ -222,7 +222,7 @@ def temporaries(place: StoragePath) -> StoragePath:
 
 
 def trash(place: StoragePath) -> StoragePath:
-    """What was removed on one file system and takes up room still."""
+    """Return the directory of what was removed on one file system and takes up room still."""
     return StoragePath(f"{place}/trash")
 
 

@@ -173,7 +173,7 @@ def end(driver: Driver, link: StoragePath) -> None:
 
 
 def is_young(link: Stat, seconds: float, now_ns: int) -> bool:
-    """Whether a lease is not ended and began less than `seconds` ago, or in the future of a clock that was put back.
+    """Return True if a lease runs and began less than `seconds` ago, or in the future of a clock that was put back.
 
     Without any seconds none is.
     """

@@ -28,7 +28,7 @@ class OpenUpload:
 
     @property
     def repository(self) -> RepositoryName:
-        """Where it was begun."""
+        """The repository in which it was begun."""
         return self.upload.repository
 
 

@@ -42,7 +42,7 @@ class Places:
         self._root = root
         self._mutex = threading.Lock()
         self.seen = _look(root)
-        """What holds at this moment: another object as soon as something else is seen."""
+        """The places that hold at this moment: another object as soon as something else is seen."""
 
     @property
     def mounts(self) -> tuple[StoragePath, ...]:

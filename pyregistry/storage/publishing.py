@@ -1,4 +1,4 @@
-"""How files come to their places and leave them: by one rename, on whichever file system below the root they are."""
+"""Files come to their places and leave them by one rename, on whichever file system below the root they are."""
 
 import contextlib
 import errno

@@ -28,17 +28,17 @@ PAGE_BYTES = 4 * 1024 * 1024
 MAX_WORK = 8 * 1024 * 1024
 """Bytes that are read for one page, which ends there: two manifests of 4 MiB, or 8,000 entries of our index."""
 _LOOK = 1024
-"""What it costs to look for a file, in bytes."""
+"""The cost of a look for a file, in bytes."""
 _LISTED = 20_000
 """Digests of clients' lists that a worker remembers, three megabytes of them."""
 _FACTS_BYTES = 4 * 1024 * 1024
 _FACT_BYTES = 500
-"""What a worker needs to remember of one manifest beside its annotations."""
+"""Bytes that a worker needs to remember one manifest, beside its annotations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a page shall hold."""
+    """The wanted content of a page."""
 
     artifact_type: str | None = None
     """None: every type."""
@@ -58,7 +58,7 @@ class Page(NamedTuple):
 
 
 class Manifests(Protocol):
-    """What a repository knows of its manifests; both raise ManifestUnknown."""
+    """The manifests of a repository; both methods raise ManifestUnknown."""
 
     def tagged(self, tag: Tag) -> Digest:
         """The digest that a tag names."""
@@ -68,7 +68,7 @@ class Manifests(Protocol):
 
 
 class Fact(NamedTuple):
-    """What a manifest says for ever, since its digest is of these bytes."""
+    """The fields of a manifest, which never change, since its digest is of these bytes."""
 
     subject: str | None
     descriptor: Descriptor | None
@@ -77,7 +77,7 @@ class Fact(NamedTuple):
 
 
 class ReferrerMemory:
-    """What this process read of manifests in clients' lists. Safe for use from several threads."""
+    """The memory of manifests in clients' lists that this process read. Safe for use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -95,7 +95,7 @@ class ReferrerMemory:
             self._lists.put(digest, listed)
 
     def fact(self, digest: str) -> Fact | None:
-        """What is known of a manifest."""
+        """Return what is known of a manifest."""
         with self._lock:
             return self._facts.get(digest)
 

@@ -23,7 +23,7 @@ from pyregistry.storage.walking import walk_in_steps
 
 
 class View(Protocol):
-    """What one caller may see of the repositories."""
+    """The repositories that one caller may see."""
 
     @property
     def shows_all(self) -> bool:

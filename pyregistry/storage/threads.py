@@ -1,4 +1,4 @@
-"""How blocking work leaves the event loop, and how a cancelled request does not overtake it.
+"""Blocking work leaves the event loop, and a cancelled request does not overtake it.
 
 Work that may write, flush or wait for a lock goes to `in_thread`, which is right for everything short; what only reads
 goes to `in_reader`, long walks to `walk`. docs/decisions/0026 has the table.

@@ -28,7 +28,7 @@ BEGUN = 8
 Walk = Generator[None, None, T]
 """Steps with nothing between them but a pause; what it returns is the result."""
 Steps = Iterator[T | None]
-"""What a walk comes across; None for a step without a find."""
+"""A find of a walk; None for a step without one."""
 
 
 class Turns:

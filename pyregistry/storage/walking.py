@@ -44,7 +44,7 @@ class _Walk:
     def below(
         self, path: StoragePath, parents: tuple[str, ...], after: tuple[str, ...] = ()
     ) -> Iterator[RepositoryName | None]:
-        """What is in a directory, in the order of the names; None for what cannot be a repository."""
+        """Yield the repositories below a directory, in the order of the names; None for what cannot be a repository."""
         if not self.enter("/".join(parents)):
             return
         if after and len(parents) < NAME_COMPONENTS:
