@@ -34,6 +34,8 @@ MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
 MAX_ENCODED = 2048
 BUSY_SECONDS = 2.0
+HELD_SECONDS = 1.0
+"""Seconds that the refusals wait of an address that gets many of them; it asks less often meanwhile."""
 LEAST_COST = 4
 """The lowest that bcrypt has."""
 
@@ -131,11 +133,12 @@ class Credentials:
         check = users.check(user, password)
         attempt = self._attempt(user, check, network_of(address))
         if not self._is_remembered(attempt):
-            if attempt.tag in self._wrong:
-                raise Unauthorized
-            # A file that was read meanwhile may not know the user any more.
-            if not await asyncio.shield(self._flight(attempt, check)) or not self._is_current(user, check):
-                raise Unauthorized
+            try:
+                await self._check(attempt, check)
+            except (Unauthorized, TooManyRequests):
+                if not self._throttle.is_answered_at_once(attempt.network):
+                    await asyncio.sleep(HELD_SECONDS)
+                raise
         return Principal(user)
 
     def close(self) -> None:
@@ -171,6 +174,13 @@ class Credentials:
 
     def _is_besieged(self, by: _Attempt | _Answer) -> bool:
         return self._throttle.is_besieged(by.network, by.user)
+
+    async def _check(self, attempt: _Attempt, check: Check) -> None:
+        if attempt.tag in self._wrong:
+            raise Unauthorized
+        # A file that was read meanwhile may not know the user any more.
+        if not await asyncio.shield(self._flight(attempt, check)) or not self._is_current(attempt.user, check):
+            raise Unauthorized
 
     def _flight(self, attempt: _Attempt, check: Check) -> "asyncio.Task[bool]":
         """The one check of this credential: clients open several connections at once."""

@@ -30,6 +30,8 @@ REFUSED_RATE = Rate(10_000, 50.0)
 
 Without this bound the remembered credential would be a way to try passwords as fast as HTTP goes.
 """
+ANSWERED_RATE = Rate(100, 10.0)
+"""Refusals of one address that are answered at once: to answer a flood costs more than what it is refused."""
 TRACKED = 10_000
 """Keys per table. One that is dropped would mostly have recovered: a burst of ten is forgotten after ten seconds."""
 
@@ -71,6 +73,7 @@ class Throttle:
         self._by_user = Buckets(USER_RATE, clock)
         self._by_address = Buckets(ADDRESS_RATE, clock)
         self._refused = Buckets(REFUSED_RATE, clock)
+        self._answered = Buckets(ANSWERED_RATE, clock)
 
     def wait(self, address: str, user: str) -> float:
         """Seconds until another password may be tried; 0.0: now."""
@@ -90,6 +93,13 @@ class Throttle:
     def refuse(self, address: str, user: str) -> None:
         """A password was refused unseen."""
         self._refused.take((address, user))
+
+    def is_answered_at_once(self, address: str) -> bool:
+        """Count one refusal; return False if there were so many that its answer has to wait."""
+        if self._answered.wait(address):
+            return False
+        self._answered.take(address)
+        return True
 
     def is_besieged(self, address: str, user: str) -> bool:
         """So many were refused that even a remembered credential has to wait."""

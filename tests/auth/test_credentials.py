@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import bcrypt
 import pytest
 
+from pyregistry.auth import credentials
 from pyregistry.auth.access import Principal
 from pyregistry.auth.credentials import ANSWER_SECONDS, RIGHT_SECONDS, WRONG_SECONDS, Credentials, Users
 from pyregistry.auth.remembered import Remembered
-from pyregistry.auth.throttle import ADDRESS_RATE, REFUSED_RATE, USER_RATE
+from pyregistry.auth.throttle import ADDRESS_RATE, ANSWERED_RATE, REFUSED_RATE, USER_RATE
 from pyregistry.oci.errors import RegistryError, TooManyRequests, Unauthorized
 from tests.auth.credentials import basic, hash_of
 from tests.auth.test_throttle import ELSEWHERE, HERE, Clock
@@ -68,10 +69,19 @@ class Door:
 
 
 @pytest.fixture(params=[True, False], ids=["header", "password"])
-async def known(request: pytest.FixtureRequest, file: File, clock: Clock) -> AsyncIterator[Door]:
+async def known(
+    request: pytest.FixtureRequest, file: File, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Door]:
+    monkeypatch.setattr(credentials, "HELD_SECONDS", 0)
     made = Credentials(lambda: file.users, clock)
     yield Door(made, request.param)
     made.close()
+
+
+@pytest.fixture
+def held(known: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusals that are not answered at once wait without end; elsewhere here, they do not wait."""
+    monkeypatch.setattr(credentials, "HELD_SECONDS", 3_600)
 
 
 async def _login(known: Door, user: str, password: str, address: str = HERE) -> str:
@@ -180,6 +190,32 @@ async def test_whoever_is_flooded_with_guesses_is_not_locked_out(known: Door, cl
     assert await _login(known, "alice", "secret") == "200", "remembered, at the same address"
     assert await _login(known, "bob", "another") == "200", "another user, at the same address"
     assert await _login(known, "alice", "secret", ELSEWHERE) == "200", "another address"
+
+
+@pytest.mark.usefixtures("held")
+async def test_many_refusals_of_an_address_are_held_and_those_of_others_are_not(known: Door) -> None:
+    guesses = {asyncio.create_task(_login(known, "alice", f"guess {n}")) for n in range(ANSWERED_RATE.burst + 20)}
+    answered: set[asyncio.Task[str]] = set()
+    while len(answered) < ANSWERED_RATE.burst:
+        done, guesses = await asyncio.wait(guesses, return_when=asyncio.FIRST_COMPLETED)
+        answered |= done
+    assert await _login(known, "alice", "wrong", ELSEWHERE) == "401"
+    assert await _login(known, "alice", "secret", ELSEWHERE) == "200"
+    assert await _login(known, "bob", "another") == "200", "at the same address, and not refused"
+    assert len(guesses) == 20
+    assert not any(guess.done() for guess in guesses)
+    for guess in guesses:
+        guess.cancel()
+
+
+@pytest.mark.usefixtures("held")
+async def test_a_wrong_password_that_is_remembered_is_held_as_well(known: Door) -> None:
+    for _ in range(ANSWERED_RATE.burst):
+        assert await _login(known, "alice", "old") == "401"
+    another = asyncio.create_task(_login(known, "alice", "old"))
+    assert await _login(known, "bob", "another") == "200"
+    assert not another.done()
+    another.cancel()
 
 
 async def test_a_remembered_credential_does_not_answer_an_address_that_guesses(known: Door) -> None:

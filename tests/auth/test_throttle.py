@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyregistry.auth import throttle
-from pyregistry.auth.throttle import ADDRESS_RATE, REFUSED_RATE, USER_RATE, Buckets, Rate, Throttle, network_of
+from pyregistry.auth.throttle import (
+    ADDRESS_RATE,
+    ANSWERED_RATE,
+    REFUSED_RATE,
+    USER_RATE,
+    Buckets,
+    Rate,
+    Throttle,
+    network_of,
+)
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
@@ -70,6 +79,16 @@ def test_one_password_tried_on_many_users_is_stopped_by_the_address(clock: Clock
         limiter.charge(HERE, f"user{number}")
     assert limiter.wait(HERE, "another") == pytest.approx(1 / ADDRESS_RATE.per_second)
     assert limiter.wait(ELSEWHERE, "another") == 0.0
+
+
+def test_the_refusals_of_an_address_are_answered_at_once_up_to_a_rate(clock: Clock) -> None:
+    limiter = Throttle(clock)
+    answered = [limiter.is_answered_at_once(HERE) for _ in range(ANSWERED_RATE.burst + 50)]
+    assert answered == [True] * ANSWERED_RATE.burst + [False] * 50
+    assert limiter.is_answered_at_once(ELSEWHERE)
+    clock.now += 1.001
+    answered = [limiter.is_answered_at_once(HERE) for _ in range(50)]
+    assert sum(answered) == ANSWERED_RATE.per_second
 
 
 def test_what_was_right_is_not_counted(clock: Clock) -> None:
