@@ -126,21 +126,22 @@ async def read_manifest_body(request: web.Request) -> bytes:
     limit = settings(request).max_manifest_size
     if (request.content_length or 0) > limit:
         raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
-    content, holding = bytearray(), request[_HOLDING]
+    pieces, size, holding = list[bytes](), 0, request[_HOLDING]
     try:
         async with holding.may_give_way():
             async for chunk in body(request):
-                if len(content) + len(chunk) > limit:
+                size += len(chunk)
+                if size > limit:
                     raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
                 holding.add(len(chunk))
-                content += chunk
+                pieces.append(chunk)
                 chunk = b""  # noqa: PLW2901 # nothing is kept while the next one is waited for
         holding.keep()
-        return bytes(content)
+        return b"".join(pieces)
     except TimeoutError as error:
         raise _manifests.refusal() from error
     finally:
-        content.clear()  # the stream keeps the error that it raised, and that keeps this frame
+        pieces.clear()  # the stream keeps the error that it raised, and that keeps this frame
 
 
 def check_blob_size(request: web.Request) -> None:
