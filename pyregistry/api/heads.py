@@ -137,6 +137,7 @@ class Heads:
         self._given = 0
         """Bytes of this head that it has been given."""
         self._has_target = False
+        """True if the parser has the request line, with its end; the rest of the head is still here."""
 
     def take(self, data: bytes, at: int = 0) -> tuple[bytes, int]:
         """Return what the parser is given next of the bytes from `at` on, and the place of what comes after it.
@@ -145,7 +146,8 @@ class Heads:
         Raises HeadTooLarge, TargetTooLong.
         """
         end = data.find(END_OF_HEAD, at) + len(END_OF_HEAD)
-        if end >= len(END_OF_HEAD) and not self._begun and self._given + end - at <= LONGEST_HEAD:
+        is_first = not self._begun and not self._has_target
+        if end >= len(END_OF_HEAD) and is_first and self._given + end - at <= LONGEST_HEAD:
             self._given += end - at
             return data[at:end], end
         piece, left = self._take_part(data[at:])
@@ -158,8 +160,8 @@ class Heads:
     def _take_part(self, data: bytes) -> tuple[bytes, int]:
         before = len(self._begun)
         self._begun += data
-        end = self._begun.find(END_OF_HEAD, max(before - 3, 0)) + len(END_OF_HEAD)
-        is_whole = end >= len(END_OF_HEAD)
+        end = self._end_of_head(before)
+        is_whole = end > 0
         if not is_whole:
             end = self._end_of_what_the_parser_may_see(before)
         if self._given + (end if is_whole else before + len(data)) > LONGEST_HEAD:
@@ -171,6 +173,13 @@ class Heads:
             del self._begun[:end]
         self._given += end
         return piece, left
+
+    def _end_of_head(self, before: int) -> int:
+        """Return the place behind it; 0 if it is not there yet."""
+        if self._has_target and self._begun.startswith(_END_OF_LINE):  # there are no headers
+            return len(_END_OF_LINE)
+        at = self._begun.find(END_OF_HEAD, max(before - 3, 0))
+        return at + len(END_OF_HEAD) if at >= 0 else 0
 
     def _end_of_what_the_parser_may_see(self, before: int) -> int:
         """The request line, and what is wrong in any case, so that the answer does not wait for the end of the head."""
