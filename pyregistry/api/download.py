@@ -5,7 +5,7 @@ Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import BinaryIO
@@ -38,6 +38,11 @@ class OpenBlob:
     size: int
     content: BinaryIO | bytes
 
+    async def close(self) -> None:
+        """Close its file, if it has one."""
+        if not isinstance(self.content, bytes):
+            await offload_read(self.content.close)
+
 
 @asynccontextmanager
 async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
@@ -46,17 +51,10 @@ async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBl
         blob = await offload_read(_open, lambda: repository.blob(digest))
     except PathNotFound as error:  # garbage collection was quicker
         raise BlobUnknown({"digest": digest}) from error
-    async with _closing(blob):
-        yield blob
-
-
-@asynccontextmanager
-async def _closing(blob: OpenBlob) -> AsyncIterator[None]:
     try:
-        yield
+        yield blob
     finally:
-        if not isinstance(blob.content, bytes):
-            await offload_read(blob.content.close)
+        await blob.close()
 
 
 def _open(find: Callable[[], Source]) -> OpenBlob:
@@ -101,10 +99,12 @@ async def send_manifest(
         manifest = await offload_read(_open, lambda: hot.source(digest))
     except PathNotFound as error:  # garbage collection was quicker
         raise ManifestUnknown({"digest": digest}) from error
-    async with _closing(manifest):
+    try:
         if manifest.size != size:  # it was damaged since it was checked
             raise ManifestUnknown({"digest": digest})
         return await _send(request, manifest, [(b"", range(size))], 200, headers)
+    finally:
+        await manifest.close()
 
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
@@ -135,7 +135,7 @@ async def _send(
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
     try:
-        with uploads.answer():
+        with nullcontext() if isinstance(blob.content, bytes) else uploads.answer():
             for head, part in pieces:
                 await response.write(head)
                 await _send_part(request, response, blob.content, part)
