@@ -59,11 +59,13 @@ class ManifestCommit:
     def store(self, content: bytes, tags: Sequence[Tag]) -> None:
         """Content before link before tag: what a reader or a crash can see is always complete."""
         driver, name, digest, manifest = self._driver, self._name, self._digest, self._manifest
-        with leases.written(driver, digest, content):
+        revision = layout.revision_link(name, digest)
+        with leases.written_alone(driver, revision):
+            leases.write(driver, digest, content)
             ensure_shape(driver, name)
             if manifest.subject is not None:
                 Referrers(driver, name).add(Digest(manifest.subject.digest), digest, manifest, len(content))
-            write_link(driver, layout.revision_link(name, digest), digest)
+            write_link(driver, revision, digest)
         for tag in tags:
             write_link(driver, layout.tag_index_link(name, tag, digest), digest)
             write_link(driver, layout.tag_current_link(name, tag), digest)
@@ -88,8 +90,7 @@ class ManifestCommit:
         link = layout.layer_link(self._name, digest := Digest(descriptor.digest))
         try:
             target, looks = find_bytes(self._driver, link, digest, partial(stat_file, self._driver))
-            with leases.touched(self._driver, target):
-                stat_file(self._driver, link)  # once more: it may have been taken back meanwhile
+            leases.rely_on(self._driver, link, target)  # it may have been taken back meanwhile
         except PathNotFound:
             return False
         _check_size(descriptor, looks.size)
@@ -104,8 +105,7 @@ class ManifestCommit:
             size = stat_file(self._driver, layout.blob_data(digest)).size
             if size == 0:
                 return False
-            with leases.touched(self._driver, digest):
-                stat_file(self._driver, link)
+            leases.rely_on(self._driver, link, digest)
         except PathNotFound:
             return self._rely_on_blob(descriptor)
         _check_size(descriptor, size)

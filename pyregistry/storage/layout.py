@@ -16,7 +16,8 @@ we write and we read what it wrote.
         _referrers/<algorithm>/<hex of subject>/<algorithm>/<hex of referrer>/descriptor
                                                            ours: the referrers API's entry, made again from manifests
     .pyregistry/                                           ours: all of it can be thrown away
-      locks/                                               gc  turnstile  commit  repo-<hex>  blob-<hex>: docs/gc.md;
+      locks/                                               gc  turnstile  commit  repo-<hex>  link-<hex>
+                                                           blob-<hex>: docs/gc.md;
                                                            scrub: one at a time  secrets, renewal: while one
                                                            changes  trial: for a collector that tries how they work
       tmp/  trash/

@@ -15,12 +15,14 @@ manifest that uses it ends the lease, so that nothing is kept longer than a push
 import errno
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from hashlib import blake2b
 
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.links import stat_file
 
 ENDED_NS = 946_684_800 * 10**9
 """2000-01-01T00:00:00Z, in nanoseconds: a lease that was ended, whatever the clock says."""
@@ -58,63 +60,65 @@ def exclusive_section(driver: Driver) -> Iterator[None]:
 
 
 def touch(driver: Driver, digest: Digest) -> None:
-    """Change the record of a blob, or leave a mark on it; raises PathNotFound. In a commit section."""
-    with touched(driver, digest):
-        pass
-
-
-@contextmanager
-def touched(driver: Driver, digest: Digest) -> Iterator[None]:
-    """Touch a blob; raise PathNotFound. No link to it is between its rename and its sync until the block ends.
-
-    So a link that can be seen in the block is not taken back. In a commit section.
-    """
+    """Change the record of a blob, or leave a mark on it; raise PathNotFound. In a commit section."""
     path = layout.blob_data(digest)
-    with one_at_a_time(driver, digest):
+    with _one_at_a_time(driver, digest):
         before = driver.stat(path)
         # A time that grew tells the record from all that were there before; what the file system made of it shows.
         if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:
             _leave_mark(driver, digest)
+
+
+def rely_on(driver: Driver, link: StoragePath, digest: Digest) -> None:
+    """Touch the blob that a link leads to, and look at the link again; raise PathNotFound if either is gone.
+
+    A link that is there then is not taken back. In a commit section.
+    """
+    touch(driver, digest)
+    with written_alone(driver, link):
+        stat_file(driver, link)
+
+
+@contextmanager
+def written_alone(driver: Driver, link: StoragePath) -> Iterator[None]:
+    """Hold the lock of a link: while it is written, its sync included, or looked at by who relies on it.
+
+    A new link is taken back if its directory cannot be synced. Not with the lock of a blob: a base layer may be mounted
+    in many repositories at once, and each would wait for the flushes of all. Links share 256 locks.
+    """
+    stripe = blake2b(link.encode(), digest_size=1).hexdigest()
+    with driver.lock(f"link-{stripe}", exclusive=True):
         yield
 
 
 def try_touching(driver: Driver, digest: Digest) -> None:
     """Do to a blob what a touch does, and change nothing; raises PathNotFound, OSError if a touch would."""
     path = layout.blob_data(digest)
-    with one_at_a_time(driver, digest):
+    with _one_at_a_time(driver, digest):
         _set_mtime(driver, path, driver.stat(path).mtime_ns)
 
 
-@contextmanager
-def placed(driver: Driver, source: StoragePath, digest: Digest) -> Iterator[None]:
+def place(driver: Driver, source: StoragePath, digest: Digest) -> None:
     """Rename the verified bytes of a blob into place, even over an existing one, which heals a damaged one.
 
-    The block writes the link. Its lock is held from the rename on, so no wait for it can end between the two.
-    Raises PathNotFound. In a commit section.
+    With the lock of the link that is written next, so that no wait for it can end between the two. Raises PathNotFound.
+    In a commit section.
     """
     with _replaced(driver, digest) as path:
         driver.move(source, path)
-        yield
 
 
-@contextmanager
-def written(driver: Driver, digest: Digest, content: bytes) -> Iterator[None]:
-    """Write a manifest in the same way; the block writes its revision link. In a commit section."""
+def write(driver: Driver, digest: Digest, content: bytes) -> None:
+    """Write a manifest in the same way."""
     with _replaced(driver, digest) as path:
         driver.write(path, content)
-        yield
 
 
-@contextmanager
-def one_at_a_time(driver: Driver, *digests: Digest) -> Iterator[None]:
-    """Hold the lock of each of these blobs: for a touch, and for each link that leads to one. The innermost lock."""
+def _one_at_a_time(driver: Driver, digest: Digest) -> AbstractContextManager[None]:
+    """Hold the lock of a blob, for a touch. The innermost lock."""
     # Writers hold the commit lock side by side: of two touches that both read before either sets, the slower one
-    # could put the time back to one that the collector remembers. And a new link is taken back if its directory cannot
-    # be synced: a writer that relies on it looks while no other one writes it.
-    with ExitStack() as held:
-        for stripe in sorted({digest.encoded[:2] for digest in digests}):
-            held.enter_context(driver.lock(f"blob-{stripe}", exclusive=True))
-        yield
+    # could put the time back to one that the collector remembers.
+    return driver.lock(f"blob-{digest.encoded[:2]}", exclusive=True)
 
 
 @contextmanager
@@ -198,7 +202,7 @@ def renewed_after(grace: float) -> float:
 def _replaced(driver: Driver, digest: Digest) -> Iterator[StoragePath]:
     """Another file comes into the place of a blob meanwhile."""
     path = layout.blob_data(digest)
-    with one_at_a_time(driver, digest):
+    with _one_at_a_time(driver, digest):
         before = _stat_or_none(driver, path)
         # It may have the number of a file that was removed, and its time. Before it is there: a writer that is killed
         # in between must not bring back a record that was changed for another one.

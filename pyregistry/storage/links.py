@@ -87,8 +87,8 @@ def find_bytes(
 def link_blob(driver: Driver, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
     """Make a blob known in a repository; `target` is where its bytes are, if not under `digest`.
 
-    The CNCF registry wants to see both directories: see layout. With the locks of both digests held
-    (leases.one_at_a_time), so that no writer relies on a link that is taken back.
+    The CNCF registry wants to see both directories: see layout. With the lock of the link held (leases.written_alone),
+    so that no writer relies on one that is taken back.
     """
     write_link(driver, layout.layer_link(name, digest), target or digest)  # which makes the one
     driver.make_directory(layout.manifests(name))

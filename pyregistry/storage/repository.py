@@ -98,11 +98,10 @@ class Repository:
         with leases.commit_section(self._driver):
             target, _ = source.find_blob(digest)
             try:
-                with leases.touched(self._driver, target):
-                    stat_file(self._driver, layout.layer_link(source.name, digest))
+                leases.rely_on(self._driver, layout.layer_link(source.name, digest), target)
             except PathNotFound as error:
                 raise BlobUnknown({"digest": digest}) from error
-            with leases.one_at_a_time(self._driver, digest, target):
+            with leases.written_alone(self._driver, layout.layer_link(self.name, digest)):
                 link_blob(self._driver, self.name, digest, target)  # a new link is a lease
 
     def unlink_blob(self, digest: Digest) -> None:
@@ -273,8 +272,7 @@ class Repository:
             return
         try:
             with leases.commit_section(self._driver):
-                with leases.touched(self._driver, find()):
-                    stat_file(self._driver, link)
+                leases.rely_on(self._driver, link, find())
                 self._renew_or_replace(link)
         except OSError as error:
             # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.

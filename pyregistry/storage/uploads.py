@@ -200,7 +200,9 @@ class Upload:
             raise
 
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
-        with leases.commit_section(self._driver), leases.placed(self._driver, staged, digest):
+        link = layout.layer_link(self.repository, digest)
+        with leases.commit_section(self._driver), leases.written_alone(self._driver, link):
+            leases.place(self._driver, staged, digest)
             link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
             self.directory.remove_rest()

@@ -149,6 +149,29 @@ def test_a_mount_that_cannot_be_synced_takes_its_link_back_before_another_one_re
         put(repo)
 
 
+def test_a_link_that_is_being_synced_holds_up_no_other_repository_with_the_same_blob(
+    root: Path, filesystem: FilesystemDriver, repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base layer is mounted by many at once."""
+    source, another = (repository(Registry(filesystem, Rules(grace=0)), name) for name in ("source", "another"))
+    push_image(source, IMAGE, "v1")
+
+    def use_the_blob() -> None:
+        source.promise_blob(LAYER)
+        for blob in IMAGE.blobs:
+            another.mount_blob(Digest.of(blob), source)
+        put(another)
+
+    other = Request(use_the_blob)
+    with monkeypatch.context() as failing:
+        slow = SlowSync(failing, directory_of(root, layout.layer_link(repo.name, LAYER)), other)
+        with pytest.raises(NotDurable, match=FAILED):
+            repo.mount_blob(LAYER, source)
+    assert slow.is_begun
+    assert other.error is None
+    assert pull(another, IMAGE)
+
+
 def test_a_file_that_came_while_its_directory_was_synced_is_not_taken_back_for_one_that_replaces_it(
     root: Path, filesystem: FilesystemDriver, repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:

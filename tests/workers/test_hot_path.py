@@ -194,13 +194,13 @@ def test_a_small_layer_costs_one_hop_for_each_of_its_four_requests(server: Serve
     # One more of each where the first layer of a prefix makes a directory.
     assert calls["fsync"] <= (6 + 1) * REQUESTS + NOISE
     # One of them finds that no collector runs, for which the mark of a rename would be.
-    assert calls["openat"] <= (16 + 1) * REQUESTS + NOISE
+    assert calls["openat"] <= (17 + 1) * REQUESTS + NOISE
     waiting = calls["epoll_wait"] + calls["getpid"] + calls["futex"]
     # Of these, four look at a file and its new name before each of two renames, so that a name is taken back if its
     # directory cannot be synced. They cannot be left out for a new directory: another writer may have come first. Two
-    # ask which mount an upload is on, as bytes may be lost with one; one asks whether a collector runs. The link is
-    # written with the lock of its blob, which is taken for the rename of the blob as well, once for both.
-    assert calls.total() - waiting <= 98 * REQUESTS + NOISE
+    # ask which mount an upload is on, as bytes may be lost with one; one asks whether a collector runs. Three are the
+    # lock of the link: with that of the blob, many mounts of one layer would wait for each other's flushes.
+    assert calls.total() - waiting <= 101 * REQUESTS + NOISE
 
 
 def test_a_large_body_is_written_by_the_thread_that_reads_it(server: Server, tmp_path: Path) -> None:

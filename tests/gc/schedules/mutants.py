@@ -9,8 +9,8 @@ from tests.gc.schedules.breaking import Mutant
 _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
 _UPLOADS, _COLLECTOR, _SWEEP = "storage.uploads", "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
-_RENEWAL_TOUCH = "                with leases.touched(self._driver, find()):\n"
-_NO_RENEWAL_TOUCH = "                find()\n                with suppress(ValueError):\n"
+_RENEWAL_TOUCH = "                leases.rely_on(self._driver, link, find())\n"
+_NO_RENEWAL_TOUCH = "                find()\n                stat_file(self._driver, link)\n"
 _NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
@@ -52,8 +52,8 @@ MUTANTS = (
     Mutant(
         "no touch at manifest PUT",
         _COMMIT,
-        "            with leases.touched(self._driver, target):\n",
-        "            with suppress(ValueError):\n",
+        "            leases.rely_on(self._driver, link, target)  # it may have been taken back meanwhile\n",
+        "            stat_file(self._driver, link)\n",
         "S",
         "HEAD, HEAD",
         more=((_REPOSITORY, _RENEWAL_TOUCH, _NO_RENEWAL_TOUCH),),
@@ -115,10 +115,9 @@ MUTANTS = (
     Mutant(
         "manifest PUT keeps an old manifest blob as it is",
         _COMMIT,
-        "        with leases.written(driver, digest, content):\n",
-        "        try:\n            driver.stat(layout.blob_data(digest))\n        except PathNotFound:\n"
-        "            with leases.written(driver, digest, content):\n                pass\n"
-        "        with suppress(ValueError):\n",
+        "            leases.write(driver, digest, content)\n",
+        "            try:\n                driver.stat(layout.blob_data(digest))\n            except PathNotFound:\n"
+        "                leases.write(driver, digest, content)\n",
         "S",
         "deleted, pushed again",
     ),
@@ -280,19 +279,18 @@ MUTANTS = (
     Mutant(
         "no touch at mount",
         _REPOSITORY,
-        "                with leases.touched(self._driver, target):\n",
-        "                with suppress(ValueError):\n",
+        "                leases.rely_on(self._driver, layout.layer_link(source.name, digest), target)\n",
+        "                stat_file(self._driver, layout.layer_link(source.name, digest))\n",
         "L",
         "mount",
     ),
     Mutant(
         "upload keeps an existing blob as it is",
         _UPLOADS,
-        "        with leases.commit_section(self._driver), leases.placed(self._driver, staged, digest):\n",
-        "        with leases.commit_section(self._driver):\n"
+        "            leases.place(self._driver, staged, digest)\n",
         "            try:\n                self._driver.stat(layout.blob_data(digest))\n"
         "            except PathNotFound:\n"
-        "                with leases.placed(self._driver, staged, digest):\n                    pass\n",
+        "                leases.place(self._driver, staged, digest)\n",
         "L",
         "upload",
     ),

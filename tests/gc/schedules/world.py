@@ -7,7 +7,7 @@ from pyregistry.gc import batches, collector
 from pyregistry.gc.outcome import MarkFailed, Options
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
+from pyregistry.storage import layout, volumes
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
@@ -38,6 +38,7 @@ class World:
     def run(self) -> None:
         """Prepare, let the actors run, and look at what they left."""
         self._scenario.prepare(self._driver)
+        volumes.remember(self._driver)  # as a server does when it starts
         self.actors = [Actor(name, self._push) for name in self._scenario.actors]
         self.actors.append(Actor(COLLECTOR, self._collect))
         before, batches.BATCH = batches.BATCH, self._schedule.batch
