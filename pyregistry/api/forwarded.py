@@ -96,7 +96,9 @@ def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies
     def make_request(message: RawRequestMessage, payload: Any, protocol: Any, *rest: Any) -> web.BaseRequest:
         request = make(message, payload, protocol, *rest)
         peer = peer_of(protocol.peername)
-        request._cache["remote"] = peer if proxies is None else proxies.client(peer, message.headers)
+        # Of a head that was refused aiohttp keeps nothing: its placeholder has a plain dict, without `getall`.
+        known = proxies is not None and bool(message.headers)
+        request._cache["remote"] = proxies.client(peer, message.headers) if proxies is not None and known else peer
         return request
 
     return make_request

@@ -37,6 +37,12 @@ _MALFORMED = {
 }
 
 
+@pytest.fixture(params=[False, True], ids=["", "from a trusted proxy"])
+async def client(request: pytest.FixtureRequest, start_registry: StartRegistry) -> Client:
+    """A registry that does not know the address of the tests, or takes it for a proxy's."""
+    return await start_registry(pyregistry={"trusted-proxies": ["127.0.0.1"]} if request.param else {})
+
+
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in _MALFORMED.items()])
 async def test_malformed_http_is_answered_400_and_the_connection_closed(client: Client, data: bytes) -> None:
     async with connected(client) as connection:
