@@ -71,6 +71,8 @@ class Connection(Receiver):
         """See Countable; bytes of a head that is not whole change nothing."""
         if self._handshaking is not None:
             return self._begun
+        if self.gives_way:
+            return 0.0  # before all that are idle
         if self.transport is None or self._is_busy() or not self.is_between_requests:
             return None
         return self._next_keepalive_close_time - self._keepalive_timeout
@@ -107,6 +109,15 @@ class Connection(Receiver):
             self._close = True
             self._loop.call_later(NEW_CONNECTION_SECONDS, self._close_if_new)
 
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """See RequestHandler, which waits once more as long for a request that it has cancelled."""
+        ending = None if timeout is None else self._loop.call_later(timeout, self._abort)
+        try:
+            await super().shutdown(timeout)
+        finally:
+            if ending is not None:
+                ending.cancel()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol."""
         self._stop_deadline()
@@ -131,6 +142,10 @@ class Connection(Receiver):
         response.headers["Server"] = SERVER  # aiohttp's own names its version and Python's
         response.force_close()
         return response
+
+    def _abort(self) -> None:
+        if self.transport is not None:
+            self.transport.abort()
 
     def _is_new(self) -> bool:
         return self._request_count == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from pyregistry.api.connection import Runner
+from pyregistry.api.connection import Connection, Runner
 from pyregistry.api.context import Settings
 from pyregistry.api.limits import ConnectionLimits
 from tests.builders import digest_of
@@ -256,6 +256,33 @@ async def test_a_shutdown_lets_a_running_upload_end_and_closes_idle_connections(
         assert (answer.status, answer.headers["Range"]) == (202, "0-11")
         assert await running.rest() == b""
         await closing
+
+
+async def test_a_shutdown_waits_once_for_a_client_that_reads_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp waits for the request, cancels it, and waits again."""
+    cut: list[Connection] = []
+    abort = Connection._abort
+
+    def noting(self: Connection) -> None:
+        cut.append(self)
+        abort(self)
+
+    monkeypatch.setattr(Connection, "_abort", noting)
+    content = bytes(40_000_000)
+    path = f"/v2/app/blobs/uploads/?digest={digest_of(content)}"
+    assert (await ask(client, "POST", path, {}, content)).status == 201
+    runner = client.server.runner
+    assert isinstance(runner, Runner)
+    assert runner.server is not None
+    async with connected(client) as unread:
+        await unread.send(request_head("GET", f"/v2/app/blobs/{digest_of(content)}"))
+        assert b"200" in await unread._reader.readline()
+        [running] = [each for each in runner.server.connections if each._current_request is not None]
+        shutdown = asyncio.create_task(running.shutdown(0.2))
+        await shutdown
+        assert cut == [running]
 
 
 async def test_a_shutdown_between_the_headers_and_their_handler_lets_the_upload_end(client: Client) -> None:
