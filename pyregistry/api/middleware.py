@@ -18,11 +18,13 @@ from pyregistry.api.context import (
 )
 from pyregistry.api.health import RETRY, require_health
 from pyregistry.api.origin import origin
+from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
 from pyregistry.api.uploads import start_upload
 from pyregistry.auth.access import Access, Action, Fault
+from pyregistry.auth.credentials import HOLDING
 from pyregistry.auth.scopes import bearer_token, with_implied
 from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
@@ -143,6 +145,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Who is it, and may they: asked once, before the handler, the storage and `100 Continue`."""
     if request.method == "OPTIONS":
         return await handler(request)
+    _let_refusals_give_way(request)
     app = request.app
     endpoint = app[ENDPOINT_OF].get(request.match_info.route)
     if endpoint is not None and endpoint.action is Action.PROBE:
@@ -162,6 +165,11 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     name = repository_name(request) if "name" in request.match_info else None
     _authorize(request, endpoint, Access(endpoint.action, name))
     return await handler(request)
+
+
+def _let_refusals_give_way(request: web.Request) -> None:
+    if isinstance(request.protocol, Receiver):
+        HOLDING.set(request.protocol.giving_way)
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:

@@ -22,11 +22,17 @@ from pyregistry.api.framing import Chunked, Counted, Framing, FramingInvalid
 from pyregistry.api.gathering import Gathering
 from pyregistry.api.heads import HeadParser, HeadRefused, Heads
 from pyregistry.oci.errors import RegistryError, RequestInvalid
-from pyregistry.storage.budget import READ, uploads
+from pyregistry.storage.budget import uploads
 from pyregistry.storage.flowing import Read
 
 _PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
+_FIRST = 64 * 1024
+"""Bytes that the event loop reads at once where a head comes, perhaps with the beginning of its body."""
+_DENSE = 4 * 1024
+"""The same of a body in tiny chunks: each costs a microsecond, and others wait for all that are read at once."""
+_TINY = 64
+"""Bytes of a chunk with its size, on average, below which chunks are tiny."""
 _SLOW = 0.06
 """Seconds for a megabyte, after which a thread would mostly wait for the next one. Not less: they also go by while all
 threads are busy."""
@@ -35,18 +41,34 @@ threads are busy."""
 class Receiver(RequestHandler):
     """aiohttp's connection, whose parser sees the heads of requests and nothing else."""
 
-    __slots__ = ("_behind", "_head_parser", "_heads", "_refused", "body")
+    __slots__ = ("_behind", "_head_parser", "_heads", "_refused", "body", "gives_way")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.body: ReceivedBody | None = None
         """The body that arrives now; None between bodies."""
+        self.gives_way = False
+        """True while the response waits on purpose: the connection may be closed for another client's."""
         self._heads = Heads()
         self._behind: tuple[bytes, int] | None = None
         """Bytes that came while as many requests were waiting as may, and the place of what was not taken yet."""
         self._refused: StreamReader | None = None
         """Stands for the body of a request whose head was refused, of which nothing is known."""
         self._begin_parser()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        transport.max_size = _FIRST  # type: ignore[attr-defined] # see ReceivedBody._fit
+        super().connection_made(transport)
+
+    @contextmanager
+    def giving_way(self) -> Iterator[None]:
+        """Let the response wait in the block, unless another client needs the connection."""
+        self.gives_way = True
+        try:
+            yield
+        finally:
+            self.gives_way = False
 
     def receive(self, data: bytes, at: int = 0) -> None:
         """Take the bytes from `at` on: heads for the parser, and what comes behind a head as its body."""
@@ -181,14 +203,14 @@ class ReceivedBody:
         if self._is_counted:
             self._is_counted = False
             uploads.leave()
-            self._fit(READ)
+            self._fit(_FIRST)
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes that the event loop has read; return those that come behind the body."""
         if self._framing.failure is not None:
             return b""
-        self._fit(uploads.read_size())
         pieces = self._framing.body_of(memoryview(data))
+        self._fit(min(uploads.read_size(), _DENSE) if len(pieces) * _TINY > len(data) else uploads.read_size())
         if pieces:
             self.content.feed_data(b"".join(pieces))
         self._gathering.received()

@@ -10,6 +10,8 @@ import base64
 import binascii
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import structlog
@@ -36,6 +38,8 @@ MAX_ENCODED = 2048
 BUSY_SECONDS = 2.0
 HELD_SECONDS = 1.0
 """Seconds that the refusals wait of an address that gets many of them; it asks less often meanwhile."""
+HOLDING: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("holding", default=nullcontext)
+"""Of a request: the context in which its refusal waits, so that its connection may be closed for another one."""
 LEAST_COST = 4
 """The lowest that bcrypt has."""
 
@@ -137,7 +141,8 @@ class Credentials:
                 await self._check(attempt, check)
             except (Unauthorized, TooManyRequests):
                 if not self._throttle.is_answered_at_once(attempt.network):
-                    await asyncio.sleep(HELD_SECONDS)
+                    with HOLDING.get()():
+                        await asyncio.sleep(HELD_SECONDS)
                 raise
         return Principal(user)
 

@@ -4,10 +4,14 @@ import asyncio
 import io
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 
 import pytest
 
 from pyregistry.api.caps import Caps
+from pyregistry.auth import credentials
+from pyregistry.auth.throttle import ANSWERED_RATE
+from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload
@@ -134,6 +138,27 @@ async def test_idle_connections_from_two_addresses_lock_no_address_out(start_reg
         for number in range(40):
             async with connected(client, f"127.0.0.{2 + number % 4}") as newcomer:
                 await _ask_once(client, newcomer)
+
+
+async def test_refusals_that_wait_on_purpose_lock_nobody_out(
+    start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy all have one address, and whoever guesses has as many connections as it likes."""
+    monkeypatch.setattr(credentials, "HELD_SECONDS", 3_600)
+    write_htpasswd(tmp_path / "htpasswd", {"alice": "wonderland"})
+    client = await start_registry(
+        auth=auth_section(tmp_path / "htpasswd"), pyregistry={"limits": {"connections-per-address": 20}}
+    )
+    async with connected(client) as guessing:
+        for _ in range(ANSWERED_RATE.burst):
+            assert (await guessing.request("GET", "/v2/", basic("alice", "wrong"))).status == 401
+    async with AsyncExitStack() as stack:
+        for _ in range(20):
+            guessing = await stack.enter_async_context(connected(client))
+            await guessing.send(request_head("GET", "/v2/", basic("alice", "wrong")))
+        for _ in range(30):
+            async with connected(client) as newcomer:
+                assert (await newcomer.request("GET", "/v2/", basic("alice", "wonderland"))).status == 200
 
 
 async def _refuse_one(client: Client, address: str) -> None:

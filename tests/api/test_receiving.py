@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from pyregistry.api.framing import Chunked
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload
@@ -58,6 +59,30 @@ async def test_a_large_body_may_have_chunks_of_any_size(client: Client, size: in
     location = await start_upload(client, "app")
     path = f"{location}?digest={digest_of(content)}"
     assert (await ask(client, "PUT", path, _CHUNKED, _in_chunks(content, size))).status == 201
+
+
+@pytest.mark.parametrize("size", [1, 16])
+async def test_a_body_in_tiny_chunks_is_read_a_little_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Others wait for what the event loop takes apart in one turn."""
+    found: list[int] = []
+    body_of = Chunked.body_of
+
+    def counting(self: Chunked, data: memoryview) -> list[memoryview]:
+        pieces = body_of(self, data)
+        found.append(len(pieces))
+        return pieces
+
+    monkeypatch.setattr(Chunked, "body_of", counting)
+    location = await start_upload(client, "app")
+    content = _content(400_000)
+    answer = await ask(client, "PATCH", location, _CHUNKED, _in_chunks(content, size))
+    assert answer.headers["Range"] == f"0-{len(content) - 1}"
+    whole = len(content) / size
+    assert max(found[:1]) <= 64 * 1024 / (size + 5) + 1
+    assert max(found[1:]) <= 4 * 1024 / (size + 5) + 1
+    assert sum(found) >= whole
 
 
 @pytest.mark.parametrize("framing", ["announced", "chunked"])
