@@ -66,6 +66,8 @@ class HeadParser(http_parser.HttpRequestParser):
             self.refusal = HeadRefused(error)
         except HttpProcessingError as error:
             self.refusal = HeadRefused(_reason(error, data))
+        except LookupError:  # of yarl, for a target such as `p://[)]1@`
+            self.refusal = HeadRefused(_no_request(data))
         else:
             return messages, False, b""
         raise self.refusal

@@ -20,6 +20,7 @@ _MALFORMED = {
     "NUL in a header": b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Zero: a\0b\r\n\r\n",
     "a space before a header's colon": b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Space : a\r\n\r\n",
     "a folded header": b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"X-Folded: a\r\n b\r\n\r\n",
+    "a host of brackets": b"GET p://[)]1@ HTTP/1.1\r\n" + _HOST + b"\r\n",
     "no Host": b"GET /v2/ HTTP/1.1\r\n\r\n",
     "two Hosts": b"GET /v2/ HTTP/1.1\r\n" + _HOST + b"Host: other.test\r\n\r\n",
     "Content-Length twice": _UPLOADS + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
