@@ -33,6 +33,8 @@ _DENSE = 4 * 1024
 """The same of a body in tiny chunks: each costs a microsecond, and others wait for all that are read at once."""
 _TINY = 64
 """Bytes of a chunk with its size, on average, below which chunks are tiny."""
+_SEVERAL = 16
+"""Chunks; of fewer, one may be the rest of a large one."""
 _SLOW = 0.06
 """Seconds for a megabyte, after which a thread would mostly wait for the next one. Not less: they also go by while all
 threads are busy."""
@@ -210,7 +212,8 @@ class ReceivedBody:
         if self._framing.failure is not None:
             return b""
         pieces = self._framing.body_of(memoryview(data))
-        self._fit(min(uploads.read_size(), _DENSE) if len(pieces) * _TINY > len(data) else uploads.read_size())
+        is_dense = len(pieces) > _SEVERAL and len(pieces) * _TINY > len(data)
+        self._fit(min(uploads.read_size(), _DENSE) if is_dense else uploads.read_size())
         if pieces:
             self.content.feed_data(b"".join(pieces))
         self._gathering.received()
@@ -219,8 +222,8 @@ class ReceivedBody:
     def _fit(self, size: int) -> None:
         """Read so many bytes at once from now on, and stop reading while twice as many wait for the handler."""
         content, transport = self.content, self._connection.transport
-        if transport is not None and content.get_read_buffer_limits()[0] != size:
-            transport.max_size = size  # type: ignore[attr-defined] # of asyncio's over a socket; TLS has its own
+        if transport is not None and transport.max_size != size:  # type: ignore[attr-defined] # asyncio's, over a socket
+            transport.max_size = size  # type: ignore[attr-defined] # over TLS nobody looks at it
             content._low_water, content._high_water = size, 2 * size
 
     @property

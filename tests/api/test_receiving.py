@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+from typing import Any
 
 import pytest
 
 from pyregistry.api.framing import Chunked
+from pyregistry.api.receiving import Receiver
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload
@@ -59,6 +61,27 @@ async def test_a_large_body_may_have_chunks_of_any_size(client: Client, size: in
     location = await start_upload(client, "app")
     path = f"{location}?digest={digest_of(content)}"
     assert (await ask(client, "PUT", path, _CHUNKED, _in_chunks(content, size))).status == 201
+
+
+async def test_more_is_read_at_once_of_a_body_than_of_a_head(client: Client) -> None:
+    location = await start_upload(client, "app")
+    runner = client.server.runner
+    assert runner is not None
+    assert runner.server is not None
+    before = set(runner.server.connections)
+    async with connected(client) as connection:
+        assert (await connection.request("GET", "/v2/")).status == 200
+        [received] = set(runner.server.connections) - before
+        transport: Any = received.transport
+        sizes = [transport.max_size]
+        await connection.send(request_head("PATCH", location, {"Content-Length": "4"}) + b"be")
+        while not isinstance(received, Receiver) or received.body is None:
+            await asyncio.sleep(0.01)
+        sizes.append(transport.max_size)
+        await connection.send(b"gi")
+        assert (await connection.answer()).headers["Range"] == "0-3"
+        sizes.append(transport.max_size)
+        assert sizes == [64 * 1024, 256 * 1024, 64 * 1024]
 
 
 @pytest.mark.parametrize("size", [1, 16])
