@@ -6,12 +6,15 @@ kept in `.fuzz/`, and its path is printed; `python -m tests.fuzz --show .fuzz/ma
 """
 
 import argparse
+import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from tests.fuzz import PROGRAM
 from tests.fuzz.seeds import CORPUS
 
 FOUND = Path(".fuzz")
@@ -64,9 +67,15 @@ def _fuzz(name: str, seconds: int, *, keep: bool) -> bool:
 
 
 def _merge(command: list[str], work: Path, kept: Path) -> None:
-    with tempfile.TemporaryDirectory() as merged:
-        subprocess.run([*command, "-merge=1", merged, str(kept), str(work)], check=True)
-        for path in Path(merged).iterdir():
+    with tempfile.TemporaryDirectory() as name:
+        program, merged = Path(name) / "program", Path(name) / "merged"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join(command[:4])} "$@"\n')
+        program.chmod(0o755)
+        merged.mkdir()
+        # libFuzzer begins itself once more for this, by the name of a program.
+        environ = {**os.environ, PROGRAM: str(program)}
+        subprocess.run([*command, "-merge=1", str(merged), str(kept), str(work)], check=True, env=environ)
+        for path in merged.iterdir():
             if not any(path.read_bytes() == known.read_bytes() for known in kept.iterdir()):
                 shutil.copy(path, kept / path.name[:12])
 
