@@ -105,8 +105,8 @@ MUTATIONS = (
     Mutation(
         "off by one: a manifest of exactly the limit is refused",
         "api/bodies.py",
-        "                if len(content) + len(chunk) > limit:",
-        "                if len(content) + len(chunk) >= limit:",
+        "                if size > limit:",
+        "                if size >= limit:",
         "test_manifests.py",
         "above_the_configured_limit and 1000",
     ),
