@@ -97,8 +97,9 @@ def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies
         request = make(message, payload, protocol, *rest)
         peer = peer_of(protocol.peername)
         # Of a head that was refused aiohttp keeps nothing: its placeholder has a plain dict, without `getall`.
-        known = proxies is not None and bool(message.headers)
-        request._cache["remote"] = proxies.client(peer, message.headers) if proxies is not None and known else peer
+        request._cache["remote"] = (
+            peer if proxies is None or not message.headers else proxies.client(peer, message.headers)
+        )
         return request
 
     return make_request

@@ -24,7 +24,7 @@ from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
 from pyregistry.api.uploads import start_upload
 from pyregistry.auth.access import Access, Action, Fault
-from pyregistry.auth.credentials import HOLDING
+from pyregistry.auth.credentials import DELAYING
 from pyregistry.auth.scopes import bearer_token, with_implied
 from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
@@ -169,7 +169,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _let_refusals_give_way(request: web.Request) -> None:
     if isinstance(request.protocol, Receiver):
-        HOLDING.set(request.protocol.giving_way)
+        DELAYING.set(request.protocol.giving_way)
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:

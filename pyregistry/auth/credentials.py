@@ -36,9 +36,9 @@ MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
 MAX_ENCODED = 2048
 BUSY_SECONDS = 2.0
-HELD_SECONDS = 1.0
+DELAY_SECONDS = 1.0
 """Seconds that the refusals wait of an address that gets many of them; it asks less often meanwhile."""
-HOLDING: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("holding", default=nullcontext)
+DELAYING: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("delaying", default=nullcontext)
 """Of a request: the context in which its refusal waits, so that its connection may be closed for another one."""
 LEAST_COST = 4
 """The lowest that bcrypt has."""
@@ -141,8 +141,8 @@ class Credentials:
                 await self._check(attempt, check)
             except (Unauthorized, TooManyRequests):
                 if not self._throttle.is_answered_at_once(attempt.network):
-                    with HOLDING.get()():
-                        await asyncio.sleep(HELD_SECONDS)
+                    with DELAYING.get()():
+                        await asyncio.sleep(DELAY_SECONDS)
                 raise
         return Principal(user)
 

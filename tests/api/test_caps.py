@@ -144,7 +144,7 @@ async def test_refusals_that_wait_on_purpose_lock_nobody_out(
     start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Behind a proxy all have one address, and whoever guesses has as many connections as it likes."""
-    monkeypatch.setattr(credentials, "HELD_SECONDS", 3_600)
+    monkeypatch.setattr(credentials, "DELAY_SECONDS", 3_600)
     write_htpasswd(tmp_path / "htpasswd", {"alice": "wonderland"})
     client = await start_registry(
         auth=auth_section(tmp_path / "htpasswd"), pyregistry={"limits": {"connections-per-address": 20}}

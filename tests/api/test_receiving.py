@@ -99,7 +99,7 @@ async def test_a_body_in_tiny_chunks_is_read_a_little_at_a_time(
 
     monkeypatch.setattr(Chunked, "body_of", counting)
     location = await start_upload(client, "app")
-    content = _content(400_000)
+    content = _content(100_000)
     answer = await ask(client, "PATCH", location, _CHUNKED, _in_chunks(content, size))
     assert answer.headers["Range"] == f"0-{len(content) - 1}"
     whole = len(content) / size

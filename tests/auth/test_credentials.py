@@ -72,16 +72,16 @@ class Door:
 async def known(
     request: pytest.FixtureRequest, file: File, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Door]:
-    monkeypatch.setattr(credentials, "HELD_SECONDS", 0)
+    monkeypatch.setattr(credentials, "DELAY_SECONDS", 0)
     made = Credentials(lambda: file.users, clock)
     yield Door(made, request.param)
     made.close()
 
 
 @pytest.fixture
-def held(known: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def delayed(known: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refusals that are not answered at once wait without end; elsewhere here, they do not wait."""
-    monkeypatch.setattr(credentials, "HELD_SECONDS", 3_600)
+    monkeypatch.setattr(credentials, "DELAY_SECONDS", 3_600)
 
 
 async def _login(known: Door, user: str, password: str, address: str = HERE) -> str:
@@ -192,8 +192,8 @@ async def test_whoever_is_flooded_with_guesses_is_not_locked_out(known: Door, cl
     assert await _login(known, "alice", "secret", ELSEWHERE) == "200", "another address"
 
 
-@pytest.mark.usefixtures("held")
-async def test_many_refusals_of_an_address_are_held_and_those_of_others_are_not(known: Door) -> None:
+@pytest.mark.usefixtures("delayed")
+async def test_many_refusals_of_an_address_are_delayed_and_those_of_others_are_not(known: Door) -> None:
     guesses = {asyncio.create_task(_login(known, "alice", f"guess {n}")) for n in range(ANSWERED_RATE.burst + 20)}
     answered: set[asyncio.Task[str]] = set()
     while len(answered) < ANSWERED_RATE.burst:
@@ -208,8 +208,8 @@ async def test_many_refusals_of_an_address_are_held_and_those_of_others_are_not(
         guess.cancel()
 
 
-@pytest.mark.usefixtures("held")
-async def test_a_wrong_password_that_is_remembered_is_held_as_well(known: Door) -> None:
+@pytest.mark.usefixtures("delayed")
+async def test_a_wrong_password_that_is_remembered_is_delayed_as_well(known: Door) -> None:
     for _ in range(ANSWERED_RATE.burst):
         assert await _login(known, "alice", "old") == "401"
     another = asyncio.create_task(_login(known, "alice", "old"))
