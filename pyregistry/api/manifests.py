@@ -64,9 +64,11 @@ async def put_manifest(request: web.Request) -> web.Response:
     """end-7a and 7b `PUT /v2/<name>/manifests/<tag-or-digest>`, by digest also with `tag` parameters."""
     repo = repository(request)
     reference = parse_reference(request.match_info["reference"])
-    tags = [Tag(tag) for tag in request.query.getall("tag", [])]
-    if len(tags) > MAX_TAGS or (tags and isinstance(reference, Tag)):
-        raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags, a push by tag none")
+    # A push by tag has its tag: no other registry looks at the parameter then.
+    wanted = () if isinstance(reference, Tag) else request.query.getall("tag", ())
+    tags = [Tag(tag) for tag in wanted if tag]
+    if len(tags) > MAX_TAGS:
+        raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags")
     content = await read_manifest_body(request)
     async with turn(request, content):
         pushed = await _put(request, reference, content, tags)
@@ -104,6 +106,9 @@ async def delete_manifest(request: web.Request) -> web.Response:
 
 
 def _content_type(request: web.Request) -> str | None:
-    """The media type without parameters, which the spec wants ignored; None where the client sent none."""
+    """The media type in small letters and without parameters; None where the client sent none.
+
+    The spec wants parameters ignored, RFC 9110 the letters.
+    """
     header = request.headers.get("Content-Type")
-    return None if header is None else header.partition(";")[0].strip()
+    return None if header is None else header.partition(";")[0].strip().lower()
