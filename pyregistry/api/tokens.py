@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from pyregistry.api.bodies import body
-from pyregistry.api.context import PRINCIPAL, TOKENS
+from pyregistry.api.context import PRINCIPAL, TOKENS, authorization
 from pyregistry.api.responses import json_response
 from pyregistry.auth.scopes import parse_scopes
 from pyregistry.oci.errors import NameUnknown, RequestInvalid
@@ -26,8 +26,7 @@ async def get_token(request: web.Request) -> web.Response:
     `scope` may be given several times; all other parameters are for token servers that serve several registries.
     """
     tokens = _tokens(request)
-    authorization = request.headers.getall("Authorization", ())
-    principal = request[PRINCIPAL] = await tokens.identify(authorization, request.remote or "")
+    principal = request[PRINCIPAL] = await tokens.identify(authorization(request), request.remote or "")
     asked = parse_scopes(request.query.getall("scope", ()))
     return _answer(await tokens.issue(principal, asked))
 

@@ -31,6 +31,14 @@ class Grant(msgspec.Struct, frozen=True):
     actions: list[str]
 
 
+class _Claimed(msgspec.Struct, frozen=True):
+    """The same of a stranger's token. What is missing or null gives nothing, as in Go's reader."""
+
+    type: str | None = None
+    name: str | None = None
+    actions: list[str] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TokenScope:
     """What a token was made for."""
@@ -74,7 +82,7 @@ def parse_scopes(texts: Iterable[str]) -> list[Access]:
     return list(found)
 
 
-def _accesses(kind: str, name: str, actions: Iterable[str]) -> list[Access]:
+def _accesses(kind: str | None, name: str, actions: Iterable[str]) -> list[Access]:
     if (kind, name) == _CATALOG and _ALL in actions:
         return [Access(Action.CATALOG)]
     if kind != "repository":
@@ -101,8 +109,10 @@ def grants(accesses: Iterable[Access]) -> list[Grant]:
 
 def scope_of_claim(claim: object) -> TokenScope:
     """What the claim `access` covers. Raises ValueError for one that is malformed."""
-    items = msgspec.convert(claim, type=list[Grant] | None) or []
-    return TokenScope(frozenset(access for item in items for access in _accesses(item.type, item.name, item.actions)))
+    items = msgspec.convert(claim, type=list[_Claimed] | None) or []
+    return TokenScope(
+        frozenset(access for item in items for access in _accesses(item.type, item.name or "", item.actions or ()))
+    )
 
 
 def format_scopes(accesses: Iterable[Access]) -> str:
