@@ -104,6 +104,8 @@ async def delete_manifest(request: web.Request) -> web.Response:
 
 
 def _content_type(request: web.Request) -> str | None:
-    """The media type without parameters, which the spec wants ignored; None where the client sent none."""
-    header = request.headers.get("Content-Type")
-    return None if header is None else header.partition(";")[0].strip()
+    """Return the media type without parameters, which the spec wants ignored; None where the client sent none.
+
+    In lower case, as the CNCF registry reads it (RFC 9110, 8.3.1).
+    """
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() or None

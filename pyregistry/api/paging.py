@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from pyregistry.api.context import single
+from pyregistry.api.context import parameter
 from pyregistry.oci.errors import RequestInvalid
 from pyregistry.storage.turns import Steps, Walk
 
@@ -21,7 +21,7 @@ def page_size(request: web.Request, maximum: int, default: int | None) -> int | 
     The CNCF registry answers PAGINATION_NUMBER_INVALID, a code that the spec's table does not have; and it refuses a
     large `n`, which the spec does not.
     """
-    value = single(request, "n", RequestInvalid)
+    value = parameter(request, "n")
     if value is None:
         return default
     if _NUMBER.fullmatch(value) is None:

@@ -83,10 +83,15 @@ def etag(digest: str) -> str:
 
 def not_modified(request: web.Request, digest: str, headers: Mapping[str, str]) -> web.StreamResponse | None:
     """304 if the client has these bytes already."""
-    tags = request.if_none_match if "If-None-Match" in request.headers else None
-    if tags is None or not any(tag.value in {digest, "*"} for tag in tags):
+    tags = request.headers.getall("If-None-Match", ())
+    if not any(_names(tag, digest) for tag in ",".join(tags).split(",")):
         return None
     return web.Response(status=304, headers=headers)
+
+
+def _names(tag: str, digest: str) -> bool:
+    """Compare weakly (RFC 9110, 13.1.2); clients that copy `Docker-Content-Digest` send it without quotes."""
+    return tag.strip().removeprefix("W/").strip('"') in {digest, "*"}
 
 
 def warning_headers(sentences: Sequence[str]) -> list[tuple[str, str]]:

@@ -204,12 +204,6 @@ class HeadTooLarge(RegistryError):
     code, status = "UNSUPPORTED", 431
 
 
-class ContentEncodingUnsupported(RegistryError):
-    """code-13 with 415: a compressed body, whose digest would be that of other bytes."""
-
-    code, status = "UNSUPPORTED", 415
-
-
 class ExpectationFailed(RegistryError):
     """code-13 with 417: an `Expect` other than 100-continue."""
 

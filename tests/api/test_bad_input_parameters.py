@@ -35,9 +35,10 @@ async def test_a_bad_n_is_answered_400(client: Client, path: str, n: str) -> Non
         f"/v2/app/referrers/{_DIGEST}?artifactType=a&artifactType=b",
     ],
 )
-async def test_a_parameter_of_a_list_given_twice_is_answered_400(client: Client, path: str) -> None:
+async def test_of_a_parameter_of_a_list_given_twice_the_first_counts(client: Client, path: str) -> None:
     await push_image(client, "app", _INDEX, "latest")
-    assert (await ask(client, "GET", path)).status == 400
+    answer = await ask(client, "GET", path)
+    assert (answer.status, answer.body) == (200, (await ask(client, "GET", path.rpartition("&")[0])).body)
 
 
 _HOSTILE = ["..", "..%2F..", "%00", "a%00b", "%0A", "%5C", "a" * 300, "a/" * 3_000, "%ff", "%ED%A0%80", "_layers"]
@@ -94,25 +95,24 @@ async def test_a_bad_digest_parameter_is_answered_400(client: Client, digest: st
     for method, path in [
         ("PUT", f"{location}?digest={digest}"),
         ("POST", f"/v2/app/blobs/uploads/?digest={digest}"),
-        ("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=other"),
-        ("POST", f"/v2/app/blobs/uploads/?mount={digest}"),
     ]:
         (await ask(client, method, path, body=b"nothing")).assert_error(400, "DIGEST_INVALID")
     assert (await ask(client, "GET", location)).headers["Range"] == "0-0"
 
 
-@pytest.mark.parametrize("parameter", ["digest", "mount", "digest-algorithm"])
-async def test_a_parameter_of_a_push_given_twice_is_answered_400(client: Client, parameter: str) -> None:
-    value = "sha256" if parameter == "digest-algorithm" else _DIGEST
-    path = f"/v2/app/blobs/uploads/?{parameter}={value}&{parameter}={value}"
-    (await ask(client, "POST", path)).assert_error(400, "DIGEST_INVALID")
-
-
-async def test_a_closing_put_without_digest_or_with_two_is_answered_400(client: Client) -> None:
+async def test_a_closing_put_without_digest_or_whose_first_is_bad_is_answered_400(client: Client) -> None:
     location = await start_upload(client, "app")
     (await ask(client, "PUT", location)).assert_error(400, "DIGEST_INVALID")
-    (await ask(client, "PUT", f"{location}?digest={_DIGEST}&digest={_DIGEST}")).assert_error(400, "DIGEST_INVALID")
+    (await ask(client, "PUT", f"{location}?digest=x&digest={_DIGEST}")).assert_error(400, "DIGEST_INVALID")
     assert (await ask(client, "GET", location)).status == 204
+
+
+@pytest.mark.parametrize("second", [_DIGEST, "x", ""])
+async def test_of_two_digests_the_first_counts(client: Client, second: str) -> None:
+    query = f"?digest={_DIGEST}&digest={second}"
+    location = await start_upload(client, "app")
+    assert (await ask(client, "PUT", location + query, body=b"nothing")).status == 201
+    assert (await ask(client, "POST", "/v2/app/blobs/uploads/" + query, body=b"nothing")).status == 201
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "SHA256", "sha384", "", "blake3", "../sha256"])
@@ -126,21 +126,10 @@ async def test_an_unknown_digest_algorithm_is_answered_400_and_an_empty_one_igno
         assert answer.status == 202
 
 
-@pytest.mark.parametrize("origin", ["..", "..%2Fother", "Other", "a//b", "%00", "a" * 300, "other%0A"])
-async def test_a_mount_from_a_bad_name_is_answered_400(client: Client, origin: str) -> None:
-    answer = await ask(client, "POST", f"/v2/app/blobs/uploads/?mount={_DIGEST}&from={origin}")
-    answer.assert_error(400, "NAME_INVALID")
-
-
-async def test_a_mount_from_two_repositories_is_answered_400(client: Client) -> None:
-    answer = await ask(client, "POST", f"/v2/app/blobs/uploads/?mount={_DIGEST}&from=a&from=b")
-    answer.assert_error(400, "NAME_INVALID")
-
-
 @pytest.mark.parametrize(
     "content_range",
     [
-        *("", "abc", "0", "-3", "0-", "3-0", "-1-2", "0-3-5", "0 - 3", "0x0-0x3", "0-3/", "0-3/x", "0-3, 4-7"),
+        *("abc", "0", "-3", "0-", "3-0", "-1-2", "0-3-5", "0 - 3", "0x0-0x3", "0-3/", "0-3/x", "0-3, 4-7"),
         *("bytes", "bytes */4", "bits 0-3", f"0-{_FULL_WIDTH}", "9" * 20 + "-" + "9" * 20, "1-4", "4-7"),
     ],
 )
@@ -148,11 +137,10 @@ async def test_a_wrong_content_range_is_answered_416_with_range_and_location(
     client: Client, content_range: str
 ) -> None:
     location = await start_upload(client, "app")
-    for method, path in [("PATCH", location), ("PUT", f"{location}?digest={_DIGEST}")]:
-        answer = await ask(client, method, path, {"Content-Range": content_range}, b"body")
-        answer.assert_error(416, "BLOB_UPLOAD_INVALID")
-        assert answer.headers["Range"] == "0-0"
-        assert answer.headers["Location"] == location
+    answer = await ask(client, "PATCH", location, {"Content-Range": content_range}, b"body")
+    answer.assert_error(416, "BLOB_UPLOAD_INVALID")
+    assert answer.headers["Range"] == "0-0"
+    assert answer.headers["Location"] == location
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
@@ -206,7 +194,8 @@ async def test_the_bytes_of_a_chunked_body_are_counted_against_content_range(
         ("items=0-1", 200),
         ("bytes=0-1;2-3", 200),
         ("bytes=0-9,0-9", 200),
-        ("bytes=" + ",".join(["0-0"] * 1_001), 200),
+        ("bytes=,", 200),
+        ("bytes=" + ",".join(["0-0"] * 4_001), 200),
     ],
 )
 async def test_a_range_that_makes_no_sense_is_ignored_and_one_outside_is_answered_416(

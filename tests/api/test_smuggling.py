@@ -133,7 +133,14 @@ _AMBIGUOUS: dict[str, bytes] = {
             *(b"9" * 5_000, b"0" * 5_000 + b"5", b"18446744073709551615", b"18446744073709551616"),
         )
     },
-    "Content-Length twice": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+    **{
+        f"Content-Length twice, then {line!r}": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n"
+        b"Content-Length: LENGTH\r\n%s\r\n\r\n" % line
+        for line in (
+            *(b"Content-Length: 0", b"Content-Length: 0LENGTH", b"Content-Length: LENGTH, LENGTH", b"Content-Length:"),
+            *(b"Transfer-Encoding: chunked", b" 0", b"\t0", b"Content-Length : LENGTH", b"Host: y"),
+        )
+    },
     "a space before the colon": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length : LENGTH\r\n\r\n",
     "a folded length": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n LENGTH\r\n\r\n",
     "a folded coding": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\nSIZE\r\n",

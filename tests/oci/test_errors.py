@@ -47,7 +47,6 @@ ROWS: dict[type[RegistryError], tuple[str, int]] = {
     errors.RequestInvalid: ("UNSUPPORTED", 400),
     errors.TargetTooLong: ("UNSUPPORTED", 414),
     errors.HeadTooLarge: ("UNSUPPORTED", 431),
-    errors.ContentEncodingUnsupported: ("UNSUPPORTED", 415),
     errors.ExpectationFailed: ("UNSUPPORTED", 417),
     errors.TooManyRequests: ("TOOMANYREQUESTS", 429),
     errors.InternalError: ("UNKNOWN", 500),
