@@ -21,6 +21,7 @@ from aiohttp.abc import AbstractAccessLogger
 from pyregistry.api.context import PRINCIPAL
 from pyregistry.api.request_id import request_id
 from pyregistry.api.sent import body_bytes_sent
+from pyregistry.api.targets import raw_path
 from pyregistry.visible import visible
 
 LOGGER = "pyregistry.access"
@@ -74,7 +75,7 @@ class AccessLogger(AbstractAccessLogger):
             request_id(request),
             _user(request),
             request.method,
-            request.rel_url.raw_path,
+            raw_path(request),
             f"HTTP/{request.version.major}.{request.version.minor}",
             _repository(request),
             response.status,

@@ -39,7 +39,9 @@ class Settings:
     prefix: str = ""
     """Served below this path, without a slash at its end."""
     origin: str = ""
-    """Scheme and host for `Location`; empty: relative, which no proxy in front can make wrong."""
+    """`http.host`: scheme and host for `Location` and realms; empty: those that the client used."""
+    relative_urls: bool = False
+    """`Location` is a path, unless `origin` is set."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every answer."""
     max_manifest_size: int = 4 * 1024 * 1024

@@ -6,7 +6,8 @@ from pyregistry.api.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
 from pyregistry.api.download import send_manifest
 from pyregistry.api.large import LARGE
-from pyregistry.api.responses import etag, location, not_modified
+from pyregistry.api.origin import base_url
+from pyregistry.api.responses import etag, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
@@ -71,7 +72,7 @@ async def put_manifest(request: web.Request) -> web.Response:
     async with turn(request, content):
         pushed = await _put(request, reference, content, tags)
     headers = {
-        "Location": location(request, f"/v2/{repo.name}/manifests/{pushed.digest}"),
+        "Location": f"{base_url(request)}/v2/{repo.name}/manifests/{pushed.digest}",
         "Docker-Content-Digest": pushed.digest,
     }
     if pushed.subject is not None:

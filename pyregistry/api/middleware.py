@@ -54,7 +54,7 @@ Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("pyregistry.api")
 
-_OURS: Mapping[str, str] = {"Docker-Distribution-API-Version": "registry/2.0", "Server": SERVER}
+_OURS: Mapping[str, str] = {"Docker-Distribution-Api-Version": "registry/2.0", "Server": SERVER}
 _BY_ERRNO: Mapping[int, RegistryError] = {
     errno.ENOSPC: StorageFull("no space left for this upload"),
     errno.EDQUOT: StorageFull("no space left for this upload"),

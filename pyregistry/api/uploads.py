@@ -50,7 +50,7 @@ async def start_upload(request: web.Request) -> web.Response:
 
 
 async def upload_status(request: web.Request) -> web.Response:
-    """end-13 `GET <blob-push-location>`: how many bytes there are."""
+    """end-13 `GET` and `HEAD <blob-push-location>`: how many bytes there are."""
     upload = _named(request)
     await _require_own(request, upload)
     offset = await offload(upload.offset)
@@ -94,7 +94,7 @@ async def cancel_upload(request: web.Request) -> web.Response:
     await _require_own(request, upload)
     async with _resumable(request, upload):
         await upload.cancel()
-    return web.Response(status=204)
+    return web.Response(status=204, headers={"Docker-Upload-Uuid": upload.id})
 
 
 def _named(request: web.Request) -> Upload:

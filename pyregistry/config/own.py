@@ -53,7 +53,7 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """Rules, or the file that has them; see `pyregistry.auth.policy`. Without them who gets in may do everything."""
     trusted_proxies: list[str] | None = None
     """Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed, and `unix`. Without the key they are
-    believed of everybody for the realm of tokens, and of no one for addresses."""
+    believed of everybody for `Location` and the realm of tokens, and of no one for addresses."""
     groups: dict[str, list[str]] = {}
     """Users, by a name that rules may use; those of a file of rules are in that file."""
     limits: Limits = Limits()

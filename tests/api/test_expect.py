@@ -4,7 +4,7 @@ import pytest
 
 from tests.api.conftest import ALICE
 from tests.builders import digest_of, image
-from tests.push import Client, start_upload
+from tests.push import Client, path_of, start_upload
 from tests.raw import ask, chunked, connected, request_head
 
 _EXPECT = {"Expect": "100-continue"}
@@ -12,7 +12,7 @@ _UNKNOWN = "/v2/app/blobs/uploads/4f6f1f5c-5c2c-4c1e-9d2c-000000000000"
 
 
 async def _upload(guarded: Client) -> str:
-    return (await ask(guarded, "POST", "/v2/app/blobs/uploads/", ALICE)).headers["Location"]
+    return path_of((await ask(guarded, "POST", "/v2/app/blobs/uploads/", ALICE)).headers["Location"])
 
 
 async def test_100_continue_is_sent_once_and_then_the_answer(guarded: Client) -> None:
