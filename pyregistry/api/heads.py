@@ -33,12 +33,12 @@ _NO_REQUEST = "not a valid HTTP request"
 
 
 _FIRST_COUNTS = frozenset({b"content-location", b"content-type", b"etag", b"max-forwards", b"server", b"user-agent"})
-"""Headers that aiohttp's parser takes once, and of which others may follow: the first counts, as with the CNCF registry.
+"""Headers that aiohttp's parser takes once; of several lines the first counts, as with the CNCF registry.
 
 They say nothing of where a body ends and nothing of who asks.
 """
 _SAME_COUNTS = frozenset({b"content-length", b"content-range"})
-"""The same, if the value is the same. `Host` and `Transfer-Encoding` may not be said again, as with the CNCF registry."""
+"""The same, if the values are equal. `Host` and `Transfer-Encoding` stand there once, as with the CNCF registry."""
 
 
 class HeadRefused(HttpProcessingError):
