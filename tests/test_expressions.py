@@ -27,14 +27,15 @@ OF_STRANGERS = {
     "cli.tables": ["_FORGES_A_COLUMN"],
     "fsck.blobs": ["_PREFIX"],
     "fsck.entries": ["_TEMPORARY"],
-    "gc.references": ["_DIGEST_SHAPED"],
+    "gc.references": ["_DIGEST_SHAPED", "_ESCAPED"],
     "oci.digest": ["_ENCODED"],
     "oci.json_text": ["_OBJECT"],
-    "oci.manifest": ["_MEDIA_TYPE"],
     "oci.names": ["_COMPONENT", "_TAG", "_UPLOAD_ID"],
 }
 """What is matched with text of clients, or of other registries on the disk; tests/auth/test_patterns has the rules'."""
-SEARCHED = {"cli.output._NOT_PLAIN", "cli.tables._FORGES_A_COLUMN", "gc.references._DIGEST_SHAPED"}
+SEARCHED = {"cli.output._NOT_PLAIN", "cli.tables._FORGES_A_COLUMN", "gc.references._DIGEST_SHAPED"} | {
+    "gc.references._ESCAPED"
+}
 """What is looked for in a whole document; the others are tried at one place."""
 
 OF_OPERATORS = {

@@ -74,9 +74,11 @@ async def put_manifest(request: web.Request) -> web.Response:
     """end-7a and 7b `PUT /v2/<name>/manifests/<tag-or-digest>`, by digest also with `tag` parameters."""
     repo = repository(request)
     reference = parse_reference(request.match_info["reference"])
-    tags = [Tag(tag) for tag in request.query.getall("tag", [])]
-    if len(tags) > MAX_TAGS or (tags and isinstance(reference, Tag)):
-        raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags, a push by tag none")
+    # A push by tag has its tag: no other registry looks at the parameter then.
+    wanted = () if isinstance(reference, Tag) else request.query.getall("tag", ())
+    tags = [Tag(tag) for tag in wanted if tag]
+    if len(tags) > MAX_TAGS:
+        raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags")
     content = await read_manifest_body(request)
     async with turn(request, content):
         pushed = await _put(request, reference, content, tags)

@@ -8,13 +8,14 @@ import errno
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pyregistry.fsck.blobs import blob_findings
 from pyregistry.fsck.entries import Listing, unreadable
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.private import private_findings
 from pyregistry.fsck.repositories import RepositoryCheck, walk
+from pyregistry.fsck.sizes import Hashed
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
@@ -34,6 +35,7 @@ class Scope:
     """Blobs that a scrub found damaged."""
     leave_young: float = 86_400.0
     """Files younger than this may belong to a request that is running."""
+    hashed: Hashed = field(default_factory=dict, compare=False)
 
 
 def check(driver: InspectableDriver, scope: Scope) -> Iterator[Finding]:

@@ -75,7 +75,9 @@ KINDS: Mapping[Kind, Row] = {
     Kind.UNKNOWN_MANIFEST: Row(False, "a manifest of a format that is not served, such as schema 1", None),
     Kind.MISSING_BLOB: Row(True, "a config or layer that is not there, or damaged", None),
     Kind.UNLINKED_BLOB: Row(True, "a config or layer that is there, but not in this repository", None),
-    Kind.WRONG_SIZE: Row(True, "a blob or manifest is right, but what refers to it says another size", None),
+    Kind.WRONG_SIZE: Row(
+        False, "a blob or manifest is right, but what refers to it says another size; it can be pulled", None
+    ),
     Kind.MISSING_CHILD: Row(True, "a manifest of an index that is not there, or empty", None),
     Kind.EMPTY_BLOB: Row(True, "a file without bytes in the place of a blob", "quarantined"),
     Kind.CORRUPT_BLOB: Row(True, "the bytes of a blob are not those of its digest", "quarantined"),

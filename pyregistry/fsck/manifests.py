@@ -1,6 +1,6 @@
 """Looking at the manifests of a repository, and at what they refer to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import msgspec
@@ -10,8 +10,9 @@ from pyregistry.fsck.links import Lost
 from pyregistry.gc.references import parse
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
+from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import ManifestInvalid
-from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, Manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
@@ -67,14 +68,14 @@ class ManifestLooks:
         """What is wrong with that which it refers to."""
         if manifest.media_type not in media_types.SUPPORTED:
             return
-        for descriptor in manifest.blobs:
+        for descriptor in _once(manifest.blobs):
             if (descriptor.digest, descriptor.size) not in self._whole:
                 finding = self._blob(digest, descriptor)
                 if finding is not None:
                     yield finding
                 else:
                     self._whole.add((descriptor.digest, descriptor.size))
-        for descriptor in manifest.children:
+        for descriptor in _once(manifest.children):
             if (finding := self._child(digest, descriptor)) is not None:
                 yield finding
 
@@ -208,6 +209,15 @@ class ManifestLooks:
             stat = self._driver.stat(layout.blob_data(digest))
             return stat.size if stat.is_file else -1
         return -1
+
+
+def _once(descriptors: Iterable[Descriptor]) -> Iterable[Descriptor]:
+    """Of descriptors that name the same, one: a manifest of 4 MiB may name a layer fifty thousand times."""
+    found: dict[tuple[object, ...], Descriptor] = {}
+    for each in descriptors:
+        system = each.platform and (each.platform.os, each.platform.architecture)
+        found[each.digest, each.size, each.distributable, system] = each
+    return found.values()
 
 
 def _wrong_size(size: int, descriptor: Descriptor) -> str:

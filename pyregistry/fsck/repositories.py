@@ -62,6 +62,7 @@ class RepositoryCheck:
         self._driver = listing.driver
         self._name = name
         self._uploads = uploads
+        self._hashed = scope.hashed
         lost = Images(self._driver, name).that_need
         self.links = LinkLooks(self._driver, name, lost)
         self.manifests = ManifestLooks(self._driver, name, scope.rules, lost, scope.corrupt)
@@ -117,7 +118,7 @@ class RepositoryCheck:
         if not isinstance(read, tuple):
             return
         for finding in self.manifests.references(digest, read[0]):
-            yield settle_wrong_size(self._driver, finding)
+            yield settle_wrong_size(self._driver, finding, self._hashed)
         yield self.manifests.referrer(digest, read)
 
     def _tags(self) -> Iterator[Finding]:

@@ -3,22 +3,28 @@
 from dataclasses import replace
 
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.fsck.hashing import Verdict, verify
+from pyregistry.fsck.hashing import Checked, Verdict, verify
+from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
 
+Hashed = dict[tuple[Digest, int | None], Checked]
+"""Blobs that were read for their digests, by digest and inode: many manifests may say another size of one."""
 
-def settle_wrong_size(driver: Driver, finding: Finding) -> Finding:
+
+def settle_wrong_size(driver: Driver, finding: Finding, hashed: Hashed) -> Finding:
     """The finding, or that the blob is damaged: its digest decides. Reads the blob, so in no section."""
     if finding.kind is not Kind.WRONG_SIZE or finding.digest is None:
         return finding
     path = layout.blob_data(finding.digest)
     inode = _inode(driver, path)
-    checked = verify(driver, finding.digest)
+    checked = hashed.get((finding.digest, inode))
+    if checked is None:
+        checked = hashed[finding.digest, inode] = verify(driver, finding.digest)
     kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(checked.verdict)
     if kind is None:
-        told = replace(finding, sentence=f"{finding.sentence}; the blob is right")
+        told = replace(finding, sentence=f"{finding.sentence}; the blob is right", lost=())
         return replace(told, look=lambda: told if _is_still(finding) else None)
     settled = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
     # Reading it once more would take too long in a section: it is still damaged if it is still that file.

@@ -13,7 +13,8 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 
 _DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
-
+_ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
+"""A letter, digit or sign that JSON need not escape, but may."""
 
 UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EUCLEAN, errno.EBADMSG})
 """Errors of one file. Any other, such as too many open files, says nothing of the file and ends a run."""
@@ -48,19 +49,25 @@ def read_references(driver: Driver, digest: Digest) -> References:
         manifest = read_manifest(content)
     except ManifestInvalid:
         return _all_digests(content)
+    subject = manifest.subject.digest if manifest.subject is not None else None
     if manifest.media_type not in media_types.SUPPORTED:
         return _all_digests(content)
-    children = [child for child in manifest.children if child.media_type in media_types.SUPPORTED]
-    others = [child for child in manifest.children if child.media_type not in media_types.SUPPORTED]
+    if manifest.is_ambiguous:  # each may be what some reader takes for a manifest
+        digests = _all_digests(content).blobs
+        return References(digests, digests, subject)
+    children = [child for child in manifest.children if child.may_be_manifest]
+    others = [child for child in manifest.children if not child.may_be_manifest]
     return References(
         blobs=tuple(descriptor.digest for descriptor in (*manifest.blobs, *others)),
         children=tuple(descriptor.digest for descriptor in children),
-        subject=manifest.subject.digest if manifest.subject is not None else None,
+        subject=subject,
     )
 
 
 def _all_digests(content: bytes) -> References:
     """Of a document that we do not understand everything that looks like a digest is kept."""
+    if b"\\u" in content:
+        content += b" " + _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), content)
     # Each once, as it is found: 64 MiB of one digest are a million of them.
     found = dict.fromkeys(match[0] for match in _DIGEST_SHAPED.finditer(content))
     return References(tuple(digest.decode() for digest in found), (), None)

@@ -31,6 +31,9 @@ MESSAGES: Mapping[str, str] = {
 }
 """Code to sentence: code-1 to code-14 of the spec, then Docker's three."""
 
+MAX_ENTRIES = 1_000
+"""Members of one envelope, at most: a manifest may refer to fifty thousand blobs that are not here."""
+
 
 class RegistryError(Exception):
     """An answer of the error table.
@@ -89,7 +92,7 @@ class DigestInvalid(RegistryError):
 class ManifestBlobUnknown(RegistryError):
     """code-5: the manifest refers to content that this repository does not have.
 
-    `missing` are the digests; each gets an entry of its own, as the spec allows ("one or more").
+    `missing` are the digests; each gets an entry of its own, as the spec allows ("one or more"), up to MAX_ENTRIES.
     """
 
     code, status = "MANIFEST_BLOB_UNKNOWN", 404
@@ -100,7 +103,7 @@ class ManifestBlobUnknown(RegistryError):
 
     def entries(self) -> list[dict[str, object]]:
         """One entry per missing digest."""
-        return [error_entry(self.code, {"digest": digest}) for digest in self.missing]
+        return [error_entry(self.code, {"digest": digest}) for digest in self.missing[:MAX_ENTRIES]]
 
 
 class ManifestInvalid(RegistryError):

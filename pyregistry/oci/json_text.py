@@ -15,7 +15,7 @@ import msgspec
 from pyregistry.oci.errors import ManifestInvalid
 
 MAX_VALUES: Final = 200_000
-"""Commas and opening brackets, at least one for each value. 2,000 descriptors with all their fields have 40,000."""
+"""Commas and opening brackets, at least one for each value. As many descriptors as 4 MiB can hold have half of them."""
 MAX_DEPTH: Final = 32
 _PIECE: Final = 64 * 1024
 """Bytes that are looked at in one go: a tenth of a millisecond, during which no other thread runs."""

@@ -6,70 +6,26 @@ documents that another JSON reader could understand differently (duplicate keys,
 
 import base64
 import binascii
-import re
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
+from pyregistry.oci.document import Descriptor, Document, Subject, decode_document
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUnsupported
 from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly
 
-MAX_DESCRIPTORS: Final = 2_000
-MAX_URLS: Final = 16
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
 """Bytes of a stored manifest that are read: no registry takes one as large as that, whatever its limit is or was."""
 MAX_ANNOTATIONS: Final = 256 * 1024
 """Bytes of annotations, as JSON, that a list of referrers shows of one manifest."""
+MAX_ARTIFACT_TYPE: Final = 1024
+"""Bytes of a type, as JSON, that a list of referrers shows."""
+_ESCAPED: Final = 6
+"""Bytes of a character of JSON, at most."""
 _MAX_STORED_DEPTH: Final = 1_000
 """The decoder refuses more by itself."""
-
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.ASCII)
-
-_FIELDS = frozenset(
-    {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject"}
-    | {"annotations", "digest", "size", "urls", "data", "platform"}
-)
-_FOLDED_FIELDS = frozenset(field.casefold() for field in _FIELDS)
-
-Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-
-
-class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an image runs on; other fields are not looked at."""
-
-    os: str | None = None
-    architecture: str | None = None
-
-
-class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A descriptor of the image spec, with the fields that a registry looks at; `size` in bytes."""
-
-    digest: str
-    size: Size
-    media_type: str = ""
-    artifact_type: str = ""
-    annotations: dict[str, str] | None = None
-    urls: list[str] | None = None
-    data: str | None = None
-    platform: Platform | None = None
-
-    @property
-    def distributable(self) -> bool:
-        """False for a layer that clients fetch elsewhere, so that it need not be here."""
-        return not self.urls and self.media_type not in media_types.NON_DISTRIBUTABLE_LAYERS
-
-
-class _Document(msgspec.Struct, frozen=True, rename="camel"):
-    schema_version: int
-    media_type: str | None = None
-    artifact_type: str | None = None
-    config: Descriptor | None = None
-    layers: list[Descriptor] | None = None
-    manifests: list[Descriptor] | None = None
-    subject: Descriptor | None = None
-    annotations: dict[str, str] | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -80,11 +36,16 @@ class Manifest(msgspec.Struct, frozen=True):
     """Config and layers; empty for an index."""
     children: tuple[Descriptor, ...]
     """The `manifests` of an index; BuildKit's cache puts blobs there too."""
-    subject: Descriptor | None
+    subject: Subject | None
     artifact_type: str
-    """As the referrers API shows it: an image without one has its config's media type; may be empty."""
+    """As the referrers API shows it: an image without one has its config's media type; may be empty.
+
+    It is any text. More than MAX_ARTIFACT_TYPE bytes count as none.
+    """
     annotations: dict[str, str] | None
     """As the referrers API shows them: None also for more than MAX_ANNOTATIONS bytes of them."""
+    is_ambiguous: bool = False
+    """True for a stored document that two readers of JSON may understand differently: it may refer to more."""
 
     @property
     def is_index(self) -> bool:
@@ -115,7 +76,7 @@ def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
     document = _decode(content)
     media_type = _media_type_of(document, content_type)
     _check_shape(document, media_type)
-    manifest = _to_manifest(document, media_type, len(content))
+    manifest = _to_manifest(document, len(content))
     _check_descriptors(manifest)
     return manifest
 
@@ -127,30 +88,35 @@ def read_manifest(content: bytes) -> Manifest:
     """
     if len(content) > MAX_VALUES:  # fewer bytes cannot hold more values
         measure(content, _MAX_STORED_DEPTH)
-    try:
-        document = msgspec.json.decode(content, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ManifestInvalid(f"not a manifest: {error}") from error
+    document, double = decode_document(content, leniently=True)
     if document.schema_version != 2:  # schema 1 has no field of its own that this reader would miss
         raise ManifestInvalid("schemaVersion is 2")
-    media_type = document.media_type or (
-        media_types.OCI_INDEX if document.manifests is not None else media_types.OCI_MANIFEST
-    )
-    return _to_manifest(document, media_type, len(content))
+    return _to_manifest(document, len(content), double)
 
 
-def _to_manifest(document: _Document, media_type: str, size: int) -> Manifest:
+def _to_manifest(document: Document, size: int, double: str | None = None) -> Manifest:
+    media_type, config, subject = document.type, document.config, document.subject
+    if subject is not None and not subject.digest:  # an empty descriptor, as Go may write for none
+        subject = None
     artifact_type = document.artifact_type or ""
-    if not artifact_type and document.config is not None:
-        artifact_type = document.config.media_type  # "Listing Referrers": an image without artifactType
+    if not artifact_type and config is not None:
+        artifact_type = config.media_type  # "Listing Referrers": an image without artifactType
     return Manifest(
         media_type=media_type,
-        blobs=(*((document.config,) if document.config is not None else ()), *(document.layers or ())),
-        children=tuple(document.manifests or ()),
-        subject=document.subject,
-        artifact_type=artifact_type,
+        blobs=(*((config,) if config is not None else ()), *(document.layers or ())),
+        children=tuple(document.children or ()),
+        subject=subject,
+        artifact_type=artifact_type if _is_shown(artifact_type) else "",
         annotations=document.annotations if size <= MAX_ANNOTATIONS else shown_annotations(document.annotations),
+        # No registry takes an image without a config, but of two, of which one is null, a reader may see none.
+        is_ambiguous=double is not None or (config is None and media_type in media_types.MANIFESTS),
     )
+
+
+def _is_shown(artifact_type: str) -> bool:
+    if len(artifact_type) * _ESCAPED + 2 <= MAX_ARTIFACT_TYPE:
+        return True
+    return len(artifact_type) <= MAX_ARTIFACT_TYPE and len(msgspec.json.encode(artifact_type)) <= MAX_ARTIFACT_TYPE
 
 
 def shown_annotations(annotations: dict[str, str] | None) -> dict[str, str] | None:
@@ -158,38 +124,21 @@ def shown_annotations(annotations: dict[str, str] | None) -> dict[str, str] | No
     return annotations if len(msgspec.json.encode(annotations)) <= MAX_ANNOTATIONS else None
 
 
-def _decode(content: bytes) -> _Document:
-    _check_spelling(read_strictly(content))
-    try:
-        # From the bytes again, as read_manifest does: what is accepted here must be readable later.
-        return msgspec.json.decode(content, type=_Document)
-    except msgspec.DecodeError as error:
-        raise ManifestInvalid(str(error)) from error
+def _decode(content: bytes) -> Document:
+    read_strictly(content)
+    # From the bytes again, as read_manifest does: what is accepted here must be readable later.
+    document, double = decode_document(content)
+    if double is not None:  # Go takes the last of them, others the one in the letters of the spec
+        raise ManifestInvalid(f"an object has the key {double[:40]!r} twice, in other letters")
+    return document
 
 
-def _check_spelling(value: object) -> None:
-    # Go's JSON reader takes "Layers" for layers; this one does not, so the two would see different documents.
-    if not isinstance(value, dict):
-        return
-    for key in value:
-        if key not in _FIELDS and key.casefold() in _FOLDED_FIELDS:
-            raise ManifestInvalid(f"the key {key[:40]!r} differs from a field of the spec only in case")
-    for field in ("config", "subject"):
-        _check_spelling(value.get(field))
-    for field in ("layers", "manifests"):
-        descriptors = value.get(field)
-        for descriptor in descriptors if isinstance(descriptors, list) else ():
-            _check_spelling(descriptor)
-
-
-def _media_type_of(document: _Document, content_type: str | None) -> str:
+def _media_type_of(document: Document, content_type: str | None) -> str:
     if document.schema_version == 1:
         raise ManifestInvalid("Docker schema 1 manifests are not supported; push the image with a newer client")
     if document.schema_version != 2:
         raise ManifestInvalid("schemaVersion is 2")
-    stored = document.media_type or (
-        media_types.OCI_INDEX if document.manifests is not None else media_types.OCI_MANIFEST
-    )
+    stored = document.type
     if stored not in media_types.SUPPORTED:
         raise ManifestInvalid("the document's mediaType is not one that this registry knows")
     # Only what the bytes say is stored, so a header that says something else would not come back.
@@ -198,46 +147,46 @@ def _media_type_of(document: _Document, content_type: str | None) -> str:
     return stored
 
 
-def _check_shape(document: _Document, media_type: str) -> None:
-    if document.manifests is not None and (document.layers is not None or document.config is not None):
+def _check_shape(document: Document, media_type: str) -> None:
+    # An empty list is null where it comes from Go, so null says of nothing that it is there.
+    if document.children is not None and (document.layers is not None or document.config is not None):
         raise ManifestInvalid("a document has either manifests, or config and layers (CVE-2021-41190)")
     if media_type in media_types.INDEXES:
-        if document.manifests is None:
-            raise ManifestInvalid("an index has manifests")
-    elif document.config is None or document.layers is None:
-        raise ManifestInvalid("an image manifest has config and layers")
-    if document.artifact_type and _MEDIA_TYPE.fullmatch(document.artifact_type) is None:
-        raise ManifestInvalid("artifactType is a media type")
+        if document.layers is not None or document.config is not None:
+            raise ManifestInvalid("an index has manifests, and neither config nor layers")
+    elif document.children is not None:
+        raise ManifestInvalid("an image manifest has config and layers, and no manifests")
+    elif document.config is None:
+        raise ManifestInvalid("an image manifest has a config")
 
 
 def _check_descriptors(manifest: Manifest) -> None:
-    descriptors = [*manifest.blobs, *manifest.children]
-    if len(descriptors) > MAX_DESCRIPTORS:
-        raise ManifestInvalid(f"a manifest refers to at most {MAX_DESCRIPTORS} blobs and manifests")
-    if manifest.subject is not None:
-        descriptors.append(manifest.subject)
-    for descriptor in descriptors:
+    for descriptor in (*manifest.blobs, *manifest.children):
         _check_descriptor(descriptor)
+    if manifest.subject is not None:
+        _check_digest(manifest.subject.digest)
+
+
+def _check_digest(text: str) -> Digest:
+    try:
+        return Digest(text)
+    except DigestInvalid as error:
+        raise ManifestInvalid(f"a descriptor has a malformed digest: {error.detail}") from error
 
 
 def _check_descriptor(descriptor: Descriptor) -> None:
-    try:
-        digest = Digest(descriptor.digest)
-    except DigestInvalid as error:
-        raise ManifestInvalid(f"a descriptor has a malformed digest: {error.detail}") from error
-    if descriptor.media_type and _MEDIA_TYPE.fullmatch(descriptor.media_type) is None:
-        raise ManifestInvalid(f"the mediaType of {digest} is not a media type")
-    urls = descriptor.urls or ()
-    if len(urls) > MAX_URLS or not all(url.startswith(("http://", "https://")) for url in urls):
-        raise ManifestInvalid(f"{digest} has urls that are not http or https, or more than {MAX_URLS}")
-    if descriptor.data is not None:
-        _check_data(descriptor.data, digest, descriptor.size)
+    digest = _check_digest(descriptor.digest)
+    if descriptor.size < 0:
+        raise ManifestInvalid(f"the size of {digest} is below zero")
+    if descriptor.data:  # Go writes no data as an empty string
+        _check_data(descriptor.data, digest)
 
 
-def _check_data(data: str, digest: Digest, size: int) -> None:
+def _check_data(data: str, digest: Digest) -> None:
     try:
-        content = base64.b64decode(data, validate=True)
+        # RFC 4648 leaves line ends to the reader: Go's takes them.
+        content = base64.b64decode(data.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ManifestInvalid(f"the data of {digest} is not base64") from error
-    if len(content) != size or Digest.of(content, digest.algorithm) != digest:
-        raise ManifestInvalid(f"the data of {digest} does not match its digest and size")
+    if Digest.of(content, digest.algorithm) != digest:
+        raise ManifestInvalid(f"the data of {digest} does not match its digest")

@@ -5,13 +5,13 @@ tag, and the end of the leases last. A writer that is killed on the way leaves l
 earlier, it would leave blobs that another push counts on with neither a lease nor a manifest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
-from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, Manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
@@ -37,24 +37,26 @@ class ManifestCommit:
         self._digest = digest
         self._manifest = manifest
         self._relied_on: dict[StoragePath, Digest] = {}
+        self._found: dict[str, bool] = {}
+        """What the manifest refers to: False if it is not here. Blobs and children are never in one manifest."""
 
     def check_references(self) -> None:
         """Find all that the manifest refers to, and touch it.
 
-        Raises ManifestInvalid and ManifestBlobUnknown, which names all that is missing.
+        Raises ManifestBlobUnknown, which names what is missing. Sizes are not compared: clients that write wrong ones
+        are in use, and the digest says what is wanted.
         """
         rules, manifest = self._rules, self._manifest
+        missing: dict[str, None] = {}
         # Also what need not be here is touched if it is: a later manifest of the repository may rely on it.
-        missing = [
-            blob
-            for blob in manifest.blobs
-            if not self._rely_on_blob(blob) and rules.require_blobs and blob.distributable
-        ]
-        missing += [
-            child for child in manifest.children if not self._rely_on_child(child) and rules.require_child(child)
-        ]
+        for blob in manifest.blobs:
+            if not self._has(blob.digest, self._rely_on_blob) and rules.require_blobs and blob.distributable:
+                missing[blob.digest] = None
+        for child in manifest.children:
+            if not self._has(child.digest, self._rely_on_child) and rules.require_child(child):
+                missing[child.digest] = None
         if missing:
-            raise ManifestBlobUnknown(*(descriptor.digest for descriptor in missing))
+            raise ManifestBlobUnknown(*missing)
 
     def store(self, content: bytes, tags: Sequence[Tag]) -> None:
         """Content before link before tag: what a reader or a crash can see is always complete."""
@@ -86,35 +88,39 @@ class ManifestCommit:
             with suppress(PathNotFound):
                 leases.end(self._driver, layout.revision_link(self._name, self._digest))
 
-    def _rely_on_blob(self, descriptor: Descriptor) -> bool:
-        link = layout.layer_link(self._name, digest := Digest(descriptor.digest))
+    def _has(self, text: str, rely_on: Callable[[Digest], bool]) -> bool:
+        """Rely on a blob or child once, however often the manifest names it."""
+        found = self._found.get(text)
+        if found is None:
+            found = self._found[text] = rely_on(Digest(text))
+        return found
+
+    def _rely_on_blob(self, digest: Digest) -> bool:
+        link = layout.layer_link(self._name, digest)
         try:
-            target, looks = find_bytes(self._driver, link, digest, partial(stat_file, self._driver))
+            target, _ = find_bytes(self._driver, link, digest, partial(stat_file, self._driver))
             leases.rely_on(self._driver, link, target)  # it may have been taken back meanwhile
         except PathNotFound:
             return False
-        _check_size(descriptor, looks.size)
         self._relied_on[link] = digest
         return True
 
-    def _rely_on_child(self, descriptor: Descriptor) -> bool:
+    def _rely_on_child(self, digest: Digest) -> bool:
         """BuildKit's cache index has blobs among its manifests, so either will do."""
-        link = layout.revision_link(self._name, digest := Digest(descriptor.digest))
+        link = layout.revision_link(self._name, digest)
         try:
             stat_file(self._driver, link)
-            size = stat_file(self._driver, layout.blob_data(digest)).size
-            if size == 0:
+            if stat_file(self._driver, layout.blob_data(digest)).size == 0:
                 return False
             leases.rely_on(self._driver, link, digest)
         except PathNotFound:
-            return self._rely_on_blob(descriptor)
-        _check_size(descriptor, size)
+            return self._rely_on_blob(digest)
         self._relied_on[link] = digest
         return True
 
     def _end_below(self) -> None:
         # A client that finds a child by HEAD does not PUT it, so that nobody else would end the leases of its layers.
-        unread = [Digest(child.digest) for child in self._manifest.children]
+        unread = list(dict.fromkeys(Digest(child.digest) for child in self._manifest.children))
         read = {self._digest, *unread}
         ended: set[Digest] = set()
         room = _MAX_READ
@@ -141,11 +147,6 @@ class ManifestCommit:
             stat_file(self._driver, layout.revision_link(self._name, digest))
             return self._driver.read(layout.blob_data(digest), MAX_DOCUMENT)
         return b""
-
-
-def _check_size(descriptor: Descriptor, size: int) -> None:
-    if size != descriptor.size:
-        raise ManifestInvalid(f"{descriptor.digest} has {size} bytes, the manifest says {descriptor.size}")
 
 
 def _references(content: bytes) -> set[Digest]:

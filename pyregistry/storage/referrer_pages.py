@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from pyregistry.oci.digest import Digest
+from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestUnknown
-from pyregistry.oci.manifest import Descriptor, StoredManifest, read_manifest
+from pyregistry.oci.manifest import StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound

@@ -8,14 +8,15 @@ from contextlib import suppress
 import msgspec
 
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.manifest import MAX_ANNOTATIONS, Descriptor, Manifest
+from pyregistry.oci.document import Descriptor
+from pyregistry.oci.manifest import MAX_ANNOTATIONS, Manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
 
 HEAD = 2048
-"""Bytes of an entry in front of its annotations, at most: two digests' length and two media types."""
+"""Bytes of an entry in front of its annotations, at most: a digest, a media type, and MAX_ARTIFACT_TYPE."""
 _ANNOTATIONS = b',"annotations":'
 
 

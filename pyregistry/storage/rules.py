@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import ManifestInvalid
-from pyregistry.oci.manifest import Descriptor, Manifest
+from pyregistry.oci.manifest import Manifest
 from pyregistry.storage.expressions import Expression
 
 GRACE = 3600.0
@@ -35,7 +36,8 @@ class Rules:
         """
         if not self.allowed_urls and not self.denied_urls:
             return  # any URI is the pusher's affair
-        urls = dict.fromkeys(url for blob in manifest.blobs for url in blob.urls or ())
+        layers = manifest.blobs[1:]  # the first is the config, which no client fetches elsewhere
+        urls = dict.fromkeys(url for layer in layers for url in layer.urls or ())
         if len(urls) > MAX_URLS:
             raise ManifestInvalid(f"the layers of a manifest have at most {MAX_URLS} different urls here")
         for url in urls:

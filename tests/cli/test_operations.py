@@ -243,6 +243,24 @@ def test_fsck_reports_leftovers_without_alarm(config: Path, driver: FilesystemDr
     assert run("fsck", config).splitlines()[-1] == "0 damaged, 1 left over"
 
 
+def test_a_wrong_size_of_a_blob_is_noted_without_alarm(config: Path, driver: FilesystemDriver) -> None:
+    repo = repository(Registry(driver), APP)
+    content = NEW.content.replace(b'"size": 3', b'"size": 0')
+    assert content != NEW.content
+    before = run("du", config)
+    repo.put_manifest(Tag("old-client"), content, NEW.media_type)
+    shown = run("fsck", config)
+    assert "has 3 bytes instead of 0; the blob is right" in shown
+    assert "lost" not in shown
+    assert shown.splitlines()[-1] == "0 damaged, 1 left over"
+    assert "repaired" not in run("fsck", config, "--repair").replace("0 repaired", "")
+    sizes = {image["tag"]: image["size"] for image in json.loads(run("ls", APP, "-c", config, "--json"))}
+    assert sizes["old-client"] == sizes["latest"] - len(NEW.content) + len(content)
+    repo.delete_manifest(Digest.of(content))
+    run("gc", config)
+    assert run("du", config) == before
+
+
 def test_fsck_prints_json(config: Path, driver: FilesystemDriver) -> None:
     driver.write(blob_path(SBOM.content), SBOM.content[:-1] + b" ")
     document = json.loads(run_process("fsck", config, "--scrub", "--rate", "0", "--json", status=1))

@@ -1,11 +1,13 @@
 """Every kind of damage: it is found, it is mended, the second run finds nothing, and nothing else is touched."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from pyregistry.fsck.checking import Scope, check
 from pyregistry.fsck.findings import KINDS, Kind
+from pyregistry.fsck.hashing import Checked
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
@@ -145,8 +147,59 @@ def test_a_manifest_with_a_wrong_size_is_not_blamed_on_the_blob(driver: Inspecta
     write_link(driver, layout.revision_link(APP, digest), digest)
     [found] = findings(driver)
     assert found.sentence.endswith("has 5 bytes instead of 6; the blob is right")
+    assert (found.is_damage, found.lost) == (False, ())
     assert repair_all(driver) == [("wrong-size", None)]
     assert driver.read(blob_path(b"layer")) == b"layer"
+
+
+@pytest.mark.parametrize("size", ["0", "null", "-5", "6"])
+def test_a_manifest_with_a_wrong_size_of_a_damaged_blob_tells_of_the_damage(
+    driver: InspectableDriver, registry: Registry, size: str
+) -> None:
+    app = repository(registry, APP)
+    push_image(app, image(b"layer"), "latest")
+    content = image(b"layer").content.replace(b'"size": 5', f'"size": {size}'.encode())
+    app.delete_manifest(Digest(image(b"layer").digest))
+    put_index(driver, content)
+    driver.write(blob_path(b"layer"), b"LAYER")
+    [found] = findings(driver)
+    assert (found.kind, found.lost) == (Kind.CORRUPT_BLOB, (f"{APP}@{Digest.of(content)}",))
+    driver.write(blob_path(b"layer"), b"layer")
+    assert kinds(driver) == ["wrong-size"]
+
+
+def test_a_blob_is_read_once_for_all_manifests_that_say_another_size(root: Path) -> None:
+    driver = CountingDriver(root)
+    push_image(repository(Registry(driver), APP), image(b"layer"), "latest")
+    for size in (6, 7, 8):
+        document = json.loads(image(b"layer").content)
+        document["layers"] = [document["layers"][0] | {"size": size}] * 50
+        put_index(driver, json.dumps(document).encode())
+    read: list[Digest] = []
+    found = [finding.kind for finding in check(driver, Scope(Rules(), hashed=_Noting(read)))]
+    assert found == [Kind.WRONG_SIZE] * 3
+    assert read == [Digest.of(b"layer")]
+
+
+class _Noting(dict[tuple[Digest, int | None], Checked]):
+    """Notes the blobs that are read for their digests."""
+
+    def __init__(self, read: list[Digest]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __setitem__(self, key: tuple[Digest, int | None], checked: Checked) -> None:
+        self._read.append(key[0])
+        super().__setitem__(key, checked)
+
+
+def test_a_platform_with_lists_in_it_is_no_finding(driver: InspectableDriver, registry: Registry) -> None:
+    push_image(repository(registry, APP), NEW, "latest")
+    platform = {"os": "windows", "variant": ["x"], "os.features": ["win32k"], "features": [], "os.version": {"a": []}}
+    document = json.loads(index(NEW).content)
+    document["manifests"] = [NEW.descriptor(platform=platform), NEW.descriptor(platform=platform | {"x": [1]})]
+    put_index(driver, json.dumps(document).encode())
+    assert findings(driver) == []
 
 
 def put_index(driver: InspectableDriver, content: bytes) -> None:

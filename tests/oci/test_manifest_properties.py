@@ -15,7 +15,7 @@ from tests.oci.documents import encoded
 
 FIELDS = sorted(
     {"schemaVersion", "mediaType", "artifactType", "config", "layers", "manifests", "subject", "annotations"}
-    | {"digest", "size", "urls", "data", "platform", "Layers", "SIZE", "x"}
+    | {"digest", "size", "urls", "data", "platform", "Layers", "SIZE", "mediatype", "dige\u017ft", "x"}
 )
 CONTENT_TYPES = st.one_of(st.none(), st.sampled_from(sorted(media_types.SUPPORTED | media_types.SCHEMA1)), st.text())
 
@@ -107,6 +107,56 @@ def test_every_image_of_the_spec_is_accepted_and_says_what_it_said(document: dic
 def test_a_stored_document_is_read_or_is_no_manifest(content: bytes) -> None:
     with suppress(ManifestInvalid):
         assert read_manifest(content).media_type
+
+
+def _fold(key: str) -> str:
+    """As Go's encoding/json compares keys: letter by letter, by Unicode's simple folding."""
+    return "".join({"\u017f": "s", "\u212a": "k"}.get(letter, letter.lower()) for letter in key)
+
+
+@st.composite
+def _other_keys(draw: st.DrawFn, value: object) -> object:
+    """The same value with keys in other letters, where they are not annotations."""
+    if isinstance(value, list):
+        return [draw(_other_keys(each)) for each in value]
+    if not isinstance(value, dict):
+        return value
+    varied = {}
+    for key, member in value.items():
+        letters = [draw(st.sampled_from([letter, letter.upper(), *("\u017f" * (letter == "s"))])) for letter in key]
+        varied["".join(letters)] = member if key == "annotations" else draw(_other_keys(member))
+    return varied
+
+
+def _as_go(value: object) -> object:
+    """A small model of Go: keys folded, null as if it were not there."""
+    if isinstance(value, list):
+        return [_as_go(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    fields = {_fold(field): field for field in FIELDS if field not in {"Layers", "SIZE", "mediatype", "dige\u017ft"}}
+    folded = {fields.get(_fold(key), key): (key, member) for key, member in value.items()}
+    return {
+        name: member if name == "annotations" else _as_go(member)
+        for name, (_, member) in folded.items()
+        if member is not None
+    }
+
+
+@given(st.data(), st.booleans())
+def test_a_document_with_keys_in_other_letters_says_what_go_reads(data: st.DataObject, ascii_only: bool) -> None:
+    document = data.draw(IMAGES)
+    if data.draw(st.booleans()):
+        document |= {"subject": None, "x": {"Layers": [], "layers": 1}}
+    varied = data.draw(_other_keys(document))
+    content = json.dumps(varied, ensure_ascii=ascii_only).encode()
+    expected = parse_manifest(encoded(_as_go(varied)), OCI_MANIFEST)
+    assert parse_manifest(content, OCI_MANIFEST) == read_manifest(content) == expected
+
+
+@given(IMAGES)
+def test_an_unknown_field_changes_nothing_of_what_is_read(document: dict[str, Any]) -> None:
+    assert read_manifest(encoded(document | {"y": [{"layers": None}]})) == read_manifest(encoded(document))
 
 
 def _parse(content: bytes, content_type: str | None) -> Manifest | None:

@@ -8,8 +8,8 @@ import pytest
 
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.json_text import MAX_DEPTH
-from pyregistry.oci.manifest import MAX_DESCRIPTORS, MAX_URLS, parse_manifest
-from tests.builders import IMAGE_CONFIG, LAYER, OCI_MANIFEST, descriptor, digest_of
+from pyregistry.oci.manifest import parse_manifest
+from tests.builders import IMAGE_CONFIG, OCI_MANIFEST, descriptor, digest_of
 from tests.oci.documents import Change, encoded, image_document, index_document, nested
 
 IMAGE = encoded(image_document())
@@ -85,8 +85,9 @@ REFUSED_IMAGES: dict[str, Change] = {
     "a schema version in words": _document(schemaVersion="2"),
     "a schema version that is true": _document(schemaVersion=True),
     "no config": lambda document: document.pop("config"),
-    "no layers": lambda document: document.pop("layers"),
-    "layers that are null": _document(layers=None),
+    "a config that is null": _document(config=None),
+    "a config that is null, and no layers": _document(config=None, layers=None),
+    "a config without a digest": lambda document: document["config"].pop("digest"),
     "layers that are an object": _document(layers={}),
     "a layer that is a string": _document(layers=[digest_of(b"one")]),
     "a layer that is null": _document(layers=[None]),
@@ -96,16 +97,15 @@ REFUSED_IMAGES: dict[str, Change] = {
     "the media type of schema 1": _document(mediaType="application/vnd.docker.distribution.manifest.v1+json"),
     "the media type of an index": _document(mediaType="application/vnd.oci.image.index.v1+json"),
     "a media type that is a number": _document(mediaType=1),
-    "an upper-case key": _document(Layers=[]),
-    "an upper-case media type key": _document(MEDIATYPE=OCI_MANIFEST),
-    "a key with the long s, which Go folds": _document(**{"\u017fubject": {}}),
-    "an upper-case key in the config": lambda document: document["config"].update(Digest=digest_of(b"other")),
-    "an upper-case key in a layer": _first_layer(Size=1),
-    "an upper-case key in the subject": _document(subject={**descriptor(b"x", OCI_MANIFEST), "mediatype": "x"}),
-    "an artifact type that is no media type": _document(artifactType="sbom"),
-    "an artifact type with a newline": _document(artifactType="application/sbom\n"),
-    "an artifact type with parameters": _document(artifactType="text/plain; charset=utf-8"),
-    "an artifact type above 255 characters": _document(artifactType="a/" + "b" * 254),
+    "an artifact type that is a number": _document(artifactType=1),
+    "a media type of a layer that is a number": _first_layer(mediaType=1),
+    "layers twice in other letters": _document(Layers=[]),
+    "a layer's digest twice in other letters": _first_layer(Digest=digest_of(b"other")),
+    "layers in other letters that are null": _document(LAYERS=None),
+    "manifests in other letters beside the layers": _document(Manifests=[]),
+    "a digest that is null": _first_layer(digest=None),
+    "a digest that is empty": _first_layer(digest=""),
+    "a url that is a number": _first_layer(urls=[1]),
     "an annotation that is a number": _document(annotations={"a": 1}),
     "annotations that are a list": _document(annotations=["a"]),
     "a digest that is none": _first_layer(digest="sha256:abc"),
@@ -114,32 +114,19 @@ REFUSED_IMAGES: dict[str, Change] = {
     "a digest that is a path": _first_layer(digest="sha256:../../../etc/passwd"),
     "a digest with a newline": _first_layer(digest=digest_of(b"one") + "\n"),
     "no digest": lambda document: document["layers"][0].pop("digest"),
-    "no size": lambda document: document["layers"][0].pop("size"),
     "a size below zero": _first_layer(size=-1),
     "a size of 2^63": _first_layer(size=2**63),
     "a size of 4,000 digits": _first_layer(size=10**3_999),
     "a size that is a fraction": _first_layer(size=1.5),
     "a size in words": _first_layer(size="3"),
     "a size that is true": _first_layer(size=True),
-    "a size that is null": _first_layer(size=None),
-    "a media type of a layer that is none": _first_layer(mediaType="tar"),
-    "a media type of a layer with a newline": _first_layer(mediaType=LAYER + "\r\nX: y"),
-    "a url with another scheme": _first_layer(urls=["file:///etc/passwd"]),
-    "a url without a scheme": _first_layer(urls=["example.com/layer"]),
-    "one wrong url among right ones": _first_layer(urls=["https://a", "ftp://b"]),
-    "more urls than there may be": _first_layer(urls=["http://a"] * (MAX_URLS + 1)),
     "urls that are a string": _first_layer(urls="http://a"),
     "data of another content": _first_layer(data=base64.b64encode(b"two").decode()),
-    "data of another length": lambda document: document["layers"][0].update(data=B64, size=4),
     "data that is not base64": _first_layer(data="***"),
-    "data with a newline in it": _first_layer(data=B64 + "\n"),
     "data without its padding": lambda document: document["config"].update(data=base64.b64encode(b"{}").decode()[:-1]),
     "data with letters that are not ASCII": _first_layer(data="\u00e9" * 4),
-    "data that is empty": _first_layer(data=""),
-    "a subject without a digest": _document(subject={"mediaType": OCI_MANIFEST, "size": 1}),
     "a subject with a wrong digest": _document(subject=descriptor(b"x", OCI_MANIFEST) | {"digest": "sha256:x"}),
     "a subject that is a string": _document(subject=digest_of(b"x")),
-    "one descriptor more than there may be": _document(layers=[descriptor(b"x", LAYER)] * MAX_DESCRIPTORS),
     "one level of nesting more than there may be": _document(x=nested(MAX_DEPTH, 1)),
     "one level of nesting more, in objects": _document(x={"a": nested(MAX_DEPTH - 2, {})}),
 }
@@ -156,14 +143,14 @@ def test_an_image_may_not_have(change: Change) -> None:
 
 
 REFUSED_INDEXES: dict[str, Change] = {
-    "no manifests": lambda document: document.pop("manifests"),
-    "manifests that are null": _document(manifests=None),
+    "a child that is null": _document(manifests=[None]),
+    "layers and manifests that are null": _document(manifests=None, layers=[]),
+    "a config and manifests that are null": _document(manifests=None, config=descriptor(b"{}", IMAGE_CONFIG)),
+    "manifests twice in other letters": _document(Manifests=[]),
     "layers": _document(layers=[]),
     "a config": _document(config=descriptor(b"{}", IMAGE_CONFIG)),
     "the media type of an image": _document(mediaType=OCI_MANIFEST),
-    "an upper-case key in a manifest": lambda document: document["manifests"][0].update(DIGEST="x"),
     "a manifest with a wrong digest": lambda document: document["manifests"][0].update(digest="latest"),
-    "one manifest more than there may be": _document(manifests=[descriptor(b"x", LAYER)] * (MAX_DESCRIPTORS + 1)),
 }
 
 
@@ -174,8 +161,3 @@ def test_an_index_may_not_have(change: Change) -> None:
     change(document)
     with pytest.raises(ManifestInvalid):
         parse_manifest(encoded(document), None)
-
-
-def test_an_index_may_have_as_many_manifests_as_the_limit_says() -> None:
-    document = index_document() | {"manifests": [descriptor(b"x", LAYER)] * MAX_DESCRIPTORS}
-    assert len(parse_manifest(encoded(document), None).children) == MAX_DESCRIPTORS

@@ -9,7 +9,8 @@ import pytest
 
 from pyregistry.fsck.checking import Scope, check
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.manifest import MAX_ANNOTATIONS, Descriptor
+from pyregistry.oci.document import Descriptor
+from pyregistry.oci.manifest import MAX_ANNOTATIONS
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.manifest import Descriptor
+from pyregistry.oci.document import Descriptor
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
