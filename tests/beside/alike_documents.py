@@ -107,7 +107,10 @@ for value in (None, {}, {"a": "b"}, {"a": None}, {"": ""}, {"a": 5}, {"a": True}
 for value in (None, "", "x", "a/b", "a/b;c=d", "a b", "A/B", "x" * 200):
     ALIKE.add(f"artifactType {value!r}", _image({"artifactType": value}))
     ALIKE.add(f"index: artifactType {value!r}", _index({"artifactType": value}))
-ALIKE.add("subject null", _image({"subject": None}))
+for value in (None, {}, {"digest": ""}, {"digest": None}):
+    ALIKE.add(f"subject {value!r}", _image({"subject": value}))
+for name, value in {"size": -1, "mediaType": 5, "annotations": [], "data": 5, "platform": "x", "urls": [5]}.items():
+    ALIKE.add(f"subject: {name} of another kind", _part("subject", {name: value}))
 ALIKE.add("300,000 bytes of annotations", _image({"annotations": {"a": "x" * 300_000}}))
 ALIKE.add("5,000,000 bytes", _image({"annotations": {"a": "x" * 5_000_000}}))
 
@@ -201,7 +204,9 @@ for words, old, new in (
     ("with a name of 300 characters", "", ',"' + "x" * 300 + '":1}'),
     ("with letters", "", ',"annotations":{"ä":"日本"}}'),
     ("with a large number", "", ',"x":123456789012345678901234567890}'),
-    ("with Size beside size", '"size": 5', '"size": 5, "Size": 5'),
+    ("with Size", '"size": 5', '"Size": 5'),
+    ("with Layers", '"layers"', '"Layers"'),
+    ("with MediaType", '"mediaType"', '"MediaType"'),
     ("with Digest beside digest", '"size": 5', '"size": 5, "Example": {"Digest": "x"}'),
     ("with Annotations", "", ',"Annotations":{}}'),
     ("without its end", "", ""),

@@ -16,6 +16,7 @@ OCI_IMAGE = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_IMAGE = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+NOT_DISTRIBUTED = "application/vnd.oci.image.layer.nondistributable.v1.tar"
 CONFIG, LAYER, BLOB = b"{}", b"layer", b"hello"
 CONFIG_DIGEST, LAYER_DIGEST, BLOB_DIGEST = digest_of(CONFIG), digest_of(LAYER), digest_of(BLOB)
 BYTES = ("Content-Type", "application/octet-stream")

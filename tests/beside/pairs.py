@@ -50,6 +50,7 @@ def _passwords(directory: Path) -> dict[str, Any]:
 KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "open": lambda directory: {},
     "password": _passwords,
+    "urls": lambda directory: {"validation": {"manifests": {"urls": {"allow": [r"^https://good[.]test/"]}}}},
     "token": lambda directory: {"auth": section(directory, keys())},
 }
 """What the config has besides the usual."""

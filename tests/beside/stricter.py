@@ -6,13 +6,20 @@ from tests.beside.asking import (
     BLOB,
     BLOB_DIGEST,
     BYTES,
+    DOCKER_IMAGE,
+    DOCKER_LIST,
+    LAYER,
     LAYER_DIGEST,
+    NOT_DISTRIBUTED,
     OCI_IMAGE,
+    OCI_INDEX,
     Answer,
     Asker,
+    Document,
     document,
     encoded,
     in_chunks,
+    index_of,
     with_query,
 )
 from tests.beside.pairs import ALICE, BOB, login, token_for
@@ -42,6 +49,14 @@ def _layer_with(**fields: object) -> Request:
     value = document()
     value["layers"][0].update(fields)
     return lambda asker: asker.put_image(value)
+
+
+def _docker_image_with(**fields: object) -> Request:
+    return lambda asker: asker.put_image({**document(), "mediaType": DOCKER_IMAGE, **fields}, DOCKER_IMAGE)
+
+
+def _put_list(asker: Asker, fields: Document) -> Answer:
+    return asker.put({**index_of(asker.push_image("child")), "mediaType": DOCKER_LIST, **fields}, DOCKER_LIST)
 
 
 # What is no request
@@ -205,8 +220,14 @@ def _(asker: Asker) -> Answer:
 
 row("a `size` below 0")(_layer_with(size=-1))
 row("a `subject` that is no descriptor")(_image_with(subject="latest"))
+row("a `subject` with a malformed digest")(_image_with(subject={"mediaType": OCI_IMAGE, "digest": "v1", "size": 7}))
 row("an `artifactType` that is no text")(_image_with(artifactType=5))
 row("`data` that is not the content")(_layer_with(data="eHh4eHg="))
+row("`data` that is a list of numbers")(_layer_with(data=list(LAYER)))
+row("Docker's image with `manifests`")(_docker_image_with(manifests=[]))
+row("Docker's list with `layers`")(lambda asker: _put_list(asker, {"layers": []}))
+row("`annotations` of Docker's image that are no map of texts")(_docker_image_with(annotations=["latest"]))
+row('`{"schemaVersion": 2}` as an index')(lambda asker: asker.put_image({"schemaVersion": 2}, OCI_INDEX))
 row("a key that stands there twice")(_image_ending('"layers":[]'))
 row("`Layers` beside `layers`")(_image_ending('"Layers":[]'))
 row("half a surrogate in a text")(_image_ending('"annotations":{"a":"\\ud800"}'))
@@ -224,6 +245,22 @@ def _by_digest(tags: list[str]) -> Request:
 
 row("`PUT …/manifests/<digest>?tag=` with what is no tag")(_by_digest([".hidden"]))
 row("the same with more than 32 tags")(_by_digest([f"v{number}" for number in range(40)]))
+
+
+# Where `validation.manifests.urls` allows `^https://good[.]test/` alone
+
+
+def _foreign_layer_with(media_type: str, *urls: str) -> Request:
+    return _layer_with(mediaType=media_type, urls=urls)
+
+
+row("a layer of another type with a url that is not allowed", "urls")(
+    _foreign_layer_with("application/vnd.example", "https://bad.test/a")
+)
+row("a url that is allowed, with a blank in it", "urls")(_foreign_layer_with(NOT_DISTRIBUTED, "https://good.test/ a"))
+row("more than 1,000 different urls", "urls")(
+    _foreign_layer_with(NOT_DISTRIBUTED, *(f"https://good.test/{number}" for number in range(1_100)))
+)
 
 
 # Logins
