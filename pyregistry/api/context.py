@@ -1,7 +1,7 @@
 """What a handler gets from its request and its application."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -119,6 +119,15 @@ def repository_name(request: web.Request) -> RepositoryName:
 def repository(request: web.Request) -> Repository:
     """The repository that the path names; raises NameInvalid."""
     return registry(request).repository(repository_name(request))
+
+
+def authorization(request: web.Request) -> Sequence[str]:
+    """Return the Authorization headers; one that came twice is one, as some proxies repeat what a client sends.
+
+    Different ones stay: another reader on the way may have taken the first for the user, and we the second.
+    """
+    values = request.headers.getall("Authorization", ())
+    return values if len(values) < 2 else list(dict.fromkeys(values))
 
 
 def principal(request: web.Request) -> Principal:

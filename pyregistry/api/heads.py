@@ -32,13 +32,13 @@ _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
 _NO_REQUEST = "not a valid HTTP request"
 
 
-_REPEATABLE = frozenset(
-    {
-        *(b"content-length", b"content-location", b"content-range", b"content-type", b"etag", b"max-forwards"),
-        *(b"server", b"user-agent"),
-    }
-)
-"""Headers that aiohttp's parser takes once. `Host` and `Transfer-Encoding` stay so: the CNCF registry refuses them."""
+_FIRST_COUNTS = frozenset({b"content-location", b"content-type", b"etag", b"max-forwards", b"server", b"user-agent"})
+"""Headers that aiohttp's parser takes once; of several lines the first counts, as with the CNCF registry.
+
+They say nothing of where a body ends and nothing of who asks.
+"""
+_SAME_COUNTS = frozenset({b"content-length", b"content-range"})
+"""The same, if the values are equal. `Host` and `Transfer-Encoding` stand there once, as with the CNCF registry."""
 
 
 class HeadRefused(HttpProcessingError):
@@ -107,7 +107,7 @@ class HeadParser(http_parser.HttpRequestParser):
 
 
 def without_repetitions(head: bytes) -> bytes | None:
-    """Return a head without the lines that say again what another line said; None if there are none.
+    """Return a head without the lines that say again what another line said; None if there are none of them.
 
     RFC 9110, 8.6 allows it for a `Content-Length`, as the values are the same. Whatever else is wrong stays as it is.
     """
@@ -119,8 +119,8 @@ def without_repetitions(head: bytes) -> bytes | None:
     for line in lines:
         name, _, value = line.partition(b":")
         name, value = name.lower(), value.strip(b" \t")
-        if name in _REPEATABLE:
-            if said.get(name) == value:
+        if name in _FIRST_COUNTS or name in _SAME_COUNTS:
+            if name in said and (name in _FIRST_COUNTS or said[name] == value):
                 continue
             said[name] = value
         kept.append(line)

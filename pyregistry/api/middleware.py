@@ -15,6 +15,7 @@ from pyregistry.api.context import (
     SETTINGS,
     TOKENS,
     Settings,
+    authorization,
     parameter,
     repository_name,
 )
@@ -155,9 +156,8 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     if endpoint is not None and endpoint.action is Action.TOKEN and app[TOKENS] is not None:
         return await handler(request)
     try:
-        authorization = request.headers.getall("Authorization", ())
         # The peer, or the client that a trusted proxy names: X-Forwarded-For is whatever a client likes to write.
-        principal = await app[AUTHENTICATOR].authenticate(authorization, request.remote or "")
+        principal = await app[AUTHENTICATOR].authenticate(authorization(request), request.remote or "")
     except Unauthorized as error:
         raise Unauthorized(_detail(request, endpoint), headers=_challenge(request, endpoint, failed=True)) from error
     request[PRINCIPAL] = principal
@@ -189,7 +189,7 @@ def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None
 def _challenge(request: web.Request, endpoint: Endpoint | None, *, failed: bool) -> dict[str, str]:
     """How to get in; `failed` if what the caller showed is no credential at all."""
     fault = None
-    if bearer_token(request.headers.getall("Authorization", ())) is not None:
+    if bearer_token(authorization(request)) is not None:
         fault = Fault.INVALID_TOKEN if failed else Fault.INSUFFICIENT_SCOPE
     challenge = request.app[AUTHENTICATOR].challenge(_wanted(request, endpoint), origin(request), fault)
     return {"WWW-Authenticate": challenge} if challenge is not None else {}

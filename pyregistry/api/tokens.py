@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from pyregistry.api.bodies import body
-from pyregistry.api.context import PRINCIPAL, TOKENS, offload_read
+from pyregistry.api.context import PRINCIPAL, TOKENS, authorization, offload_read
 from pyregistry.api.heads import LONGEST_HEAD
 from pyregistry.api.large import answer
 from pyregistry.api.responses import encode_json, json_response
@@ -33,8 +33,7 @@ async def get_token(request: web.Request) -> web.StreamResponse:
     `scope` may be given several times; all other parameters are for token servers that serve several registries.
     """
     tokens = _tokens(request)
-    authorization = request.headers.getall("Authorization", ())
-    principal = request[PRINCIPAL] = await tokens.identify(authorization, request.remote or "")
+    principal = request[PRINCIPAL] = await tokens.identify(authorization(request), request.remote or "")
     return await _answer(request, tokens, principal, request.query.getall("scope", ()))
 
 

@@ -31,6 +31,14 @@ class Grant(msgspec.Struct, frozen=True):
     actions: list[str]
 
 
+class _Claimed(msgspec.Struct, frozen=True):
+    """The same of a stranger's token. What is missing or null gives nothing, as in Go's reader."""
+
+    type: str | None = None
+    name: str | None = None
+    actions: list[str] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TokenScope:
     """What a token was made for: the actions by repository, None being that of what is about none."""
@@ -75,7 +83,7 @@ def parse_scopes(texts: Iterable[str]) -> list[Access]:
     return list(found)
 
 
-def _accesses(kind: str, name: str, actions: Iterable[str]) -> list[Access]:
+def _accesses(kind: str | None, name: str, actions: Iterable[str]) -> list[Access]:
     if (kind, name) == _CATALOG and _ALL in actions:
         return [Access(Action.CATALOG)]
     if kind != "repository":
@@ -104,8 +112,8 @@ def scope_of_claim(claim: object) -> TokenScope:
     """What the claim `access` covers. Raises ValueError for one that is malformed."""
     found: dict[str | None, frozenset[Action]] = {}
     shared: dict[frozenset[Action], frozenset[Action]] = {}
-    for item in msgspec.convert(claim, type=list[Grant] | None) or []:
-        for access in _accesses(item.type, item.name, item.actions):
+    for item in msgspec.convert(claim, type=list[_Claimed] | None) or []:
+        for access in _accesses(item.type, item.name or "", item.actions or ()):
             actions = found.get(access.repository, frozenset()) | {access.action}
             found[access.repository] = shared.setdefault(actions, actions)  # a token may be for thousands
     return TokenScope(found)

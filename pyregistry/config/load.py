@@ -43,6 +43,8 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
         _check_version(document)
         _check_choices(document)
         warnings += check(document)
+        document, ignored = _without_bare_host(document)
+        warnings += ignored
         config = msgspec.convert(document, type=Config, dec_hook=_decode)
     except msgspec.ValidationError as error:
         raise ConfigError(explain(str(error), document, Config)) from error
@@ -108,6 +110,19 @@ def _without_nulls(value: object) -> object:
     if not isinstance(value, dict):
         return value
     return {str(key): _without_nulls(member) for key, member in value.items() if member is not None}
+
+
+def _without_bare_host(document: dict[str, object]) -> tuple[dict[str, object], list[str]]:
+    """Leave out an `http.host` that is no URL: the CNCF registry starts and does not use it, so there are such configs.
+
+    Returns a warning with the document.
+    """
+    http = document.get("http")
+    host = http.get("host") if isinstance(http, dict) else None
+    if not isinstance(http, dict) or not isinstance(host, str) or not host.isprintable() or "//" in host or not host:
+        return document, []
+    kept = {name: value for name, value in http.items() if name != "host"}
+    return {**document, "http": kept}, [f"http.host: {shown(host)} is no URL such as https://{host}, and not used"]
 
 
 def _check_version(document: Mapping[str, object]) -> None:

@@ -46,6 +46,8 @@ async def test_a_head_that_repeats_itself_is_understood_however_it_arrives(clien
         b"Content-Length: 0\r\nContent-Length: 0\r\n",
         b'ETag: "a"\r\nETag: "a"\r\nServer: x\r\nServer: x\r\nContent-Location: /\r\nContent-Location: /\r\n',
         b"Content-Range: 0-4\r\nContent-Range: 0-4\r\n",
+        b"User-Agent: a\r\nUser-Agent: b\r\nUser-Agent: a\r\n",
+        b'ETag: "a"\r\nETag: "b"\r\nContent-Type: a/b\r\nContent-Type: c/d\r\n',
     ],
 )
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
@@ -57,7 +59,7 @@ async def test_what_is_said_twice_is_taken(client: Client, lines: bytes, version
 @pytest.mark.parametrize(
     "lines",
     [
-        b"User-Agent: a\r\nUser-Agent: b\r\nUser-Agent: a\r\n",
+        b"Content-Range: 0-4\r\nContent-Range: 0-5\r\n",
         b"Host: x\r\n",
         b"Content-Length: 0\r\nContent-Length: 00\r\n",
         b"Content-Length: 0\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n",
@@ -75,5 +77,6 @@ async def test_a_manifest_whose_type_is_said_twice_is_stored_with_it(client: Cli
     await push_image(client, "app", content)
     head = b"PUT /v2/app/manifests/x HTTP/1.1\r\nHost: x\r\n"
     said = f"Content-Type: {OCI_MANIFEST}\r\nContent-Length: {len(content.content)}\r\n".encode()
-    assert (await send_bytes(client, head + said * 2 + b"\r\n" + content.content)).status == 201
+    for other in (said, b"Content-Type: text/plain\r\n"):  # of different ones the first counts
+        assert (await send_bytes(client, head + said + other + b"\r\n" + content.content)).status == 201
     assert (await ask(client, "GET", "/v2/app/manifests/x")).headers["Content-Type"] == OCI_MANIFEST

@@ -93,7 +93,7 @@ def _forged(claims: dict[str, Any], key_id: str, secret: bytes) -> dict[str, str
         "without access": signed({"access": ...}),
         "access is a word": signed({"access": "all"}),
         "access is a map": signed({"access": {"type": "repository"}}),
-        "an access without actions": signed({"access": [{"type": "repository", "name": "private"}]}),
+        "an access of numbers": signed({"access": [{"type": "repository", "name": "private", "actions": [1]}]}),
         "not to be used yet": signed({"nbf": now + 3600}),
         "a critical header": signed({}, crit=["x"], x=1),
         "empty": "",

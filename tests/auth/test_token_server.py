@@ -1,11 +1,13 @@
 """`auth.token`: tokens of an external server, each case also put to a CNCF registry with the same keys."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from jwt.api_jws import PyJWS
 
 from pyregistry.auth.trusted_keys import libtrust_id, thumbprint
 from tests.auth.signed import (
@@ -23,7 +25,7 @@ from tests.auth.signed import (
 from tests.conftest import StartRegistry
 from tests.processes import Server, cncf_server, pyregistry_server
 from tests.push import Client
-from tests.raw import ask
+from tests.raw import ask, connected
 from tests.workers.http import ask as ask_server
 
 
@@ -124,6 +126,34 @@ async def test_a_token_is_good_for_its_repository_and_actions_alone(registry: Cl
         answer = await ask(registry, method, path, {"Authorization": f"Bearer {token}"})
         answer.assert_error(401, "UNAUTHORIZED")
         assert answer.headers["WWW-Authenticate"].endswith('error="insufficient_scope"')
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sub": None},
+        {"access": [{"type": "repository", "name": "team/app", "actions": None}, *claims()["access"]]},
+        {"access": [{"type": "repository", "name": "team/app"}, *claims()["access"]]},
+        {"access": [{"type": "repository", "actions": ["pull"]}, *claims()["access"]]},
+        {"access": [{"name": "team/app", "actions": ["pull"]}, *claims()["access"]]},
+        {"access": [{"type": None, "name": None, "actions": None, "class": None}, *claims()["access"]]},
+    ],
+)
+async def test_what_a_token_leaves_out_gives_nothing_and_spoils_nothing(
+    registry: Client, upstream: Server, keys: Keys, changes: dict[str, Any]
+) -> None:
+    payload = json.dumps({**claims(), **changes}).encode()
+    token = PyJWS().encode(payload, keys.numbers, "RS256", {"kid": libtrust_id(keys.numbers.public_key())})
+    assert upstream_status(upstream, token) == 202
+    assert await status(registry, token) == 202
+
+
+async def test_a_bearer_token_that_a_proxy_repeats_counts_once(registry: Client, keys: Keys) -> None:
+    one, other = (f"Authorization: Bearer {token}\r\n" for token in list(good_tokens(keys).values())[:2])
+    for lines, expected in ((one + one, 200), (one + other, 401)):
+        async with connected(registry) as connection:
+            await connection.send(f"GET /v2/ HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())
+            assert (await connection.answer()).status == expected
 
 
 async def test_only_the_algorithms_of_the_config_are_taken(

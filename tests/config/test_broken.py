@@ -183,9 +183,9 @@ BROKEN: dict[str, Broken] = {
     "an address that is a number": of(f"http.addr: 5000, expected {TEXT}", start=LEAST + "http: {addr: 5000}\n"),
     "an address without a port": of("http.addr: '0.0.0.0', expected HOST:PORT or :PORT", REGISTRY_HTTP_ADDR="0.0.0.0"),
     "a port that does not exist": of("http.addr: ':65536', expected HOST:PORT or :PORT", REGISTRY_HTTP_ADDR=":65536"),
-    "a host without a scheme": of(
-        'http.host: "registry.example.org", expected a URL such as https://registry.example.org',
-        "  host: registry.example.org\n",
+    "a host of another scheme": of(
+        'http.host: "ftp://registry.example.org", expected a URL such as https://registry.example.org',
+        "  host: ftp://registry.example.org\n",
     ),
     "a prefix that is no path": of(
         'http.prefix: "registry/", expected a path such as /registry/', "  prefix: registry/\n"

@@ -203,6 +203,15 @@ def test_a_value_of_the_wrong_type_in_the_environment_is_refused_with_its_key() 
         parse(LEAST, {"REGISTRY_STORAGE_DELETE_ENABLED": "perhaps"})
 
 
+@pytest.mark.parametrize("host", ["registry.example.org", "registry.example.org:5000", "10.0.0.1:5000"])
+def test_a_host_that_is_no_url_is_not_used_and_warned_of(host: str) -> None:
+    config, warnings = parse(f"{LEAST}http: {{host: '{host}'}}\n", {})
+    assert config.http.host == ""
+    assert warnings == [f'http.host: "{host}" is no URL such as https://{host}, and not used']
+    config, warnings = parse(LEAST, {"REGISTRY_HTTP_HOST": host})
+    assert (config.http.host, len(warnings)) == ("", 1)
+
+
 def test_warnings_about_the_environment_are_handed_on() -> None:
     assert parse(LEAST, {"REGISTRY_PORT": "tcp://10.0.0.1:5000"})[1] != []
     assert parse(LEAST, {})[1] == []
