@@ -6,8 +6,13 @@ import subprocess
 
 import pytest
 
+from tests.clients.install import NODE
+
 CLIENT = "client"
 """The mark, and what a report calls it."""
+
+PYTHON = {"oras-py": "oras", "requests": "requests", "registry-cli": "requests"}
+"""Those that run in the tests' own process, by their package."""
 
 COMMANDS = {
     "docker": ("docker", "--version"),
@@ -20,6 +25,7 @@ COMMANDS = {
     "oras": ("oras", "version"),
     "helm": ("helm", "version", "--short"),
     "cosign": ("cosign", "version"),
+    "ch-image": ("dpkg-query", "--show", "charliecloud-builders"),
     "curl": ("curl", "--version"),
 }
 _VERSION = re.compile(r"v?\d+\.\d+[^\s,]*")
@@ -27,8 +33,10 @@ _VERSION = re.compile(r"v?\d+\.\d+[^\s,]*")
 
 def version(client: str) -> str:
     """What the client says of itself."""
-    if client == "oras-py":
-        return importlib.metadata.version("oras")
+    if client in NODE:
+        return NODE[client]
+    if client in PYTHON:
+        return importlib.metadata.version(PYTHON[client])
     done = subprocess.run(COMMANDS[client], capture_output=True, text=True, check=False)
     found = _VERSION.search(done.stdout)
     return found[0] if found else "unknown"
