@@ -34,7 +34,17 @@ CLIENTS = {
     "curl": "Debian's curl",
 }
 OPERATIONS = (
-    *("push", "push again", "push an index", "pull", "pull by digest", "pull an index", "run", "resume"),
+    *(
+        "push",
+        "push again",
+        "push an index",
+        "pull",
+        "pull by digest",
+        "pull an index",
+        "pull in parts",
+        "run",
+        "resume",
+    ),
     *("copy", "modify", "tag", "delete", "back up and restore"),
     *("inspect", "list tags", "list repositories", "single blobs", "upload in chunks"),
     *("attach", "list referrers", "sign and verify", "log in", "pull without login", "be denied", "unknown name"),
