@@ -71,6 +71,7 @@ def api_settings(config: Config) -> Settings:
         min_body_rate=config.pyregistry.limits.body_rate,
         proxies=TrustedProxies(proxies) if proxies is not None else None,
         warnings=tuple(config.pyregistry.warnings),
+        default_platform=config.pyregistry.default_platform,
     )
 
 

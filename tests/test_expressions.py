@@ -42,7 +42,7 @@ OF_OPERATORS = {
     "cli.tables": ["_SIZE"],
     "config.environment": ["_KUBERNETES"],
     "config.explain": ["_FINDING", "_MISSING", "_GOT", "_STEP"],
-    "config.sense": ["_TOKEN", "_PREFIX", "_UNPRINTABLE"],
+    "config.sense": ["_TOKEN", "_PREFIX", "_PLATFORM", "_UNPRINTABLE"],
     "config.values": ["_PART", "_DURATION"],
     "storage.expressions": ["_ANY_BYTE"],
     "storage.file_systems": ["_ESCAPED"],

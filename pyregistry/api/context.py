@@ -52,6 +52,8 @@ class Settings:
     body_window: float = 60.0
     proxies: TrustedProxies | None = None
     """Proxies whose word is taken for a client's address; None where the config names none, not even an empty list."""
+    default_platform: str = ""
+    """Operating system and architecture of the image that stands for a list, see accepting; empty: none does."""
     warnings: tuple[str, ...] = field(default=())
     """Sentences for the user, as `Warning` headers of every answer."""
 

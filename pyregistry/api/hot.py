@@ -15,6 +15,7 @@ from typing import NamedTuple
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
+from pyregistry.api.accepting import wants_image
 from pyregistry.api.access_log import Entry
 from pyregistry.api.blobs import blob_headers
 from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, HOT_BLOBS, HOT_MANIFESTS, SETTINGS
@@ -25,6 +26,7 @@ from pyregistry.api.request_id import HEADER, accepted_id
 from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import NameInvalid
+from pyregistry.oci.media_types import INDEXES
 from pyregistry.oci.names import RepositoryName
 
 _METHODS = frozenset({"GET", "HEAD"})
@@ -79,7 +81,7 @@ class HotAnswers:
         principal = self._authenticator.recognize(headers.getall(hdrs.AUTHORIZATION, ()), remote)
         if principal is None or not self._may_pull(principal, asked.name):
             return None
-        found = self._find(asked, method, principal)
+        found = self._find(asked, message, principal)
         if found is None:
             return None
         request_id = accepted_id(headers.get(HEADER))
@@ -112,14 +114,17 @@ class HotAnswers:
         access = _pull(name)
         return access is not None and principal.covers(access) and self._authorizer.allows(principal, access)
 
-    def _find(self, asked: Asked, method: str, principal: Principal) -> _Found | None:
+    def _find(self, asked: Asked, message: RawRequestMessage, principal: Principal) -> _Found | None:
         if asked.kind == "blob":
             size = self._blobs.find(asked.name, asked.reference)
             return None if size is None else _Found(blob_headers(asked.reference, principal), size, b"")
-        stored = self._manifests.find(asked.name, asked.reference, leased=method == "HEAD")
+        is_head = message.method == "HEAD"
+        stored = self._manifests.find(asked.name, asked.reference, leased=is_head)
         if stored is None or not stored.media_type.isprintable():  # a foreign one could break the head
             return None
-        body = b"" if method == "HEAD" else stored.content
+        if stored.media_type in INDEXES and wants_image(message.headers):
+            return None
+        body = b"" if is_head else stored.content
         if len(body) > LARGE:  # sent from its file: a client that reads nothing would make this a copy of it
             return None
         return _Found(manifest_headers(stored), len(stored.content), body)

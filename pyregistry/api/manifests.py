@@ -1,7 +1,10 @@
 """Manifests: push, pull, existence, deletion of manifests and tags."""
 
+from contextlib import suppress
+
 from aiohttp import web
 
+from pyregistry.api.accepting import VARY, image_of_list
 from pyregistry.api.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
 from pyregistry.api.download import send_manifest
@@ -10,6 +13,7 @@ from pyregistry.api.responses import etag, location, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
+from pyregistry.oci.media_types import INDEXES
 from pyregistry.oci.names import Tag, parse_reference
 from pyregistry.storage.repository import PushedManifest
 from pyregistry.storage.turns import at_once
@@ -24,13 +28,17 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
     """end-3 `GET` and `HEAD /v2/<name>/manifests/<tag-or-digest>`.
 
     Whatever `Accept` says, the stored bytes are served with their own type: the CNCF registry answers 404 for a type
-    that is not in the list, or converts, and both have broken clients.
+    that is not in the list, which has broken clients. `accepting` has the exception.
     """
     name, reference = request.match_info["name"], request.match_info["reference"]
     stored = request.app[HOT_MANIFESTS].find(name, reference, leased=request.method == "HEAD")
     if stored is None:
         stored = await _read_manifest(request, reference)
-    headers = manifest_headers(stored)
+    image = await image_of_list(request, stored)
+    if image is not None:
+        with suppress(ManifestUnknown):  # an index may name what is not here
+            stored = await _read_manifest(request, image)
+    headers = manifest_headers(stored) | (VARY if image is not None else {})
     unchanged = not_modified(request, stored.digest, headers)
     if unchanged is not None or request.method == "HEAD" or len(stored.content) <= LARGE:
         return unchanged or web.Response(body=stored.content, headers=headers)
@@ -41,11 +49,12 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
 
 def manifest_headers(stored: StoredManifest) -> dict[str, str]:
     """Of an answer that is a manifest."""
-    return {
+    headers = {
         "Docker-Content-Digest": stored.digest,
         "ETag": etag(stored.digest),
         "Content-Type": stored.media_type,
     }
+    return headers | VARY if stored.media_type in INDEXES else headers
 
 
 async def _read_manifest(request: web.Request, value: str) -> StoredManifest:

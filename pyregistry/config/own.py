@@ -54,6 +54,8 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     trusted_proxies: list[str] | None = None
     """Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed, and `unix`. Without the key they are
     believed of everybody for the realm of tokens, and of no one for addresses."""
+    default_platform: str = "linux/amd64"
+    """Platform of the image that a client gets which asks for a tag and accepts no lists; empty: it gets the list."""
     groups: dict[str, list[str]] = {}
     """Users, by a name that rules may use; those of a file of rules are in that file."""
     limits: Limits = Limits()

@@ -20,6 +20,7 @@ HEALTH_PATH = "/debug/health"
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _FRAMING = frozenset({"connection", "content-length", "date", "keep-alive", "trailer", "transfer-encoding", "upgrade"})
 """Headers that the server sets for each answer: a second one would let a proxy find another end."""
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MAY_BE_ZERO = frozenset({"send_rate"})
 """Limits that 0 switches off."""
@@ -53,6 +54,9 @@ def _wrong(config: Config) -> Wrong:
     for index, word in enumerate(config.pyregistry.trusted_proxies or ()):
         if not _is_proxy(word):
             yield f"pyregistry.trusted-proxies[{index}]", word, "an address, a network such as 10.0.0.0/8, or unix"
+    platform = config.pyregistry.default_platform
+    if platform and not _PLATFORM.fullmatch(platform):
+        yield "pyregistry.default-platform", platform, "an operating system and an architecture, such as linux/amd64"
     yield from _in_limits(config.pyregistry.limits)
 
 

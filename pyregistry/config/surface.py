@@ -141,6 +141,7 @@ _OWN: Section = {
     "access": Items({"repositories": WORDS, "who": WORDS, "actions": WORDS}),
     "groups": Free(),
     "trusted-proxies": WORDS,
+    "default-platform": DONE,
     "limits": {
         "manifest-size": DONE,
         "blob-size": DONE,

@@ -14,6 +14,7 @@ class Kind(StrEnum):
 
     TORN_LINK = "torn-link"
     TORN_TAG = "torn-tag"
+    PADDED_LINK = "padded-link"
     DANGLING_LAYER = "dangling-layer"
     DANGLING_TAG = "dangling-tag"
     UNFINISHED_TAG = "unfinished-tag"
@@ -62,6 +63,9 @@ KINDS: Mapping[Kind, Row] = {
         True,
         "a tag whose link is empty or cut off",
         "set to the newest manifest that it named and that is there, removed if there is none",
+    ),
+    Kind.PADDED_LINK: Row(
+        False, "a link with white space around its digest, which the CNCF registry refuses", "written again"
     ),
     Kind.DANGLING_LAYER: Row(False, "a layer link whose blob is not there", "removed"),
     Kind.DANGLING_TAG: Row(True, "a tag of a manifest that is not there", "removed"),

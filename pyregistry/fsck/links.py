@@ -31,7 +31,7 @@ class LinkLooks:
             return self._no_file(path, (), lambda: self.layer(digest))
         torn = target is None or (target != digest and digest.algorithm == CANONICAL)
         if has_bytes(self._driver, digest if torn or target is None else target):
-            return self._torn(path, digest) if torn else None
+            return self._torn(path, digest) if torn else self._padded(path, target, lambda: self.layer(digest))
         if is_no_file(self._driver, layout.blob_data(target or digest)):
             return None  # a finding of its own: what it led to may come back, and then the link is needed
         return Finding(
@@ -53,7 +53,8 @@ class LinkLooks:
         if not is_there:
             return None
         if has_bytes(self._driver, digest):
-            return None if target == digest else self._torn(path, digest)
+            is_whole = target == digest
+            return self._padded(path, target, lambda: self.revision(digest)) if is_whole else self._torn(path, digest)
         return Finding(
             Kind.MISSING_MANIFEST,
             path,
@@ -75,14 +76,16 @@ class LinkLooks:
             sentence = f"the link of the tag {name} is torn"
             return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
         if is_revision(self._driver, self._name, target) or self._may_come_back(target):
-            return None
+            return self._padded(path, target, lambda: self.tag(tag))
         return self._of_tag(Kind.DANGLING_TAG, path, f"the tag {name} names {target}, which is not there", tag)
 
     def tag_index(self, tag: Tag, digest: Digest) -> Finding | None:
         """One digest that a tag ever named; that its manifest was deleted since is as it should be."""
         path = layout.tag_index_link(self._name, tag, digest)
         target, is_there = self._read(path)
-        return None if not is_there or target == digest else self._torn(path, digest, tag)
+        if not is_there or target == digest:
+            return self._padded(path, target, lambda: self.tag_index(tag, digest))
+        return self._torn(path, digest, tag)
 
     def newest_in_index(self, tag: Tag) -> Digest | None:
         """What a tag named last, as far as its manifest is there: where a torn tag is set to."""
@@ -115,6 +118,18 @@ class LinkLooks:
         sentence = f"this link should say {digest}"
         return Finding(Kind.TORN_LINK, path, sentence, repository=self._name, digest=digest, tag=tag, look=look)
 
+    def _padded(self, path: StoragePath, target: Digest | None, look: Look) -> Finding | None:
+        """Return a finding for a link that we read and the CNCF registry does not."""
+        if target is None or self._size(path) in {len(target), None}:
+            return None
+        sentence = f"this link has white space around {target}, which the CNCF registry refuses"
+        return Finding(Kind.PADDED_LINK, path, sentence, repository=self._name, digest=target, look=look)
+
+    def _size(self, path: StoragePath) -> int | None:
+        with suppress(PathNotFound):
+            return self._driver.stat(path).size
+        return None
+
     def _unfinished(self, tag: Tag) -> Finding | None:
         if not exists(self._driver, layout.tag(self._name, tag)):
             return None
@@ -128,10 +143,6 @@ class LinkLooks:
     def _read(self, path: StoragePath) -> tuple[Digest | None, bool]:
         """What a link says, None for a torn one; and whether it is there."""
         try:
-            # Exactly, since the CNCF registry refuses a link with a newline, which we read all the same.
-            target = read_link(self._driver, path)
-            if target is not None and self._driver.stat(path).size != len(target):
-                target = None
+            return read_link(self._driver, path), True
         except PathNotFound:
             return None, False
-        return target, True

@@ -15,8 +15,8 @@ from pyregistry.oci.manifest import MAX_DOCUMENT, Descriptor, Manifest, read_man
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.links import exists, is_revision, resolve_link
-from pyregistry.storage.referrers import describe, read_entry
+from pyregistry.storage.links import exists, is_revision, read_link, resolve_link
+from pyregistry.storage.referrers import describe, fallback_tag, read_entry
 from pyregistry.storage.rules import Rules
 
 ManifestRead = tuple[Manifest, int]
@@ -34,6 +34,8 @@ class ManifestLooks:
         self._rules = rules
         self._lost = lost
         self._corrupt = corrupt
+        self._listed: tuple[Digest | None, frozenset[str]] = (None, frozenset())
+        """The last list of a client's that was read: its digest, and the digests in it."""
         self._whole: set[tuple[str, int]] = set()  # blobs of this size that were seen in this repository
 
     def read(self, digest: Digest) -> ManifestRead | Finding | None:
@@ -86,6 +88,8 @@ class ManifestLooks:
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
             if read_entry(self._driver, path) == describe(digest, manifest, size):
                 return None
+        if not exists(self._driver, path) and str(digest) in self._listed_by_clients(subject):
+            return None  # the referrers API shows what a client listed under a tag
         return Finding(
             Kind.MISSING_REFERRER,
             path,
@@ -114,6 +118,17 @@ class ManifestLooks:
             digest=digest,
             look=lambda: self.listed_referrer(subject, digest),
         )
+
+    def _listed_by_clients(self, subject: Digest) -> frozenset[str]:
+        link = layout.tag_current_link(self._name, fallback_tag(subject))
+        with suppress(PathNotFound):
+            digest = read_link(self._driver, link)
+            if digest is not None and self._listed[0] != digest and is_revision(self._driver, self._name, digest):
+                read = self.read(digest)
+                children = read[0].children if isinstance(read, tuple) else ()
+                self._listed = digest, frozenset(child.digest for child in children)
+            return self._listed[1] if self._listed[0] == digest else frozenset()
+        return frozenset()
 
     def _of_manifest(self, kind: Kind, digest: Digest, sentence: str) -> Finding:
         return Finding(

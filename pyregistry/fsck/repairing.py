@@ -147,6 +147,7 @@ def _repository(finding: Finding) -> RepositoryName:
 _MENDING: Mapping[Kind, Callable[[Driver, Finding], str]] = {
     Kind.TORN_LINK: _write_link,
     Kind.TORN_TAG: _set_tag,
+    Kind.PADDED_LINK: _write_link,
     Kind.DANGLING_LAYER: _remove_layer,
     Kind.DANGLING_TAG: _remove_tag,
     Kind.UNFINISHED_TAG: _remove_tag,

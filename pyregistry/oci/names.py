@@ -11,7 +11,8 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUploadUnknown, ManifestInvalid, NameInvalid
 
 NAME_LENGTH = 255
-NAME_COMPONENTS = 32
+NAME_COMPONENTS = (NAME_LENGTH + 1) // 2
+"""Components of the longest name: as in the CNCF registry, its length alone bounds them."""
 TAG_LENGTH = 128
 
 # distribution-spec, "Pulling manifests". `fullmatch`, never `$`, which accepts a trailing newline.
@@ -29,10 +30,7 @@ class RepositoryName(str):
         """Check length before pattern, so that a hostile value costs nothing."""
         if not 0 < len(value) <= NAME_LENGTH:
             raise NameInvalid(f"a repository name has 1 to {NAME_LENGTH} characters, this one has {len(value)}")
-        components = value.split("/")
-        if len(components) > NAME_COMPONENTS:
-            raise NameInvalid(f"a repository name has at most {NAME_COMPONENTS} components")
-        for component in components:
+        for component in value.split("/"):
             if _COMPONENT.fullmatch(component) is None:
                 raise NameInvalid(
                     "each component of a repository name is lower-case letters and digits, "

@@ -21,7 +21,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import is_file
 from pyregistry.storage.recent import Recent
-from pyregistry.storage.referrers import HEAD, describe, read_entry
+from pyregistry.storage.referrers import HEAD, describe, fallback_tag, read_entry
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Of descriptors; clients take an index of at most as much."""
@@ -172,9 +172,8 @@ class ReferrerPages:
         return None
 
     def _listed_by_clients(self, subject: Digest) -> frozenset[str]:
-        # The algorithm is cut to 32 characters and the encoded part to 64: "Referrers Tag Schema".
         with suppress(ManifestUnknown, ManifestInvalid):
-            digest = self._manifests.tagged(Tag(f"{subject.algorithm}-{subject.encoded[:64]}"))
+            digest = self._manifests.tagged(fallback_tag(subject))
             listed = self._memory.listed(digest)
             if listed is None:
                 index = read_manifest(self._read(digest))

@@ -9,7 +9,7 @@ import msgspec
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.manifest import MAX_ANNOTATIONS, Descriptor, Manifest
-from pyregistry.oci.names import RepositoryName
+from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
@@ -35,6 +35,14 @@ class Referrers:
         """Forget one referrer."""
         with suppress(PathNotFound):
             self._driver.delete(layout.referrer(self._name, subject, digest))
+
+
+def fallback_tag(subject: Digest) -> Tag:
+    """Return the tag under which clients list referrers where they find no API for it ("Referrers Tag Schema").
+
+    The algorithm is cut to 32 characters and the encoded part to 64.
+    """
+    return Tag(f"{subject.algorithm}-{subject.encoded[:64]}")
 
 
 def describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:

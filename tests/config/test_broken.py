@@ -287,6 +287,15 @@ BROKEN: dict[str, Broken] = {
     "a proxy that is no list": of(
         'pyregistry.trusted-proxies: "10.0.0.1", expected a list', REGISTRY_PYREGISTRY_TRUSTEDPROXIES="10.0.0.1"
     ),
+    "a platform that is half of one": of(
+        'pyregistry.default-platform: "amd64", expected an operating system and an architecture, such as linux/amd64',
+        REGISTRY_PYREGISTRY_DEFAULTPLATFORM="amd64",
+    ),
+    "a platform with a variant": of(
+        'pyregistry.default-platform: "linux/arm/v7", expected an operating system and an architecture, such as '
+        "linux/amd64",
+        "pyregistry: {default-platform: linux/arm/v7}\n",
+    ),
     "a limit of nothing": of(
         "pyregistry.limits.connections: 0, expected more than 0", "pyregistry: {limits: {connections: 0}}\n"
     ),

@@ -29,6 +29,11 @@ def old(driver: Driver, path: StoragePath, content: bytes = b"x") -> None:
     driver.set_mtime(path, 1_000_000_000 * 10**9)
 
 
+def pad(path: StoragePath, around: bytes = b"%b\n") -> Callable[[Driver], None]:
+    """White space around what a link says."""
+    return lambda driver: driver.write(path, around % driver.read(path))
+
+
 def tear(path: StoragePath, content: bytes = b"") -> Callable[[Driver], None]:
     return lambda driver: driver.write(path, content)
 
@@ -79,7 +84,15 @@ def torn_tag_without_manifest(driver: Driver) -> None:
 DAMAGE = {
     "an empty layer link": Case(tear(layer_link(b"new")), ("torn-link",)),
     "a layer link with half a digest": Case(tear(layer_link(b"new"), b"sha256:0123"), ("torn-link",)),
-    "a layer link with a newline": Case(tear(layer_link(b"new"), f"{Digest.of(b'new')}\n".encode()), ("torn-link",)),
+    "a layer link with a newline": Case(pad(layer_link(b"new")), ("padded-link",)),
+    "a revision link with white space": Case(pad(revision(NEW.content), b" %b \r\n"), ("padded-link",)),
+    "a link in a tag's index with a newline": Case(
+        pad(layout.tag_index_link(APP, LATEST, Digest(OLD.digest))), ("padded-link",)
+    ),
+    "a tag with a newline": Case(pad(current()), ("padded-link",)),
+    "a link with a newline to a sha512": Case(
+        pad(layout.layer_link(APP, Digest.of(b"wide", "sha512"))), ("padded-link",)
+    ),
     "a layer link that says another digest": Case(tear(layer_link(b"new"), base().encode()), ("torn-link",)),
     "an empty layer link for a sha512": Case(
         tear(layout.layer_link(APP, Digest.of(b"wide", "sha512"))), ("torn-link",)

@@ -117,7 +117,7 @@ def test_foreign_files_in_the_tree_do_no_harm(root: Path, filesystem: Filesystem
 def test_directories_below_the_deepest_repository_are_not_entered() -> None:
     driver = MemoryDriver()
     registry = Registry(driver)
-    deepest = "/".join("a" * 32)
+    deepest = "/".join("a" * 128)
     push_index(registry, deepest)
     path = layout.repository(RepositoryName(deepest))
     for _ in range(1_500):

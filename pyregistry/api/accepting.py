@@ -1,0 +1,55 @@
+"""The `Accept` of clients that know no lists: they get an image of the list that a tag names.
+
+Scripts and cleaners from before 2017 ask for Docker's image manifest alone, and read `config` of whatever comes. The
+CNCF registry sends them the image of linux/amd64. For all others `Accept` means nothing here.
+"""
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from pyregistry.api.context import offload_read, settings, turn
+from pyregistry.oci import media_types
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
+from pyregistry.oci.manifest import StoredManifest, read_manifest
+
+VARY = {"Vary": hdrs.ACCEPT}
+"""Headers of a response that is a list, or stands for one: a cache must not give it to other clients."""
+_TAKE_LISTS = media_types.INDEXES | {"*/*", "application/*"}
+_LONGEST = 4096
+"""Characters of an `Accept` that is looked at."""
+
+
+def wants_image(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> bool:
+    """Return True if a client accepts Docker's image manifests, and no lists."""
+    accept = ",".join(headers.getall(hdrs.ACCEPT, ()))
+    if len(accept) > _LONGEST or any(word in accept for word in _TAKE_LISTS):  # nearly all clients
+        return False
+    types = {word.partition(";")[0].strip().lower() for word in accept.split(",")}
+    return media_types.DOCKER_MANIFEST in types and types.isdisjoint(_TAKE_LISTS)
+
+
+async def image_of_list(request: web.Request, stored: StoredManifest) -> Digest | None:
+    """Return the digest of the image that stands for a list here; None: the list itself is the answer.
+
+    Only for a tag: what is asked for by digest must have that digest.
+    """
+    platform = settings(request).default_platform
+    if not platform or stored.media_type not in media_types.INDEXES or ":" in request.match_info["reference"]:
+        return None
+    if not wants_image(request.headers):
+        return None
+    async with turn(request, stored.content):
+        return await offload_read(_image_for, stored.content, platform)
+
+
+def _image_for(content: bytes, platform: str) -> Digest | None:
+    system, _, architecture = platform.partition("/")
+    try:
+        for child in read_manifest(content).children:
+            on = child.platform
+            if on is not None and (on.os, on.architecture) == (system, architecture):
+                return Digest(child.digest)
+    except (ManifestInvalid, DigestInvalid):  # a foreign list
+        pass
+    return None
