@@ -60,6 +60,7 @@ def api_settings(config: Config) -> Settings:
         read_only=config.storage.maintenance.readonly.enabled,
         prefix=config.http.prefix.rstrip("/"),
         origin=config.http.host.rstrip("/"),
+        relative_urls=config.http.relative_urls,
         # In one line, as Go sends them: YAML's `|` leaves a newline at the end.
         headers=tuple(
             (name, " ".join(value.splitlines())) for name, values in config.http.headers.items() for value in values

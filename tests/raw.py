@@ -94,6 +94,11 @@ class RawConnection:
         async with asyncio.timeout(DEADLINE):
             await self._reader.readuntil(b"\r\n\r\n")
 
+    async def some(self) -> bytes:
+        """Return the next bytes, none at the end."""
+        async with asyncio.timeout(DEADLINE):
+            return await self._reader.read(64 * 1024)
+
     async def rest(self) -> bytes:
         """All bytes until the server closes; none if it resets the connection."""
         async with asyncio.timeout(DEADLINE):

@@ -22,6 +22,7 @@ OF_STRANGERS = {
     "api.paging": ["_NUMBER"],
     "api.ranges": ["_SPEC", "_CONTENT_RANGE"],
     "api.request_id": ["_HARMLESS"],
+    "api.uploads": ["_OFFSET"],
     "cli.output": ["_NOT_PLAIN"],
     "cli.tables": ["_FORGES_A_COLUMN"],
     "fsck.blobs": ["_PREFIX"],

@@ -36,7 +36,7 @@ _SPEC = {
 """distribution-spec, "Endpoints"."""
 _ACTIONS = {
     "GET": {Action.BASE, Action.TOKEN, Action.PULL, Action.CATALOG, Action.PUSH, Action.PROBE, Action.METRICS},
-    "HEAD": {Action.BASE, Action.PULL, Action.PROBE},
+    "HEAD": {Action.BASE, Action.PULL, Action.PUSH, Action.PROBE},
     "POST": {Action.TOKEN, Action.PUSH},
     "PUT": {Action.PUSH},
     "PATCH": {Action.PUSH},
@@ -50,8 +50,7 @@ for _endpoint in ENDPOINTS:
 
 def _readable(path: str) -> str:
     """`/v2/{name:.+}/tags/list` as the documents write it, `/v2/<name>/tags/list`."""
-    path = re.sub(r"(?<=\})\{slash:/\?\}$", "", path).replace("{slash:/?}", "/")
-    return re.sub(r"\{(\w+):[^{}]+\}", r"<\1>", path)
+    return re.sub(r"\{(\w+):[^{}]+\}", r"<\1>", path.replace("{slash:/?}", "/"))
 
 
 @pytest.mark.parametrize("spec_id", _SPEC)

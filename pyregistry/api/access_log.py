@@ -20,6 +20,8 @@ from aiohttp.abc import AbstractAccessLogger
 
 from pyregistry.api.context import PRINCIPAL
 from pyregistry.api.request_id import request_id
+from pyregistry.api.sent import body_bytes_sent
+from pyregistry.api.targets import raw_path
 from pyregistry.visible import visible
 
 LOGGER = "pyregistry.access"
@@ -73,11 +75,11 @@ class AccessLogger(AbstractAccessLogger):
             request_id(request),
             _user(request),
             request.method,
-            request.rel_url.raw_path,
+            raw_path(request),
             f"HTTP/{request.version.major}.{request.version.minor}",
             _repository(request),
             response.status,
-            0 if request.method == "HEAD" else _bytes_sent(response),
+            body_bytes_sent(request, response),
             request.headers.get("User-Agent", ""),
         )
         self.write(entry, time)
@@ -156,10 +158,6 @@ def _repository(request: web.BaseRequest) -> str:
     # `match_info` itself may only be asked for once a route was looked for, which what is no request never gets to.
     found = request._match_info if isinstance(request, web.Request) else None
     return found.get("name", "") if found is not None else ""
-
-
-def _bytes_sent(response: web.StreamResponse) -> int:
-    return min(response.content_length or 0, response.body_length)  # the second counts headers, too
 
 
 def _text(text: str, room: int) -> str:

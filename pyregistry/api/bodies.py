@@ -13,7 +13,6 @@ from pyregistry.api.holding import Holding, Holdings
 from pyregistry.api.receiving import Receiver
 from pyregistry.oci.errors import (
     BlobTooLarge,
-    ContentEncodingUnsupported,
     ExpectationFailed,
     ManifestTooLarge,
     RequestInvalid,
@@ -24,7 +23,7 @@ from pyregistry.storage.uploads import SMALL
 
 _PAUSE_SECONDS = 0.2
 """Without a byte, after which an upload writes what it has instead of holding it."""
-_UNUSUAL = ("Content-Range", "Content-Encoding", "Expect")
+_UNUSUAL = ("Content-Range", "Expect")
 """Headers of a request that is not taken in one go."""
 _manifests = Holdings("too many large manifests arrive")
 """Of this worker, which has one event loop."""
@@ -42,8 +41,8 @@ async def defer_continue(request: web.Request) -> None:
 class Body(Flowing):
     """The body in the pieces in which it arrives.
 
-    Raises ContentEncodingUnsupported, ExpectationFailed, RequestTimeout for a client that hardly sends anything, and
-    what aiohttp raises for a body that breaks off.
+    Raises ExpectationFailed, RequestTimeout for a client that hardly sends anything, and what aiohttp raises for a body
+    that breaks off. `Content-Encoding` is ignored, as in the CNCF registry: the bytes are stored as they were sent.
     """
 
     def __init__(self, request: web.Request) -> None:
@@ -159,18 +158,23 @@ def announced_size(request: web.Request) -> int:
 
 def check_body_headers(request: web.Request) -> None:
     """Raise for a body that cannot be taken as it is."""
-    encoding = request.headers.get("Content-Encoding", "identity")
-    if encoding.lower() not in {"", "identity"}:
-        raise ContentEncodingUnsupported("a body is stored byte for byte; send it without Content-Encoding")
     if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
         raise RequestInvalid("the only transfer coding is chunked")
-    expect = request.headers.get("Expect", "100-continue")
-    if expect.lower() != "100-continue":
+    if _expectations(request) and not _waits_for_continue(request):
         raise ExpectationFailed("the only expectation is 100-continue")
 
 
+def _expectations(request: web.Request) -> str:
+    return request.headers.get("Expect", "").strip().lower()
+
+
+def _waits_for_continue(request: web.Request) -> bool:
+    """Return True if it is among the expectations, as the CNCF registry looks for it."""
+    return "100-continue" in _expectations(request).replace(",", " ").split()
+
+
 async def _continue(request: web.Request) -> None:
-    if "Expect" in request.headers and request.version >= (1, 1) and not request.content.at_eof():
+    if _waits_for_continue(request) and request.version >= (1, 1) and not request.content.at_eof():
         transport = request.transport
         if transport is not None:
             transport.write(_CONTINUE)

@@ -2,12 +2,10 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import registry, settings, single, view, walk
+from pyregistry.api.context import parameter, registry, settings, view, walk
 from pyregistry.api.large import answer
 from pyregistry.api.paging import next_link, page_size, take
-from pyregistry.api.responses import encode_json
-from pyregistry.oci.errors import NameInvalid
-from pyregistry.oci.names import RepositoryName
+from pyregistry.api.responses import encode_list
 
 
 async def list_repositories(request: web.Request) -> web.StreamResponse:
@@ -18,9 +16,7 @@ async def list_repositories(request: web.Request) -> web.StreamResponse:
 async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:
     maximum = settings(request).max_catalog_entries
     size = page_size(request, maximum, default=maximum)
-    last = single(request, "last", NameInvalid)
-    if last:
-        last = RepositoryName(last)  # it becomes the path at which the walk goes on
+    last = parameter(request, "last")
     page, more = await walk(request, take(registry(request).list_catalog(last, view(request)), size))
     headers = next_link(request, n=len(page), last=page[-1]) if more else {}
-    return encode_json({"repositories": page}), headers
+    return encode_list({"repositories": page}), headers

@@ -23,6 +23,7 @@ from pyregistry.api.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
 from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
+from pyregistry.api.targets import tidying_targets
 from pyregistry.api.unread import UnreadAnswers
 from pyregistry.oci.errors import InternalError
 from pyregistry.system_errors import explained
@@ -320,7 +321,7 @@ class Runner(web.AppRunner):
         made = await super()._make_server()
         return ConnectionServer(
             made.request_handler,
-            request_factory=naming_clients(made.request_factory, proxies_of(self.app)),
+            request_factory=naming_clients(tidying_targets(made.request_factory), proxies_of(self.app)),
             limits=self._limits,
             access_logger=self._access_logger,
             hot=self.app.get(HOT_ANSWERS),

@@ -1,7 +1,7 @@
 """What a handler gets from its request and its application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -39,7 +39,9 @@ class Settings:
     prefix: str = ""
     """Served below this path, without a slash at its end."""
     origin: str = ""
-    """Scheme and host for `Location`; empty: relative, which no proxy in front can make wrong."""
+    """`http.host`: scheme and host for `Location` and realms; empty: those that the client used."""
+    relative_urls: bool = False
+    """`Location` is a path, unless `origin` is set."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every answer."""
     max_manifest_size: int = 4 * 1024 * 1024
@@ -183,9 +185,6 @@ class CallersView:
         return self.authorizer.pulls_below(self.principal, namespace)
 
 
-def single(request: web.Request, parameter: str, invalid: Callable[[str], Exception]) -> str | None:
-    """The value of a query parameter, None if absent; raises `invalid` if it stands there twice."""
-    values = request.query.getall(parameter, [])
-    if len(values) > 1:
-        raise invalid(f"the parameter {parameter} is given {len(values)} times")
-    return values[0] if values else None
+def parameter(request: web.Request, name: str) -> str | None:
+    """Return the value of a query parameter, None if absent; of several the first counts, as in the CNCF registry."""
+    return request.query.get(name)

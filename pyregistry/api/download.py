@@ -4,6 +4,7 @@ Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from aiohttp import web
 from pyregistry.api.context import HOT_MANIFESTS, offload_read
 from pyregistry.api.ranges import parse_range
 from pyregistry.api.responses import etag
+from pyregistry.api.sent import count_sent
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, ManifestUnknown, RangeNotSatisfiable
 from pyregistry.storage.budget import uploads
@@ -109,7 +111,7 @@ async def send_manifest(
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
     header = request.headers.get("Range")
-    if header is None or request.headers.get("If-Range", etag(digest)) != etag(digest):
+    if header is None or (request.headers.get("If-Range") or etag(digest)) != etag(digest):
         return None
     parts = parse_range(header, size)
     if parts == []:
@@ -137,7 +139,7 @@ async def _send(
     try:
         with nullcontext() if isinstance(blob.content, bytes) else uploads.answer():
             for head, part in pieces:
-                await response.write(head)
+                await _write(request, response, head)
                 await _send_part(request, response, blob.content, part)
     except OSError as error:
         # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
@@ -154,15 +156,13 @@ async def _send_part(request: web.Request, response: web.StreamResponse, source:
     if not part:
         return
     if isinstance(source, bytes):
-        await response.write(memoryview(source)[part.start : part.stop])
+        await _write(request, response, memoryview(source)[part.start : part.stop])
         return
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client is gone")
     if transport.get_extra_info("sslcontext") is None:
-        sent = await asyncio.get_running_loop().sendfile(transport, source, part.start, len(part))
-        if sent != len(part):
-            raise OSError("the file is shorter than it was")
+        await _send_from_kernel(request, transport, source, part)
         return
     await offload_read(source.seek, part.start)
     left = len(part)
@@ -171,4 +171,20 @@ async def _send_part(request: web.Request, response: web.StreamResponse, source:
         if not block:
             raise OSError("the file is shorter than it was")
         left -= len(block)
-        await response.write(block)
+        await _write(request, response, block)
+
+
+async def _write(request: web.Request, response: web.StreamResponse, piece: bytes | memoryview) -> None:
+    await response.write(piece)
+    count_sent(request, len(piece))
+
+
+async def _send_from_kernel(request: web.Request, transport: asyncio.Transport, source: BinaryIO, part: range) -> None:
+    handle = source.fileno()
+    os.lseek(handle, part.start, os.SEEK_SET)
+    try:
+        sent = await asyncio.get_running_loop().sendfile(transport, source, part.start, len(part))
+    finally:  # asyncio leaves the file where it stopped, whatever stopped it
+        count_sent(request, os.lseek(handle, 0, os.SEEK_CUR) - part.start)
+    if sent != len(part):
+        raise OSError("the file is shorter than it was")

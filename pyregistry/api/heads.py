@@ -6,6 +6,7 @@ docs/decisions/0024 has the reasons.
 """
 
 import re
+from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, http_parser
 from aiohttp.http import RawRequestMessage
@@ -31,6 +32,15 @@ _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
 _NO_REQUEST = "not a valid HTTP request"
 
 
+_REPEATABLE = frozenset(
+    {
+        *(b"content-length", b"content-location", b"content-range", b"content-type", b"etag", b"max-forwards"),
+        *(b"server", b"user-agent"),
+    }
+)
+"""Headers that aiohttp's parser takes once. `Host` and `Transfer-Encoding` stay so: the CNCF registry refuses them."""
+
+
 class HeadRefused(HttpProcessingError):
     """A head that is answered with `error`; nothing that comes after it is read."""
 
@@ -48,6 +58,13 @@ class HeadParser(http_parser.HttpRequestParser):
     refusal: HeadRefused | None = None
     """Set: nothing is parsed any more."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As HttpRequestParser, of which this is one."""
+        super().__init__(*args, **kwargs)
+        self._arguments = args, kwargs
+        self._begun = b""
+        """What it was given of a head that is not whole."""
+
     def feed_data(  # type: ignore[override] # the C parser has no more parameters than this
         self, data: bytes
     ) -> tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
@@ -55,7 +72,7 @@ class HeadParser(http_parser.HttpRequestParser):
         if self.refusal is not None:
             raise self.refusal
         try:
-            messages, _, _ = _feed(self, data)
+            messages = self._parse(data)
             if len(messages) != 1:
                 _require_no_head(messages, data)
             elif not _is_plain(*messages[0]):
@@ -71,6 +88,43 @@ class HeadParser(http_parser.HttpRequestParser):
         else:
             return messages, False, b""
         raise self.refusal
+
+    def _parse(self, data: bytes) -> "list[tuple[RawRequestMessage, StreamReader]]":
+        try:
+            messages = _feed(self, data)[0]
+        except HttpProcessingError:
+            head = without_repetitions(self._begun + data)
+            if head is None:
+                raise
+            args, kwargs = self._arguments
+            super().__init__(*args, **kwargs)  # the parser that refused a head would refuse whatever comes
+            messages = _feed(self, head)[0]
+        if not messages:
+            self._begun += data
+        elif self._begun:
+            self._begun = b""
+        return messages
+
+
+def without_repetitions(head: bytes) -> bytes | None:
+    """Return a head without the lines that say again what another line said; None if there are none.
+
+    RFC 9110, 8.6 allows it for a `Content-Length`, as the values are the same. Whatever else is wrong stays as it is.
+    """
+    if not head.endswith(END_OF_HEAD) or b"\n " in head or b"\n\t" in head:  # a value may go on in the next line
+        return None
+    kept: list[bytes] = []
+    said: dict[bytes, bytes] = {}
+    lines = head.split(_END_OF_LINE)
+    for line in lines:
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip(b" \t")
+        if name in _REPEATABLE:
+            if said.get(name) == value:
+                continue
+            said[name] = value
+        kept.append(line)
+    return None if len(kept) == len(lines) else _END_OF_LINE.join(kept)
 
 
 def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:

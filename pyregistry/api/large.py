@@ -10,6 +10,7 @@ from aiohttp import web
 
 from pyregistry.api.holding import Holding, Holdings
 from pyregistry.api.responses import JSON
+from pyregistry.api.sent import count_sent
 
 LARGE = 64 * 1024
 """Bytes; an answer with a larger body is not written in one go."""
@@ -45,6 +46,8 @@ async def answer(
 async def _send(request: web.Request, response: web.StreamResponse, body: bytes, holding: Holding) -> None:
     await response.prepare(request)
     for at in range(0, len(body), LARGE):
-        await response.write(memoryview(body)[at : at + LARGE])
+        piece = memoryview(body)[at : at + LARGE]
+        await response.write(piece)
+        count_sent(request, len(piece))
         holding.moved_at = asyncio.get_running_loop().time()
     await response.write_eof()

@@ -9,7 +9,8 @@ from pyregistry.api.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
 from pyregistry.api.download import send_manifest
 from pyregistry.api.large import LARGE
-from pyregistry.api.responses import etag, location, not_modified
+from pyregistry.api.origin import base_url
+from pyregistry.api.responses import etag, not_modified
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
@@ -80,7 +81,7 @@ async def put_manifest(request: web.Request) -> web.Response:
     async with turn(request, content):
         pushed = await _put(request, reference, content, tags)
     headers = {
-        "Location": location(request, f"/v2/{repo.name}/manifests/{pushed.digest}"),
+        "Location": f"{base_url(request)}/v2/{repo.name}/manifests/{pushed.digest}",
         "Docker-Content-Digest": pushed.digest,
     }
     if pushed.subject is not None:
@@ -113,6 +114,8 @@ async def delete_manifest(request: web.Request) -> web.Response:
 
 
 def _content_type(request: web.Request) -> str | None:
-    """The media type without parameters, which the spec wants ignored; None where the client sent none."""
-    header = request.headers.get("Content-Type")
-    return None if header is None else header.partition(";")[0].strip()
+    """Return the media type without parameters, which the spec wants ignored; None where the client sent none.
+
+    In lower case, as the CNCF registry reads it (RFC 9110, 8.3.1).
+    """
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() or None

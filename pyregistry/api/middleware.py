@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 
 import structlog
 from aiohttp import web
@@ -14,6 +15,7 @@ from pyregistry.api.context import (
     SETTINGS,
     TOKENS,
     Settings,
+    parameter,
     repository_name,
 )
 from pyregistry.api.health import RETRY, require_health
@@ -51,7 +53,7 @@ Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger("pyregistry.api")
 
-_OURS: Mapping[str, str] = {"Docker-Distribution-API-Version": "registry/2.0", "Server": SERVER}
+_OURS: Mapping[str, str] = {"Docker-Distribution-Api-Version": "registry/2.0", "Server": SERVER}
 _BY_ERRNO: Mapping[int, RegistryError] = {
     errno.ENOSPC: StorageFull("no space left for this upload"),
     errno.EDQUOT: StorageFull("no space left for this upload"),
@@ -199,12 +201,15 @@ def _wanted(request: web.Request, endpoint: Endpoint | None) -> list[Access]:
         return []
     if "name" not in request.match_info:
         return [Access(endpoint.action)]
-    sources = request.query.getall("from", []) if endpoint.handler is start_upload else []
     try:
-        accesses = [Access(Action.PULL, RepositoryName(name)) for name in sources[:1]]
-        return with_implied([*accesses, Access(endpoint.action, repository_name(request))])
+        target = Access(endpoint.action, repository_name(request))
     except NameInvalid:
         return []
+    accesses = [target]
+    if endpoint.handler is start_upload:
+        with suppress(NameInvalid):  # then it is no mount, but an upload all the same
+            accesses.insert(0, Access(Action.PULL, RepositoryName(parameter(request, "from") or "")))
+    return with_implied(accesses)
 
 
 def _detail(request: web.Request, endpoint: Endpoint | None) -> object:

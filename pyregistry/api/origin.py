@@ -1,4 +1,4 @@
-"""Where a client sees this registry: a challenge needs an absolute URL, which docker does not resolve by itself."""
+"""Where a client sees this registry: docker resolves no relative realm, and some clients no relative `Location`."""
 
 import re
 
@@ -24,14 +24,43 @@ def origin(request: web.Request) -> Origin:
     if of_app.origin:
         url = URL(of_app.origin)
         return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + of_app.prefix)
-    is_believed = of_app.proxies is None or of_app.proxies.trusts(peer_of(request.protocol.peername))
-    said = list(first_words(request.headers)) if is_believed else []
-    scheme = next((scheme.lower() for scheme, _ in said if scheme.lower() in _SCHEMES), "")
+    scheme, host = _said(request)
     if not scheme and (request.secure or shows_a_proxy(request.headers)):
         scheme = "https"
-    hosts = [*(host for _, host in said), request.headers.get("Host", "")]
-    host = next((host for host in hosts if _HOST.fullmatch(host)), "") or _own_address(request)
-    return Origin(scheme, host, of_app.prefix)
+    return Origin(scheme, host or _host(request) or _own_address(request), of_app.prefix)
+
+
+def base_url(request: web.Request) -> str:
+    """Return what every `Location` begins with: scheme, host and prefix, or the prefix alone, which is never wrong.
+
+    Scheme and host come from `http.host`, else as the CNCF registry finds them, from the proxy in front or the request.
+    A proxy that says nothing of a scheme may speak TLS or not, and `http.relativeurls` asks for the prefix alone.
+    """
+    of_app = settings(request)
+    if of_app.origin or of_app.relative_urls:
+        return of_app.origin + of_app.prefix
+    if shows_a_proxy(request.headers):
+        scheme, host = _said(request)
+    else:
+        scheme, host = "https" if request.secure else "http", ""
+    host = host or _host(request)
+    return f"{scheme}://{host}{of_app.prefix}" if scheme and host else of_app.prefix
+
+
+def _said(request: web.Request) -> tuple[str, str]:
+    """Return scheme and host that a proxy in front names; empty where it names none that is valid."""
+    proxies = settings(request).proxies
+    if proxies is not None and not proxies.trusts(peer_of(request.protocol.peername)):
+        return "", ""
+    said = list(first_words(request.headers))
+    scheme = next((scheme.lower() for scheme, _ in said if scheme.lower() in _SCHEMES), "")
+    return scheme, next((host for _, host in said if _HOST.fullmatch(host)), "")
+
+
+def _host(request: web.Request) -> str:
+    """Return the host that the request is for; empty where it names none that is valid, which HTTP/1.0 need not."""
+    host = request.headers.get("Host", "")
+    return host if _HOST.fullmatch(host) else ""
 
 
 def _own_address(request: web.Request) -> str:

@@ -5,27 +5,27 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 from aiohttp import web
+from yarl import URL
 
-from pyregistry.api.context import single
-from pyregistry.oci.errors import RequestInvalid
+from pyregistry.api.context import parameter, settings
+from pyregistry.oci.errors import PageSizeInvalid
 from pyregistry.storage.turns import Steps, Walk
 
-_NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
+_NUMBER = re.compile(r"\+?[0-9]{1,19}", re.ASCII)
 
 Item = TypeVar("Item", bound=str)
 
 
 def page_size(request: web.Request, maximum: int, default: int | None) -> int | None:
-    """`n`, at most `maximum`; raises RequestInvalid.
+    """Return `n`, at most `maximum`, and `default` where it is absent or empty; raise PageSizeInvalid.
 
-    The CNCF registry answers PAGINATION_NUMBER_INVALID, a code that the spec's table does not have; and it refuses a
-    large `n`, which the spec does not.
+    The CNCF registry refuses a large `n` of its catalog; the spec does not.
     """
-    value = single(request, "n", RequestInvalid)
-    if value is None:
+    value = parameter(request, "n")
+    if not value:
         return default
     if _NUMBER.fullmatch(value) is None:
-        raise RequestInvalid("n is a number of at most 19 digits")
+        raise PageSizeInvalid("n is a number of at most 19 digits")
     return min(int(value), maximum)
 
 
@@ -46,5 +46,9 @@ def take(items: Steps[Item], size: int | None) -> Walk[tuple[list[Item], bool]]:
 
 
 def next_link(request: web.Request, **parameters: str | int) -> dict[str, str]:
-    """A `Link` header to the same path with other parameters, relative (RFC 8288)."""
-    return {"Link": f'<{request.rel_url.raw_path}?{urlencode(parameters)}>; rel="next"'}
+    """Return a `Link` header to the same path with other parameters (RFC 8288), in the CNCF registry's order.
+
+    It is relative, and begins with the path of `http.host`: a proxy may have taken that off the request's.
+    """
+    above, query = URL(settings(request).origin).raw_path.rstrip("/"), urlencode(sorted(parameters.items()))
+    return {"Link": f'<{above}{request.rel_url.raw_path}?{query}>; rel="next"'}

@@ -3,12 +3,11 @@
 import msgspec
 from aiohttp import web
 
-from pyregistry.api.context import repository, settings, single, walk
+from pyregistry.api.context import parameter, repository, settings, walk
 from pyregistry.api.large import answer
 from pyregistry.api.paging import next_link, page_size
 from pyregistry.api.responses import encode_json
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.errors import RequestInvalid
 from pyregistry.oci.media_types import OCI_INDEX
 from pyregistry.storage.referrer_pages import PAGE_BYTES, Page, Wanted
 from pyregistry.storage.repository import Repository
@@ -31,9 +30,9 @@ async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:
     repo = repository(request)
     subject = Digest(request.match_info["digest"])
     wanted = Wanted(
-        artifact_type=single(request, "artifactType", RequestInvalid),
+        artifact_type=parameter(request, "artifactType"),
         count=page_size(request, settings(request).max_tags, default=None),
-        after=single(request, "last", RequestInvalid) or "",
+        after=parameter(request, "last") or "",
         size=min(PAGE_BYTES, settings(request).max_manifest_size) - _AROUND,
     )
     page, body = await walk(request, at_once(_page, repo, subject, wanted))

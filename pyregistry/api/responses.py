@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from aiohttp import web
 
-from pyregistry.api.context import settings
+from pyregistry.api.origin import base_url
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import RegistryError
 from pyregistry.storage.uploads import Upload
@@ -25,6 +25,11 @@ def json_response(value: object, headers: Mapping[str, str] | None = None, conte
 def encode_json(value: object) -> bytes:
     """JSON; our own string types (names, tags, digests) as the strings that they are."""
     return msgspec.json.encode(value, enc_hook=str)
+
+
+def encode_list(value: object) -> bytes:
+    """JSON and a newline, as from the CNCF registry: in a shell `while read` leaves out a line that does not end."""
+    return encode_json(value) + b"\n"
 
 
 def error_response(error: RegistryError, request_id: str) -> web.Response:
@@ -48,31 +53,22 @@ def _with_id(detail: object, request_id: str) -> str:
     return f"{detail} (request {request_id})" if detail else f"request {request_id}"
 
 
-def location(request: web.Request, path: str) -> str:
-    """A URL of this registry.
-
-    Without `http.host` it is relative: never made from the Host or X-Forwarded headers, which a client or a proxy
-    may have wrong. (The CNCF registry makes it absolute unless `http.relativeurls` is set.)
-    """
-    of_app = settings(request)
-    return f"{of_app.origin}{of_app.prefix}{path}"
-
-
 def blob_created(request: web.Request, name: str, digest: Digest) -> web.Response:
     """201 with the blob's place."""
-    headers = {"Location": location(request, f"/v2/{name}/blobs/{digest}"), "Docker-Content-Digest": digest}
+    headers = {"Location": f"{base_url(request)}/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest}
     return web.Response(status=201, headers=headers)
 
 
 def upload_headers(request: web.Request, upload: Upload, offset: int) -> dict[str, str]:
     """Where to go on with an upload.
 
-    docker reads the layer's size from `Range: 0-N`, without a unit; an upload without bytes says `0-0`.
+    docker reads the layer's size from `Range: 0-N`, without a unit; an upload without bytes says `0-0`. The query says
+    where the upload stands, and is there for scripts that append `&digest=` to the CNCF registry's.
     """
     return {
-        "Location": location(request, f"/v2/{upload.repository}/blobs/uploads/{upload.id}"),
+        "Location": f"{base_url(request)}/v2/{upload.repository}/blobs/uploads/{upload.id}?_state={offset}",
         "Range": f"0-{max(offset - 1, 0)}",
-        "Docker-Upload-UUID": upload.id,
+        "Docker-Upload-Uuid": upload.id,
     }
 
 
@@ -83,10 +79,15 @@ def etag(digest: str) -> str:
 
 def not_modified(request: web.Request, digest: str, headers: Mapping[str, str]) -> web.StreamResponse | None:
     """304 if the client has these bytes already."""
-    tags = request.if_none_match if "If-None-Match" in request.headers else None
-    if tags is None or not any(tag.value in {digest, "*"} for tag in tags):
+    tags = request.headers.getall("If-None-Match", ())
+    if not any(_names(tag, digest) for tag in ",".join(tags).split(",")):
         return None
     return web.Response(status=304, headers=headers)
+
+
+def _names(tag: str, digest: str) -> bool:
+    """Compare weakly (RFC 9110, 13.1.2); clients that copy `Docker-Content-Digest` send it without quotes."""
+    return tag.strip().removeprefix("W/").strip('"') in {digest, "*"}
 
 
 def warning_headers(sentences: Sequence[str]) -> list[tuple[str, str]]:

@@ -21,7 +21,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _REPOSITORY = "/v2/{name:(?s:.+)}"
 _MANIFEST = _REPOSITORY + "/manifests/{reference:[^/]+}"
 _UPLOADS = _REPOSITORY + "/blobs/uploads{slash:/?}"
-_UPLOAD = _REPOSITORY + "/blobs/uploads/{upload:[^/]+}{slash:/?}"
+_UPLOAD = _REPOSITORY + "/blobs/uploads/{upload:[^/]+}"
 _BLOB = _REPOSITORY + "/blobs/{digest:[^/]+}"
 _TAGS = _REPOSITORY + "/tags/list"
 _REFERRERS = _REPOSITORY + "/referrers/{digest:[^/]+}"
@@ -73,6 +73,7 @@ ENDPOINTS = (
     Endpoint("DELETE", _MANIFEST, manifests.delete_manifest, Action.DELETE, "end-9"),
     Endpoint("POST", _UPLOADS, uploads.start_upload, Action.PUSH, "end-4a end-4b end-4c end-11"),
     Endpoint("GET", _UPLOAD, uploads.upload_status, Action.PUSH, "end-13"),
+    Endpoint("HEAD", _UPLOAD, uploads.upload_status, Action.PUSH, "end-13"),
     Endpoint("PATCH", _UPLOAD, uploads.append_to_upload, Action.PUSH, "end-5"),
     Endpoint("PUT", _UPLOAD, uploads.finish_upload, Action.PUSH, "end-6"),
     # With the right to push alone: who begins an upload may end it.

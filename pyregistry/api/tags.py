@@ -2,11 +2,10 @@
 
 from aiohttp import web
 
-from pyregistry.api.context import repository, settings, single, walk
+from pyregistry.api.context import parameter, repository, settings, walk
 from pyregistry.api.large import answer
 from pyregistry.api.paging import next_link, page_size, take
-from pyregistry.api.responses import encode_json
-from pyregistry.oci.errors import RequestInvalid
+from pyregistry.api.responses import encode_list
 from pyregistry.oci.names import Tag
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.turns import Walk
@@ -20,10 +19,10 @@ async def list_tags(request: web.Request) -> web.StreamResponse:
 async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:
     repo = repository(request)
     size = page_size(request, settings(request).max_tags, default=None)
-    last = single(request, "last", RequestInvalid)
+    last = parameter(request, "last")
     page, more = await walk(request, _page(repo, last, size))
     headers = next_link(request, n=len(page), last=page[-1]) if more else {}
-    return encode_json({"name": repo.name, "tags": page}), headers
+    return encode_list({"name": repo.name, "tags": page}), headers
 
 
 def _page(repo: Repository, last: str | None, size: int | None) -> Walk[tuple[list[Tag], bool]]:

@@ -1,21 +1,31 @@
 """Uploads: how blobs come in."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 
 from pyregistry.api.bodies import announced_size, body, body_at_hand, check_blob_size
-from pyregistry.api.context import may, offload, principal, registry, repository, single, view, walk
+from pyregistry.api.context import may, offload, parameter, principal, registry, repository, view, walk
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
 from pyregistry.auth.access import Action
-from pyregistry.oci.digest import CANONICAL, Digest, parse_algorithm
-from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, DigestInvalid, NameInvalid, UploadRangeInvalid
+from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest, parse_algorithm
+from pyregistry.oci.errors import (
+    BlobUnknown,
+    BlobUploadUnknown,
+    DigestInvalid,
+    NameInvalid,
+    SizeInvalid,
+    UploadRangeInvalid,
+)
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.turns import first
 from pyregistry.storage.uploads import Upload
+
+_OFFSET = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
 async def start_upload(request: web.Request) -> web.Response:
@@ -23,22 +33,24 @@ async def start_upload(request: web.Request) -> web.Response:
 
     With `mount` the blob is linked from `from`, or from any repository that the caller may read; if that is not
     possible, for whatever reason, an ordinary upload begins, so that nothing is disclosed. With `digest` the body is
-    the whole blob.
+    the whole blob; without a body an upload begins, as in the CNCF registry.
     """
     target = repository(request)
-    mount = single(request, "mount", DigestInvalid)
-    digest = single(request, "digest", DigestInvalid)
-    algorithm = parse_algorithm(single(request, "digest-algorithm", DigestInvalid) or CANONICAL)
-    if mount is not None and await _mount(request, target, Digest(mount)):
-        return blob_created(request, target.name, Digest(mount))
-    if digest is not None:
-        return await _push_at_once(request, target, Digest(digest))
+    algorithm = parse_algorithm(parameter(request, "digest-algorithm") or CANONICAL)
+    mounted = await _mount(request, target)
+    if mounted is not None:
+        return blob_created(request, target.name, mounted)
+    digest = parameter(request, "digest")
+    if digest is not None and (request.body_exists or digest in EMPTY_DIGESTS):
+        pushed = Digest(digest)
+        with _none_if_empty(request, pushed):
+            return await _push_at_once(request, target, pushed)
     upload = await offload(target.start_upload, algorithm, principal(request).name)
     return web.Response(status=202, headers=upload_headers(request, upload, 0))
 
 
 async def upload_status(request: web.Request) -> web.Response:
-    """end-13 `GET <blob-push-location>`: how many bytes there are."""
+    """end-13 `GET` and `HEAD <blob-push-location>`: how many bytes there are."""
     upload = _named(request)
     await _require_own(request, upload)
     offset = await offload(upload.offset)
@@ -54,24 +66,24 @@ async def append_to_upload(request: web.Request) -> web.Response:
     upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
         if data is not None:
-            offset = await upload.append_at_once(data, principal(request).name)
+            offset = await upload.append_at_once(data, principal(request).name, _sent_from(request))
         else:
             await _admit(request, upload)
-            at, length = _announced(request)
+            at, length = await _announced(request, upload)
             offset = await upload.append(body(request), at, length)
     return web.Response(status=202, headers=upload_headers(request, upload, offset))
 
 
 async def finish_upload(request: web.Request) -> web.Response:
     """end-6 `PUT <blob-push-location>?digest=<digest>`: the last chunk, or none, or the whole blob."""
-    digest = Digest(single(request, "digest", DigestInvalid) or "")
+    digest = Digest(parameter(request, "digest") or "")
     upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
         if data is not None:
-            await upload.commit_at_once(digest, data, principal(request).name)
+            await upload.commit_at_once(digest, data, principal(request).name, _sent_from(request))
         else:
             await _admit(request, upload)
-            at, length = _announced(request)
+            at, length = await _announced_at_the_end(request, upload)
             await upload.commit(digest, body(request), at, length)
     return blob_created(request, upload.repository, digest)
 
@@ -82,7 +94,7 @@ async def cancel_upload(request: web.Request) -> web.Response:
     await _require_own(request, upload)
     async with _resumable(request, upload):
         await upload.cancel()
-    return web.Response(status=204)
+    return web.Response(status=204, headers={"Docker-Upload-Uuid": upload.id})
 
 
 def _named(request: web.Request) -> Upload:
@@ -112,16 +124,29 @@ async def _push_at_once(request: web.Request, target: Repository, digest: Digest
     return blob_created(request, target.name, digest)
 
 
-async def _mount(request: web.Request, target: Repository, digest: Digest) -> bool:
-    origin = single(request, "from", NameInvalid)
-    if origin is not None:
-        name = RepositoryName(origin)
-        return may(request, Action.PULL, name) and await offload(
-            _mount_from, target, digest, registry(request).repository(name)
-        )
+async def _mount(request: web.Request, target: Repository) -> Digest | None:
+    """Mount the blob that the query names; return None if it names none, or if that cannot be done."""
+    mount, origin = parameter(request, "mount"), parameter(request, "from")
+    if mount is None:
+        return None
+    try:
+        digest = Digest(mount)
+        name = None if origin is None else RepositoryName(origin)
+    except (DigestInvalid, NameInvalid):  # containerd sends whatever a label says, of any registry
+        return None
+    source = await _any_source(request, digest) if name is None else _source(request, name)
+    if source is None or not await offload(_mount_from, target, digest, source):
+        return None
+    return digest
+
+
+def _source(request: web.Request, name: RepositoryName) -> Repository | None:
+    return registry(request).repository(name) if may(request, Action.PULL, name) else None
+
+
+async def _any_source(request: web.Request, digest: Digest) -> Repository | None:
     having = registry(request).list_having(digest, view(request, covered=True))
-    found = await walk(request, first(having))
-    return found is not None and await offload(_mount_from, target, digest, found)
+    return await walk(request, first(having))
 
 
 def _mount_from(target: Repository, digest: Digest, source: Repository) -> bool:
@@ -131,15 +156,63 @@ def _mount_from(target: Repository, digest: Digest, source: Repository) -> bool:
     return False
 
 
-def _announced(request: web.Request) -> tuple[int | None, int | None]:
+async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:
     """Where the client thinks the upload stands, and how many bytes it announces beyond what HTTP checks itself."""
     check_blob_size(request)
     header = request.headers.get("Content-Range")
-    if header is None:
-        return None, None
+    if not header:  # an empty one says nothing, as in the CNCF registry
+        return _sent_from(request), None
     announced = parse_content_range(header)
-    check_length(announced, request.content_length)
+    try:
+        check_length(announced, request.content_length)
+    except SizeInvalid:
+        await _require_no_gap(announced, upload, exactly=True)  # a 416 tells a client more, and resumes it
+        raise
     return announced.start, len(announced)
+
+
+async def _announced_at_the_end(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:
+    """As `_announced`, for a closing PUT, which the CNCF registry judges by its digest alone.
+
+    A client may leave there the `Content-Range` of its last chunk, or any text. A gap or a repetition is refused while
+    the upload is still there to be resumed: a wrong digest would end it.
+    """
+    try:
+        announced = parse_content_range(request.headers.get("Content-Range", ""))
+    except UploadRangeInvalid:
+        check_blob_size(request)
+        return _sent_from(request), None
+    if request.body_exists:
+        return await _announced(request, upload)
+    await _require_no_gap(announced, upload)
+    return None, None
+
+
+async def _require_no_gap(announced: range, upload: Upload, *, exactly: bool = False) -> None:
+    offset = await offload(upload.offset)
+    if announced.start > offset or (exactly and announced.start < offset):
+        raise UploadRangeInvalid(f"this upload stands at byte {offset}, the request at {announced.start}")
+
+
+def _sent_from(request: web.Request) -> int | None:
+    """Return the offset that the client's `Location` names, for a body whose place nothing else says.
+
+    A client that sends a body again after a broken connection uses the `Location` of before: the upload stands
+    elsewhere since then. Return None without a body, and for a `Location` that the CNCF registry made. Nothing signs
+    the offset: it can make a request refused, never accepted.
+    """
+    state = parameter(request, "_state") or ""
+    return int(state) if request.body_exists and _OFFSET.fullmatch(state) else None
+
+
+@contextmanager
+def _none_if_empty(request: web.Request, digest: Digest) -> Iterator[None]:
+    """Go on behind the block if a body of chunks, whose length nothing told, was none at all."""
+    try:
+        yield
+    except DigestInvalid:
+        if request.content.total_bytes or digest in EMPTY_DIGESTS:
+            raise
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ The grammar is Docker's (distribution, "Token Scope Documentation"): `repository
 `registry:catalog:*` for the catalog.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -33,13 +33,14 @@ class Grant(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TokenScope:
-    """What a token was made for."""
+    """What a token was made for: the actions by repository, None being that of what is about none."""
 
-    accesses: frozenset[Access]
+    actions: Mapping[str | None, frozenset[Action]]
 
     def covers(self, access: Access) -> bool:
         """See Scope.covers; every token will do to ask whether this is a registry, and no scope names its figures."""
-        return access.action in {Action.BASE, Action.TOKEN, Action.METRICS} or access in self.accesses
+        always = access.action in {Action.BASE, Action.TOKEN, Action.METRICS}
+        return always or access.action in self.actions.get(access.repository, ())
 
 
 class WithoutToken:
@@ -101,8 +102,13 @@ def grants(accesses: Iterable[Access]) -> list[Grant]:
 
 def scope_of_claim(claim: object) -> TokenScope:
     """What the claim `access` covers. Raises ValueError for one that is malformed."""
-    items = msgspec.convert(claim, type=list[Grant] | None) or []
-    return TokenScope(frozenset(access for item in items for access in _accesses(item.type, item.name, item.actions)))
+    found: dict[str | None, frozenset[Action]] = {}
+    shared: dict[frozenset[Action], frozenset[Action]] = {}
+    for item in msgspec.convert(claim, type=list[Grant] | None) or []:
+        for access in _accesses(item.type, item.name, item.actions):
+            actions = found.get(access.repository, frozenset()) | {access.action}
+            found[access.repository] = shared.setdefault(actions, actions)  # a token may be for thousands
+    return TokenScope(found)
 
 
 def format_scopes(accesses: Iterable[Access]) -> str:

@@ -5,15 +5,17 @@ a Bearer challenge lets everybody pull and some push. A token says who asked and
 decided anew at each request, so that a token gives nothing which the rules have taken away.
 """
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import jwt
 
 from pyregistry.auth.access import Access, Authenticator, Authorizer, Fault, Origin, Principal, quoted
 from pyregistry.auth.credentials import parse_basic
+from pyregistry.auth.jwt_payloads import LONGEST_TOKEN, CompressingJWT
 from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
 from pyregistry.auth.scopes import (
     TOKEN_PATH,
@@ -25,15 +27,19 @@ from pyregistry.auth.scopes import (
     scope_of_claim,
 )
 from pyregistry.auth.verified import Shown, VerifiedTokens
-from pyregistry.oci.errors import Unauthorized
+from pyregistry.oci.errors import RequestInvalid, Unauthorized
 from pyregistry.storage.threads import in_reader
 
 SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""
 _ALGORITHM = "HS256"
 """Who checks a token is who made it, so that one secret does: see docs/decisions/0011."""
-_SCOPE_BYTES = 4_000
-"""Room for scopes in a token: a server takes about 8,000 bytes in a header."""
+_LARGE = 4_000
+"""Bytes of a token that is read in a thread."""
+_SLICE_SECONDS = 0.001
+"""For which the rules are asked about many scopes, until others get their turn."""
+
+_jwt = CompressingJWT()
 
 
 class Policy(Authorizer, Protocol):
@@ -93,13 +99,11 @@ class TokenService:
             raise self._unauthorized() from error
 
     async def issue(self, principal: Principal, asked: Sequence[Access]) -> Issued:
-        """A token for as much of what was asked for as the caller may do."""
-        allowed: list[Access] = []
-        room = _SCOPE_BYTES
-        for access in asked:
-            if self._policy.allows(principal, access):
-                room -= len(format_scopes([access])) + 50  # for the JSON around it
-                allowed += [access] if room >= 0 else []
+        """A token for as much of what was asked for as the caller may do.
+
+        Raises RequestInvalid where that is too much for a header, in which the token has to come back.
+        """
+        allowed = await self._allowed(principal, asked)
         now = int(time.time())
         claims = {
             "iss": SERVICE,
@@ -108,11 +112,27 @@ class TokenService:
             "iat": now,
             "exp": now + TOKEN_SECONDS,
             "stamp": self._stamp(principal),
-            "access": [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)],
         }
-        key = await in_reader(self._keys.signing)
-        token = jwt.encode(claims, key.secret, _ALGORITHM, {"kid": key.id})
-        return Issued(token, format_scopes(allowed), now)
+        return await in_reader(self._issued, claims, allowed)
+
+    async def _allowed(self, principal: Principal, asked: Sequence[Access]) -> list[Access]:
+        now = asyncio.get_running_loop().time
+        allowed, pause = list[Access](), now() + _SLICE_SECONDS
+        for access in asked:
+            if self._policy.allows(principal, access):
+                allowed.append(access)
+            if now() > pause:
+                await asyncio.sleep(0)
+                pause = now() + _SLICE_SECONDS
+        return allowed
+
+    def _issued(self, claims: dict[str, Any], allowed: Sequence[Access]) -> Issued:
+        key = self._keys.signing()
+        access = [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)]
+        token = _jwt.encode_claims({**claims, "access": access}, key.secret, _ALGORITHM, key.id)
+        if len(token) > LONGEST_TOKEN:
+            raise RequestInvalid("a token for so many scopes would not fit into a header; ask for fewer at a time")
+        return Issued(token, format_scopes(allowed), claims["iat"])
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token this is; raises Unauthorized for one that is not ours, that expired or whose user is gone."""
@@ -145,16 +165,8 @@ class TokenService:
             key = await in_reader(self._keys.find, key_id)
         if key is None:
             raise Unauthorized
-        claims = jwt.decode(
-            token,
-            key.secret,
-            algorithms=[_ALGORITHM],
-            audience=SERVICE,
-            issuer=SERVICE,
-            options={"require": ["exp", "sub", "access", "stamp"], "verify_iat": False},
-        )
-        principal = Principal(claims["sub"] or None, scope_of_claim(claims["access"]))
-        return Shown(principal, claims["stamp"]), float(claims["exp"])
+        # What a large token says takes milliseconds to be read.
+        return await in_reader(_read, token, key.secret) if len(token) > _LARGE else _read(token, key.secret)
 
     def _anonymous(self) -> Principal:
         if not self._policy.lets_anonymous_in():
@@ -163,6 +175,19 @@ class TokenService:
 
     def _unauthorized(self) -> Unauthorized:
         return Unauthorized(headers={"WWW-Authenticate": f"Basic realm={quoted(self._realm)}"})
+
+
+def _read(token: str, secret: bytes) -> tuple[Shown, float]:
+    claims = _jwt.decode(
+        token,
+        secret,
+        algorithms=[_ALGORITHM],
+        audience=SERVICE,
+        issuer=SERVICE,
+        options={"require": ["exp", "sub", "access", "stamp"], "verify_iat": False},
+    )
+    principal = Principal(claims["sub"] or None, scope_of_claim(claims["access"]))
+    return Shown(principal, claims["stamp"]), float(claims["exp"])
 
 
 class TokenAuthenticator:

@@ -53,7 +53,7 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """Rules, or the file that has them; see `pyregistry.auth.policy`. Without them who gets in may do everything."""
     trusted_proxies: list[str] | None = None
     """Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed, and `unix`. Without the key they are
-    believed of everybody for the realm of tokens, and of no one for addresses."""
+    believed of everybody for `Location` and the realm of tokens, and of no one for addresses."""
     default_platform: str = "linux/amd64"
     """Platform of the image that a client gets which asks for a tag and accepts no lists; empty: it gets the list."""
     groups: dict[str, list[str]] = {}

@@ -156,6 +156,7 @@ class Http(Section, frozen=True):
     net: Literal["", "tcp", "unix"] = ""
     host: str = ""
     prefix: str = ""
+    relative_urls: bool = False
     drain_timeout: Duration = Duration(0)
     headers: dict[str, list[str]] = {}
     tls: Tls = Tls()

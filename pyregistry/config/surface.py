@@ -99,7 +99,7 @@ _HTTP: Section = {
     "host": DONE,
     "prefix": DONE,
     "secret": _NO_NEED,
-    "relativeurls": _NO_NEED,
+    "relativeurls": DONE,
     "draintimeout": DONE,
     "headers": Free(),
     "tls": {

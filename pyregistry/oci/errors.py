@@ -3,7 +3,7 @@
 Raise the row where the fact is known; one middleware writes the answer. `message` is the spec's sentence for the
 code (distribution-spec, "Error Codes"), `detail` is ours and says what was wrong in one sentence.
 
-Every 4xx uses one of the spec's fourteen codes. The spec has none for 5xx; those use Docker's two.
+Every 4xx uses one of the spec's fourteen codes. The spec has none for a bad `n` and for 5xx; those use Docker's three.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,9 @@ MESSAGES: Mapping[str, str] = {
     # Docker's codes, for answers that the spec's table does not cover.
     "UNKNOWN": "unknown error",
     "UNAVAILABLE": "service unavailable",
+    "PAGINATION_NUMBER_INVALID": "invalid number of results requested",
 }
-"""Code to sentence: code-1 to code-14 of the spec, then Docker's two for 5xx."""
+"""Code to sentence: code-1 to code-14 of the spec, then Docker's three."""
 
 
 class RegistryError(Exception):
@@ -184,12 +185,15 @@ class Unsupported(RegistryError):
 
 
 class RequestInvalid(RegistryError):
-    """code-13 with 400: an HTTP request or a query parameter that makes no sense.
-
-    The CNCF registry says PAGINATION_NUMBER_INVALID for a bad `n`, which is not in the spec's table.
-    """
+    """code-13 with 400: an HTTP request or a query parameter that makes no sense."""
 
     code, status = "UNSUPPORTED", 400
+
+
+class PageSizeInvalid(RegistryError):
+    """400: an `n` that is no number; Docker's code, which clients of the CNCF registry know."""
+
+    code, status = "PAGINATION_NUMBER_INVALID", 400
 
 
 class TargetTooLong(RegistryError):
@@ -202,12 +206,6 @@ class HeadTooLarge(RegistryError):
     """code-13 with 431: headers above the limits."""
 
     code, status = "UNSUPPORTED", 431
-
-
-class ContentEncodingUnsupported(RegistryError):
-    """code-13 with 415: a compressed body, whose digest would be that of other bytes."""
-
-    code, status = "UNSUPPORTED", 415
 
 
 class ExpectationFailed(RegistryError):

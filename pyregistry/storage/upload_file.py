@@ -18,6 +18,12 @@ class NotAtOnce(Exception):
     """Another request holds the file, or it is a foreign upload that has none yet: to be waited for, or made."""
 
 
+def require_place(at: int | None, offset: int) -> None:
+    """Raise UploadRangeInvalid where the client thinks that an upload stands elsewhere; None: it did not say."""
+    if at is not None and at != offset:
+        raise UploadRangeInvalid(f"this upload stands at byte {offset}, the request at {at}")
+
+
 class UploadFile:
     """The bytes that an upload has received so far."""
 
@@ -47,8 +53,7 @@ class UploadFile:
         """
         with self._errors():
             async with self._appender(wait) as appender:
-                if at is not None and at != appender.offset:
-                    raise UploadRangeInvalid(f"this upload stands at byte {appender.offset}, the request at {at}")
+                require_place(at, appender.offset)
                 yield appender
 
     @contextmanager

@@ -22,7 +22,7 @@ from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_
 from pyregistry.storage.links import exists, link_blob
 from pyregistry.storage.threads import in_thread
 from pyregistry.storage.upload_directory import UploadDirectory
-from pyregistry.storage.upload_file import NotAtOnce, UploadFile
+from pyregistry.storage.upload_file import NotAtOnce, UploadFile, require_place
 
 BUSY_WAIT = 5.0
 """Seconds that a request waits for another one on the same upload."""
@@ -106,33 +106,35 @@ class Upload:
             running = await self._receive(appender, chunks, length, digest.algorithm)
             await in_thread(self._finish, appender, digest, running)
 
-    async def append_at_once(self, data: bytes, user: str | None) -> int:
+    async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
         """`check_owner`, then `append` of a small body that is here already, in one hop to a thread."""
         try:
-            return await in_thread(self._append_now, data, user)
+            return await in_thread(self._append_now, data, user, at)
         except NotAtOnce:
             await in_thread(self.admit, user, len(data))
-            return await self.append(_stream(data))
+            return await self.append(_stream(data), at)
 
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None) -> None:
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
         """`check_owner`, then `commit` of a small body that is here already, in one hop to a thread."""
         try:
-            await in_thread(self._commit_now, digest, data, user)
+            await in_thread(self._commit_now, digest, data, user, at)
         except NotAtOnce:
             await in_thread(self.admit, user, len(data))
-            await self.commit(digest, _stream(data))
+            await self.commit(digest, _stream(data), at)
 
-    def _append_now(self, data: bytes, user: str | None) -> int:
+    def _append_now(self, data: bytes, user: str | None, at: int | None = None) -> int:
         with self._hold() as held:
             self.admit(user, len(data))  # with the lock held: who had it before may have lost bytes
+            require_place(at, held.offset)
             running = self._receive_now(held, data)
             if running is not None:
                 self._remember(held, running)
             return held.offset
 
-    def _commit_now(self, digest: Digest, data: bytes, user: str | None) -> None:
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
         with self._hold() as held:
             self.admit(user, len(data))
+            require_place(at, held.offset)
             self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
 
     async def cancel(self) -> None:

@@ -32,6 +32,7 @@ def walk_in_steps(driver: Driver, after: str | None, enter: Enter) -> Steps[Repo
 
 
 def _components(after: str | None) -> tuple[str, ...]:
+    """Return the position behind which a walk goes on, which need not be a name: a client may say anything."""
     return tuple(after.split("/")) if after else ()
 
 
@@ -47,9 +48,8 @@ class _Walk:
         """Yield the repositories below a directory, in the order of the names; None for what cannot be a repository."""
         if not self.enter("/".join(parents)):
             return
-        if after and len(parents) < NAME_COMPONENTS:
-            with suppress(ValueError):  # `last` comes from the client and need not name anything
-                yield from self.below(layout.child(path, after[0]), (*parents, after[0]), after[1:])
+        if after and _name((*parents, after[0])) is not None:
+            yield from self.below(layout.child(path, after[0]), (*parents, after[0]), after[1:])
         if self.strict:
             _require_no_link(self.driver, path)
         for child in self.driver.children(path, after[0] if after else None):

@@ -9,7 +9,7 @@ from tests.auth.credentials import basic
 from tests.auth.rules import ACCESS, ADMIN, CI, GUEST, bearer, start_with_rules, token_for
 from tests.builders import artifact, digest_of, image
 from tests.conftest import StartRegistry
-from tests.push import Client
+from tests.push import Client, path_of
 from tests.raw import RawAnswer, ask
 
 _NAMES = ["ci/a", "ci/b", "private", "public/a", "public/b", "public/c", "x/secret"]
@@ -140,7 +140,7 @@ async def shared(start_registry: StartRegistry, tmp_path: Path) -> Client:
 
 async def test_an_upload_is_unknown_to_every_other_user(shared: Client) -> None:
     begun = await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)
-    location = begun.headers["Location"]
+    location = path_of(begun.headers["Location"])
     assert (await push(shared, "PATCH", location, b"begin", CI)).status == 202
     for other in [GUEST, ADMIN, {}]:
         for method, path in [
@@ -158,7 +158,7 @@ async def test_an_upload_is_unknown_to_every_other_user(shared: Client) -> None:
 
 
 async def test_an_upload_keeps_its_owner_from_chunk_to_chunk(shared: Client) -> None:
-    location = (await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)).headers["Location"]
+    location = path_of((await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)).headers["Location"])
     for _ in range(3):
         assert (await push(shared, "PATCH", location, b"more", CI)).status == 202
         (await push(shared, "PATCH", location, b"more", GUEST)).assert_error(404, "BLOB_UPLOAD_UNKNOWN")
@@ -166,7 +166,7 @@ async def test_an_upload_keeps_its_owner_from_chunk_to_chunk(shared: Client) -> 
 
 
 async def test_an_upload_of_another_repository_is_unknown(shared: Client) -> None:
-    location = (await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)).headers["Location"]
+    location = path_of((await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)).headers["Location"])
     for name in ["team/other", "ci/app"]:
         answer = await ask(shared, "GET", location.replace("team/app", name), CI)
         answer.assert_error(404, "BLOB_UPLOAD_UNKNOWN")
@@ -175,7 +175,7 @@ async def test_an_upload_of_another_repository_is_unknown(shared: Client) -> Non
 async def test_the_same_user_goes_on_with_a_password_or_a_token_and_after_a_restart(
     start_registry: StartRegistry, shared: Client, tmp_path: Path
 ) -> None:
-    location = (await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)).headers["Location"]
+    location = path_of((await ask(shared, "POST", "/v2/team/app/blobs/uploads/", CI)).headers["Location"])
     again = await start_with_rules(
         start_registry, tmp_path, [{"repositories": "**", "who": "everyone", "actions": ["pull", "push"]}]
     )
@@ -186,7 +186,7 @@ async def test_the_same_user_goes_on_with_a_password_or_a_token_and_after_a_rest
 
 
 async def test_an_upload_without_an_owner_is_for_everybody_who_may_push(shared: Client, tmp_path: Path) -> None:
-    location = (await ask(shared, "POST", "/v2/team/app/blobs/uploads/")).headers["Location"]
+    location = path_of((await ask(shared, "POST", "/v2/team/app/blobs/uploads/")).headers["Location"])
     assert (await push(shared, "PATCH", location, b"begin", {})).status == 202
     assert (await ask(shared, "GET", location, CI)).headers["Range"] == "0-4"
     foreign = tmp_path / "data/docker/registry/v2/repositories/team/app/_uploads/8ab1d5b4-0000-4000-8000-000000000001"

@@ -1,11 +1,11 @@
 """Query parameters and the headers that are values of their own: reliability.md, section 4, rows 8 to 10, 21 to 29."""
 
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 
 from tests.builders import digest_of, image, index
-from tests.push import Client, push_blob, push_image, start_upload
+from tests.push import Client, path_of, push_blob, push_image, start_upload
 from tests.raw import ask, chunked
 
 _DIGEST = digest_of(b"nothing")
@@ -13,14 +13,25 @@ _INDEX = index()
 
 _FULL_WIDTH = "\xef\xbc\x91"
 """The digit one of Japanese typography, which `int()` reads as 1, in the UTF-8 bytes of a header."""
-_BAD_NUMBERS = ["-1", "+1", "1.5", "1e3", "0x10", "1_0", "%201", "ten", "", "%EF%BC%91", "1%0A", "9" * 20, "9" * 5_000]
+_BAD_NUMBERS = ["-1", "+1", "1.5", "1e3", "0x10", "1_0", "%201", "ten", "%EF%BC%91", "1%0A", "9" * 20, "9" * 5_000]
+_BAD_NUMBERS += ["%2B-1", "%2B", "%2B%2B1", "-0"]
 
 
-@pytest.mark.parametrize("n", _BAD_NUMBERS, ids=[number[:24] or "nothing" for number in _BAD_NUMBERS])
+@pytest.mark.parametrize("n", _BAD_NUMBERS, ids=[number[:24] for number in _BAD_NUMBERS])
 @pytest.mark.parametrize("path", ["/v2/_catalog", "/v2/app/tags/list", f"/v2/app/referrers/{_DIGEST}"])
 async def test_a_bad_n_is_answered_400(client: Client, path: str, n: str) -> None:
     await push_image(client, "app", _INDEX, "latest")
-    (await ask(client, "GET", f"{path}?n={n}")).assert_error(400, "UNSUPPORTED")
+    (await ask(client, "GET", f"{path}?n={n}")).assert_error(400, "PAGINATION_NUMBER_INVALID")
+
+
+@pytest.mark.parametrize("path", ["/v2/_catalog", "/v2/app/tags/list", f"/v2/app/referrers/{_INDEX.digest}"])
+async def test_an_empty_n_or_last_is_none_at_all(client: Client, path: str) -> None:
+    await push_image(client, "app", _INDEX, "latest")
+    await push_image(client, "app", image(subject=_INDEX.descriptor()))
+    everything = (await ask(client, "GET", path)).json()
+    for query in ("n=", "last=", "n=&last=", "n=5", "n=%2B5", "n=00005"):
+        answer = await ask(client, "GET", f"{path}?{query}")
+        assert (answer.status, answer.json()) == (200, everything)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +46,24 @@ async def test_a_bad_n_is_answered_400(client: Client, path: str, n: str) -> Non
         f"/v2/app/referrers/{_DIGEST}?artifactType=a&artifactType=b",
     ],
 )
-async def test_a_parameter_of_a_list_given_twice_is_answered_400(client: Client, path: str) -> None:
+async def test_of_a_parameter_of_a_list_given_twice_the_first_counts(client: Client, path: str) -> None:
     await push_image(client, "app", _INDEX, "latest")
-    assert (await ask(client, "GET", path)).status == 400
+    answer = await ask(client, "GET", path)
+    assert (answer.status, answer.body) == (200, (await ask(client, "GET", path.rpartition("&")[0])).body)
 
 
 _HOSTILE = ["..", "..%2F..", "%00", "a%00b", "%0A", "%5C", "a" * 300, "a/" * 3_000, "%ff", "%ED%A0%80", "_layers"]
 
 
 @pytest.mark.parametrize("last", _HOSTILE, ids=[last[:24] for last in _HOSTILE])
-async def test_a_last_that_is_no_name_is_answered_400_by_the_catalog(client: Client, last: str) -> None:
-    (await ask(client, "GET", f"/v2/_catalog?last={last}")).assert_error(400, "NAME_INVALID")
+async def test_a_last_that_is_no_name_is_a_position_in_the_catalog(client: Client, last: str) -> None:
+    names = ["0", "a", "a/b", "zzz"]
+    for name in names:
+        await push_image(client, name, _INDEX)
+    answer = await ask(client, "GET", f"/v2/_catalog?last={last}")
+    position = unquote(last, errors="replace").split("/")
+    behind = [name for name in names if name.split("/") > position]
+    assert (answer.status, answer.json()["repositories"]) == (200, behind)
 
 
 @pytest.mark.parametrize("last", _HOSTILE, ids=[last[:24] for last in _HOSTILE])
@@ -94,25 +112,24 @@ async def test_a_bad_digest_parameter_is_answered_400(client: Client, digest: st
     for method, path in [
         ("PUT", f"{location}?digest={digest}"),
         ("POST", f"/v2/app/blobs/uploads/?digest={digest}"),
-        ("POST", f"/v2/app/blobs/uploads/?mount={digest}&from=other"),
-        ("POST", f"/v2/app/blobs/uploads/?mount={digest}"),
     ]:
         (await ask(client, method, path, body=b"nothing")).assert_error(400, "DIGEST_INVALID")
     assert (await ask(client, "GET", location)).headers["Range"] == "0-0"
 
 
-@pytest.mark.parametrize("parameter", ["digest", "mount", "digest-algorithm"])
-async def test_a_parameter_of_a_push_given_twice_is_answered_400(client: Client, parameter: str) -> None:
-    value = "sha256" if parameter == "digest-algorithm" else _DIGEST
-    path = f"/v2/app/blobs/uploads/?{parameter}={value}&{parameter}={value}"
-    (await ask(client, "POST", path)).assert_error(400, "DIGEST_INVALID")
-
-
-async def test_a_closing_put_without_digest_or_with_two_is_answered_400(client: Client) -> None:
+async def test_a_closing_put_without_digest_or_whose_first_is_bad_is_answered_400(client: Client) -> None:
     location = await start_upload(client, "app")
     (await ask(client, "PUT", location)).assert_error(400, "DIGEST_INVALID")
-    (await ask(client, "PUT", f"{location}?digest={_DIGEST}&digest={_DIGEST}")).assert_error(400, "DIGEST_INVALID")
+    (await ask(client, "PUT", f"{location}?digest=x&digest={_DIGEST}")).assert_error(400, "DIGEST_INVALID")
     assert (await ask(client, "GET", location)).status == 204
+
+
+@pytest.mark.parametrize("second", [_DIGEST, "x", ""])
+async def test_of_two_digests_the_first_counts(client: Client, second: str) -> None:
+    query = f"?digest={_DIGEST}&digest={second}"
+    location = await start_upload(client, "app")
+    assert (await ask(client, "PUT", location + query, body=b"nothing")).status == 201
+    assert (await ask(client, "POST", "/v2/app/blobs/uploads/" + query, body=b"nothing")).status == 201
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha1", "SHA256", "sha384", "", "blake3", "../sha256"])
@@ -126,21 +143,10 @@ async def test_an_unknown_digest_algorithm_is_answered_400_and_an_empty_one_igno
         assert answer.status == 202
 
 
-@pytest.mark.parametrize("origin", ["..", "..%2Fother", "Other", "a//b", "%00", "a" * 300, "other%0A"])
-async def test_a_mount_from_a_bad_name_is_answered_400(client: Client, origin: str) -> None:
-    answer = await ask(client, "POST", f"/v2/app/blobs/uploads/?mount={_DIGEST}&from={origin}")
-    answer.assert_error(400, "NAME_INVALID")
-
-
-async def test_a_mount_from_two_repositories_is_answered_400(client: Client) -> None:
-    answer = await ask(client, "POST", f"/v2/app/blobs/uploads/?mount={_DIGEST}&from=a&from=b")
-    answer.assert_error(400, "NAME_INVALID")
-
-
 @pytest.mark.parametrize(
     "content_range",
     [
-        *("", "abc", "0", "-3", "0-", "3-0", "-1-2", "0-3-5", "0 - 3", "0x0-0x3", "0-3/", "0-3/x", "0-3, 4-7"),
+        *("abc", "0", "-3", "0-", "3-0", "-1-2", "0-3-5", "0 - 3", "0x0-0x3", "0-3/", "0-3/x", "0-3, 4-7"),
         *("bytes", "bytes */4", "bits 0-3", f"0-{_FULL_WIDTH}", "9" * 20 + "-" + "9" * 20, "1-4", "4-7"),
     ],
 )
@@ -148,11 +154,10 @@ async def test_a_wrong_content_range_is_answered_416_with_range_and_location(
     client: Client, content_range: str
 ) -> None:
     location = await start_upload(client, "app")
-    for method, path in [("PATCH", location), ("PUT", f"{location}?digest={_DIGEST}")]:
-        answer = await ask(client, method, path, {"Content-Range": content_range}, b"body")
-        answer.assert_error(416, "BLOB_UPLOAD_INVALID")
-        assert answer.headers["Range"] == "0-0"
-        assert answer.headers["Location"] == location
+    answer = await ask(client, "PATCH", location, {"Content-Range": content_range}, b"body")
+    answer.assert_error(416, "BLOB_UPLOAD_INVALID")
+    assert answer.headers["Range"] == "0-0"
+    assert path_of(answer.headers["Location"]) == location
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
@@ -163,7 +168,7 @@ async def test_a_content_range_behind_or_before_the_offset_is_answered_416(clien
         query = f"?digest={_DIGEST}" if method == "PUT" else ""
         answer = await ask(client, method, location + query, {"Content-Range": content_range}, b"more")
         answer.assert_error(416, "BLOB_UPLOAD_INVALID")
-        assert (answer.headers["Range"], answer.headers["Location"]) == ("0-3", location)
+        assert (answer.headers["Range"], path_of(answer.headers["Location"])) == ("0-3", location)
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
@@ -206,7 +211,8 @@ async def test_the_bytes_of_a_chunked_body_are_counted_against_content_range(
         ("items=0-1", 200),
         ("bytes=0-1;2-3", 200),
         ("bytes=0-9,0-9", 200),
-        ("bytes=" + ",".join(["0-0"] * 1_001), 200),
+        ("bytes=,", 200),
+        ("bytes=" + ",".join(["0-0"] * 4_001), 200),
     ],
 )
 async def test_a_range_that_makes_no_sense_is_ignored_and_one_outside_is_answered_416(
@@ -235,29 +241,3 @@ async def test_accept_changes_neither_bytes_nor_type(client: Client, accept: str
 @pytest.mark.parametrize("accept", ["text/html", "application/xhtml+xml,text/html"])
 async def test_an_error_is_json_also_for_a_browser(client: Client, accept: str) -> None:
     (await ask(client, "GET", "/v2/app/tags/list", {"Accept": accept})).assert_error(404, "NAME_UNKNOWN")
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"Host": "evil.test"},
-        {"Host": "evil.test:99999"},
-        {"Host": ""},
-        {"Host": "a b"},
-        {"X-Forwarded-Host": "evil.test", "X-Forwarded-Proto": "https", "X-Forwarded-Prefix": "/evil"},
-        {"Forwarded": "for=1.2.3.4;host=evil.test;proto=https"},
-        {"X-Original-URL": "/v2/evil/tags/list", "X-Rewrite-URL": "/v2/evil"},
-        {"X-HTTP-Method-Override": "DELETE"},
-    ],
-    ids=lambda headers: " ".join(headers) + ": " + next(iter(headers.values())),
-)
-async def test_no_header_of_a_client_or_proxy_gets_into_location(client: Client, headers: dict[str, str]) -> None:
-    answer = await ask(client, "POST", "/v2/app/blobs/uploads/", headers)
-    assert answer.status == 202
-    assert answer.headers["Location"] == f"/v2/app/blobs/uploads/{answer.headers['Docker-Upload-UUID']}"
-
-
-async def test_the_host_of_an_absolute_target_is_ignored(client: Client) -> None:
-    answer = await ask(client, "POST", "http://evil.test/v2/app/blobs/uploads/")
-    assert answer.status == 202
-    assert answer.headers["Location"].startswith("/v2/app/")

@@ -4,7 +4,7 @@ import pytest
 
 from tests.api.conftest import ALICE
 from tests.builders import digest_of, image
-from tests.push import Client, start_upload
+from tests.push import Client, path_of, start_upload
 from tests.raw import ask, chunked, connected, request_head
 
 _EXPECT = {"Expect": "100-continue"}
@@ -12,7 +12,7 @@ _UNKNOWN = "/v2/app/blobs/uploads/4f6f1f5c-5c2c-4c1e-9d2c-000000000000"
 
 
 async def _upload(guarded: Client) -> str:
-    return (await ask(guarded, "POST", "/v2/app/blobs/uploads/", ALICE)).headers["Location"]
+    return path_of((await ask(guarded, "POST", "/v2/app/blobs/uploads/", ALICE)).headers["Location"])
 
 
 async def test_100_continue_is_sent_once_and_then_the_answer(guarded: Client) -> None:
@@ -41,7 +41,6 @@ async def test_a_stranger_gets_401_and_never_100_continue(guarded: Client, metho
         pytest.param("PUT", _UNKNOWN + "?digest=" + digest_of(b""), {}, (404, "BLOB_UPLOAD_UNKNOWN"), id="closing one"),
         pytest.param("PUT", "UPLOAD?digest=x", {}, (400, "DIGEST_INVALID"), id="a bad digest"),
         pytest.param("PATCH", "UPLOAD", {"Content-Range": "7-8"}, (416, "BLOB_UPLOAD_INVALID"), id="a wrong offset"),
-        pytest.param("PATCH", "UPLOAD", {"Content-Encoding": "gzip"}, (415, "UNSUPPORTED"), id="a compressed body"),
         pytest.param("PUT", "/v2/app/manifests/.x", {}, (400, "MANIFEST_INVALID"), id="a bad tag"),
         pytest.param("PUT", "/v2/APP/manifests/x", {}, (400, "NAME_INVALID"), id="a bad name"),
         pytest.param(

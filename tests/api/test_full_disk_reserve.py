@@ -9,7 +9,7 @@ from aiohttp import ClientResponse
 
 from tests.builders import digest_of, image
 from tests.conftest import StartRegistry
-from tests.push import Client, assert_error, pull_image, push_blob, push_image, put_manifest, start_upload
+from tests.push import Client, assert_error, path_of, pull_image, push_blob, push_image, put_manifest, start_upload
 from tests.raw import connected
 from tests.storage.mounts import tmpfs
 
@@ -78,7 +78,7 @@ async def test_what_brings_bytes_is_refused_before_the_disk_is_full(
     for blob in OTHER.blobs:
         await push_blob(client, "app", blob)
     upload = await start_upload(client, "app")
-    upload = (await client.patch(upload, data=CONTENT)).headers["Location"]
+    upload = path_of((await client.patch(upload, data=CONTENT)).headers["Location"])
     ballast = fill_to_the_reserve(disk)
     before = free(disk)
     assert before > 100_000
@@ -91,7 +91,7 @@ async def test_what_brings_bytes_is_refused_before_the_disk_is_full(
 async def test_what_finishes_or_frees_goes_on_in_the_reserve(client: Client, disk: Path) -> None:
     await push_image(client, "app", PUSHED, "1.0")
     upload = await start_upload(client, "app")
-    upload = (await client.patch(upload, data=CONTENT)).headers["Location"]
+    upload = path_of((await client.patch(upload, data=CONTENT)).headers["Location"])
     given_up = await start_upload(client, "app")
     fill_to_the_reserve(disk)
     assert (await client.get("/readyz")).status == 200

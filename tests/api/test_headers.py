@@ -53,11 +53,19 @@ async def test_a_header_of_the_config_that_ends_in_a_newline_is_one_line(start_r
     assert (answer.status, answer.headers["X-Block"]) == (200, "a block of YAML")
 
 
+async def test_headers_are_spelled_as_the_cncf_registry_spells_them(client: Client) -> None:
+    await _ready(client)
+    for method, path, _ in _CALLS:
+        names = [str(name) for name in (await ask(client, method, path)).headers]
+        assert "Docker-Distribution-Api-Version" in names
+        assert ("Docker-Upload-Uuid" in names) == (method == "POST" and path.endswith("/uploads/"))
+
+
 async def test_every_answer_says_which_api_it_is_and_no_version(client: Client) -> None:
     await _ready(client)
     for method, path, _ in _CALLS:
         answer = await ask(client, method, path)
-        assert answer.headers.getall("Docker-Distribution-API-Version") == ["registry/2.0"]
+        assert answer.headers.getall("Docker-Distribution-Api-Version") == ["registry/2.0"]
         assert answer.headers.getall("Server") == ["pyregistry"]
         assert "X-Powered-By" not in answer.headers
         assert "Set-Cookie" not in answer.headers

@@ -101,7 +101,7 @@ async def test_the_tags_of_an_unknown_repository_are_a_404(client: Client) -> No
 
 async def test_a_repository_without_tags_has_an_empty_list_and_not_null(client: Client) -> None:
     await push_image(client, "app", image())
-    assert (await ask(client, "GET", "/v2/app/tags/list")).body == b'{"name":"app","tags":[]}'
+    assert (await ask(client, "GET", "/v2/app/tags/list")).body == b'{"name":"app","tags":[]}\n'
 
 
 async def test_a_page_that_begins_at_a_deleted_tag_goes_on_behind_it(client: Client) -> None:
@@ -113,7 +113,7 @@ async def test_a_page_that_begins_at_a_deleted_tag_goes_on_behind_it(client: Cli
 
 
 async def test_an_empty_registry_has_an_empty_catalog_and_not_null(client: Client) -> None:
-    assert (await ask(client, "GET", "/v2/_catalog")).body == b'{"repositories":[]}'
+    assert (await ask(client, "GET", "/v2/_catalog")).body == b'{"repositories":[]}\n'
 
 
 @pytest.mark.parametrize("n", range(1, len(_NAMES) + 2))
@@ -144,11 +144,26 @@ async def test_the_largest_page_of_the_catalog_is_for_the_config_to_say(start_re
         assert [len(page) for page in pages] == [4, 4, 2]
 
 
+async def test_links_have_the_path_of_the_host(start_registry: StartRegistry) -> None:
+    client = await start_registry(http={"host": "https://registry.example.com/sub/"})
+    for name in _NAMES[:2]:
+        await _push(client, name, *_TAGS)
+    links = [(await ask(client, "GET", f"/v2{path}?n=1")).headers["Link"] for path in ("/_catalog", "/a/tags/list")]
+    assert links == ['</sub/v2/_catalog?last=a&n=1>; rel="next"', '</sub/v2/a/tags/list?last=0.9&n=1>; rel="next"']
+
+
+async def test_a_link_is_what_the_cncf_registry_writes(client: Client) -> None:
+    for name in _NAMES:
+        await _push(client, name)
+    answer = await ask(client, "GET", "/v2/_catalog?x=y&last=a&n=1", {"X-Forwarded-Proto": "https"})
+    assert answer.headers["Link"] == '</v2/_catalog?last=a%2Fb&n=1>; rel="next"'
+
+
 async def test_links_keep_the_prefix(start_registry: StartRegistry) -> None:
     client = await start_registry(http={"prefix": "/registry/", "host": "https://registry.example.com"})
     for tag in _TAGS:
         path = f"/registry/v2/app/manifests/{tag}"
         assert (await ask(client, "PUT", path, body=_INDEX.content)).status == 201
     answer = await ask(client, "GET", "/registry/v2/app/tags/list?n=2")
-    assert answer.headers["Link"] == '</registry/v2/app/tags/list?n=2&last=1.10>; rel="next"'
+    assert answer.headers["Link"] == '</registry/v2/app/tags/list?last=1.10&n=2>; rel="next"'
     assert (await ask(client, "GET", "/registry/v2/app/tags/list?n=2&last=1.10")).json()["tags"] == _TAGS[2:4]

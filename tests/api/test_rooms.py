@@ -14,7 +14,7 @@ from pyregistry.storage.rooms import Room, rooms
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, artifact, digest_of, image
 from tests.conftest import StartRegistry
-from tests.push import Client
+from tests.push import Client, path_of
 from tests.raw import DEADLINE, RawAnswer, connected, length
 
 _ALICE = basic("alice", "secret")
@@ -134,7 +134,7 @@ async def _path(client: Client, operation: Operation) -> str:
     if "{upload}" not in operation.path:
         return operation.path
     started = await _ask(client, "POST", _UPLOADS)
-    return operation.path.format(upload=started.headers["Location"])
+    return operation.path.format(upload=path_of(started.headers["Location"]))
 
 
 async def _ask(

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.builders import digest_of
-from tests.push import Client, start_upload
+from tests.push import Client, path_of, start_upload
 from tests.raw import RawConnection, ask, chunked, connected, request_head
 
 _BLOB = b"0123456789" * 40
@@ -91,7 +91,7 @@ async def test_a_second_request_on_a_busy_upload_gets_416_with_range_and_locatio
         query = f"?digest={_DIGEST}" if method == "PUT" else ""
         second = await ask(client, method, location + query, body=b"never" if method != "DELETE" else b"")
         second.assert_error(416, "BLOB_UPLOAD_INVALID")
-        assert second.headers["Location"] == location
+        assert path_of(second.headers["Location"]) == location
         assert int(second.headers["Range"].removeprefix("0-")) < len(content)
         await first.send(b" then")
         assert (await first.answer()).headers["Range"] == f"0-{len(content) + 4}"

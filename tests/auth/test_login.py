@@ -81,7 +81,7 @@ async def test_everybody_else_gets_one_and_the_same_401(guarded: Client, header:
     assert answer.assert_error(401, "UNAUTHORIZED") == {"code": "UNAUTHORIZED", "message": "authentication required"}
     assert answer.headers["WWW-Authenticate"] == 'Basic realm="My \\"own\\" registry"'
     assert set(answer.headers) == {
-        *("Content-Type", "Content-Length", "Date", "Server", "WWW-Authenticate", "Docker-Distribution-API-Version"),
+        *("Content-Type", "Content-Length", "Date", "Server", "WWW-Authenticate", "Docker-Distribution-Api-Version"),
         "X-Request-ID",
     }
 

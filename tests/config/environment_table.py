@@ -68,9 +68,7 @@ ROWS: dict[str, Row] = {
     "2: locations without a host": row(location, "/v2/x/blobs", REGISTRY_HTTP_RELATIVEURLS="true"),
     "2: locations with a host": row(
         location,
-        "/v2/x/blobs",
-        theirs="http://127.0.0.1:PORT/v2/x/blobs",
-        why="a location of ours is a path",
+        "http://127.0.0.1:PORT/v2/x/blobs",
         REGISTRY_HTTP_RELATIVEURLS="false",
     ),
     "2: a directory": row(directory("other"), True, REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="{directory}/other"),

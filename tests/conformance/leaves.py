@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from tests.builders import OCI_INDEX, OCI_MANIFEST, Image
 from tests.conformance.pushes import without_length
-from tests.push import Client, assert_error
+from tests.push import Client, assert_error, target_of
 
 ACCEPT = CIMultiDict([("Accept", OCI_INDEX), ("Accept", OCI_MANIFEST)])
 """Two lines, as the program sends them."""
@@ -22,7 +22,7 @@ async def assert_blob_pushed(client: Client, response: ClientResponse, content: 
     """The last request of a push: 201, and the Location serves the bytes."""
     assert response.status == 201, await response.text()
     assert response.headers["Docker-Content-Digest"] == digest
-    found = await client.get(response.headers["Location"])
+    found = await client.get(target_of(response.headers["Location"]))
     assert found.status == 200
     assert await found.read() == content
 
@@ -75,7 +75,7 @@ async def push_manifest(
     assert response.headers.get("OCI-Subject") == (None if subject is None else subject["digest"])
     accepted = response.headers.getall("OCI-Tag", [])
     assert sorted(tag.strip() for line in accepted for tag in line.split(",")) == sorted(tags)
-    found = await client.get(response.headers["Location"], headers=ACCEPT)
+    found = await client.get(target_of(response.headers["Location"]), headers=ACCEPT)
     await assert_manifest(found, image)
 
 

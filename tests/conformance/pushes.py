@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 
 from aiohttp import ClientResponse
 
-from tests.push import Client, start_upload
+from tests.push import Client, start_upload, target_of
 
 Push = Callable[[Client, str, bytes, str], Awaitable[ClientResponse]]
 
@@ -46,7 +46,7 @@ async def stream(client: Client, name: str, content: bytes, digest: str) -> Clie
     response = await client.patch(location, data=without_length(content), headers=OCTETS)
     assert response.status == 202, await response.text()
     assert response.headers["Range"] == f"0-{len(content) - 1}"
-    return await client.put(response.headers["Location"], params={"digest": digest}, headers=OCTETS)
+    return await client.put(target_of(response.headers["Location"]), params={"digest": digest}, headers=OCTETS)
 
 
 async def chunked(client: Client, name: str, content: bytes, digest: str) -> ClientResponse:
@@ -71,7 +71,7 @@ async def send_chunk(client: Client, location: str, piece: bytes, headers: Mappi
     response = await client.patch(location, data=piece, headers=headers)
     assert response.status == 202, await response.text()
     assert response.headers["Range"] == "0-" + headers["Content-Range"].partition("-")[2]
-    return response.headers["Location"]
+    return target_of(response.headers["Location"])
 
 
 PUSHES: Mapping[str, Push] = {

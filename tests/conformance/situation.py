@@ -25,7 +25,8 @@ PLACES: Mapping[str, str] = {
     "sent": digest_of(SENT),
     "unknown upload": "/v2/conformance/repo1/blobs/uploads/01234567-89ab-cdef-0123-456789abcdef",
 }
-"""What a table writes in braces; and `{upload}`, an upload of ten bytes, `{upload id}`, and `{empty}`, one of none."""
+"""The words that a table writes in braces. There are also `{upload}`, the path of an upload of ten bytes, `{upload
+location}` and `{upload id}`, which are that one's, and `{empty}`, the path of an upload of none."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Call:
         places = {
             **PLACES,
             "upload": upload,
+            "upload location": str(client.make_url(upload).with_query(_state=10)),
             "upload id": upload.rpartition("/")[2],
             "empty": await start_upload(client, NAME),
         }

@@ -20,7 +20,7 @@ async def test_end_1_the_root_of_the_api_answers_200(client: Client, method: str
     response = await client.request(method, path, allow_redirects=False)
     assert response.status == 200
     assert response.headers["Content-Type"] == "application/json"
-    assert response.headers["Docker-Distribution-API-Version"] == "registry/2.0"
+    assert response.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
     assert await response.read() == (b"{}" if method == "GET" else b"")
 
 

@@ -10,10 +10,10 @@ from tests.conformance.situation import IMAGE, NEW, Call, fill
 from tests.push import Client
 
 _TYPED = {"Content-Type": OCI_MANIFEST}
-_ANY = {"Content-Length", "Content-Type", "Date", "Docker-Distribution-API-Version", "Server", "X-Request-ID"}
+_ANY = {"Content-Length", "Content-Type", "Date", "Docker-Distribution-Api-Version", "Server", "X-Request-ID"}
 _THING = {"Docker-Content-Digest", "ETag"}
 _BLOB = {*_THING, "Accept-Ranges", "Cache-Control"}
-_UPLOAD = {"Docker-Upload-UUID", "Location", "Range"}
+_UPLOAD = {"Docker-Upload-Uuid", "Location", "Range"}
 _CREATED = {"Docker-Content-Digest", "Location"}
 
 SUCCESS = [
@@ -53,7 +53,8 @@ SUCCESS = [
         {"OCI-Filters-Applied"},
     ),
     (Call("end-13", "GET", "{upload}"), 204, _UPLOAD),
-    (Call("end-14", "DELETE", "{upload}"), 204, set()),
+    (Call("end-13", "HEAD", "{upload}"), 204, _UPLOAD),
+    (Call("end-14", "DELETE", "{upload}"), 204, {"Docker-Upload-Uuid"}),
 ]
 
 

@@ -96,7 +96,7 @@ async def test_end_8b_the_pages_of_every_n_are_the_whole_list(start_registry: St
         assert all(len(page) == n for page in pages[:-1])
 
 
-@pytest.mark.parametrize("n", ["-1", "1.5", "ten", "", "0x1"])
+@pytest.mark.parametrize("n", ["-1", "1.5", "ten", "0x1"])
 async def test_end_8b_an_n_that_is_no_number_answers_400(client: Client, n: str) -> None:
     await _push(client, ["latest"])
-    await assert_error(await client.get(f"/v2/{_NAME}/tags/list?n={n}"), 400, "UNSUPPORTED")
+    await assert_error(await client.get(f"/v2/{_NAME}/tags/list?n={n}"), 400, "PAGINATION_NUMBER_INVALID")

@@ -6,6 +6,7 @@ must hold beside that, such as that an answer does not depend on how the bytes a
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
@@ -18,7 +19,7 @@ from multidict import CIMultiDict
 from pyregistry.api.context import SETTINGS, Settings
 from pyregistry.api.framing import Chunked, Counted
 from pyregistry.api.heads import HeadParser, Heads
-from pyregistry.api.origin import origin
+from pyregistry.api.origin import base_url, origin
 from pyregistry.api.paging import page_size
 from pyregistry.api.ranges import check_length, parse_content_range, parse_range
 from pyregistry.auth.access import Access, Action, Principal
@@ -134,7 +135,9 @@ def forwarded(data: bytes) -> None:
             headers.add(name.strip() or "Forwarded", value.strip())
     app = web.Application()
     app[SETTINGS] = Settings()
-    seen = origin(make_mocked_request("GET", "/v2/", headers=headers, app=app))
+    request = make_mocked_request("GET", "/v2/", headers=headers, app=app)
+    assert re.fullmatch(r"(https?://[A-Za-z0-9._:\[\]-]+)?", base_url(request))
+    seen = origin(request)
     assert seen.scheme in ("", "http", "https")
     assert not set(seen.host) & set('"<>\\/ ,;\r\n')
 

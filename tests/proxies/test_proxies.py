@@ -11,14 +11,15 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from tests.authority import Authority
 from tests.clients.programs import PASSWORD, USER, blobs_of, go_client
 from tests.engine.client import Client
 from tests.engine.containers import Skopeo
 from tests.engine.engine import Engine
 from tests.engine.images import digest_of, layer, oci_image, unique, write_layout
-from tests.processes import Server, require, wait_until
-from tests.proxies.conftest import PREFIX
-from tests.proxies.proxies import Proxy
+from tests.processes import Server, pyregistry_server, require, wait_until
+from tests.proxies.conftest import ALL, PREFIX
+from tests.proxies.proxies import HAProxy, Proxy
 
 MIB = 1 << 20
 LARGE = 110 * MIB
@@ -144,8 +145,19 @@ def test_upload_reaches_the_registry_while_it_is_sent(proxy: Proxy, guarded: Ser
         connection.close()
 
 
-def test_location_is_a_path_that_is_valid_at_the_proxy(proxy: Proxy) -> None:
-    _push_blob(proxy, "/v2", "/v2/")
+def test_location_is_the_url_at_the_proxy_if_that_tells_its_scheme(any_proxy: Proxy) -> None:
+    # Nothing shows HAProxy, which sends no header without being asked to.
+    url = f"http://{any_proxy.host}" if isinstance(any_proxy, HAProxy) else any_proxy.url
+    _push_blob(any_proxy, "/v2", f"{url}/v2/")
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_relative_location_is_right_behind_every_proxy(authority: Authority, tmp_path: Path, kind: str) -> None:
+    with (
+        pyregistry_server(tmp_path, http={"relativeurls": True}) as server,
+        ALL[kind](tmp_path, authority, server.host) as proxy,
+    ):
+        _push_blob(proxy, "/v2", "/v2/")
 
 
 def test_location_has_the_host_and_the_prefix_of_the_config(below: Proxy) -> None:

@@ -84,6 +84,31 @@ def test_a_name_to_go_on_behind_need_not_be_one(registry: Registry, after: str) 
     assert listed == [name for name in registry.catalog() if name.split("/") > (after.split("/") if after else [])]
 
 
+@given(
+    st.lists(st.one_of(st.sampled_from([*"ab0", "a-b", "0x", "", ".", "..", "_layers", "A"]), st.text(max_size=3))).map(
+        "/".join
+    )
+)
+@example("a/_manifests/tags")
+@settings(max_examples=150)
+def test_every_text_is_a_position_in_the_order_of_the_names(after: str) -> None:
+    registry = Registry(MemoryDriver())
+    push_index(registry, *ORDERED)
+    position = after.split("/") if after else []
+    assert list(registry.catalog(after)) == [name for name in registry.catalog() if name.split("/") > position]
+
+
+@pytest.mark.parametrize("after", ["..", "a/..", "a/../b", "_layers/a", "a/_layers", "a/_manifests/tags/v1", "a" * 300])
+def test_a_position_that_is_no_name_is_never_a_path(root: Path, after: str) -> None:
+    driver = AskedDriver(root)
+    registry = Registry(driver)
+    push_index(registry, *ORDERED)
+    driver.asked.clear()
+    list(registry.catalog(after))
+    assert [path for path in driver.asked if f"{path}/".startswith(f"{layout.REPOSITORIES}/{after}/")] == []
+    assert [path for path in driver.asked if ".." in path.split("/")] == []
+
+
 COMPONENTS = st.sampled_from(["a", "b", "0", "0x", "a-b", "a.b", "a_b", "a0"])
 NAMES = st.lists(COMPONENTS, min_size=1, max_size=4).map("/".join)
 JUNK = st.one_of(st.sampled_from(["_layers", "_uploads", "A", ".DS_Store", "lost+found", "a_", "-"]), COMPONENTS)

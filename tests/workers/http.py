@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.builders import digest_of
 from tests.processes import Server
+from tests.push import path_of
 
 TIMEOUT = 60
 
@@ -43,7 +44,7 @@ def start_upload(server: Server, name: str) -> str:
     """The path of a new upload."""
     answer = ask(server, "POST", f"/v2/{name}/blobs/uploads/")
     assert answer.status == 202, answer
-    return answer.headers["Location"]
+    return path_of(answer.headers["Location"])
 
 
 def push_in_chunks(server: Server, name: str, chunks: list[bytes], last: bytes = b"") -> Answer:

@@ -23,6 +23,7 @@ from pyregistry.storage.syscalls import mount_id
 from tests.clients.programs import Regctl
 from tests.engine.images import oci_image, write_layout
 from tests.processes import Server, missing, pyregistry_server, wait_until
+from tests.push import path_of
 from tests.storage.mounts import RefusingDisk
 
 CONTENT = os.urandom(3_000_000)
@@ -53,7 +54,7 @@ def call(registry: Server, method: str, path: str, body: bytes = b"") -> http.cl
 
 def begin(registry: Server, content: bytes) -> str:
     """An upload that holds `content`, as far as the server knows; its Location."""
-    location = call(registry, "POST", f"/v2/{NAME}/blobs/uploads/").headers["Location"]
+    location = path_of(call(registry, "POST", f"/v2/{NAME}/blobs/uploads/").headers["Location"])
     path = location.removeprefix(registry.url)
     assert call(registry, "PATCH", path, content).status == 202
     return path
@@ -91,7 +92,7 @@ def test_after_a_failed_sync_the_same_put_finds_no_upload(tmp_path: Path, disk: 
 
 def test_a_blob_that_is_lost_in_one_put_is_not_there_after_the_next(tmp_path: Path, disk: RefusingDisk) -> None:
     with server(tmp_path, disk) as registry:
-        location = call(registry, "POST", f"/v2/{NAME}/blobs/uploads/").headers["Location"].removeprefix(registry.url)
+        location = path_of(call(registry, "POST", f"/v2/{NAME}/blobs/uploads/").headers["Location"])
         disk.refuse()
         put = f"{location}{'&' if '?' in location else '?'}digest={DIGEST}"
         assert call(registry, "PUT", put, CONTENT).status >= 500

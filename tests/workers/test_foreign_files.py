@@ -146,7 +146,7 @@ def test_what_is_deleted_is_collected_and_what_is_used_is_not(foreign: Server) -
     command = [*as_user(), sys.executable, "-m", "pyregistry", "gc", str(foreign.config)]
     done = subprocess.run(command, env=foreign.env, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert ask(foreign, "GET", "/v2/_catalog").body == b'{"repositories":["app"]}'
+    assert ask(foreign, "GET", "/v2/_catalog").body == b'{"repositories":["app"]}\n'
     assert_pulled(foreign, "app", NEW, "new")
     manifest = data_directory(foreign.directory) / layout.blob_data(Digest(OLD.digest))
     assert not manifest.exists()

@@ -9,6 +9,7 @@ import aiohttp
 
 from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.processes import Server, pyregistry_server, wait_until
+from tests.push import path_of
 from tests.workers.http import ask, start_upload
 from tests.workers.workers import peak_memory, workers_of
 
@@ -42,7 +43,7 @@ async def push(session: aiohttp.ClientSession, name: str) -> None:
     content = os.urandom(64 * 1024)
     async with session.post(f"/v2/{name}/blobs/uploads/") as response:
         assert response.status == 202
-        location = response.headers["Location"]
+        location = path_of(response.headers["Location"])
     async with session.patch(location, data=content) as response:
         assert response.status == 202
     async with session.put(f"{location}?digest={digest_of(content)}") as response:

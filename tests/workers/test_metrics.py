@@ -48,6 +48,14 @@ def test_so_many_requests_to_several_workers_are_counted_exactly(shared: Watched
     assert len(list(shared.directories[0].glob("counter_*.db"))) > 1, "one worker took them all"
 
 
+def test_slashes_too_many_are_counted_for_the_endpoint_that_answers(shared: Watched) -> None:
+    total, labels = "registry_http_requests_total", {"handler": "catalog", "method": "get", "code": "200"}
+    before, others = shared.total(total, **labels), shared.total(total, handler="other")
+    assert ask(shared.server, "GET", "//v2//_catalog/").status == 200
+    wait_until(lambda: shared.total(total, **labels) > before, "it is counted")
+    assert shared.total(total, handler="other") == others
+
+
 def test_the_bytes_of_both_directions_are_counted(shared: Watched) -> None:
     content = os.urandom(100_000)
     digest = digest_of(content)

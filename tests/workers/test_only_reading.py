@@ -17,6 +17,7 @@ from pyregistry.storage.registry import Registry
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.builders import digest_of, image
 from tests.processes import Server, data_directory, pyregistry_server, require_root, wait_until
+from tests.push import path_of
 from tests.storage.mounts import _mount, _unmount, tmpfs
 from tests.storage.pushing import push_image, repository
 from tests.workers.http import Answer, ask
@@ -138,7 +139,7 @@ def push(server: Server, name: str = "new") -> Answer:
     started = ask(server, "POST", f"/v2/{name}/blobs/uploads/")
     if started.status != 202:
         return started
-    return ask(server, "PUT", f"{started.headers['Location']}?digest={digest_of(content)}", content)
+    return ask(server, "PUT", f"{path_of(started.headers['Location'])}?digest={digest_of(content)}", content)
 
 
 def require_refused(answer: Answer, disk: Disk) -> None:

@@ -10,6 +10,7 @@ import pytest
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.auth.rules import ACCESS, CI, GUEST, PASSWORDS, bearer
 from tests.processes import Server, pyregistry_server
+from tests.push import path_of
 from tests.workers.http import ask
 
 _SCOPE = "scope=repository:ci/app:pull,push"
@@ -51,7 +52,7 @@ def test_a_token_is_good_for_every_worker_and_after_a_restart(ruled: Server) -> 
 
 
 def test_an_upload_is_its_owners_at_every_worker(ruled: Server) -> None:
-    location = ask(ruled, "POST", "/v2/ci/app/blobs/uploads/", headers=CI).headers["Location"]
+    location = path_of(ask(ruled, "POST", "/v2/ci/app/blobs/uploads/", headers=CI).headers["Location"])
     assert {ask(ruled, "GET", location, headers=CI).status for _ in range(12)} == {204}
     assert {ask(ruled, "GET", location, headers=GUEST).status for _ in range(12)} == {404}
     made = bearer(token(ruled))
