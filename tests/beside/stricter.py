@@ -110,15 +110,25 @@ def _(asker: Asker) -> Answer:
     return asker.ask("PATCH", asker.begin(), [BYTES, ("Transfer-Encoding", "chunked")], body)
 
 
+@row("a blank behind the size of a chunk")
+def _(asker: Asker) -> Answer:
+    body = b"%x \r\n%s\r\n0\r\n\r\n" % (len(BLOB), BLOB)
+    return asker.ask("PATCH", asker.begin(), [BYTES, ("Transfer-Encoding", "chunked")], body)
+
+
+@row("two different `Content-Range` headers")
+def _(asker: Asker) -> Answer:
+    return asker.ask("PATCH", asker.begin(), [BYTES, ("Content-Range", "0-4"), ("Content-Range", "5-9")], BLOB)
+
+
+@row("bytes above 127 in a query")
+def _(asker: Asker) -> Answer:
+    return asker.send("GET /v2/?x=\u00fc HTTP/1.1\r\nHost: registry.test\r\nConnection: close\r\n\r\n".encode())
+
+
 @row("HTTP/1.2")
 def _(asker: Asker) -> Answer:
     return asker.send(_head("GET /v2/ HTTP/1.2"))
-
-
-@row("a body behind `Upgrade: h2c`")
-def _(asker: Asker) -> Answer:
-    lines = (f"PATCH {asker.begin()} HTTP/1.1", "Upgrade: h2c", "Connection: Upgrade", f"Content-Length: {len(BLOB)}")
-    return asker.send(_head(*lines) + BLOB, "PATCH")
 
 
 @row("a method that HTTP does not have, for `/v2/`")
