@@ -2,6 +2,7 @@
 
 import json
 
+from tests.beside import stricter_logins
 from tests.beside.asking import (
     BLOB,
     BLOB_DIGEST,
@@ -22,7 +23,6 @@ from tests.beside.asking import (
     index_of,
     with_query,
 )
-from tests.beside.pairs import ALICE, BOB, login, token_for
 from tests.beside.rows import Request, Rows
 from tests.builders import digest_of
 
@@ -166,6 +166,18 @@ def _(asker: Asker) -> Answer:
     return asker.ask("POST", with_query(asker.begin(), f"digest={BLOB_DIGEST}"), [BYTES], BLOB)
 
 
+@row("`GET /v2/app/tags/list?n=1;last=a`")
+def _(asker: Asker) -> Answer:
+    asker.find_image()
+    return asker.ask("GET", f"/v2/{asker.repository}/tags/list?n=1;last=a")
+
+
+@row("the last 0 bytes of a blob (`Range: bytes=-0`)")
+def _(asker: Asker) -> Answer:
+    asker.push_blob(BLOB)
+    return asker.ask("GET", f"/v2/{asker.repository}/blobs/{BLOB_DIGEST}", [("Range", "bytes=-0")])
+
+
 # Uploads
 
 
@@ -273,27 +285,4 @@ row("more than 1,000 different urls", "urls")(
 )
 
 
-# Logins
-
-
-@row("two different `Authorization` headers", "password")
-def _(asker: Asker) -> Answer:
-    return asker.ask("GET", "/v2/", [*ALICE, *BOB])
-
-
-@row("60 wrong passwords for one user", "password")
-def _(asker: Asker) -> Answer:
-    answers = [asker.ask("GET", "/v2/", login("carol", f"wrong {number}")) for number in range(60)]
-    return next((answer for answer in answers if answer.status != 401), answers[-1])
-
-
-@row("a `PATCH` of an upload that another user began", "password")
-def _(asker: Asker) -> Answer:
-    begun = asker.ask("POST", f"/v2/{asker.repository}/blobs/uploads/", ALICE)
-    return asker.ask("PATCH", begun.location, [BYTES, *BOB], BLOB)
-
-
-@row("`GET` of an upload with a token for `pull` alone", "token")
-def _(asker: Asker) -> Answer:
-    location = Asker(asker.port, token_for(asker.repository, "pull", "push")).begin(asker.repository)
-    return asker.ask("GET", location, token_for(asker.repository, "pull"))
+ROWS.update(stricter_logins.ROWS)
