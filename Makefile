@@ -27,7 +27,7 @@ soak: $(VENV)/.dev ## clients push, delete and mount while garbage is collected 
 fuzz: $(VENV)/.fuzz ## fuzz the parsers, guided by coverage, for SECONDS=20 each; e.g. SECONDS=120 ARGS='--keep manifest'
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
-clients: $(VENV)/.dev ## build the programs for the tests that are written in Go
+clients: $(VENV)/.dev ## build the programs for the tests that are written in Go, take those for Node from npm
 	$(BIN)/python -m tests.clients.install $(CLIENTS)
 
 conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.clients.install import PACKAGES
+from tests.clients.install import NODE, PACKAGES
 from tests.processes import SOURCE_TREE
 
 PAGE = SOURCE_TREE / "docs/conformance.md"
@@ -27,10 +27,24 @@ CLIENTS = {
     "skopeo": "Debian's skopeo",
     **{name: f"`{package}`" for name, package in PACKAGES.items()},
     "oras-py": "`oras` from PyPI",
+    "requests": "`requests` from PyPI, in scripts that go on with the `Location` as it came",
+    **{name: f"`{name}@{version}` from npm" for name, version in NODE.items()},
+    "registry-cli": "A script of ours that makes the requests of registry-cli, which no package brings",
+    "ch-image": "Debian's charliecloud",
     "curl": "Debian's curl",
 }
 OPERATIONS = (
-    *("push", "push again", "push an index", "pull", "pull by digest", "pull an index", "run", "resume"),
+    *(
+        "push",
+        "push again",
+        "push an index",
+        "pull",
+        "pull by digest",
+        "pull an index",
+        "pull in parts",
+        "run",
+        "resume",
+    ),
     *("copy", "modify", "tag", "delete", "back up and restore"),
     *("inspect", "list tags", "list repositories", "single blobs", "upload in chunks"),
     *("attach", "list referrers", "sign and verify", "log in", "pull without login", "be denied", "unknown name"),

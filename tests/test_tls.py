@@ -323,3 +323,17 @@ def test_tls_that_cannot_be_served_is_refused_at_the_start(tmp_path: Path, tls: 
     assert done.returncode == 2
     assert named in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_download_over_tls_is_logged_with_the_bytes_of_its_body(server: TlsServer, authority: Authority) -> None:
+    """The kernel cannot send a file there, so that they are counted in another way."""
+    content = bytes(3_000_000)
+    path = f"/v2/app/blobs/uploads/?digest={digest_of(content)}"
+    connection = http.client.HTTPSConnection("127.0.0.1", server.port, context=authority.context(), timeout=20)
+    connection.request("POST", path, content)
+    assert connection.getresponse().read() == b""
+    connection.request("GET", f"/v2/app/blobs/{digest_of(content)}", headers={"X-Request-ID": "over-tls-GET"})
+    assert connection.getresponse().read() == content
+    connection.close()
+    wait_until(lambda: "over-tls-GET" in server.output(), "the download is in the log")
+    assert f'HTTP/1.1" 200 {len(content)} ' in server.output().partition("over-tls-GET")[2]

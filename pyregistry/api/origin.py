@@ -2,7 +2,7 @@
 
 import re
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from yarl import URL
 
 from pyregistry.api.context import settings
@@ -39,7 +39,8 @@ def base_url(request: web.Request) -> str:
     of_app = settings(request)
     if of_app.origin or of_app.relative_urls:
         return of_app.origin + of_app.prefix
-    if shows_a_proxy(request.headers):
+    # nginx, if nothing else is configured, asks in HTTP/1.0, without a header of its own, and for the host `upstream`.
+    if shows_a_proxy(request.headers) or request.version < HttpVersion11:
         scheme, host = _said(request)
     else:
         scheme, host = "https" if request.secure else "http", ""

@@ -6,7 +6,7 @@ from pyregistry.oci.errors import SizeInvalid, UploadRangeInvalid
 
 MAX_RANGES = 4_000
 """podman asks for up to 1,024 ranges of a zstd:chunked layer at once. More would keep others waiting: 1.5 µs each."""
-_SPEC = re.compile(r"[ \t]*(?:([0-9]{1,19})[ \t]*-[ \t]*([0-9]{1,19})?|-[ \t]*([0-9]{1,19}))[ \t]*", re.ASCII)
+_SPEC = re.compile(r"[ \t]*+(?:([0-9]{1,19})[ \t]*+-[ \t]*+([0-9]{1,19})?|-[ \t]*+([0-9]{1,19}))[ \t]*+", re.ASCII)
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
 
 

@@ -195,10 +195,11 @@ async def _require_no_gap(announced: range, upload: Upload, *, exactly: bool = F
 
 
 def _sent_from(request: web.Request) -> int | None:
-    """Where the upload stood at the `Location` that the client uses, for a body whose place nothing else says.
+    """Return the offset that the client's `Location` names, for a body whose place nothing else says.
 
     A client that sends a body again after a broken connection uses the `Location` of before: the upload stands
-    elsewhere since then. None without a body, and for a `Location` that the CNCF registry made.
+    elsewhere since then. Return None without a body, and for a `Location` that the CNCF registry made. Nothing signs
+    the offset: it can make a request refused, never accepted.
     """
     state = parameter(request, "_state") or ""
     return int(state) if request.body_exists and _OFFSET.fullmatch(state) else None

@@ -45,7 +45,7 @@ class Manifest(msgspec.Struct, frozen=True):
     annotations: dict[str, str] | None
     """As the referrers API shows them: None also for more than MAX_ANNOTATIONS bytes of them."""
     is_ambiguous: bool = False
-    """True for a stored document that two readers of JSON may understand differently: it may refer to more."""
+    """True for a document that two readers of JSON may understand differently: it may refer to more than this."""
 
     @property
     def is_index(self) -> bool:
@@ -109,7 +109,8 @@ def _to_manifest(document: Document, size: int, double: str | None = None) -> Ma
         artifact_type=artifact_type if _is_shown(artifact_type) else "",
         annotations=document.annotations if size <= MAX_ANNOTATIONS else shown_annotations(document.annotations),
         # No registry takes an image without a config, but of two, of which one is null, a reader may see none.
-        is_ambiguous=double is not None or (config is None and media_type in media_types.MANIFESTS),
+        is_ambiguous=double is not None
+        or (config is None and (document.children is None or media_type in media_types.MANIFESTS)),
     )
 
 

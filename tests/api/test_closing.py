@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from tests.auth.rules import ADMIN, CI, start_with_rules
 from tests.builders import digest_of
@@ -17,8 +18,8 @@ _CHUNKED = {"Transfer-Encoding": "chunked"}
 
 
 def _bare(location: str) -> str:
-    """Return a Location without what a registry remembers in it."""
-    return location.partition("?")[0]
+    """Return the path of a Location, without what the registry wants to know again."""
+    return URL(location).raw_path
 
 
 @pytest.mark.parametrize(

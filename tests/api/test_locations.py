@@ -121,8 +121,14 @@ async def test_a_proxy_that_is_not_trusted_makes_no_location(
 async def test_http_1_0_without_a_host_gets_a_path(client: Client) -> None:
     answer = await send_bytes(client, b"POST /v2/app/blobs/uploads/ HTTP/1.0\r\n\r\n")
     assert (answer.status, answer.headers["Location"][:20]) == (202, "/v2/app/blobs/upload")
-    answer = await send_bytes(client, b"POST /v2/app/blobs/uploads/ HTTP/1.0\r\nHost: x.test\r\n\r\n")
-    assert answer.headers["Location"].startswith("http://x.test/v2/app/blobs/uploads/")
+
+
+async def test_http_1_0_is_a_proxy_which_names_a_scheme_or_gets_a_path(client: Client) -> None:
+    head = b"POST /v2/app/blobs/uploads/ HTTP/1.0\r\nHost: upstream\r\n"
+    answer = await send_bytes(client, head + b"\r\n")
+    assert answer.headers["Location"].startswith("/v2/app/blobs/uploads/")
+    answer = await send_bytes(client, head + b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: it.test\r\n\r\n")
+    assert answer.headers["Location"].startswith("https://it.test/v2/app/blobs/uploads/")
 
 
 async def test_the_host_of_an_absolute_target_is_ignored(client: Client) -> None:

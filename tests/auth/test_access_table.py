@@ -40,6 +40,7 @@ PUT     /v2/public/app/manifests/latest          | 401 in  403 403 401 403 403
 DELETE  /v2/public/app/manifests/latest          | 401 in  403 403 401 403 403
 POST    /v2/public/app/blobs/uploads/            | 401 in  403 403 401 403 403
 GET     /v2/public/app/blobs/uploads/<upload>    | 401 in  403 403 401 403 403
+HEAD    /v2/public/app/blobs/uploads/<upload>    | 401 in  403 403 401 403 403
 PATCH   /v2/public/app/blobs/uploads/<upload>    | 401 in  403 403 401 403 403
 PUT     /v2/public/app/blobs/uploads/<upload>    | 401 in  403 403 401 403 403
 DELETE  /v2/public/app/blobs/uploads/<upload>    | 401 in  403 403 401 403 403
@@ -54,6 +55,7 @@ PUT     /v2/ci/app/manifests/latest              | 401 in  in  403 401 in  401
 DELETE  /v2/ci/app/manifests/latest              | 401 in  403 403 401 403 403
 POST    /v2/ci/app/blobs/uploads/                | 401 in  in  403 401 in  401
 GET     /v2/ci/app/blobs/uploads/<upload>        | 401 in  in  403 401 in  401
+HEAD    /v2/ci/app/blobs/uploads/<upload>        | 401 in  in  403 401 in  401
 PATCH   /v2/ci/app/blobs/uploads/<upload>        | 401 in  in  403 401 in  401
 PUT     /v2/ci/app/blobs/uploads/<upload>        | 401 in  in  403 401 in  401
 DELETE  /v2/ci/app/blobs/uploads/<upload>        | 401 in  in  403 401 in  401
@@ -68,6 +70,7 @@ PUT     /v2/private/manifests/latest             | 401 in  403 403 401 403 403
 DELETE  /v2/private/manifests/latest             | 401 in  403 403 401 403 403
 POST    /v2/private/blobs/uploads/               | 401 in  403 403 401 403 403
 GET     /v2/private/blobs/uploads/<upload>       | 401 in  403 403 401 403 403
+HEAD    /v2/private/blobs/uploads/<upload>       | 401 in  403 403 401 403 403
 PATCH   /v2/private/blobs/uploads/<upload>       | 401 in  403 403 401 403 403
 PUT     /v2/private/blobs/uploads/<upload>       | 401 in  403 403 401 403 403
 DELETE  /v2/private/blobs/uploads/<upload>       | 401 in  403 403 401 403 403
@@ -82,8 +85,7 @@ ROWS = [tuple(line.split("|")) for line in TABLE.strip().splitlines()]
 
 def _template(endpoint: Endpoint, name: str) -> str:
     path = re.sub(r"\{name:\(\?s:\.\+\)\}", name, endpoint.path)
-    path = re.sub(r"\{slash:/\?\}$", "" if "{upload:" in path else "/", path)
-    path = path.replace("{path:(?s:.*)}", "nowhere")
+    path = path.replace("{slash:/?}", "/").replace("{path:(?s:.*)}", "nowhere")
     path = path.replace("{reference:[^/]+}", "latest").replace("{upload:[^/]+}", "<upload>")
     return path.replace("{digest:[^/]+}", "<digest>")
 

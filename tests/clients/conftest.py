@@ -1,13 +1,26 @@
 """What every test of a client may ask for."""
 
 from tests.clients.fixtures import cosign, crane, guarded, helm, home, oras, regctl, running_guarded
-from tests.engine.conftest import buildah, docker, images, podman, registry, running_registry, scratch, skopeo, wire
+from tests.engine.conftest import (
+    buildah,
+    docker,
+    either,
+    images,
+    podman,
+    registry,
+    running_registry,
+    running_upstream,
+    scratch,
+    skopeo,
+    wire,
+)
 
 __all__ = [
     "buildah",
     "cosign",
     "crane",
     "docker",
+    "either",
     "guarded",
     "helm",
     "home",
@@ -18,6 +31,7 @@ __all__ = [
     "registry",
     "running_guarded",
     "running_registry",
+    "running_upstream",
     "scratch",
     "skopeo",
     "wire",

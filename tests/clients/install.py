@@ -1,8 +1,10 @@
-"""The programs written in Go, at pinned versions: `make clients` builds what is missing into .venv/clients.
+"""The programs of no Debian package, at pinned versions: `make clients` brings what is missing into .venv/clients.
 
 The Go module proxy serves each version for ever and its checksum is checked, so a version means the same everywhere.
+npm's registry never serves another package under a version either, but what a package needs may be newer each time.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -25,6 +27,9 @@ SERVERS = {
     # Not `registry`, its own name: that is one of ours as well.
     "cncf-registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
 }
+
+NODE = {"containerify": "4.1.0", "docker-registry-client": "3.4.0"}
+"""Packages of npm."""
 
 OWN = {"reverse-proxy": SOURCE_TREE / "tests/proxies/reverse_proxy"}
 """Programs of our own, by the directory of their source."""
@@ -55,15 +60,37 @@ def build(name: str, source: Path, directory: Path) -> None:
     subprocess.run(command, cwd=source, env={**os.environ, "GOFLAGS": "", "GOWORK": "off"}, check=True)
 
 
+def unpacked(name: str, directory: Path) -> str | None:
+    """The version of a package of npm that lies in the directory; None if there is none."""
+    described = directory / "node_modules" / name / "package.json"
+    return str(json.loads(described.read_bytes())["version"]) if described.exists() else None
+
+
+def install_node(directory: Path) -> bool:
+    """Install the packages of npm that are missing, and run no script of theirs; false without npm."""
+    if shutil.which("npm") is None:
+        print(f"npm (Debian: apt-get install npm) is not installed, so there will be no {', '.join(NODE)}")
+        return False
+    if any(unpacked(name, directory) != version for name, version in NODE.items()):
+        directory.mkdir(parents=True, exist_ok=True)
+        options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-save", "--loglevel", "error"]
+        packages = [f"{name}@{version}" for name, version in NODE.items()]
+        subprocess.run(["npm", "install", "--prefix", directory, *options, *packages], check=True)
+    return True
+
+
 def main(arguments: Sequence[str]) -> int:
-    """Install what is missing into the directory; without Go an error only where all clients are promised."""
+    """Install what is missing into the directory; without Go or npm an error only where all clients are promised."""
     directory = Path(arguments[0]).absolute()
+    promised = 1 if os.environ.get(REQUIRE_CLIENTS) == "1" else 0
+    if not install_node(directory / "npm") and promised:
+        return 1
     wanted = {**PACKAGES, **SERVERS}
     if shutil.which("go") is None:
         print(
             f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join([*wanted, *OWN])}"
         )
-        return 1 if os.environ.get(REQUIRE_CLIENTS) == "1" else 0
+        return promised
     for name, package in wanted.items():
         if built(directory / name) != package:
             start = time.monotonic()

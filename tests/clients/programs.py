@@ -1,4 +1,4 @@
-"""The clients written in Go, each with a home, settings and credentials of its own, and nothing of the internet."""
+"""The clients that `make clients` brings: each with a home and settings of its own, and nothing of the internet."""
 
 import os
 import shutil
@@ -16,6 +16,15 @@ def built(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         missing(f"{name} (make clients, needs Go) is not installed")
+    return found
+
+
+def node_package(name: str) -> Path:
+    """The directory of a package that `make clients` takes from npm; beside crane and the others."""
+    places = (Path(place) / "npm/node_modules" / name for place in os.environ["PATH"].split(os.pathsep))
+    found = next((place for place in places if place.is_dir()), None)
+    if found is None:
+        missing(f"{name} (make clients, needs npm) is not installed")
     return found
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.clients.programs import PASSWORD, USER, payload
 from tests.engine.client import Client
+from tests.engine.containers import Skopeo
 from tests.engine.images import digest_of, oci_image, oci_index, unique, write_layout
 from tests.engine.wire import Wire
 from tests.processes import Server
@@ -50,6 +51,40 @@ def test_pushed_files_come_back_with_the_same_bytes(oras: Client, name: str, hom
     oras.run("pull", PLAIN, "--output", home / "back", f"{name}:1")
     found = {path.name: path.read_bytes() for path in (home / "back").iterdir()}
     assert found == {file: (home / file).read_bytes() for file in ("big", "empty")}
+
+
+@pytest.mark.client("oras", "push")
+@pytest.mark.client("oras", "pull")
+def test_files_of_types_with_parameters_come_back(either: Server, oras: Client, home: Path) -> None:
+    content, name = payload(home / "file"), f"{either.host}/{unique('oras/parameters')}:1"
+    oras.run("push", PLAIN, *KIND, name, "file:text/plain; charset=utf-8")
+    [found] = oras.json("manifest", "fetch", PLAIN, name)["layers"]
+    assert found["mediaType"] == "text/plain; charset=utf-8"
+    oras.run("pull", PLAIN, "--output", home / "back", name)
+    assert (home / "back/file").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "copier",
+    [
+        pytest.param("oras", marks=pytest.mark.client("oras", "copy")),
+        pytest.param("crane", marks=pytest.mark.client("crane", "copy")),
+        pytest.param("skopeo", marks=pytest.mark.client("skopeo", "copy")),
+    ],
+)
+def test_artifact_of_a_type_with_parameters_is_copied_from_the_cncf_registry(
+    running_upstream: Server, registry: Server, oras: Client, crane: Client, skopeo: Skopeo, home: Path, copier: str
+) -> None:
+    payload(home / "file")
+    source, target = (f"{server.host}/{unique('oras/foreign')}:1" for server in (running_upstream, registry))
+    oras.run("push", PLAIN, *KIND, source, "file:text/plain; charset=utf-8")
+    if copier == "oras":
+        oras.run("copy", *BOTH_PLAIN, source, target)
+    elif copier == "crane":
+        crane.run("copy", source, target)
+    else:
+        skopeo.copy(f"docker://{source}", f"docker://{target}")
+    assert oras.run("resolve", PLAIN, target) == oras.run("resolve", PLAIN, source)
 
 
 @pytest.mark.client("oras", "attach")

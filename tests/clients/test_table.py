@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 from tests.client_table import CLIENTS, PAGE
+from tests.clients.install import NODE
 from tests.processes import SOURCE_TREE
-from tests.versions import COMMANDS
+from tests.versions import COMMANDS, PYTHON
 
 
 def test_page_names_the_tests_of_every_client_and_no_others() -> None:
@@ -16,4 +17,4 @@ def test_page_names_the_tests_of_every_client_and_no_others() -> None:
 
 
 def test_every_client_tells_its_version() -> None:
-    assert {*COMMANDS, "oras-py"} == set(CLIENTS)
+    assert {*COMMANDS, *PYTHON, *NODE} == set(CLIENTS)

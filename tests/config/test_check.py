@@ -28,7 +28,7 @@ TOLD = {
 }
 SILENT = {
     "a key that is carried out": "http: {addr: ':1'}",
-    "a key that asks for what is so anyway": "http: {secret: x, relativeurls: true}",
+    "a key that asks for what is so anyway": "http: {secret: x, http2: {disabled: true}}",
     "a key that is off": "log: {reportcaller: false}",
     "a section that says nothing": "notifications: {endpoints: []}",
     "an unknown key that says nothing": "http: {xyzzy: }",

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.containers import Buildah, Podman, Skopeo
 from tests.engine.engine import Daemon, Engine
 from tests.engine.wire import Wire
-from tests.processes import Server, pyregistry_server, require_root, start_or_skip
+from tests.processes import Server, cncf3_server, pyregistry_server, require_root, start_or_skip
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +36,23 @@ def registry(running_registry: Server) -> Iterator[Server]:
     before = running_registry.log.stat().st_size
     yield running_registry
     assert not running_registry.faults(before), running_registry.output()
+
+
+@pytest.fixture(scope="session")
+def running_upstream(scratch: Path) -> Iterator[Server]:
+    """One CNCF registry 3.1.1 for all tests."""
+    directory = scratch / "upstream"
+    directory.mkdir()
+    with cncf3_server(directory) as server:
+        yield server
+
+
+@pytest.fixture(params=("pyregistry", "cncf"))
+def either(request: pytest.FixtureRequest) -> Server:
+    """Our registry, then the CNCF registry 3.1.1: a test that both pass asks for no more than users are used to."""
+    name = "registry" if request.param == "pyregistry" else "running_upstream"
+    server: Server = request.getfixturevalue(name)
+    return server
 
 
 @pytest.fixture

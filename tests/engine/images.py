@@ -7,7 +7,7 @@ import os
 import secrets
 import tarfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 Descriptor = dict[str, Any]
 
@@ -102,6 +104,26 @@ def oci_index(*images: Image) -> bytes:
         "manifests": [image.descriptor for image in images],
     }
     return json.dumps(document).encode()
+
+
+def docker_images(*architectures: str) -> list[Image]:
+    """For each architecture an image in Docker's schema 2."""
+    images = [oci_image(architecture=architecture) for architecture in architectures]
+    return [replace(image, manifest=_as_docker(image.manifest)) for image in images]
+
+
+def _as_docker(manifest: bytes) -> bytes:
+    types = {OCI_MANIFEST: DOCKER_MANIFEST, OCI_CONFIG: DOCKER_CONFIG, OCI_LAYER: DOCKER_LAYER}
+    text = manifest.decode()
+    for before, after in types.items():
+        text = text.replace(f'"{before}"', f'"{after}"')
+    return text.encode()
+
+
+def docker_list(*images: Image) -> bytes:
+    """A Docker manifest list of these images by platform."""
+    children = [{**image.descriptor, "mediaType": DOCKER_MANIFEST} for image in images]
+    return json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": children}).encode()
 
 
 def _write_blob(directory: Path, content: bytes) -> None:

@@ -120,6 +120,22 @@ def test_second_push_sends_nothing_again(registry: Server, wire: Wire, ctr: Clie
     assert not uploads.exists() or not list(uploads.iterdir())
 
 
+@pytest.mark.client("ctr", "push")
+@pytest.mark.parametrize("source", ["it/is/not-here", "Foreign/Name", "a//b", "library/busybox@sha256", "_/x"])
+def test_image_whose_layers_are_said_to_come_from_elsewhere_is_pushed(
+    either: Server, ctr: Client, tmp_path: Path, source: str
+) -> None:
+    image = oci_image()
+    write_layout(tmp_path / "it", image)
+    repository = unique("containerd/mount")
+    name = imported(ctr, f"{either.host}/{repository}", tmp_path / "it")
+    for content in image.blobs:
+        ctr.run("content", "label", digest_of(content), f"containerd.io/distribution.source.127.0.0.1={source}")
+    ctr.run("images", "push", PLAIN, name)
+    with Wire(either) as wire:
+        assert wire.digest(repository, "it") == digest_of(image.manifest)
+
+
 @pytest.mark.client("ctr", "pull by digest")
 def test_image_is_pulled_by_digest(registry: Server, ctr: Client, tmp_path: Path) -> None:
     image = oci_image()

@@ -72,6 +72,18 @@ def test_chunked_patch_then_put_stores_the_blob(registry: Server, wire: Wire, cu
     assert wire.request("GET", f"/v2/{repository}/blobs/{digest_of(BLOB)}").body == BLOB
 
 
+@pytest.mark.client("curl", "single blobs")
+def test_a_script_that_appends_the_digest_to_the_location_as_it_is_can_push(
+    registry: Server, wire: Wire, curl: Client, blob: Path
+) -> None:
+    for joint in ("&", "?"):
+        repository = unique("curl/appended")
+        begun = curl.run("-X", "POST", f"{registry.url}/v2/{repository}/blobs/uploads/", "-d", "")
+        url = f"{header(begun, 'Location')}{joint}digest={digest_of(BLOB)}"
+        assert statuses(curl.run("-X", "PUT", "--data-binary", f"@{blob}", url))[-1] == "201"
+        assert wire.request("GET", f"/v2/{repository}/blobs/{digest_of(BLOB)}").body == BLOB
+
+
 def test_expect_100_continue_is_answered_before_the_body(
     registry: Server, wire: Wire, curl: Client, blob: Path
 ) -> None:

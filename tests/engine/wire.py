@@ -15,6 +15,7 @@ from tests.engine.images import (
     OCI_MANIFEST,
     Image,
     digest_of,
+    docker_list,
 )
 from tests.processes import Server
 
@@ -92,6 +93,14 @@ class Wire:
         for content in image.blobs:
             self.push_blob(repository, content)
         self.push_manifest(repository, reference, image.manifest)
+
+    def push_list(self, repository: str, reference: str, *images: Image) -> None:
+        """A Docker manifest list, after the images that it names."""
+        for image in images:
+            for content in image.blobs:
+                self.push_blob(repository, content)
+            self.push_manifest(repository, digest_of(image.manifest), image.manifest, DOCKER_MANIFEST)
+        self.push_manifest(repository, reference, docker_list(*images), DOCKER_LIST)
 
     def manifest(self, repository: str, reference: str) -> Answer:
         """The manifest, whatever its type."""

@@ -60,6 +60,8 @@ IMAGES = {
     "digest behind an escaped Digest": IMAGE.replace(b'"digest": "sha256:', b'"digest": "", "Digest": "sha256\\u003a'),
     "null behind Config": IMAGE[:-1] + b', "Config": null}',
     "null behind config": IMAGE[:-1] + b', "config": null}',
+    "null behind config, and null manifests": renamed(IMAGE[:-1], mediaType="x")
+    + b', "config": null, "manifests": null}',
     "a negative size": IMAGE.replace(b'"size": 3', b'"size": -3'),
     "an artifactType that is a number": IMAGE[:-1] + b', "artifactType": 5}',
     "a subject that is a string": IMAGE[:-1] + b', "subject": "sha256"}',

@@ -113,8 +113,8 @@ MUTATIONS = (
     Mutation(
         "a chunk behind a gap is taken",
         "storage/upload_file.py",
-        "if at is not None and at != appender.offset:",
-        "if at is not None and at < appender.offset:",
+        "if at is not None and at != offset:",
+        "if at is not None and at < offset:",
         "test_chunks.py",
         "nowhere_else and 1025",
     ),
