@@ -112,6 +112,12 @@ def _(asker: Asker) -> Answer:
     return asker.ask("GET", f"/v2/{asker.repository}/./manifests/v1", [("Accept", OCI_IMAGE)])
 
 
+@row("`GET /v2/app/manifests%2Fv1`")
+def _(asker: Asker) -> Answer:
+    asker.find_image()
+    return asker.ask("GET", f"/v2/{asker.repository}/manifests%2Fv1", [("Accept", OCI_IMAGE)])
+
+
 @row("a path of more than 512 slashes")
 def _(asker: Asker) -> Answer:
     asker.find_image()

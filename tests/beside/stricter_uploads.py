@@ -1,4 +1,4 @@
-"""Where we are stricter: uploads."""
+"""Where we are stricter: uploads and downloads."""
 
 import socket
 
@@ -54,6 +54,12 @@ def _(asker: Asker) -> Answer:
     return asker.ask("PATCH", asker.begin(), fields, in_chunks(BLOB))
 
 
+@row("a `PATCH` in chunks with a malformed `Content-Range`")
+def _(asker: Asker) -> Answer:
+    fields = [BYTES, ("Content-Range", "five bytes"), ("Transfer-Encoding", "chunked")]
+    return asker.ask("PATCH", asker.begin(), fields, in_chunks(BLOB))
+
+
 @row("a `PUT` of five bytes as `Content-Range: 0-3`")
 def _(asker: Asker) -> Answer:
     target = with_query(asker.begin(), f"digest={BLOB_DIGEST}")
@@ -101,3 +107,12 @@ def _beside_a_patch(method: str, query: str = "", body: bytes | None = None) -> 
 row("a `PATCH` while another one sends")(_beside_a_patch("PATCH", body=BLOB))
 row("a `PUT` while a `PATCH` sends")(_beside_a_patch("PUT", f"digest={BLOB_DIGEST}", BLOB))
 row("a `DELETE` while a `PATCH` sends")(_beside_a_patch("DELETE"))
+
+
+# Downloads
+
+
+@row("`Range: bytes=-0`")
+def _(asker: Asker) -> Answer:
+    asker.find_image()
+    return asker.ask("GET", f"/v2/{asker.repository}/blobs/{LAYER_DIGEST}", [("Range", "bytes=-0")])
