@@ -22,8 +22,12 @@ _LONGEST = 4096
 
 def wants_image(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> bool:
     """Return True if a client accepts Docker's image manifests, and no lists."""
-    accept = ",".join(headers.getall(hdrs.ACCEPT, ()))
-    if len(accept) > _LONGEST or any(word in accept for word in _TAKE_LISTS):  # nearly all clients
+    lines = headers.getall(hdrs.ACCEPT, ())
+    for line in lines:
+        if media_types.OCI_INDEX in line or media_types.DOCKER_MANIFEST_LIST in line:  # nearly all clients
+            return False
+    accept = ",".join(lines)
+    if len(accept) > _LONGEST:
         return False
     types = {word.partition(";")[0].strip().lower() for word in accept.split(",")}
     return media_types.DOCKER_MANIFEST in types and types.isdisjoint(_TAKE_LISTS)

@@ -55,7 +55,9 @@ def manifest_headers(stored: StoredManifest) -> dict[str, str]:
         "ETag": etag(stored.digest),
         "Content-Type": stored.media_type,
     }
-    return headers | VARY if stored.media_type in INDEXES else headers
+    if stored.media_type in INDEXES:
+        headers |= VARY
+    return headers
 
 
 async def _read_manifest(request: web.Request, value: str) -> StoredManifest:

@@ -75,7 +75,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except RegistryError as error:
         known = _told(request, error)
     except web.HTTPException as error:
-        # aiohttp's own: no route at all, as outside of http.prefix and for `OPTIONS *`.
+        # aiohttp's own: no route at all, as outside of http.prefix.
         known = NameUnknown("no such endpoint") if error.status == 404 else RequestInvalid(error.reason)
     except web.RequestPayloadError:
         known = RequestInvalid("the body is not valid HTTP")
@@ -147,6 +147,8 @@ async def healthy(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Who is it, and may they: asked once, before the handler, the storage and `100 Continue`."""
     if request.method == "OPTIONS":
+        if request.raw_path == "*":  # a ping of the whole server (RFC 9110, 9.3.7), which has no route
+            return web.Response(status=204)
         return await handler(request)
     _let_refusals_give_way(request)
     app = request.app

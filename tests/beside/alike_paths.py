@@ -100,6 +100,8 @@ ALIKE.add("DELETE a manifest by its digest", _of_an_image("DELETE", "/v2/REPO/ma
 ALIKE.add("DELETE an unknown manifest", _of_an_image("DELETE", f"/v2/REPO/manifests/{digest_of(b'none')}"))
 ALIKE.add("DELETE a tag of an unknown repository", _of_an_image("DELETE", "/v2/none/manifests/v1"))
 
+ALIKE.add("OPTIONS *", plain("OPTIONS", "*"))
+
 # Lists
 for query in (
     *(

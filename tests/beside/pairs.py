@@ -44,7 +44,8 @@ def token_for(repository: str, *actions: str, **changes: Any) -> Login:
 def _passwords(directory: Path) -> dict[str, Any]:
     users = {"alice": "secret", "bob": "b:b", "zoë": "süß", "eve": " e ", "mallory": "m" * 80}
     write_htpasswd(directory / "htpasswd", users)
-    return {"auth": auth_section(directory / "htpasswd")}
+    # One worker, as each counts wrong passwords by itself.
+    return {"auth": auth_section(directory / "htpasswd"), "pyregistry": {"workers": 1}}
 
 
 KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {

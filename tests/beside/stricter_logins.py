@@ -1,11 +1,19 @@
-"""The requests of docs/stricter-than-cncf.md about logins, by the words of its first column."""
+"""Where we are stricter: logins."""
 
-from tests.beside.asking import BLOB, BYTES, Answer, Asker
+from tests.beside.asking import (
+    BLOB,
+    BYTES,
+    Answer,
+    Asker,
+)
 from tests.beside.pairs import ALICE, BOB, login, token_for
 from tests.beside.rows import Rows
 
 ROWS = Rows()
 row = ROWS.row
+
+
+# Logins
 
 
 @row("two different `Authorization` headers", "password")
