@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pyregistry.api.context import Settings
 from pyregistry.api.forwarded import TrustedProxies
@@ -59,7 +60,7 @@ def api_settings(config: Config) -> Settings:
         delete_enabled=config.storage.delete.enabled,
         read_only=config.storage.maintenance.readonly.enabled,
         prefix=config.http.prefix.rstrip("/"),
-        origin=config.http.host.rstrip("/"),
+        origin=_origin(config.http.host.rstrip("/"), config.http.prefix.rstrip("/")),
         relative_urls=config.http.relative_urls,
         # In one line, as Go sends them: YAML's `|` leaves a newline at the end.
         headers=tuple(
@@ -119,6 +120,14 @@ def create_policy(config: Config) -> CurrentPolicy | None:
     except PolicyInvalid as error:
         place = f": {rules}: " if isinstance(rules, str) else ""
         raise ConfigError(f"pyregistry.access{place}{error}") from error
+
+
+def _origin(host: str, prefix: str) -> str:
+    """Return `http.host` without the prefix at its end.
+
+    The CNCF registry does not add the prefix to it, so that configs for it have the prefix in both.
+    """
+    return host.removesuffix(prefix) if urlsplit(host).path.endswith(prefix) else host
 
 
 def _passwords(section: Htpasswd) -> HtpasswdAuthenticator:

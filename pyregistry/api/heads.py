@@ -77,7 +77,7 @@ class HeadParser(http_parser.HttpRequestParser):
                 _require_no_head(messages, data)
             elif not _is_plain(*messages[0]):
                 message, content = messages[0]
-                _judge(message, content is not EMPTY_PAYLOAD)
+                messages = [(_judge(message, content is not EMPTY_PAYLOAD), content)]
                 self.set_upgraded(False)
         except RegistryError as error:
             self.refusal = HeadRefused(error)
@@ -140,8 +140,8 @@ def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
     )
 
 
-def _judge(message: RawRequestMessage, has_body: bool) -> None:
-    """Raise what is to be answered to a head of which another reader may find the end of the body elsewhere."""
+def _judge(message: RawRequestMessage, has_body: bool) -> RawRequestMessage:
+    """Return the head; raise the answer to one of which another reader may find the end of the body elsewhere."""
     headers, version = message.headers, message.version
     if version is not HttpVersion11 and version is not HttpVersion10:
         raise VersionUnsupported("HTTP/1.1 is expected") if version.major > 1 else RequestInvalid(_NO_REQUEST)
@@ -153,9 +153,11 @@ def _judge(message: RawRequestMessage, has_body: bool) -> None:
     if coding is not None and (version is HttpVersion10 or length is not None or not _CHUNKED.fullmatch(coding)):
         raise RequestInvalid("the only transfer coding is chunked, of HTTP/1.1 and without Content-Length")
     announced = coding is not None or (length is not None and int(length) > 0)
-    # CONNECT, and what leaves HTTP after its body, is a tunnel to some readers and a request with a body to others.
-    if message.method == hdrs.METH_CONNECT or (announced and message.upgrade) or announced != has_body:
+    # CONNECT is a tunnel to some readers, and a request with a body to others.
+    if message.method == hdrs.METH_CONNECT or announced != has_body:
         raise RequestInvalid(_NO_REQUEST)
+    # To a proxy, what comes behind the body of an upgrade may be a tunnel: then nothing more is read here.
+    return message._replace(should_close=True) if announced and message.upgrade else message
 
 
 def _require_no_head(messages: "list[tuple[RawRequestMessage, StreamReader]]", data: bytes) -> None:

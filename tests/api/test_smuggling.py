@@ -89,12 +89,10 @@ _AMBIGUOUS: dict[str, bytes] = {
     "CONNECT of an authority": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n\r\n",
     "CONNECT without a body": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
     "CONNECT over HTTP/1.0": b"CONNECT x:443 HTTP/1.0\r\nContent-Length: LENGTH\r\n\r\n",
-    "websocket with a body": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    "CONNECT with an upgrade": b"CONNECT /v2/ HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
     b"Content-Length: LENGTH\r\n\r\n",
-    "h2c with a body": b"PUT /v2/ HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
-    b"HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\nContent-Length: LENGTH\r\n\r\n",
-    "an upgrade with a body in chunks": b"POST /v2/ HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: foo\r\n"
-    b"Transfer-Encoding: chunked\r\n\r\nSIZE\r\n",
+    "an upgrade with both": b"PUT /v2/ HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: h2c\r\n"
+    b"Content-Length: LENGTH\r\nTransfer-Encoding: chunked\r\n\r\n",
     "HTTP/1.0 with chunks": b"PUT /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\nSIZE\r\n",
     "HTTP/1.0 with chunks, kept alive": b"PUT /v2/ HTTP/1.0\r\nConnection: keep-alive\r\n"
     b"Transfer-Encoding: chunked\r\n\r\nSIZE\r\n",
@@ -200,6 +198,27 @@ async def test_behind_an_offer_of_another_protocol_the_next_request_is_answered(
         assert [(await connection.answer()).status for _ in range(10)] == [200, 404] * 5
         await connection.send(offer)
         assert (await connection.answer()).body == b"{}"
+
+
+@pytest.mark.parametrize("framing", ["announced", "chunked"])
+@pytest.mark.parametrize("protocol", ["h2c", "websocket", "foo"])
+async def test_a_body_behind_an_offer_of_another_protocol_is_taken_and_ends_the_connection(
+    client: Client, protocol: str, framing: str
+) -> None:
+    await _push_tag(client)
+    location = path_of(await start_upload(client, "app"))
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": protocol, "HTTP2-Settings": "AAEAAEAAAAIAAAAB"}
+    headers, body = _framed(_HIDDEN, framing)
+    async with connected(client) as connection:
+        # As Java's HttpClient and `curl --http2` send it, and a request behind it that must not be read.
+        head = request_head("PUT", f"{location}&digest={digest_of(_HIDDEN)}", {**offer, **headers})
+        await connection.send(head + body + request_head("DELETE", _TAG))
+        answer = await connection.answer()
+        assert answer.status == 201
+        assert answer.headers["Connection"] == "close"
+        assert await connection.rest() == b""
+    assert (await ask(client, "GET", f"/v2/app/blobs/{digest_of(_HIDDEN)}")).body == _HIDDEN
+    assert (await ask(client, "HEAD", _TAG)).status == 200
 
 
 async def test_heads_in_any_pieces_are_answered_alike(client: Client) -> None:

@@ -70,6 +70,8 @@ _HEADERS: dict[str, Fields] = {
     "two types": (BYTES, ("Content-Type", "text/plain")),
     "two equal lengths": (BYTES, ("Content-Length", "5"), ("Content-Length", "5")),
     "two lengths": (BYTES, ("Content-Length", "5"), ("Content-Length", "6")),
+    "an offer of h2c": (BYTES, ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c")),
+    "an offer of websocket": (BYTES, ("Connection", "Upgrade"), ("Upgrade", "websocket")),
     "a length with zeros": (BYTES, ("Content-Length", "0005")),
     "a length with a sign": (BYTES, ("Content-Length", "+5")),
     "a length below 0": (BYTES, ("Content-Length", "-5")),

@@ -71,6 +71,17 @@ def _(asker: Asker) -> Answer:
     return asker.ask("PATCH", asker.begin(), [BYTES, ("Transfer-Encoding", "chunked")], body)
 
 
+@row("a blank behind the size of a chunk")
+def _(asker: Asker) -> Answer:
+    body = b"%x \r\n%s\r\n0\r\n\r\n" % (len(BLOB), BLOB)
+    return asker.ask("PATCH", asker.begin(), [BYTES, ("Transfer-Encoding", "chunked")], body)
+
+
+@row("two different `Content-Range` headers")
+def _(asker: Asker) -> Answer:
+    return asker.ask("PATCH", asker.begin(), [BYTES, ("Content-Range", "0-4"), ("Content-Range", "5-9")], BLOB)
+
+
 @row("HTTP/1.2")
 def _(asker: Asker) -> Answer:
     return asker.send(_head("GET /v2/ HTTP/1.2"))
@@ -79,12 +90,6 @@ def _(asker: Asker) -> Answer:
 @row("a query with bytes that are not ASCII")
 def _(asker: Asker) -> Answer:
     return asker.send(_head("GET /v2/?last=ä HTTP/1.1"))
-
-
-@row("a body behind `Upgrade: h2c`")
-def _(asker: Asker) -> Answer:
-    lines = (f"PATCH {asker.begin()} HTTP/1.1", "Upgrade: h2c", "Connection: Upgrade", f"Content-Length: {len(BLOB)}")
-    return asker.send(_head(*lines) + BLOB, "PATCH")
 
 
 @row("a method that HTTP does not have, for `/v2/`")
