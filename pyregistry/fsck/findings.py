@@ -34,6 +34,7 @@ class Kind(StrEnum):
     NO_MANIFESTS = "no-manifests"
     BAD_NAME = "bad-name"
     MISSING_REFERRER = "missing-referrer"
+    UNLISTED_REFERRER = "unlisted-referrer"
     STALE_REFERRER = "stale-referrer"
     NO_START = "no-start"
     EMPTY_UPLOAD = "empty-upload"
@@ -93,6 +94,11 @@ KINDS: Mapping[Kind, Row] = {
     Kind.BAD_NAME: Row(True, "a repository whose name no client can say; garbage collection stops at it", None),
     Kind.MISSING_REFERRER: Row(
         True, "a manifest with a subject that the referrers API does not tell of", "made from the manifest"
+    ),
+    Kind.UNLISTED_REFERRER: Row(
+        False,
+        "a manifest with a subject that another registry took, and that the referrers API does not tell of",
+        "made from the manifest",
     ),
     Kind.STALE_REFERRER: Row(False, "an entry of the referrers API for a manifest that is gone", "removed"),
     Kind.NO_START: Row(False, "an upload that does not say when it began", "written from the time of the last byte"),

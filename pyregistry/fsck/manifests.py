@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from functools import cached_property
 
 import msgspec
 
@@ -92,7 +93,7 @@ class ManifestLooks:
         if not exists(self._driver, path) and str(digest) in self._listed_by_clients(subject):
             return None  # the referrers API shows what a client listed under a tag
         return Finding(
-            Kind.MISSING_REFERRER,
+            Kind.MISSING_REFERRER if self._is_listing else Kind.UNLISTED_REFERRER,
             path,
             f"the referrers of {subject} do not tell of {digest}",
             repository=self._name,
@@ -119,6 +120,11 @@ class ManifestLooks:
             digest=digest,
             look=lambda: self.listed_referrer(subject, digest),
         )
+
+    @cached_property
+    def _is_listing(self) -> bool:
+        """False where this registry never took a referrer, so that none is missing; the first repair changes that."""
+        return exists(self._driver, layout.all_referrers(self._name))
 
     def _listed_by_clients(self, subject: Digest) -> frozenset[str]:
         link = layout.tag_current_link(self._name, fallback_tag(subject))

@@ -157,6 +157,7 @@ _MENDING: Mapping[Kind, Callable[[Driver, Finding], str]] = {
     Kind.NO_LAYERS: _make_shape,
     Kind.NO_MANIFESTS: _make_shape,
     Kind.MISSING_REFERRER: _add_referrer,
+    Kind.UNLISTED_REFERRER: _add_referrer,
     Kind.STALE_REFERRER: _remove_referrer,
     Kind.NO_START: _write_start,
     Kind.EMPTY_UPLOAD: _remove_path,

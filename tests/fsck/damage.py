@@ -157,7 +157,10 @@ DAMAGE = {
     ),
     "a repository without layers": Case(only_manifests, ("no-layers",)),
     "a repository without manifests": Case(only_layers, ("no-manifests",), changed=("half/",)),
-    "a referrer that is not listed": Case(remove(layout.all_referrers(APP)), ("missing-referrer",)),
+    "a referrer that is not listed": Case(
+        remove(layout.referrer(APP, Digest(NEW.digest), Digest(SBOM.digest))), ("missing-referrer",)
+    ),
+    "a referrer that another registry took": Case(remove(layout.all_referrers(APP)), ("unlisted-referrer",)),
     "a referrer whose entry is torn": Case(
         tear(layout.referrer(APP, Digest(NEW.digest), Digest(SBOM.digest)), b'{"dig'), ("missing-referrer",)
     ),

@@ -14,7 +14,20 @@ from pyregistry.storage.driver import Driver
 from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.registry import Registry
-from tests.fsck.trees import APP, LATEST, NEW, OLD, WIDE, blob_path, content_of, current, fill, findings, layer_link
+from tests.fsck.trees import (
+    APP,
+    LATEST,
+    NEW,
+    OLD,
+    SBOM,
+    WIDE,
+    blob_path,
+    content_of,
+    current,
+    fill,
+    findings,
+    layer_link,
+)
 from tests.storage.pushing import push_blob, push_image, repository
 
 DAMAGE: dict[str, Callable[[Driver], None]] = {
@@ -26,7 +39,8 @@ DAMAGE: dict[str, Callable[[Driver], None]] = {
     "damaged-manifest": lambda driver: driver.write(blob_path(NEW.content), b"{}"),
     "empty-blob": lambda driver: driver.write(blob_path(b"new"), b""),
     "corrupt-blob": lambda driver: driver.write(blob_path(b"new"), b"mew!"),
-    "missing-referrer": lambda driver: driver.delete(layout.all_referrers(APP)),
+    "missing-referrer": lambda driver: driver.delete(layout.referrer(APP, Digest(NEW.digest), Digest(SBOM.digest))),
+    "unlisted-referrer": lambda driver: driver.delete(layout.all_referrers(APP)),
 }
 
 

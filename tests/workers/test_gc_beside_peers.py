@@ -15,7 +15,7 @@ import pytest
 from tests.builders import Image, artifact, digest_of, image, index
 from tests.cli.place import run
 from tests.processes import Server, cncf3_program, cncf3_server, cncf_server, pyregistry_server, require
-from tests.workers.http import ask, start_upload
+from tests.workers.http import ask
 
 Filled = tuple[Server, Path]
 Program = Callable[[], str]
@@ -30,11 +30,15 @@ every_writer = pytest.mark.parametrize("writer", WRITERS)
 every_program = pytest.mark.parametrize("program", PROGRAMS)
 
 
+def push_blob(server: Server, name: str, content: bytes) -> None:
+    started = ask(server, "POST", f"/v2/{name}/blobs/uploads/")
+    location = started.headers["Location"].removeprefix(server.url)
+    assert ask(server, "PUT", f"{location}&digest={digest_of(content)}", content).status == 201
+
+
 def push(server: Server, name: str, pushed: Image, reference: str | None = None) -> None:
     for blob in pushed.blobs:
-        location = start_upload(server, name).removeprefix(server.url)
-        joint = "&" if "?" in location else "?"
-        assert ask(server, "PUT", f"{location}{joint}digest={digest_of(blob)}", blob).status == 201
+        push_blob(server, name, blob)
     for child in pushed.children:
         push(server, name, child)
     path = f"/v2/{name}/manifests/{reference or pushed.digest}"
@@ -112,9 +116,7 @@ def fill_with_much(server: Server) -> None:
     delete(server, "deleted", image(b"base", b"deleted").digest)
     delete(server, "team/other", SHARED.digest)
     for content in (b"alone", b"alone too"):
-        location = start_upload(server, "app").removeprefix(server.url)
-        joint = "&" if "?" in location else "?"
-        assert ask(server, "PUT", f"{location}{joint}digest={digest_of(content)}", content).status == 201
+        push_blob(server, "app", content)
     shutil.rmtree(server.tree / "repositories/removed")
 
 
