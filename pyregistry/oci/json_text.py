@@ -21,10 +21,12 @@ _PIECE: Final = 64 * 1024
 """Bytes that are looked at in one go: a tenth of a millisecond, during which no other thread runs."""
 
 _OBJECT = re.compile(rb"[ \t\r\n]*\{")
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"
+_ESCAPES = re.compile(
+    rb"(?:\\\\)+"
+    rb"|(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-"""With a group: half of a character outside of the basic plane."""
+"""Backslashes, whole characters outside of the basic plane, and, as a group, the half of one."""
 _BRACKETS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """One level down is 1, one level up is -1 as a signed byte."""
 _NO_BRACKETS = bytes(set(range(256)).difference(b"[{]}"))
@@ -72,7 +74,7 @@ def with_valid_text(content: bytes) -> bytes:
     Go reads it so, and such documents are in trees of the CNCF registry.
     """
     content = content.decode(errors="replace").encode()
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], content)
+    return _ESCAPES.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], content)
 
 
 def count_keys(value: object) -> int:
