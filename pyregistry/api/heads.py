@@ -64,7 +64,7 @@ class HeadParser(http_parser.HttpRequestParser):
         super().__init__(*args, **kwargs)
         self._arguments = args, kwargs
         self._begun = b""
-        """What it was given of a head that is not whole."""
+        """The bytes that it was given of a head that is not whole."""
 
     def feed_data(  # type: ignore[override] # the C parser has no more parameters than this
         self, data: bytes
