@@ -17,7 +17,7 @@ PACKAGE = Path(pyregistry.__file__).parent
 OF_STRANGERS = {
     "api.access_log": ["_SAFE", "_SAFE_WORD"],
     "api.framing": ["_SIZE", "_NEXT_SIZE", "_TRAILER"],
-    "api.heads": ["_BEGIN", "_CHUNKED", "_LENGTH", "_NEWER"],
+    "api.heads": ["_BEGIN", "_CHUNKED", "_LENGTH", "_NEWER", "_VALUE"],
     "api.origin": ["_HOST"],
     "api.paging": ["_NUMBER"],
     "api.ranges": ["_SPEC", "_CONTENT_RANGE"],
@@ -29,12 +29,13 @@ OF_STRANGERS = {
     "fsck.entries": ["_TEMPORARY"],
     "gc.references": ["_DIGEST_SHAPED", "_ESCAPED"],
     "oci.digest": ["_ENCODED"],
-    "oci.json_text": ["_OBJECT"],
+    "oci.json_text": ["_OBJECT", "_ESCAPES"],
     "oci.names": ["_COMPONENT", "_TAG", "_UPLOAD_ID"],
 }
 """What is matched with text of clients, or of other registries on the disk; tests/auth/test_patterns has the rules'."""
 SEARCHED = {"cli.output._NOT_PLAIN", "cli.tables._FORGES_A_COLUMN", "gc.references._DIGEST_SHAPED"} | {
-    "gc.references._ESCAPED"
+    "gc.references._ESCAPED",
+    "oci.json_text._ESCAPES",
 }
 """What is looked for in a whole document; the others are tried at one place."""
 

@@ -12,12 +12,15 @@ from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.manifest import StoredManifest, read_manifest
+from pyregistry.storage.recent import Recent
 
 VARY = {"Vary": hdrs.ACCEPT}
 """Headers of a response that is a list, or stands for one: a cache must not give it to other clients."""
 _TAKE_LISTS = media_types.INDEXES | {"*/*", "application/*"}
 _LONGEST = 4096
 """Characters of an `Accept` that is looked at."""
+_chosen = Recent[tuple[Digest, str], tuple[Digest | None]](10_000)
+"""The images of lists by digest and platform, which never change: a list of 4 MiB takes half a second to be read."""
 
 
 def wants_image(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> bool:
@@ -43,8 +46,12 @@ async def image_of_list(request: web.Request, stored: StoredManifest) -> Digest 
         return None
     if not wants_image(request.headers):
         return None
-    async with turn(request, stored.content):
-        return await offload_read(_image_for, stored.content, platform)
+    chosen = _chosen.get((stored.digest, platform))
+    if chosen is None:
+        async with turn(request, stored.content):
+            chosen = (await offload_read(_image_for, stored.content, platform),)
+        _chosen.put((stored.digest, platform), chosen)
+    return chosen[0]
 
 
 def _image_for(content: bytes, platform: str) -> Digest | None:

@@ -28,6 +28,7 @@ _BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
 _feed = http_parser.HttpRequestParser.feed_data
 _CHUNKED = re.compile("chunked", re.ASCII | re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
+_VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
 _NO_REQUEST = "not a valid HTTP request"
 
@@ -63,7 +64,7 @@ class HeadParser(http_parser.HttpRequestParser):
         super().__init__(*args, **kwargs)
         self._arguments = args, kwargs
         self._begun = b""
-        """What it was given of a head that is not whole."""
+        """The bytes that it was given of a head that is not whole."""
 
     def feed_data(  # type: ignore[override] # the C parser has no more parameters than this
         self, data: bytes
@@ -109,7 +110,8 @@ class HeadParser(http_parser.HttpRequestParser):
 def without_repetitions(head: bytes) -> bytes | None:
     """Return a head without the lines that say again what another line said; None if there are none of them.
 
-    RFC 9110, 8.6 allows it for a `Content-Length`, as the values are the same. Whatever else is wrong stays as it is.
+    RFC 9110, 8.6 allows it for a `Content-Length`, as the values are the same. Whatever else is wrong stays as it is,
+    also in such a line: where it has a bare line end, another reader may find the length of a body behind that.
     """
     if not head.endswith(END_OF_HEAD) or b"\n " in head or b"\n\t" in head:  # a value may go on in the next line
         return None
@@ -120,6 +122,8 @@ def without_repetitions(head: bytes) -> bytes | None:
         name, _, value = line.partition(b":")
         name, value = name.lower(), value.strip(b" \t")
         if name in _FIRST_COUNTS or name in _SAME_COUNTS:
+            if _VALUE.fullmatch(value) is None:
+                return None
             if name in said and (name in _FIRST_COUNTS or said[name] == value):
                 continue
             said[name] = value

@@ -80,11 +80,11 @@ async def finish_upload(request: web.Request) -> web.Response:
     upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
         if data is not None:
-            await upload.commit_at_once(digest, data, principal(request).name, _sent_from(request))
+            at = _sent_from(request) if data else None
+            await upload.commit_at_once(digest, data, principal(request).name, at)
         else:
             await _admit(request, upload)
-            at, length = await _announced_at_the_end(request, upload)
-            await upload.commit(digest, body(request), at, length)
+            await _commit(request, upload, digest)
     return blob_created(request, upload.repository, digest)
 
 
@@ -169,6 +169,26 @@ async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, 
         await _require_no_gap(announced, upload, exactly=True)  # a 416 tells a client more, and resumes it
         raise
     return announced.start, len(announced)
+
+
+async def _commit(request: web.Request, upload: Upload, digest: Digest) -> None:
+    at, length = await _announced_at_the_end(request, upload)
+    try:
+        await upload.commit(digest, body(request), at, length)
+    except UploadRangeInvalid:
+        # A client that does not know whether anything is left sends chunks, and the last may be the only one.
+        if not await _is_without_bytes(request):
+            raise
+        await upload.commit(digest, body(request))
+
+
+async def _is_without_bytes(request: web.Request) -> bool:
+    """Return True for a body in chunks that ends before its first byte. Waits for that byte."""
+    if request.content_length is not None or "Expect" in request.headers:
+        return False
+    async for _ in body(request):
+        return False
+    return True
 
 
 async def _announced_at_the_end(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:

@@ -41,7 +41,7 @@ class _Claimed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class TokenScope:
-    """What a token was made for: the actions by repository, None being that of what is about none."""
+    """The use that a token was made for: actions by repository, None being that of what is about none."""
 
     actions: Mapping[str | None, frozenset[Action]]
 

@@ -21,6 +21,12 @@ _PIECE: Final = 64 * 1024
 """Bytes that are looked at in one go: a tenth of a millisecond, during which no other thread runs."""
 
 _OBJECT = re.compile(rb"[ \t\r\n]*\{")
+_ESCAPES = re.compile(
+    rb"(?:\\\\)+"
+    rb"|(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+"
+    rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""Backslashes, whole characters outside of the basic plane, and, as a group, the half of one."""
 _BRACKETS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """One level down is 1, one level up is -1 as a signed byte."""
 _NO_BRACKETS = bytes(set(range(256)).difference(b"[{]}"))
@@ -60,6 +66,15 @@ def measure(content: bytes, max_depth: int = MAX_DEPTH) -> int:
             raise ManifestInvalid(f"a manifest is nested at most {max_depth} levels deep")
         depth = depths[-1]
     return keys
+
+
+def with_valid_text(content: bytes) -> bytes:
+    """Return a document in which U+FFFD stands for what is no text: bytes that are not UTF-8, and lone surrogates.
+
+    Go reads it so, and such documents are in trees of the CNCF registry.
+    """
+    content = content.decode(errors="replace").encode()
+    return _ESCAPES.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], content)
 
 
 def count_keys(value: object) -> int:

@@ -14,7 +14,7 @@ from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor, Document, Subject, decode_document
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUnsupported
-from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly
+from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly, with_valid_text
 
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
 """Bytes of a stored manifest that are read: no registry takes one as large as that, whatever its limit is or was."""
@@ -88,10 +88,20 @@ def read_manifest(content: bytes) -> Manifest:
     """
     if len(content) > MAX_VALUES:  # fewer bytes cannot hold more values
         measure(content, _MAX_STORED_DEPTH)
-    document, double = decode_document(content, leniently=True)
+    document, double = _decode_stored(content)
     if document.schema_version != 2:  # schema 1 has no field of its own that this reader would miss
         raise ManifestInvalid("schemaVersion is 2")
     return _to_manifest(document, len(content), double)
+
+
+def _decode_stored(content: bytes) -> tuple[Document, str | None]:
+    try:
+        return decode_document(content, leniently=True)
+    except ManifestInvalid:
+        readable = with_valid_text(content)
+        if readable == content:
+            raise
+        return decode_document(readable, leniently=True)
 
 
 def _to_manifest(document: Document, size: int, double: str | None = None) -> Manifest:

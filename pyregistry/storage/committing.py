@@ -38,7 +38,7 @@ class ManifestCommit:
         self._manifest = manifest
         self._relied_on: dict[StoragePath, Digest] = {}
         self._found: dict[str, bool] = {}
-        """What the manifest refers to: False if it is not here. Blobs and children are never in one manifest."""
+        """The digests that the manifest refers to: False if it is not here. It never has both blobs and children."""
 
     def check_references(self) -> None:
         """Find all that the manifest refers to, and touch it.

@@ -65,6 +65,12 @@ async def test_what_is_said_twice_is_taken(client: Client, lines: bytes, version
         b"Content-Length: 0\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
         b"User-Agent: a\r\n b\r\nUser-Agent: a\r\n",
+        b"User-Agent: a\r\nUser-Agent: b\nContent-Length: 9\r\n",
+        b"User-Agent: a\r\nUser-Agent: b\rTransfer-Encoding: chunked\r\n",
+        b"ETag: a\r\netag: \nContent-Length: 9\r\n",
+        b"Content-Type: a/b\r\nContent-Type: a/b\x00Content-Length: 9\r\n",
+        b"User-Agent: a\r\nUser-Agent: b\x0bContent-Length: 9\r\n",
+        b"Content-Length: 0\r\nContent-Length: 0\nX: y\r\n",
     ],
 )
 async def test_what_has_two_meanings_is_answered_400(client: Client, lines: bytes) -> None:

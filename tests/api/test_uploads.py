@@ -1,5 +1,6 @@
 """Uploads, end-4a to 4c, 5, 6, 13 and 14: how blobs come in."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, assert_error, path_of, push_blob, start_upload
-from tests.raw import ask, chunked
+from tests.raw import ask, chunked, connected
 
 _FIRST, _SECOND = b"the first chunk ", b"and the second"
 _BLOB = _FIRST + _SECOND
@@ -95,6 +96,31 @@ async def test_content_range_holds_for_a_chunked_body_too(client: Client) -> Non
     assert (await ask(client, "PATCH", location, headers, chunked(_FIRST))).headers["Range"] == "0-15"
     last = {"Content-Range": "16-29", "Transfer-Encoding": "chunked"}
     assert (await ask(client, "PUT", f"{location}?digest={_DIGEST}", last, chunked(_SECOND))).status == 201
+
+
+@pytest.mark.parametrize("said", [b"Content-Range: 0-29\r\n", b""])
+@pytest.mark.parametrize("pieces", [1, 2])
+async def test_a_closing_put_of_no_chunk_is_one_without_a_body(client: Client, said: bytes, pieces: int) -> None:
+    """It may have the header or the Location of the last chunk, whether its end comes with its head or later."""
+    location = await start_upload(client, "app")
+    assert (await ask(client, "PATCH", location, body=_BLOB)).status == 202
+    target = f"{location}?digest={_DIGEST}&_state=0".encode()
+    head = b"PUT " + target + b" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + said + b"\r\n"
+    async with connected(client) as connection:
+        for piece in [head + chunked(b"")] if pieces == 1 else [head, chunked(b"")]:
+            await connection.send(piece)
+            await asyncio.sleep(0.05)
+        assert (await connection.answer()).status == 201
+    await _assert_pushed(client)
+
+
+async def test_a_closing_put_with_a_chunk_at_the_wrong_place_leaves_the_upload(client: Client) -> None:
+    location = await start_upload(client, "app")
+    assert (await ask(client, "PATCH", location, body=_FIRST)).status == 202
+    last = {"Content-Range": "0-13", "Transfer-Encoding": "chunked"}
+    answer = await ask(client, "PUT", f"{location}?digest={_DIGEST}", last, chunked(_SECOND))
+    assert (answer.status, answer.headers["Range"]) == (416, "0-15")
+    assert (await ask(client, "PUT", f"{location}?digest={_DIGEST}", body=_SECOND)).status == 201
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])

@@ -142,6 +142,12 @@ def _(asker: Asker) -> Answer:
     return asker.ask("PUT", with_query(asker.begin_with(BLOB), f"digest={BLOB_DIGEST}"), [_CHUNKED], b"0\r\n\r\n")
 
 
+@ALIKE.row("closing PUT in chunks with a Content-Range that is left over")
+def _(asker: Asker) -> Answer:
+    target = with_query(asker.begin_with(BLOB), f"digest={BLOB_DIGEST}")
+    return asker.ask("PUT", target, [("Content-Range", "0-4"), _CHUNKED], b"0\r\n\r\n")
+
+
 # Where an upload stands, and its end
 
 

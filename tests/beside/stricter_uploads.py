@@ -72,12 +72,6 @@ def _(asker: Asker) -> Answer:
     return asker.ask("PUT", target, [("Content-Range", "9-9")], b"")
 
 
-@row("an empty `PUT` in chunks with a `Content-Range` that is left over")
-def _(asker: Asker) -> Answer:
-    target = with_query(asker.begin_with(BLOB), f"digest={BLOB_DIGEST}")
-    return asker.ask("PUT", target, [("Content-Range", "0-4"), ("Transfer-Encoding", "chunked")], b"0\r\n\r\n")
-
-
 @row("`GET` of an upload behind a `PUT` of another digest")
 def _(asker: Asker) -> Answer:
     location = asker.begin()

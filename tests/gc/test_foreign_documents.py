@@ -66,6 +66,8 @@ IMAGES = {
     "an artifactType that is a number": IMAGE[:-1] + b', "artifactType": 5}',
     "a subject that is a string": IMAGE[:-1] + b', "subject": "sha256"}',
     "annotations that are null": IMAGE[:-1] + b', "annotations": {"a": null}}',
+    "bytes that are not UTF-8": IMAGE[:-1] + b', "annotations": {"a": "caf\xe9"}}',
+    "half a character": IMAGE[:-1] + b', "annotations": {"a\\\\ud800": "\\\\\\ud83d", "b": "\\ud83d\\ude00\\uDE00"}}',
     "a mediaType that is null": IMAGE.replace(json.dumps(LAYER).encode(), b"null"),
 }
 
@@ -93,6 +95,8 @@ INDEXES = {
     "a child's mediaType with parameters": renamed(INDEX, **{OCI_MANIFEST: f"{OCI_MANIFEST}; charset=utf-8"}),
     "a child's mediaType in upper case": renamed(INDEX, **{OCI_MANIFEST: OCI_MANIFEST.upper()}),
     "a child without mediaType": encoded(BOTH | {"manifests": [{"digest": CHILD.digest, "size": 1}]}),
+    "bytes that are not UTF-8": INDEX[:-1] + b', "annotations": {"a": "caf\xe9"}}',
+    "half a character": INDEX[:-1] + b', "annotations": {"a": "\\udc00"}}',
     "a child of another mediaType": renamed(INDEX, **{OCI_MANIFEST: OCI_INDEX}),
 }
 
