@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import missing, require, require_root
+from tests.processes import missing, require, require_root, wait_until
 
 _SHUTDOWN = 0x8004587D
 """The ioctl EXT4_IOC_SHUTDOWN: from now on nothing reaches the disk."""
@@ -225,4 +225,7 @@ def _mount(*arguments: str) -> None:
 
 
 def _unmount(directory: Path) -> None:
-    subprocess.run(["umount", str(directory)], check=True, capture_output=True)
+    # A loop device gives up its file only when no other program looks at the device: a `mount -o loop` of another
+    # process, which searches for a free one, looks at all.
+    umount = ["umount", str(directory)]
+    wait_until(lambda: subprocess.run(umount, check=False, capture_output=True).returncode == 0, f"{directory} is free")
