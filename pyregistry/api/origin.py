@@ -1,4 +1,4 @@
-"""Where a client sees this registry: docker resolves no relative realm, and some clients no relative `Location`."""
+"""The address of this registry for a client: docker resolves no relative realm, some clients no relative `Location`."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What is lenient stays lenient: unusual requests that end with both registries in the same class of status."""
+"""Lenient requests stay lenient: unusual requests that end with both registries in the same class of status."""
 
 from tests.beside import alike_documents, alike_downloads, alike_logins, alike_paths, alike_uploads
 from tests.beside.rows import Rows

@@ -90,7 +90,7 @@ class Asker:
         self._fields = tuple(fields)
         """Headers of every request, such as those of a login."""
         self._images = {} if images is None else images
-        """What `find_image` has pushed, by the port."""
+        """The image that `find_image` has pushed, by the port."""
 
     def send(self, data: bytes, method: str = "GET") -> Answer:
         """The answer to these bytes; a server may answer and close before it has read all of them."""

@@ -54,7 +54,7 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "urls": lambda directory: {"validation": {"manifests": {"urls": {"allow": [r"^https://good[.]test/"]}}}},
     "token": lambda directory: {"auth": section(directory, keys())},
 }
-"""What the config has besides the usual."""
+"""The sections of the config besides the usual."""
 
 
 @dataclass(frozen=True)
@@ -89,5 +89,5 @@ class Pairs:
         return self._stack.enter_context(make(directory, **KINDS[kind](directory)))
 
     def faults(self) -> list[str]:
-        """What ours logged of errors inside."""
+        """Return the errors inside that ours logged."""
         return [line for pair in self._started.values() for line in pair.ours.faults()]

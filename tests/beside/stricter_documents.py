@@ -1,4 +1,4 @@
-"""Where we are stricter: manifests and indexes."""
+"""Stricter requests: manifests and indexes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where we are stricter: logins."""
+"""Stricter requests: logins."""
 
 from tests.beside.asking import (
     BLOB,

@@ -1,4 +1,4 @@
-"""Where we are stricter: what is no request, paths and names."""
+"""Stricter requests: malformed ones, paths and names."""
 
 from tests.beside.asking import (
     BLOB,

@@ -1,4 +1,4 @@
-"""Where we are stricter: uploads and downloads."""
+"""Stricter requests: uploads and downloads."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""Where we are stricter than the CNCF registry 3.1.1 stands in a page, and is true of both; elsewhere they agree."""
+"""The page of stricter responses than those of the CNCF registry 3.1.1 is true of both; elsewhere they agree."""
 
 import re
 from collections.abc import Iterator

@@ -18,7 +18,7 @@ _STARTS = ("starts", "refuses")
 
 @dataclass(frozen=True)
 class Lines:
-    """What is added to a working config."""
+    """The part that is added to a working config."""
 
     http: str = ""
     storage: str = ""

@@ -36,7 +36,7 @@ class RegistryCli:
             last = names[-1]
 
     def digest(self, name: str, tag: str) -> str:
-        """What a tag names, from a HEAD."""
+        """Return the digest that a tag names, from a HEAD."""
         return self.send("HEAD", f"{name}/manifests/{tag}").headers["Docker-Content-Digest"]
 
     def layers(self, name: str, tag: str) -> list[str]:

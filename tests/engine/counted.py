@@ -24,7 +24,7 @@ class Counted(socketserver.ThreadingTCPServer):
 
     @property
     def host(self) -> str:
-        """What stands before the repository in an image's name."""
+        """The host and port before the repository in an image's name."""
         return f"127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self) -> Self:
