@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import shown
 from pyregistry.config.own import Gc, Limits
 from pyregistry.config.schema import Config, Health, Http, Storage, Tls, UploadPurging
@@ -30,10 +29,9 @@ _SHORTEST_WAIT = 0.001
 """Seconds. Half a second for a check is meant; `interval: 10`, nanoseconds too, is not."""
 
 
-def check_sense(config: Config) -> None:
-    """Raises ConfigError for the first that is wrong."""
-    for key, value, expected in _wrong(config):
-        raise ConfigError(f"{key}: {shown(value)}, expected {expected}")
+def find_senseless(config: Config) -> list[str]:
+    """Return a sentence for each value that has the right type and still cannot be meant."""
+    return [f"{key}: {shown(value)}, expected {expected}" for key, value, expected in _wrong(config)]
 
 
 Wrong = Iterator[tuple[str, object, str]]
