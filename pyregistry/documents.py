@@ -50,7 +50,13 @@ class _Loader(yaml.SafeLoader):
             raise DocumentInvalid("not usable YAML: the nesting is too deep")
 
     def get_single_node(self) -> yaml.Node | None:
-        node: yaml.Node | None = super().get_single_node()
+        """Return the first document, as Go's reader does; what follows it behind `---` must be empty."""
+        node: yaml.Node | None = self.get_node() if self.check_node() else None
+        while self.check_node():
+            more: yaml.Node | None = self.get_node()
+            if more is not None and not _is_empty(more):
+                line = more.start_mark.line + 1
+                raise DocumentInvalid(f"a second document begins behind ---, line {line}: only one can be used")
         if node is not None:
             _count(node, {})
             self._refuse_repeated_keys(node, set())
@@ -92,6 +98,10 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
         raise DocumentInvalid(f"not usable YAML: its anchors stand for more than {MAX_VALUES} values")
     counted[id(node)] = total
     return total
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and not node.value
 
 
 def _members(node: yaml.Node) -> list[yaml.Node]:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_again, load_or_fail
-from pyregistry.cli.failure import ConfigRefused
+from pyregistry.cli.config_file import ConfigFile, fail_in_log, load_again, load_or_fail, refuse
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 
@@ -21,9 +20,10 @@ def serve(config: ConfigFile = None) -> None:
     try:
         run(loaded, lambda: load_again(path))
     except ConfigError as error:
-        raise ConfigRefused(f"{path}: {error}") from error
+        refuse(path, error, loaded.log)
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}")
+        reason = f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}"
+        fail_in_log(reason, loaded.log)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pyregistry.config.convert import convert
 from pyregistry.config.environment import lay_over
 from pyregistry.config.errors import ConfigError, Notes
 from pyregistry.config.explain import shown
+from pyregistry.config.log_fields import plain_fields
 from pyregistry.config.schema import Config
 from pyregistry.config.sense import find_senseless
 from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
@@ -95,7 +96,9 @@ def _respell(document: dict[str, object]) -> dict[str, object]:
     log, http = document.get("log", {}), document.get("http")
     level = (log.get("level") if isinstance(log, dict) else None) or document.get("loglevel")  # its old place
     if isinstance(log, dict) and isinstance(level, str):
-        document["log"] = {**log, "level": level.lower()}
+        log = document["log"] = {**log, "level": level.lower()}
+    if isinstance(log, dict) and isinstance(log.get("fields"), dict):
+        document["log"] = {**log, "fields": plain_fields(log["fields"])}
     headers = http.get("headers") if isinstance(http, dict) else None
     if isinstance(http, dict) and isinstance(headers, dict):
         document["http"] = {**http, "headers": {name: _words(values) for name, values in headers.items()}}
