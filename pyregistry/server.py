@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
+from gunicorn.config import Chdir
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
 from pyregistry.api.connection import Runner
@@ -34,6 +35,8 @@ from pyregistry.workers import Arbiter, hold_signals_across_fork
 from pyregistry.workers import Log as WorkersLog
 
 log = structlog.get_logger("pyregistry.server")
+
+Chdir.default = None  # the working directory, without which gunicorn would end, also at a SIGHUP; nothing needs it
 
 
 def serve(config: Config, read_again: Callable[[], Config]) -> None:

@@ -10,9 +10,10 @@ import msgspec
 import typer
 import yaml
 
-from pyregistry.cli.config_file import ConfigFile, load_with_warnings
+from pyregistry.cli.config_file import ConfigFile, load_with_warnings, refuse
 from pyregistry.cli.failure import ConfigRefused
 from pyregistry.cli.output import say
+from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 
@@ -61,6 +62,10 @@ def _try_what_it_names(path: Path, config: Config) -> None:
     from pyregistry.data_directory import look_at_storage  # noqa: PLC0415 - `--help` need not wait for a server
     from pyregistry.prepared import prepare  # noqa: PLC0415 - the same
 
+    try:
+        leave_lost_directory(path, config)
+    except ConfigError as error:
+        refuse(path, error)
     tries: tuple[Callable[[Config], object], ...] = (prepare, look_at_storage)
     lines: list[str] = []
     for attempt in tries:
