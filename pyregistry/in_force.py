@@ -6,7 +6,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from pyregistry.checks import INTERVAL
-from pyregistry.config.schema import Auth, Config, FileCheck, Health, Http, HttpCheck, StorageCheck, TcpCheck, Tls
+from pyregistry.config.health_section import FileCheck, Health, HttpCheck, StorageCheck, TcpCheck
+from pyregistry.config.schema import Auth, Config, Http, Tls
 from pyregistry.config.values import Duration
 from pyregistry.parts import api_settings
 

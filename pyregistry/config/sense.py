@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from pyregistry.config.explain import shown
+from pyregistry.config.health_section import Health
 from pyregistry.config.own import Gc, Limits
-from pyregistry.config.schema import Config, Health, Http, Storage, Tls, UploadPurging
+from pyregistry.config.schema import Config, Http, Storage, Tls, UploadPurging
 from pyregistry.config.values import Duration
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
