@@ -6,6 +6,8 @@ MAX_VALUES = 100_000
 """Far more than a config has; a few lines of nested anchors stand for billions."""
 MAX_LEVELS = 100
 """Far deeper than a config. PyYAML's time grows with the square of the levels."""
+MAX_BITS = 4_096
+"""Bits of a whole number: Python cannot write out much longer ones."""
 _SHOWN = 60
 """Characters of a key."""
 _MERGE = "tag:yaml.org,2002:merge"
@@ -98,6 +100,16 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
         raise DocumentInvalid(f"not usable YAML: its anchors stand for more than {MAX_VALUES} values")
     counted[id(node)] = total
     return total
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value: int = loader.construct_yaml_int(node)
+    if value.bit_length() > MAX_BITS:
+        raise ValueError(f"a whole number of more than {MAX_BITS} bits, line {node.start_mark.line + 1}")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
 
 
 def _is_empty(node: yaml.Node) -> bool:

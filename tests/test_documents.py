@@ -29,3 +29,9 @@ def test_a_second_document_is_refused_with_its_line(text: str, line: int) -> Non
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "---\n---\n"])
 def test_nothing_is_null(text: str) -> None:
     assert read_yaml(text) is None
+
+
+@pytest.mark.parametrize("text", [f"a: 0x{'f' * 5_000}", f"0x{'f' * 5_000}: a", f"a: {'9' * 5_000}"])
+def test_a_whole_number_that_cannot_be_written_out_is_refused(text: str) -> None:
+    with pytest.raises(DocumentInvalid):
+        read_yaml(text)

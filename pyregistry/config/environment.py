@@ -87,7 +87,7 @@ def _section_meant(part: str) -> str | None:
 
 def _variable_for(variable: str, unknown: _Unknown, wanted: str) -> str:
     """Return the variable that was meant by one that has another part in this place."""
-    sections = re.sub(r"\[[0-9]+\]", r".\g<0>", unknown.section).replace("[", "").replace("]", "").replace("-", "")
+    sections = unknown.section.replace("[", ".").replace("]", "").replace("-", "")
     before = [part.upper() for part in sections.split(".") if part]
     rest = variable.removeprefix(PREFIX).split("_")[len(before) + 1 :]
     return PREFIX + "_".join([*before, wanted.replace("-", "").upper(), *rest])

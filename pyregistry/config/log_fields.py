@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from datetime import date
 from math import isfinite
 
+from pyregistry.visible import visible
+
 _LIMIT = 2**63
 """Numbers below it are the same to all readers of JSON."""
 
 
 def plain_fields(fields: Mapping[object, object]) -> dict[str, object]:
     """Return `log.fields` as JSON has them: YAML's dates, bytes, sets and infinite numbers as text."""
-    return {_text(str(key)): _plain(value) for key, value in fields.items()}
+    return {visible(_text(str(key))): _plain(value) for key, value in fields.items()}
 
 
 def _plain(value: object) -> object:
@@ -30,7 +32,7 @@ def _plain_scalar(value: object) -> object:
         return value.decode(errors="backslashreplace")
     if isinstance(value, date):
         return value.isoformat()
-    is_number = isinstance(value, int | float) and isfinite(value) and abs(value) < _LIMIT
+    is_number = isinstance(value, int | float) and abs(value) < _LIMIT and isfinite(value)
     return value if is_number else _text(str(value))
 
 

@@ -15,9 +15,9 @@ class Limits(msgspec.Struct, frozen=True, rename="kebab"):
     blob_size: Bytes = 100 * 1024**3
     """Size of the largest blob; a larger one is answered 413."""
     connections: Annotated[int, unit("connections per worker")] = 2_000
-    """Connections at a time; one more is closed at once."""
+    """Connections at a time. One more closes the one that is idle longest, or is refused if none is idle."""
     connections_per_address: Annotated[int, unit("connections per worker")] = 1_000
-    """Connections of one address at a time; a proxy in front is one address."""
+    """Connections of one address, or one IPv6 network of 64 bits, at a time; a proxy in front is one address."""
     header_deadline: Seconds = 15.0
     """Time in which the head of a request must arrive."""
     keepalive: Seconds = 75.0

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
+from math import inf
 from urllib.parse import urlsplit
 
 import msgspec
@@ -62,6 +63,8 @@ def _wrong(config: Config) -> Wrong:
 def _in_limits(limits: Limits) -> Wrong:
     for field in msgspec.structs.fields(limits):
         value, may_be_zero = getattr(limits, field.name), field.name in _MAY_BE_ZERO
+        if value == inf:
+            yield f"pyregistry.limits.{field.encode_name}", str(value), "a number that is finite"
         if not (value >= 0 if may_be_zero else value > 0):  # NaN is neither
             yield f"pyregistry.limits.{field.encode_name}", value, "0 or more" if may_be_zero else "more than 0"
 
