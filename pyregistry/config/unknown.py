@@ -45,7 +45,8 @@ def is_close(key: str, name: str) -> bool:
     if len(word) == len(wanted):
         differences = sum(first != second for first, second in zip(word, wanted, strict=True))
         return differences <= 1 or (sorted(word) == sorted(wanted) and differences <= 2)  # two letters change places
-    return SequenceMatcher(None, word, wanted, autojunk=False).ratio() > _CLOSE
+    matcher = SequenceMatcher(None, word, wanted, autojunk=False)
+    return matcher.real_quick_ratio() > _CLOSE and matcher.quick_ratio() > _CLOSE and matcher.ratio() > _CLOSE
 
 
 def meant(path: str, key: str, known: Iterable[str]) -> str | None:
