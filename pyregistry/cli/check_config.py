@@ -65,14 +65,14 @@ def _try_what_it_names(path: Path, config: Config) -> None:
     try:
         leave_lost_directory(path, config)
     except ConfigError as error:
-        refuse(path, error)
+        refuse(error.in_file(path))
     tries: tuple[Callable[[Config], object], ...] = (prepare, look_at_storage)
     lines: list[str] = []
     for attempt in tries:
         try:
             attempt(config)
         except ConfigError as error:
-            lines += [f"{path}: {reason}" for reason in error.reasons]
+            lines += error.in_file(path).reasons
         except OSError as error:
             lines.append(f"cannot use the data directory: {error.filename}: {error.strerror}")
     if lines:

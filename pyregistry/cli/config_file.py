@@ -38,21 +38,24 @@ def load_or_fail(given: Path | None) -> tuple[Path, Config]:
     try:
         return path, load_again(path)
     except ConfigError as error:
-        refuse(path, error, error.log)
+        refuse(error, error.log)
 
 
 def load_with_warnings(given: Path | None) -> tuple[Path, Config, list[str]]:
     """Return the file, what it says and what is to be warned of. Raises ConfigRefused."""
     path = given or _default_path()
     try:
-        return path, *load(path, os.environ)
+        return path, *_load(path)
     except ConfigError as error:
-        refuse(path, error)
+        refuse(error)
 
 
 def load_again(path: Path) -> Config:
-    """Return what the file says, its warnings on standard error as `log.formatter` has them. Raises ConfigError."""
-    config, warnings = load(path, os.environ)
+    """Return what the file says, its warnings on standard error as `log.formatter` has them.
+
+    Raises ConfigError, which names the file.
+    """
+    config, warnings = _load(path)
     for warning in warnings:
         if config.log.formatter == "text":
             say(f"warning: {warning}", err=True)
@@ -61,13 +64,19 @@ def load_again(path: Path) -> Config:
     return config
 
 
-def refuse(path: Path, error: ConfigError, section: Log | None = None) -> NoReturn:
+def _load(path: Path) -> tuple[Config, list[str]]:
+    try:
+        return load(path, os.environ)
+    except ConfigError as error:
+        raise error.in_file(path) from error
+
+
+def refuse(error: ConfigError, section: Log | None = None) -> NoReturn:
     """Raise ConfigRefused with a line for each fault; where `section` asks for JSON the lines go to the log."""
-    lines = [f"{path}: {reason}" for reason in error.reasons]
     if section is None or section.formatter == "text":
-        raise ConfigRefused(*lines) from error
-    for line in lines:
-        _log("error", line, section)
+        raise ConfigRefused(*error.reasons) from error
+    for reason in error.reasons:
+        _log("error", reason, section)
     raise ConfigRefused from error
 
 

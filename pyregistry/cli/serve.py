@@ -22,7 +22,7 @@ def serve(config: ConfigFile = None) -> None:
 
         run(loaded, lambda: load_again(path))
     except ConfigError as error:
-        refuse(path, error, loaded.log)
+        refuse(error.in_file(path), loaded.log)
     except OSError as error:
         reason = f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}"
         fail_in_log(reason, loaded.log)

@@ -1,6 +1,7 @@
 """Faults of a configuration, and remarks about it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ class ConfigError(Exception):
         super().__init__(*reasons)
         self.reasons = reasons
         self.log = log
+
+    def in_file(self, path: Path) -> "ConfigError":
+        """Return the same with the name of the file before each sentence."""
+        return ConfigError(*(f"{path}: {reason}" for reason in self.reasons), log=self.log)
 
     def __str__(self) -> str:
         return "; ".join(self.reasons)
