@@ -10,8 +10,8 @@ from pyregistry.config.unknown import AUTH, join, meant, opens_the_registry
 def check(document: Mapping[object, object]) -> Notes:
     """Return a sentence for each key that is not carried out: errors are about those that cannot be ignored.
 
-    A key that says nothing (null, false, an empty list) is passed over: leaving it out would be the same. Not so a
-    misspelt one that was to keep callers out.
+    A known key that says nothing (null, false, an empty list) is passed over: leaving it out would be the same. So is an
+    unknown one without a value, unless it was to keep callers out.
     """
     notes = Notes()
     _check(document, SURFACE, "", notes)
@@ -50,7 +50,7 @@ def _check_member(key: str, member: object, section: Mapping[str, Surface], path
     guess = f"; did you mean {wanted}?" if wanted else ""
     if opens_the_registry(path, key, wanted):
         notes.add(f"{place}: there is no such key{guess or '; remove it'}", is_error=True)
-    elif _says_something(member):
+    elif member is not None:
         notes.add(f"{place}: ignored, there is no such key{guess}", is_error=False)
 
 
