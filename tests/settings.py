@@ -92,6 +92,8 @@ def _meanings(kind: type) -> dict[str, str]:
 
 
 def _kind(kind: Any) -> str:
+    if get_origin(kind) is Annotated and get_args(kind)[1].description:
+        return str(get_args(kind)[1].description).removeprefix("a ")
     return " or ".join(_kind_of_one(each) for each in alternatives(kind))
 
 
@@ -110,7 +112,7 @@ def _unit(kind: Any) -> str:
     if kind is Duration:
         return "`h`, `m`, `s`, `ms`"
     remarks = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
-    return next((remark.extra["unit"] for remark in remarks), "")
+    return next((remark.extra["unit"] for remark in remarks if remark.extra), "")
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

@@ -10,8 +10,8 @@ from pyregistry.config.unknown import AUTH, join, meant, opens_the_registry
 def check(document: Mapping[object, object]) -> Notes:
     """Return a sentence for each key that is not carried out: errors are about those that cannot be ignored.
 
-    A known key that says nothing (null, false, an empty list) is passed over: leaving it out would be the same. So is an
-    unknown one without a value, unless it was to keep callers out.
+    A known key that says nothing (null, false, an empty list) is passed over: leaving it out would be the same. So is
+    an unknown one without a value, unless it was to keep callers out.
     """
     notes = Notes()
     _check(document, SURFACE, "", notes)

@@ -43,6 +43,9 @@ def is_section(kind: Any) -> bool:
 
 def expected(kind: Any) -> str:
     """What a value of this type looks like."""
+    for remark in get_args(kind)[1:] if get_origin(kind) is Annotated else ():
+        if remark.description:
+            return str(remark.description)
     return " or ".join(_expected(each) for each in alternatives(kind))
 
 

@@ -55,7 +55,9 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """Metrics are at `/metrics` of `http.addr` too, for users of the registry."""
     warnings: list[str] = []
     """Sentences that clients show to their users."""
-    access: list[object] | str | None = None
+    access: Annotated[
+        list[object] | str | None, msgspec.Meta(description="a list of rules, or the path of a file of rules")
+    ] = None
     """Rules that say who may do what, or the path of a file of rules; without them all who get in may do everything."""
     trusted_proxies: list[str] | None = None
     """Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed, and `unix`. Without the key they are

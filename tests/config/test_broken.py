@@ -315,6 +315,10 @@ BROKEN: dict[str, Broken] = {
     "a second document": of(
         "a second document begins behind ---, line 6: only one can be used", "---\nlog: {level: debug}\n"
     ),
+    "rules that are a map": of(
+        "pyregistry.access: a map, expected a list of rules, or the path of a file of rules",
+        "pyregistry: {access: {repositories: '**', who: everyone, actions: pull}}\n",
+    ),
     "a rate below nothing": of(
         "pyregistry.limits.send-rate: -1.0, expected 0 or more", "pyregistry: {limits: {send-rate: -1}}\n"
     ),
