@@ -52,7 +52,7 @@ class Setting:
 
     @property
     def origin(self) -> str:
-        """Whose key it is."""
+        """Return CNCF for a key of that registry, ours for one of this."""
         return "ours" if self.key.startswith(f"{OWN}.") else "CNCF"
 
 

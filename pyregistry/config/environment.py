@@ -23,7 +23,7 @@ VERSION = "REGISTRY_VERSION"
 _ANY_CASE = frozenset({"STORAGE", "AUTH"})
 """Sections that are maps to the CNCF registry; in its others a part of a name has to be in capitals."""
 _KINDS = ("htpasswd", "token", "silly")
-"""What `auth` can be; a variable that names one below a misspelt REGISTRY_AUTH is meant for a registry."""
+"""Kinds of `auth`; a variable that names one below a misspelt REGISTRY_AUTH is meant for a registry."""
 _KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
 """What Kubernetes sets for a service called "registry-auth", beside REGISTRY_AUTH_PORT=tcp://…"""
 

@@ -42,7 +42,7 @@ def is_section(kind: Any) -> bool:
 
 
 def expected(kind: Any) -> str:
-    """What a value of this type looks like."""
+    """Return the words for a value of this type."""
     for remark in get_args(kind)[1:] if get_origin(kind) is Annotated else ():
         if remark.description:
             return str(remark.description)

@@ -1,4 +1,4 @@
-"""How the keys of a config are made of the names of fields."""
+"""Spelling of keys: made of the names of fields."""
 
 
 def run_together(name: str) -> str:

@@ -144,7 +144,7 @@ class Address:
 
 
 def warnings_in(output: str) -> Iterator[str]:
-    """What the server warned of at its start, in text or as JSON."""
+    """Warnings of the server at its start, in text or as JSON."""
     for line in output.splitlines():
         if line.startswith("warning: "):
             yield line.removeprefix("warning: ")

@@ -1,4 +1,4 @@
-"""Whatever stands under the keys of a config, it is a config or refused with reasons; there is never a traceback."""
+"""Any value under any key makes a config, or is refused with reasons; there is never a traceback."""
 
 import json
 import logging

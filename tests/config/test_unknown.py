@@ -214,7 +214,7 @@ WITHOUT_AUTH = {
 
 
 @pytest.mark.parametrize(("text", "said"), WITHOUT_AUTH.items(), ids=WITHOUT_AUTH)
-def test_rules_that_cannot_keep_anybody_out_are_refused_or_warned_of(text: str, said: str) -> None:
+def test_rules_that_keep_no_caller_out_are_refused_or_warned_of(text: str, said: str) -> None:
     if said.startswith("pyregistry"):
         [reason] = reasons_of(text)
         assert reason.startswith(f"{said}: ")
