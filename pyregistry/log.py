@@ -10,7 +10,7 @@ import structlog
 from pyregistry.visible import visible
 
 LOGSTASH_FIELDS: Mapping[str, object] = {"@version": "1", "type": "log"}
-"""Members beside `@timestamp` and `message` that Logstash expects; the formatter of the CNCF registry 2.8 has them too."""
+"""Members that Logstash expects beside `@timestamp` and `message`, as in the CNCF registry 2.8."""
 _LEVELS = {
     "error": logging.ERROR,
     "warn": logging.WARNING,
