@@ -7,7 +7,7 @@ CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table bench bench-report check fmt clean help
+.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings bench bench-report check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -35,6 +35,9 @@ conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)
 
 conformance-table: $(VENV)/.dev ## write which client is tested with what
 	$(BIN)/python -m tests.client_table --write
+
+settings: $(VENV)/.dev ## write docs/settings.md from the structs of the config
+	$(BIN)/python -m tests.settings --write
 
 bench: $(VENV)/.bench ## measure against the other registries (half an hour; needs Go, wrk, docker.io and root), e.g. ARGS=--quick
 	$(BIN)/python -m bench run $(ARGS)

@@ -29,8 +29,8 @@ from pyregistry.auth.access import AllowAll, Authenticator
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.checks import checks
+from pyregistry.config.health_section import Health as HealthSection
 from pyregistry.config.schema import Config
-from pyregistry.config.schema import Health as HealthSection
 from pyregistry.health import Health, InThread, Readiness, gets_locks
 from pyregistry.metrics import Metrics
 from pyregistry.parts import (

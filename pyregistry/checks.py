@@ -6,7 +6,8 @@ from pathlib import Path
 from yarl import URL
 
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config, FileCheck, HttpCheck, StorageCheck, TcpCheck
+from pyregistry.config.health_section import FileCheck, HttpCheck, StorageCheck, TcpCheck
+from pyregistry.config.schema import Config
 from pyregistry.health import Check, InThread, Probe, accepts, answers_head, no_file
 
 INTERVAL = 10.0

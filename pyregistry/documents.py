@@ -6,6 +6,8 @@ MAX_VALUES = 100_000
 """Far more than a config has; a few lines of nested anchors stand for billions."""
 MAX_LEVELS = 100
 """Far deeper than a config. PyYAML's time grows with the square of the levels."""
+MAX_BITS = 4_096
+"""Bits of a whole number: Python cannot write out much longer ones."""
 _SHOWN = 60
 """Characters of a key."""
 _MERGE = "tag:yaml.org,2002:merge"
@@ -50,7 +52,13 @@ class _Loader(yaml.SafeLoader):
             raise DocumentInvalid("not usable YAML: the nesting is too deep")
 
     def get_single_node(self) -> yaml.Node | None:
-        node: yaml.Node | None = super().get_single_node()
+        """Return the first document, as Go's reader does; what follows it behind `---` must be empty."""
+        node: yaml.Node | None = self.get_node() if self.check_node() else None
+        while self.check_node():
+            more: yaml.Node | None = self.get_node()
+            if more is not None and not _is_empty(more):
+                line = more.start_mark.line + 1
+                raise DocumentInvalid(f"a second document begins behind ---, line {line}: only one can be used")
         if node is not None:
             _count(node, {})
             self._refuse_repeated_keys(node, set())
@@ -92,6 +100,20 @@ def _count(node: yaml.Node, counted: dict[int, int]) -> int:
         raise DocumentInvalid(f"not usable YAML: its anchors stand for more than {MAX_VALUES} values")
     counted[id(node)] = total
     return total
+
+
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    value: int = loader.construct_yaml_int(node)
+    if value.bit_length() > MAX_BITS:
+        raise ValueError(f"a whole number of more than {MAX_BITS} bits, line {node.start_mark.line + 1}")
+    return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.style is None and not node.value
 
 
 def _members(node: yaml.Node) -> list[yaml.Node]:

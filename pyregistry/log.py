@@ -9,6 +9,8 @@ import structlog
 
 from pyregistry.visible import visible
 
+LOGSTASH_FIELDS: Mapping[str, object] = {"@version": "1", "type": "log"}
+"""Members that Logstash expects beside `@timestamp` and `message`, as in the CNCF registry 2.8."""
 _LEVELS = {
     "error": logging.ERROR,
     "warn": logging.WARNING,
@@ -16,65 +18,77 @@ _LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
+# A logger keeps what it was configured with when it was used first, so that only what no config changes is here;
+# the rest is the formatter's, which a new config replaces for all of them.
+_OF_LOGGERS: list[Any] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+]
 
 
 def configure_logging(
     level: str, formatter: str, fields: Mapping[str, object], *, stream: TextIO | None = None
 ) -> None:
     """`log.level`, `log.formatter` and `log.fields` of the config; to standard error unless `stream` is given."""
-    at, say = ("@timestamp", "message") if formatter == "logstash" else ("timestamp", "event")
-
-    def add_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {**fields, **event}
-
-    # A logger keeps what it was configured with when it was used first, so that only what no config changes is here;
-    # the rest is the formatter's, which a new config replaces for all of them.
-    of_loggers: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-    ]
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *of_loggers,
+            *_OF_LOGGERS,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    renderers: list[Any] = (
-        [
-            _make_visible,
-            structlog.dev.ConsoleRenderer(
-                colors=(stream or sys.stderr).isatty(),
-                exception_formatter=structlog.dev.plain_traceback,  # the other one prints local variables: passwords
-            ),
-        ]
-        if formatter == "text"
-        else [
-            structlog.processors.format_exc_info,
-            structlog.processors.EventRenamer(say),
-            structlog.processors.JSONRenderer(),
-        ]
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=of_loggers,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.TimeStamper(fmt="iso", utc=True, key=at),
-                add_fields,
-                *renderers,
-            ],
-        )
-    )
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_handler(formatter, fields, stream)]
     root.setLevel(_LEVELS[level])
     # Its warnings are about sockets that a client closed; what is worse FairLoop says in our words.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+def write_line(level: str, line: str, formatter: str, fields: Mapping[str, object]) -> None:
+    """Write one line to standard error, whatever the level and the formatter of this process are."""
+    record = logging.LogRecord("pyregistry.config", _LEVELS[level], "", 0, line, None, None)
+    _handler(formatter, fields, None).handle(record)
+
+
+def _handler(formatter: str, fields: Mapping[str, object], stream: TextIO | None) -> logging.Handler:
+    is_logstash = formatter == "logstash"
+    more = {**LOGSTASH_FIELDS, **fields} if is_logstash else fields
+
+    def add_fields(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {**more, **event}
+
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_OF_LOGGERS,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.TimeStamper(fmt="iso", utc=True, key="@timestamp" if is_logstash else "timestamp"),
+                add_fields,
+                *_renderers(formatter, (stream or sys.stderr).isatty()),
+            ],
+        )
+    )
+    return handler
+
+
+def _renderers(formatter: str, is_terminal: bool) -> list[Any]:
+    if formatter == "text":
+        return [
+            _make_visible,
+            structlog.dev.ConsoleRenderer(
+                colors=is_terminal,
+                exception_formatter=structlog.dev.plain_traceback,  # the other one prints local variables: passwords
+            ),
+        ]
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.EventRenamer("message" if formatter == "logstash" else "event"),
+        structlog.processors.JSONRenderer(),
+    ]
 
 
 def _make_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -12,6 +12,7 @@ from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
+from pyregistry.config.access import WITHOUT_LOGIN, needs_login
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Htpasswd, Token
 from pyregistry.storage.driver import Driver
@@ -115,11 +116,23 @@ def create_policy(config: Config) -> CurrentPolicy | None:
     rules, groups = config.pyregistry.access, config.pyregistry.groups
     try:
         if isinstance(rules, str):
-            return PolicyFile(Path(rules))
+            file = PolicyFile(Path(rules))
+            _require_login(config, rules, file.policy)
+            return file
         return CurrentPolicy(Policy.parse(rules, groups)) if rules is not None else None
     except PolicyInvalid as error:
         place = f": {rules}: " if isinstance(rules, str) else ""
         raise ConfigError(f"pyregistry.access{place}{error}") from error
+
+
+def _require_login(config: Config, file: str, policy: Policy) -> None:
+    """Raise ConfigError for rules about users where no client can log in; those of the config itself are checked."""
+    if any((config.auth.htpasswd, config.auth.silly, config.auth.token)):
+        return
+    for rule in policy.rules:
+        for name in rule.who:
+            if name not in WITHOUT_LOGIN:
+                raise ConfigError(needs_login(f"pyregistry.access: {file}: [{rule.place}].who", name))
 
 
 def _origin(host: str, prefix: str) -> str:
@@ -167,10 +180,12 @@ def _token_server(section: Token) -> Authenticator:
 
 
 def _expressions(key: str, texts: list[str]) -> tuple[Expression, ...]:
-    found = []
+    found, faults = [], []
     for text in texts:
         try:
             found.append(understand(text))
         except ValueError as error:
-            raise ConfigError(f"validation.manifests.urls.{key}: {text!r}: {error}") from error
+            faults.append(f"validation.manifests.urls.{key}: {text!r}: {error}")
+    if faults:
+        raise ConfigError(*faults)
     return tuple(found)

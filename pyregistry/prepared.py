@@ -1,17 +1,23 @@
 """What a service makes of its config once, before it has workers; `check-config` makes it, and throws it away."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import token_bytes
+from typing import TypeVar
 
 import msgspec
 
 from pyregistry.app import create_app
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.policy_file import CurrentPolicy
+from pyregistry.checks import checks
+from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, InMemory, Storage
-from pyregistry.parts import create_authenticator, create_policy
+from pyregistry.parts import create_authenticator, create_policy, storage_rules
 from pyregistry.sockets import check_address
 from pyregistry.tls import Certificate
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +33,37 @@ class Prepared:
 
 
 def prepare(config: Config, spare_secret: bytes | None = None) -> Prepared:
-    """Read what the config names, and try all else that would make a worker fail. Raises ConfigError. Blocks.
+    """Read what the config names, and try all else that would make a worker fail. Blocks.
+
+    Raises ConfigError with all that is wrong.
 
     `spare_secret` is that of the config before, so that its tokens stay valid. What is not asked is whether the
     addresses are free and the data directory can be used.
     """
+    faults: list[str] = []
     if config.http.net != "unix":
-        check_address("http.addr", config.http.addr)
+        _try(faults, lambda: check_address("http.addr", config.http.addr))
     if config.http.debug.addr:
-        check_address("http.debug.addr", config.http.debug.addr)
-    certificate = Certificate(config.http.tls) if config.http.tls.certificate else None
-    spare = spare_secret or token_bytes(32)
-    prepared = Prepared(config, certificate, create_authenticator(config), create_policy(config), spare)
+        _try(faults, lambda: check_address("http.debug.addr", config.http.debug.addr))
+    certificate = _try(faults, lambda: Certificate(config.http.tls) if config.http.tls.certificate else None)
+    authenticator = _try(faults, lambda: create_authenticator(config))
+    policy = _try(faults, lambda: create_policy(config))
+    _try(faults, lambda: storage_rules(config))
+    _try(faults, lambda: list(checks(config, lambda: None)))
+    if faults or authenticator is None:
+        raise ConfigError(*faults)
+    prepared = Prepared(config, certificate, authenticator, policy, spare_secret or token_bytes(32))
     create_app(_in_memory(config), prepared.authenticator, prepared.policy)
     return prepared
+
+
+def _try(faults: list[str], make: Callable[[], _Made]) -> _Made | None:
+    """Return what `make` makes; None if it raises ConfigError, whose reasons are added to `faults`."""
+    try:
+        return make()
+    except ConfigError as error:
+        faults += error.reasons
+        return None
 
 
 def _in_memory(config: Config) -> Config:

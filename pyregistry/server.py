@@ -4,7 +4,6 @@ Nobody configures gunicorn; what it needs comes from our config.
 """
 
 import gc
-import os
 import resource
 import socket
 from collections.abc import Callable
@@ -15,8 +14,9 @@ from typing import Any
 import structlog
 from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
+from gunicorn.config import Chdir
 
-from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
+from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
 from pyregistry.api.connection import Runner
 from pyregistry.app import create_app
 from pyregistry.config.errors import ConfigError
@@ -25,6 +25,7 @@ from pyregistry.counting import forget
 from pyregistry.counting_place import counting_directory, places
 from pyregistry.data_directory import try_storage
 from pyregistry.debug import DebugAddress, counts, listen_for_debugging
+from pyregistry.in_force import DRAIN_SECONDS, worker_count
 from pyregistry.log import configure_logging
 from pyregistry.metrics import Metrics
 from pyregistry.parts import connection_limits
@@ -33,11 +34,9 @@ from pyregistry.sockets import address_of, listen
 from pyregistry.workers import Arbiter, hold_signals_across_fork
 from pyregistry.workers import Log as WorkersLog
 
-MAX_WORKERS = 4
-DRAIN_SECONDS = 30.0
-"""How long running requests may go on after SIGTERM where `http.draintimeout` says nothing."""
-
 log = structlog.get_logger("pyregistry.server")
+
+Chdir.default = None  # the working directory, without which gunicorn would end, also at a SIGHUP; nothing needs it
 
 
 def serve(config: Config, read_again: Callable[[], Config]) -> None:
@@ -62,13 +61,6 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
         _Service(prepared, read_again, listening, debug, directory).run()
 
 
-def worker_count(config: Config) -> int:
-    """`pyregistry.workers`, or one for each processor; memory can be seen by one process only."""
-    if config.storage.filesystem is None:
-        return 1
-    return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-
-
 def _configure_logging(config: Config) -> None:
     configure_logging(config.log.level, config.log.formatter, config.log.fields)
 
@@ -76,7 +68,10 @@ def _configure_logging(config: Config) -> None:
 def _access_logger(section: Log) -> AccessLogger | None:
     if section.access_log.disabled:
         return None
-    return AccessLogger() if section.formatter == "text" else JsonAccessLogger()
+    if section.formatter == "text":
+        return AccessLogger()
+    kind = LogstashAccessLogger if section.formatter == "logstash" else JsonAccessLogger
+    return kind(fields=section.fields)
 
 
 def _warn_of_metrics(config: Config, directory: Path | None) -> None:

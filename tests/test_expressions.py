@@ -44,7 +44,6 @@ OF_OPERATORS = {
     "cli.check_config": [],
     "cli.tables": ["_SIZE"],
     "config.environment": ["_KUBERNETES"],
-    "config.explain": ["_FINDING", "_MISSING", "_GOT", "_STEP"],
     "config.sense": ["_TOKEN", "_PREFIX", "_PLATFORM", "_UNPRINTABLE"],
     "config.values": ["_PART", "_DURATION"],
     "storage.expressions": ["_ANY_BYTE"],

@@ -8,7 +8,7 @@ import asyncio
 import re
 import sys
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from pyregistry.api.context import PRINCIPAL
 from pyregistry.api.request_id import request_id
 from pyregistry.api.sent import body_bytes_sent
 from pyregistry.api.targets import raw_path
+from pyregistry.log import LOGSTASH_FIELDS
 from pyregistry.visible import visible
 
 LOGGER = "pyregistry.access"
@@ -109,11 +110,21 @@ class AccessLogger(AbstractAccessLogger):
 
 
 class JsonAccessLogger(AccessLogger):
-    """The same and more as JSON, for `log.formatter` json and logstash."""
+    """The same and more as JSON, for `log.formatter` json."""
+
+    _TIMESTAMP = "timestamp"
+
+    def __init__(self, stream: BinaryIO | None = None, fields: Mapping[str, object] | None = None) -> None:
+        """`fields` are members of each line; those of a request win. Many of them may make it longer than a pipe."""
+        super().__init__(stream)
+        self._fields = dict(fields or {})
 
     def _line(self, entry: Entry, seconds: float) -> str:
-        members = {
-            "timestamp": datetime.now(UTC).isoformat(timespec="microseconds"),
+        return msgspec.json.encode({**self._fields, **self._members(entry, seconds)}).decode()
+
+    def _members(self, entry: Entry, seconds: float) -> dict[str, object]:
+        return {
+            self._TIMESTAMP: datetime.now(UTC).isoformat(timespec="microseconds"),
             "logger": LOGGER,
             "request_id": entry.request_id,
             "remote": entry.remote,
@@ -127,7 +138,19 @@ class JsonAccessLogger(AccessLogger):
             "seconds": round(seconds, 6),
             "agent": _text(entry.agent, _TEXT_ROOM),
         }
-        return msgspec.json.encode(members).decode()
+
+
+class LogstashAccessLogger(JsonAccessLogger):
+    """The same with the members that Logstash expects, for `log.formatter` logstash."""
+
+    _TIMESTAMP = "@timestamp"
+
+    def __init__(self, stream: BinaryIO | None = None, fields: Mapping[str, object] | None = None) -> None:
+        super().__init__(stream, {**LOGSTASH_FIELDS, **(fields or {})})
+
+    def _members(self, entry: Entry, seconds: float) -> dict[str, object]:
+        message = f"{entry.method} {_text(entry.path, _TEXT_ROOM)} {entry.status}"
+        return {**super()._members(entry, seconds), "level": "info", "message": message}
 
 
 def in_pieces(lines: list[bytes]) -> Iterator[bytes]:

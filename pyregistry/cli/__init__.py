@@ -40,5 +40,6 @@ def main() -> None:
     try:
         app()
     except CommandFailed as failed:
-        say(f"pyregistry: {failed}", err=True)
+        for line in failed.lines:
+            say(f"pyregistry: {line}", err=True)
         sys.exit(failed.status or FAILED)

@@ -1,38 +1,82 @@
 """`pyregistry check-config`: what a config file, with the environment laid over it, comes to."""
 
+import logging
 import re
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import msgspec
 import typer
 import yaml
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, load_with_warnings, refuse
+from pyregistry.cli.failure import ConfigRefused
+from pyregistry.cli.output import say
+from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.errors import ConfigError
+from pyregistry.config.schema import Config
+
+WARNED = 1
 
 
-def check_config(config: ConfigFile = None) -> None:
+def check_config(
+    config: ConfigFile = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if there is anything to warn of.")] = False,
+) -> None:
     """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
 
-    It ends with 2 for a config that a server would refuse, be it for a file that the config names (passwords, rules,
-    keys, certificates) or for a data directory that cannot be read or made. Not looked at is whether the addresses are
-    free. Secrets are shown as ***.
+    Exit status: 0 a server would start; 1 it would, and --strict was given and there are warnings; 2 it would not, be
+    it for a file that the config names (passwords, rules, keys, certificates) or for a data directory that cannot be
+    read or made. All faults are said, those of such files once the config itself has none. Not looked at is whether
+    the addresses are free. Secrets are shown as ***. The messages are text, whatever log.formatter says.
     """
-    path, loaded = load_or_fail(config)
-    from pyregistry.data_directory import look_at_storage  # noqa: PLC0415 - the same
-    from pyregistry.log import configure_logging  # noqa: PLC0415 - `--help` need not wait for a server
-    from pyregistry.prepared import prepare  # noqa: PLC0415 - the same
+    path, loaded, warnings = load_with_warnings(config)
+    for warning in warnings:
+        say(f"warning: {warning}", err=True)
+    from pyregistry.in_force import in_force  # noqa: PLC0415 - `--help` need not wait for a server
+    from pyregistry.log import configure_logging  # noqa: PLC0415 - the same
 
     configure_logging(loaded.log.level, "text", {})
-    try:
-        prepare(loaded)
-        look_at_storage(loaded)
-    except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
-    except ConfigError as error:
-        fail(f"{path}: {error}")
-    document = _without_nulls(_masked(msgspec.to_builtins(loaded, enc_hook=str)))
+    counter = _Counter(logging.WARNING)
+    logging.getLogger().addHandler(counter)
+    _try_what_it_names(path, loaded)
+    document = _without_nulls(_masked(msgspec.to_builtins(in_force(loaded), enc_hook=str)))
     typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
+    if strict and (warnings or counter.count):
+        raise typer.Exit(WARNED)
+
+
+class _Counter(logging.Handler):
+    """Counts what is logged at a level or above."""
+
+    count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See Handler."""
+        self.count += 1
+
+
+def _try_what_it_names(path: Path, config: Config) -> None:
+    """Raise ConfigRefused with all that is wrong with files, addresses and the data directory."""
+    from pyregistry.data_directory import look_at_storage  # noqa: PLC0415 - `--help` need not wait for a server
+    from pyregistry.prepared import prepare  # noqa: PLC0415 - the same
+
+    try:
+        leave_lost_directory(path, config)
+    except ConfigError as error:
+        refuse(error.in_file(path))
+    tries: tuple[Callable[[Config], object], ...] = (prepare, look_at_storage)
+    lines: list[str] = []
+    for attempt in tries:
+        try:
+            attempt(config)
+        except ConfigError as error:
+            lines += error.in_file(path).reasons
+        except OSError as error:
+            lines.append(f"cannot use the data directory: {error.filename}: {error.strerror}")
+    if lines:
+        raise ConfigRefused(*lines)
 
 
 def _masked(document: dict[str, Any]) -> dict[str, Any]:

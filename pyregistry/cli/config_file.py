@@ -11,7 +11,7 @@ from pyregistry.cli.output import say
 from pyregistry.config.environment import CONFIGURATION_PATH
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load
-from pyregistry.config.schema import Config
+from pyregistry.config.schema import Config, Log
 
 IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 """Where the CNCF images 3 and 2 keep their file."""
@@ -33,20 +33,67 @@ ConfigOption = Annotated[
 
 
 def load_or_fail(given: Path | None) -> tuple[Path, Config]:
-    """The file and what it says, its warnings on standard error. Raises ConfigRefused."""
+    """Return the file and what it says, its warnings on standard error. Raises ConfigRefused."""
     path = given or _default_path()
     try:
         return path, load_again(path)
     except ConfigError as error:
-        raise ConfigRefused(f"{path}: {error}") from error
+        refuse(error, error.log)
+
+
+def load_with_warnings(given: Path | None) -> tuple[Path, Config, list[str]]:
+    """Return the file, what it says and what is to be warned of. Raises ConfigRefused."""
+    path = given or _default_path()
+    try:
+        return path, *_load(path)
+    except ConfigError as error:
+        refuse(error)
 
 
 def load_again(path: Path) -> Config:
-    """What the file says, its warnings on standard error. Raises ConfigError."""
-    config, warnings = load(path, os.environ)
+    """Return what the file says, its warnings on standard error as `log.formatter` has them.
+
+    Raises ConfigError, which names the file.
+    """
+    config, warnings = _load(path)
     for warning in warnings:
-        say(f"warning: {warning}", err=True)
+        if config.log.formatter == "text":
+            say(f"warning: {warning}", err=True)
+        else:
+            _log("warning", warning, config.log)
     return config
+
+
+def _load(path: Path) -> tuple[Config, list[str]]:
+    try:
+        return load(path, os.environ)
+    except ConfigError as error:
+        raise error.in_file(path) from error
+
+
+def refuse(error: ConfigError, section: Log | None = None) -> NoReturn:
+    """Raise ConfigRefused with a line for each fault; where `section` asks for JSON the lines go to the log."""
+    if section is None or section.formatter == "text":
+        raise ConfigRefused(*error.reasons) from error
+    for reason in error.reasons:
+        _log("error", reason, section)
+    raise ConfigRefused from error
+
+
+def fail_in_log(reason: str, section: Log) -> NoReturn:
+    """Do as `fail`, but with a line of the log where `log.formatter` asks for JSON."""
+    if section.formatter == "text":
+        fail(reason)
+    _log("error", reason, section)
+    failed = CommandFailed(reason)
+    failed.lines = ()
+    raise failed
+
+
+def _log(level: str, line: str, section: Log) -> None:
+    from pyregistry.log import write_line  # noqa: PLC0415 - most configs need no logging before a server has started
+
+    write_line(level, line, section.formatter, section.fields)
 
 
 def fail(reason: str) -> NoReturn:

@@ -75,8 +75,10 @@ def main() -> None:
     try:
         app(arguments, prog_name=PROGRAM)
     except ConfigRefused as refused:
-        say(f"configuration error: {refused}", err=True)
-        _print_usage(arguments[0])
+        for line in refused.lines:
+            say(f"configuration error: {line}", err=True)
+        if refused.lines:
+            _print_usage(arguments[0])
         sys.exit(FAILED)
     except CommandFailed as failed:
         say(str(failed), err=True)

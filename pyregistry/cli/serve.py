@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_again, load_or_fail
-from pyregistry.cli.failure import ConfigRefused
+from pyregistry.cli.config_file import ConfigFile, fail_in_log, load_again, load_or_fail, refuse
+from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 
@@ -15,15 +15,17 @@ from pyregistry.config.schema import Config
 def serve(config: ConfigFile = None) -> None:
     """Serve the registry until it is stopped with SIGTERM or Ctrl-C; SIGHUP takes the config again."""
     path, loaded = load_or_fail(config)
-    with quick_imports():
-        from pyregistry.server import serve as run  # noqa: PLC0415 - `--help` need not wait for a server
-
     try:
+        leave_lost_directory(path, loaded)
+        with quick_imports():
+            from pyregistry.server import serve as run  # noqa: PLC0415 - `--help` need not wait for a server
+
         run(loaded, lambda: load_again(path))
     except ConfigError as error:
-        raise ConfigRefused(f"{path}: {error}") from error
+        refuse(error.in_file(path), loaded.log)
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}")
+        reason = f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}"
+        fail_in_log(reason, loaded.log)
 
 
 @contextmanager

@@ -1,18 +1,19 @@
 """From a YAML file and the environment to a Config."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-
+from pyregistry.config.access import check_access
 from pyregistry.config.check import check
-from pyregistry.config.environment import overlay
-from pyregistry.config.errors import ConfigError
-from pyregistry.config.explain import explain, shown
+from pyregistry.config.convert import convert
+from pyregistry.config.environment import lay_over
+from pyregistry.config.errors import ConfigError, Notes
+from pyregistry.config.explain import shown
+from pyregistry.config.log_fields import plain_fields
 from pyregistry.config.schema import Config
-from pyregistry.config.sense import check_sense
+from pyregistry.config.sense import find_senseless
 from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
-from pyregistry.config.values import Duration
+from pyregistry.config.unknown import guess
 from pyregistry.documents import DocumentInvalid, read_yaml
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
@@ -20,11 +21,16 @@ _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
-    """The config, and warnings about what in it is not carried out. Raises ConfigError."""
+    """The config, and warnings about what in it is not carried out.
+
+    Raises ConfigError, which does not name the file.
+    """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not utf-8: {error.reason} at byte {error.start}") from error
     return parse(text, environ)
 
 
@@ -36,41 +42,45 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
         raise ConfigError(str(error)) from error
     if not isinstance(document, dict):
         raise ConfigError(f"the file: {shown(document)}, expected a map of sections")
-    laid_over, warnings = overlay(document, environ)
-    try:
-        _check_access(laid_over)
-        document = _normalise(laid_over)
-        _check_version(document)
-        _check_choices(document)
-        warnings += check(document)
-        document, ignored = _without_bare_host(document)
-        warnings += ignored
-        config = msgspec.convert(document, type=Config, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise ConfigError(explain(str(error), document, Config)) from error
-    except RecursionError as error:
-        raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
-    check_sense(config)
+    notes = Notes()
+    config = _config_of(lay_over(document, environ, notes), notes)
+    if config is None or notes.errors:
+        raise ConfigError(*notes.errors, log=None if config is None else config.log)
+    return config, notes.warnings
+
+
+def _config_of(document: dict[object, object], notes: Notes) -> Config | None:
+    """Return what is usable of a document, None if nothing is; noted is what is wrong with it."""
+    notes.errors.extend(_wrong_access(document))
+    found = check(document)
+    normal = _normalise(document)
+    notes.errors.extend([*_wrong_choices(normal), *found.errors])
+    notes.warnings.extend(found.warnings)
+    notes.warnings.extend(_leave_out_bare_host(normal))
+    config, faults = convert(normal)
+    notes.errors.extend(faults)
+    if config is not None:
+        notes.errors.extend(find_senseless(config))
+        notes.warnings.extend(_remarks(config))
+        check_access(config, normal, notes)
+    return config
+
+
+def _remarks(config: Config) -> Iterator[str]:
+    """Yield warnings about what is allowed and rarely meant."""
     if config.http.tls.minimum_tls in _OLD_TLS:
-        warnings.append(
-            f"http.tls.minimumtls: {config.http.tls.minimum_tls} is not spoken any more, tls1.2 is the least"
-        )
+        yield f"http.tls.minimumtls: {config.http.tls.minimum_tls} is not spoken any more, tls1.2 is the least"
     if _sends_passwords_in_clear(config):
-        warnings.append(
+        yield (
             "http.host: not set, nor http.tls: the address of tokens, to which clients send their passwords, is http "
             "unless a proxy in front says otherwise"
         )
-    return config, warnings
 
 
 def _sends_passwords_in_clear(config: Config) -> bool:
     """Return True if tokens may be made whose realm depends on what a proxy says."""
     makes_tokens = config.auth.htpasswd is not None and config.pyregistry.access is not None
     return makes_tokens and not config.http.host and not config.http.tls.certificate
-
-
-def _decode(wanted: type, value: object) -> object:
-    return Duration.parse(value) if issubclass(wanted, Duration) else value
 
 
 def _normalise(document: Mapping[object, object]) -> dict[str, object]:
@@ -91,7 +101,9 @@ def _respell(document: dict[str, object]) -> dict[str, object]:
     log, http = document.get("log", {}), document.get("http")
     level = (log.get("level") if isinstance(log, dict) else None) or document.get("loglevel")  # its old place
     if isinstance(log, dict) and isinstance(level, str):
-        document["log"] = {**log, "level": level.lower()}
+        log = document["log"] = {**log, "level": level.lower()}
+    if isinstance(log, dict) and isinstance(log.get("fields"), dict):
+        document["log"] = {**log, "fields": plain_fields(log["fields"])}
     headers = http.get("headers") if isinstance(http, dict) else None
     if isinstance(http, dict) and isinstance(headers, dict):
         document["http"] = {**http, "headers": {name: _words(values) for name, values in headers.items()}}
@@ -107,51 +119,62 @@ def _words(values: object) -> object:
 
 def _without_nulls(value: object) -> object:
     """A key without a value counts as absent, at every level; `1:` is a word like other keys."""
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
     if not isinstance(value, dict):
         return value
     return {str(key): _without_nulls(member) for key, member in value.items() if member is not None}
 
 
-def _without_bare_host(document: dict[str, object]) -> tuple[dict[str, object], list[str]]:
-    """Leave out an `http.host` that is no URL: the CNCF registry starts and does not use it, so there are such configs.
+def _leave_out_bare_host(document: dict[str, object]) -> Iterator[str]:
+    """Leave out an `http.host` that is no URL, with a warning.
 
-    Returns a warning with the document.
+    The CNCF registry starts with it and does not use it, so that there are such configs.
     """
     http = document.get("http")
     host = http.get("host") if isinstance(http, dict) else None
     if not isinstance(http, dict) or not isinstance(host, str) or not host.isprintable() or "//" in host or not host:
-        return document, []
-    kept = {name: value for name, value in http.items() if name != "host"}
-    return {**document, "http": kept}, [f"http.host: {shown(host)} is no URL such as https://{host}, and not used"]
+        return
+    document["http"] = {name: value for name, value in http.items() if name != "host"}
+    yield f"http.host: {shown(host)} is no URL such as https://{host}, and not used"
 
 
-def _check_version(document: Mapping[str, object]) -> None:
-    if "version" not in document:
-        raise ConfigError("version: missing, expected 0.1")
-    if document["version"] != "0.1":
-        raise ConfigError(f"version: {shown(document['version'])}, expected 0.1")
+def _wrong_choices(document: dict[str, object]) -> Iterator[str]:
+    """Yield what is wrong with the version and with sections of which one kind is chosen, and put a right one there.
 
-
-def _check_choices(document: Mapping[str, object]) -> None:
-    """Of some sections exactly one kind is chosen, and another one than ours would be another service.
-
-    Here rather than in `check`, since a kind without parameters says as much as one with them.
+    Another kind than ours would be another service. Here rather than in `check`, since a kind without parameters says
+    as much as one with them.
     """
+    version = document.get("version")
+    if version != "0.1":
+        yield f"version: {'missing' if version is None else shown(version)}, expected 0.1"
+        document["version"] = "0.1"
     storage, auth = document.get("storage"), document.get("auth")
-    drivers = sorted((CLOUD_DRIVERS | DRIVERS.keys()).intersection(storage)) if isinstance(storage, dict) else []
-    if len(drivers) != 1:
-        raise ConfigError(f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}")
-    if drivers[0] in CLOUD_DRIVERS:
-        raise ConfigError(f"storage.{drivers[0]}: this driver is not supported, expected filesystem or inmemory")
+    wrong = _wrong_driver(storage)
+    if wrong:
+        yield wrong
+        document["storage"] = {**(storage if isinstance(storage, dict) else {}), "inmemory": {}}
     kinds = sorted(map(str, auth)) if isinstance(auth, dict) else []
     if len(kinds) > 1:
-        raise ConfigError(f"auth: at most one kind, found {', '.join(kinds)}")
-    if kinds and kinds[0] not in _SUPPORTED_AUTH:  # ignored, it would let everybody in
-        raise ConfigError(f"auth.{kinds[0]}: this kind is not supported, expected htpasswd or token")
+        yield f"auth: at most one kind, found {', '.join(kinds)}"
+    for kind in kinds:
+        if kind not in _SUPPORTED_AUTH:  # ignored, it would let everybody in
+            wanted = guess(kind, _SUPPORTED_AUTH)
+            suggestion = f"; did you mean auth.{wanted}?" if wanted else ""
+            yield f"auth.{kind}: this kind is not supported, expected htpasswd or token{suggestion}"
 
 
-def _check_access(document: Mapping[object, object]) -> None:
+def _wrong_driver(storage: object) -> str:
+    drivers = sorted((CLOUD_DRIVERS | DRIVERS.keys()).intersection(storage)) if isinstance(storage, dict) else []
+    if len(drivers) != 1:
+        return f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}"
+    if drivers[0] in CLOUD_DRIVERS:
+        return f"storage.{drivers[0]}: this driver is not supported, expected filesystem or inmemory"
+    return ""
+
+
+def _wrong_access(document: Mapping[object, object]) -> Iterator[str]:
     """Elsewhere a key without a value counts as absent; here that would allow everything."""
     own = document.get("pyregistry")
     if isinstance(own, dict) and "access" in own and own["access"] in (None, ""):
-        raise ConfigError("pyregistry.access: no value; give a list of rules or a file, or leave the key out")
+        yield "pyregistry.access: no value; give a list of rules or a file, or leave the key out"

@@ -1,39 +1,45 @@
 """`pyregistry`: the section of the config that the CNCF registry does not have."""
 
+from typing import Annotated
+
 import msgspec
 
-from pyregistry.config.values import Duration
+from pyregistry.config.values import Bytes, BytesPerSecond, Duration, Seconds, unit
 
 
 class Limits(msgspec.Struct, frozen=True, rename="kebab"):
-    """`pyregistry.limits`: sizes in bytes, times in seconds."""
+    """`pyregistry.limits`: bounds on what clients may send and how slowly."""
 
-    manifest_size: int = 4 * 1024 * 1024
-    blob_size: int = 100 * 1024**3
-    connections: int = 2_000
-    """Per worker."""
-    connections_per_address: int = 1_000
-    """Per worker; a proxy in front is one address."""
-    header_deadline: float = 15.0
-    keepalive: float = 75.0
-    send_deadline: float = 300.0
-    """Seconds in which a client must take a byte of what it is sent. Slow ones tell of their room in steps, which may
-    be megabytes, so that much less would cut off those who live."""
-    send_rate: float = 1024.0
-    """Bytes per second, averaged over a minute, that a client must take while more waits for it; 0: any rate."""
-    body_rate: int = 1024
-    """Bytes per second, averaged over a minute, below which an upload's connection is closed."""
+    manifest_size: Bytes = 4 * 1024 * 1024
+    """Size of the largest manifest; a larger one is answered 413."""
+    blob_size: Bytes = 100 * 1024**3
+    """Size of the largest blob; a larger one is answered 413."""
+    connections: Annotated[int, unit("connections per worker")] = 2_000
+    """Connections at a time. One more closes the one that is idle longest, or is refused if none is idle."""
+    connections_per_address: Annotated[int, unit("connections per worker")] = 1_000
+    """Connections of one address, or one IPv6 network of 64 bits, at a time; a proxy in front is one address."""
+    header_deadline: Seconds = 15.0
+    """Time in which the head of a request must arrive."""
+    keepalive: Seconds = 75.0
+    """Time that a connection without a request stays open."""
+    send_deadline: Seconds = 300.0
+    """Time in which a client must take a byte of what it is sent. Slow ones tell of their room in steps, which may be
+    megabytes, so that much less would cut off those who live."""
+    send_rate: Annotated[float, unit("bytes per second")] = 1024.0
+    """Rate, averaged over a minute, at which a client must take what waits for it; 0: any rate."""
+    body_rate: BytesPerSecond = 1024
+    """Rate, averaged over a minute, below which an upload is answered 408 and its connection closed."""
 
 
 class Gc(msgspec.Struct, frozen=True, rename="kebab"):
-    """`pyregistry.gc`: garbage collection while the registry runs, and what `pyregistry gc` does where nobody says."""
+    """`pyregistry.gc`: garbage collection while the registry runs; also the defaults of `pyregistry gc`."""
 
     interval: Duration = Duration(0)
-    """Between two runs of the server's own; 0: it runs none."""
+    """Time between two runs of the server's own; 0: it runs none."""
     grace: Duration = Duration(3600)
-    """How long a push may take from its first blob to its manifest before a run may cost it a second try."""
+    """Time that a push may take from its first blob to its manifest before a run may cost it a second try."""
     delete_untagged: bool = False
-    """Manifests that no tag names and nothing that is kept refers to go as well."""
+    """Manifests that no tag names and nothing that is kept refers to are deleted as well."""
     i_know: bool = False
     """Run on a file system that machines share, such as NFS, where a run may take what was just pushed."""
 
@@ -41,19 +47,21 @@ class Gc(msgspec.Struct, frozen=True, rename="kebab"):
 class Own(msgspec.Struct, frozen=True, rename="kebab"):
     """`pyregistry`: what the CNCF registry does not have."""
 
-    workers: int = 0
-    """Processes; 0: as many as there are processors, at most 4."""
+    workers: Annotated[int, unit("processes")] = 0
+    """Processes that serve; 0: as many as there are processors, at most 4. `storage: inmemory` has one."""
     sparse: bool = False
-    """An image may refer to blobs, and an index to manifests, that are not here."""
+    """Images may refer to blobs, and indexes to manifests, that are not here."""
     metrics: bool = False
-    """Metrics at /metrics of `http.addr` too, for whoever may use the registry."""
+    """Metrics are at `/metrics` of `http.addr` too, for users of the registry."""
     warnings: list[str] = []
     """Sentences that clients show to their users."""
-    access: list[object] | str | None = None
-    """Rules, or the file that has them; see `pyregistry.auth.policy`. Without them who gets in may do everything."""
+    access: Annotated[
+        list[object] | str | None, msgspec.Meta(description="a list of rules, or the path of a file of rules")
+    ] = None
+    """Rules that say who may do what, or the path of a file of rules; without them all who get in may do everything."""
     trusted_proxies: list[str] | None = None
     """Addresses and networks whose `X-Forwarded-*` and `Forwarded` are believed, and `unix`. Without the key they are
-    believed of everybody for `Location` and the realm of tokens, and of no one for addresses."""
+    believed of all for `Location` and the realm of tokens, and of none for addresses."""
     default_platform: str = "linux/amd64"
     """Platform of the image that a client gets which asks for a tag and accepts no lists; empty: it gets the list."""
     groups: dict[str, list[str]] = {}

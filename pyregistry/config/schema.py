@@ -8,32 +8,35 @@ from typing import Literal
 
 import msgspec
 
+from pyregistry.config.health_section import Health
 from pyregistry.config.own import Own
-from pyregistry.config.values import Duration
+from pyregistry.config.spelling import run_together
+from pyregistry.config.validation_section import Validation
+from pyregistry.config.values import Duration, Entries
 
 Level = Literal["error", "warn", "warning", "info", "debug"]
 
 
-def _run_together(name: str) -> str:
-    return name.replace("_", "")
-
-
-class Section(msgspec.Struct, frozen=True, rename=_run_together):
+class Section(msgspec.Struct, frozen=True, rename=run_together):
     """A part of the file."""
 
 
 class AccessLog(Section, frozen=True):
-    """`log.accesslog`."""
+    """`log.accesslog`: lines about requests."""
 
     disabled: bool = False
+    """No lines about requests are written to standard output."""
 
 
 class Log(Section, frozen=True):
-    """`log`."""
+    """`log`: lines on standard error and standard output."""
 
     level: Level = "info"
+    """Least level of the lines on standard error; `loglevel` at the top is its old place."""
     formatter: Literal["text", "json", "logstash"] = "text"
+    """Form of all lines, those about requests included, which `text` has in Combined Log Format."""
     fields: dict[str, object] = {}
+    """Members of each line; of lines about requests where these are JSON."""
     access_log: AccessLog = AccessLog()
 
 
@@ -41,31 +44,38 @@ class Filesystem(Section, frozen=True):
     """`storage.filesystem`."""
 
     root_directory: str = "/var/lib/registry"
+    """Directory of all data."""
 
 
 class InMemory(Section, frozen=True):
-    """`storage.inmemory`: gone when the process ends."""
+    """`storage.inmemory`: data in memory, gone when the process ends."""
 
 
 class Delete(Section, frozen=True):
     """`storage.delete`: off by default, as in the CNCF registry."""
 
     enabled: bool = False
+    """Clients may delete tags, manifests and blobs; else DELETE is answered 405."""
 
 
 class ReadOnly(Section, frozen=True):
     """`storage.maintenance.readonly`."""
 
     enabled: bool = False
+    """Nothing can be pushed or deleted."""
 
 
 class UploadPurging(Section, frozen=True):
-    """`storage.maintenance.uploadpurging`: uploads that nobody went on with are removed."""
+    """`storage.maintenance.uploadpurging`: removal of uploads that were left behind."""
 
     enabled: bool = True
+    """Uploads that were left behind are removed."""
     age: Duration = Duration(168 * 3600)
+    """Time since the last byte of an upload after which it is removed."""
     interval: Duration = Duration(24 * 3600)
+    """Time between two purges."""
     dry_run: bool = False
+    """The log names the uploads, and none is removed."""
 
 
 class Maintenance(Section, frozen=True):
@@ -85,30 +95,42 @@ class Storage(Section, frozen=True):
 
 
 class Htpasswd(Section, frozen=True):
-    """`auth.htpasswd`."""
+    """`auth.htpasswd`: passwords of a file."""
 
     realm: str
+    """Name of the registry that a client shows when it asks for a password."""
     path: str
+    """Path of the htpasswd file, with bcrypt hashes; read again when it changes."""
 
 
 class Silly(Section, frozen=True):
-    """`auth.silly`: lets in whoever sends an Authorization header, for trying things out."""
+    """`auth.silly`: lets in all requests with an Authorization header, for trying things out."""
 
     realm: str
+    """Realm of the challenge."""
     service: str
+    """Service of the challenge."""
 
 
 class Token(Section, frozen=True):
     """`auth.token`: tokens of an external server; at least one of the two files is needed."""
 
     realm: str
+    """URL of the token server."""
     service: str
+    """Name of this registry in its tokens (`aud`)."""
     issuer: str
+    """Name of the token server in its tokens (`iss`)."""
     root_cert_bundle: str = ""
+    """Path of a file of certificates (PEM) that may sign tokens or issue certificates that do."""
     jwks: str = ""
+    """Path of a file of public keys (JWKS) that may sign tokens."""
     signing_algorithms: list[str] = []
+    """Algorithms of signatures that are taken; without any those that fit the key."""
     auto_redirect: bool = False
+    """The realm is `autoredirectpath` of the host that the client asked."""
     auto_redirect_path: str = ""
+    """Path of the token server on that host; empty: `/auth/token`."""
 
 
 class Auth(Section, frozen=True):
@@ -123,8 +145,11 @@ class Tls(Section, frozen=True):
     """`http.tls`: on where a certificate is named; the files are read again when they change."""
 
     certificate: str = ""
+    """Path of the certificate and its chain (PEM); naming it switches TLS on."""
     key: str = ""
+    """Path of the certificate's key (PEM)."""
     client_cas: list[str] = []
+    """Paths of certificates (PEM) of which one must have issued that of the client."""
     client_auth: Literal[
         "",
         "request-client-cert",
@@ -132,139 +157,69 @@ class Tls(Section, frozen=True):
         "verify-client-cert-if-given",
         "require-and-verify-client-cert",
     ] = ""
+    """Demand for a client's certificate; empty: it is required where there are `clientcas`. The first two are refused,
+    as they verify nothing."""
     minimum_tls: Literal["", "tls1.0", "tls1.1", "tls1.2", "tls1.3"] = ""
+    """Oldest version that is spoken; below tls1.2 and empty: tls1.2."""
 
 
 class Prometheus(Section, frozen=True):
     """`http.debug.prometheus`."""
 
     enabled: bool = False
+    """Metrics are at `http.debug.addr`."""
     path: str = "/metrics"
+    """Path of the metrics."""
 
 
 class Debug(Section, frozen=True):
     """`http.debug`: an address of its own for health and metrics, without TLS and without passwords."""
 
     addr: str = ""
+    """Address as HOST:PORT for health and metrics, without a password; empty: none."""
     prometheus: Prometheus = Prometheus()
 
 
 class Http(Section, frozen=True):
-    """`http`."""
+    """`http`: the address and what clients see of it."""
 
     addr: str = ":5000"
+    """Address as HOST:PORT; `:PORT` is all addresses of both families; the path of a socket with `net: unix`."""
     net: Literal["", "tcp", "unix"] = ""
+    """Kind of the address; empty: tcp."""
     host: str = ""
+    """URL of the registry as clients see it; empty: that of the request."""
     prefix: str = ""
+    """Path below which the registry answers, such as `/registry/`."""
     relative_urls: bool = False
+    """`Location` is a path, unless `host` is set."""
     drain_timeout: Duration = Duration(0)
+    """Time that running requests may take after SIGTERM or SIGHUP; 0: 30 s."""
     headers: dict[str, list[str]] = {}
+    """Headers of all answers, each with its values."""
     tls: Tls = Tls()
     debug: Debug = Debug()
 
 
-class StorageCheck(Section, frozen=True):
-    """`health.storagedriver`."""
-
-    enabled: bool = False
-    interval: Duration = Duration(0)
-    """0, here and below: every 10 s."""
-    threshold: int = 0
-    """Failures in a row that count; 0, here and below: the first one."""
-
-
-class FileCheck(Section, frozen=True):
-    """An item of `health.file`: healthy as long as there is no such file."""
-
-    file: str
-    interval: Duration = Duration(0)
-    threshold: int = 0
-
-
-class HttpCheck(Section, frozen=True):
-    """An item of `health.http`: the answer to a HEAD."""
-
-    uri: str
-    headers: dict[str, list[str]] = {}
-    status_code: int = 200
-    timeout: Duration = Duration(0)
-    """0, here and below: the interval."""
-    interval: Duration = Duration(0)
-    threshold: int = 0
-
-
-class TcpCheck(Section, frozen=True):
-    """An item of `health.tcp`: whether a connection can be made."""
-
-    addr: str
-    timeout: Duration = Duration(0)
-    interval: Duration = Duration(0)
-    threshold: int = 0
-
-
-class Health(Section, frozen=True):
-    """`health`: while a check fails, every request is answered 503."""
-
-    storage_driver: StorageCheck = StorageCheck()
-    file: list[FileCheck] = []
-    http: list[HttpCheck] = []
-    tcp: list[TcpCheck] = []
-
-
 class Catalog(Section, frozen=True):
-    """`catalog`."""
+    """`catalog`: the list of repositories."""
 
-    max_entries: int = 1_000
+    max_entries: Entries = 1_000
+    """Repositories in a page of the catalog; 0: 1000."""
 
 
 class Tags(Section, frozen=True):
-    """`tags`."""
+    """`tags`: the list of a repository's tags."""
 
-    max_tags: int = 1_000
-
-
-class Platform(Section, frozen=True):
-    """An item of `validation.manifests.indexes.platformlist`."""
-
-    os: str = ""
-    architecture: str = ""
-
-
-class Indexes(Section, frozen=True):
-    """`validation.manifests.indexes`: of which platforms an index's manifests must be here."""
-
-    platforms: Literal["all", "none", "list"] = "all"
-    platform_list: list[Platform] = []
-
-
-class Urls(Section, frozen=True):
-    """`validation.manifests.urls`: regular expressions for the `urls` of layers that are fetched elsewhere.
-
-    Where nothing is said they are accepted; the CNCF registry refuses them all.
-    """
-
-    allow: list[str] = []
-    deny: list[str] = []
-
-
-class Manifests(Section, frozen=True):
-    """`validation.manifests`."""
-
-    urls: Urls = Urls()
-    indexes: Indexes = Indexes()
-
-
-class Validation(Section, frozen=True):
-    """`validation`: disabled, a manifest may refer to whatever it likes."""
-
-    disabled: bool = False
-    manifests: Manifests = Manifests()
+    max_tags: Entries = 1_000
+    """Tags in a page of the list; 0: 1000."""
 
 
 class Config(Section, frozen=True):
     """The whole file."""
 
     version: str
+    """Version of this format, which is 0.1."""
     storage: Storage
     log: Log = Log()
     auth: Auth = Auth()

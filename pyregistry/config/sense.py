@@ -3,14 +3,15 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_network
+from math import inf
 from urllib.parse import urlsplit
 
 import msgspec
 
-from pyregistry.config.errors import ConfigError
 from pyregistry.config.explain import shown
+from pyregistry.config.health_section import Health
 from pyregistry.config.own import Gc, Limits
-from pyregistry.config.schema import Config, Health, Http, Storage, Tls, UploadPurging
+from pyregistry.config.schema import Config, Http, Storage, Tls, UploadPurging
 from pyregistry.config.values import Duration
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -30,10 +31,9 @@ _SHORTEST_WAIT = 0.001
 """Seconds. Half a second for a check is meant; `interval: 10`, nanoseconds too, is not."""
 
 
-def check_sense(config: Config) -> None:
-    """Raises ConfigError for the first that is wrong."""
-    for key, value, expected in _wrong(config):
-        raise ConfigError(f"{key}: {shown(value)}, expected {expected}")
+def find_senseless(config: Config) -> list[str]:
+    """Return a sentence for each value that has the right type and still cannot be meant."""
+    return [f"{key}: {shown(value)}, expected {expected}" for key, value, expected in _wrong(config)]
 
 
 Wrong = Iterator[tuple[str, object, str]]
@@ -63,6 +63,8 @@ def _wrong(config: Config) -> Wrong:
 def _in_limits(limits: Limits) -> Wrong:
     for field in msgspec.structs.fields(limits):
         value, may_be_zero = getattr(limits, field.name), field.name in _MAY_BE_ZERO
+        if value == inf:
+            yield f"pyregistry.limits.{field.encode_name}", str(value), "a number that is finite"
         if not (value >= 0 if may_be_zero else value > 0):  # NaN is neither
             yield f"pyregistry.limits.{field.encode_name}", value, "0 or more" if may_be_zero else "more than 0"
 

@@ -1,7 +1,9 @@
-"""Values that YAML has no type for."""
+"""Values that YAML has no type for, and units of those that it has one for."""
 
 import re
-from typing import Self
+from typing import Annotated, Self
+
+import msgspec
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
@@ -25,3 +27,15 @@ class Duration(float):
     def __str__(self) -> str:
         """As it may stand in a file."""
         return f"{self:.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def unit(name: str) -> msgspec.Meta:
+    """Return a remark for a field's type, from which docs/settings.md has the unit."""
+    return msgspec.Meta(extra={"unit": name})
+
+
+Bytes = Annotated[int, unit("bytes")]
+Seconds = Annotated[float, unit("seconds")]
+BytesPerSecond = Annotated[int, unit("bytes per second")]
+Failures = Annotated[int, unit("failures in a row")]
+Entries = Annotated[int, unit("entries")]

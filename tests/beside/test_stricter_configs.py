@@ -33,6 +33,12 @@ CONFIGS = {
     "`REGISTRY_STORAGE_DELETE_ENABLED=1`": Lines(environ={"REGISTRY_STORAGE_DELETE_ENABLED": "1"}),
     "a key twice": Lines(end="http: {relativeurls: true}"),
     "a second document behind `---`": Lines(end="---\nlog: {level: debug}"),
+    "`authh: {htpasswd: …}`": Lines(end="authh: {htpasswd: {realm: r, path: DIRECTORY/users}}"),
+    "`REGISTRY_AUTHH_HTPASSWD_REALM=r`": Lines(environ={"REGISTRY_AUTHH_HTPASSWD_REALM": "r"}),
+    "`http: {auth: {htpasswd: …}}`": Lines(http="  auth: {htpasswd: {realm: r, path: DIRECTORY/users}}"),
+    "`auth.htpasswd.realmm`": Lines(end="auth: {htpasswd: {realmm: r, realm: r, path: DIRECTORY/users}}"),
+    "`http.tls.clientca`": Lines(http="  tls: {clientca: [DIRECTORY/ca.pem]}"),
+    "`http.headers: {X: [null]}`": Lines(http="  headers: {X: [null]}"),
     "`auth.htpasswd.path` of a file that is missing": Lines(end="auth: {htpasswd: {realm: r, path: DIRECTORY/users}}"),
 }
 
@@ -80,6 +86,16 @@ def test_the_cncf_registry_starts_with_a_config_and_we_refuse_it(lines: Lines, t
     assert tuple(tried.values()) == _STARTS
 
 
-def test_a_config_without_such_lines_starts_with_both(tmp_path: Path) -> None:
+ALIKE = {
+    "nothing more": Lines(),
+    "an empty document behind it": Lines(end="---"),
+    "a comment behind it": Lines(end="---\n# the end"),
+    "a key that is not known": Lines(end="x-auth: &a {}\nxyzzy: 1"),
+    "a variable of another program": Lines(environ={"REGISTRY_PASSWORD": "@[", "REGISTRY_TOKEN": "a"}),
+}
+
+
+@pytest.mark.parametrize("lines", ALIKE.values(), ids=ALIKE)
+def test_a_config_starts_with_both(tmp_path: Path, lines: Lines) -> None:
     for name, command in {"cncf": [cncf3_program()], "ours": [sys.executable, "-m", "pyregistry"]}.items():
-        assert _try(command, Lines(), tmp_path / name) == "starts"
+        assert _try(command, lines, tmp_path / name) == "starts"

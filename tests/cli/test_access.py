@@ -11,7 +11,7 @@ import pytest
 from tests.auth.rules import ACCESS
 from tests.processes import SOURCE_TREE
 
-HEAD = "version: 0.1\nstorage: {inmemory: {}}\n"
+HEAD = "version: 0.1\nstorage: {inmemory: {}}\nauth: {silly: {realm: r, service: s}}\n"
 GROUPS = {"ops": ["admin", "root"]}
 RULES = [{**ACCESS[0], "who": "group:ops"}, *ACCESS[1:]]
 

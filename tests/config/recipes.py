@@ -5,6 +5,7 @@ directory and to free ports; nothing else of the text is changed.
 """
 
 import http.client
+import json
 import re
 import socket
 import ssl
@@ -143,7 +144,11 @@ class Address:
 
 
 def warnings_in(output: str) -> Iterator[str]:
-    """What the server warned of at its start."""
+    """Warnings of the server at its start, in text or as JSON."""
     for line in output.splitlines():
         if line.startswith("warning: "):
             yield line.removeprefix("warning: ")
+        elif line.startswith("{"):
+            entry = json.loads(line)
+            if entry["logger"] == "pyregistry.config":
+                yield entry.get("message", entry.get("event"))

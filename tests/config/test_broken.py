@@ -299,6 +299,26 @@ BROKEN: dict[str, Broken] = {
     "a limit of nothing": of(
         "pyregistry.limits.connections: 0, expected more than 0", "pyregistry: {limits: {connections: 0}}\n"
     ),
+    "a time without an end": of(
+        'pyregistry.limits.keepalive: "inf", expected a number that is finite',
+        "pyregistry: {limits: {keepalive: .inf}}\n",
+    ),
+    "a null in a list of words": of(f"http.headers.X[1]: null, expected {TEXT}", "  headers: {A: [b], X: [b, ~]}\n"),
+    "a null among names of files": of(
+        f"http.tls.clientcas[0]: null, expected {TEXT}",
+        "  tls: {certificate: /certs/domain.crt, key: /certs/domain.key, clientcas: [~]}\n",
+    ),
+    "a null among checks": of("health.file[1]: null, expected a map of keys", "health: {file: [{file: /a}, ~]}\n"),
+    "a null in a group": of(
+        f"pyregistry.groups.a[0]: null, expected {TEXT}", "pyregistry: {access: [], groups: {a: [~]}}\n"
+    ),
+    "a second document": of(
+        "a second document begins behind ---, line 6: only one can be used", "---\nlog: {level: debug}\n"
+    ),
+    "rules that are a map": of(
+        "pyregistry.access: a map, expected a list of rules, or the path of a file of rules",
+        "pyregistry: {access: {repositories: '**', who: everyone, actions: pull}}\n",
+    ),
     "a rate below nothing": of(
         "pyregistry.limits.send-rate: -1.0, expected 0 or more", "pyregistry: {limits: {send-rate: -1}}\n"
     ),

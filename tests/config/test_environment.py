@@ -7,14 +7,24 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.config.environment import overlay
-from pyregistry.config.errors import ConfigError
+from pyregistry.config.environment import lay_over
+from pyregistry.config.errors import ConfigError, Notes
 
 FILE = """
 version: 0.1
 storage: {filesystem: {rootdirectory: /data}, delete: {enabled: false}}
 http: {addr: ":5000", headers: {X-Content-Type-Options: [nosniff]}}
 """
+
+
+def overlay(document: dict[object, object], environ: dict[str, str]) -> tuple[dict[object, object], list[str]]:
+    """The document with the variables, and warnings. Raises ConfigError."""
+    notes = Notes()
+    result = lay_over(document, environ, notes)
+    if notes.errors:
+        raise ConfigError(*notes.errors)
+    return result, notes.warnings
+
 
 Case = tuple[dict[str, str], tuple[str, ...], Any]
 
@@ -147,8 +157,8 @@ IGNORED = {
     "3: no such section": {"REGISTRY_IMAGE_TAG": "latest"},
     "3: no such key of a section": {"REGISTRY_HTTP_ADR": ":80"},
     "3: something below a value": {"REGISTRY_HTTP_ADDR_PORT": "80"},
-    "5: no index": {"REGISTRY_PYREGISTRY_WARNINGS_FIRST": "a"},
-    "5: an index in other digits": {"REGISTRY_PYREGISTRY_WARNINGS_\u0660": "a"},
+    "5: no index": {"REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW_FIRST": "a"},
+    "5: an index in other digits": {"REGISTRY_VALIDATION_MANIFESTS_URLS_ALLOW_\u0660": "a"},
     "3: no name": {"REGISTRY_": "x"},
     "10: a service called registry, its port": {"REGISTRY_PORT": "tcp://10.0.0.1:5000"},
     "10: a service called registry, its host": {"REGISTRY_SERVICE_HOST": "10.0.0.1"},

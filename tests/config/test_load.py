@@ -237,8 +237,8 @@ def test_the_commented_part_of_the_sample_config_works_as_well() -> None:
     assert policy.lets_anonymous_in()
 
 
-def test_a_file_that_is_not_there_is_refused_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"missing\.yml"):
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^No such file or directory$"):
         load(tmp_path / "missing.yml", {})
 
 
@@ -249,7 +249,7 @@ def test_a_directory_instead_of_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_bytes(b"version: \xff")
-    with pytest.raises(ConfigError, match=r"config\.yml"):
+    with pytest.raises(ConfigError, match=r"^not utf-8: "):
         load(tmp_path / "config.yml", {})
 
 

@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.processes import Server, free_port, pyregistry_server, wait_until
 from tests.workers.http import Answer, ask
 from tests.workers.logs import COMBINED, Logs, logging_server
 
+FIELDS = {"service": "registry", "rack": 12, "user": "that of the request wins", "since": date(2001, 1, 1)}
 _PASSWORD = "wonder-land-42"
 _USER = 'al "ice" \\x \x1b[31m\x85 ü'
 _HOSTILE = {
@@ -43,7 +45,7 @@ def json_logs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """The same with lines of JSON."""
     directory = tmp_path_factory.mktemp("logs")
     write_htpasswd(directory / "htpasswd", {_USER: _PASSWORD, "alice": _PASSWORD})
-    sections = {"auth": auth_section(directory / "htpasswd"), "log": {"formatter": request.param}}
+    sections = {"auth": auth_section(directory / "htpasswd"), "log": {"formatter": request.param, "fields": FIELDS}}
     with logging_server(directory, **sections) as running:
         yield running
 
@@ -173,9 +175,15 @@ def test_a_line_of_json_has_the_repository_and_the_seconds_as_well(json_logs: Lo
     assert answer.status == 404
     wait_until(lambda: number in json_logs.out.read_text(), "the request is in the log")
     entry = json_logs.json(number)
+    is_logstash = "@version" in entry
     assert 0 < entry.pop("seconds") < 10
-    assert entry.pop("timestamp").endswith("+00:00")
+    assert entry.pop("@timestamp" if is_logstash else "timestamp").endswith("+00:00")
+    message = {"@version": "1", "type": "log", "level": "info", "message": "GET /v2/team/app/tags/list 404"}
     assert entry == {
+        **(message if is_logstash else {}),
+        "service": "registry",
+        "rack": 12,
+        "since": "2001-01-01",
         "logger": "pyregistry.access",
         "request_id": number,
         "remote": "127.0.0.1",
@@ -193,7 +201,7 @@ def test_a_line_of_json_has_the_repository_and_the_seconds_as_well(json_logs: Lo
 def test_every_line_of_both_logs_is_json(json_logs: Logs) -> None:
     _ask(json_logs.server, "GET", "/v2/a%0Ab/tags/list", {"User-Agent": "\xff\xfe"})
     for line in [*json_logs.lines(), *json_logs.err.read_text().splitlines()]:
-        assert isinstance(json.loads(line), dict)
+        assert json.loads(line)["service"] == "registry"
 
 
 def test_logstash_gets_the_keys_that_it_knows(tmp_path: Path) -> None:

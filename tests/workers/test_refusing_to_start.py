@@ -54,7 +54,7 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
             _GOOD.replace("127.0.0.1:{port}", "192.0.2.1:80"), ["http.addr", "192.0.2.1"], id="not our address"
         ),
         pytest.param(_GOOD + "  prefix: [a]\n", ["prefix"], id="a list for a string"),
-        pytest.param(_GOOD + "auth: {{silly: {{}}}}\n", ["auth", "silly"], id="another kind of auth"),
+        pytest.param(_GOOD + "auth: {{silly: {{realm: r}}}}\n", ["auth", "silly"], id="another kind of auth"),
         pytest.param(
             _GOOD + "auth: {{htpasswd: {{realm: x, path: /none/htpasswd}}}}\n",
             ["auth.htpasswd.path", "/none/htpasswd"],
@@ -72,12 +72,12 @@ def test_an_address_in_use_is_named(tmp_path: Path) -> None:
         ),
         pytest.param(_GOOD + "health: {{http: [{{uri: x}}]}}\n", ["health.http[0].uri"], id="a check of nothing"),
         pytest.param(
-            _GOOD + "pyregistry: {{access: [{{repositories: a, who: b, actions: pul}}]}}\n",
+            _GOOD + "auth: none\npyregistry: {{access: [{{repositories: a, who: everyone, actions: pul}}]}}\n",
             ["pyregistry.access[0].actions", "pul"],
             id="a rule with an unknown action",
         ),
         pytest.param(
-            _GOOD + "pyregistry: {{access: /none/access.yml}}\n",
+            _GOOD + "auth: none\npyregistry: {{access: /none/access.yml}}\n",
             ["pyregistry.access", "/none/access.yml", "No such file"],
             id="no file of rules",
         ),
