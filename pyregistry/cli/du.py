@@ -50,7 +50,7 @@ def du(
     print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows)
     if is_terminal():
         typer.echo()
-    print_table(("", "COUNT", "SIZE"), _totals(usage))
+    print_table(("", "COUNT", "SIZE"), _totals(usage, delete_untagged=delete_untagged))
     _print_uploads(usage)
 
 
@@ -65,10 +65,15 @@ def _print_uploads(usage: Usage) -> None:
         say(f"{len(usage.open_uploads) - _SHOWN} more, see --json", err=True)
 
 
-def _totals(usage: Usage) -> list[tuple[str, str | int, Bytes]]:
+def _totals(usage: Usage, *, delete_untagged: bool) -> list[tuple[str, str | int, Bytes]]:
     return [
         ("all blobs", usage.blobs, Bytes(usage.size)),
         ("reclaimable", usage.reclaimable_blobs, Bytes(usage.reclaimable)),
+        *(
+            []
+            if delete_untagged
+            else [("untagged manifests, see gc -m", usage.untagged_manifests, Bytes(usage.untagged))]
+        ),
         ("kept for pushes", usage.leased_blobs, Bytes(usage.leased)),
         ("open uploads", usage.uploads, Bytes(usage.uploads_size)),
         ("quarantine", "", Bytes(usage.quarantine)),

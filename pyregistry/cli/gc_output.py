@@ -130,7 +130,8 @@ def print_summary(report: Report, options: Options) -> None:
     )
     if report.repositories_removed:
         typer.echo(f"{report.repositories_removed} empty repositories removed")
-    for line in (uploads_removed(report, options), open_uploads(report), kept_by_leases(report)):
+    lines = (uploads_removed(report, options), open_uploads(report), kept_by_leases(report), kept_untagged(report))
+    for line in lines:
         if line is not None:
             typer.echo(line)
 
@@ -173,3 +174,11 @@ def kept_by_leases(report: Report) -> str | None:
         f"kept {report.blobs_kept_by_leases} blobs, {decimal(report.bytes_kept_by_leases)}, for pushes in progress, "
         f"until {report.leases_end_at} at the latest; or use --grace 0"
     )
+
+
+def kept_untagged(report: Report) -> str | None:
+    """Return what stays for want of `--delete-untagged`; None where nothing does."""
+    if not report.untagged_manifests_kept:
+        return None
+    size = decimal(report.bytes_kept_by_untagged_manifests)
+    return f"{report.untagged_manifests_kept} untagged manifests kept, {size}; -m deletes them"

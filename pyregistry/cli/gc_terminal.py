@@ -8,7 +8,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pyregistry.cli.gc_output import kept_by_leases, open_uploads
+from pyregistry.cli.gc_output import kept_by_leases, kept_untagged, open_uploads
 from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
 from pyregistry.visible import visible
@@ -87,7 +87,7 @@ def print_table(report: Report, options: Options) -> None:
     freed = report.bytes_freed + report.bytes_freed_from_uploads
     table.add_row("space", "", decimal(freed), style="bold")
     console.print(table)
-    for line in (open_uploads(report), kept_by_leases(report)):
+    for line in (open_uploads(report), kept_by_leases(report), kept_untagged(report)):
         if line is not None:
             console.print(line, highlight=False, markup=False)
     if report.skipped:

@@ -118,6 +118,8 @@ def _report_of(plan: Plan, options: Options) -> Report:
         blobs_kept_by_leases=plan.kept.blobs,
         bytes_kept_by_leases=plan.kept.size,
         leases_end_at=ends_at,
+        untagged_manifests_kept=plan.untagged,
+        bytes_kept_by_untagged_manifests=plan.candidates.untagged_size(),
     )
 
 

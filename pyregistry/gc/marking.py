@@ -48,7 +48,8 @@ class Marker:
             self.kept.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
         links = tuple(link for link in self.links if self.is_doomed(link))
-        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept)
+        untagged = sum(marks.untagged_count for marks in self.repositories.values())
+        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept, untagged)
 
     def is_doomed(self, link: DoomedLayer) -> bool:
         """Whether a layer link that its own repository does not need goes, by what is marked so far.

@@ -92,6 +92,8 @@ class Plan:
     """From the top down; those of one group keep each other, so they go or stay together."""
     links: tuple[DoomedLayer, ...]
     kept: Kept
+    untagged: int = 0
+    """Manifests that stay and that a run with `delete_untagged` would remove; what they alone hold stays too."""
 
     def blobs(self) -> Iterator[tuple[Digest, int]]:
         """The blobs that nothing refers to, with their sizes in bytes."""
@@ -121,6 +123,10 @@ class Report:
     """Since the last byte of the one that nobody has gone on with for the longest time."""
     blobs_kept_by_leases: int = 0
     bytes_kept_by_leases: int = 0
+    untagged_manifests_kept: int = 0
+    """Those that a run with `delete_untagged` would have removed."""
+    bytes_kept_by_untagged_manifests: int = 0
+    """Of blobs that nothing else keeps, their own bytes among them."""
     leases_end_at: str | None = None
     """RFC 3339, UTC."""
     seconds: float = 0.0

@@ -54,6 +54,10 @@ class Usage:
     leased_blobs: int = 0
     leased: int = 0
     """What only pushes in progress keep; counted in no repository."""
+    untagged_manifests: int = 0
+    """Those that only `gc --delete-untagged` removes; 0 where that is what was asked for."""
+    untagged: int = 0
+    """What they alone hold."""
     uploads: int = 0
     uploads_size: int = 0
     open_uploads: list[UploadUsage] = field(default_factory=list)
@@ -70,6 +74,7 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
     plan = marker.plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)
     usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
+    usage.untagged_manifests, usage.untagged = plan.untagged, candidates.untagged_size()
     repositories = tally.repositories
     for digest, owner in tally.owners.items():
         size = candidates.size(digest)
