@@ -69,11 +69,7 @@ def _totals(usage: Usage, *, delete_untagged: bool) -> list[tuple[str, str | int
     return [
         ("all blobs", usage.blobs, Bytes(usage.size)),
         ("reclaimable", usage.reclaimable_blobs, Bytes(usage.reclaimable)),
-        *(
-            []
-            if delete_untagged
-            else [("untagged manifests, see gc -m", usage.untagged_manifests, Bytes(usage.untagged))]
-        ),
+        *([] if delete_untagged else [("untagged manifests", usage.untagged_manifests, Bytes(usage.untagged))]),
         ("kept for pushes", usage.leased_blobs, Bytes(usage.leased)),
         ("open uploads", usage.uploads, Bytes(usage.uploads_size)),
         ("quarantine", "", Bytes(usage.quarantine)),
