@@ -9,6 +9,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.inspecting import Entry, InspectableDriver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.reserved import LOST_AND_FOUND, is_reserved
 
 _TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
 """Names of files that the CNCF registry 3.1 writes beside a file before it renames it, and that `/readyz` writes."""
@@ -32,7 +33,9 @@ class Listing:
         """What is in a directory, or the finding that it cannot be read."""
         try:
             for entry in self.driver.entries(path):
-                if entry.obstacle is not None:
+                if entry.name == LOST_AND_FOUND and entry.is_directory:
+                    continue
+                if entry.obstacle is not None and not is_reserved(entry.name):
                     self._remember(entry.obstacle, layout.child(path, entry.name))
                 yield entry
         except OSError as error:

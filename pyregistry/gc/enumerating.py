@@ -9,6 +9,7 @@ from pyregistry.gc.sharing import is_worth_it, shared
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.reserved import is_reserved
 
 _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""
@@ -37,7 +38,7 @@ def _directories(driver: Driver) -> Iterator[_Directory]:
     for algorithm in driver.children(layout.BLOBS):
         if algorithm in ALGORITHMS:
             for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
-                if prefix != layout.MOUNTED:
+                if prefix != layout.MOUNTED and not is_reserved(prefix):
                     yield algorithm, prefix
 
 
