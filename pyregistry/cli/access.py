@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.output import say
 from pyregistry.config.errors import ConfigError
 from pyregistry.oci.errors import NameInvalid
@@ -29,6 +29,7 @@ def check(
     action: Annotated[str, typer.Argument(metavar="ACTION", help="pull, push or delete.")],
     repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app, without a tag.")],
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
 ) -> None:
     """Say whether a user may do something with a repository, and which rule decides; ends with 0 for yes, 1 for no.
 
@@ -38,7 +39,7 @@ def check(
     from pyregistry.auth.policy import ANONYMOUS  # noqa: PLC0415 - the same
     from pyregistry.parts import create_policy  # noqa: PLC0415 - `--help` need not wait for a server
 
-    path, loaded = load_or_fail(config)
+    path, loaded = load_or_fail(config, config_option)
     if action not in {Action.PULL, Action.PUSH, Action.DELETE}:
         fail(f"{action!r} is no action, expected pull, push or delete")
     try:

@@ -7,18 +7,19 @@ import msgspec
 import typer
 import yaml
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.config.errors import ConfigError
+from pyregistry.system_errors import in_words
 
 
-def check_config(config: ConfigFile = None) -> None:
+def check_config(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
     """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
 
     It ends with 2 for a config that a server would refuse, be it for a file that the config names (passwords, rules,
     keys, certificates) or for a data directory that cannot be read or made. Not looked at is whether the addresses are
     free. Secrets are shown as ***.
     """
-    path, loaded = load_or_fail(config)
+    path, loaded = load_or_fail(config, config_option)
     from pyregistry.data_directory import look_at_storage  # noqa: PLC0415 - the same
     from pyregistry.log import configure_logging  # noqa: PLC0415 - `--help` need not wait for a server
     from pyregistry.prepared import prepare  # noqa: PLC0415 - the same
@@ -28,7 +29,7 @@ def check_config(config: ConfigFile = None) -> None:
         prepare(loaded)
         look_at_storage(loaded)
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
+        fail(f"cannot use the data directory: {in_words(error)}")
     except ConfigError as error:
         fail(f"{path}: {error}")
     document = _without_nulls(_masked(msgspec.to_builtins(loaded, enc_hook=str)))

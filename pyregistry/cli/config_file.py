@@ -19,9 +19,10 @@ IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="CONFIG", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
+        metavar="[CONFIG]", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
     ),
 ]
+"""For a command whose other words cannot be taken for it; such a command has `ConfigOption` too."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,21 +30,29 @@ ConfigOption = Annotated[
         "--config", "-c", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
     ),
 ]
-"""The same where the arguments are something else."""
 
 
-def load_or_fail(given: Path | None) -> tuple[Path, Config]:
-    """The file and what it says, its warnings on standard error. Raises ConfigRefused."""
-    path = given or _default_path()
+def load_or_fail(*given: Path | None) -> tuple[Path, Config]:
+    """The file and what it says, its warnings on standard error. Raises ConfigRefused.
+
+    `given` is the file as each of the ways to name it has it; it may be named in one way only.
+    """
+    named = [path for path in given if path is not None]
+    if len(named) > 1:
+        raise ConfigRefused(f"two config files: {named[0]} and {named[1]}; name one, as a word or with --config")
+    path = named[0] if named else _default_path()
     try:
         return path, load_again(path)
     except ConfigError as error:
-        raise ConfigRefused(f"{path}: {error}") from error
+        raise ConfigRefused(str(error)) from error
 
 
 def load_again(path: Path) -> Config:
-    """What the file says, its warnings on standard error. Raises ConfigError."""
-    config, warnings = load(path, os.environ)
+    """What the file says, its warnings on standard error. Raises ConfigError, which names the file."""
+    try:
+        config, warnings = load(path, os.environ)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     for warning in warnings:
         say(f"warning: {warning}", err=True)
     return config

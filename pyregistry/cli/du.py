@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import idle_time
@@ -21,6 +21,7 @@ _SHOWN = 20
 
 def du(
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
     delete_untagged: Annotated[
         bool,
         typer.Option("--delete-untagged", "-m", help="Count what `gc --delete-untagged` would free as reclaimable."),
@@ -31,7 +32,7 @@ def du(
 
     Nothing is changed. It ends with 0, with 2 for a config that cannot be used, with 4 if something could not be read.
     """
-    driver = open_driver(load_or_fail(config)[1])
+    driver = open_driver(load_or_fail(config, config_option)[1])
     try:
         with unusable_directory():
             usage = measure(driver, delete_untagged=delete_untagged)
@@ -43,7 +44,7 @@ def du(
     if as_json:
         print_json(usage)
         return
-    if config is None and not usage.repositories:
+    if config is None and config_option is None and not usage.repositories:
         tell_nothing(driver)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
     rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
@@ -32,6 +32,7 @@ _MOST_PROCESSES = 4
 
 def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="Say what would go, and change nothing.")] = False,
     delete_untagged: Annotated[
         bool,
@@ -75,7 +76,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     where no run is safe, nothing was removed; 4 something else could not be read, so that nobody knows what it refers
     to; 75 another garbage collection is running.
     """
-    _, loaded = load_or_fail(config)
+    _, loaded = load_or_fail(config, config_option)
     options = Options(
         grace=_seconds(grace) if grace is not None else float(loaded.pyregistry.gc.grace),
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,

@@ -22,7 +22,10 @@ NOT_FOUND = 1
 def ls(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REPOSITORY[:TAG]]...", help="Whose tags to show; * ? and [...] stand for any."),
+        typer.Argument(
+            metavar="[REPOSITORY[:TAG]]...",
+            help="Whose tags to show; * ? and [...] stand for any. The config is named with -c.",
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -8,12 +8,13 @@ import typer
 
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
-from pyregistry.cli.failures import sentence, unusable_directory
+from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.removals import Removals
 from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
 from pyregistry.cli.tables import is_terminal
 from pyregistry.storage import volumes
+from pyregistry.system_errors import in_words
 
 NOT_FOUND = 1
 NOT_REMOVED = 3
@@ -24,7 +25,8 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
         list[str],
         typer.Argument(
             metavar="REPOSITORY[:TAG|@DIGEST]...",
-            help="What to remove. In quotes, * ? and [...] stand for any characters, a slash too.",
+            help="What to remove. In quotes, * ? and [...] stand for any characters, a slash too. "
+            "The config is named with -c.",
         ),
     ],
     config: ConfigOption = None,
@@ -73,7 +75,7 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
 
 
 def _tell_failed(each: Selected, error: OSError) -> None:
-    say(f"pyregistry: {each}: {sentence(error)}", err=True)
+    say(f"pyregistry: {each}: {in_words(error)}", err=True)
 
 
 def _show(removals: Removals, *, dry_run: bool) -> None:

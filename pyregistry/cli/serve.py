@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_again, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_again, load_or_fail
 from pyregistry.cli.failure import ConfigRefused
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.system_errors import in_words
 
 
-def serve(config: ConfigFile = None) -> None:
+def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
     """Serve the registry until it is stopped with SIGTERM or Ctrl-C; SIGHUP takes the config again."""
-    path, loaded = load_or_fail(config)
+    path, loaded = load_or_fail(config, config_option)
     with quick_imports():
         from pyregistry.server import serve as run  # noqa: PLC0415 - `--help` need not wait for a server
 
@@ -23,7 +24,7 @@ def serve(config: ConfigFile = None) -> None:
     except ConfigError as error:
         raise ConfigRefused(f"{path}: {error}") from error
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}")
+        fail(f"cannot use the data directory: {in_words(error)}{_whose(loaded)}")
 
 
 @contextmanager

@@ -20,11 +20,16 @@ _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
-    """The config, and warnings about what in it is not carried out. Raises ConfigError."""
+    """The config, and warnings about what in it is not carried out.
+
+    Raises ConfigError, which does not name the file.
+    """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not text in UTF-8: {error.reason} at byte {error.start}") from error
     return parse(text, environ)
 
 

@@ -17,6 +17,7 @@ from pyregistry.gc.sweeping import Sweep
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage import layout, leases, volumes
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
+from pyregistry.system_errors import in_words
 
 _LOCK = "gc"
 _TEMPORARY_SECONDS = 86_400.0
@@ -78,7 +79,7 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
         try:
             _remove_temporaries(driver)
         except OSError as error:
-            listener.skipped(f"{error.filename}: {error.strerror}")
+            listener.skipped(in_words(error))
     return report
 
 
@@ -88,7 +89,7 @@ def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
     try:
         reason = volumes.missing(driver)
     except OSError as error:
-        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+        raise MarkFailed(in_words(error)) from error
     if reason is not None:
         raise Braked(
             f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"

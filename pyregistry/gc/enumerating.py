@@ -10,6 +10,7 @@ from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.reserved import is_reserved
+from pyregistry.system_errors import in_words
 
 _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""
@@ -30,7 +31,7 @@ def enumerate_blobs(driver: Driver, processes: int = 1) -> Candidates:
                         candidates.extend(records)
                 break
     except OSError as error:
-        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+        raise MarkFailed(in_words(error)) from error
     return candidates
 
 

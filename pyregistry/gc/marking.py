@@ -17,6 +17,7 @@ from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.walking import walk_repositories
+from pyregistry.system_errors import in_words
 
 
 class Marker:
@@ -68,7 +69,7 @@ class Marker:
         except NameInvalid as error:
             raise MarkFailed(f"not all repositories can be looked at: {error.detail}") from error
         except OSError as error:
-            raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+            raise MarkFailed(in_words(error)) from error
 
     @contextmanager
     def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
@@ -89,7 +90,7 @@ class Marker:
                 marks.mark_roots(documents)
                 self.links += marks.doomed_layers()
         except OSError as error:
-            raise MarkFailed(f"{name}: {error.filename}: {error.strerror}") from error
+            raise MarkFailed(f"{name}: {in_words(error)}") from error
         # All that is known of a repository without doomed manifests is that it was marked.
         marks.forget()
         self.repositories[name] = marks
