@@ -10,7 +10,7 @@ from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
-from pyregistry.cli.tables import Bytes, is_terminal, print_table
+from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
 
@@ -48,7 +48,7 @@ def du(
         tell_nothing(driver)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
     rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
-    print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows)
+    print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows, (Narrower("BLOBS"),))
     if is_terminal():
         typer.echo()
     print_table(("", "COUNT", "SIZE"), _totals(usage, delete_untagged=delete_untagged))
@@ -61,7 +61,9 @@ def _print_uploads(usage: Usage) -> None:
     typer.echo()
     shown = usage.open_uploads[:_SHOWN]
     rows = [(each.repository, each.id, Bytes(each.size), idle_time(each.idle)) for each in shown]
-    print_table(("OPEN UPLOADS IN", "ID", "SIZE", "IDLE"), rows)
+    print_table(
+        ("OPEN UPLOADS IN", "ID", "SIZE", "IDLE"), rows, (Narrower("ID", lambda text: text[:8]), Narrower("ID"))
+    )
     if len(usage.open_uploads) > _SHOWN:
         say(f"{len(usage.open_uploads) - _SHOWN} more, see --json", err=True)
 

@@ -30,6 +30,7 @@ class ProgressBars(Listener):
         self._mark: TaskID | None = None
         self._sweep: TaskID | None = None
         self._found = 0
+        self._swept = 0
 
     def __enter__(self) -> Self:
         """Nothing yet: what draws is a thread, and there must be no other where processes are forked, until `found`."""
@@ -38,7 +39,9 @@ class ProgressBars(Listener):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the bars as they are."""
+        """Leave the bars as they are; what a sweep that came to its end left alone is not to come any more."""
+        if error is None and self._sweep is not None:
+            self._progress.update(self._sweep, total=self._swept)
         self._progress.stop()
 
     def found(self, repositories: int) -> None:
@@ -54,6 +57,12 @@ class ProgressBars(Listener):
         if self._mark is not None:
             self._progress.advance(self._mark)
 
+    def no_repository(self, name: RepositoryName) -> None:
+        """See Listener."""
+        self._found -= 1
+        if self._mark is not None:
+            self._progress.update(self._mark, total=self._found)
+
     def planned(self, plan: Plan) -> None:
         """See Listener."""
         if self._dry_run:
@@ -65,6 +74,7 @@ class ProgressBars(Listener):
     def removed(self, what: str, path: str) -> None:
         """See Listener."""
         if self._sweep is not None and what != "repository":
+            self._swept += 1
             self._progress.advance(self._sweep)
 
     def skipped(self, reason: str) -> None:

@@ -29,7 +29,7 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     except OSError as error:
         raise ConfigError(error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"not text in UTF-8: {error.reason} at byte {error.start}") from error
+        raise ConfigError(f"not utf-8: {error.reason} at byte {error.start}") from error
     return parse(text, environ)
 
 

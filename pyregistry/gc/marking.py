@@ -89,6 +89,8 @@ class Marker:
                 self._count += 1
                 marks.mark_roots(documents)
                 self.links += marks.doomed_layers()
+            else:
+                self.listener.no_repository(name)
         except OSError as error:
             raise MarkFailed(f"{name}: {in_words(error)}") from error
         # All that is known of a repository without doomed manifests is that it was marked.

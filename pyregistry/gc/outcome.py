@@ -147,6 +147,9 @@ class Listener:
     def repository(self, name: RepositoryName) -> None:
         """Its manifests are marked next."""
 
+    def no_repository(self, name: RepositoryName) -> None:
+        """One of the directories is only a namespace that repositories are in, or vanished."""
+
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
         """A manifest that lives."""
 

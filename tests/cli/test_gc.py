@@ -3,21 +3,24 @@
 import contextlib
 import json
 import os
-import pty
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from pyregistry.cli.gc_output import UploadLog, idle_time
+from pyregistry.cli.gc_terminal import ProgressBars
+from pyregistry.gc.enumerating import enumerate_blobs
+from pyregistry.gc.marking import Marker
+from pyregistry.gc.outcome import Options
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.uploads import Upload
 from tests.builders import digest_of, image
 from tests.cli.place import Place, run
+from tests.cli.terminal import run_at_terminal
 from tests.processes import require, require_root
 from tests.storage.mounts import tmpfs
 from tests.storage.pushing import files_of, push_blob, push_image, repository
@@ -106,26 +109,23 @@ def test_what_leases_keep_is_said_in_one_line(place: Place) -> None:
 
 
 def test_on_a_terminal_it_draws_bars_and_a_table(place: Place) -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pyregistry", "gc", str(place.config)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    )
-    os.close(theirs)
-    output = b""
-    while True:
-        try:
-            output += os.read(ours, 4096)
-        except OSError:  # the other side is closed
-            break
-    os.close(ours)
-    assert process.wait() == 0
-    for shown in ("mark", "sweep", "1/1", "repositories", "space"):
-        assert shown in output.decode()
-    assert "marking blob" not in output.decode()
+    push_image(repository(place.registry, "team/payments/api"), KEPT, "latest")
+    status, lines = run_at_terminal("gc", place.config)
+    output = "\n".join(lines)
+    assert status == 0
+    for shown in ("mark", "sweep", "2/2", "repositories", "space"):
+        assert shown in output
+    assert "2/4" not in output  # team and team/payments are no repositories
+    assert "marking blob" not in output
+
+
+def test_a_bar_ends_at_what_there_was_to_do(place: Place) -> None:
+    bars = ProgressBars(dry_run=False)
+    with bars:
+        plan = Marker(place.driver, enumerate_blobs(place.driver), Options(), bars, 0).plan()
+        bars.planned(plan)
+        bars.removed("blob", "one of two, the other one is used again")
+    assert [(task.completed, task.total) for task in bars._progress.tasks] == [(1, 1), (1, 1)]
 
 
 def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:

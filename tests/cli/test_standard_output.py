@@ -87,7 +87,7 @@ def test_a_server_runs_without_standard_output_and_gives_its_number_to_no_file(t
 
     def answers() -> bool:
         with suppress(OSError):
-            return urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).status == 200
+            return bool(urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).status == 200)
         return False
 
     with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log) as process:
