@@ -110,6 +110,10 @@ class CncfLines(Log):
             self._say(f"{visible(link.repository)}: layer link eligible for deletion: {visible(link.digest)}\n")
         self._write()
 
+    def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
+        """See Listener."""
+        self._say(f"{visible(name)}: {what} eligible for deletion{detail and f': {detail}'}\n")
+
     def _say(self, line: str) -> None:
         self._lines.append(line)
         if len(self._lines) == _AT_ONCE:
@@ -129,7 +133,7 @@ def print_summary(report: Report, options: Options) -> None:
         f"{decimal(report.bytes_freed)} {would}freed"
     )
     if report.repositories_removed:
-        typer.echo(f"{report.repositories_removed} empty repositories removed")
+        typer.echo(f"{report.repositories_removed} empty repositories {would}removed")
     lines = (uploads_removed(report, options), open_uploads(report), kept_by_leases(report), kept_untagged(report))
     for line in lines:
         if line is not None:

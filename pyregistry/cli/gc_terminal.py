@@ -13,6 +13,9 @@ from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
 from pyregistry.visible import visible
 
+_NAMED = 20
+"""Lines about repositories and uploads that go."""
+
 
 class ProgressBars(Listener):
     """Two bars on a terminal: one for marking, one for the removals."""
@@ -31,6 +34,7 @@ class ProgressBars(Listener):
         self._sweep: TaskID | None = None
         self._found = 0
         self._swept = 0
+        self._named = 0
 
     def __enter__(self) -> Self:
         """Nothing yet: what draws is a thread, and there must be no other where processes are forked, until `found`."""
@@ -73,9 +77,22 @@ class ProgressBars(Listener):
 
     def removed(self, what: str, path: str) -> None:
         """See Listener."""
-        if self._sweep is not None and what != "repository":
+        if what in {"repository", "upload"}:
+            self._name(f"removed {what} {path}")
+        elif self._sweep is not None:
             self._swept += 1
             self._progress.advance(self._sweep)
+
+    def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
+        """See Listener."""
+        self._name(f"would remove {what} {name}{detail and f' {detail}'}")
+
+    def _name(self, line: str) -> None:
+        self._named += 1
+        if self._named > _NAMED:
+            line = "more repositories and uploads go; without a terminal all are named"
+        if self._named <= _NAMED + 1:
+            self._progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def skipped(self, reason: str) -> None:
         """See Listener."""

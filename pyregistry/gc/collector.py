@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pyregistry.gc.candidates import Candidates
+from pyregistry.gc.emptied import would_be_emptied
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
@@ -72,6 +73,7 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
+        _tell_emptied(driver, marker, plan, report)
     else:
         with suppress(OSError):  # a full disk: what is not noted is asked for
             volumes.remember(driver, everything=options.allow_empty)
@@ -130,6 +132,16 @@ def _count(plan: Plan, report: Report) -> None:
     for _, size in plan.blobs():
         report.blobs_removed += 1
         report.bytes_freed += size
+
+
+def _tell_emptied(driver: Driver, marker: Marker, plan: Plan, report: Report) -> None:
+    try:
+        emptied = would_be_emptied(driver, plan, marker.maybe_empty())
+    except OSError as error:
+        raise MarkFailed(in_words(error)) from error
+    report.repositories_removed = len(emptied)
+    for name in emptied:
+        marker.listener.would_remove("repository", name)
 
 
 def _remove_temporaries(driver: Driver) -> None:

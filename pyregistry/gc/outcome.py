@@ -160,7 +160,10 @@ class Listener:
         """Marking is over."""
 
     def removed(self, what: str, path: str) -> None:
-        """`what` is "manifest", "layer link", "blob" or "repository", `path` is below the data directory."""
+        """`what` is "manifest", "layer link", "blob", "repository" or "upload", `path` is below the data directory."""
+
+    def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
+        """In a dry run: `what` is "repository" or "upload", the second one with its id as `detail`."""
 
     def batch_is_over(self) -> None:
         """A batch of removals ended, and with it the lock that writers wait for."""
