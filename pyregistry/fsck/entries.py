@@ -62,7 +62,10 @@ class Listing:
             if self.is_old(entry):
                 yield leftover(self.driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
             return
-        yield Finding(Kind.FOREIGN, path, "not a file of a registry; nothing of it is looked at")
+        sentence = "not a file of a registry; nothing of it is looked at"
+        if not entry.is_directory and entry.name in self.driver.symbolic_links(directory):
+            sentence = "a symbolic link, which is not followed: nothing behind it is looked at; mount it if needed"
+        yield Finding(Kind.FOREIGN, path, sentence)
 
     def is_old(self, entry: Entry) -> bool:
         """Whether no request that is running can still be writing it."""

@@ -10,7 +10,7 @@ import msgspec
 
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.emptied import would_be_emptied
-from pyregistry.gc.enumerating import enumerate_blobs
+from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
@@ -61,6 +61,8 @@ def _on_these_mounts() -> Iterator[None]:
 def _run(driver: Driver, options: Options, listener: Listener, processes: int) -> Report:
     now_ns = time.time_ns()
     candidates = enumerate_blobs(driver, processes)
+    for sentence in unseen_blobs(driver):
+        listener.skipped(sentence)
     if not options.dry_run:
         with leases.exclusive_section(driver):
             pass  # the barrier: what was committed before can be seen now

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pyregistry.gc.enumerating import enumerate_blobs
+from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
@@ -70,6 +70,8 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
     """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
     candidates = enumerate_blobs(driver)
     tally = _Tally()
+    for sentence in unseen_blobs(driver):
+        tally.skipped(sentence)
     marker = Marker(driver, candidates, Options(delete_untagged=delete_untagged, dry_run=True), tally, time.time_ns())
     plan = marker.plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)

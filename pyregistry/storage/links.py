@@ -135,3 +135,10 @@ def list_blobs(driver: Driver) -> Iterator[Digest]:
             for encoded in driver.children(layout.child(below, prefix)):
                 with suppress(DigestInvalid):
                     yield Digest(f"{algorithm}:{encoded}")
+
+
+def links_in_place_of_blobs(driver: Driver) -> Iterator[StoragePath]:
+    """Yield the symbolic links at `blobs/sha256` and the like: what is behind them can be pulled, and no walk sees it."""
+    algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
+    for directory in (layout.BLOBS, *algorithms):
+        yield from (layout.child(directory, name) for name in driver.symbolic_links(directory))
