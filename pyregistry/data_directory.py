@@ -42,10 +42,10 @@ def try_storage(config: Config) -> None:
         return
     _require_readable(driver.root)
     follow_group_rights(driver.root)
-    for path in links_in_place_of_blobs(driver):
-        log.warning(
-            "a symbolic link is not followed: gc frees no blob behind it, fsck checks none; mount it", path=path
-        )
+    with suppress(OSError):  # a part that cannot be read is said by who reads it
+        for path in links_in_place_of_blobs(driver):
+            event = "a symbolic link is not followed: gc frees no blob behind it, fsck checks none; mount it"
+            log.warning(event, path=path)
     if config.storage.maintenance.readonly.enabled:
         return
     try:

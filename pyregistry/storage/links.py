@@ -138,7 +138,7 @@ def list_blobs(driver: Driver) -> Iterator[Digest]:
 
 
 def links_in_place_of_blobs(driver: Driver) -> Iterator[StoragePath]:
-    """Yield the symbolic links at `blobs/sha256` and the like: what is behind them can be pulled, and no walk sees it."""
+    """Yield the symbolic links at `blobs/sha256` and the like: blobs behind them can be pulled and are not walked."""
     algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
     for directory in (layout.BLOBS, *algorithms):
         yield from (layout.child(directory, name) for name in driver.symbolic_links(directory))
