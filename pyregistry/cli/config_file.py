@@ -19,7 +19,7 @@ IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[CONFIG]", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
+        metavar="CONFIG", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
     ),
 ]
 """For a command whose other words cannot be taken for it; such a command has `ConfigOption` too."""

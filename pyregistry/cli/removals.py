@@ -13,11 +13,11 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.removing import remove_repository, remove_tag
 
 Failed = Callable[[Selected, OSError], None]
-"""Is told at once of what could not be removed."""
+"""Called at once with each selection that could not be removed."""
 
 
 class Removals:
-    """What was removed, or with `dry_run` would be; `grace` in seconds is that of a collection."""
+    """Remove selections, or with `dry_run` only find out; `grace` in seconds is that of a collection."""
 
     def __init__(self, driver: Driver, grace: float, *, dry_run: bool, delete_untagged: bool) -> None:
         self._driver = driver

@@ -148,7 +148,7 @@ class Listener:
         """Its manifests are marked next."""
 
     def no_repository(self, name: RepositoryName) -> None:
-        """One of the directories is only a namespace that repositories are in, or vanished."""
+        """A directory is only a namespace that repositories are in, or vanished."""
 
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
         """A manifest that lives."""
@@ -163,7 +163,7 @@ class Listener:
         """`what` is "manifest", "layer link", "blob", "repository" or "upload", `path` is below the data directory."""
 
     def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
-        """In a dry run: `what` is "repository" or "upload", the second one with its id as `detail`."""
+        """Tell of a dry run: `what` is "repository" or "upload", the second one with its id as `detail`."""
 
     def batch_is_over(self) -> None:
         """A batch of removals ended, and with it the lock that writers wait for."""
