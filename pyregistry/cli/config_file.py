@@ -48,7 +48,7 @@ def load_or_fail(*given: Path | None) -> tuple[Path, Config]:
 
 
 def load_again(path: Path) -> Config:
-    """What the file says, its warnings on standard error. Raises ConfigError, which names the file."""
+    """Return what the file says, its warnings on standard error; raise ConfigError, which names the file."""
     try:
         config, warnings = load(path, os.environ)
     except ConfigError as error:
