@@ -4,22 +4,16 @@ import contextlib
 import json
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from pyregistry.cli.gc_output import UploadLog, idle_time
-from pyregistry.cli.gc_terminal import ProgressBars
-from pyregistry.gc.enumerating import enumerate_blobs
-from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Options
 from pyregistry.oci.digest import Digest
-from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.uploads import Upload
 from tests.builders import digest_of, image
-from tests.cli.place import Place, run
+from tests.cli.place import Place, begin_upload, run
 from tests.cli.terminal import run_at_terminal
 from tests.processes import require, require_root
 from tests.storage.mounts import tmpfs
@@ -119,15 +113,6 @@ def test_on_a_terminal_it_draws_bars_and_a_table(place: Place) -> None:
     assert "marking blob" not in output
 
 
-def test_a_bar_ends_at_what_there_was_to_do(place: Place) -> None:
-    bars = ProgressBars(dry_run=False)
-    with bars:
-        plan = Marker(place.driver, enumerate_blobs(place.driver), Options(), bars, 0).plan()
-        bars.planned(plan)
-        bars.removed("blob", "one of two, the other one is used again")
-    assert [(task.completed, task.total) for task in bars._progress.tasks] == [(1, 1), (1, 1)]
-
-
 def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
     place = Place(tmp_path, maintenance={"uploadpurging": {"enabled": True, "age": "1h"}})
     old, young = (repository(place.registry).start_upload() for _ in range(2))
@@ -136,16 +121,6 @@ def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
     assert json.loads(run("gc", "--json", "--dry-run", place.config).stdout)["uploads_removed"] == 1
     assert json.loads(run("gc", "--json", place.config).stdout)["uploads_removed"] == 1
     assert [upload.id for upload in place.registry.uploads()] == [young.id]
-
-
-def begin_upload(place: Place, size: int, *, hours_ago: float) -> Upload:
-    """An upload to which nothing was sent for so long."""
-    upload = repository(place.registry, "team/app").start_upload()
-    path = layout.upload_data(upload.repository, upload.id)
-    place.driver.write(path, bytes(size))
-    for each in (path, layout.upload_started_at(upload.repository, upload.id)):
-        place.driver.set_mtime(each, time.time_ns() - round(hours_ago * 3600e9))
-    return upload
 
 
 @pytest.mark.parametrize(
@@ -304,53 +279,3 @@ def test_a_full_disk_can_be_tidied_up(tmp_path: Path) -> None:
             place.driver.write(layout.child(layout.TMP, "one-more"), bytes(4096))
         done = run("gc", "--json", place.config)
         assert (done.returncode, json.loads(done.stdout)["blobs_removed"]) == (0, 2), done.stderr
-
-
-def test_emptied_repositories_and_uploads_are_named(place: Place) -> None:
-    upload = begin_upload(place, 1_000, hours_ago=30)
-    emptied = repository(place.registry, "team/emptied")
-    push_image(emptied, image(b"emptied"), "latest")
-    emptied.delete_manifest(Digest(image(b"emptied").digest))
-    leased = repository(place.registry, "team/leased")
-    push_blob(leased, b"in progress")
-    options = ("--uploads-older-than", "24h", place.config)
-    before = files_of(place.driver)
-    tried = run("gc", "--dry-run", *options)
-    assert files_of(place.driver) == before
-    assert {line for line in tried.stdout.splitlines() if "repository" in line or "upload" in line} == {
-        "team/emptied: repository eligible for deletion",
-        f"team/app: upload eligible for deletion: {upload.id}",
-        "1 open uploads would be removed, 1.0 kB would be freed",
-    }
-    assert "1 empty repositories would be removed" in tried.stdout.splitlines()
-    at_terminal = run_at_terminal("gc", "--dry-run", *options)[1]
-    assert any("would remove repository team/emptied" in line for line in at_terminal)
-    assert any(f"would remove upload team/app {upload.id}" in line for line in at_terminal)
-    done = run("gc", "-q", *options)
-    assert (done.returncode, done.stdout) == (0, "")
-    deleted = [f"Deleting repository: /{layout.repository(emptied.name)}"]
-    deleted += [f"Deleting upload: /{layout.upload(upload.repository, upload.id)}"]
-    assert [line for line in done.stderr.splitlines() if "blob" not in line and "layer" not in line] == deleted
-
-
-@pytest.mark.parametrize("options", [(), ("-m",)], ids=["tagged and untagged", "untagged go"])
-@pytest.mark.parametrize("what", ["a lease", "an upload", "an untagged manifest", "nothing"])
-def test_a_dry_run_counts_the_repositories_that_a_run_empties(
-    tmp_path: Path, what: str, options: tuple[str, ...]
-) -> None:
-    place = Place(tmp_path)
-    repo = repository(place.registry, "team/app")
-    push_image(repo, KEPT, "latest")
-    if what == "an untagged manifest":
-        repo.delete_tag(Tag("latest"))
-    else:
-        repo.delete_manifest(Digest(KEPT.digest))
-    if what == "a lease":
-        push_blob(repo, b"in progress")
-    if what == "an upload":
-        repo.start_upload()
-    tried, done = (
-        json.loads(run("gc", "--json", *options, *more, place.config).stdout)["repositories_removed"]
-        for more in (("--dry-run",), ())
-    )
-    assert tried == done == int(what == "nothing" or (what == "an untagged manifest" and options == ("-m",)))
