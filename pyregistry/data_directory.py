@@ -16,6 +16,7 @@ from pyregistry.config.schema import Config
 from pyregistry.parts import create_driver
 from pyregistry.storage import layout, volumes
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.links import links_in_place_of_blobs
 from pyregistry.system_errors import explained
 
 log = structlog.get_logger("pyregistry.storage")
@@ -41,6 +42,10 @@ def try_storage(config: Config) -> None:
         return
     _require_readable(driver.root)
     follow_group_rights(driver.root)
+    with suppress(OSError):  # a part that cannot be read is said by who reads it
+        for path in links_in_place_of_blobs(driver):
+            event = "a symbolic link is not followed: gc frees no blob behind it, fsck checks none; mount it"
+            log.warning(event, path=path)
     if config.storage.maintenance.readonly.enabled:
         return
     try:

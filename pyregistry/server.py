@@ -31,6 +31,7 @@ from pyregistry.metrics import Metrics
 from pyregistry.parts import connection_limits
 from pyregistry.prepared import Prepared, prepare
 from pyregistry.sockets import address_of, listen
+from pyregistry.system_errors import in_words
 from pyregistry.workers import Arbiter, hold_signals_across_fork
 from pyregistry.workers import Log as WorkersLog
 
@@ -171,14 +172,14 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             try:
                 forget(worker.pid, self._directory)
             except OSError as error:  # gunicorn would end
-                log.warning("the counts of a worker could not be merged", reason=str(error))
+                log.warning("the counts of a worker could not be merged", reason=in_words(error))
 
     def _reread(self, current: Config) -> None:
         try:
             config = self._read_again()
             self.prepared = _prepare(config, self.prepared.spare_secret)
         except (ConfigError, OSError) as error:
-            log.error("config not usable, the last good one stays in force", reason=str(error))
+            log.error("config not usable, the last good one stays in force", reason=in_words(error))
             return
         if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):
             log.warning("http.addr changes with a restart only", address=self._address)

@@ -1,4 +1,4 @@
-"""Errors of the operating system, as members of one line of the log."""
+"""Errors of the operating system, as members of one line of the log or as a sentence."""
 
 import errno
 
@@ -19,3 +19,11 @@ def explained(error: BaseException | None) -> dict[str, object]:
     if error.filename is not None:
         told["file"] = str(error.filename)
     return told
+
+
+def in_words(error: Exception) -> str:
+    """Return a sentence that names the file once, where there is one, and has the reason without its number."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error) or type(error).__name__
+    name = error.filename
+    return error.strerror if name is None else f"{name!s}: {error.strerror}"

@@ -23,6 +23,7 @@ from pyregistry.oci.errors import BlobUnknown, ManifestUnknown, RangeNotSatisfia
 from pyregistry.storage.budget import uploads
 from pyregistry.storage.driver import Bytes, PathNotFound, Source
 from pyregistry.storage.repository import Repository
+from pyregistry.system_errors import in_words
 
 _BLOCK = 1024 * 1024
 """Bytes read at once where the kernel cannot send a file: over TLS."""
@@ -144,7 +145,7 @@ async def _send(
     except OSError as error:
         # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
         if not isinstance(error, ConnectionError):
-            log.error("a blob could not be read", digest=headers["Docker-Content-Digest"], reason=str(error))
+            log.error("a blob could not be read", digest=headers["Docker-Content-Digest"], reason=in_words(error))
         if request.transport is not None:
             request.transport.abort()
         raise ConnectionResetError("the download broke off") from error

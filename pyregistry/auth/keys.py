@@ -12,6 +12,8 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from pyregistry.system_errors import in_words
+
 TOKEN_SECONDS = 300
 ROTATE_SECONDS = 24 * 3600
 _CLOCKS_DIFFER = 60
@@ -86,7 +88,9 @@ class KeyRing:
 
     def _complain(self, error: OSError) -> None:
         if not self._complained:
-            log.error("the keys of tokens could not be stored or replaced, the last one goes on", reason=str(error))
+            log.error(
+                "the keys of tokens could not be stored or replaced, the last one goes on", reason=in_words(error)
+            )
         self._complained = True
 
     def _spare_key(self) -> Key:

@@ -8,6 +8,7 @@ from pyregistry import __version__
 from pyregistry.cli.commands import Commands
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.output import say
+from pyregistry.cli.standard_output import checked_output
 
 FAILED = 2
 
@@ -38,7 +39,8 @@ def _options(
 def main() -> None:
     """The entry point `pyregistry`; a command that cannot do what it was asked to ends with 2 or its own status."""
     try:
-        app()
+        with checked_output(serves=sys.argv[1:2] == ["serve"]):
+            app()
     except CommandFailed as failed:
         for line in failed.lines:
             say(f"pyregistry: {line}", err=True)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
-from pyregistry.cli.output import say
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
+from pyregistry.cli.output import print_json, say
 from pyregistry.config.errors import ConfigError
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
@@ -24,11 +24,13 @@ def _access() -> None:
 
 
 @app.command()
-def check(
+def check(  # noqa: PLR0913, PLR0917 - one for each word and option of the command
     user: Annotated[str, typer.Argument(metavar="USER", help="A user's name, or anonymous for who did not log in.")],
     action: Annotated[str, typer.Argument(metavar="ACTION", help="pull, push or delete.")],
     repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app, without a tag.")],
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say whether a user may do something with a repository, and which rule decides; ends with 0 for yes, 1 for no.
 
@@ -38,7 +40,7 @@ def check(
     from pyregistry.auth.policy import ANONYMOUS  # noqa: PLC0415 - the same
     from pyregistry.parts import create_policy  # noqa: PLC0415 - `--help` need not wait for a server
 
-    path, loaded = load_or_fail(config)
+    path, loaded = load_or_fail(config, config_option)
     if action not in {Action.PULL, Action.PUSH, Action.DELETE}:
         fail(f"{action!r} is no action, expected pull, push or delete")
     try:
@@ -48,11 +50,14 @@ def check(
         fail(f"{repository!r} is no repository: {error}")
     except ConfigError as error:
         fail(f"{path}: {error}")
-    if current is None:
-        say("yes: there are no rules (pyregistry.access), whoever gets in may do everything")
-        return
-    allowed, rule = current.policy.decide(Principal(None if user == ANONYMOUS else user), wanted)
-    reason = f"rule {rule}" if rule is not None else "no rule is about this user and repository"
-    say(f"{'yes' if allowed else 'no'}: {reason}")
+    allowed, rule, reason = True, None, "there are no rules (pyregistry.access), whoever gets in may do everything"
+    if current is not None:
+        allowed, rule = current.policy.decide(Principal(None if user == ANONYMOUS else user), wanted)
+        reason = f"rule {rule}" if rule is not None else "no rule is about this user and repository"
+    if as_json:
+        named = None if rule is None else str(rule)
+        print_json({"user": user, "action": action, "repository": repository, "allowed": allowed, "rule": named})
+    else:
+        say(f"{'yes' if allowed else 'no'}: {reason}")
     if not allowed:
         sys.exit(NO)

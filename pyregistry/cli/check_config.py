@@ -10,18 +10,20 @@ import msgspec
 import typer
 import yaml
 
-from pyregistry.cli.config_file import ConfigFile, load_with_warnings, refuse
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_with_warnings, refuse
 from pyregistry.cli.failure import ConfigRefused
 from pyregistry.cli.output import say
 from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.system_errors import in_words
 
 WARNED = 1
 
 
 def check_config(
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with 1 if there is anything to warn of.")] = False,
 ) -> None:
     """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
@@ -31,7 +33,7 @@ def check_config(
     read or made. All faults are said, those of such files once the config itself has none. Not looked at is whether
     the addresses are free. Secrets are shown as ***. The messages are text, whatever log.formatter says.
     """
-    path, loaded, warnings = load_with_warnings(config)
+    path, loaded, warnings = load_with_warnings(config, config_option)
     for warning in warnings:
         say(f"warning: {warning}", err=True)
     from pyregistry.in_force import in_force  # noqa: PLC0415 - `--help` need not wait for a server
@@ -74,7 +76,7 @@ def _try_what_it_names(path: Path, config: Config) -> None:
         except ConfigError as error:
             lines += error.in_file(path).reasons
         except OSError as error:
-            lines.append(f"cannot use the data directory: {error.filename}: {error.strerror}")
+            lines.append(f"cannot use the data directory: {in_words(error)}")
     if lines:
         raise ConfigRefused(*lines)
 

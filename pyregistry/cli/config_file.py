@@ -1,6 +1,7 @@
 """What commands that take a config file have in common."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -19,9 +20,10 @@ IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(
-        metavar="CONFIG", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
+        metavar="[CONFIG]", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
     ),
 ]
+"""For a command whose other words cannot be taken for it; such a command has `ConfigOption` too."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -29,25 +31,34 @@ ConfigOption = Annotated[
         "--config", "-c", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
     ),
 ]
-"""The same where the arguments are something else."""
 
 
-def load_or_fail(given: Path | None) -> tuple[Path, Config]:
-    """Return the file and what it says, its warnings on standard error. Raises ConfigRefused."""
-    path = given or _default_path()
+def load_or_fail(*given: Path | None) -> tuple[Path, Config]:
+    """Return the file and what it says, its warnings on standard error. Raises ConfigRefused.
+
+    `given` is the file as each of the ways to name it has it; it may be named in one way only.
+    """
+    path = _one_path(given)
     try:
         return path, load_again(path)
     except ConfigError as error:
         refuse(error, error.log)
 
 
-def load_with_warnings(given: Path | None) -> tuple[Path, Config, list[str]]:
+def load_with_warnings(*given: Path | None) -> tuple[Path, Config, list[str]]:
     """Return the file, what it says and what is to be warned of. Raises ConfigRefused."""
-    path = given or _default_path()
+    path = _one_path(given)
     try:
         return path, *_load(path)
     except ConfigError as error:
         refuse(error)
+
+
+def _one_path(given: Sequence[Path | None]) -> Path:
+    named = [path for path in given if path is not None]
+    if len(named) > 1:
+        raise ConfigRefused(f"two config files: {named[0]} and {named[1]}; name one, as a word or with --config")
+    return named[0] if named else _default_path()
 
 
 def load_again(path: Path) -> Config:

@@ -10,6 +10,7 @@ from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
 from pyregistry.storage import layout
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.system_errors import in_words
 
 
 def open_driver(config: Config) -> FilesystemDriver:
@@ -24,7 +25,7 @@ def open_driver(config: Config) -> FilesystemDriver:
         become_owner_of(root)
         return FilesystemDriver(root)
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename or root}: {error.strerror}")
+        fail(f"cannot use the data directory: {'' if error.filename else f'{root}: '}{in_words(error)}")
 
 
 def tell_nothing(driver: FilesystemDriver) -> None:

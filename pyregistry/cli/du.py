@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
-from pyregistry.cli.tables import Bytes, is_terminal, print_table
+from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
 
@@ -21,6 +21,7 @@ _SHOWN = 20
 
 def du(
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
     delete_untagged: Annotated[
         bool,
         typer.Option("--delete-untagged", "-m", help="Count what `gc --delete-untagged` would free as reclaimable."),
@@ -31,7 +32,7 @@ def du(
 
     Nothing is changed. It ends with 0, with 2 for a config that cannot be used, with 4 if something could not be read.
     """
-    driver = open_driver(load_or_fail(config)[1])
+    driver = open_driver(load_or_fail(config, config_option)[1])
     try:
         with unusable_directory():
             usage = measure(driver, delete_untagged=delete_untagged)
@@ -43,14 +44,14 @@ def du(
     if as_json:
         print_json(usage)
         return
-    if config is None and not usage.repositories:
+    if config is None and config_option is None and not usage.repositories:
         tell_nothing(driver)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
     rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
-    print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows)
+    print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows, (Narrower("BLOBS"),))
     if is_terminal():
         typer.echo()
-    print_table(("", "COUNT", "SIZE"), _totals(usage))
+    print_table(("", "COUNT", "SIZE"), _totals(usage, delete_untagged=delete_untagged))
     _print_uploads(usage)
 
 
@@ -60,15 +61,18 @@ def _print_uploads(usage: Usage) -> None:
     typer.echo()
     shown = usage.open_uploads[:_SHOWN]
     rows = [(each.repository, each.id, Bytes(each.size), idle_time(each.idle)) for each in shown]
-    print_table(("OPEN UPLOADS IN", "ID", "SIZE", "IDLE"), rows)
+    print_table(
+        ("OPEN UPLOADS IN", "ID", "SIZE", "IDLE"), rows, (Narrower("ID", lambda text: text[:8]), Narrower("ID"))
+    )
     if len(usage.open_uploads) > _SHOWN:
         say(f"{len(usage.open_uploads) - _SHOWN} more, see --json", err=True)
 
 
-def _totals(usage: Usage) -> list[tuple[str, str | int, Bytes]]:
+def _totals(usage: Usage, *, delete_untagged: bool) -> list[tuple[str, str | int, Bytes]]:
     return [
         ("all blobs", usage.blobs, Bytes(usage.size)),
         ("reclaimable", usage.reclaimable_blobs, Bytes(usage.reclaimable)),
+        *([] if delete_untagged else [("untagged manifests", usage.untagged_manifests, Bytes(usage.untagged))]),
         ("kept for pushes", usage.leased_blobs, Bytes(usage.leased)),
         ("open uploads", usage.uploads, Bytes(usage.uploads_size)),
         ("quarantine", "", Bytes(usage.quarantine)),

@@ -64,7 +64,7 @@ def _prepare(arguments: list[str]) -> list[str]:
     """Give the volume to the service, and return the words that become the owner of the volume; none to stay root."""
     try:
         with redirect_stderr(StringIO()):  # the server gives the warnings
-            path, loaded = load_or_fail(Path(arguments[0]) if arguments else None)
+            path, loaded = load_or_fail(_named_config(arguments))
     except CommandFailed:  # the server says why
         return []
     storage = loaded.storage.filesystem
@@ -76,6 +76,12 @@ def _prepare(arguments: list[str]) -> list[str]:
         return []
     _give_to_service(root)
     return _words_to_become_owner_of(root, needed_files(path, loaded))
+
+
+def _named_config(arguments: Sequence[str]) -> Path | None:
+    """Return the config file of `serve CONFIG`, `serve -c CONFIG` or `serve --config=CONFIG`; None if none is named."""
+    words = [word.removeprefix("--config=") for word in arguments if word not in {"-c", "--config"}]
+    return Path(words[0]) if words else None
 
 
 def _give_to_service(root: Path) -> None:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from pyregistry.cli.config_file import fail
 from pyregistry.oci.errors import Unavailable
+from pyregistry.system_errors import in_words
 
 
 @contextmanager
@@ -15,6 +16,6 @@ def unusable_directory() -> Iterator[None]:
     except BrokenPipeError:  # whoever read the output has seen enough
         raise
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {error.strerror}")
+        fail(f"cannot use the data directory: {in_words(error)}")
     except Unavailable as error:
         fail(f"cannot use the data directory: {error.detail}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import Output
@@ -41,6 +41,7 @@ _VOLUME_MISSING = (
 
 def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
     repairing: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and say what is lost.")] = False,
     scrubbing: Annotated[
         bool, typer.Option("--scrub", help="Read all blobs again first, those first that were not read for longest.")
@@ -62,7 +63,7 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     per_second = parse_size(rate)
     from pyregistry.parts import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
 
-    loaded = load_or_fail(config)[1]
+    loaded = load_or_fail(config, config_option)[1]
     try:
         rules = storage_rules(loaded)
     except ConfigError as error:

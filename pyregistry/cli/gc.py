@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigFile, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
@@ -17,7 +17,8 @@ from pyregistry.cli.output import print_json
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Options, Report
+from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
+from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.purging import Purging, purge
@@ -32,6 +33,7 @@ _MOST_PROCESSES = 4
 
 def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     config: ConfigFile = None,
+    config_option: ConfigOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="Say what would go, and change nothing.")] = False,
     delete_untagged: Annotated[
         bool,
@@ -75,7 +77,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     where no run is safe, nothing was removed; 4 something else could not be read, so that nobody knows what it refers
     to; 75 another garbage collection is running.
     """
-    _, loaded = load_or_fail(config)
+    _, loaded = load_or_fail(config, config_option)
     options = Options(
         grace=_seconds(grace) if grace is not None else float(loaded.pyregistry.gc.grace),
         delete_untagged=delete_untagged or loaded.pyregistry.gc.delete_untagged,
@@ -90,7 +92,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     try:
         with unusable_directory(), shown as listener:
             report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-            _purge_uploads(driver, purging, report)
+            _purge_uploads(driver, purging, report, listener)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
     _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
@@ -127,9 +129,14 @@ def _purging(config: Config, older_than: str | None, *, dry_run: bool) -> Purgin
     return Purging(section.age, section.interval, dry_run=dry_run)
 
 
-def _purge_uploads(driver: Driver, purging: Purging | None, report: Report) -> None:
+def _purge_uploads(driver: Driver, purging: Purging | None, report: Report, listener: Listener) -> None:
     registry, log = Registry(driver), UploadLog()
     purged = asyncio.run(purge(registry, purging, log)) if purging is not None else []
+    for each in purged:
+        if purging is not None and purging.dry_run:
+            listener.would_remove("upload", each.repository, each.id)
+        else:
+            listener.removed("upload", layout.upload(each.repository, each.id))
     report.uploads_removed = len(purged)
     report.bytes_freed_from_uploads = sum(each.size for each in purged)
     gone = {each.id for each in purged}

@@ -110,6 +110,10 @@ class CncfLines(Log):
             self._say(f"{visible(link.repository)}: layer link eligible for deletion: {visible(link.digest)}\n")
         self._write()
 
+    def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
+        """See Listener."""
+        self._say(f"{visible(name)}: {what} eligible for deletion{detail and f': {detail}'}\n")
+
     def _say(self, line: str) -> None:
         self._lines.append(line)
         if len(self._lines) == _AT_ONCE:
@@ -129,8 +133,9 @@ def print_summary(report: Report, options: Options) -> None:
         f"{decimal(report.bytes_freed)} {would}freed"
     )
     if report.repositories_removed:
-        typer.echo(f"{report.repositories_removed} empty repositories removed")
-    for line in (uploads_removed(report, options), open_uploads(report), kept_by_leases(report)):
+        typer.echo(f"{report.repositories_removed} empty repositories {would}removed")
+    lines = (uploads_removed(report, options), open_uploads(report), kept_by_leases(report), kept_untagged(report))
+    for line in lines:
         if line is not None:
             typer.echo(line)
 
@@ -173,3 +178,11 @@ def kept_by_leases(report: Report) -> str | None:
         f"kept {report.blobs_kept_by_leases} blobs, {decimal(report.bytes_kept_by_leases)}, for pushes in progress, "
         f"until {report.leases_end_at} at the latest; or use --grace 0"
     )
+
+
+def kept_untagged(report: Report) -> str | None:
+    """Return what stays for want of `--delete-untagged`; None where nothing does."""
+    if not report.untagged_manifests_kept:
+        return None
+    size = decimal(report.bytes_kept_by_untagged_manifests)
+    return f"{report.untagged_manifests_kept} untagged manifests kept, {size}; -m deletes them"

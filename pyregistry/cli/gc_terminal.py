@@ -8,10 +8,13 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pyregistry.cli.gc_output import kept_by_leases, open_uploads
+from pyregistry.cli.gc_output import kept_by_leases, kept_untagged, open_uploads
 from pyregistry.gc.outcome import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
 from pyregistry.visible import visible
+
+_NAMED = 20
+"""Lines about repositories and uploads that go."""
 
 
 class ProgressBars(Listener):
@@ -30,6 +33,8 @@ class ProgressBars(Listener):
         self._mark: TaskID | None = None
         self._sweep: TaskID | None = None
         self._found = 0
+        self._swept = 0
+        self._named = 0
 
     def __enter__(self) -> Self:
         """Nothing yet: what draws is a thread, and there must be no other where processes are forked, until `found`."""
@@ -38,7 +43,9 @@ class ProgressBars(Listener):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the bars as they are."""
+        """Leave the bars as they are; what a sweep that came to its end left alone is not to come any more."""
+        if error is None and self._sweep is not None:
+            self._progress.update(self._sweep, total=self._swept)
         self._progress.stop()
 
     def found(self, repositories: int) -> None:
@@ -54,6 +61,12 @@ class ProgressBars(Listener):
         if self._mark is not None:
             self._progress.advance(self._mark)
 
+    def no_repository(self, name: RepositoryName) -> None:
+        """See Listener."""
+        self._found -= 1
+        if self._mark is not None:
+            self._progress.update(self._mark, total=self._found)
+
     def planned(self, plan: Plan) -> None:
         """See Listener."""
         if self._dry_run:
@@ -64,8 +77,22 @@ class ProgressBars(Listener):
 
     def removed(self, what: str, path: str) -> None:
         """See Listener."""
-        if self._sweep is not None and what != "repository":
+        if what in {"repository", "upload"}:
+            self._name(f"removed {what} {path}")
+        elif self._sweep is not None:
+            self._swept += 1
             self._progress.advance(self._sweep)
+
+    def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
+        """See Listener."""
+        self._name(f"would remove {what} {name}{detail and f' {detail}'}")
+
+    def _name(self, line: str) -> None:
+        self._named += 1
+        if self._named > _NAMED:
+            line = "more repositories and uploads go; without a terminal all are named"
+        if self._named <= _NAMED + 1:
+            self._progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def skipped(self, reason: str) -> None:
         """See Listener."""
@@ -87,7 +114,7 @@ def print_table(report: Report, options: Options) -> None:
     freed = report.bytes_freed + report.bytes_freed_from_uploads
     table.add_row("space", "", decimal(freed), style="bold")
     console.print(table)
-    for line in (open_uploads(report), kept_by_leases(report)):
+    for line in (open_uploads(report), kept_by_leases(report), kept_untagged(report)):
         if line is not None:
             console.print(line, highlight=False, markup=False)
     if report.skipped:

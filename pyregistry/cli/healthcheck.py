@@ -10,9 +10,10 @@ import socket
 import ssl
 from pathlib import Path
 
-from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config, Http
+from pyregistry.system_errors import in_words
 
 SECONDS = 5.0
 HEALTHY = (200, 401)
@@ -20,15 +21,15 @@ _FIRST_PROCESS = Path("/proc/1/cmdline")
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "127.0.0.1"}  # noqa: S104 - not listened on
 
 
-def healthcheck(config: ConfigFile = None) -> None:
+def healthcheck(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
     """Ask the server for `/v2/` and end with 0 if it answers as a registry does, whoever is asking."""
-    path, loaded = load_or_fail(config or _served())
+    path, loaded = load_or_fail(config, config_option or (None if config else _served()))
     try:
         status = _status(loaded)
     except (OSError, ValueError, http.client.HTTPException) as error:
         if _wants_a_certificate(loaded.http) and _refused_us(error):
             return
-        fail(f"{path}: {loaded.http.addr} does not answer: {error}")
+        fail(f"{path}: {loaded.http.addr} does not answer: {in_words(error)}")
     if status not in HEALTHY:
         fail(f"{path}: {loaded.http.addr} answers with {status}")
     say(f"{loaded.http.addr} answers with {status}")

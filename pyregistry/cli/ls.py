@@ -10,7 +10,7 @@ from pyregistry.cli.data_directory import open_driver, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import print_json
 from pyregistry.cli.selection import Pattern, tell_missed
-from pyregistry.cli.tables import Bytes, Cell, Moment, is_terminal, print_table
+from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -22,7 +22,10 @@ NOT_FOUND = 1
 def ls(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[REPOSITORY[:TAG]]...", help="Whose tags to show; * ? and [...] stand for any."),
+        typer.Argument(
+            metavar="[REPOSITORY[:TAG]]...",
+            help="Whose tags to show; * ? and [...] stand for any. The config is named with -c.",
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -54,7 +57,8 @@ def _show_repositories(driver: FilesystemDriver, *, as_json: bool, named: bool) 
         keys = ("repository", "tags", "size", "pushed_at")
         print_json([dict(zip(keys, map(_for_json, row), strict=True)) for row in rows])
     elif rows:
-        print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows)
+        narrowers = (Narrower("PUSHED", _date), Narrower("PUSHED"), Narrower("TAGS"))
+        print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows, narrowers)
     elif not named:
         tell_nothing(driver)
 
@@ -75,11 +79,37 @@ def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> Non
         print_json([_document(image) for image in images])
     elif images:
         columns = ("REPOSITORY", "TAG", "DIGEST", "TYPE", "PLATFORMS", "SIZE", "PUSHED")
-        print_table(columns, [_row(image) for image in images])
+        print_table(columns, [_row(image) for image in images], _NARROWERS)
     missed = [pattern.text for pattern in patterns if pattern.text not in found]
     tell_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)
+
+
+def _date(moment: str) -> str:
+    return moment.partition(" ")[0]
+
+
+def _first_platform(platforms: str) -> str:
+    first, *others = platforms.split(",")
+    return f"{first} +{len(others)}" if others else first
+
+
+def _without_algorithm(digest: str) -> str:
+    return digest.rpartition(":")[2]
+
+
+_NARROWERS = (
+    Narrower("PLATFORMS", _first_platform),
+    Narrower("TYPE"),
+    Narrower("PUSHED", _date),
+    Narrower("DIGEST", _without_algorithm),
+    Narrower("PLATFORMS"),
+    Narrower("PUSHED"),
+    Narrower("DIGEST"),
+    Narrower("SIZE"),
+)
+"""What a person needs least goes first; `--json` and a pipe have all of it."""
 
 
 def _row(image: TaggedImage) -> tuple[Cell, ...]:

@@ -18,6 +18,7 @@ from pyregistry import __version__
 from pyregistry.cli.failure import CommandFailed, ConfigRefused
 from pyregistry.cli.output import say
 from pyregistry.cli.serve import serve
+from pyregistry.cli.standard_output import checked_output
 
 PROGRAM = "registry"
 FAILED = 1
@@ -73,7 +74,8 @@ def main() -> None:
         _print_usage()
         return
     try:
-        app(arguments, prog_name=PROGRAM)
+        with checked_output(serves=arguments[0] == "serve"):
+            app(arguments, prog_name=PROGRAM)
     except ConfigRefused as refused:
         for line in refused.lines:
             say(f"configuration error: {line}", err=True)

@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pyregistry.cli.config_file import ConfigFile, fail_in_log, load_again, load_or_fail, refuse
+from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail_in_log, load_again, load_or_fail, refuse
 from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.system_errors import in_words
 
 
-def serve(config: ConfigFile = None) -> None:
+def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
     """Serve the registry until it is stopped with SIGTERM or Ctrl-C; SIGHUP takes the config again."""
-    path, loaded = load_or_fail(config)
+    path, loaded = load_or_fail(config, config_option)
     try:
         leave_lost_directory(path, loaded)
         with quick_imports():
@@ -24,7 +25,7 @@ def serve(config: ConfigFile = None) -> None:
     except ConfigError as error:
         refuse(error.in_file(path), loaded.log)
     except OSError as error:
-        reason = f"cannot use the data directory: {error.filename}: {error.strerror}{_whose(loaded)}"
+        reason = f"cannot use the data directory: {in_words(error)}{_whose(loaded)}"
         fail_in_log(reason, loaded.log)
 
 

@@ -2,10 +2,12 @@
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -15,6 +17,8 @@ from pyregistry.visible import visible
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([kMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
 _FORGES_A_COLUMN = re.compile(r"^ |(?<= ) | $")
 """A space at the beginning, behind another one, or at the end."""
+_LEAST = 8
+"""Characters that are left of a cell, however narrow the terminal is."""
 _POWERS: Mapping[str, int] = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -39,21 +43,68 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-    """Draw it on a terminal; else one line for each row, the cells apart by two spaces or more, below their names."""
+@dataclass(frozen=True, slots=True)
+class Narrower:
+    """A way to make a table narrower for people: shorten the cells of a column, or without `shorten` leave it out."""
+
+    column: str
+    shorten: Callable[[str], str] | None = None
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], narrowers: Sequence[Narrower] = ()) -> None:
+    """Draw it on a terminal; else one line for each row, the cells apart by two spaces or more, below their names.
+
+    On a terminal no cell is broken over lines. For one that is too narrow the `narrowers` are used, one after the
+    other, until the table fits; then the longest cells of its widest column are cut.
+    """
     if is_terminal():
-        table = Table(*columns, box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(Text(visible(_for_people(cell))) for cell in row))  # not str: that is markup to rich
-        for column, cell in zip(table.columns, rows[0] if rows else (), strict=False):
-            column.justify = "right" if isinstance(cell, int) and not isinstance(cell, Moment) else "left"
-            column.overflow = "fold"
-        Console().print(table)
+        _draw(columns, rows, narrowers)
         return
     lines = [list(columns), *([_for_programs(cell) for cell in row] for row in rows)]
     widths = [max(len(line[number]) for line in lines) for number in range(len(columns))]
     for line in lines:
         typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[Cell]], narrowers: Sequence[Narrower]) -> None:
+    console = Console()
+    texts = {name: [visible(_for_people(row[number])) for row in rows] for number, name in enumerate(columns)}
+    numbers = {name for name, cell in zip(columns, rows[0] if rows else (), strict=False) if _is_number(cell)}
+    narrow(texts, narrowers, console.width)
+    table = Table(box=None, pad_edge=False)
+    for name in texts:
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+    for cells in zip(*texts.values(), strict=True):
+        table.add_row(*map(Text, cells))  # not str: that is markup to rich
+    console.print(table)
+
+
+def narrow(texts: dict[str, list[str]], narrowers: Sequence[Narrower], width: int) -> None:
+    """Change a table, which is the cells of each column by its name, until it is at most so many characters wide."""
+    for narrower in narrowers:
+        if _excess(texts, width) <= 0:
+            return
+        if narrower.shorten is None:
+            del texts[narrower.column]
+        else:
+            texts[narrower.column] = [narrower.shorten(text) for text in texts[narrower.column]]
+    excess = _excess(texts, width)
+    if excess > 0:
+        name = max(texts, key=lambda name: _width(name, texts[name]))
+        most = max(_width(name, texts[name]) - excess, _LEAST)
+        texts[name] = [set_cell_size(text, most - 1) + "…" if cell_len(text) > most else text for text in texts[name]]
+
+
+def _excess(texts: Mapping[str, list[str]], width: int) -> int:
+    return sum(_width(name, cells) for name, cells in texts.items()) + 2 * (len(texts) - 1) - width
+
+
+def _width(name: str, cells: list[str]) -> int:
+    return max(map(cell_len, (name, *cells)))
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, int) and not isinstance(cell, Moment)
 
 
 def human_size(size: int) -> str:

@@ -14,6 +14,7 @@ from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.reserved import is_reserved
 
 _TORN = (msgspec.DecodeError, UnicodeDecodeError)
 
@@ -37,7 +38,7 @@ def shards(driver: Driver) -> Iterator[tuple[str, str]]:
     """The algorithms and prefixes that there are."""
     for algorithm in ALGORITHMS:
         for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
-            if prefix != layout.MOUNTED:
+            if prefix != layout.MOUNTED and not is_reserved(prefix):
                 yield algorithm, prefix
 
 

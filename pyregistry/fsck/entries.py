@@ -9,6 +9,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.inspecting import Entry, InspectableDriver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.reserved import LOST_AND_FOUND, is_reserved
 
 _TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
 """Names of files that the CNCF registry 3.1 writes beside a file before it renames it, and that `/readyz` writes."""
@@ -32,7 +33,9 @@ class Listing:
         """What is in a directory, or the finding that it cannot be read."""
         try:
             for entry in self.driver.entries(path):
-                if entry.obstacle is not None:
+                if entry.name == LOST_AND_FOUND and entry.is_directory:
+                    continue
+                if entry.obstacle is not None and not is_reserved(entry.name):
                     self._remember(entry.obstacle, layout.child(path, entry.name))
                 yield entry
         except OSError as error:
@@ -59,7 +62,10 @@ class Listing:
             if self.is_old(entry):
                 yield leftover(self.driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
             return
-        yield Finding(Kind.FOREIGN, path, "not a file of a registry; nothing of it is looked at")
+        sentence = "not a file of a registry; nothing of it is looked at"
+        if not entry.is_directory and entry.name in self.driver.symbolic_links(directory):
+            sentence = "a symbolic link, which is not followed: nothing behind it is looked at; mount it if needed"
+        yield Finding(Kind.FOREIGN, path, sentence)
 
     def is_old(self, entry: Entry) -> bool:
         """Whether no request that is running can still be writing it."""

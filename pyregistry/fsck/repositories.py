@@ -18,6 +18,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists
+from pyregistry.storage.reserved import is_reserved
 
 if TYPE_CHECKING:
     from pyregistry.fsck.checking import Scope
@@ -51,7 +52,9 @@ def _walk(
 
 
 def _may_be_ours(name: str, parents: tuple[str, ...]) -> bool:
-    return name in _PARTS if name.startswith("_") else len(parents) < NAME_COMPONENTS
+    if name.startswith("_"):
+        return name in _PARTS
+    return len(parents) < NAME_COMPONENTS and not is_reserved(name)
 
 
 class RepositoryCheck:

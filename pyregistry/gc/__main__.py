@@ -15,6 +15,7 @@ import msgspec
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, Failure, Options
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.system_errors import in_words
 
 LOWEST_PRIORITY = 19
 """Of the processor, and by that of the disk."""
@@ -30,7 +31,7 @@ def main(root: str, options: str) -> int:
         sys.stderr.write(f"{error}\n")
         return EXIT_CODES[type(error)]
     except OSError as error:
-        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        sys.stderr.write(f"{in_words(error)}\n")
         return 1
     sys.stdout.buffer.write(msgspec.json.encode(report))
     return 0

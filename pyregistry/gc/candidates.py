@@ -13,7 +13,8 @@ from pyregistry.storage.driver import Stat
 
 _WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
 """Bytes of a digest."""
-_UNMARKED, _MARKED, _HELD = range(3)
+_UNMARKED, _MARKED, _HELD, _UNTAGGED = 0, 1, 2, 4
+"""States of a blob: only `_HELD` and `_UNTAGGED` add up."""
 
 
 class Records:
@@ -70,6 +71,12 @@ class Candidates:
         table.marked[index] = _MARKED
         return True
 
+    def mark_untagged(self, digest: str) -> None:
+        """Take a blob out for an untagged manifest; if it is marked as well, before or after, that is what keeps it."""
+        table, index = self._find(digest)
+        if index >= 0 and table.marked[index] != _MARKED:
+            table.marked[index] |= _UNTAGGED
+
     def mark_all(self) -> None:
         """Take every blob out: nothing says which of them may go."""
         for table in self._tables.values():
@@ -78,13 +85,20 @@ class Candidates:
     def hold(self, digest: str) -> None:
         """Take a blob out for a lease; if it is marked as well, before or after, that is what keeps it."""
         table, index = self._find(digest)
-        if index >= 0 and table.marked[index] == _UNMARKED:
-            table.marked[index] = _HELD
+        if index >= 0 and table.marked[index] != _MARKED:
+            table.marked[index] |= _HELD
 
     def held(self) -> Iterator[int]:
         """The sizes in bytes of those that only leases keep."""
+        return self._sizes(_HELD)
+
+    def untagged_size(self) -> int:
+        """Return the bytes of the blobs that only untagged manifests keep."""
+        return sum(self._sizes(_UNTAGGED))
+
+    def _sizes(self, state: int) -> Iterator[int]:
         for table in self._tables.values():
-            for index in table.places_of(_HELD):
+            for index in table.places_of(state):
                 yield table.size[index]
 
     def is_marked(self, digest: str) -> bool:

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from pyregistry.gc.candidates import Candidates
-from pyregistry.gc.enumerating import enumerate_blobs
+from pyregistry.gc.emptied import would_be_emptied
+from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
@@ -17,6 +18,7 @@ from pyregistry.gc.sweeping import Sweep
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage import layout, leases, volumes
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
+from pyregistry.system_errors import in_words
 
 _LOCK = "gc"
 _TEMPORARY_SECONDS = 86_400.0
@@ -59,6 +61,8 @@ def _on_these_mounts() -> Iterator[None]:
 def _run(driver: Driver, options: Options, listener: Listener, processes: int) -> Report:
     now_ns = time.time_ns()
     candidates = enumerate_blobs(driver, processes)
+    for sentence in unseen_blobs(driver):
+        listener.skipped(sentence)
     if not options.dry_run:
         with leases.exclusive_section(driver):
             pass  # the barrier: what was committed before can be seen now
@@ -71,6 +75,7 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
+        _tell_emptied(driver, marker, plan, report)
     else:
         with suppress(OSError):  # a full disk: what is not noted is asked for
             volumes.remember(driver, everything=options.allow_empty)
@@ -78,7 +83,7 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
         try:
             _remove_temporaries(driver)
         except OSError as error:
-            listener.skipped(f"{error.filename}: {error.strerror}")
+            listener.skipped(in_words(error))
     return report
 
 
@@ -88,7 +93,7 @@ def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
     try:
         reason = volumes.missing(driver)
     except OSError as error:
-        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+        raise MarkFailed(in_words(error)) from error
     if reason is not None:
         raise Braked(
             f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"
@@ -118,6 +123,8 @@ def _report_of(plan: Plan, options: Options) -> Report:
         blobs_kept_by_leases=plan.kept.blobs,
         bytes_kept_by_leases=plan.kept.size,
         leases_end_at=ends_at,
+        untagged_manifests_kept=plan.untagged,
+        bytes_kept_by_untagged_manifests=plan.candidates.untagged_size(),
     )
 
 
@@ -127,6 +134,16 @@ def _count(plan: Plan, report: Report) -> None:
     for _, size in plan.blobs():
         report.blobs_removed += 1
         report.bytes_freed += size
+
+
+def _tell_emptied(driver: Driver, marker: Marker, plan: Plan, report: Report) -> None:
+    try:
+        emptied = would_be_emptied(driver, plan, marker.maybe_empty())
+    except OSError as error:
+        raise MarkFailed(in_words(error)) from error
+    report.repositories_removed = len(emptied)
+    for name in emptied:
+        marker.listener.would_remove("repository", name)
 
 
 def _remove_temporaries(driver: Driver) -> None:

@@ -9,6 +9,9 @@ from pyregistry.gc.sharing import is_worth_it, shared
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.links import links_in_place_of_blobs
+from pyregistry.storage.reserved import is_reserved
+from pyregistry.system_errors import in_words
 
 _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""
@@ -29,15 +32,24 @@ def enumerate_blobs(driver: Driver, processes: int = 1) -> Candidates:
                         candidates.extend(records)
                 break
     except OSError as error:
-        raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+        raise MarkFailed(in_words(error)) from error
     return candidates
+
+
+def unseen_blobs(driver: Driver) -> Iterator[str]:
+    """Yield a sentence for each symbolic link behind which there may be blobs; raises MarkFailed."""
+    try:
+        for path in links_in_place_of_blobs(driver):
+            yield f"{path} is a symbolic link, which is not followed: no blob behind it is counted or removed; mount it"
+    except OSError as error:
+        raise MarkFailed(in_words(error)) from error
 
 
 def _directories(driver: Driver) -> Iterator[_Directory]:
     for algorithm in driver.children(layout.BLOBS):
         if algorithm in ALGORITHMS:
             for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
-                if prefix != layout.MOUNTED:
+                if prefix != layout.MOUNTED and not is_reserved(prefix):
                     yield algorithm, prefix
 
 

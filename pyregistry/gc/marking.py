@@ -17,6 +17,7 @@ from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.walking import walk_repositories
+from pyregistry.system_errors import in_words
 
 
 class Marker:
@@ -48,7 +49,8 @@ class Marker:
             self.kept.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
         links = tuple(link for link in self.links if self.is_doomed(link))
-        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept)
+        untagged = sum(marks.untagged_count for marks in self.repositories.values())
+        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept, untagged)
 
     def is_doomed(self, link: DoomedLayer) -> bool:
         """Whether a layer link that its own repository does not need goes, by what is marked so far.
@@ -67,7 +69,7 @@ class Marker:
         except NameInvalid as error:
             raise MarkFailed(f"not all repositories can be looked at: {error.detail}") from error
         except OSError as error:
-            raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+            raise MarkFailed(in_words(error)) from error
 
     @contextmanager
     def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
@@ -87,8 +89,10 @@ class Marker:
                 self._count += 1
                 marks.mark_roots(documents)
                 self.links += marks.doomed_layers()
+            else:
+                self.listener.no_repository(name)
         except OSError as error:
-            raise MarkFailed(f"{name}: {error.filename}: {error.strerror}") from error
+            raise MarkFailed(f"{name}: {in_words(error)}") from error
         # All that is known of a repository without doomed manifests is that it was marked.
         marks.forget()
         self.repositories[name] = marks

@@ -92,6 +92,8 @@ class Plan:
     """From the top down; those of one group keep each other, so they go or stay together."""
     links: tuple[DoomedLayer, ...]
     kept: Kept
+    untagged: int = 0
+    """Manifests that stay and that a run with `delete_untagged` would remove; what they alone hold stays too."""
 
     def blobs(self) -> Iterator[tuple[Digest, int]]:
         """The blobs that nothing refers to, with their sizes in bytes."""
@@ -121,6 +123,10 @@ class Report:
     """Since the last byte of the one that nobody has gone on with for the longest time."""
     blobs_kept_by_leases: int = 0
     bytes_kept_by_leases: int = 0
+    untagged_manifests_kept: int = 0
+    """Those that a run with `delete_untagged` would have removed."""
+    bytes_kept_by_untagged_manifests: int = 0
+    """Of blobs that nothing else keeps, their own bytes among them."""
     leases_end_at: str | None = None
     """RFC 3339, UTC."""
     seconds: float = 0.0
@@ -141,6 +147,9 @@ class Listener:
     def repository(self, name: RepositoryName) -> None:
         """Its manifests are marked next."""
 
+    def no_repository(self, name: RepositoryName) -> None:
+        """A directory is only a namespace that repositories are in, or vanished."""
+
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
         """A manifest that lives."""
 
@@ -151,7 +160,10 @@ class Listener:
         """Marking is over."""
 
     def removed(self, what: str, path: str) -> None:
-        """`what` is "manifest", "layer link", "blob" or "repository", `path` is below the data directory."""
+        """`what` is "manifest", "layer link", "blob", "repository" or "upload", `path` is below the data directory."""
+
+    def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
+        """Tell of a dry run: `what` is "repository" or "upload", the second one with its id as `detail`."""
 
     def batch_is_over(self) -> None:
         """A batch of removals ended, and with it the lock that writers wait for."""

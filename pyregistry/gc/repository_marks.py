@@ -1,7 +1,7 @@
 """The manifests and layers that live in one repository."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pyregistry.gc.documents import Documents, try_link
@@ -12,7 +12,7 @@ from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import PathNotFound
+from pyregistry.storage.driver import PathNotFound, Stat
 from pyregistry.storage.links import exists, read_link
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class RepositoryMarks:
         self._is_whole = False
         self.has_living = False
         self.maybe_empty = False
+        self._untagged: frozenset[str] = frozenset()
+        self.untagged_count = 0
+        """Manifests that `--delete-untagged` would not keep."""
 
     def exists(self) -> bool:
         """False for a namespace that repositories are in; raises OSError."""
@@ -49,19 +52,25 @@ class RepositoryMarks:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
         self._before = documents
         self._unread = Unread(self._driver, self.name, documents)
-        if self._marker.options.delete_untagged:
-            self.keep(self._tagged())
-            self.keep(self._leased_revisions())
-            self._keep_referrers()
-        else:
-            self.keep(documents.revisions)
-            self.keep(self._tagged())
-        while self._unread.suspects:
-            self._look_again()
+        self.keep(self._tagged())
+        self.keep(self._leased_revisions())
+        self._keep_referrers()
+        self._look_again()
+        if not self._marker.options.delete_untagged:
+            self._keep_untagged()
+
+    def _keep_untagged(self) -> None:
+        """Mark the rest too, in a way that shows what it costs; raise MarkFailed, OSError."""
+        self._untagged = frozenset(digest for digest in self._before.revisions if digest not in self._kept)
+        self.keep(self._untagged, mark=self._candidates.mark_untagged)
+        self._look_again()
+        self.untagged_count = 0 if self._is_whole else len(self._untagged)
 
     def _keep_referrers(self) -> None:
         for digest in [digest for digest in self._before.revisions if digest not in self._kept]:
             document = self._documents[digest] = self._read(digest) or _NOTHING
+            if document is not _NOTHING:  # else it is a suspect
+                self._before.references[digest] = document
             if document.subject is not None:
                 self._referrers[document.subject].append(digest)
         self.keep(
@@ -73,21 +82,22 @@ class RepositoryMarks:
             ]
         )
 
-    def keep(self, digests: Iterable[str]) -> None:
+    def keep(self, digests: Iterable[str], mark: Callable[[str], object] | None = None) -> None:
         """Mark manifests with all below them, referrers included; raises MarkFailed, OSError."""
+        mark = mark or self._candidates.mark
         unvisited = list(digests)
         while unvisited:
             digest = unvisited.pop()
             if digest in self._kept:
                 continue
             self._kept.add(digest)
-            self._candidates.mark(digest)
+            mark(digest)
             document = self._read(digest)
             if document is None:
                 continue
             self.has_living = True
             self._marker.listener.marked_manifest(self.name, digest)
-            self._mark_blobs(document)
+            self._mark_blobs(document, mark)
             revisions = self._before.revisions
             unvisited += [blob for blob in document.blobs if blob in revisions]
             # What some index calls a manifest, and is none of this repository, may be gigabytes of a layer.
@@ -100,6 +110,10 @@ class RepositoryMarks:
             raise MarkFailed(f"{self.name}: a manifest that is kept cannot be read any more")
 
     def _look_again(self) -> None:
+        while self._unread.suspects:
+            self._look_once_more()
+
+    def _look_once_more(self) -> None:
         found = self._unread.look_again(locked=not self._marker.options.dry_run)
         self._kept.difference_update(found.readable)
         self.keep(found.readable)
@@ -111,6 +125,8 @@ class RepositoryMarks:
             self._candidates.mark_all()
         if found.hides:
             self._is_whole = self.has_living = True
+            self._kept.difference_update(self._untagged)
+            self._needed.clear()
             self.keep(self._before.revisions)
             self.keep(found.named)
 
@@ -137,6 +153,7 @@ class RepositoryMarks:
     def forget(self) -> None:
         """Free what only a repository with doomed manifests needs later."""
         self._needed = set()
+        self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads again what it keeps
         self._unread = Unread(self._driver, self.name, self._before)  # what was settled may be damaged by then
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
@@ -183,14 +200,14 @@ class RepositoryMarks:
             return None
         return DoomedLayer(self.name, digest, target)
 
-    def _mark_blobs(self, document: References) -> None:
+    def _mark_blobs(self, document: References, mark: Callable[[str], object]) -> None:
         for reference in (*document.blobs, *document.children):
             if reference not in self._needed:
                 self._needed.add(reference)
-                self._candidates.mark(reference)
+                mark(reference)
             self._marker.listener.marked_blob(self.name, reference)
             if not reference.startswith("sha256:") and (digest := parse(reference)) is not None:
-                self._mark_target(digest)
+                self._mark_target(digest, mark)
 
     def target(self, digest: Digest) -> Digest:
         """Return the digest of a layer link; raise PathNotFound.
@@ -201,10 +218,10 @@ class RepositoryMarks:
             return digest
         return read_link(self._driver, layout.layer_link(self.name, digest)) or digest
 
-    def _mark_target(self, digest: Digest) -> None:
+    def _mark_target(self, digest: Digest, mark: Callable[[str], object]) -> None:
         target, _ = try_link(self._driver, layout.layer_link(self.name, digest))
         if target is not None:
-            self._candidates.mark(target)
+            mark(target)
         elif self._candidates.size(digest) is None and exists(self._driver, layout.layer(self.name, digest)):
             self._unread.alias(digest)
 
@@ -225,10 +242,14 @@ class RepositoryMarks:
     def _leased_revisions(self) -> Iterator[str]:
         for digest, stat in self._before.revisions.items():
             if digest not in self._kept and leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
-                if not self._candidates.is_marked(digest):
-                    self._marker.kept.add(self._candidates.size(digest) or 0)
-                self._marker.kept.until(stat.mtime_ns + round(self._marker.options.grace * 1e9))
+                if self._marker.options.delete_untagged:
+                    self._count_leased(digest, stat)
                 yield digest
+
+    def _count_leased(self, digest: str, link: Stat) -> None:
+        if not self._candidates.is_marked(digest):
+            self._marker.kept.add(self._candidates.size(digest) or 0)
+        self._marker.kept.until(link.mtime_ns + round(self._marker.options.grace * 1e9))
 
     def _tagged(self) -> Iterator[str]:
         revisions = self._before.revisions

@@ -22,6 +22,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.threads import in_thread
+from pyregistry.system_errors import in_words
 
 _LOOK = 60.0
 """Seconds between two looks whether a run is due, at most."""
@@ -54,8 +55,8 @@ async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
         except (Failure, OSError) as error:
             before, failure = failure, error.errno if isinstance(error, OSError) else str(error)
             if failure != before:  # where nothing can be written each look fails in the same way
-                log.error("garbage collection failed", reason=str(error))
-            await in_thread(_remember_failure, driver, str(error))
+                log.error("garbage collection failed", reason=in_words(error))
+            await in_thread(_remember_failure, driver, in_words(error))
         except Exception as error:
             log.exception("garbage collection failed")  # a fault of ours must not end all the runs to come
             await in_thread(_remember_failure, driver, repr(error))

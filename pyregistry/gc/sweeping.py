@@ -21,6 +21,7 @@ from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import ensure_shape, exists
+from pyregistry.system_errors import in_words
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ class Sweep:
         try:
             remove(doomed)
         except OSError as error:
-            self._listener.skipped(f"{error.filename}: {error.strerror}")
+            self._listener.skipped(in_words(error))
 
     def _remove_manifests(self, group: tuple[DoomedManifest, ...]) -> None:
         marks = self._marker.repositories[group[0].repository]
@@ -79,12 +80,12 @@ class Sweep:
                 self._remove_group(group, marks)
                 return
         except OSError as error:  # it is still there, so nothing below it may go
-            self._listener.skipped(f"{error.filename}: {error.strerror}")
+            self._listener.skipped(in_words(error))
         try:
             marks.keep(each.digest for each in group)
             marks.require_read()
         except OSError as error:
-            raise MarkFailed(f"{error.filename}: {error.strerror}") from error
+            raise MarkFailed(in_words(error)) from error
 
     def _is_unused(self, digest: Digest, marks: RepositoryMarks) -> bool:
         # A referrer may be there before its subject, which is pushed just now.

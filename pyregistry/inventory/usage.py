@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from pyregistry.gc.enumerating import enumerate_blobs
+from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
@@ -54,6 +54,10 @@ class Usage:
     leased_blobs: int = 0
     leased: int = 0
     """What only pushes in progress keep; counted in no repository."""
+    untagged_manifests: int = 0
+    """Those that only `gc --delete-untagged` removes; 0 where that is what was asked for."""
+    untagged: int = 0
+    """What they alone hold."""
     uploads: int = 0
     uploads_size: int = 0
     open_uploads: list[UploadUsage] = field(default_factory=list)
@@ -66,10 +70,13 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
     """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
     candidates = enumerate_blobs(driver)
     tally = _Tally()
+    for sentence in unseen_blobs(driver):
+        tally.skipped(sentence)
     marker = Marker(driver, candidates, Options(delete_untagged=delete_untagged, dry_run=True), tally, time.time_ns())
     plan = marker.plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)
     usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
+    usage.untagged_manifests, usage.untagged = plan.untagged, candidates.untagged_size()
     repositories = tally.repositories
     for digest, owner in tally.owners.items():
         size = candidates.size(digest)

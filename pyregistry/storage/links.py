@@ -14,6 +14,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.reserved import is_reserved
 
 Looks = TypeVar("Looks", Source, Stat)
 
@@ -129,7 +130,15 @@ def list_digests(driver: Driver, path: StoragePath) -> Iterator[Digest]:
 def list_blobs(driver: Driver) -> Iterator[Digest]:
     """The digests that have a directory of their own below `blobs/`, one directory of them after the other."""
     for algorithm in driver.children(layout.BLOBS):
-        for prefix in driver.children(below := layout.child(layout.BLOBS, algorithm)):
+        below = layout.child(layout.BLOBS, algorithm)
+        for prefix in (name for name in driver.children(below) if not is_reserved(name)):
             for encoded in driver.children(layout.child(below, prefix)):
                 with suppress(DigestInvalid):
                     yield Digest(f"{algorithm}:{encoded}")
+
+
+def links_in_place_of_blobs(driver: Driver) -> Iterator[StoragePath]:
+    """Yield the symbolic links at `blobs/sha256` and the like: blobs behind them can be pulled and are not walked."""
+    algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
+    for directory in (layout.BLOBS, *algorithms):
+        yield from (layout.child(directory, name) for name in driver.symbolic_links(directory))

@@ -20,6 +20,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.threads import in_reader, walk
 from pyregistry.storage.turns import Walk
 from pyregistry.storage.uploads import Upload
+from pyregistry.system_errors import in_words
 
 FIRST_RUN = 3600.0
 """Seconds within which the first run happens, at random, so that workers and servers do not run together."""
@@ -64,7 +65,7 @@ async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> Non
                 await purge(registry, purging, log)
             await purge_for_room(registry, purging, log)
         except OSError as error:
-            log.error("uploads could not be purged", reason=str(error))
+            log.error("uploads could not be purged", reason=in_words(error))
 
 
 async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
@@ -111,4 +112,4 @@ def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[OpenUpload
 
 def _stays(upload: Upload, error: OSError, log: Log) -> None:
     # What another server left may belong to another user; those behind it are purged all the same.
-    log.warning("upload cannot be purged", repository=upload.repository, upload=upload.id, reason=str(error))
+    log.warning("upload cannot be purged", repository=upload.repository, upload=upload.id, reason=in_words(error))

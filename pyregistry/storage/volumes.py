@@ -16,9 +16,7 @@ from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists
 from pyregistry.storage.places import mount_points
-
-_NO_REPOSITORY = frozenset({"lost+found", layout.MOUNTED})
-"""Directories of a file system, and of ours, which its first start makes."""
+from pyregistry.storage.reserved import is_reserved
 
 
 class Volumes(msgspec.Struct, frozen=True):
@@ -100,15 +98,17 @@ def _id_of(path: Path) -> str | None:
 
 
 def _has_blobs(driver: Driver) -> bool:
-    algorithms = (layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS))
-    prefixes = (layout.child(path, name) for path in algorithms for name in driver.children(path))
+    algorithms = (layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name))
+    prefixes = (
+        layout.child(path, name) for path in algorithms for name in driver.children(path) if not is_reserved(name)
+    )
     return any(next(driver.children(path), None) is not None for path in prefixes)
 
 
 def _holds_a_repository(driver: Driver, path: StoragePath) -> bool:
     is_within = not layout.OF_A_REPOSITORY.isdisjoint(path.split("/"))
     for name in driver.children(path):
-        if name in _NO_REPOSITORY:
+        if name == layout.MOUNTED or is_reserved(name):  # of ours, which its first start makes, or of a file system
             continue
         if is_within or name in layout.OF_A_REPOSITORY:
             return True

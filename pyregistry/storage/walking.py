@@ -9,6 +9,7 @@ from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.reserved import is_reserved
 from pyregistry.storage.turns import Steps
 
 Enter = Callable[[str], bool]
@@ -55,10 +56,12 @@ class _Walk:
         for child in self.driver.children(path, after[0] if after else None):
             if child in layout.OF_A_REPOSITORY and self.strict:
                 _require_name("/".join(parents))
-            if child.startswith("_") or (len(parents) >= NAME_COMPONENTS and not self.strict):
+            if child.startswith("_") or is_reserved(child) or (len(parents) >= NAME_COMPONENTS and not self.strict):
                 continue
-            yield _name((*parents, child))
-            yield from self.below(layout.child(path, child), (*parents, child))
+            name = _name((*parents, child))
+            yield name
+            if name is not None or self.strict:  # below what is no name there is none
+                yield from self.below(layout.child(path, child), (*parents, child))
 
 
 def _name(parts: tuple[str, ...]) -> RepositoryName | None:
@@ -70,7 +73,7 @@ def _name(parts: tuple[str, ...]) -> RepositoryName | None:
 def _require_no_link(driver: Driver, path: StoragePath) -> None:
     # Its repositories can be pulled by their names, and no walk ever sees them.
     for name in driver.symbolic_links(path):
-        if not name.startswith("_"):
+        if not name.startswith("_") and not is_reserved(name):
             raise NameInvalid(f"{path}/{name} is a symbolic link, which is not followed")
 
 

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
 
-from pyregistry.storage import volumes
+from pyregistry.storage import layout, volumes
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
+from pyregistry.storage.uploads import Upload
+from tests.storage.pushing import repository
 
 
 def run(command: str, *arguments: str | Path, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -30,3 +33,13 @@ class Place:
         self.driver = FilesystemDriver(self.data)
         volumes.remember(self.driver)
         self.registry = Registry(self.driver)
+
+
+def begin_upload(place: Place, size: int, *, hours_ago: float) -> Upload:
+    """An upload to which nothing was sent for so long."""
+    upload = repository(place.registry, "team/app").start_upload()
+    path = layout.upload_data(upload.repository, upload.id)
+    place.driver.write(path, bytes(size))
+    for each in (path, layout.upload_started_at(upload.repository, upload.id)):
+        place.driver.set_mtime(each, time.time_ns() - round(hours_ago * 3600e9))
+    return upload

@@ -3,10 +3,7 @@
 import contextlib
 import json
 import os
-import pty
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,9 +12,9 @@ from pyregistry.cli.gc_output import UploadLog, idle_time
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.uploads import Upload
 from tests.builders import digest_of, image
-from tests.cli.place import Place, run
+from tests.cli.place import Place, begin_upload, run
+from tests.cli.terminal import run_at_terminal
 from tests.processes import require, require_root
 from tests.storage.mounts import tmpfs
 from tests.storage.pushing import files_of, push_blob, push_image, repository
@@ -106,26 +103,14 @@ def test_what_leases_keep_is_said_in_one_line(place: Place) -> None:
 
 
 def test_on_a_terminal_it_draws_bars_and_a_table(place: Place) -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pyregistry", "gc", str(place.config)],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
-    )
-    os.close(theirs)
-    output = b""
-    while True:
-        try:
-            output += os.read(ours, 4096)
-        except OSError:  # the other side is closed
-            break
-    os.close(ours)
-    assert process.wait() == 0
-    for shown in ("mark", "sweep", "1/1", "repositories", "space"):
-        assert shown in output.decode()
-    assert "marking blob" not in output.decode()
+    push_image(repository(place.registry, "team/payments/api"), KEPT, "latest")
+    status, lines = run_at_terminal("gc", place.config)
+    output = "\n".join(lines)
+    assert status == 0
+    for shown in ("mark", "sweep", "2/2", "repositories", "space"):
+        assert shown in output
+    assert "2/4" not in output  # team and team/payments are no repositories
+    assert "marking blob" not in output
 
 
 def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
@@ -136,16 +121,6 @@ def test_uploads_that_nobody_goes_on_with_go_as_well(tmp_path: Path) -> None:
     assert json.loads(run("gc", "--json", "--dry-run", place.config).stdout)["uploads_removed"] == 1
     assert json.loads(run("gc", "--json", place.config).stdout)["uploads_removed"] == 1
     assert [upload.id for upload in place.registry.uploads()] == [young.id]
-
-
-def begin_upload(place: Place, size: int, *, hours_ago: float) -> Upload:
-    """An upload to which nothing was sent for so long."""
-    upload = repository(place.registry, "team/app").start_upload()
-    path = layout.upload_data(upload.repository, upload.id)
-    place.driver.write(path, bytes(size))
-    for each in (path, layout.upload_started_at(upload.repository, upload.id)):
-        place.driver.set_mtime(each, time.time_ns() - round(hours_ago * 3600e9))
-    return upload
 
 
 @pytest.mark.parametrize(

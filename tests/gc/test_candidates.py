@@ -2,6 +2,7 @@
 
 from itertools import groupby
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,3 +78,18 @@ def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
     assert not Records("sha256", "AB").add("AB" * 32, stat)
     assert len(records) == 0
     assert Records("sha512", "ab").add("ab" * 64, stat)
+
+
+@pytest.mark.parametrize("last", ["untagged", "held", "mark"])
+@pytest.mark.parametrize("second", ["untagged", "held", "mark"])
+@pytest.mark.parametrize("first", ["untagged", "held", "mark"])
+def test_a_blob_counts_as_held_or_untagged_only_if_nothing_else_keeps_it(first: str, second: str, last: str) -> None:
+    digest = "sha256:" + "ab" * 32
+    candidates = _candidates({digest: Stat(5, 1, 1, is_file=True)})
+    ways = {"untagged": candidates.mark_untagged, "held": candidates.hold, "mark": candidates.mark}
+    for way in (first, second, last):
+        ways[way](digest)
+    assert list(candidates.unmarked()) == []
+    assert candidates.is_marked(digest)
+    assert candidates.untagged_size() == (5 if {first, second, last} == {"untagged"} else 0)
+    assert list(candidates.held()) == ([5] if {first, second, last} == {"held"} else [])

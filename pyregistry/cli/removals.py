@@ -1,0 +1,100 @@
+"""The removals of one `pyregistry rm`, with what they left."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from pyregistry.cli.selection import Selected
+from pyregistry.gc.untagging import Untagging
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.errors import ManifestUnknown
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.removing import remove_repository, remove_tag
+
+Failed = Callable[[Selected, OSError], None]
+"""Called at once with each selection that could not be removed."""
+
+
+class Removals:
+    """Remove selections, or with `dry_run` only find out; `grace` in seconds is that of a collection."""
+
+    def __init__(self, driver: Driver, grace: float, *, dry_run: bool, delete_untagged: bool) -> None:
+        self._driver = driver
+        self._grace = grace
+        self._dry_run = dry_run
+        self._delete_untagged = delete_untagged
+        self.removed: list[Selected] = []
+        self.kept: list[tuple[Selected, str]] = []
+        """Manifests that lost a tag and stay although untagged ones were to go, with the reasons."""
+        self.failed = False
+
+    def remove_all(self, selected: list[Selected], tell: Failed) -> None:
+        """Remove what is selected. Blocks."""
+        alone = selected
+        if self._delete_untagged:
+            alone = [each for each in selected if each.tag is None and each.digest is None]
+            whole = {each.repository for each in alone}
+            names = dict.fromkeys(each.repository for each in selected if each.repository not in whole)
+            for name in names:
+                self._remove_with_untagged(name, [each for each in selected if each.repository == name], tell)
+        for each in alone:
+            try:
+                if self._dry_run or self._remove_one(each):
+                    self.removed.append(each)
+            except OSError as error:
+                self._fail(each, error, tell)
+
+    def document(self) -> dict[str, object]:
+        """Return what `--json` prints."""
+        return {
+            "dry_run": self._dry_run,
+            "removed": [str(each) for each in self.removed],
+            "kept": [{"manifest": str(each), "reason": reason} for each, reason in self.kept],
+        }
+
+    def what_frees(self) -> Iterator[str]:
+        """Yield which command frees the space of what was removed."""
+        tags = any(each.tag is not None for each in self.removed)
+        if tags and not self._delete_untagged:
+            yield (
+                "the manifests of removed tags stay: pyregistry gc -m deletes those that are untagged now, "
+                "and frees the space"
+            )
+        if any(each.tag is None for each in self.removed):
+            yield "pyregistry gc frees the space"
+
+    def _fail(self, each: Selected, error: OSError, tell: Failed) -> None:
+        self.failed = True
+        tell(each, error)
+
+    def _remove_one(self, each: Selected) -> bool:
+        if each.tag is not None:
+            return remove_tag(self._driver, each.repository, each.tag)
+        if each.digest is None:
+            return remove_repository(self._driver, each.repository)
+        with suppress(ManifestUnknown):  # another removal was quicker
+            Registry(self._driver).repository(each.repository).delete_manifest(each.digest)
+            return True
+        return False
+
+    def _remove_with_untagged(self, name: RepositoryName, selected: list[Selected], tell: Failed) -> None:
+        untagging = Untagging(self._driver, name, self._grace)
+        run = untagging.plan if self._dry_run else untagging.remove
+        tags = [each.tag for each in selected if each.tag is not None]
+        digests = [each.digest for each in selected if each.digest is not None]
+        try:
+            for each in run(tags, digests):
+                self.removed.append(_selected(name, each))
+        except OSError as error:
+            self._fail(Selected(name), error, tell)
+        self.kept += ((Selected(name, digest=digest), reason) for digest, reason in untagging.kept.items())
+        if untagging.undecided is not None:
+            self.failed = True
+            self.kept.append(
+                (Selected(name), f"its untagged manifests stay: {untagging.undecided}; see pyregistry fsck")
+            )
+
+
+def _selected(name: RepositoryName, each: Tag | Digest) -> Selected:
+    return Selected(name, tag=each) if isinstance(each, Tag) else Selected(name, digest=each)

@@ -1,0 +1,86 @@
+"""Standard output that cannot be written: closed, on a full disk, or without a reader.
+
+A command then ends with one sentence and a status of its own; a command that prints nothing does not notice.
+"""
+
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pyregistry.cli.failure import CommandFailed
+
+NOT_WRITTEN = 74
+"""EX_IOERR of sysexits.h."""
+_REASONS = {errno.EBADF: "it is closed", errno.EPIPE: "its reader has closed it"}
+
+
+class OutputFailed(CommandFailed):
+    """Standard output could not be written."""
+
+
+class _Checked(io.FileIO):
+    """Standard output, which says for itself what is wrong: an OSError would be taken for one of the data directory."""
+
+    def __init__(self) -> None:
+        super().__init__(1, "w", closefd=False)
+        self._failed = False
+
+    def write(self, data: Any, /) -> int:
+        """Write some of `data`, or after a failure throw it away; raise OutputFailed."""
+        if self._failed:  # what the layers above still hold would be tried again at the end
+            return len(memoryview(data).cast("B"))
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._failed = True
+            reason = _REASONS.get(error.errno or 0, error.strerror)
+            raise OutputFailed(f"cannot write to standard output: {reason}", NOT_WRITTEN) from error
+
+
+@contextmanager
+def checked_output(*, serves: bool) -> Iterator[None]:
+    """Run a command; raise OutputFailed where standard output cannot be written, also at its end.
+
+    Closed descriptors are occupied first, or the next file that is opened would get their numbers. A command that
+    `serves` goes on without standard output.
+    """
+    _occupy(serves=serves)
+    if serves:
+        yield
+        return
+    before, sys.stdout = sys.stdout, _text_output()
+    try:
+        yield
+    finally:
+        try:
+            sys.stdout.flush()
+        finally:
+            sys.stdout = before
+
+
+def _occupy(*, serves: bool) -> None:
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is this one. What cannot be read or written fails in its own words.
+            os.open(os.devnull, os.O_RDONLY if number == 1 and not serves else os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for the life of the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the life of the process
+    if serves:
+        sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the life of the process
+
+
+def _text_output() -> io.TextIOWrapper:
+    raw = _Checked()
+    with suppress(AttributeError, ValueError, OSError):
+        sys.stdout.flush()
+    encoding, errors = getattr(sys.stdout, "encoding", None), getattr(sys.stdout, "errors", None)
+    is_unbuffered = getattr(sys.stdout, "write_through", False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw), encoding, errors, line_buffering=raw.isatty() or is_unbuffered, write_through=False
+    )

@@ -1,0 +1,99 @@
+"""Standard output that is closed, full or without a reader: one sentence and a status, from every command."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from pyregistry.storage import volumes
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.registry import Registry
+from tests.cli.commands import ours
+from tests.cli.running import write_config
+from tests.fsck.trees import fill
+from tests.processes import free_port, wait_until
+
+COMMANDS = (
+    ("ls", "-c"),
+    ("ls", "--json", "-c"),
+    ("du",),
+    ("gc",),
+    ("gc", "--json"),
+    ("fsck",),
+    ("fsck", "--json"),
+    ("rm", "other", "--dry-run", "-c"),
+    ("check-config",),
+    ("access", "check", "anonymous", "pull", "team/app", "-c"),
+)
+REASONS = {
+    ">/dev/full": "No space left on device",
+    ">&-": "it is closed",
+    '| { exec <&-; echo >"$BEGIN"; }': "its reader has closed it",
+}
+
+
+@pytest.fixture
+def config(root: Path) -> Path:
+    config = write_config(root.parent)
+    root.mkdir(exist_ok=True)
+    volumes.remember(FilesystemDriver(root))
+    fill(Registry(FilesystemDriver(root)))
+    return config
+
+
+def run(words: Sequence[str | Path], redirection: str, directory: Path) -> tuple[int, str]:
+    """Return the status and what is on standard error."""
+    begin, status = directory / "begin", directory / "status"
+    os.mkfifo(begin)
+    waits = 'read line <"$BEGIN"; ' if "BEGIN" in redirection else ""  # so that the reader closes its end before
+    script = f'{{ {waits}"$@"; echo $? >"$STATUS"; }} {redirection}'
+    words = ["sh", "-c", script, "sh", *ours("pyregistry"), *map(str, words)]
+    env = {**os.environ, "BEGIN": str(begin), "STATUS": str(status)}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=env)
+    return int(status.read_text()), done.stderr
+
+
+@pytest.mark.parametrize("redirection", REASONS)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_a_command_says_it_in_one_line(config: Path, tmp_path: Path, words: Sequence[str], redirection: str) -> None:
+    status, said = run([*words, config], redirection, tmp_path)
+    lines = [line for line in said.splitlines() if not line.startswith(("warning", "Deleting"))]
+    assert lines == [f"pyregistry: cannot write to standard output: {REASONS[redirection]}"]
+    assert status == 74
+
+
+@pytest.mark.parametrize("redirection", REASONS)
+def test_a_command_that_prints_nothing_does_not_notice(config: Path, tmp_path: Path, redirection: str) -> None:
+    assert run(["gc", "-q", config], redirection, tmp_path)[0] == 0
+
+
+def test_under_the_other_name_it_is_the_same(config: Path) -> None:
+    words = [*ours("registry"), "garbage-collect", str(config)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (74, "cannot write to standard output: No space left on device\n")
+
+
+def test_a_server_runs_without_standard_output_and_gives_its_number_to_no_file(tmp_path: Path) -> None:
+    port = free_port()
+    config = write_config(tmp_path, http={"addr": f"127.0.0.1:{port}"})
+    words = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-m", "pyregistry", "serve", str(config)]
+
+    def answers() -> bool:
+        with suppress(OSError):
+            return bool(urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).status == 200)
+        return False
+
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log) as process:
+        try:
+            wait_until(answers, "the server listens")
+            assert [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in (0, 1)] == ["/dev/null"] * 2
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
