@@ -1,6 +1,7 @@
-"""Errors of the operating system, as members of one line of the log."""
+"""Errors and users of the operating system, in words."""
 
 import errno
+import pwd
 
 _OURS_TO_MEND = frozenset({errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK, errno.ESPIPE, errno.ENOTTY})
 """The system refuses what a fault of ours asked for."""
@@ -19,3 +20,11 @@ def explained(error: BaseException | None) -> dict[str, object]:
     if error.filename is not None:
         told["file"] = str(error.filename)
     return told
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user of this machine, its number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

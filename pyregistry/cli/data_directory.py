@@ -10,6 +10,7 @@ from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
 from pyregistry.storage import layout
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.system_errors import user_name
 
 
 def open_driver(config: Config) -> FilesystemDriver:
@@ -23,6 +24,10 @@ def open_driver(config: Config) -> FilesystemDriver:
     try:
         become_owner_of(root)
         return FilesystemDriver(root)
+    except PermissionError as error:
+        user = user_name(os.geteuid())
+        advice = "run the command as root, or as the user who owns the data directory"
+        fail(f"cannot use the data directory: {error.filename or root}: {error.strerror} for user {user}; {advice}")
     except OSError as error:
         fail(f"cannot use the data directory: {error.filename or root}: {error.strerror}")
 
