@@ -6,11 +6,11 @@ import stat
 from pathlib import Path
 
 from pyregistry.cli.config_file import fail
+from pyregistry.cli.failures import reason
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
 from pyregistry.storage import layout
 from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.system_errors import user_name
 
 
 def open_driver(config: Config) -> FilesystemDriver:
@@ -24,12 +24,8 @@ def open_driver(config: Config) -> FilesystemDriver:
     try:
         become_owner_of(root)
         return FilesystemDriver(root)
-    except PermissionError as error:
-        user = user_name(os.geteuid())
-        advice = "run the command as root, or as the user who owns the data directory"
-        fail(f"cannot use the data directory: {error.filename or root}: {error.strerror} for user {user}; {advice}")
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename or root}: {error.strerror}")
+        fail(f"cannot use the data directory: {error.filename or root}: {reason(error)}")
 
 
 def tell_nothing(driver: FilesystemDriver) -> None:

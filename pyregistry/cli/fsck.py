@@ -12,7 +12,7 @@ from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
-from pyregistry.cli.fsck_output import Output
+from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
 from pyregistry.cli.fsck_steps import Run
 from pyregistry.cli.idle import step_back
 from pyregistry.cli.output import say
@@ -97,10 +97,10 @@ def _ending(output: Output) -> Iterator[None]:
         say(f"pyregistry: {error}", err=True)
         sys.exit(BUSY)
     except KeyboardInterrupt:
-        output.end("stopped")
+        output.end(STOPPED)
         sys.exit(INTERRUPTED)
     except CommandFailed:
-        output.end("failed")
+        output.end(FAILED)
         raise
     output.end()
 

@@ -18,6 +18,9 @@ from pyregistry.fsck.repairing import is_lost
 from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.visible import visible
 
+STOPPED = "stopped"
+FAILED = "failed"
+"""Why a run ended early: by a signal, or by an error that is told after the summary."""
 _DAY_NS = 86_400 * 10**9
 _CAUSES_OF_A_KIND = 20
 _IMAGES_OF_A_CAUSE = 5
@@ -98,8 +101,8 @@ class Output:
         )
 
     def end(self, stopped: str | None = None) -> None:
-        """Show all that was found; `stopped` says why the run ended early, None if it did not."""
-        steps = next_steps(self._run, self._causes, stopped=stopped is not None)
+        """Show all that was found; `stopped` is STOPPED or FAILED for a run that ended early."""
+        steps = next_steps(self._run, self._causes, stopped=stopped == STOPPED)
         if self._as_json:
             print_json(self._whole(stopped, steps))
             return

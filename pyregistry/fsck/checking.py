@@ -23,7 +23,8 @@ from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.rules import Rules
 
-_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+"""Errors of a place in which this process can write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,6 @@ def quiet_section(driver: InspectableDriver, name: RepositoryName | None) -> Ite
                 held.enter_context(repository_lock(driver, name))
         except OSError as error:
             # Where nothing can be written no server writes either, and what is found is shown all the same.
-            if error.errno not in _READ_ONLY:
+            if error.errno not in READ_ONLY:
                 raise
         yield

@@ -9,6 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from pyregistry.fsck import coverage
+from pyregistry.fsck.checking import READ_ONLY
 from pyregistry.fsck.coverage import Shard
 from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
@@ -73,6 +74,10 @@ def scrub(
             held.enter_context(driver.lock(_LOCK, exclusive=True, wait=False))
         except PathBusy as error:
             raise ScrubBusy("another scrub is running") from error
+        except OSError as error:
+            # A read-only mount, such as that of a backup, is scrubbed without a lock and without a memory.
+            if error.errno not in READ_ONLY:
+                raise
         progress.begun = coverage.begin_pass(driver)
         order = []
         for algorithm, prefix in coverage.shards(driver):

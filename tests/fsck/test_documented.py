@@ -15,7 +15,9 @@ def test_the_table_of_kinds_is_the_one_in_the_code() -> None:
     table, after = rest.split(END)
     rows = "".join(
         f"| `{kind}` | {row.weight} | {row.meaning} | {row.mending or '-'} |\n"
-        for kind, row in sorted(KINDS.items(), key=lambda item: ("damage", "unchecked", "leftover").index(item[1].weight))
+        for kind, row in sorted(
+            KINDS.items(), key=lambda item: ("damage", "unchecked", "leftover").index(item[1].weight)
+        )
     )
     written = f"| kind | | | `--repair` |\n|---|---|---|---|\n{rows}"
     if os.environ.get("PYREGISTRY_WRITE_DOCS") == "1":
