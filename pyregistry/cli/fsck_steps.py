@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyregistry.cli.data_directory import content_of
 from pyregistry.fsck.causes import Causes
 from pyregistry.fsck.findings import KINDS, Kind
 from pyregistry.storage import layout
@@ -64,8 +65,8 @@ def _effect(causes: Causes) -> str:
 
 def _by_hand(run: Run, causes: Causes) -> Iterator[str]:
     if causes.of_kind(Kind.NOT_USABLE):
-        owner = _content(run).stat()
-        files = shlex.quote(str(_content(run)))
+        owner = content_of(run.root).stat()
+        files = shlex.quote(str(content_of(run.root)))
         yield f"chown -R {owner.st_uid}:{owner.st_gid} {files} && chmod -R u+rwX {files} (as root)"
     if causes.of_kind(Kind.NO_FILE):
         yield "mount or restore what the symbolic links of no-file lead to"
@@ -78,17 +79,12 @@ def _by_hand(run: Run, causes: Causes) -> Iterator[str]:
 def _with_rights(run: Run) -> str:
     """Root becomes the owner of the content, so more rights than those do not help."""
     try:
-        owner = _content(run).stat().st_uid
+        owner = content_of(run.root).stat().st_uid
     except PermissionError:
         return f"sudo {run.command(*run.options)} (this user may not even look at {run.root})"
     if owner == os.geteuid():
         return f"give what cannot be read to user {user_name(owner)}, who owns the rest: chown, chmod u+rX"
     return f"sudo {run.command(*run.options)} (runs as user {user_name(owner)}, who owns the data directory)"
-
-
-def _content(run: Run) -> Path:
-    tree = run.root / layout.TREE
-    return tree if tree.is_dir() else run.root
 
 
 def _quarantine(run: Run) -> str:
