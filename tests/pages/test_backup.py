@@ -1,0 +1,302 @@
+"""docs/backup.md: its commands, while images are pushed, moved and deleted and garbage is collected."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from pyregistry.oci.digest import Digest
+from pyregistry.storage import layout
+from tests.engine.images import Image, digest_of, layer, oci_image
+from tests.engine.wire import Wire
+from tests.pages.commands import Page
+from tests.processes import Server, data_directory, pyregistry_server, require, wait_until
+
+BUSY = 75
+ROUNDS = 3
+
+
+@dataclass
+class Place:
+    """A server with the paths that the page has for its data, its copy and its config."""
+
+    directory: Path
+    server: Server
+    page: Page
+    copy: Path
+
+    def run(self, block: str) -> str:
+        return self.page.run(block, self.directory)
+
+    def restored(self) -> Server:
+        """Do what the page says under "Restoring"; return a server for it, not yet started."""
+        self.server.stop()
+        self.run("restore")
+        return self.server
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    for program in ("rsync", "restic", "flock"):
+        require(program, "util-linux" if program == "flock" else program)
+    server = pyregistry_server(tmp_path, pyregistry={"workers": 2})
+    data, copy = data_directory(tmp_path), tmp_path / "backup"
+    paths = {
+        "/srv/registry.broken": str(tmp_path / "broken"),
+        "/srv/registry.copy": str(tmp_path / "copy"),
+        "/srv/registry": str(data),
+        "/backup/registry": str(copy),
+        "config.yml": str(server.config),
+    }
+    page = Page("backup.md", paths)
+    (tmp_path / "backup.sh").write_text(page.blocks["backup.sh"])
+    with server:
+        yield Place(tmp_path, server, page, copy)
+
+
+def gc(server: Server) -> int:
+    """Collect all that is not tagged, as an operator may at any time; return the status."""
+    command = [sys.executable, "-m", "pyregistry", "gc", "-m", "-q", str(server.config)]
+    return subprocess.run(command, env=server.env, capture_output=True, timeout=60, check=False).returncode
+
+
+def require_whole(wire: Wire, repository: str, reference: str) -> str:
+    """Pull an image with all its blobs; return its digest."""
+    manifest = wire.manifest(repository, reference).must(200).body
+    for each in (json.loads(manifest)["config"], *json.loads(manifest)["layers"]):
+        content = wire.request("GET", f"/v2/{repository}/blobs/{each['digest']}").must(200).body
+        assert digest_of(content) == each["digest"]
+    return digest_of(manifest)
+
+
+@dataclass
+class Load:
+    """Clients that push, move tags and delete until they are stopped, and a collector."""
+
+    server: Server
+    base: bytes = field(default_factory=lambda: layer(30_000))
+    pushed: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Digests that `latest` of a repository named, or may name."""
+    rounds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    failures: list[BaseException] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        works = [partial(self._push, "app"), partial(self._push, "team/app"), self._collect]
+        threads = [threading.Thread(target=self._guarded, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self.stopping.set()
+            for thread in threads:
+                thread.join()
+        assert not self.failures, self.failures
+
+    def go_on(self) -> None:
+        """Wait for some rounds more of everything."""
+        goal = {name: self.rounds[name] + ROUNDS for name in ("app", "team/app", "gc")}
+
+        def is_reached() -> bool:
+            return bool(self.failures) or all(self.rounds[name] >= number for name, number in goal.items())
+
+        wait_until(is_reached, f"the rounds {goal}", 60)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            while not self.stopping.is_set():
+                work()
+        except BaseException as error:
+            self.failures.append(error)
+
+    def _push(self, name: str) -> None:
+        number = self.rounds[name]
+        with Wire(self.server) as wire:
+            image = with_layer(oci_image((500, 9000)), self.base)
+            self.pushed[name].add(digest_of(image.manifest))
+            wire.push(name, "latest", image)
+            wire.push(name, f"v{number}", with_layer(oci_image((700,)), self.base))
+            if number >= 2:
+                digest = wire.digest(name, f"v{number - 2}")
+                wire.request("DELETE", f"/v2/{name}/manifests/{digest}").must(202)
+        self.rounds[name] += 1
+
+    def _collect(self) -> None:
+        assert gc(self.server) in {0, BUSY}
+        self.rounds["gc"] += 1
+
+
+def with_layer(image: Image, content: bytes) -> Image:
+    """The image with one layer more, which others have as well."""
+    manifest = json.loads(image.manifest)
+    kind = manifest["layers"][0]["mediaType"]
+    manifest["layers"].append({"mediaType": kind, "digest": digest_of(content), "size": len(content)})
+    return Image(json.dumps(manifest).encode(), image.config, (*image.layers, content), image.platform)
+
+
+def push_steady(server: Server, load: Load) -> dict[tuple[str, str], str]:
+    """Images that stay as they are; with their digests."""
+    steady = {}
+    with Wire(server) as wire:
+        for number in range(12):
+            repository, tag = f"steady/r{number % 4}", f"v{number}"
+            wire.push(repository, tag, with_layer(oci_image((1000, 3000)), load.base))
+            steady[repository, tag] = wire.digest(repository, tag)
+    return steady
+
+
+def damage(place: Place) -> list[str]:
+    """Verify the copy as the page says; return the kinds of damage."""
+    text = place.page.text("verify").strip() + " --json || true"
+    place.page.blocks["verify as JSON"] = text
+    document = json.loads(place.page.run("verify as JSON", place.directory))
+    assert document["scrub"]["complete"]
+    return [finding["kind"] for finding in document["findings"] if finding["damage"]]
+
+
+def test_a_backup_under_load_loses_no_image_that_was_pushed_before_it_began(place: Place) -> None:
+    load = Load(place.server)
+    steady = push_steady(place.server, load)
+    with load.running():
+        load.go_on()
+        place.run("backup")
+        load.go_on()
+        place.run("backup")  # the second one finds a copy that is older
+        load.go_on()
+    assert not place.server.faults(), place.server.output()
+    assert set(damage(place)) <= {"dangling-tag", "missing-manifest"}  # pushed and deleted meanwhile
+    with place.restored() as server, Wire(server) as wire:
+        for (repository, tag), digest in steady.items():
+            assert require_whole(wire, repository, tag) == digest
+        for repository, digests in load.pushed.items():
+            assert require_whole(wire, repository, "latest") in digests
+        assert gc(server) == 0
+        for (repository, tag), digest in steady.items():
+            assert require_whole(wire, repository, tag) == digest
+        wire.push("app", "after", oci_image())
+        assert not server.faults(), server.output()
+
+
+def test_a_stage_of_hard_links_goes_through_restic_under_load(place: Place) -> None:
+    load = Load(place.server)
+    steady = push_steady(place.server, load)
+    vault = {"RESTIC_REPOSITORY": str(place.directory / "vault"), "RESTIC_PASSWORD": "secret"}
+    place.page.blocks["init"] = "restic init"
+    place.page.run("init", place.directory, **vault)
+    with load.running():
+        load.go_on()
+        for _ in range(2):
+            place.page.run("restic", place.directory, **vault)
+    blob = place.directory / "copy" / layout.blob_data(Digest.of(load.base))
+    assert blob.stat().st_nlink == 2
+    restored = place.directory / "restored"
+    place.page.blocks["from restic"] = f"restic restore latest --target {restored}"
+    place.page.run("from restic", place.directory, **vault)
+    (restored / str(place.directory / "copy").removeprefix("/")).rename(place.copy)
+    with place.restored() as server, Wire(server) as wire:
+        for (repository, tag), digest in steady.items():
+            assert require_whole(wire, repository, tag) == digest
+        for repository, digests in load.pushed.items():
+            assert require_whole(wire, repository, "latest") in digests
+
+
+def between(place: Place, lines: list[str], act: Callable[[int], None]) -> None:
+    """Run the copying lines of backup.sh one after the other, and `act` before each."""
+    begin = place.page.blocks["backup.sh"].partition("mkdir -p")[0]
+    for number, line in enumerate(lines):
+        act(number)
+        place.page.blocks["line"] = begin + 'mkdir -p "$to"\n' + line
+        (place.directory / "line.sh").write_text(place.page.blocks["line"])
+        done = subprocess.run(
+            ["sh", "line.sh", str(data_directory(place.directory)), str(place.copy)],
+            cwd=place.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def lines_of(place: Place) -> list[str]:
+    return [line for line in place.page.blocks["backup.sh"].splitlines() if line.startswith("copy --")]
+
+
+@pytest.mark.parametrize("holds_gc", [True, False], ids=["without gc", "with gc"])
+def test_what_moves_and_goes_between_any_two_lines_is_whole_unless_garbage_is_collected(
+    place: Place, holds_gc: bool
+) -> None:
+    """The second case shows that the first could fail."""
+    with Wire(place.server) as wire:
+        wire.push("app", "latest", oci_image((100, 2000)))
+
+        def act(number: int) -> None:
+            wire.push("app", "latest", oci_image((100, 2000)))
+            wire.push("app", f"v{number}", oci_image((100, 2000)))
+            if number:
+                digest = wire.digest("app", f"v{number - 1}")
+                wire.request("DELETE", f"/v2/app/manifests/{digest}").must(202)
+            if not holds_gc:
+                assert gc(place.server) == 0
+
+        between(place, lines_of(place), act)
+    assert bool(damage(place)) == (not holds_gc)
+
+
+def test_blobs_first_would_lose_a_tag(place: Place) -> None:
+    with Wire(place.server) as wire:
+        wire.push("app", "latest", oci_image((100, 2000)))
+        lines = lines_of(place)
+        assert "/blobs/" in lines[-1]
+        between(place, [lines[-1], *lines[:-1]], lambda number: wire.push("app", "latest", oci_image((10, 20))))
+    assert "missing-manifest" in damage(place)
+
+
+def test_the_copy_can_be_served_beside_the_registry(place: Place) -> None:
+    with Wire(place.server) as wire:
+        wire.push("app", "latest", oci_image())
+    place.run("backup")
+    other = place.directory / "other"
+    other.mkdir()
+    copy = pyregistry_server(other)
+    assert place.page.blocks["serve"].startswith("REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=/backup/registry ")
+    copy.env["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] = str(place.copy)
+    with copy, Wire(copy) as wire:
+        require_whole(wire, "app", "latest")
+
+
+def test_a_second_run_removes_from_the_copy_what_was_deleted(place: Place) -> None:
+    with Wire(place.server) as wire:
+        wire.push("app", "gone", oci_image())
+        wire.push("app", "stays", oci_image())
+        place.run("backup")
+        wire.request("DELETE", f"/v2/app/manifests/{wire.digest('app', 'gone')}").must(202)
+    assert gc(place.server) == 0
+    place.run("backup")
+    kept = sorted(path.name for path in (place.copy / "docker/registry/v2/repositories/app/_manifests/tags").iterdir())
+    assert kept == ["stays"]
+    blobs = [
+        len(list((root / "docker/registry/v2/blobs").rglob("data")))
+        for root in (place.copy, data_directory(place.directory))
+    ]
+    assert blobs[0] == blobs[1]
+
+
+def test_a_host_of_a_container_uses_the_lock_of_the_collector(place: Place) -> None:
+    with Wire(place.server) as wire:
+        wire.push("app", "latest", oci_image())
+    lines = place.page.text("container").splitlines()
+    assert lines[0].startswith("docker exec registry pyregistry gc --dry-run ")
+    assert gc(place.server) == 0
+    place.page.blocks["flock"] = place.page.blocks["container"].splitlines()[1]
+    place.run("flock")
+    assert damage(place) == []
