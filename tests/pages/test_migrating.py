@@ -53,6 +53,8 @@ def test_the_steps_of_the_page_lead_there_and_back(version: str, skopeo: Skopeo,
         page.run("before", tmp_path)
         rows = json.loads((tmp_path / "before.json").read_text())
         assert {(row["repository"], row["tag"]): row["digest"] for row in rows} == tags_of(volume)
+    with old.config.open("a") as config:
+        config.write("pyregistry: {workers: 2}\n")
     with ours_on(old) as server:
         page.run("after", tmp_path)
         pull_all(server, skopeo, volume, tmp_path / "pulled")
