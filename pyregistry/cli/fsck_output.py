@@ -1,4 +1,4 @@
-"""How `pyregistry fsck` says what it found."""
+"""Output of `pyregistry fsck`: causes, a summary, the next steps."""
 
 import time
 from collections import Counter

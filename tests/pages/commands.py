@@ -18,13 +18,12 @@ class Page:
 
     def __init__(self, name: str, paths: Mapping[str, str]) -> None:
         self.blocks = {found["name"]: found["text"] for found in _BLOCK.finditer((DOCS / name).read_text())}
-        self._paths = sorted(paths.items(), key=lambda item: -len(item[0]))
+        self.paths = paths
 
     def text(self, block: str) -> str:
         """A block with our paths."""
         text = self.blocks[block]
-        for path, ours in self._paths:
-            assert path not in text or ours, path
+        for path, ours in sorted(self.paths.items(), key=lambda item: -len(item[0])):
             text = text.replace(path, ours)
         return text
 

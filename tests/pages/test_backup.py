@@ -19,6 +19,7 @@ from tests.engine.images import Image, digest_of, layer, oci_image
 from tests.engine.wire import Wire
 from tests.pages.commands import Page
 from tests.processes import Server, data_directory, pyregistry_server, require, wait_until
+from tests.storage.mounts import file_system
 
 BUSY = 75
 ROUNDS = 3
@@ -225,6 +226,35 @@ def between(place: Place, lines: list[str], act: Callable[[int], None]) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_a_snapshot_under_load_needs_no_order(tmp_path: Path) -> None:
+    """The snapshot is read-only: it is verified and served as it is."""
+    require("btrfs", "btrfs-progs")
+    with file_system("btrfs", tmp_path) as volume:
+        subprocess.run(["btrfs", "subvolume", "create", str(data_directory(volume))], check=True, capture_output=True)
+        server = pyregistry_server(volume, pyregistry={"workers": 2})
+        load = Load(server)
+        page = Page("backup.md", {"/srv/registry": str(data_directory(volume)), "config.yml": str(server.config)})
+        with server:
+            steady = push_steady(server, load)
+            with load.running():
+                load.go_on()
+                page.run("btrfs", tmp_path)
+                load.go_on()
+        [snapshot] = volume.glob("data.*")
+        assert damage(Place(tmp_path, server, with_copy(page, snapshot), snapshot)) == []
+        server.env["REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY"] = str(snapshot)
+        with server, Wire(server) as wire:
+            for (repository, tag), digest in steady.items():
+                assert require_whole(wire, repository, tag) == digest
+            for repository, digests in load.pushed.items():
+                assert require_whole(wire, repository, "latest") in digests
+
+
+def with_copy(page: Page, copy: Path) -> Page:
+    """The same page, with this directory in the place of the copy."""
+    return Page("backup.md", {**page.paths, "/backup/registry": str(copy)})
 
 
 def lines_of(place: Place) -> list[str]:
