@@ -66,7 +66,7 @@ class Load:
         def is_reached() -> bool:
             return bool(self.failures) or all(self.rounds[name] >= number for name, number in goal.items())
 
-        wait_until(is_reached, f"the rounds {goal}", 60)
+        wait_until(is_reached, f"the rounds {goal}", 120)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
