@@ -6,7 +6,7 @@ import stat
 from pathlib import Path
 
 from pyregistry.cli.config_file import fail
-from pyregistry.cli.failures import reason
+from pyregistry.cli.failures import advice
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
 from pyregistry.storage import layout
@@ -25,7 +25,7 @@ def open_driver(config: Config) -> FilesystemDriver:
         become_owner_of(root)
         return FilesystemDriver(root)
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename or root}: {reason(error)}")
+        fail(f"cannot use the data directory: {error.filename or root}: {error.strerror}{advice(error)}")
 
 
 def tell_nothing(driver: FilesystemDriver) -> None:

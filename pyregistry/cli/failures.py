@@ -9,12 +9,11 @@ from pyregistry.oci.errors import Unavailable
 from pyregistry.system_errors import user_name
 
 
-def reason(error: OSError) -> str:
-    """Return the system's sentence; for a missing right also the user and what to do."""
+def advice(error: OSError) -> str:
+    """Return what follows the sentence of a missing right: the user and what to do; nothing for other errors."""
     if not isinstance(error, PermissionError):
-        return str(error.strerror)
-    advice = "run the command as root, or as the user who owns the data directory"
-    return f"{error.strerror} for user {user_name(os.geteuid())}; {advice}"
+        return ""
+    return f" for user {user_name(os.geteuid())}; run the command as root, or as the user who owns the data directory"
 
 
 @contextmanager
@@ -25,6 +24,6 @@ def unusable_directory() -> Iterator[None]:
     except BrokenPipeError:  # whoever read the output has seen enough
         raise
     except OSError as error:
-        fail(f"cannot use the data directory: {error.filename}: {reason(error)}")
+        fail(f"cannot use the data directory: {error.filename}: {error.strerror}{advice(error)}")
     except Unavailable as error:
         fail(f"cannot use the data directory: {error.detail}")
