@@ -7,7 +7,7 @@ CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings bench bench-report check fmt clean help
+.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -45,6 +45,9 @@ bench: $(VENV)/.bench ## measure against the other registries (half an hour; nee
 
 bench-report: $(VENV)/.bench ## write the saved results into docs/performance.md
 	$(BIN)/python -m bench report
+
+sizing: $(VENV)/.dev ## measure the figures of docs/sizing.md (half a minute); ARGS=--write writes them
+	$(BIN)/python -m bench.sizing $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/ruff format --check .

@@ -62,7 +62,7 @@ class Window:
 def work_of(pid: int) -> float:
     """Seconds of a process, those below it, and those that these have waited for."""
     ticks = 0
-    for process in _with_those_below(pid):
+    for process in processes_below(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
             ticks += sum(map(int, fields[11:15]))
@@ -76,7 +76,7 @@ def memory_of(pid: int) -> int:
     of the processes' own, and not for a program's file: there the largest part that one of them has is taken.
     """
     own, files = 0, 0
-    for process in _with_those_below(pid):
+    for process in processes_below(pid):
         try:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]
         except (FileNotFoundError, ProcessLookupError):
@@ -87,7 +87,7 @@ def memory_of(pid: int) -> int:
     return (own + files) * 1024
 
 
-def _with_those_below(pid: int) -> list[int]:
+def processes_below(pid: int) -> list[int]:
     try:
         children = [
             int(child)
@@ -96,7 +96,7 @@ def _with_those_below(pid: int) -> list[int]:
         ]
     except (FileNotFoundError, ProcessLookupError):
         return []
-    return [pid, *(process for child in children for process in _with_those_below(child))]
+    return [pid, *(process for child in children for process in processes_below(child))]
 
 
 def _spent(who: int) -> float:

@@ -1,6 +1,7 @@
-"""Errors of the operating system, as members of one line of the log or as a sentence."""
+"""Errors and users of the operating system, as members of one line of the log or in words."""
 
 import errno
+import pwd
 
 _OURS_TO_MEND = frozenset({errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK, errno.ESPIPE, errno.ENOTTY})
 """The system refuses what a fault of ours asked for."""
@@ -27,3 +28,11 @@ def in_words(error: Exception) -> str:
         return str(error) or type(error).__name__
     name = error.filename
     return error.strerror if name is None else f"{name!s}: {error.strerror}"
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user of this machine, its number if it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -21,6 +21,7 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "du": ("du", "du"),
     "rm": ("rm", "rm"),
     "fsck": ("fsck", "fsck"),
+    "without-gc": ("without_gc", "without_gc"),
     "access": ("access", "app"),
 }
 """The module of each, and what is called; in the order of the help."""
@@ -30,6 +31,9 @@ _HIDDEN = frozenset(
         "healthcheck",  # for the image's health check
     }
 )
+
+_CONTEXT: Mapping[str, dict[str, Any]] = {"without-gc": {"allow_interspersed_args": False}}
+"""Settings of click: options behind a command's first word are that command's."""
 
 
 class Commands(TyperGroup):
@@ -69,5 +73,5 @@ def _command(name: str, function: Callable[..., None] | typer.Typer) -> _Command
     if isinstance(function, typer.Typer):
         return typer.main.get_command(function)
     alone = typer.Typer(add_completion=False)
-    alone.command(name, hidden=name in _HIDDEN)(function)
+    alone.command(name, hidden=name in _HIDDEN, context_settings=_CONTEXT.get(name))(function)
     return typer.main.get_command(alone)

@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 from pyregistry.cli.config_file import fail
+from pyregistry.cli.failures import advice
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
 from pyregistry.storage import layout
@@ -25,7 +26,7 @@ def open_driver(config: Config) -> FilesystemDriver:
         become_owner_of(root)
         return FilesystemDriver(root)
     except OSError as error:
-        fail(f"cannot use the data directory: {'' if error.filename else f'{root}: '}{in_words(error)}")
+        fail(f"cannot use the data directory: {'' if error.filename else f'{root}: '}{in_words(error)}{advice(error)}")
 
 
 def tell_nothing(driver: FilesystemDriver) -> None:
@@ -40,7 +41,7 @@ def become_owner_of(root: Path) -> None:
     over as well: where the group may write, it may write what a command makes, whatever the umask of root's shell is.
     From then on nothing can be imported where Python itself can be read by root only.
     """
-    owner = _content(root).stat()
+    owner = content_of(root).stat()
     if os.geteuid() != 0:
         return
     os.umask(os.umask(0) & ~stat.S_IRWXG | ~owner.st_mode & stat.S_IRWXG)
@@ -50,6 +51,7 @@ def become_owner_of(root: Path) -> None:
         os.setuid(owner.st_uid)
 
 
-def _content(root: Path) -> Path:
+def content_of(root: Path) -> Path:
+    """Return the directory whose owner is the server's user."""
     tree = root / layout.TREE
     return tree if tree.is_dir() else root

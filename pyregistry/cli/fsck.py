@@ -2,15 +2,18 @@
 
 import signal
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from typing import Annotated
 
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
-from pyregistry.cli.fsck_output import Output
+from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
+from pyregistry.cli.fsck_steps import Run
 from pyregistry.cli.idle import step_back
 from pyregistry.cli.output import say
 from pyregistry.cli.tables import parse_size
@@ -32,6 +35,8 @@ DAMAGE_FOUND = 1
 MISSING = 3
 DAMAGE_LEFT = 4
 BUSY = 75
+NOT_PERMITTED = 77
+"""EX_NOPERM of sysexits.h, as 75 is its EX_TEMPFAIL."""
 INTERRUPTED = 130
 _VOLUME_MISSING = (
     f"pyregistry: a volume seems to be missing: there are repositories, but no blob in {layout.BLOBS}; a repair would"
@@ -58,11 +63,14 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
 
     It ends with 0 if nothing is damaged (leftovers, which hinder nobody, may be listed), 1 if something is, or was
     and --repair mended all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or data
-    directory that cannot be used, 3: a volume seems to be missing, 75: another scrub runs, 130: it was stopped.
+    directory that cannot be used, 3: a volume seems to be missing, 75: another scrub runs, 77: no damage was found, but
+    something may not be read by this user, 130: it was stopped.
     """
     per_second = parse_size(rate)
     from pyregistry.parts import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
 
+    with suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
     loaded = load_or_fail(config, config_option)[1]
     try:
         rules = storage_rules(loaded)
@@ -72,19 +80,30 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     if repairing and not allow_empty and _has_lost_all_blobs(driver):
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
-    output = Output(as_json=as_json, repairing=repairing)
+    options = ("--scrub", "--rate", rate) if scrubbing else ()
+    output = Output(Run(driver.root, config, options, repairing), as_json=as_json)
+    with _ending(output):
+        corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
+        _check(driver, output, rules, corrupt)
+    sys.exit(output.status(found=DAMAGE_FOUND, left=DAMAGE_LEFT, unchecked=NOT_PERMITTED))
+
+
+@contextmanager
+def _ending(output: Output) -> Iterator[None]:
+    """Show what was found, also by a run that ends early."""
     try:
         with unusable_directory():
-            corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
-            _check(driver, output, rules, corrupt)
+            yield
     except ScrubBusy as error:
         say(f"pyregistry: {error}", err=True)
         sys.exit(BUSY)
     except KeyboardInterrupt:
-        output.end()
+        output.end(STOPPED)
         sys.exit(INTERRUPTED)
+    except CommandFailed:
+        output.end(FAILED)
+        raise
     output.end()
-    sys.exit(output.status(found=DAMAGE_FOUND, left=DAMAGE_LEFT))
 
 
 def _has_lost_all_blobs(driver: Driver) -> bool:
@@ -93,24 +112,25 @@ def _has_lost_all_blobs(driver: Driver) -> bool:
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
     step_back()
     progress = Coverage()
     brake = Rate(per_second) if per_second else no_brake
     try:
         with output.scrubbing(progress) as advance, closing(scrub(driver, progress, advance, brake)) as findings:
             for finding in findings:
+                output.found_early(finding)
                 _tell(driver, output, finding)
     finally:
-        summarize(driver, progress)
-        output.scrubbed(progress)
+        if progress.begun:  # else another one runs
+            summarize(driver, progress)
+            output.scrubbed(progress)
     # What was mended is in quarantine, or was pushed again meanwhile: the check sees that itself.
     return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
 def _check(driver: InspectableDriver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
     with output.working("looking at links and manifests"):
-        for finding in check(driver, Scope(rules, corrupt)):
+        for finding in check(driver, Scope(rules, corrupt), output.checked):
             _tell(driver, output, finding)
 
 

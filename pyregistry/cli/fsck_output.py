@@ -1,30 +1,42 @@
-"""How `pyregistry fsck` says what it found."""
+"""Output of `pyregistry fsck`: causes, a summary, the next steps."""
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from pyregistry.cli.fsck_steps import Run, next_steps
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Moment, human_size, is_terminal, print_table
+from pyregistry.fsck.causes import Cause, Causes
+from pyregistry.fsck.checking import Progress as CheckProgress
 from pyregistry.fsck.findings import KINDS, Finding, Kind
 from pyregistry.fsck.repairing import is_lost
 from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.visible import visible
 
+STOPPED = "stopped"
+FAILED = "failed"
+"""Why a run ended early: by a signal, or by an error that is told after the summary."""
 _DAY_NS = 86_400 * 10**9
+_CAUSES_OF_A_KIND = 20
+_IMAGES_OF_A_CAUSE = 5
+_IMAGES = 50
 
 
 class Output:
-    """Lines as they come, or one JSON document at the end."""
+    """The causes of what was found, a summary and the next steps; or one JSON document."""
 
-    def __init__(self, *, as_json: bool, repairing: bool) -> None:
-        self.repairing = repairing
+    def __init__(self, run: Run, *, as_json: bool) -> None:
+        self.repairing = run.repairing
+        self.checked = CheckProgress()
+        self._run = run
         self._as_json = as_json
         self._findings: list[dict[str, object]] = []
+        self._causes = Causes()
         self._counts: Counter[Kind] = Counter()
         self._mended: Counter[Kind] = Counter()
         self._is_all_mended = True
@@ -32,26 +44,28 @@ class Output:
         self._console = Console() if is_terminal() and not as_json else None
 
     def found(self, finding: Finding, mended: str | None) -> None:
-        """One finding; `mended` is what was done about it."""
+        """Take one finding; `mended` is what was done about it."""
         self._counts[finding.kind] += 1
         self._mended[finding.kind] += mended is not None
         self._is_all_mended &= not finding.is_damage or (mended is not None and not is_lost(finding, mended))
+        self._causes.add(finding, mended)
         if self._as_json:
             self._findings.append(_document(finding, mended))
-            return
-        self._say(f"{finding.kind} {finding.path}: {finding.sentence}")
-        if is_lost(finding, mended):
-            self._say(f"  lost: {' '.join(finding.lost)}")
-        if mended is not None:
-            self._say(f"  repaired: {mended}")
+
+    def found_early(self, finding: Finding) -> None:
+        """Show a damaged blob at once: the scrub may take days until the causes are shown."""
+        if self._console is not None:
+            self._say(f"found {finding.kind} {finding.path}")
+        elif not self._as_json:
+            say(f"pyregistry: found {finding.kind} {finding.path}", err=True)
 
     def failed(self, finding: Finding, error: OSError) -> None:
-        """A finding could not be mended."""
-        say(f"pyregistry: {finding.path}: {error.strerror}", err=True)
+        """Show that a finding could not be repaired."""
+        say(f"pyregistry: cannot repair {finding.path}: {error.strerror}", err=True)
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Something that takes a while."""
+        """Show that something takes a while."""
         if self._console is None:
             yield
             return
@@ -60,7 +74,7 @@ class Output:
 
     @contextmanager
     def scrubbing(self, coverage: Coverage) -> Iterator[Callable[[int], None]]:
-        """A scrub; gives what is to be called with the bytes that were read."""
+        """Show a scrub; gives what is to be called with the bytes that were read."""
         if self._console is None:
             yield lambda size: None
             return
@@ -74,7 +88,7 @@ class Output:
             yield advance
 
     def scrubbed(self, coverage: Coverage) -> None:
-        """How far the scrub came."""
+        """Show how far the scrub came."""
         self._coverage = coverage
         if self._as_json:
             return
@@ -86,31 +100,72 @@ class Output:
             f"{human_size(coverage.size)}; {coverage.never} never found right; {age}"
         )
 
-    def end(self) -> None:
-        """The summary."""
+    def end(self, stopped: str | None = None) -> None:
+        """Show all that was found; `stopped` is STOPPED or FAILED for a run that ended early."""
+        steps = next_steps(self._run, self._causes, stopped=stopped == STOPPED)
         if self._as_json:
-            print_json(
-                {
-                    "findings": self._findings,
-                    "damaged": self._damage(),
-                    "leftovers": self._counts.total() - self._damage(),
-                    "repaired": self._mended.total(),
-                    "scrub": _coverage_document(self._coverage),
-                }
-            )
-        elif self._console is not None and self._counts:
+            print_json(self._whole(stopped, steps))
+            return
+        for line in _lines(self._causes):
+            self._say(line)
+        for line in _list_images(self._causes.images):
+            self._say(line)
+        if self._console is not None and self._counts:
             rows = [(kind, number, self._mended[kind], KINDS[kind].mending or "-") for kind, number in self._rows()]
             print_table(("FOUND", "NUMBER", "REPAIRED", "--repair"), rows)
-        else:
-            leftovers = self._counts.total() - self._damage()
-            repaired = f", {self._mended.total()} repaired" if self.repairing else ""
-            say(f"{self._damage()} damaged, {leftovers} left over{repaired}")
+        if stopped is not None:
+            self._say(f"{stopped}; not looked at: {', '.join(self._left())}")
+        self._say(self._summary(stopped))
+        for step in steps:
+            self._say(f"next: {step}")
 
-    def status(self, *, found: int, left: int) -> int:
-        """Which of these the command ends with, or 0 for no damage."""
+    def status(self, *, found: int, left: int, unchecked: int) -> int:
+        """Return which of these the command ends with, or 0 for no damage."""
         if not self._damage():
-            return 0
+            return unchecked if self._causes.number("unchecked") else 0
         return left if self.repairing and not self._is_all_mended else found
+
+    def _summary(self, stopped: str | None) -> str:
+        damage, leftovers = self._causes.number("damage"), self._causes.number("leftover")
+        following = f" ({self._damage()} findings)" if self._damage() > damage else ""
+        unread = self._counts[Kind.NO_PERMISSION]
+        return "".join(
+            (
+                "so far " if stopped is not None else "",
+                f"{damage} damaged{following}, {leftovers} left over",
+                f", {unread} not looked at for want of permission" if unread else "",
+                f", {self._mended.total()} repaired" if self.repairing else "",
+            )
+        )
+
+    def _left(self) -> list[str]:
+        """Return what a run that was stopped has not looked at."""
+        left = []
+        coverage, checked = self._coverage, self.checked
+        if coverage is not None and coverage.checked < coverage.blobs:
+            size = human_size(coverage.size - coverage.checked_size)
+            left.append(f"the bytes of {coverage.blobs - coverage.checked} of {coverage.blobs} blobs ({size})")
+        if not checked.repositories:
+            left.append("all links and manifests")
+        elif not checked.is_complete:
+            behind = f"the rest of {checked.current} and the repositories after it"
+            left.append(f"{behind} ({checked.repositories - 1} were checked)")
+        return left or ["nothing"]
+
+    def _whole(self, stopped: str | None, steps: Sequence[str]) -> dict[str, object]:
+        return {
+            "findings": self._findings,
+            "causes": [_cause_document(cause) for cause in self._causes],
+            "damaged": self._damage(),
+            "leftovers": sum(number for kind, number in self._counts.items() if KINDS[kind].weight == "leftover"),
+            "unchecked": self._counts[Kind.NO_PERMISSION],
+            "repaired": self._mended.total(),
+            "images": self._causes.images,
+            "scrub": _coverage_document(self._coverage),
+            "checked": {"repositories": self.checked.repositories, "complete": self.checked.is_complete},
+            "stopped": stopped,
+            "next": steps,
+        }
 
     def _say(self, line: str) -> None:
         if self._console is None:
@@ -125,6 +180,38 @@ class Output:
         return sorted(self._counts.items(), key=lambda item: (not KINDS[item[0]].damage, item[0]))
 
 
+def _lines(causes: Causes) -> Iterator[str]:
+    """Yield some lines for each cause; of a kind that has many, for the first ones."""
+    shown: Counter[Kind] = Counter()
+    for cause in causes:
+        shown[cause.kind] += 1
+        if shown[cause.kind] <= _CAUSES_OF_A_KIND:
+            yield from _of_cause(cause)
+    for kind, number in shown.items():
+        if number > _CAUSES_OF_A_KIND:
+            yield f"{kind}: {number - _CAUSES_OF_A_KIND} more, see --json"
+
+
+def _of_cause(cause: Cause) -> Iterator[str]:
+    yield f"{cause.kind} {cause.finding.path}: {cause.sentence}"
+    if cause.others:
+        yield f"  with it: {', '.join(f'{number} {kind}' for kind, number in sorted(cause.others.items()))}"
+    if cause.images:
+        images = sorted(cause.images, key=lambda image: ("@" in image, image))
+        more = len(images) - _IMAGES_OF_A_CAUSE
+        yield f"  lost: {' '.join(images[:_IMAGES_OF_A_CAUSE])}{f' and {more} more' if more > 0 else ''}"
+    if cause.repaired:
+        yield f"  repaired: {', '.join(cause.repaired)}"
+
+
+def _list_images(images: Sequence[str]) -> Iterator[str]:
+    if images:
+        yield f"cannot be pulled whole: {len(images)}"
+        yield from (f"  {image}" for image in images[:_IMAGES])
+    if len(images) > _IMAGES:
+        yield f"  and {len(images) - _IMAGES} more, see --json"
+
+
 def _document(finding: Finding, mended: str | None) -> dict[str, object]:
     return {
         "kind": finding.kind,
@@ -134,6 +221,19 @@ def _document(finding: Finding, mended: str | None) -> dict[str, object]:
         "repairable": finding.is_repairable,
         "repaired": mended,
         "lost": finding.lost if is_lost(finding, mended) else (),
+    }
+
+
+def _cause_document(cause: Cause) -> dict[str, object]:
+    return {
+        "kind": cause.kind,
+        "weight": cause.weight,
+        "path": cause.finding.path,
+        "digest": cause.finding.digest,
+        "sentence": cause.sentence,
+        "findings": {str(kind): number for kind, number in sorted(cause.counts.items())},
+        "repaired": list(cause.repaired),
+        "images": sorted(cause.images),
     }
 
 

@@ -73,6 +73,6 @@ def look_at_blob(driver: Driver, digest: Digest) -> Finding | None:
         sentence = f"the file of {digest} is a symbolic link that leads nowhere, or no file; bring back what it led to"
         return Finding(Kind.NO_FILE, path, sentence, digest=digest, look=look)
     if stat.size == 0 and digest not in EMPTY_DIGESTS:
-        sentence = f"the file of {digest} is empty; whatever needs it is named below; push it again"
+        sentence = f"the file of {digest} is empty; push it again"
         return Finding(Kind.EMPTY_BLOB, path, sentence, digest=digest, look=look)
     return None

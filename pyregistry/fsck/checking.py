@@ -23,7 +23,8 @@ from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.rules import Rules
 
-_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
+"""Errors of a place in which this process can write nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,41 @@ class Scope:
     hashed: Hashed = field(default_factory=dict, compare=False)
 
 
-def check(driver: InspectableDriver, scope: Scope) -> Iterator[Finding]:
-    """All that is wrong. Blocks; whoever mends a finding before the next one spares themselves what follows from it."""
+@dataclass(slots=True)
+class Progress:
+    """The part of the tree that a check has looked at."""
+
+    repositories: int = 0
+    """Repositories whose check has begun."""
+    current: RepositoryName | None = None
+    is_complete: bool = False
+
+    def begin(self, name: RepositoryName) -> None:
+        """Note that the check of a repository begins."""
+        self.repositories += 1
+        self.current = name
+
+
+def check(driver: InspectableDriver, scope: Scope, progress: Progress | None = None) -> Iterator[Finding]:
+    """Yield all that is wrong, and fill `progress`. Blocks.
+
+    A caller that repairs each finding before it takes the next one is spared what follows from it.
+    """
+    looked = progress or Progress()
     before_ns = time.time_ns() - round(scope.leave_young * 1e9)
     listing = Listing(driver, before_ns)
     yield from _confirmed(driver, listing.unexpected(layout.TREE, frozenset({"blobs", "repositories"})))
     yield from _confirmed(driver, blob_findings(driver, listing))
     uploads: set[str] = set()
-    yield from _confirmed(driver, walk(listing, lambda name: RepositoryCheck(listing, name, scope, uploads)))
+
+    def begin(name: RepositoryName) -> RepositoryCheck:
+        looked.begin(name)
+        return RepositoryCheck(listing, name, scope, uploads)
+
+    yield from _confirmed(driver, walk(listing, begin))
     yield from _confirmed(driver, private_findings(driver, listing, uploads))
     yield from listing.not_usable()
+    looked.is_complete = True
 
 
 def _confirmed(driver: InspectableDriver, findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -74,6 +100,6 @@ def quiet_section(driver: InspectableDriver, name: RepositoryName | None) -> Ite
                 held.enter_context(repository_lock(driver, name))
         except OSError as error:
             # Where nothing can be written no server writes either, and what is found is shown all the same.
-            if error.errno not in _READ_ONLY:
+            if error.errno not in READ_ONLY:
                 raise
         yield

@@ -62,17 +62,18 @@ def save(driver: Driver, shard: Shard) -> None:
 
 
 def begin_pass(driver: Driver) -> int:
-    """When the pass began that was cut off, or now."""
+    """Return when the pass began that was cut off, else now; nanoseconds since the epoch."""
     with suppress(PathNotFound, *_TORN):
         begun = msgspec.json.decode(driver.read(layout.SCRUB_PASS), type=int)
         if begun <= time.time_ns():  # else the clock was put back
             return begun
     now = time.time_ns()
-    driver.write(layout.SCRUB_PASS, msgspec.json.encode(now), durable=False)
+    with suppress(OSError):  # where nothing can be written the next run begins anew
+        driver.write(layout.SCRUB_PASS, msgspec.json.encode(now), durable=False)
     return now
 
 
 def end_pass(driver: Driver) -> None:
-    """The next run begins anew."""
-    with suppress(PathNotFound):
+    """Let the next run begin anew."""
+    with suppress(PathNotFound, OSError):
         driver.delete(layout.SCRUB_PASS)

@@ -1,5 +1,7 @@
 """Listing directories, and what in them is not the registry's."""
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +12,10 @@ from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.inspecting import Entry, InspectableDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.reserved import LOST_AND_FOUND, is_reserved
+from pyregistry.system_errors import user_name
 
+FORBIDDING = frozenset({errno.EACCES, errno.EPERM})
+"""Errors that tell of this user's rights and not of the disk."""
 _TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
 """Names of files that the CNCF registry 3.1 writes beside a file before it renames it, and that `/readyz` writes."""
 
@@ -100,5 +105,12 @@ def leftover(driver: Driver, kind: Kind, path: StoragePath, sentence: str) -> Fi
 
 
 def unreadable(path: StoragePath, error: OSError) -> Finding:
-    """Nobody knows what is there."""
+    """Return the finding for a path whose content this run does not know."""
+    if error.errno in FORBIDDING:
+        return Finding(Kind.NO_PERMISSION, path, no_permission())
     return Finding(Kind.UNREADABLE, path, f"it cannot be read: {error.strerror}")
+
+
+def no_permission() -> str:
+    """Return the sentence for what this user may not read."""
+    return f"cannot be read as user {user_name(os.geteuid())}: permission denied"

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     FOREIGN = "foreign"
     NOT_USABLE = "not-usable"
     UNREADABLE = "unreadable"
+    NO_PERMISSION = "no-permission"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,15 @@ class Row:
     meaning: str
     mending: str | None
     """What `--repair` does; None if only a person can decide."""
+    unchecked: bool = False
+    """True for what this run could not look at, so that it is neither damage nor a leftover."""
+
+    @property
+    def weight(self) -> str:
+        """The word of the page and of `--json`: damage, leftover or unchecked."""
+        if self.unchecked:
+            return "unchecked"
+        return "damage" if self.damage else "leftover"
 
 
 KINDS: Mapping[Kind, Row] = {
@@ -107,7 +117,10 @@ KINDS: Mapping[Kind, Row] = {
     Kind.OLD_RECORD: Row(False, "a note about an upload that ended, a day old", "removed"),
     Kind.FOREIGN: Row(False, "a file, directory or symbolic link that is not a registry's", None),
     Kind.NOT_USABLE: Row(True, "a file or directory that the owner of the data directory cannot use", None),
-    Kind.UNREADABLE: Row(True, "a file or directory that cannot be read", None),
+    Kind.UNREADABLE: Row(True, "a file or directory that the disk does not give", None),
+    Kind.NO_PERMISSION: Row(
+        False, "a file or directory that the user who runs `fsck` may not read", None, unchecked=True
+    ),
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import BinaryIO, Protocol
 
+from pyregistry.fsck.entries import FORBIDDING
 from pyregistry.oci.digest import Digest, new_hash
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Bytes, Driver, PathNotFound
@@ -25,7 +26,7 @@ class Verdict(Enum):
     UNREADABLE = auto()
     """The disk does not give the bytes."""
     FORBIDDEN = auto()
-    """Whoever asks has no right to read them."""
+    """This user has no right to read them."""
     GONE = auto()
 
 
@@ -148,7 +149,7 @@ def _blocks(file: BinaryIO, brake: Brake) -> Iterator[bytes]:
 
 
 def _not_read(error: OSError, inode: int) -> Checked:
-    forbidden = error.errno in (errno.EACCES, errno.EPERM)
+    forbidden = error.errno in FORBIDDING
     name = errno.errorcode.get(error.errno or 0, "?")
     verdict = Verdict.FORBIDDEN if forbidden else Verdict.UNREADABLE
     return Checked(verdict, inode, f"it cannot be read: {error.strerror} ({name})")

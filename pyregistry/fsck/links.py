@@ -77,7 +77,8 @@ class LinkLooks:
             return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
         if is_revision(self._driver, self._name, target) or self._may_come_back(target):
             return self._padded(path, target, lambda: self.tag(tag))
-        return self._of_tag(Kind.DANGLING_TAG, path, f"the tag {name} names {target}, which is not there", tag)
+        sentence = f"the tag {name} names {target}, which is not there"
+        return self._of_tag(Kind.DANGLING_TAG, path, sentence, tag, target)
 
     def tag_index(self, tag: Tag, digest: Digest) -> Finding | None:
         """One digest that a tag ever named; that its manifest was deleted since is as it should be."""
@@ -136,9 +137,9 @@ class LinkLooks:
         sentence = "a tag that names nothing, left by a push or a deletion that was cut off"
         return self._of_tag(Kind.UNFINISHED_TAG, layout.tag(self._name, tag), sentence, tag)
 
-    def _of_tag(self, kind: Kind, path: StoragePath, sentence: str, tag: Tag) -> Finding:
+    def _of_tag(self, kind: Kind, path: StoragePath, sentence: str, tag: Tag, digest: Digest | None = None) -> Finding:
         lost = () if kind is Kind.UNFINISHED_TAG else (f"{self._name}:{tag}",)
-        return Finding(kind, path, sentence, lost, self._name, tag=tag, look=lambda: self.tag(tag))
+        return Finding(kind, path, sentence, lost, self._name, digest, tag, look=lambda: self.tag(tag))
 
     def _read(self, path: StoragePath) -> tuple[Digest | None, bool]:
         """What a link says, None for a torn one; and whether it is there."""

@@ -9,7 +9,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from pyregistry.fsck import coverage
+from pyregistry.fsck.checking import READ_ONLY
 from pyregistry.fsck.coverage import Shard
+from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import DAMAGED, Brake, Verdict, no_brake, verify
 from pyregistry.oci.digest import Digest
@@ -31,6 +33,8 @@ class Coverage:
     begun: int = 0
     blobs: int = 0
     size: int = 0
+    is_counted: bool = False
+    """False while blobs and their sizes are still being counted."""
     checked: int = 0
     """Since the pass began, by earlier runs too."""
     checked_size: int = 0
@@ -70,12 +74,17 @@ def scrub(
             held.enter_context(driver.lock(_LOCK, exclusive=True, wait=False))
         except PathBusy as error:
             raise ScrubBusy("another scrub is running") from error
+        except OSError as error:
+            # A read-only mount, such as that of a backup, is scrubbed without a lock and without a memory.
+            if error.errno not in READ_ONLY:
+                raise
         progress.begun = coverage.begin_pass(driver)
         order = []
         for algorithm, prefix in coverage.shards(driver):
             shard = coverage.load(driver, algorithm, prefix)
             _count(progress, shard)
             order.append((shard.oldest, algorithm, prefix))
+        progress.is_counted = True
         advance(progress.checked_size)
         for _, algorithm, prefix in sorted(order):
             yield from _scrub_shard(driver, coverage.load(driver, algorithm, prefix), progress, advance, brake)
@@ -83,10 +92,14 @@ def scrub(
 
 
 def summarize(driver: Driver, progress: Coverage) -> None:
-    """How long ago the blobs were read, by what is remembered now."""
+    """Find when the blobs were read, by what is remembered now; count them if the run was stopped before. Blocks."""
     progress.never, progress.oldest = 0, None
+    if not progress.is_counted:
+        progress.blobs = progress.size = progress.checked = progress.checked_size = 0
     for algorithm, prefix in coverage.shards(driver):
         shard = coverage.load(driver, algorithm, prefix)
+        if not progress.is_counted:
+            _count(progress, shard)
         times = [at for at in (shard.checked.get(encoded, 0) for encoded in shard.sizes) if at]
         progress.never += len(shard.sizes) - len(times)
         if times:
@@ -120,7 +133,7 @@ def _scrub_shard(
             progress.checked_size += shard.sizes[encoded]
             advance(shard.sizes[encoded])
             if finding is not None:
-                if finding.digest is not None and finding.kind is not Kind.UNREADABLE:
+                if finding.digest is not None and finding.kind is not Kind.NO_PERMISSION:
                     progress.damaged.add(finding.digest)
                 yield finding
             if time.monotonic() - saved_at > _SAVE_SECONDS:
@@ -139,9 +152,8 @@ def _scrub_blob(driver: Driver, digest: Digest, brake: Brake) -> Finding | None:
     checked = verify(driver, digest, brake)
     if checked.verdict in (Verdict.RIGHT, Verdict.GONE):
         return None
-    kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(
-        checked.verdict, Kind.UNREADABLE
-    )
-    more = "; push it again" if checked.verdict in DAMAGED else ""
-    sentence = f"the blob {digest}: {checked.reason}{more}"
+    if checked.verdict not in DAMAGED:
+        return Finding(Kind.NO_PERMISSION, layout.blob_data(digest), no_permission(), digest=digest)
+    kind = Kind.CORRUPT_BLOB if checked.verdict is Verdict.CORRUPT else Kind.UNREADABLE_BLOB
+    sentence = f"the blob {digest}: {checked.reason}; push it again"
     return Finding(kind, layout.blob_data(digest), sentence, digest=digest)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import Checked, Verdict, verify
 from pyregistry.oci.digest import Digest
@@ -22,6 +23,8 @@ def settle_wrong_size(driver: Driver, finding: Finding, hashed: Hashed) -> Findi
     checked = hashed.get((finding.digest, inode))
     if checked is None:
         checked = hashed[finding.digest, inode] = verify(driver, finding.digest)
+    if checked.verdict is Verdict.FORBIDDEN:
+        return replace(finding, kind=Kind.NO_PERMISSION, path=path, sentence=no_permission(), lost=(), look=None)
     kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(checked.verdict)
     if kind is None:
         told = replace(finding, sentence=f"{finding.sentence}; the blob is right", lost=())

@@ -36,7 +36,7 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
     if options.dry_run:
         report = _run(driver, options, listener, processes)
     else:
-        with _on_these_mounts(), _only_one(driver):
+        with _on_these_mounts(), collection_lock(driver, wait=False):
             if not options.i_know:
                 require_safe_ground(driver)
             driver.empty_trash()  # of a run that was killed
@@ -102,12 +102,13 @@ def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
 
 
 @contextmanager
-def _only_one(driver: Driver) -> Iterator[None]:
+def collection_lock(driver: Driver, *, wait: bool) -> Iterator[None]:
+    """Let no other collection run; without `wait` raise CollectorBusy if one does."""
     with ExitStack() as held:
         try:
-            held.enter_context(driver.lock(_LOCK, exclusive=True, wait=False))
+            held.enter_context(driver.lock(_LOCK, exclusive=True, wait=wait))
         except PathBusy as error:
-            raise CollectorBusy("another garbage collection is running") from error
+            raise CollectorBusy("another garbage collection is running, or `pyregistry without-gc`") from error
         yield
 
 

@@ -113,7 +113,7 @@ def test_what_may_not_be_touched_is_a_sentence_and_not_a_traceback(config: Path,
     for words in (("ls", "-c"), ("rm", "other", "--yes", "-c")):
         assert "cannot use the data directory: " in run_process(*words, config, status=2)
     run_process("du", config, status=4)
-    assert "unreadable docker/registry/v2/repositories: " in run_process("fsck", config, status=1)
+    assert "no-permission docker/registry/v2/repositories: " in run_process("fsck", config, status=1)
 
 
 def test_ls_shows_repositories(config: Path, driver: FilesystemDriver) -> None:
@@ -240,7 +240,9 @@ def test_fsck_says_what_is_lost_and_its_status_tells(config: Path, driver: Files
 
 def test_fsck_reports_leftovers_without_alarm(config: Path, driver: FilesystemDriver) -> None:
     driver.make_directory(layout.blob(Digest.of(b"never came")))
-    assert run("fsck", config).splitlines()[-1] == "0 damaged, 1 left over"
+    summary, step = run("fsck", config).splitlines()[-2:]
+    assert summary == "0 damaged, 1 left over"
+    assert step.endswith(" --repair (tidies up)")
 
 
 def test_a_wrong_size_of_a_blob_is_noted_without_alarm(config: Path, driver: FilesystemDriver) -> None:

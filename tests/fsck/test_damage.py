@@ -66,6 +66,7 @@ def test_every_kind_that_needs_no_file_system_has_a_case() -> None:
         "empty-upload",
         "not-usable",
         "unreadable",
+        "no-permission",
     }
     assert found | elsewhere == {str(kind) for kind in Kind}
     assert set(KINDS) == set(Kind)

@@ -14,8 +14,10 @@ def test_the_table_of_kinds_is_the_one_in_the_code() -> None:
     before, rest = PAGE.read_text().split(BEGIN)
     table, after = rest.split(END)
     rows = "".join(
-        f"| `{kind}` | {'damage' if row.damage else 'leftover'} | {row.meaning} | {row.mending or '-'} |\n"
-        for kind, row in sorted(KINDS.items(), key=lambda item: not item[1].damage)
+        f"| `{kind}` | {row.weight} | {row.meaning} | {row.mending or '-'} |\n"
+        for kind, row in sorted(
+            KINDS.items(), key=lambda item: ("damage", "unchecked", "leftover").index(item[1].weight)
+        )
     )
     written = f"| kind | | | `--repair` |\n|---|---|---|---|\n{rows}"
     if os.environ.get("PYREGISTRY_WRITE_DOCS") == "1":

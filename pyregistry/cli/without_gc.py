@@ -1,0 +1,99 @@
+"""`pyregistry without-gc`: run a command, such as a backup, while garbage collection waits."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
+from pyregistry.cli.data_directory import content_of
+from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.output import say
+from pyregistry.gc.collector import collection_lock
+from pyregistry.gc.outcome import CollectorBusy
+from pyregistry.storage.filesystem import FilesystemDriver
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+SIGNALLED = 128
+
+
+def without_gc(
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND...", help="The command, behind -- with its options.")
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Run a command while no garbage collection runs: pyregistry without-gc -c config.yml -- sh backup.sh.
+
+    A collection that runs already is waited for. One that is begun meanwhile ends with 75, and the server tries its own
+    again a minute later. Pushes, pulls and deletions go on.
+
+    It ends as the command does; with 128 and the signal's number if a signal ended it, 127 if there is no such command,
+    126 if it cannot be run, 2 for a config or data directory that cannot be used.
+    """
+    filesystem = load_or_fail(config)[1].storage.filesystem
+    if filesystem is None:
+        fail("storage: the data of an inmemory registry cannot be seen from outside")
+    with ExitStack() as stack:
+        # The inner one names the owner as the user who lacks a right.
+        with unusable_directory(), _as_owner(Path(filesystem.root_directory)), unusable_directory():
+            driver = FilesystemDriver(Path(filesystem.root_directory))
+            try:
+                stack.enter_context(collection_lock(driver, wait=False))
+            except CollectorBusy:
+                say("pyregistry: waiting for the garbage collection that runs", err=True)
+                stack.enter_context(collection_lock(driver, wait=True))
+        status = _run(command)
+    sys.exit(status if status >= 0 else SIGNALLED - status)
+
+
+@contextmanager
+def _as_owner(root: Path) -> Iterator[None]:
+    """Have the rights of the data directory's owner for a while, so that the server can use the lock's file."""
+    user, group = os.geteuid(), os.getegid()
+    owner = content_of(root).stat()
+    if user != 0:
+        yield
+        return
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        os.setegid(group)
+
+
+def _run(command: list[str]) -> int:
+    """Run it to its end; return its status, negative for a signal."""
+    try:
+        # The lock's descriptor goes to the command as well: if this process is killed, the command keeps the lock.
+        process = subprocess.Popen(command, pass_fds=_lock_descriptors())  # noqa: S603 - the operator's command
+    except FileNotFoundError:
+        say(f"pyregistry: {command[0]}: command not found", err=True)
+        return NOT_FOUND
+    except OSError as error:
+        say(f"pyregistry: {command[0]}: {error.strerror}", err=True)
+        return NOT_EXECUTABLE
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the command as well
+    signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+    return process.wait()
+
+
+def _lock_descriptors() -> list[int]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - it need not be a path
+        except FileNotFoundError:  # the descriptor of the list itself
+            continue
+        if target.endswith("/locks/gc"):
+            found.append(int(name))
+    return found
