@@ -16,6 +16,7 @@ import structlog
 from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
 
+from pyregistry.announcing import announce_address, announce_rules, announce_storage, announce_version, is_new
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
 from pyregistry.api.connection import Runner
 from pyregistry.app import create_app
@@ -49,11 +50,15 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     Raises ConfigError, also for an address that cannot be listened on, and OSError for a storage that cannot be used.
     """
     _configure_logging(config)
+    announce_version()
     _raise_limit_of_files()
+    was_made = is_new(config)
     prepared = _prepare(config)  # so that what is wrong is said here, once, and not by each worker
+    announce_storage(config, was_made=was_made)
+    announce_rules(config)
     listening = listen("http.addr", config.http.addr, config.http.net)
     debug = listen_for_debugging(config)
-    log.info("listening", address=address_of(listening), workers=worker_count(config))
+    announce_address(config, listening, worker_count(config))
     if debug is not None:
         log.info("listening for debugging", address=address_of(debug))
     hold_signals_across_fork()
