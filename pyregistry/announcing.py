@@ -19,7 +19,7 @@ _CHECK = "check storage.filesystem.rootdirectory and its volume if there should 
 
 
 def announce_version() -> None:
-    """Log the version, before anything can fail."""
+    """Log the version, once the config can be used."""
     log.info("pyregistry starts", version=__version__, pid=os.getpid())
 
 

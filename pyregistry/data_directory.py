@@ -15,6 +15,7 @@ import structlog
 from pyregistry.config.schema import Config
 from pyregistry.parts import create_driver
 from pyregistry.storage import layout, volumes
+from pyregistry.storage.abilities import lacks
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.system_errors import explained
 
@@ -48,6 +49,9 @@ def try_storage(config: Config) -> None:
     except OSError as error:
         _warn(driver.root, error)
         return
+    with suppress(OSError):
+        for lack in lacks(driver):
+            log.warning(lack.event, directory=lack.directory, kind=lack.kind, reason=lack.reason)
     with suppress(OSError):  # only a garbage collection asks for it
         volumes.remember(driver)
 

@@ -50,14 +50,14 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     Raises ConfigError, also for an address that cannot be listened on, and OSError for a storage that cannot be used.
     """
     _configure_logging(config)
-    announce_version()
     _raise_limit_of_files()
     was_made = is_new(config)
     prepared = _prepare(config)  # so that what is wrong is said here, once, and not by each worker
-    announce_storage(config, was_made=was_made)
-    announce_rules(config)
     listening = listen("http.addr", config.http.addr, config.http.net)
     debug = listen_for_debugging(config)
+    announce_version()
+    announce_storage(config, was_made=was_made)
+    announce_rules(config)
     announce_address(config, listening, worker_count(config))
     if debug is not None:
         log.info("listening for debugging", address=address_of(debug))
@@ -197,3 +197,4 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         _configure_logging(config)
         _warn_of_metrics(config, self._directory)
         log.info("config read again", workers=worker_count(config))
+        announce_rules(config)

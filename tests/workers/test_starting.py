@@ -55,7 +55,7 @@ def test_the_start_and_the_end_are_lines_of_json_with_fields(tmp_path: Path) -> 
         listening = _entry(server, "listening")
         assert (listening["url"], listening["address"], listening["workers"]) == (server.url, server.host, 2)
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: "config read again" in server.output(), "it is reloaded")
+        wait_until(lambda: server.output().count('"settings"') == 2, "it is reloaded, and says what is in force")
         server.stop()
         told = [entry["signal"] for entry in _entries(server) if entry["event"] == "signal received"]
         assert told == ["SIGHUP", "SIGTERM"]
