@@ -1,6 +1,5 @@
 """The files of `http.tls`: each mistake is named with its file, at the start, in check-config and while it serves."""
 
-import datetime
 import io
 import logging
 import os
@@ -11,8 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -21,13 +18,12 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import NameOID
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
 from pyregistry.log import configure_logging
 from pyregistry.tls import Certificate
-from tests.authority import Authority
+from tests.authority import Authority, certified, self_signed
 from tests.processes import pyregistry_server, require_root, wait_until
 from tests.test_tls import Handshake, TlsServer, serving
 
@@ -196,9 +192,9 @@ class _Chain:
 
     def __init__(self, directory: Path) -> None:
         root_key, middle_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
-        self.root = _certificate("root", root_key, "root", root_key, is_authority=True)
-        self.middle = _certificate("middle", middle_key, "root", root_key, is_authority=True)
-        self.leaf = _certificate("leaf", leaf_key, "middle", middle_key)
+        self.root = certified("root", root_key, "root", root_key, is_authority=True)
+        self.middle = certified("middle", middle_key, "root", root_key, is_authority=True)
+        self.leaf = certified("leaf", leaf_key, "middle", middle_key)
         self.with_chain = self._write(directory / "chain.pem", self.leaf + self.middle), directory / "leaf.key"
         self.alone = self._write(directory / "leaf.pem", self.leaf), directory / "leaf.key"
         self._write(directory / "leaf.key", leaf_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
@@ -206,29 +202,6 @@ class _Chain:
     def _write(self, path: Path, content: bytes) -> Path:
         path.write_bytes(content)
         return path
-
-
-def _certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: str,
-    signer: ec.EllipticCurvePrivateKey,
-    *,
-    is_authority: bool = False,
-    days: tuple[int, int] = (-1, 30),
-) -> bytes:
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days[0]))
-        .not_valid_after(now + datetime.timedelta(days[1]))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-    )
-    return made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 @pytest.mark.parametrize(
@@ -320,10 +293,7 @@ def test_a_bundle_of_nothing_that_can_be_used_is_refused(content: str, pair: tup
 def test_a_certificate_out_of_its_time_is_a_warning(
     days: tuple[int, int], said: str, key: str, pair: tuple[Path, Path], tmp_path: Path, logged: Callable[[], str]
 ) -> None:
-    made = ec.generate_private_key(ec.SECP256R1())
-    path, own = tmp_path / "dated.pem", tmp_path / "dated.key"
-    path.write_bytes(_certificate("dated", made, "dated", made, days=days))
-    own.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path, own = self_signed(tmp_path, days=days)
     if key == "certificate":
         Certificate(Tls(certificate=str(path), key=str(own)))
     else:
