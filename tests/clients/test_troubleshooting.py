@@ -160,7 +160,7 @@ def another_client_without_a_login(place: Place) -> str:
 @symptom("requested access to the resource is denied")
 def a_user_without_the_right(place: Place) -> str:
     write_htpasswd(place.directory / "htpasswd", {USER: PASSWORD})
-    rules = [{"repositories": "public/**", "who": USER, "actions": "pull"}]
+    rules = [{"repositories": "**", "who": USER, "actions": "pull"}]
     server = place.serve(auth=auth_section(place.directory / "htpasswd"), pyregistry={"access": rules})
     place.layout()
     crane = go_client("crane", place.directory)
