@@ -79,11 +79,19 @@ class FilesystemDriver:
             self.delete(path)
             # Now: without room nobody could make it, nor then make room.
             self.make_directory(layout.trash(place), durable=False)
+        self._probe_locks()
+
+    def _probe_locks(self) -> None:
+        name = f"probe-{new_name()}"
+        path = layout.child(layout.LOCKS, name)
         try:
-            with self.lock("probe", exclusive=False):
+            with self.lock(name, exclusive=False):
                 pass
         except OSError as error:
             raise OSError(error.errno, f"{error.strerror} (flock)", self._at(layout.LOCKS)) from error
+        finally:
+            with contextlib.suppress(PathNotFound):
+                self.delete(path, durable=False)
 
     def places(self) -> tuple[StoragePath, ...]:
         """See Driver.places."""

@@ -5,6 +5,7 @@ It passes all calls on to the directory SOURCE, but answers `sync` of directorie
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -97,7 +98,7 @@ class Passing(Operations):  # type: ignore[misc] # the library ships no types
         if self._refused.get("times"):
             raise FuseOSError(self._refused["times"])
         if "times" not in self._refused:
-            os.utime(self._source + path, ns=times, follow_symlinks=False)
+            os.utime(self._source + path, ns=times or (time.time_ns(),) * 2, follow_symlinks=False)
         return 0
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
