@@ -34,17 +34,18 @@ class OncePerClient:
 _speaking_tls, _speaking_http = OncePerClient(), OncePerClient()
 
 
-def warn_of_tls(client: str) -> None:
+def log_tls(client: str) -> None:
     """Log that a client began a TLS handshake on a port without TLS."""
     if _speaking_tls.is_first(client):
-        log.warning(
-            "a client speaks TLS to this port, which speaks plain HTTP: set http.tls or a proxy that ends TLS, or let "
-            "the client use http (docker: insecure-registries)",
+        # Not a warning: docker tries TLS first at each registry that it knows to be insecure, and then plain HTTP.
+        log.info(
+            "a client speaks TLS to this port, which speaks plain HTTP: if it does not go on with plain HTTP, set "
+            "http.tls or a proxy that ends TLS, or tell the client (docker: insecure-registries)",
             client=client or "unix",
         )
 
 
-def warn_of_plain_http(client: str) -> None:
+def log_plain_http(client: str) -> None:
     """Log that a client sent a plain request to a port of TLS."""
     if _speaking_http.is_first(client):
         log.warning(

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pyregistry.api.forwarded import peer_of
-from pyregistry.mistakes import warn_of_plain_http
+from pyregistry.mistakes import log_plain_http
 from pyregistry.oci.errors import RequestInvalid
 
 _BODY = msgspec.json.encode(
@@ -37,6 +37,6 @@ class AnsweringPlainHttp:
         return made
 
     def _answer(self) -> None:
-        warn_of_plain_http(peer_of(self._peer))
+        log_plain_http(peer_of(self._peer))
         with suppress(OSError):  # past asyncio, which has sent nothing yet and closes the connection next
             self._connection.send(_ANSWER)

@@ -116,10 +116,10 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         release_hangup()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """See gunicorn's Arbiter; each signal of another process is logged."""
+        """See gunicorn's Arbiter; each signal is logged, but those of children and of a terminal's size."""
         numbers: list[int] = super().wait_for_signals(timeout)
         for number in numbers:
-            if number != signal.SIGCHLD:
+            if number not in {signal.SIGCHLD, signal.SIGWINCH}:
                 log.info("signal received", signal=signal_name(number))
         return numbers
 

@@ -25,7 +25,7 @@ from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.targets import tidying_targets
 from pyregistry.api.unread import UnreadAnswers
-from pyregistry.mistakes import warn_of_tls
+from pyregistry.mistakes import log_tls
 from pyregistry.oci.errors import InternalError, TlsToPlainPort
 from pyregistry.system_errors import explained
 
@@ -137,7 +137,7 @@ class Connection(Receiver):
             raise ConnectionError("an answer has begun already")
         if isinstance(exc, HeadRefused):
             if isinstance(exc.error, TlsToPlainPort):
-                warn_of_tls(self._remote)
+                log_tls(self._remote)
             response = error_response(exc.error, request_id(request))
         else:
             log.error("unexpected error", request_id=request_id(request), **explained(exc))

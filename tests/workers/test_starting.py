@@ -54,6 +54,7 @@ def test_the_start_and_the_end_are_lines_of_json_with_fields(tmp_path: Path) -> 
         assert said == {"auth": "none", "rules": "none", "tls": "off", "delete": "on", "gc": "every 86400s"}
         listening = _entry(server, "listening")
         assert (listening["url"], listening["address"], listening["workers"]) == (server.url, server.host, 2)
+        os.kill(server.pid, signal.SIGWINCH)  # of each change of a terminal's size
         os.kill(server.pid, signal.SIGHUP)
         wait_until(lambda: server.output().count('"settings"') == 2, "it is reloaded, and says what is in force")
         server.stop()
@@ -181,7 +182,7 @@ def test_tls_to_the_plain_port_is_answered_and_logged_once(tmp_path: Path) -> No
             # By these first bytes Go's clients know it, and say "server gave HTTP response to HTTPS client".
             assert client.recv(100).startswith(b"HTTP/1.0 400 Bad Request\r\n")
         told = [entry for entry in _entries(server) if entry["event"].startswith("a client speaks TLS to this port")]
-        assert [(entry["level"], entry["client"]) for entry in told] == [("warning", "127.0.0.1")]
+        assert [(entry["level"], entry["client"]) for entry in told] == [("info", "127.0.0.1")]
         assert "http.tls" in told[0]["event"]
 
 

@@ -1,7 +1,5 @@
 """The files of `http.tls`: each mistake is named with its file, at the start, in check-config and while it serves."""
 
-import io
-import logging
 import os
 import ssl
 import subprocess
@@ -21,26 +19,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
-from pyregistry.log import configure_logging
 from pyregistry.tls import Certificate
-from tests.authority import Authority, certified, self_signed
+from tests.authority import Authority, self_signed
 from tests.processes import pyregistry_server, require_root, wait_until
-from tests.test_tls import Handshake, TlsServer, serving
+from tests.test_tls import TlsServer, serving
+from tests.tls.shaking import shake
 
 DAMAGED = "-----BEGIN CERTIFICATE-----\nMIIBdamaged\n-----END CERTIFICATE-----\n"
 _BOM = b"\xef\xbb\xbf"
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    directory = tmp_path / "ca"
-    directory.mkdir()
-    return Authority(directory)
-
-
-@pytest.fixture
-def pair(authority: Authority) -> tuple[Path, Path]:
-    return authority.issue("server")
 
 
 def _encrypt(certificate: Path, key: Path) -> None:
@@ -122,6 +108,11 @@ def test_a_mistake_in_the_servers_files_is_named(mistake: str, pair: tuple[Path,
         Certificate(Tls(certificate=str(pair[0]), key=str(pair[1])))
 
 
+def test_a_certificate_without_a_key_is_named(pair: tuple[Path, Path]) -> None:
+    with pytest.raises(ConfigError, match=r"http\.tls\.key: missing"):
+        Certificate(Tls(certificate=str(pair[0])))
+
+
 @pytest.mark.parametrize("command", ["serve", "check-config"])
 def test_an_encrypted_key_ends_it_with_a_sentence_and_asks_no_terminal(
     command: str, pair: tuple[Path, Path], tmp_path: Path
@@ -173,116 +164,12 @@ def test_a_key_without_permission_is_named_with_its_owner(unreadable: tuple[Path
 def test_ends_of_lines_as_in_windows_are_taken(pair: tuple[Path, Path], authority: Authority) -> None:
     for file in (*pair, authority.certificate):
         file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
-    _shake(Tls(certificate=str(pair[0]), key=str(pair[1]), client_cas=[str(authority.certificate)]), authority)
+    shake(Tls(certificate=str(pair[0]), key=str(pair[1]), client_cas=[str(authority.certificate)]), authority)
 
 
 def test_one_file_may_hold_the_key_and_the_certificate(pair: tuple[Path, Path], authority: Authority) -> None:
     pair[0].write_bytes(pair[1].read_bytes() + pair[0].read_bytes())
-    _shake(Tls(certificate=str(pair[0]), key=str(pair[0])), authority)
-
-
-def _shake(tls: Tls, authority: Authority, client: tuple[Path, Path] | None = None) -> None:
-    """Raise SSLError unless a client of this authority and the server take each other."""
-    context = authority.context(client or authority.issue("client"))
-    Handshake(Certificate(tls).context, context).run()
-
-
-class _Chain:
-    """A root, an intermediate authority below it, and a client's certificate from that."""
-
-    def __init__(self, directory: Path) -> None:
-        root_key, middle_key, leaf_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
-        self.root = certified("root", root_key, "root", root_key, is_authority=True)
-        self.middle = certified("middle", middle_key, "root", root_key, is_authority=True)
-        self.leaf = certified("leaf", leaf_key, "middle", middle_key)
-        self.with_chain = self._write(directory / "chain.pem", self.leaf + self.middle), directory / "leaf.key"
-        self.alone = self._write(directory / "leaf.pem", self.leaf), directory / "leaf.key"
-        self._write(directory / "leaf.key", leaf_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-    def _write(self, path: Path, content: bytes) -> Path:
-        path.write_bytes(content)
-        return path
-
-
-@pytest.mark.parametrize(
-    ("trusted", "shows_chain", "is_let_in"),
-    [
-        ("root", True, True),
-        ("root", False, False),
-        ("middle", False, True),
-        ("middle", True, True),
-        ("leaf", False, True),
-    ],
-)
-def test_an_intermediate_or_a_pinned_certificate_is_trusted_alone(
-    trusted: str, shows_chain: bool, is_let_in: bool, pair: tuple[Path, Path], authority: Authority, tmp_path: Path
-) -> None:
-    chain = _Chain(tmp_path)
-    bundle = tmp_path / "bundle.pem"
-    bundle.write_bytes(getattr(chain, trusted))
-    tls = Tls(certificate=str(pair[0]), key=str(pair[1]), client_cas=[str(bundle)])
-    client = chain.with_chain if shows_chain else chain.alone
-    if is_let_in:
-        _shake(tls, authority, client)
-        with pytest.raises(ssl.SSLError):
-            _shake(tls, authority)  # its client is of another authority
-    else:
-        with pytest.raises(ssl.SSLError):
-            _shake(tls, authority, client)
-
-
-BUNDLES: dict[str, tuple[str, str]] = {
-    "damaged before": (DAMAGED + "{good}", "position='certificate 1, line 1'"),
-    "damaged behind": ("{good}" + DAMAGED, "position='certificate 2, line "),
-    "damaged between": ("{good}\n" + DAMAGED + "{other}", "position='certificate 2, line "),
-    "without its end": ("-----BEGIN CERTIFICATE-----\nMIIB\n{good}", "position='certificate 1, line 1'"),
-    "no base64": (
-        "-----BEGIN CERTIFICATE-----\n\u00e4\u00f6\n-----END CERTIFICATE-----\n{good}",
-        "position='certificate 1",
-    ),
-    "comments and a mark": ("\ufeff# our authority, \u00e4\n{good}", ""),
-    "a key among them": ("{key}{good}", ""),
-}
-
-
-@pytest.mark.parametrize("bundle", BUNDLES)
-def test_a_damaged_certificate_of_a_bundle_is_named_and_the_others_count(
-    bundle: str, pair: tuple[Path, Path], authority: Authority, tmp_path: Path, logged: Callable[[], str]
-) -> None:
-    text, said = BUNDLES[bundle]
-    good, other = authority.certificate.read_text(), _Chain(tmp_path).root.decode()
-    path = tmp_path / "bundle.pem"
-    path.write_text(text.format(good=good, other=other, key=pair[1].read_text()), encoding="utf-8")
-    _shake(Tls(certificate=str(pair[0]), key=str(pair[1]), client_cas=[str(path)]), authority)
-    output = logged()
-    assert ("is damaged and skipped" in output) == bool(said), output
-    assert said in output
-    assert not said or str(path) in output
-
-
-@pytest.fixture
-def logged() -> Iterator[Callable[[], str]]:
-    """Returns what this process has logged since the last call."""
-    root, stream, seen = logging.getLogger(), io.StringIO(), 0
-    before = root.handlers[:]
-    configure_logging("info", "text", {}, stream=stream)
-
-    def since() -> str:
-        nonlocal seen
-        text = stream.getvalue()[seen:]
-        seen += len(text)
-        return text
-
-    yield since
-    root.handlers[:] = before
-
-
-@pytest.mark.parametrize("content", [DAMAGED, "-----BEGIN CERTIFICATE-----\n", "nothing\n", ""])
-def test_a_bundle_of_nothing_that_can_be_used_is_refused(content: str, pair: tuple[Path, Path], tmp_path: Path) -> None:
-    path = tmp_path / "bundle.pem"
-    path.write_text(content)
-    with pytest.raises(ConfigError, match=rf"http\.tls\.clientcas: {path}"):
-        Certificate(Tls(certificate=str(pair[0]), key=str(pair[1]), client_cas=[str(path)]))
+    shake(Tls(certificate=str(pair[0]), key=str(pair[0])), authority)
 
 
 @pytest.mark.parametrize(
