@@ -1,8 +1,10 @@
 """TLS of our own: the certificate is read again when its files change, as those who renew it expect."""
 
 import asyncio
+import mmap
 import ssl
 from collections.abc import AsyncIterator, Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from pyregistry.storage.threads import in_thread
 from pyregistry.tls_files import load_authorities, load_pair
 
 POLL_SECONDS = 1.0
+_DIGEST_BYTES = 16
 
 log = structlog.get_logger("pyregistry.tls")
 
@@ -73,6 +76,21 @@ class _Accepting(ssl.SSLContext):
         return self.newest.wrap_bio(*args, **kwargs)
 
 
+class _OnceInAllWorkers:
+    """Remembers the last text that any process logged which was forked since this was made."""
+
+    def __init__(self) -> None:
+        self._last = mmap.mmap(-1, _DIGEST_BYTES)  # shared by them
+
+    def is_new(self, text: str) -> bool:
+        """Return True if the last text was another one, and remember this one."""
+        digest = blake2b(text.encode(errors="replace"), digest_size=_DIGEST_BYTES).digest()
+        if self._last[:] == digest:
+            return False
+        self._last[:] = digest
+        return True
+
+
 class Certificate:
     """A certificate with its key in two files, and the context that serves it."""
 
@@ -80,7 +98,8 @@ class Certificate:
         """Raises ConfigError."""
         self._tls = tls
         self._missing: str | None = None
-        """The error of files that vanished, once it is logged."""
+        """The error of files that vanished; None while they are there."""
+        self._once = _OnceInAllWorkers()
         self._signature = self._stat()
         self.context = _Accepting(ssl.PROTOCOL_TLS_SERVER)
         self._serve(_make_context(tls))
@@ -102,13 +121,14 @@ class Certificate:
         try:
             signature = self._stat()
         except ConfigError as error:
-            if str(error) != self._missing:
-                self._missing = str(error)
+            self._missing = str(error)
+            if self._once.is_new(self._missing):
                 log.error(_KEPT, reason=self._missing)
             return
         if self._missing is not None:
             self._missing = None
-            log.info("the files of the certificate are there again", certificate=self._tls.certificate)
+            if self._once.is_new(""):
+                log.info("the files of the certificate are there again", certificate=self._tls.certificate)
         if signature == self._signature:
             return
         self._signature = signature  # also of invalid files: logged once, and read again when they change

@@ -212,6 +212,20 @@ def test_files_that_vanish_are_logged_once_and_once_more_when_they_are_back(
     assert logged().count("are there again") == 1
 
 
+def test_files_that_vanish_are_logged_by_one_worker_alone(pair: tuple[Path, Path], logged: Callable[[], str]) -> None:
+    certificate = Certificate(Tls(certificate=str(pair[0]), key=str(pair[1])))
+    away = pair[0].rename(pair[0].with_suffix(".away"))
+    if (other := os.fork()) == 0:
+        certificate.reload_if_changed()
+        os._exit(logged().count("the last good one stays in force"))
+    assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 1
+    certificate.reload_if_changed()
+    assert logged() == ""
+    away.rename(pair[0])
+    certificate.reload_if_changed()
+    assert logged().count("are there again") == 1
+
+
 def test_plain_http_to_the_tls_port_is_answered_in_words_and_logged_once(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
