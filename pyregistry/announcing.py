@@ -1,4 +1,4 @@
-"""What a server says of itself at the start: a line each for its version, its data, its rules and its address."""
+"""Lines of the log at the start: version, data directory, rules and address."""
 
 import os
 import socket
@@ -50,7 +50,7 @@ def announce_storage(config: Config, *, was_made: bool) -> None:
 
 
 def announce_rules(config: Config) -> None:
-    """Log who may do what, and when garbage is collected."""
+    """Log the rules of access, deletion and TLS, and the times of garbage collection."""
     tls, interval = config.http.tls, config.pyregistry.gc.interval
     log.info(
         "settings",

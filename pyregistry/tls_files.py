@@ -1,4 +1,4 @@
-"""The files of `http.tls`: read, taken apart and judged, so that what is wrong is said by file and position.
+"""The files of `http.tls`: read, taken apart and judged. Errors name the file and the position in it.
 
 OpenSSL would ask the terminal for the pass phrase of a key, and of a bundle with one damaged certificate it takes none.
 """
@@ -118,7 +118,7 @@ def _read_file(path: str) -> bytes:
 
 
 def _rights(path: str, error: OSError) -> str:
-    """Return what an operator needs to know to let the server read a file; empty for other errors."""
+    """Return the user of this process and the rights of a file that it may not read; empty for other errors."""
     if not isinstance(error, PermissionError):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What a file system cannot do, found by trying: the registry works there, with a warning that says what it costs.
+"""Abilities that a file system lacks, found by trying. The registry works without them, and warns of the cost.
 
 docs/operations.md has the table of file systems. Locks (flock) are not among these: without them nothing is written.
 """
@@ -35,7 +35,7 @@ class Lack(NamedTuple):
 
 
 def lacks(driver: FilesystemDriver) -> Iterator[Lack]:
-    """Yield what each file system of the data directory cannot do; raises OSError where it cannot be written. Blocks.
+    """Yield the abilities that each file system of the data directory lacks; raises OSError where it cannot be written. Blocks.
 
     It writes a file into the directory of temporary files of each, and removes it.
     """

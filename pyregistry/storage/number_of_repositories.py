@@ -1,4 +1,4 @@
-"""The number of repositories in a data directory, counted in bounded time: for a line of the log at the start."""
+"""The number of repositories in a data directory, counted in bounded time for the log at the start."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""What the tests of TLS share."""
+"""Fixtures of the tests of TLS."""
 
 import io
 import logging

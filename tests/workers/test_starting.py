@@ -1,4 +1,4 @@
-"""What a server says at its start and its end, and signals that come early."""
+"""Lines of the log at the start and the end, and signals that come early."""
 
 import json
 import os
