@@ -35,9 +35,9 @@ class Lack(NamedTuple):
 
 
 def lacks(driver: FilesystemDriver) -> Iterator[Lack]:
-    """Yield the abilities that each file system of the data directory lacks; raises OSError where it cannot be written. Blocks.
+    """Yield the abilities that each file system of the data directory lacks. Blocks.
 
-    It writes a file into the directory of temporary files of each, and removes it.
+    It writes a file into the directory of temporary files of each, and removes it. Raises OSError if it cannot.
     """
     kinds = file_systems(driver.root)
     for place in driver.places():
