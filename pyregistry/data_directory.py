@@ -7,6 +7,7 @@ refused with 503 or 507 one by one, until that changes; it needs no restart.
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import structlog
 from pyregistry.config.schema import Config
 from pyregistry.parts import create_driver
 from pyregistry.storage import layout, volumes
-from pyregistry.storage.abilities import lacks
+from pyregistry.storage.abilities import Lack, lacks, visible_lacks
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.system_errors import explained
 
@@ -50,8 +51,7 @@ def try_storage(config: Config) -> None:
         _warn(driver.root, error)
         return
     with suppress(OSError):
-        for lack in lacks(driver):
-            log.warning(lack.event, directory=lack.directory, kind=lack.kind, reason=lack.reason)
+        _warn_of_lacks(lacks(driver))
     with suppress(OSError):  # only a garbage collection asks for it
         volumes.remember(driver)
 
@@ -68,6 +68,7 @@ def look_at_storage(config: Config) -> None:
             raise OSError(obstacle.errno, obstacle.strerror, str(root))
         return
     _require_readable(root)
+    _warn_of_lacks(visible_lacks(root))
     if obstacle is None and (root / layout.PRIVATE).exists():
         obstacle = _obstacle(root / layout.PRIVATE)
     if obstacle is not None and not config.storage.maintenance.readonly.enabled:
@@ -87,6 +88,11 @@ def rights(root: Path) -> dict[str, str]:
 def _warn(root: Path, error: OSError) -> None:
     event = "the data directory cannot be written: reads are answered, writes are refused until that changes"
     log.warning(event, directory=str(root), **explained(error), **rights(root))
+
+
+def _warn_of_lacks(found: Iterable[Lack]) -> None:
+    for lack in found:
+        log.warning(lack.event, directory=lack.directory, kind=lack.kind, reason=lack.reason)
 
 
 def _require_readable(root: Path) -> None:

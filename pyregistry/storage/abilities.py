@@ -6,6 +6,7 @@ docs/operations.md has the table of file systems. Locks (flock) are not among th
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from pyregistry.storage import layout
@@ -46,6 +47,13 @@ def lacks(driver: FilesystemDriver) -> Iterator[Lack]:
         for event, reason in ((CANNOT_SYNC, _sync(directory)), (CANNOT_SET_TIMES, _set_times(driver, place))):
             if reason is not None:
                 yield Lack(event, directory, kind, reason)
+
+
+def visible_lacks(root: Path) -> Iterator[Lack]:
+    """Yield what can be found out of `root`, an existing directory, without writing: sync of directories. Blocks."""
+    reason = _sync(str(root))
+    if reason is not None:
+        yield Lack(CANNOT_SYNC, str(root), _kind_of(str(root), file_systems(root.resolve())), reason)
 
 
 def _kind_of(directory: str, kinds: Mapping[str, str]) -> str:

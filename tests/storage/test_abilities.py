@@ -2,6 +2,8 @@
 
 import errno
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -88,6 +90,15 @@ def test_the_start_names_directory_kind_and_reason_once_and_pushes_work(
                 assert ask(server, "POST", path, b"content").status == 201
             assert ask(server, "GET", "/readyz").status == 200
             assert not server.faults()
+
+
+def test_check_config_warns_of_syncs_in_the_same_words_and_writes_nothing(tmp_path: Path) -> None:
+    with limited(tmp_path, sync=errno.EINVAL) as root:
+        made = pyregistry_server(tmp_path, storage={"filesystem": {"rootdirectory": str(root)}})
+        command = [sys.executable, "-m", "pyregistry", "check-config", str(made.config)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=made.env, timeout=60)
+        assert re.search(rf"\[warning *\] {re.escape(CANNOT_SYNC)} .*directory={root} kind=fuse", done.stderr)
+        assert not list(root.iterdir())
 
 
 @pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS"])
