@@ -1,6 +1,12 @@
 #!/opt/pyregistry/bin/python -I
 """The image's /entrypoint.sh, under the name that it has in the official image."""
 
-from pyregistry.cli.entrypoint import main
+import sys
+
+from pyregistry.early import hold_hangup
+
+hold_hangup(sys.argv[1:])  # before the import below, which takes a while
+
+from pyregistry.cli.entrypoint import main  # noqa: E402 - see above
 
 main()

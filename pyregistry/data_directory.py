@@ -7,6 +7,7 @@ refused with 503 or 507 one by one, until that changes; it needs no restart.
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import structlog
 from pyregistry.config.schema import Config
 from pyregistry.parts import create_driver
 from pyregistry.storage import layout, volumes
+from pyregistry.storage.abilities import Lack, lacks, visible_lacks
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.links import links_in_place_of_blobs
 from pyregistry.system_errors import explained
@@ -53,6 +55,8 @@ def try_storage(config: Config) -> None:
     except OSError as error:
         _warn(driver.root, error)
         return
+    with suppress(OSError):
+        _warn_of_lacks(lacks(driver))
     with suppress(OSError):  # only a garbage collection asks for it
         volumes.remember(driver)
 
@@ -69,6 +73,7 @@ def look_at_storage(config: Config) -> None:
             raise OSError(obstacle.errno, obstacle.strerror, str(root))
         return
     _require_readable(root)
+    _warn_of_lacks(visible_lacks(root))
     if obstacle is None and (root / layout.PRIVATE).exists():
         obstacle = _obstacle(root / layout.PRIVATE)
     if obstacle is not None and not config.storage.maintenance.readonly.enabled:
@@ -88,6 +93,11 @@ def rights(root: Path) -> dict[str, str]:
 def _warn(root: Path, error: OSError) -> None:
     event = "the data directory cannot be written: reads are answered, writes are refused until that changes"
     log.warning(event, directory=str(root), **explained(error), **rights(root))
+
+
+def _warn_of_lacks(found: Iterable[Lack]) -> None:
+    for lack in found:
+        log.warning(lack.event, directory=lack.directory, kind=lack.kind, reason=lack.reason)
 
 
 def _require_readable(root: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from pyregistry.plain_http import AnsweringPlainHttp
 from pyregistry.sockets import BACKLOG
 from pyregistry.system_errors import explained
 
@@ -44,9 +45,10 @@ class FairLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Transport:
         # asyncio tells a protocol of its connection when the handshake has ended. Ours, which count connections, have
         # to know when it begins; there is no other place to see that.
-        made: asyncio.Transport = super()._make_ssl_transport(rawsock, protocol, sslcontext, waiter, **kwargs)  # type: ignore[misc] # not in typeshed
+        peer = (kwargs.get("extra") or {}).get("peername")
+        context = AnsweringPlainHttp(sslcontext, rawsock, peer) if kwargs.get("server_side") else sslcontext
+        made: asyncio.Transport = super()._make_ssl_transport(rawsock, protocol, context, waiter, **kwargs)  # type: ignore[misc] # not in typeshed
         begun = getattr(protocol, "handshake_begun", None)
         if begun is not None:
-            peer = (kwargs.get("extra") or {}).get("peername")
             begun(peer, made, waiter)
         return made

@@ -16,6 +16,7 @@ from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import Chdir
 
+from pyregistry.announcing import announce_address, announce_rules, announce_storage, announce_version, is_new
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
 from pyregistry.api.connection import Runner
 from pyregistry.app import create_app
@@ -50,10 +51,14 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     """
     _configure_logging(config)
     _raise_limit_of_files()
+    was_made = is_new(config)
     prepared = _prepare(config)  # so that what is wrong is said here, once, and not by each worker
     listening = listen("http.addr", config.http.addr, config.http.net)
     debug = listen_for_debugging(config)
-    log.info("listening", address=address_of(listening), workers=worker_count(config))
+    announce_version()
+    announce_storage(config, was_made=was_made)
+    announce_rules(config)
+    announce_address(config, listening, worker_count(config))
     if debug is not None:
         log.info("listening for debugging", address=address_of(debug))
     hold_signals_across_fork()
@@ -188,3 +193,4 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         _configure_logging(config)
         _warn_of_metrics(config, self._directory)
         log.info("config read again", workers=worker_count(config))
+        announce_rules(config)

@@ -19,6 +19,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import base
 from gunicorn.workers.base import Worker as BaseWorker
 
+from pyregistry.early import release_hangup
 from pyregistry.loop import FairLoop
 from pyregistry.prepared import Prepared
 from pyregistry.watchdog import Heartbeat, Watchdog
@@ -109,6 +110,19 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         super().__init__(app)
         self._watchdog = Watchdog()
 
+    def init_signals(self) -> None:
+        """See gunicorn's Arbiter; a SIGHUP that came before is delivered now."""
+        super().init_signals()
+        release_hangup()
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """See gunicorn's Arbiter; each signal is logged, but those of children and of a terminal's size."""
+        numbers: list[int] = super().wait_for_signals(timeout)
+        for number in numbers:
+            if number not in {signal.SIGCHLD, signal.SIGWINCH}:
+                log.info("signal received", signal=signal_name(number))
+        return numbers
+
     def murder_workers(self) -> None:
         """Kill the workers that hang; gunicorn would kill those as well that the system did not let run."""
         heartbeats = {pid: worker.tmp for pid, worker in self.WORKERS.items()}
@@ -138,12 +152,26 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
 
     def stop(self, graceful: bool = True) -> None:
         """Wait for the workers to end, but not after a second signal."""
-        self.cfg.set("graceful_timeout", math.ceil(self.app.drain_seconds()))
+        seconds = math.ceil(self.app.drain_seconds())
+        if self.WORKERS:
+            log.info("stopping: requests that run may end, a second signal cuts them off", seconds=seconds)
+        self.cfg.set("graceful_timeout", seconds)
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._stop_now)
         super().stop(graceful)
 
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """See gunicorn's Arbiter."""
+        try:
+            super().halt(reason, exit_status)
+        finally:
+            event = "stopped by a second signal: requests were cut off" if self._was_cut_off else "stopped"
+            log.info(event, status=exit_status)
+
+    _was_cut_off = False
+
     def _stop_now(self, sig: int, frame: FrameType | None) -> None:
+        self._was_cut_off = True  # said later: a handler may interrupt a line of the log
         self.kill_workers(signal.SIGKILL)
 
 

@@ -1,8 +1,16 @@
 """A certificate authority for tests."""
 
+import datetime
 import ssl
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.processes import require
 
@@ -39,3 +47,39 @@ class Authority:
 
     def _run(self, *args: str | Path) -> None:
         subprocess.run([self._openssl, *args], check=True, capture_output=True)
+
+
+def certified(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    signer: ec.EllipticCurvePrivateKey,
+    *,
+    is_authority: bool = False,
+    days: tuple[int, int] = (-1, 30),
+    address: str = "",
+) -> bytes:
+    """A certificate that `signer` makes for `key`; it is valid between two days from now."""
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now + datetime.timedelta(days[0]))
+        .not_valid_after(now + datetime.timedelta(days[1]))
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+    )
+    if address:
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
+        made = made.add_extension(names, critical=False)
+    return made.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def self_signed(directory: Path, days: tuple[int, int] = (-1, 30), address: str = "") -> tuple[Path, Path]:
+    """A certificate that signs itself, with its key, in two files."""
+    made, certificate, key = ec.generate_private_key(ec.SECP256R1()), directory / "own.pem", directory / "own.key"
+    certificate.write_bytes(certified("own", made, "own", made, days=days, address=address))
+    key.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate, key

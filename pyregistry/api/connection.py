@@ -25,7 +25,8 @@ from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.targets import tidying_targets
 from pyregistry.api.unread import UnreadAnswers
-from pyregistry.oci.errors import InternalError
+from pyregistry.mistakes import log_tls
+from pyregistry.oci.errors import InternalError, TlsToPlainPort
 from pyregistry.system_errors import explained
 
 log = structlog.get_logger("pyregistry.api")
@@ -135,6 +136,8 @@ class Connection(Receiver):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         if isinstance(exc, HeadRefused):
+            if isinstance(exc.error, TlsToPlainPort):
+                log_tls(self._remote)
             response = error_response(exc.error, request_id(request))
         else:
             log.error("unexpected error", request_id=request_id(request), **explained(exc))

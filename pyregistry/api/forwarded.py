@@ -20,6 +20,7 @@ MAX_HOPS = 32
 MAX_CHARACTERS = 2048
 """Characters of these headers that are looked at; a client may send megabytes."""
 _SIGNS = ("Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP")
+_USUAL_PORTS = frozenset({"80", "443"})
 
 Headers: TypeAlias = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -80,7 +81,8 @@ def first_words(headers: Headers) -> Iterator[tuple[str, str]]:
 
     Of several proxies it is the one that the client spoke to.
     """
-    yield _first(headers, "X-Forwarded-Proto"), _first(headers, "X-Forwarded-Host")
+    host = _with_port(_first(headers, "X-Forwarded-Host"), _first(headers, "X-Forwarded-Port"))
+    yield _first(headers, "X-Forwarded-Proto"), host
     element = next(_elements(headers.get("Forwarded", "")[:MAX_CHARACTERS]), "")
     yield _parameter(element, "proto"), _parameter(element, "host")
 
@@ -107,6 +109,17 @@ def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies
 
 def _first(headers: Headers, name: str) -> str:
     return headers.get(name, "")[:MAX_CHARACTERS].partition(",")[0].strip()
+
+
+def _with_port(host: str, port: str) -> str:
+    """Return a host with the port of `X-Forwarded-Port`, if it has none of its own.
+
+    The usual ports are left out: behind a second proxy, which ends TLS, the inner one writes its own 80.
+    """
+    has_port = ":" in host.rpartition("]")[2]
+    if not host or has_port or port in _USUAL_PORTS or not (port.isascii() and port.isdecimal() and len(port) <= 5):
+        return host
+    return f"{host}:{port}" if 0 < int(port) < 65536 else host
 
 
 def _hops(headers: Headers) -> Iterator[str]:

@@ -13,7 +13,14 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
-from pyregistry.oci.errors import HeadTooLarge, RegistryError, RequestInvalid, TargetTooLong, VersionUnsupported
+from pyregistry.oci.errors import (
+    HeadTooLarge,
+    RegistryError,
+    RequestInvalid,
+    TargetTooLong,
+    TlsToPlainPort,
+    VersionUnsupported,
+)
 
 LONGEST_HEAD = 100 * 1024
 """Bytes of a request line and all headers."""
@@ -31,6 +38,8 @@ _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
 _NO_REQUEST = "not a valid HTTP request"
+_HANDSHAKE = b"\x16\x03"
+"""Type and major version in the record that a TLS client begins with: RFC 8446, 5.1."""
 
 
 _FIRST_COUNTS = frozenset({b"content-location", b"content-type", b"etag", b"max-forwards", b"server", b"user-agent"})
@@ -180,6 +189,8 @@ def _reason(error: HttpProcessingError, data: bytes) -> RegistryError:
 
 
 def _no_request(data: bytes) -> RegistryError:
+    if data.startswith(_HANDSHAKE):
+        return TlsToPlainPort("this port speaks plain HTTP, and the client began a TLS handshake")
     return VersionUnsupported("HTTP/1.1 is expected") if _NEWER.match(data) else RequestInvalid(_NO_REQUEST)
 
 

@@ -63,7 +63,8 @@ _BY_ERRNO: Mapping[int, RegistryError] = {
     errno.ENFILE: Unavailable("too busy", headers=RETRY),
 }
 
-_REFUSED = frozenset({errno.EACCES, errno.EPERM})
+_REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+"""No right to write, or a file system without locks: see docs/operations.md."""
 
 
 @web.middleware

@@ -2,13 +2,17 @@
 
 import sys
 
-import typer
+from pyregistry.early import hold_hangup
 
-from pyregistry import __version__
-from pyregistry.cli.commands import Commands
-from pyregistry.cli.failure import CommandFailed
-from pyregistry.cli.output import say
-from pyregistry.cli.standard_output import checked_output
+hold_hangup(sys.argv[1:])  # the imports below take most of the time in which a SIGHUP would end a server
+
+import typer  # noqa: E402 - see above
+
+from pyregistry import __version__  # noqa: E402 - see above
+from pyregistry.cli.commands import Commands  # noqa: E402 - see above
+from pyregistry.cli.failure import CommandFailed  # noqa: E402 - see above
+from pyregistry.cli.output import say  # noqa: E402 - see above
+from pyregistry.cli.standard_output import checked_output  # noqa: E402 - see above
 
 FAILED = 2
 

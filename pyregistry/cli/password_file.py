@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyregistry.auth.htpasswd_lines import Entry, parse_line
+from pyregistry.storage.syscalls import sync_directory
 
 NEW_MODE = 0o640
 """For the service's group to read; the hashes are nobody else's business."""
@@ -90,7 +91,7 @@ def _locked(directory: Path) -> Iterator[None]:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-        os.fsync(handle)
+        sync_directory(str(directory))
     finally:
         os.close(handle)
 

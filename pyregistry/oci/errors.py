@@ -193,6 +193,10 @@ class RequestInvalid(RegistryError):
     code, status = "UNSUPPORTED", 400
 
 
+class TlsToPlainPort(RequestInvalid):
+    """400: a TLS handshake where plain HTTP is spoken; Go's clients say "server gave HTTP response to HTTPS client"."""
+
+
 class PageSizeInvalid(RegistryError):
     """400: an `n` that is no number; Docker's code, which clients of the CNCF registry know."""
 

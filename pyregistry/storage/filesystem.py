@@ -70,7 +70,7 @@ class FilesystemDriver:
     def probe(self) -> None:
         """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
 
-        Raises OSError: no right to write, or a read-only file system.
+        Raises OSError: no right to write, a read-only file system, or one without locks (flock).
         """
         for place in self.places():
             # Not in the trash, which a garbage collection may be emptying.
@@ -79,6 +79,19 @@ class FilesystemDriver:
             self.delete(path)
             # Now: without room nobody could make it, nor then make room.
             self.make_directory(layout.trash(place), durable=False)
+        self._probe_locks()
+
+    def _probe_locks(self) -> None:
+        name = f"probe-{new_name()}"
+        path = layout.child(layout.LOCKS, name)
+        try:
+            with self.lock(name, exclusive=False):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror} (flock)", self._at(layout.LOCKS)) from error
+        finally:
+            with contextlib.suppress(PathNotFound):
+                self.delete(path, durable=False)
 
     def places(self) -> tuple[StoragePath, ...]:
         """See Driver.places."""

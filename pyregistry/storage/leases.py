@@ -34,7 +34,7 @@ _COMMIT = "commit"
 _TURNSTILE = "turnstile"
 _RENEWAL = "renewal"
 _RENEWAL_BYTES = 32
-_CANNOT_SET_TIMES = (errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP)
+_CANNOT_SET_TIMES = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class NotOurs(Exception):

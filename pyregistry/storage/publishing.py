@@ -102,9 +102,11 @@ class Publisher:
         try:
             fill(self.create(temporary, mode, CREATE), data, durable=durable)
             self._rename(temporary, self._prefix + path, durable=durable)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+            if isinstance(error, OSError) and error.filename is None:  # of a descriptor the system names no path
+                error.filename = self._prefix + path
             raise
 
     def _move(self, source: StoragePath, target: StoragePath) -> None:

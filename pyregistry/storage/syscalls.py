@@ -25,6 +25,8 @@ _STATFS_LONGS = 64
 """More than a struct statfs has, whose first field is f_type."""
 _TYPE, _FILE, _SYMBOLIC_LINK = 0o170000, 0o100000, 0o120000
 """Of a mode; the `stat` module's functions cost a call each, in every hot answer."""
+_CANNOT_SYNC_DIRECTORIES = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""Answers to fsync on a directory of a file system that has no such call: CIFS on older kernels, some of FUSE."""
 _LARGE = 1_000
 """Directories in one directory, for which it pays to ask how many there are before they are looked at."""
 
@@ -106,13 +108,26 @@ def set_mtime(path: str, mtime_ns: int | None) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Make the names in a directory survive a power cut."""
+    """Make the names in a directory survive a power cut, where the file system can; raises OSError with the path.
+
+    Where it cannot, names are kept as it keeps them by itself: an error would make every write impossible.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fsync_directory(path)
     except FileNotFoundError:
         return  # removed by an operator meanwhile: there is nothing left to keep
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_DIRECTORIES:
+            raise
+
+
+def fsync_directory(path: str) -> None:
+    """Sync a directory; raises OSError with the path, also where the file system has no such call."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error  # of a descriptor the system names no path
     finally:
         os.close(handle)
 

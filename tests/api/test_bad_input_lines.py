@@ -123,6 +123,8 @@ async def test_another_method_is_answered_405_with_allow(client: Client, path: s
         answer = await ask(client, method, path)
         answer.assert_error(405, "UNSUPPORTED")
         assert answer.headers["Allow"] == allow
+    answer = await ask(client, "OPTIONS", path)
+    assert (answer.status, answer.headers["Allow"]) == (204, allow)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,11 @@ _BLOB = b"hello"
 _DIGEST = digest_of(_BLOB)
 _INDEX = index()
 
+
+def _forwarded(host: str, port: str) -> dict[str, str]:
+    return {"X-Forwarded-Proto": "https", "X-Forwarded-Host": host, "X-Forwarded-Port": port}
+
+
 _HEADERS: dict[str, tuple[dict[str, str], str]] = {
     "the Host of the request": ({}, "http://registry.test"),
     "a Host with a port": ({"Host": "registry.test:5000"}, "http://registry.test:5000"),
@@ -27,6 +32,21 @@ _HEADERS: dict[str, tuple[dict[str, str], str]] = {
     "both, of which X-Forwarded comes first": (
         {"Forwarded": "host=b.test;proto=http", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "a.test"},
         "https://a.test",
+    ),
+    "a port beside the host": (_forwarded("it.test", "8443"), "https://it.test:8443"),
+    "a port beside a host that has one": (_forwarded("it.test:5000", "8443"), "https://it.test:5000"),
+    "a port beside an address": (_forwarded("[2001:db8::1]", "8443"), "https://[2001:db8::1]:8443"),
+    "a port beside an address that has one": (_forwarded("[2001:db8::1]:5", "8443"), "https://[2001:db8::1]:5"),
+    "the port of https": (_forwarded("it.test", "443"), "https://it.test"),
+    "the port of a proxy behind another": (_forwarded("it.test", "80"), "https://it.test"),
+    "ports of several proxies": (_forwarded("it.test", "8443 , 80"), "https://it.test:8443"),
+    "a port that is none": (_forwarded("it.test", "abcd"), "https://it.test"),
+    "a port that is too large": (_forwarded("it.test", "65536"), "https://it.test"),
+    "port 0": (_forwarded("it.test", "0"), "https://it.test"),
+    "an empty port": (_forwarded("it.test", ""), "https://it.test"),
+    "a port without a host": (
+        {"X-Forwarded-Proto": "https", "X-Forwarded-Port": "8443"},
+        "https://registry.test",
     ),
     "a host without a scheme": ({"X-Forwarded-Host": "it.test"}, ""),
     "a proxy that says nothing else": ({"Via": "1.1 proxy"}, ""),
@@ -118,6 +138,7 @@ async def test_a_proxy_that_is_not_trusted_makes_no_location(
     client = await start_registry(pyregistry={"trusted-proxies": proxies})
     said = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "it.test"}
     _assert_all_begin_with(base, await _locations(client, said))
+    _assert_all_begin_with(base and f"{base}:8443", await _locations(client, _forwarded("it.test", "8443")))
     _assert_all_begin_with("http://registry.test", await _locations(client, {}))
 
 
