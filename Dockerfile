@@ -17,9 +17,10 @@ RUN /opt/pyregistry/bin/pip install --disable-pip-version-check --no-cache-dir $
 FROM ${BASE}
 LABEL org.opencontainers.image.title="pyregistry" \
       org.opencontainers.image.licenses="Apache-2.0"
+# The user's number is no person's: useradd gives out 1000 to 60000, Debian and systemd leave 65520 to 65533 alone.
 # The CNCF image has its program at /bin/registry, which is /usr/bin. /etc/distribution is the same directory, so a file or a directory mounted at either place is found at both.
-RUN groupadd --gid 1000 registry \
- && useradd --uid 1000 --gid registry --no-create-home --home-dir /var/lib/registry --shell /usr/sbin/nologin registry \
+RUN echo 'registry:*:65530:' >>/etc/group \
+ && echo 'registry:*:65530:65530::/var/lib/registry:/usr/sbin/nologin' >>/etc/passwd \
  && install -d -o registry -g registry /var/lib/registry \
  && install -d /etc/docker/registry && ln -s docker/registry /etc/distribution \
  && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/ \

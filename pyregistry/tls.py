@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -11,6 +10,7 @@ from aiohttp import web
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
+from pyregistry.opener import readable_path, stat_file
 from pyregistry.storage.threads import in_thread
 
 POLL_SECONDS = 1.0
@@ -117,7 +117,7 @@ class Certificate:
         authorities = [("clientcas", path) for path in self._tls.client_cas]
         for key, path in (("certificate", self._tls.certificate), ("key", self._tls.key), *authorities):
             try:
-                stat = Path(path).stat()
+                stat = stat_file(path)
             except OSError as error:
                 raise ConfigError(f"http.tls.{key}: {path}: {error.strerror}") from error
             found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))  # the last: of a chmod
@@ -130,7 +130,8 @@ def _make_context(tls: Tls) -> ssl.SSLContext:
     context.minimum_version = _VERSIONS.get(tls.minimum_tls, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(tls.certificate, tls.key)
+        with readable_path(tls.certificate) as certificate, readable_path(tls.key) as key:
+            context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"http.tls.certificate and key: {tls.certificate}, {tls.key}: {error}") from error
     if tls.client_cas:
@@ -140,7 +141,8 @@ def _make_context(tls: Tls) -> ssl.SSLContext:
         context.verify_mode = _CLIENT_AUTH[tls.client_auth]
         for path in tls.client_cas:
             try:
-                context.load_verify_locations(path)
+                with readable_path(path) as readable:
+                    context.load_verify_locations(readable)
             except (OSError, ssl.SSLError) as error:
                 raise ConfigError(f"http.tls.clientcas: {path}: {error}") from error
     return context

@@ -11,17 +11,27 @@ import ssl
 from pathlib import Path
 
 from pyregistry.cli.config_file import ConfigFile, fail, load_or_fail
+from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config, Http
 
 SECONDS = 5.0
 HEALTHY = (200, 401)
+UNHEALTHY = 1
+"""The status of a failure, for whatever reason: Docker reserves 2."""
 _FIRST_PROCESS = Path("/proc/1/cmdline")
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "127.0.0.1"}  # noqa: S104 - not listened on
 
 
 def healthcheck(config: ConfigFile = None) -> None:
-    """Ask the server for `/v2/` and end with 0 if it answers as a registry does, whoever is asking."""
+    """Ask the server for `/v2/` and end with 0 if it answers as a registry does, with 1 if not."""
+    try:
+        _check(config)
+    except CommandFailed as failed:
+        raise CommandFailed(str(failed), UNHEALTHY) from failed
+
+
+def _check(config: Path | None) -> None:
     path, loaded = load_or_fail(config or _served())
     try:
         status = _status(loaded)

@@ -14,6 +14,7 @@ from pyregistry.config.sense import check_sense
 from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.values import Duration
 from pyregistry.documents import DocumentInvalid, read_yaml
+from pyregistry.opener import read_file
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
@@ -22,7 +23,7 @@ _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     """The config, and warnings about what in it is not carried out. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
     return parse(text, environ)

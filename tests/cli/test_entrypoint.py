@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyregistry.cli.entrypoint import _command
+from pyregistry.cli.commands import Commands
+from pyregistry.cli.entrypoint import _COMMANDS, _command
+from tests.cli.commands import ours
 from tests.processes import SOURCE_TREE, require, require_root, wait_until
 
 SERVICE, GROUP = 1234, 3000
@@ -42,12 +45,23 @@ exec /usr/bin/chown "$@"
         (["help"], ["registry", "help"]),
         (["htpasswd", "-Bbn", "a", "b"], ["pyregistry", "htpasswd", "-Bbn", "a", "b"]),
         (["pyregistry", "ls"], ["pyregistry", "ls"]),
+        (["gc", "--dry-run"], ["pyregistry", "gc", "--dry-run"]),
+        (["/bin/ls", "-l"], ["/bin/ls", "-l"]),
         (["sh", "-c", "x"], ["sh", "-c", "x"]),
         ([], []),
     ],
 )
 def test_arguments_are_those_of_the_official_image(words: list[str], command: list[str]) -> None:
     assert _command(words) == command
+
+
+def test_each_command_of_pyregistry_is_run_without_its_name() -> None:
+    done = subprocess.run([*ours("pyregistry"), "--help"], check=True, capture_output=True, text=True)
+    named = {name for name in _COMMANDS if re.search(rf"\b{name} ", done.stdout)}
+    assert named == _COMMANDS - {"healthcheck"}  # which the help leaves out
+    for name in Commands().commands:
+        first = _command([name])[0]
+        assert first == ("registry" if name in {"serve", "garbage-collect"} else "pyregistry")
 
 
 @pytest.fixture
@@ -97,16 +111,6 @@ def test_the_server_gets_the_environment_byte_for_byte_and_the_rights_of_the_vol
 def test_what_is_no_server_keeps_its_rights(place: Path) -> None:
     done = enter(place, "registry", "garbage-collect", str(place / "config.yml"))
     assert json.loads(done.stdout)[2] == 0
-
-
-def test_a_server_runs_as_root_where_the_owner_cannot_read_what_the_config_names(place: Path) -> None:
-    config = yaml.safe_load((place / "config.yml").read_text())
-    config["auth"] = {"htpasswd": {"realm": "r", "path": str(place / "users")}}
-    (place / "config.yml").write_text(yaml.safe_dump(config))
-    (place / "users").touch(mode=0o600)
-    done = enter(place, str(place / "config.yml"))
-    assert json.loads(done.stdout)[2] == 0
-    assert f"user {SERVICE} cannot read {place}/users; the server runs as root".encode() in done.stderr
 
 
 def test_a_config_that_is_refused_is_left_to_the_server(place: Path) -> None:
