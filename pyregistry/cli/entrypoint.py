@@ -82,9 +82,11 @@ def _run(words: list[str]) -> NoReturn:
 
 def _prepare(arguments: list[str]) -> list[str]:
     """Give the volume to the service, and return the words that become the owner of the volume; none to stay root."""
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        return []
     try:
         with redirect_stderr(StringIO()):  # the server gives the warnings
-            path, loaded = load_or_fail(Path(arguments[0]) if arguments else None)
+            path, loaded = load_or_fail(_config_in(arguments))
     except CommandFailed:  # the server says why
         return []
     storage = loaded.storage.filesystem
@@ -94,8 +96,18 @@ def _prepare(arguments: list[str]) -> list[str]:
     root = Path(data or _DEFAULT)
     if not root.is_dir():
         return []
+    if not _succeeds(["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "--", "true"]):
+        _say("this container may not change its user: the server is root, with the capabilities that it was given")
+        return []
     _give_to_service(root)
     return _words_to_become_owner_of(root, needed_files(path, loaded))
+
+
+def _config_in(arguments: list[str]) -> Path | None:
+    """Return the config file that the arguments of `serve` name, with an option or without."""
+    option = "--config="
+    named = [word.removeprefix(option) for word in arguments if word.startswith(option) or not word.startswith("-")]
+    return Path(named[0]) if named else None
 
 
 def _give_to_service(root: Path) -> None:
@@ -175,7 +187,11 @@ def _count_lines(words: Sequence[str]) -> tuple[int, bool]:
     """Return the lines that a command printed, and True if it succeeded."""
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - our own words
         assert process.stdout is not None
-        lines = sum(1 for _ in process.stdout)
+        try:
+            lines = sum(1 for _ in process.stdout)
+        except BaseException:  # a signal: what is left is done at the next start
+            process.kill()
+            raise
     return lines, process.returncode == 0
 
 

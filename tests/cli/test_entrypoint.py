@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,59 @@ def test_the_server_gets_the_environment_byte_for_byte_and_the_rights_of_the_vol
 def test_what_is_no_server_keeps_its_rights(place: Path) -> None:
     done = enter(place, "registry", "garbage-collect", str(place / "config.yml"))
     assert json.loads(done.stdout)[2] == 0
+
+
+@pytest.mark.parametrize("words", [["-c", "CONFIG"], ["--config", "CONFIG"], ["--config=CONFIG"], ["CONFIG"]])
+def test_a_config_is_found_wherever_it_is_named(place: Path, words: list[str]) -> None:
+    given = [word.replace("CONFIG", str(place / "config.yml")) for word in words]
+    done = enter(place, "serve", *given)
+    arguments, _, user, _, _ = json.loads(done.stdout)
+    assert (arguments, user) == (["serve", *given], SERVICE), done.stderr
+
+
+def test_a_server_that_is_asked_for_help_changes_no_owner(place: Path) -> None:
+    os.chown(place / "data", 0, 0)
+    done = enter(place, "serve", "--help", str(place / "config.yml"))
+    assert json.loads(done.stdout)[0] == ["serve", "--help", str(place / "config.yml")]
+    assert done.stderr == b""
+
+
+def test_a_signal_ends_it_while_it_gives_a_large_volume_away_and_sighup_does_not(place: Path) -> None:
+    os.chown(place / "data", 0, 0)
+    (place / "data/docker").mkdir()
+    program(place, "chown", f"#!/bin/sh\ntouch {place}/begun\nexec sleep 100\n")
+    env = {"PATH": f"{place}/bin:/usr/bin:/bin", "PYTHONPATH": str(SOURCE_TREE)}
+    command = [sys.executable, "-c", ENTRY, str(place / "config.yml")]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE) as entering:
+        wait_until((place / "begun").exists, "it gives the volume away")
+        entering.send_signal(signal.SIGHUP)
+        entering.send_signal(signal.SIGTERM)
+        _, errors = entering.communicate(timeout=30)
+    assert entering.returncode == 128 + signal.SIGTERM
+    assert b"which takes a while on a large volume" in errors
+    assert b"Traceback" not in errors
+
+
+def test_a_server_gets_a_process_that_opens_what_its_user_cannot_read(place: Path) -> None:
+    config = yaml.safe_load((place / "config.yml").read_text())
+    config["auth"] = {"htpasswd": {"realm": "r", "path": str(place / "users")}}
+    (place / "config.yml").write_text(yaml.safe_dump(config))
+    (place / "users").write_text("alice:hash")
+    (place / "users").chmod(0o640)
+    shutil.copy(SOURCE_TREE / "pyregistry/opener.py", place / "opener.py")
+    program(
+        place,
+        "registry",
+        f"""#!/usr/bin/python3
+import os, sys
+sys.path.insert(0, "{place}")
+from opener import read_file
+print(os.getuid(), read_file("{place}/users").decode())
+""",
+    )
+    done = enter(place, str(place / "config.yml"))
+    assert done.stdout.decode() == f"{SERVICE} alice:hash\n", done.stderr
+    assert f"user {SERVICE} cannot read {place}/users: a process of root's opens it".encode() in done.stderr
 
 
 def test_a_config_that_is_refused_is_left_to_the_server(place: Path) -> None:

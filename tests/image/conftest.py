@@ -107,7 +107,7 @@ def image(docker: Engine, base: str, tmp_path_factory: pytest.TempPathFactory) -
     # With the system's Python, whose version is the base's.
     subprocess.run([require("/usr/bin/python3", "python3"), "-m", "venv", context.parent / "venv"], check=True)
     pip = Client(context.parent / "venv/bin/pip")
-    pip.run("wheel", "--quiet", "--wheel-dir", context / "wheels", context, "setuptools>=77")
+    pip.run("wheel", "--quiet", "--wheel-dir", context / "wheels", context, "setuptools>=77", "cyclonedx-bom")
     shutil.rmtree(context / "build", ignore_errors=True)
     options = ["--build-arg", f"BASE={base}", "--build-arg", "PIP_OPTIONS=--no-index --find-links=wheels"]
     docker.run("build", *options, "--tag", IMAGE, context)
