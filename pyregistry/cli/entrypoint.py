@@ -141,7 +141,7 @@ def _give_all(root: Path, content: Sequence[Path]) -> None:
     count, complete = _count_lines(["chown", "-c", "--", _SERVICE, str(root)])
     if complete:
         user = root.stat().st_uid
-        _say(f"gave {root} to the user registry ({user}): {given + count} files and directories were root's")
+        _say(f"gave {root} to the user registry ({user}), files and directories: {given + count}")
     else:
         _say(f"cannot give {root} to the user registry")
 

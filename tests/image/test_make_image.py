@@ -19,7 +19,6 @@ from tests.processes import SOURCE_TREE, Server, pyregistry_server, require
 
 SECONDS = 1_700_000_000
 TIME = "2023-11-14T22:13:20Z"
-SBOM = "usr/share/doc/pyregistry/sbom.cdx.json"
 OURS = tomllib.loads((SOURCE_TREE / "pyproject.toml").read_text())["project"]["name"]
 PACKAGES = {"aiohttp", "gunicorn", "msgspec", "structlog", OURS}
 LABELS = {
@@ -55,7 +54,7 @@ class Builder:
         assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def make(self, name: str, form: str) -> Path:
+    def make(self, name: str, **variables: str) -> Path:
         """Build an image of this name in a copy of the source tree, and return the copy."""
         copy = self._directory / name
         copy.mkdir()
@@ -74,8 +73,8 @@ class Builder:
         self._run(["git", "remote", "add", "origin", LABELS["source"]], copy)
         here = ["--isolation", "chroot", "--network", "host", "--no-cache", *self._policy]
         environ = {"ENGINE": " ".join(self._command), "BASE": "localhost/python-base:test", "OPTIONS": " ".join(here)}
-        environ |= {"IMAGE": f"localhost/{name}", "FORMAT": form, "PIP_OPTIONS": "--no-index --find-links=wheels"}
-        self._run(["make", "image"], copy, **environ)
+        environ |= {"IMAGE": f"localhost/{name}", "PIP_OPTIONS": "--no-index --find-links=wheels"}
+        self._run(["make", "image"], copy, **{**environ, **variables})
         return copy
 
     def inspect(self, name: str) -> Any:
@@ -104,8 +103,15 @@ def registry(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
+def named_in(path: Path) -> set[str]:
+    """Return the names of all packages in a CycloneDX document."""
+    bill = json.loads(path.read_text())
+    assert bill["bomFormat"] == "CycloneDX"
+    return {bill["metadata"]["component"]["name"], *(each["name"] for each in bill["components"])}
+
+
 def test_two_builds_are_the_same_image_and_it_goes_through_our_registry(builder: Builder, registry: Server) -> None:
-    first, second = builder.make("first", "oci"), builder.make("second", "oci")
+    first, second = (builder.make(name, FORMAT="oci") for name in ("first", "second"))
     image = builder.inspect("localhost/first")
     assert image["Id"] == builder.inspect("localhost/second")["Id"]
 
@@ -119,9 +125,7 @@ def test_two_builds_are_the_same_image_and_it_goes_through_our_registry(builder:
 
     content = (first / "build/sbom.cdx.json").read_bytes()
     assert content == (second / "build/sbom.cdx.json").read_bytes()
-    bill = json.loads(content)
-    assert bill["bomFormat"] == "CycloneDX"
-    named = {bill["metadata"]["component"]["name"], *(each["name"] for each in bill["components"])}
+    named = named_in(first / "build/sbom.cdx.json")
     assert named >= PACKAGES
     assert not {"pip", "setuptools", "cyclonedx-bom"} & named
 
@@ -136,8 +140,19 @@ def test_two_builds_are_the_same_image_and_it_goes_through_our_registry(builder:
 def test_the_usual_format_has_a_health_check_and_the_same_layers_twice(builder: Builder) -> None:
     names = ("first", "second")
     for name in names:
-        builder.make(name, "docker")
+        builder.make(name)
     first, second = (builder.inspect(f"localhost/{name}") for name in names)
     assert first["RootFS"]["Layers"] == second["RootFS"]["Layers"]
     assert first["Labels"] == second["Labels"]
     assert first["Healthcheck"]["Test"] == ["CMD", "pyregistry", "healthcheck"]
+
+
+def test_docker_builds_it_too(builder: Builder, docker: Engine, base: str) -> None:
+    engine = {"ENGINE": " ".join(docker.command), "DOCKER_BUILDKIT": "0", "OPTIONS": "", "BASE": base}
+    copy = builder.make("made", **engine, IMAGE="made")
+    made = docker.json("image", "inspect", "made")[0]["Config"]
+    docker.forget("made")
+    assert made["Healthcheck"]["Test"] == ["CMD", "pyregistry", "healthcheck"]
+    labels = {f"org.opencontainers.image.{name}": value for name, value in LABELS.items()}
+    assert labels.items() <= made["Labels"].items()
+    assert named_in(copy / "build/sbom.cdx.json") >= PACKAGES
