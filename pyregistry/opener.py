@@ -100,7 +100,7 @@ def _reason(number: int) -> str:
 
 
 def serve_files(requests: socket.socket, volume: str, paths: frozenset[str]) -> None:
-    """Open `paths` for whoever has the other end of `requests`, until all of them have ended."""
+    """Open `paths` for the processes at the other end of `requests`, until all have ended."""
     while True:
         asked, handles, _, _ = socket.recv_fds(requests, _MAX_PATH_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
         if not handles:

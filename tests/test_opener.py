@@ -109,7 +109,7 @@ def test_a_file_of_roots_is_read_and_its_status_known(place: Place, mode: int) -
             assert Path(readable).read_bytes() == b"secret"
 
 
-def test_a_file_that_can_be_read_anyway_is_asked_of_nobody(place: Place) -> None:
+def test_a_file_that_can_be_read_anyway_is_not_asked_for(place: Place) -> None:
     path = secret(place.volume / "config", mode=0o644)
     os.environ[opener.OPENER_VARIABLE] = "-1"
     with as_service():

@@ -33,7 +33,7 @@ RESTRICTIONS = {
 
 
 def prepare(volume: Path, options: list[str]) -> None:
-    """Give the volume the owner and the rights that whoever sets these options gives it."""
+    """Give the volume the owner and the rights that go with these options."""
     if "--group-add" in options:
         os.chown(volume, 0, GROUP)
         volume.chmod(0o2775)
