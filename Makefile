@@ -7,7 +7,7 @@ CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report check fmt clean help
+.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -58,6 +58,9 @@ check: $(VENV)/.dev ## format, lint, types, import layers
 fmt: $(VENV)/.dev ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+image: ## build the container image, with labels and an SBOM, e.g. ENGINE=docker BASE=python:3.13-slim@sha256:...
+	@.ci/image
 
 clean: ## remove the virtual environment and caches
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

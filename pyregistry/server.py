@@ -4,6 +4,7 @@ Nobody configures gunicorn; what it needs comes from our config.
 """
 
 import gc
+import os
 import resource
 import socket
 from collections.abc import Callable
@@ -131,8 +132,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "logger_class": WorkersLog,
             "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
             "proc_name": "pyregistry",
-            "certfile": tls.certificate or None,
-            "keyfile": tls.key or None,
+            "certfile": os.devnull if tls.certificate else None,  # says that there is TLS: it looks for the file itself
             "child_exit": self._forget_counting,
             "control_socket_disable": True,  # gunicorn 25 and later would make one in the home directory
         }

@@ -5,7 +5,6 @@ import mmap
 import ssl
 from collections.abc import AsyncIterator, Callable
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -13,6 +12,7 @@ from aiohttp import web
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
+from pyregistry.opener import stat_file
 from pyregistry.storage.threads import in_thread
 from pyregistry.tls_files import load_authorities, load_pair
 
@@ -155,7 +155,7 @@ class Certificate:
         authorities = [("clientcas", path) for path in self._tls.client_cas]
         for key, path in (("certificate", self._tls.certificate), ("key", self._tls.key), *authorities):
             try:
-                stat = Path(path).stat()
+                stat = stat_file(path)
             except OSError as error:
                 raise ConfigError(f"http.tls.{key}: {path}: {error.strerror}") from error
             found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))  # the last: of a chmod

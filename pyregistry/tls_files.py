@@ -16,6 +16,7 @@ import structlog
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
+from pyregistry.opener import open_file, readable_path
 from pyregistry.storage.syscalls import read_all
 
 log = structlog.get_logger("pyregistry.tls")
@@ -57,7 +58,8 @@ def load_pair(context: ssl.SSLContext, tls: Tls) -> None:
         if reason is not None:
             raise ConfigError(f"http.tls.certificate: {tls.certificate}: {block.position}: {reason}")
     try:
-        context.load_cert_chain(tls.certificate, tls.key, password=lambda: b"")  # it never asks a terminal
+        with readable_path(tls.certificate) as certificate, readable_path(tls.key) as private:
+            context.load_cert_chain(certificate, private, password=lambda: b"")  # it never asks a terminal
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(_pair_error(tls, error)) from error
     for block in blocks:
@@ -107,7 +109,7 @@ def _read(key: str, path: str) -> str:
 
 
 def _read_file(path: str) -> bytes:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block, and is refused
+    handle = open_file(path)  # does not block on a pipe, which is refused
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):

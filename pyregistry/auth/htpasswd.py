@@ -83,7 +83,7 @@ class PasswordFile:
         """Blocks. Raises HtpasswdInvalid."""
         self._users = Users({})
         self._was_read = False
-        purpose = Purpose("htpasswd file", "every login is refused", self._take, self._give_up, is_secret=True)
+        purpose = Purpose("htpasswd file", "every login is refused", self._take, self._give_up)
         try:
             self._file = WatchedFile(path, purpose)
         except FileUnusable as error:

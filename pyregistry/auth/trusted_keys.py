@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 
+from pyregistry.opener import read_file
+
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 ALGORITHMS = frozenset(
     {"EdDSA", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512"}
@@ -104,7 +106,7 @@ def _is_supported(key: object) -> TypeGuard[PublicKey]:
 
 def _read(path: Path, key: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
         raise KeysInvalid(f"auth.token.{key}: {path}: {error.strerror}") from error
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from pyregistry.opener import open_file, stat_file
 from pyregistry.storage.settling import settles_after
 
 POLL_SECONDS = 0.5
@@ -54,8 +55,6 @@ class Purpose:
     """Put this content in force; raise FileUnusable."""
     give_up: Callable[[], None]
     """Put in force that nothing is allowed."""
-    is_secret: bool = False
-    """True if a file that every user of the machine can read is worth a warning."""
 
 
 class _LastGood:
@@ -94,7 +93,6 @@ class WatchedFile:
         self._missed = 0
         """Looks in a row that did not find the file usable."""
         self._is_given_up = False
-        self._mode = 0
         self._complained = ("", 0.0)
         self._in_force: _Signature | None = None
         """Signature of the content that is known; None: to be read again."""
@@ -210,13 +208,6 @@ class WatchedFile:
         mode = stat.S_IMODE(self._stat().st_mode)
         if mode & stat.S_IWOTH:
             raise FileUnusable(f"everybody on this machine may write to it (mode {mode:04o})")
-        if self._purpose.is_secret and mode & stat.S_IROTH and mode != self._mode:
-            log.warning(
-                f"{self._purpose.name} can be read by everybody on this machine",
-                path=str(self._path),
-                mode=f"{mode:04o}",
-            )
-        self._mode = mode
 
     def _signature(self) -> _Signature:
         found = self._stat()
@@ -228,7 +219,7 @@ class WatchedFile:
 
     def _stat(self) -> os.stat_result:
         try:
-            return self._path.stat()
+            return stat_file(self._path)
         except OSError as error:
             raise FileUnusable(str(error.strerror)) from error
 
@@ -237,7 +228,7 @@ class WatchedFile:
             if not stat.S_ISREG(self._stat().st_mode):  # to open a device may do something
                 raise FileUnusable("not a regular file")
             # Not blocking: since then it may have become a FIFO, whose other end may never be opened.
-            with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with os.fdopen(open_file(self._path), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise FileUnusable("not a regular file")
                 content = file.read(MAX_FILE_BYTES + 1)

@@ -2,18 +2,24 @@
 
 In Python and not in a shell: Debian's drops every variable whose name it could not give one of its own, such as
 REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin. What is run gets the environment byte for byte.
+
+A server never needs root's rights. Files that only root can read are opened for it by a process that does nothing
+else (pyregistry/opener.py, docs/decisions/0002).
 """
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
+from pyregistry import opener
 from pyregistry.cli.config_file import load_or_fail
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.files import needed_files
@@ -23,15 +29,20 @@ _DEFAULT = "/var/lib/registry"
 _SERVICE = "registry:registry"
 _OWN = ("docker", ".pyregistry")
 """All that is the registry's: the config may name a directory that holds other things as well."""
-_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-"""The status with which a shell ends."""
+_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
+"""The statuses with which a shell ends; to the last one the number of the signal is added."""
+_COMMANDS = frozenset(
+    {"access", "check-config", "du", "fsck", "gc", "healthcheck", "htpasswd", "ls", "rm", "without-gc"}
+)
+"""Commands of `pyregistry` that need not be preceded by its name. /bin/ls and /bin/rm are the system's."""
 
 
 def main() -> None:
     """Run the command that the arguments name in place of this process."""
     words = _command(sys.argv[1:])
-    # The server alone drops its rights; what somebody runs by hand keeps the rights of that person.
+    # The server alone drops its rights; a command that is run by hand keeps the rights of its user.
     if os.geteuid() == 0 and words[:2] == ["registry", "serve"]:
+        _handle_signals()
         words = [*_prepare(words[2:]), *words]
     if words:
         _run(words)
@@ -44,7 +55,18 @@ def _command(words: list[str]) -> list[str]:
         return ["registry", "serve", *words]
     if first in {"serve", "garbage-collect", "help"} or first.startswith("-"):
         return ["registry", *words]
-    return ["pyregistry", *words] if first == "htpasswd" else words
+    return ["pyregistry", *words] if first in _COMMANDS else words
+
+
+def _handle_signals() -> None:
+    """End when told to, also as process 1, and leave SIGHUP to the server: it has yet to read the config."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which the server inherits, until it listens to signals
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    sys.exit(_SIGNALLED + number)
 
 
 def _run(words: list[str]) -> NoReturn:
@@ -62,9 +84,11 @@ def _run(words: list[str]) -> NoReturn:
 
 def _prepare(arguments: list[str]) -> list[str]:
     """Give the volume to the service, and return the words that become the owner of the volume; none to stay root."""
+    if not {"-h", "--help"}.isdisjoint(arguments):
+        return []
     try:
         with redirect_stderr(StringIO()):  # the server gives the warnings
-            path, loaded = load_or_fail(_named_config(arguments))
+            path, loaded = load_or_fail(_config_in(arguments))
     except CommandFailed:  # the server says why
         return []
     storage = loaded.storage.filesystem
@@ -74,14 +98,18 @@ def _prepare(arguments: list[str]) -> list[str]:
     root = Path(data or _DEFAULT)
     if not root.is_dir():
         return []
+    if not _succeeds(["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "--", "true"]):
+        _say("this container may not change its user: the server is root, with the capabilities that it was given")
+        return []
     _give_to_service(root)
     return _words_to_become_owner_of(root, needed_files(path, loaded))
 
 
-def _named_config(arguments: Sequence[str]) -> Path | None:
-    """Return the config file of `serve CONFIG`, `serve -c CONFIG` or `serve --config=CONFIG`; None if none is named."""
-    words = [word.removeprefix("--config=") for word in arguments if word not in {"-c", "--config"}]
-    return Path(words[0]) if words else None
+def _config_in(arguments: list[str]) -> Path | None:
+    """Return the config file that the arguments of `serve` name, with an option or without."""
+    option = "--config="
+    named = [word.removeprefix(option) for word in arguments if word.startswith(option) or not word.startswith("-")]
+    return Path(named[0]) if named else None
 
 
 def _give_to_service(root: Path) -> None:
@@ -93,17 +121,31 @@ def _give_to_service(root: Path) -> None:
     """
     status = root.stat()
     if status.st_uid == 0:
-        for path in (root / name for name in _OWN):
-            if os.path.lexists(path) and not _succeeds(["chown", "-R", "-h", "-P", "--", _SERVICE, str(path)]):
-                _say(f"cannot give away all of {path}")
-        if not _succeeds(["chown", "--", _SERVICE, str(root)]):
-            _say(f"cannot give {root} to the user registry")
+        _give_all(root, [path for path in (root / name for name in _OWN) if os.path.lexists(path)])
         return
     # What that image, or somebody's shell, wrote there since; beside the server, since it may take a while.
     starts = [f"{root.absolute()}/{name}" for name in _OWN]
     owner = f"{status.st_uid}:{status.st_gid}"
     words = ["find", *starts, "-uid", "0", "-execdir", "chown", "-h", "--", owner, "{}", "+"]
     subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own words
+
+
+def _give_all(root: Path, content: Sequence[Path]) -> None:
+    """Give `root` away after its content, so that a start that was interrupted is repeated, and say so."""
+    if content:
+        _say(f"giving {root} to the user registry, which takes a while on a large volume")
+    given = 0
+    for path in content:
+        count, complete = _count_lines(["chown", "-c", "-R", "-h", "-P", "--", _SERVICE, str(path)])
+        given += count
+        if not complete:
+            _say(f"cannot give away all of {path}")
+    count, complete = _count_lines(["chown", "-c", "--", _SERVICE, str(root)])
+    if complete:
+        user = root.stat().st_uid
+        _say(f"gave {root} to the user registry ({user}), files and directories: {given + count}")
+    else:
+        _say(f"cannot give {root} to the user registry")
 
 
 def _words_to_become_owner_of(root: Path, files: Sequence[str]) -> list[str]:
@@ -116,11 +158,43 @@ def _words_to_become_owner_of(root: Path, files: Sequence[str]) -> list[str]:
     if not _succeeds([*drop, "true"]):
         _say(f"cannot become user {status.st_uid}; the server keeps the rights it has")
         return []
-    for file in files:
-        if Path(file).exists() and not _succeeds([*drop, "test", "-r", file]):
-            _say(f"user {status.st_uid} cannot read {file}; the server runs as root")
-            return []
+    closed = [file for file in files if Path(file).exists() and not _succeeds([*drop, "test", "-r", file])]
+    for file in closed:
+        _say(f"user {status.st_uid} cannot read {file}: a process of root's opens it for the server")
+    if closed:
+        _start_opener(root, files)
     return drop
+
+
+def _start_opener(root: Path, files: Sequence[str]) -> None:
+    """Start the process that opens `files` for the server, which inherits the other end of a socket."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    # Of root's rights it keeps those to read what others own.
+    limit = ["setpriv", "--bounding-set=-all,+dac_override,+dac_read_search", "--inh-caps=-all", "--no-new-privs", "--"]
+    words = [sys.executable, "-I", "-S", opener.__file__, str(theirs.fileno())]
+    paths = [str(Path(path).absolute()) for path in (str(root), *files)]
+    subprocess.Popen(  # noqa: S603 - our own words
+        [*(limit if _succeeds([*limit, "true"]) else []), *words, *paths],
+        stdin=subprocess.DEVNULL,
+        env={"PATH": os.environ.get("PATH", os.defpath)},  # of the server's secrets it needs none
+        pass_fds=[theirs.fileno()],
+        start_new_session=True,  # Ctrl-C is for the server
+    )
+    theirs.close()
+    os.set_inheritable(ours.fileno(), True)
+    os.environ[opener.OPENER_VARIABLE] = str(ours.detach())
+
+
+def _count_lines(words: Sequence[str]) -> tuple[int, bool]:
+    """Return the lines that a command printed, and True if it succeeded."""
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603 - our own words
+        assert process.stdout is not None
+        try:
+            lines = sum(1 for _ in process.stdout)
+        except BaseException:  # a signal: what is left is done at the next start
+            process.kill()
+            raise
+    return lines, process.returncode == 0
 
 
 def _succeeds(words: Sequence[str]) -> bool:

@@ -11,19 +11,29 @@ import ssl
 from pathlib import Path
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
+from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config, Http
 from pyregistry.system_errors import in_words
 
 SECONDS = 5.0
 HEALTHY = (200, 401)
+UNHEALTHY = 1
+"""The status of a failure, for whatever reason: Docker reserves 2."""
 _FIRST_PROCESS = Path("/proc/1/cmdline")
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "127.0.0.1"}  # noqa: S104 - not listened on
 
 
 def healthcheck(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
-    """Ask the server for `/v2/` and end with 0 if it answers as a registry does, whoever is asking."""
-    path, loaded = load_or_fail(config, config_option or (None if config else _served()))
+    """Ask the server for `/v2/` and end with 0 if it answers as a registry does, with 1 if not."""
+    try:
+        _check(config, config_option)
+    except CommandFailed as failed:
+        raise CommandFailed(str(failed), UNHEALTHY) from failed
+
+
+def _check(*given: Path | None) -> None:
+    path, loaded = load_or_fail(*given) if any(given) else load_or_fail(_served())
     try:
         status = _status(loaded)
     except (OSError, ValueError, http.client.HTTPException) as error:

@@ -15,6 +15,7 @@ from pyregistry.config.sense import find_senseless
 from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.unknown import guess
 from pyregistry.documents import DocumentInvalid, read_yaml
+from pyregistry.opener import read_file
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 _SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
@@ -26,7 +27,7 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     Raises ConfigError, which does not name the file.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_file(path).decode("utf-8")
     except OSError as error:
         raise ConfigError(error.strerror or str(error)) from error
     except UnicodeDecodeError as error:

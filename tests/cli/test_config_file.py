@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.cli.entrypoint import _named_config
+from pyregistry.cli.entrypoint import _config_in
 from tests.cli.running import run, write_config
 
 BOTH = ("check-config", "gc", "garbage-collect", "du", "fsck", "healthcheck", "access check anonymous pull app")
@@ -60,4 +60,4 @@ def test_a_server_that_does_not_answer_is_said_without_a_number(config: Path) ->
     ],
 )
 def test_the_image_finds_the_config_of_its_server_in_each_way_to_name_it(words: list[str], named: Path | None) -> None:
-    assert _named_config(words) == named
+    assert _config_in(words) == named

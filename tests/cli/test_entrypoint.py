@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyregistry.cli.entrypoint import _command
+from pyregistry.cli.commands import Commands
+from pyregistry.cli.entrypoint import _COMMANDS, _command
+from tests.cli.commands import ours
 from tests.processes import SOURCE_TREE, require, require_root, wait_until
 
 SERVICE, GROUP = 1234, 3000
@@ -42,12 +46,23 @@ exec /usr/bin/chown "$@"
         (["help"], ["registry", "help"]),
         (["htpasswd", "-Bbn", "a", "b"], ["pyregistry", "htpasswd", "-Bbn", "a", "b"]),
         (["pyregistry", "ls"], ["pyregistry", "ls"]),
+        (["gc", "--dry-run"], ["pyregistry", "gc", "--dry-run"]),
+        (["/bin/ls", "-l"], ["/bin/ls", "-l"]),
         (["sh", "-c", "x"], ["sh", "-c", "x"]),
         ([], []),
     ],
 )
 def test_arguments_are_those_of_the_official_image(words: list[str], command: list[str]) -> None:
     assert _command(words) == command
+
+
+def test_each_command_of_pyregistry_is_run_without_its_name() -> None:
+    done = subprocess.run([*ours("pyregistry"), "--help"], check=True, capture_output=True, text=True)
+    named = {name for name in _COMMANDS if re.search(rf"\b{name} ", done.stdout)}
+    assert named == _COMMANDS - {"healthcheck"}  # which the help leaves out
+    for name in Commands().commands:
+        first = _command([name])[0]
+        assert first == ("registry" if name in {"serve", "garbage-collect"} else "pyregistry")
 
 
 @pytest.fixture
@@ -99,14 +114,57 @@ def test_what_is_no_server_keeps_its_rights(place: Path) -> None:
     assert json.loads(done.stdout)[2] == 0
 
 
-def test_a_server_runs_as_root_where_the_owner_cannot_read_what_the_config_names(place: Path) -> None:
+@pytest.mark.parametrize("words", [["-c", "CONFIG"], ["--config", "CONFIG"], ["--config=CONFIG"], ["CONFIG"]])
+def test_a_config_is_found_wherever_it_is_named(place: Path, words: list[str]) -> None:
+    given = [word.replace("CONFIG", str(place / "config.yml")) for word in words]
+    done = enter(place, "serve", *given)
+    arguments, _, user, _, _ = json.loads(done.stdout)
+    assert (arguments, user) == (["serve", *given], SERVICE), done.stderr
+
+
+def test_a_server_that_is_asked_for_help_changes_no_owner(place: Path) -> None:
+    os.chown(place / "data", 0, 0)
+    done = enter(place, "serve", "--help", str(place / "config.yml"))
+    assert json.loads(done.stdout)[0] == ["serve", "--help", str(place / "config.yml")]
+    assert done.stderr == b""
+
+
+def test_a_signal_ends_it_while_it_gives_a_large_volume_away_and_sighup_does_not(place: Path) -> None:
+    os.chown(place / "data", 0, 0)
+    (place / "data/docker").mkdir()
+    program(place, "chown", f"#!/bin/sh\ntouch {place}/begun\nexec sleep 100\n")
+    env = {"PATH": f"{place}/bin:/usr/bin:/bin", "PYTHONPATH": str(SOURCE_TREE)}
+    command = [sys.executable, "-c", ENTRY, str(place / "config.yml")]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE) as entering:
+        wait_until((place / "begun").exists, "it gives the volume away")
+        entering.send_signal(signal.SIGHUP)
+        entering.send_signal(signal.SIGTERM)
+        _, errors = entering.communicate(timeout=30)
+    assert entering.returncode == 128 + signal.SIGTERM
+    assert b"which takes a while on a large volume" in errors
+    assert b"Traceback" not in errors
+
+
+def test_a_server_gets_a_process_that_opens_what_its_user_cannot_read(place: Path) -> None:
     config = yaml.safe_load((place / "config.yml").read_text())
     config["auth"] = {"htpasswd": {"realm": "r", "path": str(place / "users")}}
     (place / "config.yml").write_text(yaml.safe_dump(config))
-    (place / "users").touch(mode=0o600)
+    (place / "users").write_text("alice:hash")
+    (place / "users").chmod(0o640)
+    shutil.copy(SOURCE_TREE / "pyregistry/opener.py", place / "opener.py")
+    program(
+        place,
+        "registry",
+        f"""#!/usr/bin/python3
+import os, sys
+sys.path.insert(0, "{place}")
+from opener import read_file
+print(os.getuid(), read_file("{place}/users").decode())
+""",
+    )
     done = enter(place, str(place / "config.yml"))
-    assert json.loads(done.stdout)[2] == 0
-    assert f"user {SERVICE} cannot read {place}/users; the server runs as root".encode() in done.stderr
+    assert done.stdout.decode() == f"{SERVICE} alice:hash\n", done.stderr
+    assert f"user {SERVICE} cannot read {place}/users: a process of root's opens it".encode() in done.stderr
 
 
 def test_a_config_that_is_refused_is_left_to_the_server(place: Path) -> None:

@@ -64,12 +64,12 @@ def test_healthy_while_the_server_runs_and_not_before_or_after(
     tmp_path: Path, sections: dict[str, dict[str, Any]], name: str
 ) -> None:
     running = server(tmp_path, **sections[name])
-    assert check(running.config).returncode == 2
+    assert check(running.config).returncode == 1
     with running:
         done = check(running.config)
         assert (done.returncode, done.stderr) == (0, "")
     done = check(running.config)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "does not answer" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -86,7 +86,7 @@ def test_another_service_on_that_port_is_not_healthy(tmp_path: Path) -> None:
     other = Program(["python3", "-m", "http.server", "--bind", "127.0.0.1", str(made.port)], tmp_path / "other.log")
     with other:
         wait_until(lambda: "answers with 404" in check(made.config).stderr, "it says what it got")
-        assert check(made.config).returncode == 2
+        assert check(made.config).returncode == 1
 
 
 def test_another_service_is_not_healthy_where_a_client_certificate_is_wanted(
@@ -94,10 +94,10 @@ def test_another_service_is_not_healthy_where_a_client_certificate_is_wanted(
 ) -> None:
     made = server(tmp_path, **sections["client certificates"])
     with server(tmp_path / "other", port=made.port):
-        assert check(made.config).returncode == 2
+        assert check(made.config).returncode == 1
 
 
 def test_config_that_is_refused_is_not_healthy(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text("{")
-    assert check(path).returncode == 2
+    assert check(path).returncode == 1

@@ -96,22 +96,35 @@ def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def image(docker: Engine, base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All packages that a build of the image needs, for the system's Python, whose version is the base's."""
+    directory = tmp_path_factory.mktemp("wheels")
+    source = directory / "source"
+    source.mkdir()
+    copy_source(source)
+    subprocess.run([require("/usr/bin/python3", "python3"), "-m", "venv", directory / "venv"], check=True)
+    pip = Client(directory / "venv/bin/pip")
+    pip.run("wheel", "--quiet", "--wheel-dir", directory / "wheels", source, "setuptools>=77", "cyclonedx-bom")
+    return directory / "wheels"
+
+
+@pytest.fixture(scope="session")
+def image(docker: Engine, base: str, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Our image, built as the Dockerfile says for a build without a network."""
-    context = tmp_path_factory.mktemp("context") / "pyregistry"
-    context.mkdir()
-    for name in ("Dockerfile", ".dockerignore", "entrypoint.py", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(SOURCE_TREE / name, context)
-    for name in ("pyregistry", "config"):
-        shutil.copytree(SOURCE_TREE / name, context / name, ignore=shutil.ignore_patterns("__pycache__"))
-    # With the system's Python, whose version is the base's.
-    subprocess.run([require("/usr/bin/python3", "python3"), "-m", "venv", context.parent / "venv"], check=True)
-    pip = Client(context.parent / "venv/bin/pip")
-    pip.run("wheel", "--quiet", "--wheel-dir", context / "wheels", context, "setuptools>=77")
-    shutil.rmtree(context / "build", ignore_errors=True)
+    context = tmp_path_factory.mktemp("context")
+    copy_source(context)
+    shutil.copytree(wheels, context / "wheels")
     options = ["--build-arg", f"BASE={base}", "--build-arg", "PIP_OPTIONS=--no-index --find-links=wheels"]
-    docker.run("build", *options, "--tag", IMAGE, context)
+    docker.run("build", *options, "--tag", IMAGE, context, deadline=PATIENCE)
     return IMAGE
+
+
+def copy_source(directory: Path) -> None:
+    """Copy what the image is made of."""
+    for name in ("Dockerfile", ".dockerignore", "entrypoint.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(SOURCE_TREE / name, directory)
+    for name in ("pyregistry", "config"):
+        shutil.copytree(SOURCE_TREE / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """As whom the image's server runs, and what it says where it cannot."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -7,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.authority import Authority
 from tests.engine.engine import Engine
 from tests.image.conftest import BridgedDaemon
-from tests.image.container import REGISTRY, get, logs, push_something, running
-from tests.processes import require, wait_until
+from tests.image.container import answers, get, logs, push_something, running
+from tests.processes import wait_until
 
 
 def users(docker: Engine) -> set[int]:
@@ -50,15 +50,6 @@ def test_volume_that_cannot_be_written_is_named_and_served(
         assert "Traceback" not in said
 
 
-def test_variables_with_a_hyphen_reach_the_server(
-    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path
-) -> None:
-    variable = 'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin=["*"]'
-    with running(docker, bridged, "-e", variable, "-v", f"{volume}:/var/lib/registry", image):
-        curl = [require("curl", "curl"), "--silent", "--include", f"http://{REGISTRY}/v2/"]
-        assert "access-control-allow-origin: *" in bridged.inside.run(*curl).lower()
-
-
 def test_directory_that_the_config_names_is_given_to_the_service(
     docker: Engine, bridged: BridgedDaemon, image: str, volume: Path, files: Path, tmp_path: Path
 ) -> None:
@@ -73,23 +64,30 @@ def test_directory_that_the_config_names_is_given_to_the_service(
     assert (volume / "of somebody else").stat().st_uid == 0
 
 
-def test_server_runs_as_root_where_the_key_is_readable_by_root_alone_and_says_so(
-    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path, files: Path, tmp_path: Path
+def test_volume_of_roots_is_given_to_the_service_once_and_the_log_says_so(
+    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path
 ) -> None:
-    # openssl writes keys that way, and the CNCF image, which is root, reads them.
-    (tmp_path / "ca").mkdir()
-    for made, name in zip(Authority(tmp_path / "ca").issue("server"), ("domain.crt", "domain.key"), strict=True):
-        shutil.copy(made, files / name)
-    (files / "domain.key").chmod(0o600)
-    tls = ["-e", "REGISTRY_HTTP_TLS_CERTIFICATE=/certs/domain.crt", "-e", "REGISTRY_HTTP_TLS_KEY=/certs/domain.key"]
-    mounts = ["-v", f"{volume}:/var/lib/registry", "-v", f"{files}:/certs"]
-    docker.run("run", "-d", "--name", "registry", "--health-interval", "1s", *tls, *mounts, image)
-    try:
-        wait_until(lambda: health(docker) == "healthy", "it is healthy", 20)
-        assert "cannot read /certs/domain.key; the server runs as root" in logs(docker)
-        assert users(docker) == {0}
-    finally:
-        docker.run("rm", "--force", "registry")
+    old = volume / "docker/registry/v2/repositories/old/_layers"
+    old.mkdir(parents=True)
+    with running(docker, bridged, "-v", f"{volume}:/var/lib/registry", image):
+        # docker, registry, v2, repositories, old and _layers, and the volume itself
+        gave = "gave /var/lib/registry to the user registry (65530), files and directories: 7"
+        assert logs(docker).count(gave) == 1
+        assert old.stat().st_uid == old.stat().st_gid == volume.stat().st_uid == 65530
+        docker.run("restart", "registry")
+        wait_until(lambda: answers(bridged), "it answers again", 15)
+        assert logs(docker).count("user registry") == 2  # before it, and after it
+
+
+def test_volume_of_an_earlier_image_goes_on_with_its_owner(
+    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path, tmp_path: Path
+) -> None:
+    os.chown(volume, 1000, 1000)
+    with running(docker, bridged, "-v", f"{volume}:/var/lib/registry", image):
+        push_something(docker, tmp_path, "app")
+        assert users(docker) == {1000}
+        assert "entrypoint" not in logs(docker)
+    assert {path.stat().st_uid for path in volume.rglob("*")} == {1000}
 
 
 def test_port_below_1024_can_be_listened_on_without_being_root(docker: Engine, image: str, volume: Path) -> None:
