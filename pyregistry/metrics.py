@@ -96,11 +96,11 @@ class Metrics:
 
         return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a Literal there
 
-    def counter(self, name: str, text: str, label: str) -> "Counter":
-        """Make a counter of all workers with one label."""
+    def counter(self, name: str, text: str, *labels: str) -> "Counter":
+        """Make a counter of all workers."""
         from prometheus_client import Counter  # noqa: PLC0415 - see SHARED in counting
 
-        return Counter(name, text, (label,), registry=self._registry)
+        return Counter(name, text, labels, registry=self._registry)
 
     def at_scrape(self, read: ReadFigures) -> None:
         """Show what `read` returns at each scrape, in a thread: what is the same for all processes."""

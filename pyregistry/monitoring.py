@@ -12,11 +12,13 @@ from pathlib import Path
 from aiohttp import web
 
 from pyregistry import __version__
+from pyregistry.api.caps import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.api.context import HEALTH, HOT_BLOBS, HOT_MANIFESTS, REFUSED_TOKENS, REGISTRY
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.credentials import Refusal
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.config.schema import Config
+from pyregistry.counting import ENDS, ENDS_TEXT, End
 from pyregistry.figures import Figure, single
 from pyregistry.gc.last_run import gc_figures
 from pyregistry.metrics import Metrics
@@ -33,6 +35,9 @@ from pyregistry.survey import Survey
 
 def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: Reload) -> None:
     """Show the processes of this worker's service, its version and what its config asks for."""
+    ends = metrics.counter(ENDS, ENDS_TEXT, "reason")
+    for reason in End:
+        ends.labels(reason)  # a 0 is shown before the first one
     master = os.getppid()
     metrics.at_scrape(lambda: process_figures(master))
     metrics.at_scrape(network_figures)
@@ -74,19 +79,8 @@ def add_app_figures(
     sampler = Sampler(metrics)
     _sample_queues(sampler, app, driver)
     _sample_logins(sampler, app, passwords)
-    hot = app[HOT_MANIFESTS], app[HOT_BLOBS]
-
-    def cache() -> Mapping[str, float]:
-        hits, misses = sum(each.hits for each in hot), sum(each.misses for each in hot)
-        return {"Request": hits + misses, "Hit": hits, "Miss": misses}
-
-    # Not in small letters: these are the CNCF registry's.
-    sampler.counters(
-        "registry_storage_cache_total",
-        "The number of cache request received: manifests, and blobs asked for with HEAD.",
-        "type",
-        cache,
-    )
+    _sample_connections(sampler, app)
+    _sample_cache(sampler, app)
     app.cleanup_ctx.append(sampler.run)
 
 
@@ -130,6 +124,39 @@ def _sample_logins(sampler: Sampler, app: web.Application, passwords: Authentica
     sampler.counters("pyregistry_failed_logins_total", text, "reason", refused)
     if known is not None:
         sampler.gauge("pyregistry_passwords_waiting", "Passwords that wait to be checked.", lambda: known.waiting)
+
+
+def _sample_cache(sampler: Sampler, app: web.Application) -> None:
+    """Count under the names of the CNCF registry 3 and of 2, whose labels begin with a capital."""
+    hot = app[HOT_MANIFESTS], app[HOT_BLOBS]
+
+    def hits() -> float:
+        return sum(each.hits for each in hot)
+
+    def requests() -> float:
+        return sum(each.hits + each.misses for each in hot)
+
+    prefix, what = "registry_storage_cache", "manifests, and blobs that were asked for with HEAD"
+    sampler.counter(f"{prefix}_requests_total", f"The number of cache requests received: {what}.", requests)
+    sampler.counter(f"{prefix}_hits_total", "The number of cache requests answered from memory.", hits)
+    sampler.counter(f"{prefix}_errors_total", "The number of cache request errors: memory has none.", lambda: 0.0)
+    sampler.counters(
+        f"{prefix}_total",
+        "The number of cache requests by type, as the CNCF registry 2 shows them.",
+        "type",
+        lambda: {"Request": requests(), "Hit": hits(), "Miss": requests() - hits()},
+    )
+
+
+def _sample_connections(sampler: Sampler, app: web.Application) -> None:
+    counts = app[CONNECTION_COUNTS] = ConnectionCounts()
+    sampler.gauge("pyregistry_connections", "Connections that are open at http.addr.", lambda: counts.open)
+    sampler.counters(
+        "pyregistry_connections_ended_total",
+        "Connections that a limit of pyregistry.limits ended: refused, or idle and closed for a new one.",
+        "reason",
+        lambda: {"refused": counts.refused, "idle": counts.closed_idle},
+    )
 
 
 def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:

@@ -42,6 +42,19 @@ class Sampler:
 
         self._samples.append(sample)
 
+    def counter(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Count on by as much as the number that `read` returns has grown."""
+        counter = self._metrics.counter(name, text)
+        before = 0.0
+
+        def sample() -> None:
+            nonlocal before
+            number = read()
+            counter.inc(number - before)
+            before = number
+
+        self._samples.append(sample)
+
     def counters(self, name: str, text: str, label: str, read: Callable[[], Values]) -> None:
         """Count on by as much as the numbers that `read` returns have grown."""
         counter = self._metrics.counter(name, text, label)

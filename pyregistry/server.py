@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger
@@ -32,7 +31,7 @@ from pyregistry.parts import connection_limits
 from pyregistry.prepared import Prepared, prepare
 from pyregistry.reload import Reload
 from pyregistry.sockets import address_of, listen
-from pyregistry.workers import Arbiter, hold_signals_across_fork
+from pyregistry.workers import Arbiter, Worker, hold_signals_across_fork
 from pyregistry.workers import Log as WorkersLog
 
 MAX_WORKERS = 4
@@ -183,10 +182,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         add_service_figures(metrics, config, worker_count(config), self._reload)
         return metrics
 
-    def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:
+    def _forget_counting(self, arbiter: Arbiter, worker: Worker) -> None:
         if counts(self.prepared.config) and self._directory is not None:
             try:
-                forget(worker.pid, self._directory)
+                forget(worker.pid, self._directory, worker.end)
             except OSError as error:  # gunicorn would end
                 log.warning("the counts of a worker could not be merged", reason=str(error))
 
