@@ -19,9 +19,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _UNLIMITED_BYTES = float(2**64 - 1)
 """Shown by Go's client for an address space without a limit."""
 _TRIES = 5
-"""Readings of all processes, until no worker ends in the middle of one."""
-_STATE, _CPU, _THREADS, _START, _VIRTUAL, _RESIDENT = 0, slice(11, 15), 17, 19, 20, 21
-"""Fields of /proc/PID/stat behind the name, see proc(5); `_CPU` has the time of children that have ended, too."""
+"""Readings of all times, until no worker ends in the middle of one."""
+_CPU, _THREADS, _START, _VIRTUAL, _RESIDENT = slice(11, 15), 17, 19, 20, 21
+"""Fields of /proc/PID/stat behind the name, see proc(5)."""
 
 _LABEL = ("process",)
 
@@ -31,8 +31,6 @@ class Process:
     """One process at one moment. Sizes in bytes, times in seconds."""
 
     pid: int
-    cpu_seconds: float
-    """With its children that have ended, in user and system mode."""
     started_at: float
     """Since the epoch."""
     virtual_bytes: int
@@ -43,16 +41,31 @@ class Process:
 
 
 def service_processes(master: int) -> list[Process]:
-    """Return the master and its workers; raise OSError if the system does not tell of the master.
+    """Return the master and its workers, the oldest first; raise OSError if the system does not tell of the master."""
+    workers = []
+    program = _program(master)
+    for pid in _children(master):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            if _program(pid) == program:  # as process 1 the master also has orphans of others
+                workers.append(_read(pid))
+    return [_read(master), *sorted(workers, key=lambda each: (each.started_at, each.pid))]
 
-    The sum of their `cpu_seconds` never falls: that of a worker which has ended is in the master's.
+
+def cpu_seconds(master: int) -> float:
+    """Return the seconds of the master and all its children, also of those that have ended; they never fall.
+
+    Raises OSError.
     """
-    for _ in range(_TRIES - 1):
-        pids, before = _workers(master), _fields(master)[_CPU]
-        found = _read_all(master, pids)
-        if (_workers(master), _fields(master)[_CPU][2:]) == (pids, before[2:]):
-            return found
-    return _read_all(master, _workers(master))
+    ticks = 0
+    for _ in range(_TRIES):
+        before, children = _ticks(master), _children(master)
+        ticks = sum(before)
+        for pid in children:  # also those that have ended, until the master knows: then they are in its own
+            with suppress(FileNotFoundError, ProcessLookupError):
+                ticks += sum(_ticks(pid))
+        if (_children(master), _ticks(master)[2:]) == (children, before[2:]):
+            break
+    return ticks / _TICKS_PER_SECOND
 
 
 def process_figures(master: int) -> Iterator[Figure]:
@@ -64,7 +77,7 @@ def process_figures(master: int) -> Iterator[Figure]:
     yield single(
         "process_cpu_seconds_total",
         f"Total user and system CPU time in seconds, {all_of_it}, also of those that have ended.",
-        sum(each.cpu_seconds for each in found),
+        cpu_seconds(master),
     )
     yield single(
         "process_resident_memory_bytes",
@@ -123,19 +136,10 @@ def _of_each(found: list[Process]) -> Iterator[Figure]:
         yield Figure(f"pyregistry_process_{name}", text_of_all, by_process, _LABEL)
 
 
-def _read_all(master: int, workers: list[int]) -> list[Process]:
-    found = [_read(master)]
-    for pid in workers:
-        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
-            found.append(_read(pid))
-    return [found[0], *sorted(found[1:], key=lambda each: (each.started_at, each.pid))]
-
-
 def _read(pid: int) -> Process:
     fields = _fields(pid)
     return Process(
         pid,
-        sum(map(int, fields[_CPU])) / _TICKS_PER_SECOND,
         _booted_at() + int(fields[_START]) / _TICKS_PER_SECOND,
         int(fields[_VIRTUAL]),
         _proportional_bytes(pid) or int(fields[_RESIDENT]) * _PAGE_BYTES,
@@ -148,19 +152,16 @@ def _fields(pid: int) -> list[str]:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def _workers(master: int) -> list[int]:
-    """Return the children of the master that run its program: as process 1 it also has orphans of others."""
+def _ticks(pid: int) -> list[int]:
+    """Return its time in user and system mode, and that of its children that have ended."""
+    return [int(field) for field in _fields(pid)[_CPU]]
+
+
+def _children(pid: int) -> list[int]:
     found = []
-    for path in Path(f"/proc/{master}/task").glob("*/children"):
-        found += [int(pid) for pid in path.read_text().split()]
-    program = _program(master)
-    return sorted(pid for pid in found if _program(pid) == program and _is_alive(pid))
-
-
-def _is_alive(pid: int) -> bool:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return _fields(pid)[_STATE] != "Z"
-    return False
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in path.read_text().split()]
+    return sorted(found)
 
 
 def _program(pid: int) -> str | None:
