@@ -1,4 +1,7 @@
-"""Repositories and open uploads, counted once an hour by one worker: a scrape reads what was found."""
+"""Repositories and open uploads, counted now and then by one worker: a scrape reads what was found.
+
+A survey that takes 10 ms comes again in a minute, one that takes 20 seconds in an hour.
+"""
 
 import asyncio
 import fcntl
@@ -19,11 +22,14 @@ from pyregistry.storage.registry import EVERYTHING, Registry
 from pyregistry.storage.threads import in_thread, walk
 from pyregistry.storage.turns import Walk
 
-SURVEY_SECONDS = 3600.0
+_LEAST_SECONDS, _MOST_SECONDS = 60.0, 3600.0
+"""Seconds between two surveys."""
+_REST = 200
+"""Times of the last survey before the next: half a percent of one thread goes into them."""
 _FIRST_SECONDS = 2.0
 """Seconds after the start of a worker in which it looks for the first time."""
 _LOOK_SECONDS = 60.0
-"""Seconds between two looks whether a survey is due."""
+"""Seconds between two looks of a worker whether a survey is due."""
 
 log = structlog.get_logger("pyregistry.metrics")
 
@@ -36,6 +42,13 @@ class Counted:
     uploads: int
     uploads_size: int
     counted_at: float
+    seconds: float
+    """Time that the survey took."""
+
+
+def pause_after(seconds: float) -> float:
+    """Return the seconds from the end of a survey that took so long to the next."""
+    return min(max(seconds * _REST, _LEAST_SECONDS), _MOST_SECONDS)
 
 
 class Survey:
@@ -54,15 +67,17 @@ class Survey:
 
     def figures(self) -> Iterator[Figure]:
         """Yield what was counted last; raise OSError if nothing was. Blocks."""
-        counted = msgspec.json.decode(self._result.read_bytes(), type=Counted)
-        yield single("pyregistry_repositories", "Repositories in the catalog, counted hourly.", counted.repositories)
-        yield single("pyregistry_uploads_open", "Open uploads, counted hourly.", counted.uploads)
+        counted = self._last()
         yield single(
-            "pyregistry_uploads_open_bytes", "Bytes that open uploads hold, counted hourly.", counted.uploads_size
+            "pyregistry_repositories", "Repositories in the catalog, when they were counted last.", counted.repositories
+        )
+        yield single("pyregistry_uploads_open", "Open uploads, when they were counted last.", counted.uploads)
+        yield single(
+            "pyregistry_uploads_open_bytes", "Bytes that open uploads held at that time.", counted.uploads_size
         )
         yield single(
             "pyregistry_survey_timestamp_seconds",
-            "Time of the last count of repositories and open uploads, in seconds since the epoch.",
+            "Time of that count, in seconds since the epoch.",
             counted.counted_at,
         )
 
@@ -75,7 +90,7 @@ class Survey:
                 await self._survey_if_due()
             except OSError as error:
                 log.warning("repositories could not be counted", reason=str(error))
-                pause = SURVEY_SECONDS
+                pause = _MOST_SECONDS
 
     async def _survey_if_due(self) -> None:
         lock = await in_thread(self._try_lock)
@@ -98,9 +113,13 @@ class Survey:
             return None
         return handle
 
+    def _last(self) -> Counted:
+        return msgspec.json.decode(self._result.read_bytes(), type=Counted)
+
     def _is_due(self) -> bool:
         with suppress(FileNotFoundError):
-            return time.time() - self._result.stat().st_mtime >= SURVEY_SECONDS
+            last = self._last()
+            return not 0 <= time.time() - last.counted_at < pause_after(last.seconds)
         return True
 
     def _keep(self, counted: Counted) -> None:
@@ -110,9 +129,11 @@ class Survey:
 
 
 def _count(registry: Registry) -> Walk[Counted]:
-    repositories = 0
+    repositories, begin = 0, time.monotonic()
     for name in registry.list_catalog(None, EVERYTHING):
         repositories += name is not None
         yield
     uploads = yield from walk_uploads(registry, lambda upload, error: None)
-    return Counted(repositories, len(uploads), sum(each.size for each in uploads), time.time())
+    return Counted(
+        repositories, len(uploads), sum(each.size for each in uploads), time.time(), time.monotonic() - begin
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry import __version__
+from pyregistry.survey import pause_after
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.authority import Authority
 from tests.builders import OCI_MANIFEST, digest_of, image
@@ -150,13 +151,19 @@ def test_repositories_and_open_uploads_are_counted_soon_after_the_start(watched:
     wait_until(lambda: watched.total("pyregistry_repositories") == 2, "repositories are counted")
     assert watched.total("pyregistry_uploads_open") == 1
     assert watched.total("pyregistry_uploads_open_bytes") == 5
-    at = watched.total("pyregistry_survey_timestamp_seconds")
-    assert abs(time.time() - at) < 60
-    before = workers_of(watched.server)
+    assert abs(time.time() - watched.total("pyregistry_survey_timestamp_seconds")) < 60
+    [directory] = watched.directories
+    before = (directory / "survey.json").stat().st_ino
+    old = workers_of(watched.server)
     os.kill(watched.server.pid, signal.SIGHUP)
-    wait_until(lambda: not set(before) & set(workers_of(watched.server)), "all workers are new ones")
-    time.sleep(2.5)
-    assert watched.total("pyregistry_survey_timestamp_seconds") == at, "no second walk within the hour"
+    wait_until(lambda: not set(old) & set(workers_of(watched.server)), "all workers are new ones")
+    time.sleep(2.5)  # each of them has looked whether there is something to do
+    assert (directory / "survey.json").stat().st_ino == before, "another walk, within a minute"
+
+
+@pytest.mark.parametrize(("took", "pause"), [(0.0, 60), (0.3, 60), (1, 200), (18, 3600), (600, 3600)])
+def test_surveys_take_half_a_percent_of_a_thread(took: float, pause: float) -> None:
+    assert pause_after(took) == pause
 
 
 @pytest.mark.parametrize("command", [("gc",), ("du", "--json")], ids=["gc", "du"])
