@@ -20,7 +20,7 @@ _UNLIMITED_BYTES = float(2**64 - 1)
 """Shown by Go's client for an address space without a limit."""
 _TRIES = 5
 """Readings of all times, until no worker ends in the middle of one."""
-_CPU, _THREADS, _START, _VIRTUAL, _RESIDENT = slice(11, 15), 17, 19, 20, 21
+_PARENT, _CPU, _THREADS, _START, _VIRTUAL, _RESIDENT = 1, slice(11, 15), 17, 19, 20, 21
 """Fields of /proc/PID/stat behind the name, see proc(5)."""
 
 _LABEL = ("process",)
@@ -158,10 +158,18 @@ def _ticks(pid: int) -> list[int]:
 
 
 def _children(pid: int) -> list[int]:
-    found = []
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in path.read_text().split()]
-    return sorted(found)
+    lists = list(Path(f"/proc/{pid}/task").glob("*/children"))
+    if not lists:  # not every kernel, nor what stands for one, has them
+        return sorted(_children_by_parent(pid))
+    return sorted(int(child) for path in lists for child in path.read_text().split())
+
+
+def _children_by_parent(parent: int) -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
+            fields = path.read_text().rpartition(")")[2].split()
+            if int(fields[_PARENT]) == parent:
+                yield int(path.parent.name)
 
 
 def _program(pid: int) -> str | None:
