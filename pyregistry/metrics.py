@@ -1,4 +1,4 @@
-"""What is counted, under the names of the CNCF registry where it has one, for Prometheus.
+"""Metrics for Prometheus, under the names of the CNCF registry where it has one.
 
 The processes of a service count into files of one directory, and whichever is asked adds them up. No label says which
 repository: there is no bound on their number.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """How the config was read last, at the start or at a SIGHUP; the time is in seconds since the epoch."""
+    """Result of reading the config last, at the start or at a SIGHUP. The time is in seconds since the epoch."""
 
     succeeded: bool
     at: float

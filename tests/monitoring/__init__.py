@@ -1,1 +1,1 @@
-"""What watches a registry: its metrics, the dashboard, the alerts, the page about them."""
+"""Metrics of a registry, its dashboard, its alerts, and the page about them."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.api.routes import ENDPOINTS
 from tests.monitoring.conftest import Page
 from tests.monitoring.test_samples import rules
 from tests.processes import SOURCE_TREE, pyregistry_server, require, wait_until
@@ -49,6 +50,12 @@ def test_the_table_of_metrics_is_that_of_a_scrape(page: Page) -> None:
         PAGE.write_text(f"{before}<!-- metrics -->\n{written}<!-- /metrics -->{after}")
         return
     assert part("metrics") == written
+
+
+def test_the_page_names_every_route() -> None:
+    names = {endpoint.name for endpoint in ENDPOINTS if not endpoint.watches}
+    described = PAGE.read_text().split("`handler` is `base`")[1].split("\n\n")[0]
+    assert names | {"other"} == {"base", *re.findall(r"`([a-z_]+)`", described)}
 
 
 def test_the_table_of_alerts_has_all_of_them_with_their_severity() -> None:
