@@ -128,6 +128,21 @@ def test_failed_logins_are_counted_by_the_reason(tmp_path: Path) -> None:
         assert watched.total("pyregistry_passwords_waiting") == 0
 
 
+def test_passwords_that_wait_are_seen(tmp_path: Path) -> None:
+    write_htpasswd(tmp_path / "htpasswd", {"alice": "wonderland"}, cost=13)  # half a second for each
+    with watched_server(tmp_path, auth=auth_section(tmp_path / "htpasswd"), pyregistry={"workers": 1}) as watched:
+
+        def log_in(number: int) -> int:
+            source = f"127.0.9.{number + 1}"
+            return ask(watched.server, "GET", "/v2/", headers=basic("alice", str(number)), source=source).status
+
+        with ThreadPoolExecutor(10) as pool:
+            logins = [pool.submit(log_in, number) for number in range(10)]
+            wait_until(lambda: watched.total("pyregistry_passwords_waiting") >= 2, "some wait")
+        assert {login.result() for login in logins} <= {401, 429}
+        wait_until(lambda: watched.total("pyregistry_passwords_waiting") == 0, "none waits")
+
+
 def test_finds_in_memory_are_counted_under_the_names_of_both_generations(tmp_path: Path) -> None:
     with watched_server(tmp_path, pyregistry={"workers": 1}) as watched:
         push_image(watched.server)
