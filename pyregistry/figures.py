@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
+
+log = structlog.get_logger("pyregistry.metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ def single(name: str, text: str, value: float | None) -> Figure:
 
 
 ReadFigures = Callable[[], Iterable[Figure]]
-"""Reads families that are shown together. Blocks; an OSError leaves them out."""
+"""Reads families that are shown together. Blocks; an OSError, LookupError or ValueError leaves them out."""
 
 
 class FigureCollector:
@@ -46,7 +50,8 @@ class FigureCollector:
         """See prometheus_client.registry.Collector; families without values are left out."""
         try:
             figures = list(self._read())
-        except OSError:
+        except (OSError, LookupError, ValueError) as error:  # the last two: a /proc that is not Linux's own
+            log.debug("figures left out", reason=repr(error))
             return
         for figure in figures:
             if figure.values:

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from pyregistry.metrics import Metrics
 from pyregistry.sampling import SAMPLE_SECONDS, Sampler
 
@@ -53,11 +55,12 @@ async def test_a_loop_that_is_kept_busy_shows_as_a_delay(tmp_path: Path) -> None
         raise AssertionError
 
 
-def test_a_scrape_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("error", [PermissionError(), IndexError(), KeyError("InOctets"), ValueError("x")], ids=repr)
+def test_a_scrape_leaves_out_what_cannot_be_read(error: Exception, tmp_path: Path) -> None:
     metrics = Metrics(tmp_path)
 
     def fail() -> list[object]:
-        raise PermissionError
+        raise error
 
     metrics.at_scrape(fail)  # type: ignore[arg-type] # returns nothing at all
     page, _ = metrics.page("")
