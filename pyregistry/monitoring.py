@@ -169,7 +169,7 @@ def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
         counted = "when garbage collection or `du` counted last."
         yield single("pyregistry_storage_blobs", f"Blobs and manifests {counted}", used.blobs)
         yield single("pyregistry_storage_blob_bytes", f"Bytes of all blobs and manifests {counted}", used.size)
-        text = "Time of that count, in seconds since the epoch."
+        text = "Time at which blobs were counted last, in seconds since the epoch."
         yield single("pyregistry_storage_counted_timestamp_seconds", text, used.counted_at)
 
 
@@ -185,9 +185,9 @@ def _file_system_figures(driver: FilesystemDriver) -> Iterator[Figure]:
         sizes["files_free"][label] = usage.f_favail
     for name, text, key in (
         ("size_bytes", "Bytes of the file system of the data directory.", "size"),
-        ("free_bytes", "Bytes of it that the server may still use.", "free"),
-        ("files", "Inodes of it; 0 where it has no fixed number.", "files"),
-        ("files_free", "Inodes of it that the server may still use.", "files_free"),
+        ("free_bytes", "Bytes of the file system that the server may still use.", "free"),
+        ("files", "Inodes of the file system; 0 where it has no fixed number.", "files"),
+        ("files_free", "Inodes of the file system that the server may still use.", "files_free"),
     ):
         yield Figure(f"pyregistry_storage_filesystem_{name}", text, sizes[key], ("mount",))
 

@@ -73,11 +73,13 @@ class Survey:
         )
         yield single("pyregistry_uploads_open", "Open uploads, when they were counted last.", counted.uploads)
         yield single(
-            "pyregistry_uploads_open_bytes", "Bytes that open uploads held at that time.", counted.uploads_size
+            "pyregistry_uploads_open_bytes",
+            "Bytes that open uploads held, when they were counted last.",
+            counted.uploads_size,
         )
         yield single(
             "pyregistry_survey_timestamp_seconds",
-            "Time of that count, in seconds since the epoch.",
+            "Time at which repositories and open uploads were counted last, in seconds since the epoch.",
             counted.counted_at,
         )
 
