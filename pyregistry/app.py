@@ -1,6 +1,7 @@
 """START HERE: the only file that sees storage, auth, gc and the API together; `parts` makes them from the config."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
@@ -17,6 +18,7 @@ from pyregistry.api.context import (
     LARGE_DOCUMENTS,
     METRICS,
     READINESS,
+    REFUSED_TOKENS,
     REGISTRY,
     SETTINGS,
     TOKENS,
@@ -83,14 +85,15 @@ def create_app(
             note_renewal(driver, renewal)
     young_ns = round(renewal * 1e9)
     app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
-    _add_authenticator(app, authenticator or create_authenticator(config))
+    authenticator = authenticator or create_authenticator(config)
+    _add_authenticator(app, authenticator)
     _add_policy(app, policy)
     _add_tokens(app, config, policy, driver, spare_secret)
     _add_purging(app, config)
     _add_garbage_collection(app, driver, config)
     _add_health(app, config)
     if metrics is not None:
-        _add_metrics(app, config, metrics, driver)
+        _add_metrics(app, config, metrics, driver, authenticator)
     add_routes(app, app[SETTINGS].prefix)
     app[HOT_ANSWERS] = HotAnswers(app, metrics)
     app.on_response_prepare.append(adding_headers(app[SETTINGS]))
@@ -103,7 +106,7 @@ def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
-    app[AUTHENTICATOR] = authenticator
+    app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
     if isinstance(authenticator, HtpasswdAuthenticator):
         _keep_up(app, authenticator)
 
@@ -171,13 +174,12 @@ def _add_health(app: web.Application, config: Config) -> None:
     app.on_shutdown.append(drain)
 
 
-def _add_metrics(app: web.Application, config: Config, metrics: Metrics, driver: Driver) -> None:
-    from pyregistry.gc.last_run import GC_FIGURES, last_figures  # noqa: PLC0415 - a start need not wait for it
+def _add_metrics(
+    app: web.Application, config: Config, metrics: Metrics, driver: Driver, authenticator: Authenticator
+) -> None:
+    from pyregistry.monitoring import add_app_figures  # noqa: PLC0415 - a start without metrics need not wait for it
 
-    metrics.show("pyregistry_storage_room_bytes", "The bytes that uploads may still take.", app[REGISTRY].room)
-    prefix = "pyregistry_gc_"
-    figures = {f"{prefix}{figure}": text for figure, text in GC_FIGURES.items()}
-    metrics.show_all(figures, lambda: last_figures(driver, prefix))
+    add_app_figures(app, config, metrics, driver, authenticator)
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 

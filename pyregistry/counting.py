@@ -5,10 +5,12 @@ Each process has a file of each kind of metric, which it maps into its memory; w
 
 import fcntl
 import os
+import signal
 import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 
 import structlog
@@ -17,6 +19,25 @@ SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """Where the library looks for the directory, once, when it is imported; so nothing may import it before that is set."""
 
 _TRIES, _PAUSE = 20, 0.01
+
+ENDS = "pyregistry_worker_ends"
+ENDS_TEXT = "Workers that ended: stopped when told to, failed with a status, or killed by a signal."
+
+
+class End(StrEnum):
+    """Ways in which a worker ends."""
+
+    STOPPED = "stopped"
+    FAILED = "failed"
+    KILLED = "killed"
+
+    @classmethod
+    def of_status(cls, status: int) -> "End":
+        """Return that of an exit code; one below zero is a signal, and SIGTERM is what stops a worker."""
+        if status in {0, -signal.SIGTERM}:
+            return cls.STOPPED
+        return cls.FAILED if status > 0 else cls.KILLED
+
 
 log = structlog.get_logger("pyregistry.metrics")
 
@@ -32,10 +53,11 @@ def reading(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def forget(pid: int, directory: Path) -> None:
+def forget(pid: int, directory: Path, end: End | None = None) -> None:
     """A process has ended: what it had under way is over, and its counts go to those of the others that have ended.
 
-    Without that a service whose workers are replaced now and then would add up more files every time. Raises OSError.
+    Without that a service whose workers are replaced now and then would add up more files every time. `end` is counted
+    among those of all workers. Raises OSError.
     """
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see SHARED
 
@@ -45,6 +67,8 @@ def forget(pid: int, directory: Path) -> None:
         if _locked(handle):  # else a reader hangs, for which nobody here can wait: the files stay, and are added up
             for kind in ("counter", "histogram"):
                 _merge(directory / f"{kind}_{pid}.db", directory / f"{kind}_ended.db")
+            if end is not None:
+                _count_end(directory / "counter_ended.db", end)
     finally:
         os.close(handle)
 
@@ -58,6 +82,16 @@ def _locked(handle: int) -> bool:
         else:
             return True
     return False
+
+
+def _count_end(target: Path, end: End) -> None:
+    from prometheus_client.mmap_dict import MmapedDict, mmap_key  # noqa: PLC0415 - see SHARED
+
+    key = mmap_key(ENDS, f"{ENDS}_total", ["reason"], [end], ENDS_TEXT)
+    ended = MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
+    before, _ = ended.read_value(key)  # type: ignore[no-untyped-call] # has none
+    ended.write_value(key, before + 1.0, 0.0)  # type: ignore[no-untyped-call] # has none
+    ended.close()  # type: ignore[no-untyped-call] # has none
 
 
 def _merge(source: Path, target: Path) -> None:

@@ -19,8 +19,8 @@ from pyregistry.config.sense import HEALTH_PATH
 from pyregistry.metrics import Metrics
 from pyregistry.sockets import listen
 
-_STOP_SECONDS = 0.2
-"""How long a request may go on when a worker ends: its service has ended already."""
+_STOP_SECONDS = 2.0
+"""Seconds that a scrape may take when its worker ends; the service has ended already."""
 
 
 def listen_for_debugging(config: Config) -> socket.socket | None:

@@ -1,4 +1,4 @@
-"""What is counted, under the names of the CNCF registry where it has one, for Prometheus.
+"""Metrics for Prometheus, under the names of the CNCF registry where it has one.
 
 The processes of a service count into files of one directory, and whichever is asked adds them up. No label says which
 repository: there is no bound on their number.
@@ -6,12 +6,13 @@ repository: there is no bound on their number.
 
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyregistry.counting import reading
+from pyregistry.figures import FigureCollector, ReadFigures
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -32,10 +33,10 @@ class Metrics:
     def __init__(self, directory: Path) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415 - see SHARED in counting
 
-        self._directory = directory
+        self.directory = directory
         self._registry = CollectorRegistry()
         self._series: dict[tuple[str, str], _Series] = {}
-        self._at_scrape: list[_AtScrape] = []
+        self._at_scrape: list[FigureCollector] = []
         self._requests = Counter(
             "registry_http_requests_total",
             "Total number of HTTP requests made.",
@@ -89,21 +90,21 @@ class Metrics:
         """A function to call with the seconds that such an action took, from any thread."""
         return self._actions.labels(driver, action).observe
 
-    def show(self, name: str, text: str, read: Callable[[], float | None]) -> None:
-        """A figure that is read when somebody asks, in a thread: of what is on disk, and so the same for all processes.
+    def gauge(self, name: str, text: str, labels: Sequence[str] = (), mode: str = "livesum") -> "Gauge":
+        """Make a gauge of this worker; `mode` says what all workers show together, see prometheus_client.Gauge."""
+        from prometheus_client import Gauge  # noqa: PLC0415 - see SHARED in counting
 
-        None where there is nothing to show yet.
-        """
+        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a Literal there
 
-        def read_one() -> Mapping[str, float]:
-            value = read()
-            return {} if value is None else {name: value}
+    def counter(self, name: str, text: str, *labels: str) -> "Counter":
+        """Make a counter of all workers."""
+        from prometheus_client import Counter  # noqa: PLC0415 - see SHARED in counting
 
-        self.show_all({name: text}, read_one)
+        return Counter(name, text, labels, registry=self._registry)
 
-    def show_all(self, texts: Mapping[str, str], read: Callable[[], Mapping[str, float]]) -> None:
-        """As `show`, for figures that are read together; `read` leaves out what there is nothing of yet."""
-        self._at_scrape.append(_AtScrape(texts, read))
+    def at_scrape(self, read: ReadFigures) -> None:
+        """Show what `read` returns at each scrape, in a thread: what is the same for all processes."""
+        self._at_scrape.append(FigureCollector(read))
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics in the format that the `Accept` header asks for, and its Content-Type. Blocks."""
@@ -116,7 +117,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see SHARED in counting
 
         found = CollectorRegistry()
-        found.register(_Shared(self._directory))
+        found.register(_Shared(self.directory))
         for figure in self._at_scrape:
             found.register(figure)
         return found
@@ -170,7 +171,7 @@ class _Shared:
         self._directory = directory
 
     def describe(self) -> Iterable["Metric"]:
-        """Nothing: see _AtScrape."""
+        """Nothing: see FigureCollector."""
         return []
 
     def collect(self) -> Iterable["Metric"]:
@@ -192,25 +193,3 @@ class _Shared:
             collector = MultiProcessCollector(None, str(self._directory))  # type: ignore[no-untyped-call] # has none
             found: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call] # the same
             return found
-
-
-class _AtScrape:
-    """A Collector of gauges that are read together."""
-
-    def __init__(self, texts: Mapping[str, str], read: Callable[[], Mapping[str, float]]) -> None:
-        self._texts, self._read = texts, read
-
-    def describe(self) -> Iterable["Metric"]:
-        """Nothing: what is asked for at a registration must not read the disk."""
-        return []
-
-    def collect(self) -> Iterable["Metric"]:
-        """See prometheus_client.registry.Collector; figures that cannot be read are left out."""
-        from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415 - see SHARED in counting
-
-        try:
-            values = self._read()
-        except OSError:
-            return
-        for name, value in values.items():
-            yield GaugeMetricFamily(name, self._texts[name], value=value)

@@ -7,13 +7,13 @@ import gc
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
-from aiohttp.worker import GunicornWebWorker
 from gunicorn.app.base import BaseApplication
 from gunicorn.config import Chdir
 
@@ -32,9 +32,10 @@ from pyregistry.log import configure_logging
 from pyregistry.metrics import Metrics
 from pyregistry.parts import connection_limits
 from pyregistry.prepared import Prepared, prepare
+from pyregistry.reload import Reload
 from pyregistry.sockets import address_of, listen
 from pyregistry.system_errors import in_words
-from pyregistry.workers import Arbiter, hold_signals_across_fork
+from pyregistry.workers import Arbiter, Worker, hold_signals_across_fork
 from pyregistry.workers import Log as WorkersLog
 
 log = structlog.get_logger("pyregistry.server")
@@ -117,6 +118,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._handle = listening.detach()  # gunicorn takes it over, and closes this number
         self._debug = debug
         self._directory = counting_directory
+        self._reload = Reload(succeeded=True, at=time.time())
         super().__init__()
 
     def load_config(self) -> None:
@@ -153,7 +155,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     async def _make_runner(self) -> Runner:
         prepared, config = self.prepared, self.prepared.config
-        metrics = Metrics(self._directory) if self._directory is not None and counts(config) else None
+        metrics = self._make_metrics(config)
         app = create_app(config, prepared.authenticator, prepared.policy, metrics, prepared.spare_secret)
         if self._debug is not None:
             prometheus = config.http.debug.prometheus
@@ -172,10 +174,19 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             shutdown_timeout=self.drain_seconds() * 0.95,
         )
 
-    def _forget_counting(self, arbiter: Arbiter, worker: GunicornWebWorker) -> None:
+    def _make_metrics(self, config: Config) -> Metrics | None:
+        if self._directory is None or not counts(config):
+            return None
+        from pyregistry.monitoring import add_service_figures  # noqa: PLC0415 - a start without metrics need not wait
+
+        metrics = Metrics(self._directory)
+        add_service_figures(metrics, config, worker_count(config), self._reload)
+        return metrics
+
+    def _forget_counting(self, arbiter: Arbiter, worker: Worker) -> None:
         if counts(self.prepared.config) and self._directory is not None:
             try:
-                forget(worker.pid, self._directory)
+                forget(worker.pid, self._directory, worker.end)
             except OSError as error:  # gunicorn would end
                 log.warning("the counts of a worker could not be merged", reason=in_words(error))
 
@@ -185,7 +196,9 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             self.prepared = _prepare(config, self.prepared.spare_secret)
         except (ConfigError, OSError) as error:
             log.error("config not usable, the last good one stays in force", reason=in_words(error))
+            self._reload = Reload(succeeded=False, at=time.time())
             return
+        self._reload = Reload(succeeded=True, at=time.time())
         if (config.http.addr, config.http.net) != (current.http.addr, current.http.net):
             log.warning("http.addr changes with a restart only", address=self._address)
         if config.http.debug.addr != current.http.debug.addr:

@@ -19,6 +19,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import base
 from gunicorn.workers.base import Worker as BaseWorker
 
+from pyregistry.counting import End
 from pyregistry.early import release_hangup
 from pyregistry.loop import FairLoop
 from pyregistry.prepared import Prepared
@@ -79,6 +80,8 @@ class Worker(GunicornWebWorker):
             self._beat(service.drain_seconds())
 
     _is_ending = False
+    end: End | None = None
+    """Known to the arbiter when the process has ended."""
 
     def _beat(self, seconds: float) -> None:
         """While the last requests end, which aiohttp does in silence: the watchdog kills who is silent for 30 s."""
@@ -148,6 +151,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         elif status < 0 and status != -signal.SIGTERM:
             log.error("a worker was killed", worker=worker.pid, signal=signal_name(-status))
         worker.tmp.close()
+        worker.end = End.of_status(status)
         self.cfg.child_exit(self, worker)
 
     def stop(self, graceful: bool = True) -> None:

@@ -21,7 +21,9 @@ from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
 
 pytest_plugins = ["tests.parallel", "tests.versions"]
-pytest.register_assert_rewrite("tests.storage.pushing")  # before a folder whose own conftest does not
+pytest.register_assert_rewrite(
+    "tests.storage.pushing", "tests.cli.running"
+)  # before a folder whose own conftest does not
 
 RegistryClient = TestClient
 PREPARED = AppKey("prepared", list[str])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
+from aiohttp import web
 
 from pyregistry.api.forwarded import peer_of
 from pyregistry.auth.throttle import network_of
@@ -43,10 +44,27 @@ class _Counted:
     transport: asyncio.Transport
 
 
+@dataclass(slots=True)
+class ConnectionCounts:
+    """Connections of a worker: those that are open, and those that a limit has ended since the worker began."""
+
+    open: int = 0
+    refused: int = 0
+    """Ended as they came."""
+    closed_idle: int = 0
+    """Ended for a new one."""
+
+
+CONNECTION_COUNTS = web.AppKey("connection_counts", ConnectionCounts)
+"""Missing where nothing shows them."""
+
+
 class Caps:
     """Makes room for new connections at the limits, or refuses them."""
 
-    def __init__(self, connections: int, connections_per_address: int) -> None:
+    def __init__(self, connections: int, connections_per_address: int, counts: ConnectionCounts | None = None) -> None:
+        """`counts` are kept up to date."""
+        self._counts = counts or ConnectionCounts()
         self._most, self._most_of_one = connections, connections_per_address
         self._counted: dict[Countable, _Counted] = {}
         self._by_network: dict[str, dict[Countable, None]] = {}
@@ -65,12 +83,14 @@ class Caps:
         network = network_of(peer_of(peer)) or "unix"
         of_network = self._by_network.setdefault(network, {})
         self._counted[connection] = _Counted(network, transport)
+        self._counts.open += 1
         of_network[connection] = None
         if len(of_network) > self._most_of_one:
             has_room = self._make_room(network, connection)
         else:
             has_room = len(self._counted) <= self._most or self._make_room(_WHOLE, connection)
         if not has_room:
+            self._counts.refused += 1
             log.warning("connection refused: too many", address=network, connections=len(self._counted))
             asyncio.get_running_loop().call_soon(transport.abort)  # one of TLS has its socket only then
 
@@ -79,6 +99,7 @@ class Caps:
         counted = self._counted.pop(connection, None)  # a transport's, after TLS, is forgotten by now
         if counted is None:
             return
+        self._counts.open -= 1
         of_network = self._by_network[counted.network]
         del of_network[connection]
         if not of_network:
@@ -100,6 +121,7 @@ class Caps:
         for network in self._largest_first() if searched == _WHOLE else [searched]:
             found = self._longest_idle(network, newcomer)
             if found is not None:
+                self._counts.closed_idle += 1
                 log.warning("idle connection closed: too many", address=network, connections=len(self._counted))
                 self.end(found)
                 found.close_idle()

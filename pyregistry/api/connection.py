@@ -14,7 +14,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.caps import Caps
+from pyregistry.api.caps import CONNECTION_COUNTS, Caps, ConnectionCounts
 from pyregistry.api.context import proxies_of
 from pyregistry.api.forwarded import naming_clients, peer_of
 from pyregistry.api.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
@@ -234,13 +234,14 @@ class ConnectionServer(web.Server):
         limits: ConnectionLimits,
         access_logger: AccessLogger | None,
         hot: HotAnswers | None,
+        counts: ConnectionCounts | None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
         self._hot = hot
         self._access_logger = access_logger
-        self._caps = Caps(limits.connections, limits.connections_per_address)
+        self._caps = Caps(limits.connections, limits.connections_per_address, counts)
         self._unread = UnreadAnswers(limits.send_deadline, limits.send_rate, limits.rate_window)
 
     def __call__(self) -> RequestHandler:
@@ -328,5 +329,6 @@ class Runner(web.AppRunner):
             limits=self._limits,
             access_logger=self._access_logger,
             hot=self.app.get(HOT_ANSWERS),
+            counts=self.app.get(CONNECTION_COUNTS),
             **made._kwargs,
         )

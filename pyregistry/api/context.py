@@ -1,6 +1,7 @@
 """What a handler gets from its request and its application."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -70,6 +71,8 @@ HEALTH = web.AppKey("health", Health)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
 """Missing where nothing is counted, or not shown at `http.addr`."""
+REFUSED_TOKENS: web.AppKey["Counter[str]"] = web.AppKey("refused_tokens")
+"""Tokens that did not count, by their kind, since the worker began."""
 TOKENS: "web.AppKey[TokenService | None]" = web.AppKey("tokens")
 """None where no tokens are made here."""
 LARGE_DOCUMENTS = web.AppKey("large_documents", asyncio.Semaphore)

@@ -12,6 +12,7 @@ from pyregistry.api.context import (
     AUTHORIZER,
     HEALTH,
     PRINCIPAL,
+    REFUSED_TOKENS,
     SETTINGS,
     TOKENS,
     Settings,
@@ -27,7 +28,7 @@ from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
 from pyregistry.api.uploads import start_upload
 from pyregistry.auth.access import Access, Action, Fault
-from pyregistry.auth.credentials import DELAYING
+from pyregistry.auth.credentials import DELAYING, Refusal
 from pyregistry.auth.scopes import bearer_token, with_implied
 from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
@@ -162,6 +163,8 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
         # The peer, or the client that a trusted proxy names: X-Forwarded-For is whatever a client likes to write.
         principal = await app[AUTHENTICATOR].authenticate(authorization(request), request.remote or "")
     except Unauthorized as error:
+        if bearer_token(authorization(request)) is not None:
+            app[REFUSED_TOKENS][Refusal.TOKEN] += 1
         raise Unauthorized(_detail(request, endpoint), headers=_challenge(request, endpoint, failed=True)) from error
     request[PRINCIPAL] = principal
     if endpoint is None:

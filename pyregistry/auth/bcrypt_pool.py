@@ -89,12 +89,17 @@ class BcryptPool:
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._running = False
 
+    @property
+    def waiting(self) -> int:
+        """Checks that have no turn yet."""
+        return sum(map(len, self._waiting.values()))
+
     def submit(self, check: Check, address: str) -> "asyncio.Future[bool]":
         """Whether the password is right, when its turn has come. Raises PoolFull, and so does the result."""
         of_address = self._waiting.get(address, ())
         if len(of_address) >= WAITING_PER_ADDRESS:
             raise PoolFull
-        if sum(map(len, self._waiting.values())) >= WAITING:
+        if self.waiting >= WAITING:
             self._make_room(len(of_address))
         loop = asyncio.get_running_loop()
         result: asyncio.Future[bool] = loop.create_future()

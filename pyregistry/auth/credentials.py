@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import structlog
 
@@ -44,6 +45,17 @@ LEAST_COST = 4
 """The lowest that bcrypt has."""
 
 log = structlog.get_logger("pyregistry.auth")
+
+
+class Refusal(StrEnum):
+    """Reasons for which a login is refused, as the metrics name them."""
+
+    WRONG = "wrong"
+    """An unknown user or a wrong password."""
+    THROTTLED = "throttled"
+    """Too many wrong ones before it, or too many at once: answered 429."""
+    TOKEN = "token"  # noqa: S105 - a word, no secret
+    """A token that expired, or is none of ours: clients get another one then."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,13 @@ class Credentials:
         self._throttle = Throttle(clock)
         self._pool = BcryptPool()
         self._flights: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
+        self.refused: dict[str, int] = {Refusal.WRONG: 0, Refusal.THROTTLED: 0}
+        """Logins of this process that were refused, by the reason."""
+
+    @property
+    def waiting(self) -> int:
+        """Passwords that wait to be checked."""
+        return self._pool.waiting
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """The user of the request's Authorization headers; raises as `verify`, also for what is no Basic."""
@@ -139,7 +158,8 @@ class Credentials:
         if not self._is_remembered(attempt):
             try:
                 await self._check(attempt, check)
-            except (Unauthorized, TooManyRequests):
+            except (Unauthorized, TooManyRequests) as error:
+                self.refused[Refusal.WRONG if isinstance(error, Unauthorized) else Refusal.THROTTLED] += 1
                 if not self._throttle.is_answered_at_once(attempt.network):
                     with DELAYING.get()():
                         await asyncio.sleep(DELAY_SECONDS)

@@ -1,7 +1,7 @@
 """HTTP Basic against an htpasswd file that is read again when it changes."""
 
 import warnings as python_warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -143,6 +143,16 @@ class HtpasswdAuthenticator:
         """Return what changes with the password of a user, None for one whom the file does not have now."""
         stored = self._file.users().hashes.get(user)
         return None if stored is None else blake2b(stored, digest_size=8).hexdigest()
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Logins of this process that were refused, by the reason."""
+        return self._credentials.refused
+
+    @property
+    def waiting(self) -> int:
+        """Passwords that wait to be checked."""
+        return self._credentials.waiting
 
     def start(self) -> None:
         """Notice changes of the file, until close. Blocks; after the fork."""

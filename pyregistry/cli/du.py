@@ -13,6 +13,7 @@ from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
 from pyregistry.gc.outcome import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
+from pyregistry.storage.used import Used, note_used
 
 MARK_FAILED = 4
 _SHOWN = 20
@@ -30,7 +31,8 @@ def du(
 ) -> None:
     """Show for each repository what only it uses and what it shares, and what `pyregistry gc` would free.
 
-    Nothing is changed. It ends with 0, with 2 for a config that cannot be used, with 4 if something could not be read.
+    Nothing is changed but a note of the total, for the metrics. It ends with 0, with 2 for a config that cannot be
+    used, with 4 if something could not be read.
     """
     driver = open_driver(load_or_fail(config, config_option)[1])
     try:
@@ -39,6 +41,8 @@ def du(
     except MarkFailed as error:
         say(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)
+    if usage.blobs:
+        note_used(driver, Used(usage.blobs, usage.size))  # for the metrics
     for reason in usage.skipped:
         say(f"warning: {reason}", err=True)
     if as_json:

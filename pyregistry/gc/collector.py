@@ -18,6 +18,7 @@ from pyregistry.gc.sweeping import Sweep
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage import layout, leases, volumes
 from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.used import Used, note_used
 from pyregistry.system_errors import in_words
 
 _LOCK = "gc"
@@ -80,6 +81,7 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
         with suppress(OSError):  # a full disk: what is not noted is asked for
             volumes.remember(driver, everything=options.allow_empty)
         Sweep(driver, marker, plan, report, listener).run()
+        note_used(driver, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
         try:
             _remove_temporaries(driver)
         except OSError as error:

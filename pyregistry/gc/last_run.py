@@ -1,23 +1,26 @@
 """The figures of the last run, whoever made it: kept in the data directory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import msgspec
 
+from pyregistry.figures import Figure, single
 from pyregistry.gc.outcome import Report
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
 
 GC_FIGURES: Mapping[str, str] = {
-    "last_run_timestamp_seconds": "When the last garbage collection ended, in seconds since the epoch.",
-    "last_run_seconds": "How long the last garbage collection took.",
+    "last_run_timestamp_seconds": "Time at which the last garbage collection ended, in seconds since the epoch.",
+    "last_run_seconds": "Seconds that the last garbage collection took.",
     "last_run_bytes_freed": "The bytes that the last garbage collection freed.",
     "last_run_blobs": "The blobs that the last garbage collection found.",
     "last_run_blobs_removed": "The blobs that the last garbage collection removed.",
-    "last_run_blobs_kept_by_leases": "The blobs that it kept for pushes in progress only.",
-    "last_run_skipped": "The things that it could not look at or remove.",
-    "last_failure_timestamp_seconds": "When the server's own garbage collection failed last, as a time like that.",
+    "last_run_blobs_kept_by_leases": "The blobs that the last garbage collection kept for pushes in progress only.",
+    "last_run_skipped": "The things that the last garbage collection could not look at or remove.",
+    "last_failure_timestamp_seconds": "Time at which the server's own run failed last, in seconds since the epoch.",
+    "last_attempt_succeeded": "1 if the last garbage collection succeeded, 0 if the server's last attempt failed.",
+    "interval_seconds": "Seconds between two garbage collections of the server, 0 if it runs none by itself.",
 }
 """Names of metrics without their prefix, with what they say."""
 
@@ -30,8 +33,14 @@ def last_run(driver: Driver) -> Report | None:
         return None
 
 
-def last_figures(driver: Driver, prefix: str = "") -> Mapping[str, float]:
-    """The values of GC_FIGURES, their names behind `prefix`; of what there was so far. Blocks."""
+def gc_figures(driver: Driver, interval: float) -> Iterator[Figure]:
+    """Yield GC_FIGURES of what there was so far; `interval` is 0 where the server runs none by itself. Blocks."""
+    values = {"interval_seconds": interval, **_last_values(driver)}
+    for name, value in values.items():
+        yield single(f"pyregistry_gc_{name}", GC_FIGURES[name], value)
+
+
+def _last_values(driver: Driver) -> Mapping[str, float]:
     values: dict[str, float] = {}
     with suppress(PathNotFound):
         values["last_failure_timestamp_seconds"] = driver.stat(layout.LAST_GC_FAILURE).mtime_ns / 1e9
@@ -41,4 +50,7 @@ def last_figures(driver: Driver, prefix: str = "") -> Mapping[str, float]:
         values["last_run_skipped"] = len(report.skipped)
         for field in ("seconds", "bytes_freed", "blobs", "blobs_removed", "blobs_kept_by_leases"):
             values[f"last_run_{field}"] = getattr(report, field)
-    return {f"{prefix}{name}": float(value) for name, value in values.items()}
+    if values:
+        failed_at = values.get("last_failure_timestamp_seconds", 0.0)
+        values["last_attempt_succeeded"] = values.get("last_run_timestamp_seconds", 0.0) > failed_at
+    return values

@@ -65,6 +65,8 @@ class HotManifests:
         """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
         self._driver = driver
         self._young_ns = young_ns
+        self.hits = self.misses = 0
+        """Finds, and readings of the disk that succeeded, since the worker began."""
         self._known = Recent[tuple[str, str], KnownManifest](MAX_ENTRIES)
         self._contents = Recent[Digest, StoredManifest](MAX_CONTENT, lambda manifest: len(manifest.content))
 
@@ -84,7 +86,10 @@ class HotManifests:
             there = there and _is_young(_look(self._driver, known.revision), self._young_ns)
         else:
             there = _look(self._driver, known.revision) is not None
-        return self._contents.get(known.digest) if there else None
+        found = self._contents.get(known.digest) if there else None
+        if found is not None:
+            self.hits += 1
+        return found
 
     def read(
         self, repository: Repository, reference: Tag | Digest, *, leased: bool
@@ -112,6 +117,7 @@ class HotManifests:
 
     def remember(self, name: str, reference: str, manifest: StoredManifest, known: KnownManifest | None) -> None:
         """Keep what `read` returned."""
+        self.misses += 1
         if known is not None:
             self._known.put((name, reference), known)
             self._contents.put(manifest.digest, manifest)
@@ -124,6 +130,8 @@ class HotBlobs:
         """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
         self._driver = driver
         self._young_ns = young_ns
+        self.hits = self.misses = 0
+        """Finds, and readings of the disk that succeeded, since the worker began."""
         self._known = Recent[tuple[str, str], KnownBlob](MAX_ENTRIES)
 
     def find(self, name: str, digest: str) -> int | None:
@@ -135,7 +143,10 @@ class HotBlobs:
         size = _size(_look(self._driver, known.data), may_be_empty=known.may_be_empty)
         if size is None or not _is_young(known.link.looks, self._young_ns):
             return None
-        return size if _look(self._driver, known.link.path) == known.link.looks else None
+        if _look(self._driver, known.link.path) != known.link.looks:
+            return None
+        self.hits += 1
+        return size
 
     def read(self, repository: Repository, digest: Digest) -> tuple[Source, KnownBlob | None]:
         """How to send a blob, which gets a lease, and what to remember of it; raises BlobUnknown. Blocks."""
@@ -149,6 +160,7 @@ class HotBlobs:
 
     def remember(self, name: str, digest: str, known: KnownBlob | None) -> None:
         """Keep what `read` returned."""
+        self.misses += 1
         if known is not None:
             self._known.put((name, digest), known)
 

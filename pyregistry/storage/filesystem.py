@@ -235,6 +235,11 @@ class FilesystemDriver:
             raise PathNotFound(path)
         return LocalFile(Path(self._at(path)), stat.size)
 
+    @property
+    def lock_waiters(self) -> int:
+        """Callers of this process that wait for a lock."""
+        return self._locks.waiting
+
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """See Driver.room."""
         if not self._places.mounts:

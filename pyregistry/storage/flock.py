@@ -31,6 +31,12 @@ class Locks:
         self._mutex = threading.Lock()
         self._queues: dict[Key, deque[_Waiter]] = {}
 
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for a lock which another holder has kept for some milliseconds."""
+        with self._mutex:
+            return sum(map(len, self._queues.values()))
+
     @contextmanager
     def hold(self, path: str, open_file: Callable[[], int], *, exclusive: bool, wait: bool) -> Iterator[None]:
         """See Driver.lock: a lock on what `open_file` opens, the file at `path`.

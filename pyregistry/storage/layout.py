@@ -25,6 +25,7 @@ we write and we read what it wrote.
       renewal                                              seconds after which the servers renew leases: docs/gc.md
       uploads/<id>                                         what is known of an upload beside its bytes
       gc.json                                              the report of the last garbage collection; its time counts
+      used.json                                            the blobs and their size when they were counted last
       volumes                                              the file systems that repositories are on
       gc-failed                                            why the last one that the server tried failed, and when
       token-keys                                           the secrets that sign our own tokens, mode 0600
@@ -58,6 +59,7 @@ PRIVATE = StoragePath(".pyregistry")
 TMP = StoragePath(".pyregistry/tmp")
 LAST_GC = StoragePath(".pyregistry/gc.json")
 LAST_GC_FAILURE = StoragePath(".pyregistry/gc-failed")
+USED = StoragePath(".pyregistry/used.json")
 TOUCHED = StoragePath(".pyregistry/touched")
 RENEWAL = StoragePath(".pyregistry/renewal")
 VOLUMES = StoragePath(".pyregistry/volumes")

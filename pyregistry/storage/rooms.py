@@ -43,6 +43,16 @@ class Room(Executor):
         """Calls in the queue for which no thread was free, nor could be made."""
         self._is_closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Calls for which no thread is free, nor can be made."""
+        return self._behind
+
+    @property
+    def busy(self) -> int:
+        """Threads that carry out a call."""
+        return self.threads - self._free
+
     def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         """See Executor."""
         future: Future[T] = Future()
@@ -143,6 +153,8 @@ class Rooms:
         self.walking = Room("walk", WALKERS)
         self.walks = Turns(self.walking)
         self.all = (self.reads, self.writes, self.flows, self.walking)
+        self.by_name = {"reads": self.reads, "writes": self.writes, "flows": self.flows, "walks": self.walking}
+        """As docs/decisions/0026 calls them."""
 
     def close(self) -> None:
         """Let all threads end."""

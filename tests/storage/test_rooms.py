@@ -43,8 +43,10 @@ def test_calls_run_side_by_side_up_to_the_bound_and_the_rest_in_their_order(room
     for _ in range(3):
         assert running.acquire(timeout=PATIENCE)
     assert not running.acquire(timeout=0.05)
+    assert (room.threads, room.busy, room.waiting) == (3, 3, 6)
     go_on.set()
     assert [each.result(PATIENCE) for each in calls] == list(range(9))
+    assert room.waiting == 0
     assert sorted(ended) == list(range(9))
 
 

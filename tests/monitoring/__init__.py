@@ -1,0 +1,1 @@
+"""Metrics of a registry, its dashboard, its alerts, and the page about them."""
