@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-CONFIG ?= config/config.yml
+# A config of your own, which git ignores, comes before the sample.
+CONFIG ?= $(firstword $(wildcard config/config.local.yml) config/config.yml)
 CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
@@ -12,7 +13,7 @@ SECONDS ?= 20
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./storage
+serve: $(VENV)/.run ## serve config/config.local.yml if it is there, else config/config.yml: 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
 test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
