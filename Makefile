@@ -8,7 +8,7 @@ CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table bench bench-report check fmt clean help
+.PHONY: serve test gc-model soak fuzz clients conformance conformance-table bench bench-report dist check fmt clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -44,6 +44,9 @@ bench: $(VENV)/.bench ## measure against the other registries (half an hour; nee
 bench-report: $(VENV)/.bench ## write the saved results into docs/performance.md
 	$(BIN)/python -m bench report
 
+dist: $(VENV)/.dev ## build the source package and the wheel into ./dist, the same bytes from the same commit
+	$(BIN)/python -m tests.packages
+
 check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -55,7 +58,7 @@ fmt: $(VENV)/.dev ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
