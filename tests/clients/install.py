@@ -30,8 +30,9 @@ SERVERS = {
 
 TOOLS = {
     "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
+    "pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.3",
 }
-"""Programs that check the samples and speak to no registry."""
+"""Programs that the samples are tried with, and that speak to no registry: schemas of Kubernetes, an ACME server."""
 
 NODE = {"containerify": "4.1.0", "docker-registry-client": "3.4.0"}
 """Packages of npm."""
