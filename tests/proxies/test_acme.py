@@ -110,6 +110,6 @@ def test_certbot_hands_each_certificate_to_the_running_registry(pebble: Pebble, 
         first = served(server.port)
         assert first is not None
         assert f"DNS:{HOST}" in names(first, tmp_path)
-        certbot.run("renew", "--force-renewal")
+        certbot.run("renew", "--force-renewal", "--no-random-sleep-on-renew")
         wait_until(lambda: served(server.port) not in (first, None), "the renewed certificate is served")
         assert not server.faults(), server.output()

@@ -6,6 +6,7 @@ import os
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -99,7 +100,7 @@ def subject(authority: Authority, server: Server) -> str:
     try:
         connection.connect()
         assert isinstance(connection.sock, ssl.SSLSocket)
-        certificate = connection.sock.getpeercert()
+        certificate: dict[str, Any] | None = connection.sock.getpeercert()
         assert certificate is not None
         named = [value for pairs in certificate["subject"] for key, value in pairs if key == "commonName"]
         return str(named[0])
