@@ -121,7 +121,7 @@ def test_docker_finds_the_authority_of_the_default_port_without_it(
         (context / "content").write_bytes(os.urandom(1_500_000))
         name = f"{ADDRESS}/{unique('tls')}:1"
         image_id = docker.build(name, context)
-        site.trust()  # below the name with :443, as nobody types it
+        site.trust()  # below the name with :443, which the image's name lacks
         assert UNKNOWN in docker.fails("push", name)
         site.trusted = bridged.settings / "certs.d" / ADDRESS
         site.trust()

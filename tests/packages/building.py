@@ -29,7 +29,7 @@ def build_packages(source: Path, target: Path) -> list[Path]:
     The time in them is that of `SOURCE_DATE_EPOCH`, else of the last commit.
     """
     target.mkdir(parents=True, exist_ok=True)
-    epoch = int(os.environ.get(EPOCH) or _git(source, "log", "-1", "--format=%ct"))
+    epoch = int(os.environ.get(EPOCH) or git(source, "log", "-1", "--format=%ct"))
     with tempfile.TemporaryDirectory(prefix="pyregistry-dist-") as directory:
         tree = Path(directory) / "tree"
         _copy_tracked(source, tree)
@@ -44,8 +44,13 @@ def build_packages(source: Path, target: Path) -> list[Path]:
     return [sdist, wheel]
 
 
-def _git(source: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", source, *arguments], capture_output=True, text=True, check=False)
+def git(source: Path, *arguments: str) -> str:
+    """Return what git writes. Raises NotBuilt.
+
+    git refuses a clone of another user, which that of a CI often is, unless it is told of it.
+    """
+    command: list[str | Path] = ["git", "-c", f"safe.directory={source}", "-C", source, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise NotBuilt(f"git {' '.join(arguments)} failed in {source}: {done.stderr.strip()}; build from a git clone")
     return done.stdout
@@ -53,7 +58,7 @@ def _git(source: Path, *arguments: str) -> str:
 
 def _copy_tracked(source: Path, tree: Path) -> None:
     """Copy the files that git knows, with the modes that git knows; what lies about stays out of the packages."""
-    for name in filter(None, _git(source, "ls-files", "-z").split("\0")):
+    for name in filter(None, git(source, "ls-files", "-z").split("\0")):
         original, copy = source / name, tree / name
         if not original.is_file():  # removed, and not yet committed
             continue

@@ -15,7 +15,7 @@ from pyregistry import __version__
 from tests.engine.client import Client
 from tests.engine.images import digest_of, oci_image
 from tests.engine.wire import Wire
-from tests.packages.building import build_packages
+from tests.packages.building import build_packages, git
 from tests.processes import SOURCE_TREE, Server, pyregistry_server, require
 
 NAME = "pyregistry_oci"
@@ -25,8 +25,7 @@ pytestmark = pytest.mark.timeout(900)  # pip may have to fetch and unpack all th
 
 def committed() -> int:
     """Return the time of the last commit, in seconds since 1970."""
-    command: list[str | Path] = ["git", "-C", SOURCE_TREE, "log", "-1", "--format=%ct"]
-    return int(subprocess.run(command, capture_output=True, check=True).stdout)
+    return int(git(SOURCE_TREE, "log", "-1", "--format=%ct"))
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +76,8 @@ def test_time_in_them_is_the_one_of_the_commit(packages: list[Path]) -> None:
 
 
 def test_source_package_has_every_file_that_git_knows(packages: list[Path]) -> None:
-    tracked = subprocess.run(["git", "-C", SOURCE_TREE, "ls-files"], capture_output=True, text=True, check=True)
-    expected = {name for name in tracked.stdout.splitlines() if (SOURCE_TREE / name).is_file()}
+    tracked = git(SOURCE_TREE, "ls-files", "-z").split("\0")
+    expected = {name for name in tracked if (SOURCE_TREE / name).is_file()}
     with tarfile.open(packages[0]) as archive:
         packed = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
     assert {name for name in expected - packed if not name.startswith(".github/")} == set()

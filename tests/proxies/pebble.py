@@ -10,7 +10,7 @@ from tests.processes import Program, free_port
 
 
 class Pebble(Program):
-    """An authority that gives a certificate for every name, and asks nobody whose it is."""
+    """An authority that gives a certificate for every name, without a challenge."""
 
     def __init__(self, directory: Path, authority: Authority) -> None:
         self.port, self.authority = free_port(), authority
@@ -32,7 +32,7 @@ class Pebble(Program):
 
     @property
     def url(self) -> str:
-        """What ACME clients are told: the directory of the server."""
+        """The directory of the ACME server."""
         return f"https://127.0.0.1:{self.port}/dir"
 
     def answers(self) -> bool:
