@@ -2,17 +2,18 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-CONFIG ?= config/config.yml
+# A config of your own, which git ignores, comes before the sample.
+CONFIG ?= $(firstword $(wildcard config/config.local.yml) config/config.yml)
 CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report check fmt image clean help
+.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-serve: $(VENV)/.run ## serve config/config.yml on 127.0.0.1:5000, data in ./storage
+serve: $(VENV)/.run ## serve config/config.local.yml if it is there, else config/config.yml: 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
 test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
@@ -49,6 +50,9 @@ bench-report: $(VENV)/.bench ## write the saved results into docs/performance.md
 sizing: $(VENV)/.dev ## measure the figures of docs/sizing.md (half a minute); ARGS=--write writes them
 	$(BIN)/python -m bench.sizing $(ARGS)
 
+dist: $(VENV)/.dev ## build the source package and the wheel into ./dist, the same bytes from the same commit
+	$(BIN)/python -m tests.packages
+
 check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -63,7 +67,7 @@ image: ## build the container image, with labels and an SBOM, e.g. ENGINE=docker
 	@.ci/image
 
 clean: ## remove the virtual environment and caches
-	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -10,7 +10,16 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = ("tests/image/",)
 """Files that share what is dear to make: an image of Debian, and ours on top of it."""
-FIRST = ("tests/image/", "tests/engine/test_crash", "tests/mutations/", "tests/gc/", "tests/engine/", "tests/workers/")
+FIRST = (
+    "tests/image/",
+    "tests/engine/test_crash",
+    "tests/mutations/",
+    "tests/gc/",
+    "tests/engine/",
+    "tests/workers/",
+    "tests/packages/",
+    "tests/systemd/",
+)
 """What takes longest, so that no process is left alone with it at the end."""
 
 

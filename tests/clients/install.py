@@ -28,6 +28,12 @@ SERVERS = {
     "cncf-registry": "github.com/distribution/distribution/v3/cmd/registry@v3.1.1",
 }
 
+TOOLS = {
+    "kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform@v0.8.0",
+    "pebble": "github.com/letsencrypt/pebble/v2/cmd/pebble@v2.10.3",
+}
+"""Programs that the samples are tried with, and that speak to no registry: schemas of Kubernetes, an ACME server."""
+
 NODE = {"containerify": "4.1.0", "docker-registry-client": "3.4.0"}
 """Packages of npm."""
 
@@ -85,7 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     promised = 1 if os.environ.get(REQUIRE_CLIENTS) == "1" else 0
     if not install_node(directory / "npm") and promised:
         return 1
-    wanted = {**PACKAGES, **SERVERS}
+    wanted = {**PACKAGES, **SERVERS, **TOOLS}
     if shutil.which("go") is None:
         print(
             f"Go (https://go.dev/dl, 1.21 or newer) is not installed, so there will be no {', '.join([*wanted, *OWN])}"

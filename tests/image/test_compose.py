@@ -10,7 +10,7 @@ from pyregistry.config.load import load
 from tests.processes import SOURCE_TREE
 
 SAMPLES = sorted((SOURCE_TREE / "config/compose").glob("*.yml"))
-SERVICE_KEYS = {"image", "restart", "ports", "environment", "volumes", "depends_on"}
+SERVICE_KEYS = {"image", "build", "restart", "ports", "environment", "volumes", "depends_on"}
 
 
 def registry_of(path: Path) -> dict[str, Any]:
@@ -47,6 +47,13 @@ def test_its_volumes_are_declared_and_its_files_exist_or_are_the_operators(path:
                 assert (path.parent / source).is_file()
             else:
                 assert source in document["volumes"] or source in ("./auth", "./certs")
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_compose_builds_the_image_that_it_starts(path: Path) -> None:
+    registry = registry_of(path)
+    assert registry["image"] == "pyregistry"
+    assert (path.parent / registry["build"] / "Dockerfile").samefile(SOURCE_TREE / "Dockerfile")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)

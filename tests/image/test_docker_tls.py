@@ -34,7 +34,7 @@ class Inside(Server):
 class Site:
     """A directory with an authority, the server's certificate, and the server."""
 
-    def __init__(self, directory: Path, bridged: BridgedDaemon, *, clients: bool) -> None:
+    def __init__(self, directory: Path, bridged: BridgedDaemon, *, clients: bool, port: int | None = None) -> None:
         (directory / "ca").mkdir()
         (directory / "others").mkdir()
         self.authority = Authority(directory / "ca")
@@ -44,7 +44,7 @@ class Site:
         tls: dict[str, Any] = {"certificate": str(self.served[0]), "key": str(self.served[1])}
         if clients:
             tls |= {"clientcas": [str(self.authority.certificate)], "clientauth": "require-and-verify-client-cert"}
-        made = pyregistry_server(directory, http={"tls": tls})
+        made = pyregistry_server(directory, port, http={"tls": tls})
         made.config.write_text(made.config.read_text().replace("127.0.0.1:", f"{ADDRESS}:"))
         self.server = Inside([*bridged.inside.command, *made.command], made.directory, made.port, made.config)
         self.trusted = bridged.settings / "certs.d" / self.server.host
@@ -109,6 +109,25 @@ def test_docker_needs_the_authority_and_then_pushes_and_pulls(docker: Engine, si
     assert UNKNOWN in docker.fails("push", name)
     site.trust()
     pushed_and_pulled(docker, name, image_id)
+
+
+def test_docker_finds_the_authority_of_the_default_port_without_it(
+    docker: Engine, bridged: BridgedDaemon, tmp_path: Path
+) -> None:
+    site = Site(tmp_path, bridged, clients=False, port=443)
+    with site.server:
+        context = tmp_path / "context"
+        context.mkdir()
+        (context / "content").write_bytes(os.urandom(1_500_000))
+        name = f"{ADDRESS}/{unique('tls')}:1"
+        image_id = docker.build(name, context)
+        site.trust()  # below the name with :443, which the image's name lacks
+        assert UNKNOWN in docker.fails("push", name)
+        site.trusted = bridged.settings / "certs.d" / ADDRESS
+        site.trust()
+        pushed_and_pulled(docker, name, image_id)
+        shutil.rmtree(site.trusted)
+        assert not site.server.faults(), site.server.output()
 
 
 def test_curl_needs_the_authority(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Registries behind a real nginx and a real Caddy."""
+"""Registries behind a real nginx, a real Caddy and a real HAProxy."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +10,12 @@ from tests.authority import Authority
 from tests.clients.programs import PASSWORD, USER
 from tests.engine.conftest import docker, scratch
 from tests.processes import Server, free_port, pyregistry_server
-from tests.proxies.proxies import Caddy, GoProxy, HAProxy, Nginx, Proxy
+from tests.proxies.proxies import Caddy, GoProxy, HAProxy, Nginx, Proxy, SampleHAProxy
 
 __all__ = ["docker", "scratch"]
 
-PROXIES: dict[str, type[Proxy]] = {"nginx": Nginx, "caddy": Caddy}
-ALL: dict[str, type[Proxy]] = {**PROXIES, "haproxy": HAProxy, "go": GoProxy}
+PROXIES: dict[str, type[Proxy]] = {"nginx": Nginx, "caddy": Caddy, "haproxy": SampleHAProxy}
+ALL: dict[str, type[Proxy]] = {**PROXIES, "bare haproxy": HAProxy, "go": GoProxy}
 PREFIX = "/sub/path"
 
 

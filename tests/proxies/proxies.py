@@ -1,7 +1,7 @@
 """Proxies in front of a registry.
 
-nginx and Caddy have the sample configs, in which names, ports and files are replaced and nothing else. HAProxy and a
-program with Go's httputil.ReverseProxy have the least that lets them use a connection for several clients.
+nginx, Caddy and HAProxy have the sample configs, in which names, ports and files are replaced and nothing else. Another
+HAProxy and a program with Go's httputil.ReverseProxy have the least that lets them use one connection for many clients.
 """
 
 import http.client
@@ -131,6 +131,22 @@ class Caddy(Proxy):
         places = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"), str(self.directory))
         env = {**places, "SITE": self.url, "UPSTREAM": upstream, "PATH": os.environ["PATH"]}
         return [require("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", str(config)], env
+
+
+class SampleHAProxy(Proxy):
+    """HAProxy, as config/haproxy.cfg has it."""
+
+    def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
+        """See Proxy."""
+        pem, config = self.directory / "haproxy.pem", self.directory / "haproxy.cfg"
+        pem.write_text(Path(self.certificate).read_text() + Path(self.key).read_text())
+        replacements = {
+            "bind :443": f"bind {self.host}",
+            "/etc/haproxy/registry.pem": str(pem),
+            "127.0.0.1:5000": upstream,
+        }
+        config.write_text("global\n    log stderr format raw daemon\n\n" + sample("haproxy.cfg", replacements))
+        return [require("haproxy", "haproxy"), "-db", "-f", str(config)], {}
 
 
 class HAProxy(Proxy):

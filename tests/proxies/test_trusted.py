@@ -32,7 +32,7 @@ class DocumentedHAProxy(HAProxy):
         return configured
 
 
-TELLING = {**PROXIES, "haproxy": DocumentedHAProxy}
+TELLING = {**PROXIES, "documented haproxy": DocumentedHAProxy}
 
 
 @pytest.fixture
