@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pyregistry.config.errors import ConfigError, Notes
 from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
 from pyregistry.config.unknown import AUTH, OWN, guess, is_close, join, opens_the_registry
-from pyregistry.documents import DocumentInvalid, read_yaml
+from pyregistry.documents import MAX_LEVELS, DocumentInvalid, read_yaml
 
 PREFIX = "REGISTRY_"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
@@ -22,6 +22,8 @@ VERSION = "REGISTRY_VERSION"
 
 _ANY_CASE = frozenset({"STORAGE", "AUTH"})
 """Sections that are maps to the CNCF registry; in its others a part of a name has to be in capitals."""
+_SHOWN = 60
+"""Characters of a name that is too long."""
 _KINDS = ("htpasswd", "token", "silly")
 """Kinds of `auth`; a variable that names one below a misspelt REGISTRY_AUTH is meant for a registry."""
 _KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
@@ -55,8 +57,12 @@ def lay_over(document: Mapping[object, object], environ: Mapping[str, str], note
             reason = "it looks like a variable that Kubernetes sets for a service"
             notes.add(f"{variable}: ignored, {reason}", is_error=False)
             continue
+        path = variable.removeprefix(PREFIX).split("_")
+        if len(path) > MAX_LEVELS:
+            notes.add(f"{variable[:_SHOWN]}…: ignored, its name has more than {MAX_LEVELS} parts", is_error=False)
+            continue
         try:
-            laid = _set(result, SURFACE, variable.removeprefix(PREFIX).split("_"), value, _Place(variable))
+            laid = _set(result, SURFACE, path, value, _Place(variable))
         except _Unknown as unknown:
             _add_unknown(variable, value, unknown, notes)
         except ConfigError as error:

@@ -44,7 +44,10 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
     if not isinstance(document, dict):
         raise ConfigError(f"the file: {shown(document)}, expected a map of sections")
     notes = Notes()
-    config = _config_of(lay_over(document, environ, notes), notes)
+    try:
+        config = _config_of(lay_over(document, environ, notes), notes)
+    except RecursionError as error:
+        raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
     if config is None or notes.errors:
         raise ConfigError(*notes.errors, log=None if config is None else config.log)
     return config, notes.warnings

@@ -183,6 +183,13 @@ def test_a_variable_is_ignored_with_a_warning_that_names_it(environ: dict[str, s
     assert warnings[0].startswith(f"{next(iter(environ))}: ignored")
 
 
+def test_a_variable_with_very_many_parts_is_ignored() -> None:
+    document = yaml.safe_load(FILE)
+    result, [warning] = overlay(document, {"REGISTRY_HTTP_HEADERS_A" + "_0" * 5_000: "a"})
+    assert result == document
+    assert warning.endswith("…: ignored, its name has more than 100 parts")
+
+
 UNTOUCHED = [
     "PATH",
     "REGISTRY_CONFIGURATION_PATH",
