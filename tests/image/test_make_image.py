@@ -36,6 +36,7 @@ class Builder:
 
     def __init__(self, directory: Path, base: Path, wheels: Path) -> None:
         self._directory, self._wheels = directory, wheels
+        require("git", "git")
         self._settings = Settings(directory)
         roots = ["--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp"]
         runs = ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", require("runc", "runc")]
