@@ -67,8 +67,8 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def run_inside(program: Path, script: str) -> str:
-    """Boot, run the script as root, shut down; return what it and the registry's units wrote."""
+def run_inside(program: Path, script: str) -> tuple[str, str]:
+    """Boot, run the script as root, shut down; return what it wrote, and what the registry's units wrote."""
     require_root()
     require("systemd-sysusers", "systemd")
     systemd = require("/lib/systemd/systemd", "systemd")
@@ -76,7 +76,7 @@ def run_inside(program: Path, script: str) -> str:
     with tempfile.TemporaryDirectory(prefix="pyregistry-systemd-") as name, _cgroup() as procs:
         directory = Path(name)
         directory.chmod(0o755)
-        output = _lay_out(directory, program, script)
+        _lay_out(directory, program, script)
         namespaces = ["--mount", "--pid", "--fork", "--cgroup", "--ipc", "--uts", "--net", "--kill-child"]
         boot = ["sh", "-c", f'echo $$ > {procs}; exec "$@"', "sh", "unshare", *namespaces]
         with (directory / "boot.log").open("wb") as log:
@@ -87,24 +87,23 @@ def run_inside(program: Path, script: str) -> str:
             finally:
                 process.kill()  # `unshare --kill-child` takes process 1 of the namespace along
                 process.wait()
-        written = output.read_text(errors="replace") if output.exists() else ""
-        if not written:
+        if not (directory / "output").exists():
             missing(f"systemd does not start here: {(directory / 'boot.log').read_text()[-500:]}")
-        return written
+        written, logged = ((directory / name).read_text(errors="replace") for name in ("output", "units.log"))
+        return written, logged
 
 
-def _lay_out(directory: Path, program: Path, script: str) -> Path:
-    """Write what the machine needs; return the path of its output."""
-    output, units = directory / "output", directory / "units"
+def _lay_out(directory: Path, program: Path, script: str) -> None:
+    """Write what the machine needs."""
+    output, log, units = directory / "output", directory / "units.log", directory / "units"
     units.mkdir()
+    log.touch()
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
         shutil.copy(unit, units)
         if unit.suffix == ".service":
             beside = units / f"{unit.name}.d"
             beside.mkdir()
-            (beside / "output.conf").write_text(
-                f"[Service]\nStandardOutput=append:{output}\nStandardError=append:{output}\n"
-            )
+            (beside / "output.conf").write_text(f"[Service]\nStandardOutput=append:{log}\nStandardError=append:{log}\n")
     (directory / "script").write_text(script)
     (units / "trial.service").write_text(TRIAL.format(output=output, script=directory / "script"))
     wants = units / "multi-user.target.wants"
@@ -115,7 +114,6 @@ def _lay_out(directory: Path, program: Path, script: str) -> Path:
     (directory / "console").touch()
     (directory / "program").mkdir()
     shutil.copytree(program, directory / "program", symlinks=True, dirs_exist_ok=True)
-    return output
 
 
 @contextlib.contextmanager

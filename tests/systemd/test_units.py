@@ -99,7 +99,7 @@ def test_page_names_every_file() -> None:
 @pytest.mark.timeout(900)
 def test_units_run_under_a_real_systemd(program: Path) -> None:
     require("curl", "curl")
-    said = run_inside(program, TRIAL)
+    said, logged = run_inside(program, TRIAL)
     expected = ["started", "seccomp 2", "owner pyregistry 750", "pushed 201", "content pulled", "reloaded"]
     expected += ["reload refused", "still 200", "collected", "scrubbed", "timers", "restarted", "stopped success"]
-    assert [line for line in said.splitlines() if line in expected] == expected, said
+    assert [line for line in said.splitlines() if line in expected] == expected, f"{said}\n{logged}"
