@@ -98,6 +98,11 @@ def _ask(path: str) -> int:
 def _reason(number: int) -> str:
     if number == errno.EPERM:
         return "root alone can read it, and it was not in the config at the start: restart the container"
+    if number == errno.ELOOP:
+        return (
+            "too many symbolic links, or one of the service's user leads out of the volume: let root own that link and "
+            "its directory"
+        )
     return os.strerror(number)
 
 
