@@ -166,7 +166,7 @@ def test_deletions_without_a_password_from_everywhere_are_one_warning(tmp_path: 
 
 def test_counting_stops_at_its_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _make_repositories(tmp_path, *(f"team/app{number}" for number in range(30)))
-    (tmp_path / _V2 / "repositories/lost+found").mkdir()
+    _make_repositories(tmp_path, "lost+found/lost", ".snapshot/hourly.0/team/app0")
     assert count_repositories(tmp_path) == "30"
     monkeypatch.setattr(number_of_repositories, "MOST_REPOSITORIES", 10)
     assert count_repositories(tmp_path) == "10+"
