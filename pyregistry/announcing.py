@@ -65,8 +65,7 @@ def announce_rules(config: Config) -> None:
 def announce_address(config: Config, listening: socket.socket, workers: int) -> None:
     """Log the address, and a warning where it lets strangers delete images."""
     log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
-    is_open = _auth(config) in {"none", "silly"} and config.storage.delete.enabled and not _is_read_only(config)
-    if is_open and _is_reached_by_others(listening):
+    if _lets_strangers_delete(config) and _is_reached_by_others(listening):
         log.warning(
             "every machine that reaches this address may push, pull and delete without a password: set auth.htpasswd "
             "for passwords, http.addr: 127.0.0.1:5000 for this machine alone, or storage.delete.enabled: false",
@@ -96,6 +95,14 @@ def _writes(config: Config) -> str:
     if _is_read_only(config):
         return "off, as are pushes (storage.maintenance.readonly)"
     return "on" if config.storage.delete.enabled else "off"
+
+
+def _lets_strangers_delete(config: Config) -> bool:
+    tls = config.http.tls
+    asks_for_certificate = bool(tls.client_cas) and tls.client_auth != "verify-client-cert-if-given"
+    asks = asks_for_certificate or _auth(config) not in {"none", "silly"}
+    may_delete = config.storage.delete.enabled and not _is_read_only(config)
+    return may_delete and not asks and config.pyregistry.access is None  # rules say themselves what strangers may
 
 
 def _is_read_only(config: Config) -> bool:

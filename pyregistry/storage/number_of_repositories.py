@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pyregistry.storage import layout
+from pyregistry.storage.reserved import is_reserved
 
 MOST_REPOSITORIES = 10_000
 """The count stops there."""
@@ -28,8 +29,12 @@ def count_repositories(root: Path, clock: Callable[[], float] = time.monotonic) 
         with suppress(OSError), os.scandir(waiting.popleft()) as entries:
             names = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
             found += any(entry.name in layout.OF_A_REPOSITORY for entry in names)
-            waiting.extend(entry.path for entry in names if not entry.name.startswith("_"))
+            waiting.extend(entry.path for entry in names if not _is_passed_over(entry.name))
     return f"{found:,}"
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith("_") or is_reserved(name)  # a snapshot has repositories of another day
 
 
 def has_blobs(root: Path) -> bool:
