@@ -25,11 +25,12 @@ FROM ${BASE}
 LABEL org.opencontainers.image.title="pyregistry" \
       org.opencontainers.image.description="A private OCI and Docker registry on one directory" \
       org.opencontainers.image.licenses="Apache-2.0"
+# A fresh volume is as this directory: root without capabilities (--cap-drop ALL), "registry" and any --user may write there.
 # The user's number is no person's: useradd gives out 1000 to 60000, Debian and systemd leave 65520 to 65533 alone.
 # The CNCF image has its program at /bin/registry, which is /usr/bin. /etc/distribution is the same directory, so a file or a directory mounted at either place is found at both.
 RUN echo 'registry:*:65530:' >>/etc/group \
  && echo 'registry:*:65530:65530::/var/lib/registry:/usr/sbin/nologin' >>/etc/passwd \
- && install -d -o registry -g registry /var/lib/registry \
+ && install -d -o registry -g root -m 0775 /var/lib/registry \
  && install -d /etc/docker/registry && ln -s docker/registry /etc/distribution \
  && ln -s /opt/pyregistry/bin/pyregistry /opt/pyregistry/bin/registry /usr/local/bin/ \
  && ln -s /opt/pyregistry/bin/registry /usr/bin/registry

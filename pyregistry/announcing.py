@@ -68,7 +68,8 @@ def announce_address(config: Config, listening: socket.socket, workers: int) -> 
     if _lets_strangers_delete(config) and _is_reached_by_others(listening):
         log.warning(
             "every machine that reaches this address may push, pull and delete without a password: set auth.htpasswd "
-            "for passwords, http.addr: 127.0.0.1:5000 for this machine alone, or storage.delete.enabled: false",
+            "for passwords, http.addr: 127.0.0.1:5000 (for a container -p 127.0.0.1:5000:5000) for this machine alone, "
+            "or storage.delete.enabled: false",
             address=address_of(listening),
         )
 

@@ -1,5 +1,7 @@
 """The addresses to listen on, in Go's notation."""
 
+import errno
+import os
 import socket
 import stat
 from contextlib import suppress
@@ -18,7 +20,7 @@ def listen(key: str, addr: str, net: str = "") -> socket.socket:
     try:
         return _listen_unix(Path(addr)) if net == "unix" else _listen_tcp(key, addr)
     except OSError as error:
-        raise ConfigError(f"{key}: cannot listen on {addr}: {error.strerror or error}") from error
+        raise ConfigError(f"{key}: cannot listen on {addr}: {_reason(error)}") from error
     except UnicodeError as error:  # a host such as `a..b`
         raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT") from error
 
@@ -30,6 +32,14 @@ def check_address(key: str, addr: str) -> None:
         host.encode("idna")
     except UnicodeError as error:  # a host such as `a..b`
         raise ConfigError(f"{key}: {addr!r}, expected HOST:PORT or :PORT") from error
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's sentence, without the address that Python adds, and for a used port what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return f"{os.strerror(errno.EADDRINUSE)}: stop the program that listens there, or name another port"
+    known = error.errno in errno.errorcode  # not one of getaddrinfo, whose numbers are others
+    return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
 def address_of(listening: socket.socket) -> str:

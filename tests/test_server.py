@@ -55,6 +55,25 @@ def test_a_host_that_cannot_be_one_is_refused_with_its_key() -> None:
         listen("http.addr", "bad..host:80")
 
 
+def test_a_port_that_is_used_is_said_once_with_what_to_do() -> None:
+    with listen("http.addr", "127.0.0.1:0") as first:
+        used = f"127.0.0.1:{first.getsockname()[1]}"
+        with pytest.raises(ConfigError) as refused:
+            listen("http.addr", used)
+    expected = "Address already in use: stop the program that listens there, or name another port"
+    assert str(refused.value) == f"http.addr: cannot listen on {used}: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("addr", "reason"),
+    [("192.0.2.1:80", "Cannot assign requested address"), ("host.invalid:80", "(Temporary failure in n|N)ame .*")],
+    ids=["an address of another machine", "a name that nothing has"],
+)
+def test_an_address_that_cannot_be_listened_on_has_the_reason_alone(addr: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^http\.addr: cannot listen on {addr}: {reason}$"):
+        listen("http.addr", addr)
+
+
 def test_workers_may_open_as_many_files_as_the_system_lets_them(tmp_path: Path) -> None:
     with pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
         server.stop()

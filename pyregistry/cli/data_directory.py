@@ -46,7 +46,10 @@ def become_owner_of(root: Path) -> None:
         return
     os.umask(os.umask(0) & ~stat.S_IRWXG | ~owner.st_mode & stat.S_IRWXG)
     if (owner.st_uid, owner.st_gid) != (0, os.getegid()):
-        os.setgroups([])
+        try:
+            os.setgroups([])
+        except PermissionError:  # root without capabilities, as the server beside it: docker's --cap-drop ALL
+            return
         os.setgid(owner.st_gid)
         os.setuid(owner.st_uid)
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from pwd import getpwnam
 from types import FrameType
 from typing import NoReturn
 
@@ -26,7 +27,8 @@ from pyregistry.cli.files import needed_files
 from pyregistry.cli.output import say
 
 _DEFAULT = "/var/lib/registry"
-_SERVICE = "registry:registry"
+_USER = "registry"
+_SERVICE = f"{_USER}:registry"
 _OWN = ("docker", ".pyregistry")
 """All that is the registry's: the config may name a directory that holds other things as well."""
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
@@ -100,7 +102,7 @@ def _prepare(arguments: list[str]) -> list[str]:
         return []
     _require_no_strange_link(root)
     if not _succeeds(["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "--", "true"]):
-        _say("this container may not change its user: the server is root, with the capabilities that it was given")
+        _say(f"this container may not change its user: the server is root, without its rights{_advice(root)}")
         return []
     _give_to_service(root)
     return _words_to_become_owner_of(root, needed_files(path, loaded))
@@ -133,7 +135,7 @@ def _give_to_service(root: Path) -> None:
     `chown -R -P` and `find -execdir` hold each directory open, and act in it.
     """
     status = root.stat()
-    if status.st_uid == 0:
+    if status.st_uid == 0 or _is_fresh(status):
         _give_all(root, [path for path in (root / name for name in _OWN) if os.path.lexists(path)])
         return
     # What that image, or somebody's shell, wrote there since; beside the server, since it may take a while.
@@ -141,6 +143,23 @@ def _give_to_service(root: Path) -> None:
     owner = f"{status.st_uid}:{status.st_gid}"
     words = ["find", *starts, "-uid", "0", "-execdir", "chown", "-h", "--", owner, "{}", "+"]
     subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - our own words
+
+
+def _is_fresh(status: os.stat_result) -> bool:
+    """Return True for a volume with the owner and the group that the image's directory has."""
+    try:
+        return (status.st_uid, status.st_gid) == (getpwnam(_USER).pw_uid, 0)
+    except KeyError:  # an image with other users
+        return False
+
+
+def _advice(root: Path) -> str:
+    """Return what to add to `docker run` so that the owner of the volume serves it; nothing if root may write to it."""
+    status = root.stat()
+    if os.access(root, os.W_OK):
+        return ""
+    owner = f"{status.st_uid}:{status.st_gid}"
+    return f"; {root} belongs to user {owner}: add --user {owner}, or --cap-add SETUID --cap-add SETGID"
 
 
 def _give_all(root: Path, content: Sequence[Path]) -> None:

@@ -14,6 +14,9 @@ from pyregistry.system_errors import user_name
 
 _BYTES = (Kind.CORRUPT_BLOB, Kind.UNREADABLE_BLOB, Kind.DAMAGED_MANIFEST, Kind.EMPTY_BLOB)
 _QUARANTINED = "quarantined"
+_PUSH_AGAIN = (
+    "push the images above again (a client that skips an image because it exists: pyregistry rm IMAGE -m first)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def next_steps(run: Run, causes: Causes, *, stopped: bool) -> list[str]:
     if not run.repairing and _can_repair(causes):
         steps.append(f"{run.command('--repair')} ({_effect(causes)})")
     if causes.images:
-        steps.append("push the images above again")
+        steps.append(_PUSH_AGAIN)
     if any(_QUARANTINED in cause.repaired for cause in causes):
         steps.append(f"look at {_quarantine(run)}, then empty it with rm")
     if causes.number("damage"):

@@ -23,6 +23,9 @@ from tests.processes import wait_until
 from tests.storage.pushing import files_of, push_image, repository
 
 IMAGES = 8
+PUSH_AGAIN = (
+    "push the images above again (a client that skips an image because it exists: pyregistry rm IMAGE -m first)"
+)
 
 
 @pytest.fixture
@@ -102,11 +105,11 @@ def test_the_next_commands_lead_to_a_sound_tree(config: Path, driver: Filesystem
     quoted = shlex.quote(str(config))
     assert next_steps(run("fsck", config, "--scrub", "--rate", "0", status=1)) == [
         f"pyregistry fsck {quoted} --repair (puts damaged bytes into quarantine, so that a push sends them again)",
-        "push the images above again",
+        PUSH_AGAIN,
         f"pyregistry fsck {quoted} (must end with 0 damaged)",
     ]
     assert next_steps(run("fsck", config, "--scrub", "--rate", "0", "--repair", status=4)) == [
-        "push the images above again",
+        PUSH_AGAIN,
         f"look at {driver.root}/.pyregistry/quarantine, then empty it with rm",
         f"pyregistry fsck {quoted} (must end with 0 damaged)",
     ]
@@ -114,6 +117,17 @@ def test_the_next_commands_lead_to_a_sound_tree(config: Path, driver: Filesystem
     for number in range(IMAGES):
         push_image(repository(Registry(driver), "many"), image(b"base", b"layer %d" % number), f"v{number}")
     assert run("fsck", config) == "0 damaged, 0 left over\n"
+
+
+def test_an_image_that_a_client_skips_as_existing_is_sent_whole_after_rm_m(
+    config: Path, driver: FilesystemDriver
+) -> None:
+    damage_two_blobs(driver)
+    lost = run("fsck", config, "--scrub", "--rate", "0", "--repair", "--json", status=4)
+    images = json.loads(lost)["images"]
+    assert images
+    run("rm", "-c", config, "-m", "--yes", *images)
+    assert not json.loads(run("fsck", config, "--json", status=0))["images"]
 
 
 def next_steps(shown: str) -> list[str]:

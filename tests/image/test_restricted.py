@@ -70,3 +70,45 @@ def test_an_image_is_pushed_pulled_and_collected(
         if metrics and has_place:
             counted = bridged.inside.run(require("curl", "curl"), "--silent", "http://127.0.0.1:5001/metrics")
             assert "pyregistry" in counted
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--cap-drop", "ALL"], ["--read-only", *NO_RIGHTS], ["--user", "registry"], ["--user", str(USER)]],
+    ids=["plain", "no capabilities", "read-only and no capabilities", "the image's user", "a user without a group"],
+)
+def test_a_volume_that_docker_makes_can_be_written(
+    docker: Engine, bridged: BridgedDaemon, image: str, tmp_path: Path, options: list[str]
+) -> None:
+    """Such a volume begins with the owner and the rights of the image's directory."""
+    with running(docker, bridged, *options, image):
+        push_something(docker, tmp_path, "app")
+        docker.run(*COLLECT)
+        assert " cannot " not in logs(docker)
+
+
+def test_a_named_volume_is_served_without_capabilities_then_with_them_then_as_its_owner(
+    docker: Engine, bridged: BridgedDaemon, image: str, tmp_path: Path
+) -> None:
+    mount = ["-v", "kept:/var/lib/registry"]
+    try:
+        for turn, options in enumerate([["--cap-drop", "ALL"], [], [*NO_RIGHTS, "--user", "registry"]]):
+            directory = tmp_path / str(turn)
+            directory.mkdir()
+            with running(docker, bridged, *options, *mount, image):
+                push_something(docker, directory, "app")
+                uid = docker.run("exec", "registry", "stat", "--format", "%u", "/proc/1").strip()
+                assert uid == ("0" if turn == 0 else "65530")
+                assert " cannot " not in logs(docker)
+    finally:
+        docker.run("volume", "rm", "--force", "kept")
+
+
+def test_the_log_says_which_user_serves_a_volume_that_root_may_not_write(
+    docker: Engine, bridged: BridgedDaemon, image: str, volume: Path
+) -> None:
+    os.chown(volume, USER, USER)
+    with running(docker, bridged, "--cap-drop", "ALL", "-v", f"{volume}:/var/lib/registry", image):
+        assert f"belongs to user {USER}:{USER}: add --user {USER}:{USER}, or --cap-add SETUID --cap-add SETGID" in logs(
+            docker
+        )
