@@ -204,6 +204,13 @@ def test_the_copy_can_be_served_beside_the_registry(place: Place) -> None:
         require_whole(wire, "app", "latest")
 
 
+def test_a_copy_of_what_is_not_there_fails(place: Place) -> None:
+    command = ["sh", "backup.sh", str(place.directory / "nothing"), str(place.copy)]
+    done = subprocess.run(command, cwd=place.directory, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "try 5: rsync ended with 23" in done.stderr
+
+
 def test_a_second_run_removes_from_the_copy_what_was_deleted(place: Place) -> None:
     with Wire(place.server) as wire:
         wire.push("app", "gone", oci_image())
