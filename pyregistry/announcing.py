@@ -65,11 +65,11 @@ def announce_rules(config: Config) -> None:
 def announce_address(config: Config, listening: socket.socket, workers: int) -> None:
     """Log the address, and a warning where it lets strangers delete images."""
     log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
-    is_open = _auth(config) in {"none", "silly"} and config.storage.delete.enabled and not _is_read_only(config)
-    if is_open and _is_reached_by_others(listening):
+    if _is_open(config) and config.storage.delete.enabled and _is_reached_by_others(listening):
+        local = f"127.0.0.1:{listening.getsockname()[1]}"
         log.warning(
             "every machine that reaches this address may push, pull and delete without a password: set auth.htpasswd "
-            "for passwords, http.addr: 127.0.0.1:5000 for this machine alone, or storage.delete.enabled: false",
+            f"for passwords, http.addr: {local} for this machine alone, or storage.delete.enabled: false",
             address=address_of(listening),
         )
 
@@ -100,6 +100,14 @@ def _writes(config: Config) -> str:
 
 def _is_read_only(config: Config) -> bool:
     return config.storage.maintenance.readonly.enabled
+
+
+def _is_open(config: Config) -> bool:
+    """Return True if neither passwords, rules nor certificates keep a client from pushing."""
+    tls = config.http.tls
+    needs_certificate = bool(tls.client_cas) and tls.client_auth != "verify-client-cert-if-given"
+    has_rules = config.pyregistry.access is not None
+    return _auth(config) in {"none", "silly"} and not (needs_certificate or has_rules or _is_read_only(config))
 
 
 def _is_reached_by_others(listening: socket.socket) -> bool:

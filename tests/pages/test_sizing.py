@@ -48,9 +48,7 @@ def test_every_row_of_the_page_is_measured_by_its_command(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("size", "is_full"), [("40m", False), ("40m", True), ("8g", False)])
-def test_the_bytes_that_may_still_be_sent_are_what_the_command_prints(
-    tmp_path: Path, size: str, is_full: bool
-) -> None:
+def test_the_bytes_that_may_still_be_sent_are_what_the_command_prints(tmp_path: Path, size: str, is_full: bool) -> None:
     require_root()
     server = pyregistry_server(tmp_path)
     data = data_directory(tmp_path)
