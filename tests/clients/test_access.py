@@ -1,4 +1,4 @@
-"""The rules of docs/users-and-access.md with real clients: all pull `public/**`, `ci` pushes `ci/**`, one admin does all."""
+"""The documented rules with real clients: everybody pulls `public/**`, a CI user pushes `ci/**`, one admin does all."""
 
 import os
 import re
