@@ -43,7 +43,7 @@ def _options(
 def main() -> None:
     """The entry point `pyregistry`; a command that cannot do what it was asked to ends with 2 or its own status."""
     try:
-        with checked_output(serves=sys.argv[1:2] == ["serve"]):
+        with checked_output(sys.argv[1] if len(sys.argv) > 1 else ""):
             app()
     except CommandFailed as failed:
         for line in failed.lines:

@@ -81,7 +81,7 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
     options = ("--scrub", "--rate", rate) if scrubbing else ()
-    output = Output(Run(driver.root, config, options, repairing), as_json=as_json)
+    output = Output(Run(driver.root, config or config_option, options, repairing), as_json=as_json)
     with _ending(output):
         corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
         _check(driver, output, rules, corrupt)

@@ -231,7 +231,7 @@ def _cause_document(cause: Cause) -> dict[str, object]:
         "path": cause.finding.path,
         "digest": cause.finding.digest,
         "sentence": cause.sentence,
-        "findings": {str(kind): number for kind, number in sorted(cause.counts.items())},
+        "findings": [{"kind": str(kind), "number": number} for kind, number in sorted(cause.counts.items())],
         "repaired": list(cause.repaired),
         "images": sorted(cause.images),
     }

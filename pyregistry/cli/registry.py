@@ -74,7 +74,7 @@ def main() -> None:
         _print_usage()
         return
     try:
-        with checked_output(serves=arguments[0] == "serve"):
+        with checked_output(arguments[0]):
             app(arguments, prog_name=PROGRAM)
     except ConfigRefused as refused:
         for line in refused.lines:
@@ -83,7 +83,8 @@ def main() -> None:
             _print_usage(arguments[0])
         sys.exit(FAILED)
     except CommandFailed as failed:
-        say(str(failed), err=True)
+        for line in failed.lines:
+            say(line, err=True)
         sys.exit(failed.status or FAILED)
 
 

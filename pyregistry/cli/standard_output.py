@@ -1,6 +1,7 @@
 """Standard output that cannot be written: closed, on a full disk, or without a reader.
 
-A command then ends with one sentence and a status of its own; a command that prints nothing does not notice.
+A command then ends with one sentence and a status of its own; a command that prints nothing does not notice. One that
+only shows something is silent where its reader has seen enough, as in `ls | head`.
 """
 
 import errno
@@ -15,6 +16,8 @@ from pyregistry.cli.failure import CommandFailed
 
 NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h."""
+_ACTS = frozenset({"fsck", "garbage-collect", "gc", "htpasswd", "rm"})
+"""Commands that leave something undone when they end early."""
 _REASONS = {errno.EBADF: "it is closed", errno.EPIPE: "its reader has closed it"}
 
 
@@ -25,8 +28,9 @@ class OutputFailed(CommandFailed):
 class _Checked(io.FileIO):
     """Standard output, which says for itself what is wrong: an OSError would be taken for one of the data directory."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, acts: bool) -> None:
         super().__init__(1, "w", closefd=False)
+        self._acts = acts
         self._failed = False
 
     def write(self, data: Any, /) -> int:
@@ -38,21 +42,25 @@ class _Checked(io.FileIO):
         except OSError as error:
             self._failed = True
             reason = _REASONS.get(error.errno or 0, error.strerror)
-            raise OutputFailed(f"cannot write to standard output: {reason}", NOT_WRITTEN) from error
+            failed = OutputFailed(f"cannot write to standard output: {reason}", NOT_WRITTEN)
+            if error.errno == errno.EPIPE and not self._acts:
+                failed.lines = ()
+            raise failed from error
 
 
 @contextmanager
-def checked_output(*, serves: bool) -> Iterator[None]:
+def checked_output(command: str) -> Iterator[None]:
     """Run a command; raise OutputFailed where standard output cannot be written, also at its end.
 
-    Closed descriptors are occupied first, or the next file that is opened would get their numbers. A command that
-    `serves` goes on without standard output.
+    Closed descriptors are occupied first, or the next file that is opened would get their numbers. A server goes
+    on without standard output.
     """
+    serves = command == "serve"
     _occupy(serves=serves)
     if serves:
         yield
         return
-    before, sys.stdout = sys.stdout, _text_output()
+    before, sys.stdout = sys.stdout, _text_output(acts=command in _ACTS)
     try:
         yield
     finally:
@@ -75,8 +83,8 @@ def _occupy(*, serves: bool) -> None:
         sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - for the life of the process
 
 
-def _text_output() -> io.TextIOWrapper:
-    raw = _Checked()
+def _text_output(*, acts: bool) -> io.TextIOWrapper:
+    raw = _Checked(acts=acts)
     with suppress(AttributeError, ValueError, OSError):
         sys.stdout.flush()
     encoding, errors = getattr(sys.stdout, "encoding", None), getattr(sys.stdout, "errors", None)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -73,6 +74,7 @@ def _as_owner(root: Path) -> Iterator[None]:
 
 def _run(command: list[str]) -> int:
     """Run it to its end; return its status, negative for a signal."""
+    terminations = _Terminations()
     try:
         # The lock's descriptor goes to the command as well: if this process is killed, the command keeps the lock.
         process = subprocess.Popen(command, pass_fds=_lock_descriptors())  # noqa: S603 - the operator's command
@@ -82,9 +84,33 @@ def _run(command: list[str]) -> int:
     except OSError as error:
         say(f"pyregistry: {command[0]}: {error.strerror}", err=True)
         return NOT_EXECUTABLE
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to the command as well
-    signal.signal(signal.SIGTERM, lambda number, frame: process.send_signal(number))
+    terminations.forward_to(process)
     return process.wait()
+
+
+class _Terminations:
+    """SIGTERM for the command, also one that comes before the command is known here.
+
+    SIGINT is left to the command, which a terminal sends it as well. Both have a handler: the command begins with the
+    default action of a handled signal, but would inherit that a signal is ignored.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._came = False
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self._handle)
+
+    def forward_to(self, process: subprocess.Popen[bytes]) -> None:
+        """Send the command the signal that came so far, and those that will come."""
+        self._process = process
+        if self._came:
+            process.terminate()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._came = True
+        if self._process is not None:
+            self._process.terminate()
 
 
 def _lock_descriptors() -> list[int]:

@@ -29,8 +29,6 @@ _IS: dict[str, Callable[[object], bool]] = {
     "time": lambda value: isinstance(value, str) and _TIME.fullmatch(value) is not None,
     "list of strings": lambda value: isinstance(value, list) and all(isinstance(each, str) for each in value),
 }
-_BY_KIND = "causes[].findings"
-"""A map whose keys are kinds of findings, which the page says in one row."""
 COMMANDS: dict[str, list[tuple[str, ...]]] = {
     "ls": [("ls", "--json", "-c")],
     "ls NAME": [("ls", "--json", f"{APP}*", "-c")],
@@ -70,8 +68,7 @@ def fields(document: object, path: str = "") -> Iterator[tuple[str, object]]:
     """Yield each field with a value, the fields of members of lists under one name."""
     if isinstance(document, dict):
         for name, value in document.items():
-            key = "KIND" if path == _BY_KIND else name
-            yield from fields(value, f"{path}.{key}" if path else key)
+            yield from fields(value, f"{path}.{name}" if path else name)
     elif isinstance(document, list) and document and not isinstance(document[0], str):
         for each in document:
             yield from fields(each, f"{path}[]")
