@@ -65,7 +65,7 @@ def announce_rules(config: Config) -> None:
 def announce_address(config: Config, listening: socket.socket, workers: int) -> None:
     """Log the address, and a warning where it lets strangers delete images."""
     log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
-    if _is_open(config) and config.storage.delete.enabled and _is_reached_by_others(listening):
+    if _lets_strangers_delete(config) and _is_reached_by_others(listening):
         local = f"127.0.0.1:{listening.getsockname()[1]}"
         log.warning(
             "every machine that reaches this address may push, pull and delete without a password: set auth.htpasswd "
@@ -98,16 +98,16 @@ def _writes(config: Config) -> str:
     return "on" if config.storage.delete.enabled else "off"
 
 
+def _lets_strangers_delete(config: Config) -> bool:
+    tls = config.http.tls
+    asks_for_certificate = bool(tls.client_cas) and tls.client_auth != "verify-client-cert-if-given"
+    asks = asks_for_certificate or _auth(config) not in {"none", "silly"}
+    may_delete = config.storage.delete.enabled and not _is_read_only(config)
+    return may_delete and not asks and config.pyregistry.access is None  # rules say themselves what strangers may
+
+
 def _is_read_only(config: Config) -> bool:
     return config.storage.maintenance.readonly.enabled
-
-
-def _is_open(config: Config) -> bool:
-    """Return True if neither passwords, rules nor certificates keep a client from pushing."""
-    tls = config.http.tls
-    needs_certificate = bool(tls.client_cas) and tls.client_auth != "verify-client-cert-if-given"
-    has_rules = config.pyregistry.access is not None
-    return _auth(config) in {"none", "silly"} and not (needs_certificate or has_rules or _is_read_only(config))
 
 
 def _is_reached_by_others(listening: socket.socket) -> bool:

@@ -21,6 +21,8 @@ ANSWER_SECONDS = 5.0
 """Seconds to wait for a descriptor: the file may lie on a network file system that hangs."""
 _MAX_PATH_BYTES = 4096
 _MAX_ANSWER_BYTES = 16
+_MAX_LINKS = 40
+"""As many as the kernel follows."""
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -101,17 +103,20 @@ def _reason(number: int) -> str:
 
 def serve_files(requests: socket.socket, volume: str, paths: frozenset[str]) -> None:
     """Open `paths` for the processes at the other end of `requests`, until all have ended."""
+    service, volume = Path(volume).stat().st_uid, os.path.realpath(volume)
     while True:
         asked, handles, _, _ = socket.recv_fds(requests, _MAX_PATH_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
-        if not handles:
+        if not handles and not asked:
             return
-        with socket.socket(fileno=handles[0]) as answer, suppress(OSError):  # the server has given up waiting
-            _answer(answer, os.fsdecode(asked), volume, paths)
+        for handle in handles:
+            with suppress(OSError), socket.socket(fileno=handle) as answer:  # the server has given up waiting
+                answer.setblocking(False)  # a full buffer must not stop the answers to other workers
+                _answer(answer, os.fsdecode(asked), service, volume, paths)
 
 
-def _answer(answer: socket.socket, path: str, volume: str, paths: frozenset[str]) -> None:
+def _answer(answer: socket.socket, path: str, service: int, volume: str, paths: frozenset[str]) -> None:
     try:
-        handle = _open_for_server(path, volume, paths)
+        handle = _open_for_server(path, service, volume, paths)
     except OSError as error:
         answer.send(str(error.errno).encode())
         return
@@ -121,17 +126,53 @@ def _answer(answer: socket.socket, path: str, volume: str, paths: frozenset[str]
         os.close(handle)
 
 
-def _open_for_server(path: str, volume: str, paths: frozenset[str]) -> int:
+def _open_for_server(path: str, service: int, volume: str, paths: frozenset[str]) -> int:
     if path not in paths:
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-    if not stat.S_ISREG(Path(path).stat().st_mode):  # to open a device may do something
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    handle = os.open(path, _FLAGS | os.O_NONBLOCK)
-    # The service may put a link in its volume in place of a file. No such link leads out of the volume.
-    if _is_below(path, volume) and not _is_below(str(Path(f"/proc/self/fd/{handle}").readlink()), volume):
-        os.close(handle)
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    return handle
+    found, owners = look_up(path)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):  # to open a device may do something
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        # The service may put a link in place of a file. No such link leads out of the volume.
+        name = Path(f"/proc/self/fd/{found}")
+        if service in owners and not _is_below(str(name.readlink()), volume):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.open(name, _FLAGS | os.O_NONBLOCK)
+    finally:
+        os.close(found)
+
+
+def look_up(path: str) -> tuple[int, frozenset[int]]:
+    """Return a descriptor that names a file, and the users who may have put links there that led to it.
+
+    Each directory is held open while the next name is looked up, so no name can be exchanged in between. Raises
+    OSError.
+    """
+    at, parts, links, owners = os.open("/", os.O_PATH | os.O_CLOEXEC), path.split("/")[::-1], 0, set[int]()
+    try:
+        while parts:
+            part = parts.pop()
+            if part in {"", "."}:
+                continue
+            below = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            status = os.fstat(below)
+            if stat.S_ISLNK(status.st_mode):
+                links += 1
+                owners |= {status.st_uid, os.fstat(at).st_uid}
+                target = os.readlink("", dir_fd=below)
+                os.close(below)
+                if links > _MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+                parts += target.split("/")[::-1]
+                if not target.startswith("/"):
+                    continue
+                below = os.open("/", os.O_PATH | os.O_CLOEXEC)
+            os.close(at)
+            at = below
+    except BaseException:
+        os.close(at)
+        raise
+    return at, frozenset(owners)
 
 
 def _is_below(path: str, directory: str) -> bool:

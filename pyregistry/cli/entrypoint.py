@@ -98,6 +98,7 @@ def _prepare(arguments: list[str]) -> list[str]:
     root = Path(data or _DEFAULT)
     if not root.is_dir():
         return []
+    _require_no_strange_link(root)
     if not _succeeds(["setpriv", "--reuid=1", "--regid=1", "--clear-groups", "--", "true"]):
         _say("this container may not change its user: the server is root, with the capabilities that it was given")
         return []
@@ -110,6 +111,18 @@ def _config_in(arguments: list[str]) -> Path | None:
     option = "--config="
     named = [word.removeprefix(option) for word in arguments if word.startswith(option) or not word.startswith("-")]
     return Path(named[0]) if named else None
+
+
+def _require_no_strange_link(root: Path) -> None:
+    """End where another user's link leads to a directory of root's: the service would become its owner."""
+    handle, owners = opener.look_up(str(root.absolute()))
+    os.close(handle)
+    if root.stat().st_uid == 0 and not owners <= {0}:
+        _say(
+            f"{root} leads over a symbolic link of another user to {root.resolve()}, a directory of root's, which is "
+            "not given to the service: name it in storage.filesystem.rootdirectory, or make the link as root"
+        )
+        sys.exit(1)
 
 
 def _give_to_service(root: Path) -> None:

@@ -24,6 +24,8 @@ _MISPLACED = {
 """Keys of other sections that stand at the top by mistake."""
 _MISPLACED_ANYWHERE = frozenset({AUTH, OWN, "htpasswd"})
 """Of these the ones that no other section could have."""
+_OF_ANCHORS = ("x-", ".", "_")
+"""Beginnings of keys at the top that hold anchors by custom: `x-auth: &auth`."""
 _CLOSE = 0.75
 """Similarity of two words above which one is a typing error of the other."""
 
@@ -34,8 +36,8 @@ def guess(key: str, known: Iterable[str]) -> str | None:
     word = _plain(key)
     if word in plain:
         return plain[word]
-    typed = next((each for each in plain if is_close(word, each)), None)
-    close = [typed] if typed is not None else get_close_matches(word, plain, n=1)
+    typed = [each for each in plain if is_close(word, each)]
+    close = get_close_matches(word, typed, n=1) or typed or get_close_matches(word, plain, n=1)
     return plain[close[0]] if close else None
 
 
@@ -62,7 +64,7 @@ def opens_the_registry(path: str, key: str, wanted: str | None) -> bool:
     """Return True if callers may get in because this key of the section `path` is ignored; see `meant`."""
     if path == OWN or path.startswith(f"{OWN}."):
         return True
-    if wanted is None or (not path and key.lower().startswith("x-")):  # the custom for anchors: `x-auth: &auth`
+    if wanted is None or (not path and key.lower().startswith(_OF_ANCHORS)):
         return False
     if wanted in _MISPLACED.values() and _misplaced(path, key) == wanted:
         return True
@@ -78,6 +80,8 @@ def _misplaced(path: str, key: str) -> str | None:
     word = _plain(key)
     if path:
         return _MISPLACED[word] if word in _MISPLACED_ANYWHERE else None
+    if word == "accesslog":  # of `log`, and resembles `access`
+        return None
     if word.startswith(AUTH):  # authentication, authorization
         return AUTH
     return next((place for name, place in _MISPLACED.items() if is_close(word, name)), None)

@@ -9,7 +9,7 @@ from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.reserved import is_reserved
+from pyregistry.storage.reserved import is_of_file_system, is_reserved
 from pyregistry.storage.turns import Steps
 
 Enter = Callable[[str], bool]
@@ -21,7 +21,7 @@ def walk_repositories(driver: Driver, after: str | None = None, *, strict: bool 
 
     In the order of their components, as if `/` were the lowest character: `a`, `a/b`, `a-b`, which is the order of a
     walk. With `strict` it raises NameInvalid for what it would leave out: a repository whose name no client could say,
-    and a symbolic link.
+    such as one that an operator put aside as `.app.old`, and a symbolic link.
     """
     walk = _Walk(driver, strict=strict, enter=lambda _: True)
     return (name for name in walk.below(layout.REPOSITORIES, (), _components(after)) if name is not None)
@@ -56,12 +56,28 @@ class _Walk:
         for child in self.driver.children(path, after[0] if after else None):
             if child in layout.OF_A_REPOSITORY and self.strict:
                 _require_name("/".join(parents))
-            if child.startswith("_") or is_reserved(child) or (len(parents) >= NAME_COMPONENTS and not self.strict):
+            if self._passes_over(path, parents, child):
                 continue
             name = _name((*parents, child))
             yield name
             if name is not None or self.strict:  # below what is no name there is none
                 yield from self.below(layout.child(path, child), (*parents, child))
+
+    def _passes_over(self, path: StoragePath, parents: tuple[str, ...], child: str) -> bool:
+        if self.strict and is_reserved(child):
+            self._require_no_repository(layout.child(path, child), (*parents, child))
+        is_too_deep = len(parents) >= NAME_COMPONENTS and not self.strict
+        return child.startswith("_") or is_reserved(child) or is_too_deep
+
+    def _require_no_repository(self, path: StoragePath, parents: tuple[str, ...]) -> None:
+        """Raise NameInvalid if there is a repository in a directory with a reserved name that is no file system's."""
+        if is_of_file_system(parents[-1]):
+            return
+        with suppress(PermissionError):  # a repository put aside could be read
+            for name in self.driver.children(path):
+                if name in layout.OF_A_REPOSITORY:
+                    _require_name("/".join(parents))
+                self._require_no_repository(layout.child(path, name), (*parents, name))
 
 
 def _name(parts: tuple[str, ...]) -> RepositoryName | None:

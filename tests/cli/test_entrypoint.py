@@ -221,3 +221,17 @@ def test_a_link_to_the_outside_is_given_away_and_not_what_it_names(place: Path) 
     wait_until(lambda: (place / "data/docker/link").lstat().st_uid == SERVICE, "it is given away")
     assert outside.stat().st_uid == 0
     shutil.rmtree(place / "data/docker")
+
+
+@pytest.mark.parametrize("owner", [0, SERVICE])
+def test_a_directory_of_roots_is_given_away_by_its_name_or_by_a_link_of_roots_alone(place: Path, owner: int) -> None:
+    outside, link = place / "outside", (place if owner == 0 else place / "data") / "link"
+    outside.mkdir()
+    link.symlink_to(outside)
+    os.lchown(link, owner, owner)
+    config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(link)}}}
+    (place / "config.yml").write_text(yaml.safe_dump(config))
+    program(place, "chown", f'#!/bin/sh\necho "$@" >>{place}/chown\n')
+    done = enter(place, str(place / "config.yml"))
+    assert (done.returncode == 0, (place / "chown").exists()) == (owner == 0, owner == 0), done.stderr
+    assert (b"leads over a symbolic link of another user" in done.stderr) == (owner != 0)

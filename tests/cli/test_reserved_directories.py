@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.outcome import Braked
+from pyregistry.gc.outcome import Braked, MarkFailed
 from pyregistry.storage import layout, volumes
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
@@ -89,6 +89,22 @@ def test_a_snapshot_is_not_taken_for_the_repositories_of_a_missing_volume(tmp_pa
     (tmp_path / "elsewhere").rename(driver.root / layout.REPOSITORIES / "team")
     assert gc(driver).blobs_removed == 0
     assert pull(repository(Registry(driver)), image())
+
+
+@pytest.mark.parametrize("aside", [".app.old", ".aside/app", "~app", ".aside/Deep/app"])
+def test_a_repository_that_was_put_aside_keeps_its_blobs(tmp_path: Path, aside: str) -> None:
+    driver = FilesystemDriver(tmp_path)
+    push_image(repository(Registry(driver)), image(), "latest")
+    push_image(repository(Registry(driver), "other"), image(), "latest")
+    target = driver.root / layout.REPOSITORIES / aside
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (driver.root / layout.REPOSITORIES / "team/app").rename(target)
+    for options in ({}, {"dry_run": True}, {"delete_untagged": True}):
+        with pytest.raises(MarkFailed, match=r"not all repositories can be looked at: .*app"):
+            gc(driver, **options)
+    (driver.root / layout.REPOSITORIES / ".empty/directories").mkdir(parents=True)
+    target.rename(driver.root / layout.REPOSITORIES / "team/app")
+    assert gc(driver).blobs_removed == 0
 
 
 @pytest.mark.parametrize(

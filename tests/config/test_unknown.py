@@ -63,10 +63,16 @@ REFUSED = {
     f"http: {{tls: {{{TLS}, clientca: [/ca]}}}}": (
         "http.tls.clientca: there is no such key; did you mean http.tls.clientcas?"
     ),
+    f"http: {{tls: {{{TLS}, clientauths: verify-client-cert-if-given}}}}": (
+        "http.tls.clientauths: there is no such key; did you mean http.tls.clientauth?"
+    ),
     f"http: {{tsl: {{{TLS}, clientcas: [/ca]}}}}": "http.tsl: there is no such key; did you mean http.tls?",
 }
 IGNORED = {
     "x-auth: &a {htpasswd: {realm: r, path: /p}}\nauth: *a": "x-auth: ignored, there is no such key",
+    ".auth: &a {htpasswd: {realm: r, path: /p}}\nauth: *a": ".auth: ignored, there is no such key",
+    "_auth: &a {htpasswd: {realm: r, path: /p}}\nauth: *a": "_auth: ignored, there is no such key",
+    "accesslog: {disabled: true}": "accesslog: ignored, there is no such key",
     "path: /x": "path: ignored, there is no such key",
     "auth: {htpasswd: {realm: r, path: /p, cost: 5}}": "auth.htpasswd.cost: ignored, there is no such key",
     f"http: {{tls: {{{TLS}, sessiontickets: true}}}}": "http.tls.sessiontickets: ignored, there is no such key",

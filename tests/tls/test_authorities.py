@@ -61,6 +61,24 @@ def test_an_intermediate_or_a_pinned_certificate_is_trusted_alone(
             shake(tls, authority, client)
 
 
+def test_a_pinned_certificate_lets_in_no_other(pair: tuple[Path, Path], authority: Authority, tmp_path: Path) -> None:
+    """Neither one of the same authority, nor one that the pinned one has signed."""
+    middle_key, leaf_key, other_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    leaf = certified("leaf", leaf_key, "middle", middle_key)
+    sibling, child = (
+        certified("other", other_key, "middle", middle_key),
+        certified("other", other_key, "leaf", leaf_key),
+    )
+    bundle, key, shown = (tmp_path / name for name in ("bundle.pem", "other.key", "other.pem"))
+    bundle.write_bytes(leaf)
+    key.write_bytes(other_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    tls = Tls(certificate=str(pair[0]), key=str(pair[1]), client_cas=[str(bundle)])
+    for chain in (sibling, child, child + leaf):
+        shown.write_bytes(chain)
+        with pytest.raises(ssl.SSLError):
+            shake(tls, authority, (shown, key))
+
+
 BUNDLES: dict[str, tuple[str, str]] = {
     "damaged before": (DAMAGED + "{good}", "position='certificate 1, line 1'"),
     "damaged behind": ("{good}" + DAMAGED, "position='certificate 2, line "),

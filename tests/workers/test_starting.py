@@ -131,6 +131,13 @@ OPEN: dict[str, tuple[dict[str, Any], bool]] = {
     ),
     "any password": ({"http": {"addr": ":PORT"}, "auth": {"silly": {"realm": "r", "service": "s"}}}, True),
     "passwords": ({"http": {"addr": ":PORT"}, "auth": HTPASSWD}, False),
+    "rules for strangers": (
+        {
+            "http": {"addr": ":PORT"},
+            "pyregistry": {"access": [{"repositories": "**", "who": "everyone", "actions": "pull"}]},
+        },
+        False,
+    ),
 }
 
 
@@ -146,11 +153,12 @@ def test_deletions_without_a_password_from_everywhere_are_one_warning(tmp_path: 
     document["http"]["addr"] = addr
     document["storage"] |= sections.get("storage", {})
     document |= {key: value for key, value in sections.items() if key == "auth"}
+    document["pyregistry"] |= sections.get("pyregistry", {})
     made.config.write_text(yaml.safe_dump(document))
     with made as server:
         output = server.output()
     assert output.count(_OPEN) == warns, output
-    for key in ("auth.htpasswd", "http.addr", "storage.delete.enabled: false"):
+    for key in ("set auth.htpasswd", "http.addr", "storage.delete.enabled: false"):
         assert (key in output) == warns
     scheme = "localhost" if addr.startswith((":", "0.0.0.0")) else "127.0.0.1"
     assert f"url=http://{scheme}:{server.port}" in output
