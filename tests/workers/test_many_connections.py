@@ -51,7 +51,7 @@ async def push(session: aiohttp.ClientSession, name: str) -> None:
 
 
 async def test_1000_connections_pull_while_64_push_without_an_error_or_a_leak(tmp_path: Path) -> None:
-    limits = {"connections": 2 * CONNECTIONS, "connections_per_address": 2 * CONNECTIONS}
+    limits = {"connections": 2 * CONNECTIONS, "connections-per-address": 2 * CONNECTIONS}
     with pyregistry_server(tmp_path, pyregistry={"workers": WORKERS, "limits": limits}) as server:
         pushed = image(b"layer")
         for blob in pushed.blobs:
