@@ -66,10 +66,12 @@ def announce_address(config: Config, listening: socket.socket, workers: int) -> 
     """Log the address, and a warning where it lets strangers delete images."""
     log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
     if _lets_strangers_delete(config) and _is_reached_by_others(listening):
+        port = listening.getsockname()[1]
+        local = f"127.0.0.1:{port}"
         log.warning(
             "every machine that reaches this address may push, pull and delete without a password: set auth.htpasswd "
-            "for passwords, http.addr: 127.0.0.1:5000 (for a container -p 127.0.0.1:5000:5000) for this machine alone, "
-            "or storage.delete.enabled: false",
+            f"for passwords, http.addr: {local} (for a container -p {local}:{port}) for this machine alone, or "
+            "storage.delete.enabled: false",
             address=address_of(listening),
         )
 

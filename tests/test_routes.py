@@ -1,4 +1,4 @@
-"""The endpoint table against the distribution spec, its handlers' docstrings and the README."""
+"""The endpoint table against the distribution spec, its handlers' docstrings and docs/endpoints.md."""
 
 import inspect
 import re
@@ -10,7 +10,7 @@ import pytest
 from pyregistry.api.routes import ENDPOINTS, Endpoint
 from pyregistry.auth.access import Action
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs/endpoints.md"
 
 _SPEC = {
     "end-1": ("GET", "/v2/"),
@@ -113,18 +113,18 @@ def _table_in_code() -> list[tuple[str, str, str]]:
     return [(" ".join(methods), path, spec) for (path, spec), methods in rows.items()]
 
 
-def _table_in_readme() -> list[tuple[str, ...]]:
-    _, begin, rest = README.read_text(encoding="utf-8").partition("<!-- endpoints -->")
+def _table_in_page() -> list[tuple[str, ...]]:
+    _, begin, rest = PAGE.read_text(encoding="utf-8").partition("<!-- endpoints -->")
     table, end, _ = rest.partition("<!-- /endpoints -->")
-    assert begin, "README.md has no <!-- endpoints -->"
-    assert end, "README.md has no <!-- /endpoints -->"
+    assert begin, "docs/endpoints.md has no <!-- endpoints -->"
+    assert end, "docs/endpoints.md has no <!-- /endpoints -->"
     lines = [line.strip() for line in table.splitlines() if line.strip().startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line.strip("|")) for line in lines]
     words = [tuple(" ".join(cell.replace("`", " ").replace(",", " ").split()) for cell in row) for row in cells]
     return [row for row in words if not set("".join(row)) <= set("-:")]
 
 
-def test_the_readme_has_the_endpoint_table_of_the_code() -> None:
+def test_the_page_has_the_endpoint_table_of_the_code() -> None:
     expected = _table_in_code()
     lines = ["| method | path | spec |", "|---|---|---|"]
     lines += [
@@ -132,4 +132,4 @@ def test_the_readme_has_the_endpoint_table_of_the_code() -> None:
         for methods, path, spec in expected
     ]
     wanted = "\n".join(["<!-- endpoints -->", *lines, "<!-- /endpoints -->"])
-    assert _table_in_readme() == [("method", "path", "spec"), *expected], f"README.md needs this table:\n{wanted}"
+    assert _table_in_page() == [("method", "path", "spec"), *expected], f"docs/endpoints.md needs this table:\n{wanted}"

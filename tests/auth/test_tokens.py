@@ -22,7 +22,7 @@ _SERVER = "http://registry.test"
 
 @pytest.fixture
 async def ruled(start_registry: StartRegistry, tmp_path: Path) -> Client:
-    """A registry with the README's rules."""
+    """A registry with the rules of docs/users-and-access.md."""
     return await start_with_rules(start_registry, tmp_path)
 
 

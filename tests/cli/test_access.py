@@ -52,8 +52,8 @@ def test_it_says_yes_or_no_and_which_rule_decides(
     assert (done.returncode, done.stdout, done.stderr) == (status, answer, "")
 
 
-def test_the_rules_of_the_readme_are_what_it_says_of_them(tmp_path: Path) -> None:
-    text = (SOURCE_TREE / "README.md").read_text().partition("## Access")[2]
+def test_the_rules_of_the_page_are_what_it_says_of_them(tmp_path: Path) -> None:
+    text = (SOURCE_TREE / "docs/users-and-access.md").read_text().partition("## Access")[2]
     config = tmp_path / "config.yml"
     config.write_text(HEAD.partition("auth:")[0] + text.partition("```yaml\n")[2].partition("```")[0])
     [command] = [line for line in text.splitlines() if line.startswith("pyregistry access check ")]

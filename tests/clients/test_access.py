@@ -1,4 +1,4 @@
-"""The README's rules with real clients: everybody pulls `public/**`, a CI user pushes `ci/**`, one admin does all."""
+"""The documented rules with real clients: everybody pulls `public/**`, a CI user pushes `ci/**`, one admin does all."""
 
 import os
 import re

@@ -29,7 +29,7 @@ VALUES: dict[str, list[str]] = {
           ".matchExpressions[0].key=disk",
           "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
           ".matchExpressions[0].operator=Exists"),
-        *("host=registry.example.org", "tlsSecret=cert", "fullnameOverride=registry"),
+        *("host=registry.example.org", "tlsSecret=cert", "fullnameOverride=registry", "existingHtpasswdSecret=users"),
     ],
 }  # fmt: skip
 
@@ -141,6 +141,25 @@ def test_values_that_the_chart_does_not_know_are_refused(helm: Client, value: st
     assert "values don't meet the specifications of the schema" in helm.fails(
         "template", "release", CHART, "--set", value
     )
+
+
+@pytest.mark.parametrize("users", ["htpasswd=", "config.log.level=debug", "config.auth=null"])
+def test_an_ingress_without_users_is_refused(helm: Client, users: str) -> None:
+    """An empty file behind --set-file would open the registry to the internet."""
+    said = helm.fails("template", "release", CHART, "--set", "host=registry.example.org", "--set", users)
+    assert "host has the value registry.example.org, and there are no users" in said
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["--set-json", 'config.auth={"none": {}}'],
+        ["--set", "config.http.tls.clientcas[0]=/tls/ca.crt", "--set", "tlsSecret=cert"],
+    ],
+)
+def test_an_ingress_without_users_may_be_meant(helm: Client, settings: list[str]) -> None:
+    text = helm.run("template", "release", CHART, "--set", "host=registry.example.org", *settings)
+    assert [found["kind"] for found in documents(text)].count("Ingress") == 1
 
 
 def test_versions_of_the_chart_are_ours() -> None:

@@ -47,12 +47,12 @@ def test_every_row_of_the_page_is_measured_by_its_command(tmp_path: Path) -> Non
     assert [numbers.sub("N", name) for name in names] == [numbers.sub("N", name) for name in documented()]
 
 
-@pytest.mark.parametrize("is_full", [False, True])
-def test_the_bytes_that_may_still_be_sent_are_what_the_command_prints(tmp_path: Path, is_full: bool) -> None:
+@pytest.mark.parametrize(("size", "is_full"), [("40m", False), ("40m", True), ("8g", False)])
+def test_the_bytes_that_may_still_be_sent_are_what_the_command_prints(tmp_path: Path, size: str, is_full: bool) -> None:
     require_root()
     server = pyregistry_server(tmp_path)
     data = data_directory(tmp_path)
-    with tmpfs(data, "size=40m"), server, Wire(server) as wire:
+    with tmpfs(data, f"size={size}"), server, Wire(server) as wire:
         if is_full:
             usage = os.statvfs(data)
             with (data / "ballast").open("wb") as file:

@@ -18,7 +18,7 @@ _SCOPE = "scope=repository:ci/app:pull,push"
 
 @pytest.fixture
 def ruled(tmp_path: Path) -> Iterator[Server]:
-    """Four workers and the README's rules."""
+    """Four workers and the rules of docs/users-and-access.md."""
     write_htpasswd(tmp_path / "htpasswd", PASSWORDS)
     own = {"workers": 4, "access": [*ACCESS, {"repositories": "ci/**", "who": "guest", "actions": ["pull", "push"]}]}
     with pyregistry_server(tmp_path, auth=auth_section(tmp_path / "htpasswd"), pyregistry=own) as server:

@@ -62,7 +62,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if include "pyregistry.auth" . -}}
 {{- $_ := set $made "auth" (dict "htpasswd" (dict "realm" "Registry Realm" "path" "/auth/htpasswd")) -}}
 {{- end -}}
-{{- toYaml (mergeOverwrite $made (deepCopy .Values.config)) -}}
+{{- $config := mergeOverwrite $made (deepCopy .Values.config) -}}
+{{- if and .Values.host (not $config.auth) (not (dig "http" "tls" "clientcas" list $config)) -}}
+{{- fail (printf "host has the value %s, and there are no users: set htpasswd (with a line for each) or existingHtpasswdSecret, or `--set-json 'config.auth={\"none\": {}}'` if everybody may push and delete" .Values.host) -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end -}}
 
 {{- /* What the pod of the server and that of the check have in common. */ -}}
