@@ -117,8 +117,11 @@ def _config_in(arguments: list[str]) -> Path | None:
 
 def _require_no_strange_link(root: Path) -> None:
     """End where another user's link leads to a directory of root's: the service would become its owner."""
-    handle, owners = opener.look_up(str(root.absolute()))
-    os.close(handle)
+    try:
+        handle, owners = opener.look_up(str(root.absolute()))
+        os.close(handle)
+    except OSError:  # such as a lost working directory: the server says what it cannot use
+        return
     if root.stat().st_uid == 0 and not owners <= {0}:
         _say(
             f"{root} leads over a symbolic link of another user to {root.resolve()}, a directory of root's, which is "

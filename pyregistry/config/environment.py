@@ -26,6 +26,8 @@ _SHOWN = 60
 """Characters of a name that is too long."""
 _KINDS = ("htpasswd", "token", "silly")
 """Kinds of `auth`; a variable that names one below a misspelt REGISTRY_AUTH is meant for a registry."""
+OF_KUBERNETES = "it looks like a variable that Kubernetes sets for a service"
+"""End of the warning of such a variable."""
 _KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
 """What Kubernetes sets for a service called "registry-auth", beside REGISTRY_AUTH_PORT=tcp://…"""
 
@@ -54,8 +56,7 @@ def lay_over(document: Mapping[object, object], environ: Mapping[str, str], note
             continue
         value = environ[variable]
         if value.startswith(("tcp://", "udp://", "sctp://")) or _KUBERNETES.fullmatch(variable):
-            reason = "it looks like a variable that Kubernetes sets for a service"
-            notes.add(f"{variable}: ignored, {reason}", is_error=False)
+            notes.add(f"{variable}: ignored, {OF_KUBERNETES}", is_error=False)
             continue
         path = variable.removeprefix(PREFIX).split("_")
         if len(path) > MAX_LEVELS:

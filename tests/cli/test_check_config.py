@@ -183,6 +183,10 @@ STRICT = {
     "an unknown key": (f"{LEAST_HERE}xyzzy: 1\n", 1),
     "a key that is not carried out": (f"{LEAST_HERE}redis: {{}}\nlog: {{reportcaller: true}}\n", 1),
     "a user who is left out": (f"{LEAST_HERE}auth: {{htpasswd: {{realm: r, path: DIRECTORY/users}}}}\n", 1),
+    "a user who is left out of a log of errors": (
+        f"{LEAST_HERE}log: {{level: error}}\nauth: {{htpasswd: {{realm: r, path: DIRECTORY/users}}}}\n",
+        1,
+    ),
     "a fault": (f"{LEAST_HERE}xyzzy: 1\nhttp: {{addr: 5}}\n", 2),
 }
 
@@ -205,6 +209,15 @@ def test_strict_ends_with_1_for_warnings(tmp_path: Path, text: str, status: int)
         done.stdout,
         len(done.stderr.splitlines()),
     )
+
+
+def test_strict_is_not_about_variables_that_kubernetes_sets(tmp_path: Path) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(LEAST_HERE.replace("DIRECTORY", str(tmp_path)))
+    of_service = {"REGISTRY_PORT": "tcp://10.0.0.1:5000", "REGISTRY_SERVICE_HOST": "10.0.0.1"}
+    done = check("--strict", str(path), **of_service)
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 2)
+    assert check("--strict", str(path), **of_service, REGISTRY_XYZZY="1").returncode == 1
 
 
 def test_all_faults_are_said_at_once_each_in_a_line(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_worker_that_was_killed_is_one_line_of_the_log(server: Server) -> None
     worker = workers_of(server)[0]
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: "a worker was killed" in server.output(), "the log says so")
-    [line] = [line for line in server.output().splitlines() if "killed" in line]
+    [line] = [line for line in server.output().splitlines() if "a worker was killed" in line]
     assert f"worker={worker}" in line
     assert "signal=SIGKILL" in line
 
