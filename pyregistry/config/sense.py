@@ -27,6 +27,8 @@ _MAY_BE_ZERO = frozenset({"send_rate"})
 """Limits that 0 switches off."""
 _SHORTEST = 1.0
 """Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
+_BARE = 1e-3
+"""Seconds: shorter durations are those of numbers without a unit."""
 _SHORTEST_WAIT = 0.001
 """Seconds. Half a second for a check is meant; `interval: 10`, nanoseconds too, is not."""
 
@@ -113,7 +115,7 @@ def _in_storage(storage: Storage) -> Wrong:
 def _in_purging(purging: UploadPurging) -> Wrong:
     for key, value in (("age", purging.age), ("interval", purging.interval)):
         if purging.enabled and value < _SHORTEST:
-            yield f"storage.maintenance.uploadpurging.{key}", str(value), "1s or more"
+            yield f"storage.maintenance.uploadpurging.{key}", str(value), f"1s or more{_unit_missing(value)}"
 
 
 def _in_health(health: Health) -> Wrong:
@@ -148,7 +150,12 @@ def _in_words(config: Config) -> Wrong:
 def _too_short(key: str, value: Duration, shortest: float) -> Wrong:
     """Where 0 has a meaning of its own."""
     if value and value < shortest:
-        yield key, str(value), f"0, or {Duration(shortest)} or more"
+        yield key, str(value), f"0, or {Duration(shortest)} or more{_unit_missing(value)}"
+
+
+def _unit_missing(value: Duration) -> str:
+    """Return the advice for a value that can only have been a number without a unit."""
+    return "; give a unit (30s, 24h), as a number without one is nanoseconds" if 0 < abs(value) < _BARE else ""
 
 
 def _is_proxy(text: str) -> bool:

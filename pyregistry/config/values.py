@@ -10,6 +10,10 @@ _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re
 _DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
 
 
+_LEAST_IN_SECONDS = 1e-3
+"""Durations below this are shown in nanoseconds."""
+
+
 class Duration(float):
     """Seconds, written as Go does: `10s`, `1h30m`, `500ms`; a bare number is nanoseconds."""
 
@@ -26,6 +30,8 @@ class Duration(float):
 
     def __str__(self) -> str:
         """As it may stand in a file."""
+        if 0 < abs(self) < _LEAST_IN_SECONDS:
+            return f"{self * 1e9:.0f}ns"  # most likely a bare number, which is shown with its own digits
         return f"{self:.9f}".rstrip("0").rstrip(".") + "s"
 
 

@@ -34,6 +34,7 @@ MERGES = "a: &a {k: v}\n" + "".join(
     f"{name}: &{name} {{<<: [{', '.join([f'*{before}'] * 9)}]}}\n"
     for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
+NO_UNIT = "; give a unit (30s, 24h), as a number without one is nanoseconds"
 TEXT = "text, in quotes where it looks like something else"
 DURATION = "a duration such as 10s, 1h30m or 500ms"
 
@@ -126,7 +127,7 @@ BROKEN: dict[str, Broken] = {
         "storage.delete: true, expected a map of keys", REGISTRY_STORAGE_DELETE="true"
     ),
     "an age without a unit": of(
-        'storage.maintenance.uploadpurging.age: "0.000000024s", expected 1s or more',
+        f'storage.maintenance.uploadpurging.age: "24ns", expected 1s or more{NO_UNIT}',
         REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_AGE="24",
     ),
     "days": of(
@@ -249,32 +250,36 @@ BROKEN: dict[str, Broken] = {
         REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL="http://x",
     ),
     "a drain time without a unit": of(
-        'http.draintimeout: "0.00000003s", expected 0, or 0.001s or more', "  draintimeout: 30\n"
+        f'http.draintimeout: "30ns", expected 0, or 0.001s or more{NO_UNIT}',
+        "  draintimeout: 30\n",
     ),
     "a drain time below nothing": of(
-        'http.draintimeout: "-0.000000001s", expected 0, or 0.001s or more', "  draintimeout: -1\n"
+        f'http.draintimeout: "-1ns", expected 0, or 0.001s or more{NO_UNIT}',
+        "  draintimeout: -1\n",
     ),
     "a look at the storage every ten nanoseconds": of(
-        'health.storagedriver.interval: "0.00000001s", expected 0, or 0.001s or more',
+        f'health.storagedriver.interval: "10ns", expected 0, or 0.001s or more{NO_UNIT}',
         "health: {storagedriver: {enabled: true, interval: 10, threshold: 3}}\n",
     ),
     "a look at a file every ten nanoseconds": of(
-        'health.file[1].interval: "0.00000001s", expected 0, or 0.001s or more',
+        f'health.file[1].interval: "10ns", expected 0, or 0.001s or more{NO_UNIT}',
         "health: {file: [{file: /a}, {file: /b, interval: 10}]}\n",
     ),
     "three nanoseconds for an answer": of(
-        'health.http[0].timeout: "0.000000003s", expected 0, or 0.001s or more',
+        f'health.http[0].timeout: "3ns", expected 0, or 0.001s or more{NO_UNIT}',
         "health: {http: [{uri: 'http://a.test/', timeout: 3}]}\n",
     ),
     "a minute without a unit": of(
-        'health.tcp[0].interval: "0.00000006s", expected 0, or 0.001s or more',
+        f'health.tcp[0].interval: "60ns", expected 0, or 0.001s or more{NO_UNIT}',
         "health: {tcp: [{addr: 'a.test:1', interval: 60}]}\n",
     ),
     "a day without a unit": of(
-        'pyregistry.gc.interval: "0.000000024s", expected 0, or 1s or more', "pyregistry: {gc: {interval: 24}}\n"
+        f'pyregistry.gc.interval: "24ns", expected 0, or 1s or more{NO_UNIT}',
+        "pyregistry: {gc: {interval: 24}}\n",
     ),
     "a grace without a unit": of(
-        'pyregistry.gc.grace: "0.0000036s", expected 0, or 1s or more', "pyregistry: {gc: {grace: 3600}}\n"
+        f'pyregistry.gc.grace: "3600ns", expected 0, or 1s or more{NO_UNIT}',
+        "pyregistry: {gc: {grace: 3600}}\n",
     ),
     "a proxy that is a name": of(
         'pyregistry.trusted-proxies[1]: "proxy.test", expected an address, a network such as 10.0.0.0/8, or unix',
