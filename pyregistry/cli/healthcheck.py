@@ -29,7 +29,8 @@ def healthcheck(config: ConfigFile = None, config_option: ConfigOption = None) -
     try:
         _check(config, config_option)
     except CommandFailed as failed:
-        raise CommandFailed(str(failed), UNHEALTHY) from failed
+        failed.status = UNHEALTHY
+        raise
 
 
 def _check(*given: Path | None) -> None:

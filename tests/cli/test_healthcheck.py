@@ -101,3 +101,17 @@ def test_config_that_is_refused_is_not_healthy(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.write_text("{")
     assert check(path).returncode == 1
+
+
+@pytest.mark.parametrize("formatter", ["text", "json"])
+def test_each_fault_of_a_config_is_a_line_and_there_is_no_other(tmp_path: Path, formatter: str) -> None:
+    (tmp_path / "c.yml").write_text(
+        f"version: 0.1\nstorage: inmemory\nlog: {{formatter: {formatter}}}\nhttp: {{addr: 5}}\nauthh: {{}}\n"
+    )
+    done = check(tmp_path / "c.yml")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2, lines
+    assert "authh" in lines[0]
+    assert "http.addr" in lines[1]
+    assert all(line.startswith("{") == (formatter == "json") for line in lines)
