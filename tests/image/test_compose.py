@@ -49,6 +49,14 @@ def test_its_volumes_are_declared_and_its_files_exist_or_are_the_operators(path:
                 assert source in document["volumes"] or source in ("./auth", "./certs")
 
 
+def test_caddy_is_believed_and_nothing_outside_the_network_of_the_two() -> None:
+    document = yaml.safe_load((SAMPLES[0]).read_text())
+    config, _ = load(SOURCE_TREE / "config/image.yml", {**registry_of(SAMPLES[0])["environment"]})
+    [network] = document["networks"]["default"]["ipam"]["config"]
+    assert config.pyregistry.trusted_proxies == [network["subnet"]]
+    assert "ports" not in document["services"]["registry"]
+
+
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
 def test_compose_builds_the_image_that_it_starts(path: Path) -> None:
     registry = registry_of(path)
