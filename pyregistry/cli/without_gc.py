@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -63,8 +63,9 @@ def _as_owner(root: Path) -> Iterator[None]:
     if user != 0:
         yield
         return
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
+    with suppress(PermissionError):  # root without capabilities, as the server beside it: docker's --cap-drop ALL
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
     try:
         yield
     finally:

@@ -191,7 +191,7 @@ def test_an_access_without_a_value_is_refused_since_it_would_allow_everything(va
 
 
 def test_rules_can_be_given_by_the_environment(tmp_path: Path) -> None:
-    text = "version: 0.1\nstorage: inmemory\n"
+    text = "version: 0.1\nstorage: inmemory\nauth: {htpasswd: {realm: r, path: users}}\nhttp: {host: https://example.org}\n"
     config, warnings = parse(text, {"REGISTRY_PYREGISTRY_ACCESS": "[{repositories: a, who: b, actions: pull}]"})
     assert config.pyregistry.access == [{"repositories": "a", "who": "b", "actions": "pull"}]
     assert warnings == []
