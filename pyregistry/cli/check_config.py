@@ -31,9 +31,9 @@ def check_config(
 
     Exit status: 0 a server would start; 1 it would, and --strict was given and there are warnings, where those of
     variables that Kubernetes sets do not count; 2 it would not, be it for a file that the config names (passwords,
-    rules, keys, certificates) or for a data directory that cannot be read or made. All faults are said, those of such
-    files once the config itself has none. Not looked at is whether the addresses are free. Secrets are shown as ***.
-    The messages are text, whatever log.formatter says.
+    rules, keys, certificates) or for a data directory that cannot be read or made. All faults are said, those of
+    addresses, expressions and such files once the config itself has none. Not looked at is whether the addresses are
+    free. Secrets are shown as ***. The messages are text, whatever log.formatter says.
     """
     path, loaded, warnings = load_with_warnings(config, config_option)
     for warning in warnings:
