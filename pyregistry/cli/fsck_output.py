@@ -20,7 +20,7 @@ from pyregistry.visible import visible
 
 STOPPED = "stopped"
 FAILED = "failed"
-"""Why a run ended early: by a signal, or by an error that is told after the summary."""
+"""Reasons of a run that ended early: by a signal, or by an error that is told after the summary."""
 _DAY_NS = 86_400 * 10**9
 _CAUSES_OF_A_KIND = 20
 _IMAGES_OF_A_CAUSE = 5

@@ -109,7 +109,7 @@ _NARROWERS = (
     Narrower("DIGEST"),
     Narrower("SIZE"),
 )
-"""What a person needs least goes first; `--json` and a pipe have all of it."""
+"""In this order columns are left out on a narrow terminal; `--json` and a pipe have all of them."""
 
 
 def _row(image: TaggedImage) -> tuple[Cell, ...]:

@@ -57,7 +57,7 @@ class Usage:
     untagged_manifests: int = 0
     """Those that only `gc --delete-untagged` removes; 0 where that is what was asked for."""
     untagged: int = 0
-    """What they alone hold."""
+    """Bytes that they alone hold."""
     uploads: int = 0
     uploads_size: int = 0
     open_uploads: list[UploadUsage] = field(default_factory=list)

@@ -32,7 +32,7 @@ SERVER_OF_NGINX = "server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {
 
 
 class Place:
-    """What a symptom needs; all that it starts ends with the test."""
+    """Servers of one test; all of them end with it."""
 
     def __init__(self, request: pytest.FixtureRequest, stack: ExitStack, directory: Path) -> None:
         self._request = request
@@ -59,7 +59,7 @@ class Place:
         return self.stack.enter_context(pyregistry_server(self.directory, **sections))
 
     def serve_tls(self, certificate: Path, key: Path, **more: object) -> Server:
-        """One that speaks TLS."""
+        """Start a registry that speaks TLS."""
         return self.stack.enter_context(
             serving(self.directory, {"certificate": str(certificate), "key": str(key), **more})
         )

@@ -91,7 +91,7 @@ class Site:
 
 @pytest.fixture
 def site(docker: Engine, bridged: BridgedDaemon, volume: Path, image: str) -> Iterator[Site]:
-    """One that serves."""
+    """A container that serves."""
     directory = Path(tempfile.mkdtemp(prefix="pyregistry-site-"))
     try:
         made = Site(docker, bridged, directory)
