@@ -89,7 +89,7 @@ def _name(parts: tuple[str, ...]) -> RepositoryName | None:
 def _require_no_link(driver: Driver, path: StoragePath) -> None:
     # Its repositories can be pulled by their names, and no walk ever sees them.
     for name in driver.symbolic_links(path):
-        if not name.startswith("_") and not is_reserved(name):
+        if not name.startswith("_") and not is_of_file_system(name):
             raise NameInvalid(f"{path}/{name} is a symbolic link, which is not followed")
 
 

@@ -107,6 +107,19 @@ def test_a_repository_that_was_put_aside_keeps_its_blobs(tmp_path: Path, aside: 
     assert gc(driver).blobs_removed == 0
 
 
+def test_a_repository_that_was_put_aside_as_a_link_keeps_its_blobs(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    driver = FilesystemDriver(tmp_path / "data")
+    push_image(repository(Registry(driver)), image(), "latest")
+    push_image(repository(Registry(driver), "other"), image(), "latest")
+    (driver.root / layout.REPOSITORIES / "team").rename(tmp_path / "team")
+    (driver.root / layout.REPOSITORIES / ".team").symlink_to(tmp_path / "team")
+    with pytest.raises(MarkFailed, match="is a symbolic link, which is not followed"):
+        gc(driver)
+    (driver.root / layout.REPOSITORIES / ".team").rename(driver.root / layout.REPOSITORIES / ".snapshot")
+    assert gc(driver, dry_run=True).repositories == 1
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [*((name, True) for name in NAMES), (".zfs", True), ("#recycle", True)]
