@@ -1,6 +1,7 @@
 """containerd: one PUT per blob, HEAD before each, and pulls by digest from its own resolver."""
 
 import tarfile
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,8 +51,7 @@ class Containerd(Program):
 def ctr(scratch: Path) -> Iterator[Client]:
     """`ctr` with a containerd of its own."""
     require_root()
-    directory = scratch / "containerd"
-    directory.mkdir()
+    directory = Path(tempfile.mkdtemp(prefix="containerd-", dir=scratch))  # two files of tests have one each
     containerd = Containerd(directory)
     try:
         start_or_skip(containerd)

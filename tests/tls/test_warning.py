@@ -44,4 +44,6 @@ def test_only_a_registry_that_is_open_is_said_to_be(
     with _serving(tmp_path, tls, own) as server:
         output = server.output()
     assert output.count(OPEN) == warns, output
-    assert (f"http.addr: 127.0.0.1:{server.port} for this machine alone" in output) == warns, output
+    local = f"127.0.0.1:{server.port}"
+    alone = f"http.addr: {local} (for a container -p {local}:{server.port}) for this machine alone"
+    assert (alone in output) == warns, output
