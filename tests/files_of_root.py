@@ -4,11 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from pyregistry import opener
+from tests.processes import require_root
 
 SERVICE = 1234
 
@@ -69,3 +73,15 @@ def secret(path: Path, content: str = "secret", mode: int = 0o600) -> Path:
     path.write_text(content)
     path.chmod(mode)
     return path
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    require_root()
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        made = Place(Path(directory))
+        try:
+            yield made
+        finally:
+            made.stop()

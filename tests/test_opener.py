@@ -3,8 +3,6 @@
 import os
 import ssl
 import stat
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,20 +15,10 @@ from pyregistry.opener import open_file, read_file, readable_path, stat_file
 from pyregistry.tls import Certificate
 from tests.auth.credentials import write_htpasswd
 from tests.authority import Authority
-from tests.files_of_root import Place, as_service, secret
-from tests.processes import require_root, wait_until
+from tests.files_of_root import Place, as_service, place, secret
+from tests.processes import wait_until
 
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    require_root()
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        made = Place(Path(directory))
-        try:
-            yield made
-        finally:
-            made.stop()
+__all__ = ["place"]
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o400])

@@ -2,28 +2,14 @@
 
 import os
 import socket
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pyregistry import opener
 from pyregistry.opener import open_file, read_file
-from tests.files_of_root import SERVICE, Place, as_service, secret
-from tests.processes import require_root
+from tests.files_of_root import SERVICE, Place, as_service, place, secret
 
-
-@pytest.fixture
-def place() -> Iterator[Place]:
-    require_root()
-    with tempfile.TemporaryDirectory() as directory:
-        Path(directory).chmod(0o755)
-        made = Place(Path(directory))
-        try:
-            yield made
-        finally:
-            made.stop()
+__all__ = ["place"]
 
 
 def test_a_link_of_the_services_outside_its_volume_leads_to_no_file_of_roots(place: Place) -> None:

@@ -6,13 +6,13 @@ from pyregistry.early import hold_hangup
 
 hold_hangup(sys.argv[1:])  # the imports below take most of the time in which a SIGHUP would end a server
 
-import typer  # noqa: E402 - see above
+import typer  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
 
-from pyregistry import __version__  # noqa: E402 - see above
-from pyregistry.cli.commands import Commands  # noqa: E402 - see above
-from pyregistry.cli.failure import CommandFailed  # noqa: E402 - see above
-from pyregistry.cli.output import say  # noqa: E402 - see above
-from pyregistry.cli.standard_output import checked_output  # noqa: E402 - see above
+from pyregistry import __version__  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
+from pyregistry.cli.commands import Commands  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
+from pyregistry.cli.failure import CommandFailed  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
+from pyregistry.cli.output import say  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
+from pyregistry.cli.standard_output import checked_output  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
 
 FAILED = 2
 
