@@ -21,6 +21,7 @@ from pyregistry.storage.open_uploads import walk_uploads
 from pyregistry.storage.registry import EVERYTHING, Registry
 from pyregistry.storage.threads import in_thread, walk
 from pyregistry.storage.turns import Walk
+from pyregistry.system_errors import in_words
 
 _LEAST_SECONDS, _MOST_SECONDS = 60.0, 3600.0
 """Seconds between two surveys."""
@@ -91,7 +92,7 @@ class Survey:
             try:
                 await self._survey_if_due()
             except OSError as error:
-                log.warning("repositories could not be counted", reason=str(error))
+                log.warning("repositories could not be counted", reason=in_words(error))
                 pause = _MOST_SECONDS
 
     async def _survey_if_due(self) -> None:
