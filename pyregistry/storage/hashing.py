@@ -7,10 +7,9 @@ import msgspec
 from pyregistry.oci.digest import ALGORITHMS, Digest, Hash, new_hash
 from pyregistry.oci.names import UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, LocalFile, PathNotFound, Source, Stat
+from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
+from pyregistry.storage.sources import opened
 
-BLOCK = 1024 * 1024
-"""Bytes read at once where a file must be hashed from its beginning."""
 _RUNNING_HASHES = 1_000
 
 
@@ -92,10 +91,7 @@ class RunningHashes:
 def hash_source(source: Source, algorithm: str) -> Digest:
     """Read all of it; raises PathNotFound. Blocks."""
     total = new_hash(algorithm)
-    if isinstance(source, LocalFile):
-        with source.open() as file:
-            while block := file.read(BLOCK):
-                total.update(block)
-    else:
-        total.update(source.content)
+    with opened(source) as reading:
+        for block in reading.blocks():
+            total.update(block)
     return Digest.from_hash(total)
