@@ -34,16 +34,17 @@ from pyregistry.checks import checks
 from pyregistry.config.health_section import Health as HealthSection
 from pyregistry.config.schema import Config
 from pyregistry.health import Health, InThread, Readiness, gets_locks
+from pyregistry.location import open_backend
 from pyregistry.metrics import Metrics
 from pyregistry.parts import (
     api_settings,
     create_authenticator,
-    create_driver,
     create_policy,
     gc_options,
     storage_rules,
 )
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.leases import note_renewal, renewed_after
@@ -55,17 +56,20 @@ from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - each of them was made by a caller before, or it is made here
     config: Config,
     authenticator: Authenticator | None = None,
     policy: CurrentPolicy | None = None,
     metrics: Metrics | None = None,
     spare_secret: bytes | None = None,
+    *,
+    backend: Backend | None = None,
 ) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
+    `backend` is used in place of the storage that the config names.
 
     Raises OSError if the data directory cannot be used, ConfigError.
     """
@@ -75,8 +79,9 @@ def create_app(
     app = web.Application(middlewares=[*outer, errors, *inner])
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
-    driver = create_driver(config)
-    app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
+    backend = backend or open_backend(config, make=True)
+    driver = backend.driver
+    app[REGISTRY] = Registry(driver if metrics is None else _measured(backend, metrics), storage_rules(config))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
     renewal = renewed_after(config.pyregistry.gc.grace)
@@ -90,7 +95,7 @@ def create_app(
     _add_policy(app, policy)
     _add_tokens(app, config, policy, driver, spare_secret)
     _add_purging(app, config)
-    _add_garbage_collection(app, driver, config)
+    _add_garbage_collection(app, backend, config)
     _add_health(app, config)
     if metrics is not None:
         _add_metrics(app, config, metrics, driver, authenticator)
@@ -100,9 +105,8 @@ def create_app(
     return app
 
 
-def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
-    name = "inmemory" if config.storage.filesystem is None else "filesystem"
-    return MeasuredDriver(driver, partial(metrics.storage_action, name))
+def _measured(backend: Backend, metrics: Metrics) -> Driver:
+    return MeasuredDriver(backend.driver, partial(metrics.storage_action, backend.location.name))
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
@@ -142,14 +146,14 @@ def _add_purging(app: web.Application, config: Config) -> None:
     _in_background(app, lambda: purge_regularly(app[REGISTRY], purging, structlog.get_logger("pyregistry.purging")))
 
 
-def _add_garbage_collection(app: web.Application, driver: Driver, config: Config) -> None:
+def _add_garbage_collection(app: web.Application, backend: Backend, config: Config) -> None:
     section = config.pyregistry.gc
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
     from pyregistry.gc.schedule import Schedule, collect_regularly  # noqa: PLC0415 - a start need not wait for it
 
     schedule = Schedule(float(section.interval), gc_options(config))
-    _in_background(app, lambda: collect_regularly(driver, schedule))
+    _in_background(app, lambda: collect_regularly(backend, schedule))
 
 
 def _has_checks(section: HealthSection) -> bool:

@@ -27,8 +27,7 @@ from pyregistry.processes import network_figures, process_figures
 from pyregistry.reload import Reload
 from pyregistry.sampling import Sampler
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.driver import Driver, LocalMaintenance
 from pyregistry.storage.rooms import Room, rooms
 from pyregistry.storage.used import last_used
 from pyregistry.survey import Survey
@@ -95,9 +94,10 @@ def _sample_queues(sampler: Sampler, app: web.Application, driver: Driver) -> No
         ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda room: room.waiting),
     ):
         sampler.gauges(f"pyregistry_{name}", text, "room", of_rooms(read))
-    if isinstance(driver, FilesystemDriver):
+    local = driver.local
+    if local is not None:
         sampler.gauge(
-            "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: driver.lock_waiters
+            "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: local.lock_waiters
         )
     health = app[HEALTH]
     sampler.gauge(
@@ -163,8 +163,8 @@ def _sample_connections(sampler: Sampler, app: web.Application) -> None:
 def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
     text = "The bytes that uploads may still take."
     yield single("pyregistry_storage_room_bytes", text, app[REGISTRY].room())
-    if isinstance(driver, FilesystemDriver):
-        yield from _file_system_figures(driver)
+    if driver.local is not None:
+        yield from _file_system_figures(driver.local)
     used = last_used(driver)
     if used is not None:
         counted = "when garbage collection or `du` counted last."
@@ -174,7 +174,7 @@ def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
         yield single("pyregistry_storage_counted_timestamp_seconds", text, used.counted_at)
 
 
-def _file_system_figures(driver: FilesystemDriver) -> Iterator[Figure]:
+def _file_system_figures(driver: LocalMaintenance) -> Iterator[Figure]:
     """Yield the sizes of each file system of the data directory; the label is where below it, `.` for its own."""
     sizes: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in ("size", "free", "files", "files_free")}
     for place in driver.places():

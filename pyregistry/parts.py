@@ -15,23 +15,11 @@ from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.access import WITHOUT_LOGIN, needs_login
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Htpasswd, Token
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.expressions import Expression, understand
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import Rules
 
 if TYPE_CHECKING:
     from pyregistry.gc.outcome import Options
-
-
-def create_driver(config: Config) -> Driver:
-    """What `storage` says. Blocks. Raises OSError."""
-    if config.storage.filesystem is None:
-        return MemoryDriver()
-    root = Path(config.storage.filesystem.root_directory)
-    root.mkdir(parents=True, exist_ok=True)
-    return FilesystemDriver(root)
 
 
 def storage_rules(config: Config) -> Rules:

@@ -4,12 +4,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
@@ -75,12 +76,13 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
         rules = storage_rules(loaded)
     except ConfigError as error:
         fail(str(error))
-    driver = open_driver(loaded)
+    backend = open_storage(loaded)
+    driver = backend.driver
     if repairing and not allow_empty and _has_lost_all_blobs(driver):
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
     options = ("--scrub", "--rate", rate) if scrubbing else ()
-    output = Output(Run(driver.root, config or config_option, options, repairing), as_json=as_json)
+    output = Output(Run(Path(backend.title), config or config_option, options, repairing), as_json=as_json)
     with _ending(output):
         corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
         _check(driver, output, rules, corrupt)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
@@ -88,7 +88,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     shown = _listener(options, terminal=terminal, silent=as_json or quiet)
-    driver = open_driver(loaded)  # after the listener: from here on nothing new may be imported
+    driver = open_storage(loaded).driver  # after the listener: from here on nothing new may be imported
     try:
         with unusable_directory(), shown as listener:
             report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))

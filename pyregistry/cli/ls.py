@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver, tell_nothing
+from pyregistry.cli.data_directory import open_storage, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import print_json
 from pyregistry.cli.selection import Pattern, tell_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 
 NOT_FOUND = 1
@@ -37,15 +37,16 @@ def ls(
     It ends with 0, with 1 if something named is not there, with 2 for a config that cannot be used.
     """
     patterns = [Pattern.parse(name) for name in names or ()]
-    driver = open_driver(load_or_fail(config)[1])
+    backend = open_storage(load_or_fail(config)[1])
     with unusable_directory():
         if patterns:
-            _show_tags(driver, patterns, as_json=as_json)
+            _show_tags(backend.driver, patterns, as_json=as_json)
         else:
-            _show_repositories(driver, as_json=as_json, named=config is not None)
+            _show_repositories(backend, as_json=as_json, named=config is not None)
 
 
-def _show_repositories(driver: FilesystemDriver, *, as_json: bool, named: bool) -> None:
+def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
+    driver = backend.driver
     registry = Registry(driver)
     rows: list[tuple[Cell, ...]] = []
     for name in registry.catalog():
@@ -60,7 +61,7 @@ def _show_repositories(driver: FilesystemDriver, *, as_json: bool, named: bool) 
         narrowers = (Narrower("PUSHED", _date), Narrower("PUSHED"), Narrower("TAGS"))
         print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows, narrowers)
     elif not named:
-        tell_nothing(driver)
+        tell_nothing(backend)
 
 
 def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> None:

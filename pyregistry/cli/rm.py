@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.removals import Removals
@@ -53,7 +53,7 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """
     patterns = [Pattern.parse(name) for name in names]
     loaded = load_or_fail(config)[1]
-    driver = open_driver(loaded)
+    driver = open_storage(loaded).driver
     with unusable_directory():
         selected, missed = select(driver, patterns)
     tell_missed(missed)

@@ -8,7 +8,6 @@ from pyregistry.gc.outcome import Braked
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathBusy
 from pyregistry.storage.file_systems import file_systems
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.links import exists
 
 _TRIAL = "trial"
@@ -35,20 +34,21 @@ def require_safe_ground(driver: Driver) -> None:
 
 
 def _unsafe_kinds(driver: Driver) -> Iterator[str]:
-    if not isinstance(driver, FilesystemDriver):
+    if driver.local is None:
         return
-    for place, kind in file_systems(driver.root).items():
+    for place, kind in file_systems(driver.local.root).items():
         if kind in _BETWEEN_MACHINES:
             yield f"{place} is {kind}, where what a server on another machine did may be seen too late"
 
 
 def _other_locks(driver: Driver) -> Iterator[str]:
     """Yield a sentence for each directory of locks that only a process with other mounts uses."""
-    if not isinstance(driver, FilesystemDriver):
+    if driver.local is None:
         return
-    used = driver.root / layout.locks(driver.place_of(layout.LOCKS))
+    root = driver.local.root
+    used = root / layout.locks(driver.place_of(layout.LOCKS))
     for place in layout.possible_homes():
-        other = driver.root / layout.locks(place)
+        other = root / layout.locks(place)
         with suppress(FileNotFoundError, NotADirectoryError):
             if not other.samefile(used):
                 yield (

@@ -11,6 +11,7 @@ from pyregistry.gc import schedule
 from pyregistry.gc.outcome import Options
 from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend, Directory, Memory
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
@@ -23,7 +24,8 @@ DAY = 86_400.0
 
 
 async def run_for_a_moment(driver: MemoryDriver, interval: float = DAY) -> None:
-    regularly = asyncio.create_task(collect_regularly(driver, Schedule(interval, Options())))
+    backend = Backend(Memory(), driver, "memory")
+    regularly = asyncio.create_task(collect_regularly(backend, Schedule(interval, Options())))
     await asyncio.sleep(0.5)
     regularly.cancel()
     await asyncio.gather(regularly, return_exceptions=True)
@@ -87,7 +89,7 @@ async def test_a_disk_that_cannot_be_written_is_told_once_and_not_at_each_look(
 
     monkeypatch.setattr(schedule, "_LOOK", 0.01)
     monkeypatch.setattr(schedule, "_is_due", counting)
-    regularly = asyncio.create_task(collect_regularly(read_only, Schedule(DAY, Options())))
+    regularly = asyncio.create_task(collect_regularly(Directory(str(read_only.root)).open(), Schedule(DAY, Options())))
     while len(looks) < 5:
         await asyncio.sleep(0.01)
     regularly.cancel()
