@@ -19,8 +19,8 @@ from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import Objects, PathNotFound, Source, Stat
 from pyregistry.storage.recent import Recent
 from pyregistry.storage.repository import Repository
 
@@ -60,7 +60,7 @@ class KnownBlob:
 class HotManifests:
     """The manifests that this worker served last. `read` blocks; the rest belongs to the event loop."""
 
-    def __init__(self, driver: Driver, *, young_ns: int) -> None:
+    def __init__(self, driver: Objects, *, young_ns: int) -> None:
         """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
         self._driver = driver
         self._young_ns = young_ns
@@ -125,7 +125,7 @@ class HotManifests:
 class HotBlobs:
     """The blobs that this worker was asked for last: where they are, not what is in them. As HotManifests."""
 
-    def __init__(self, driver: Driver, *, young_ns: int) -> None:
+    def __init__(self, driver: Objects, *, young_ns: int) -> None:
         """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
         self._driver = driver
         self._young_ns = young_ns
@@ -164,7 +164,7 @@ class HotBlobs:
             self._known.put((name, digest), known)
 
 
-def _look(driver: Driver, path: StoragePath) -> Stat | None:
+def _look(driver: Objects, path: StoragePath) -> Stat | None:
     # The one function that may ask the disk on the event loop; tests/conftest.py allows it to, by this name.
     try:
         stat = driver.stat(path)
@@ -173,7 +173,7 @@ def _look(driver: Driver, path: StoragePath) -> Stat | None:
     return stat if stat.is_file else None
 
 
-def _settled(driver: Driver, path: StoragePath) -> KnownLink | None:
+def _settled(driver: Objects, path: StoragePath) -> KnownLink | None:
     looks = _look(driver, path)
     if looks is None or not driver.is_settled(looks):
         return None
