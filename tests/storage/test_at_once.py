@@ -160,7 +160,7 @@ async def test_a_request_waits_for_another_one_on_the_same_upload(
 async def test_a_request_does_not_wait_for_ever(
     repo: Repository, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "BUSY_WAIT", 0.05)
+    monkeypatch.setattr(uploads, "BUSY_WAIT_SECONDS", 0.05)
     upload = await start(repo)
     async with driver.appender(layout.upload_data(repo.name, upload.id), wait=0):
         for call in CALLS:
@@ -175,10 +175,11 @@ def test_a_failed_commit_can_be_repeated_or_its_upload_is_gone(after: bool) -> N
         driver = MemoryDriver()
         repo = repository(Registry(driver))
         upload = repo.start_upload()
-        upload._append_now(b"content", None)
+        asyncio.run(upload.append_at_once(b"content", None))
         failing = FailingDriver(driver, number, after=after)
         with suppress(OSError):
-            repository(Registry(failing)).upload(upload.id)._commit_now(Digest.of(b"content"), b"", None)
+            upload = repository(Registry(failing)).upload(upload.id)
+            asyncio.run(upload.commit_at_once(Digest.of(b"content"), b"", None))
         if not failing.failed:
             break
         failures += 1

@@ -36,7 +36,7 @@ def repo(registry: Registry) -> Repository:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests do not wait long for each other."""
-    monkeypatch.setattr(uploads, "BUSY_WAIT", BUSY_WAIT)
+    monkeypatch.setattr(uploads, "BUSY_WAIT_SECONDS", BUSY_WAIT)
 
 
 class Body:
@@ -86,8 +86,10 @@ async def test_what_is_appended_moves_the_offset(repo: Repository) -> None:
     assert await stored(repo, DIGEST) == CONTENT
 
 
-@pytest.mark.parametrize("size", [batches.BATCH - 1, batches.BATCH, batches.BATCH + 1, 3 * batches.BATCH + 7])
-@pytest.mark.parametrize("chunk", [batches.BATCH * 4, 65_536 + 1])
+@pytest.mark.parametrize(
+    "size", [batches.BATCH_BYTES - 1, batches.BATCH_BYTES, batches.BATCH_BYTES + 1, 3 * batches.BATCH_BYTES + 7]
+)
+@pytest.mark.parametrize("chunk", [batches.BATCH_BYTES * 4, 65_536 + 1])
 async def test_content_of_any_size_arrives_in_chunks_of_any_size(repo: Repository, size: int, chunk: int) -> None:
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     upload = await start(repo)
@@ -175,7 +177,7 @@ async def test_a_cancelled_request_leaves_whole_batches_and_the_upload_free(repo
     stuck = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield b"x" * batches.BATCH
+        yield b"x" * batches.BATCH_BYTES
         stuck.set()
         await asyncio.sleep(60)
 
@@ -184,9 +186,9 @@ async def test_a_cancelled_request_leaves_whole_batches_and_the_upload_free(repo
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    assert await offset_of(upload) == batches.BATCH
-    content = b"x" * batches.BATCH + b"end"
-    await upload.commit(Digest.of(content), stream(b"end"), at=batches.BATCH)
+    assert await offset_of(upload) == batches.BATCH_BYTES
+    content = b"x" * batches.BATCH_BYTES + b"end"
+    await upload.commit(Digest.of(content), stream(b"end"), at=batches.BATCH_BYTES)
 
 
 @pytest.mark.usefixtures("impatient")
