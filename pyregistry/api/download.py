@@ -5,9 +5,8 @@ Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from secrets import token_hex
 from typing import BinaryIO
 
@@ -21,12 +20,9 @@ from pyregistry.api.sent import count_sent
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, ManifestUnknown, RangeNotSatisfiable
 from pyregistry.storage.budget import uploads
-from pyregistry.storage.driver import Bytes, PathNotFound, Source
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.sources import Bytes, OpenSource, PathNotFound, Source
 from pyregistry.system_errors import in_words
-
-_BLOCK = 1024 * 1024
-"""Bytes read at once where the kernel cannot send a file: over TLS."""
 
 _SMALL = 64 * 1024
 """Bytes of a blob that are read where it is opened, a config's above all: three threads' hops become one."""
@@ -34,46 +30,40 @@ _SMALL = 64 * 1024
 log = structlog.get_logger("pyregistry.api")
 
 
-@dataclass(frozen=True, slots=True)
-class OpenBlob:
-    """A blob that can be read; `size` in bytes."""
-
-    size: int
-    content: BinaryIO | bytes
-
-    async def close(self) -> None:
-        """Close its file, if it has one."""
-        if not isinstance(self.content, bytes):
-            await offload_read(self.content.close)
-
-
 @asynccontextmanager
-async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
+async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenSource]:
     """A blob, open until the block ends; raises BlobUnknown."""
-    try:
-        blob = await offload_read(_open, lambda: repository.blob(digest))
-    except PathNotFound as error:  # garbage collection was quicker
-        raise BlobUnknown({"digest": digest}) from error
+    with _unknown(BlobUnknown, digest):
+        blob = await offload_read(lambda: _open(repository.blob(digest)))
     try:
         yield blob
     finally:
-        await blob.close()
+        await _close(blob)
 
 
-def _open(find: Callable[[], Source]) -> OpenBlob:
-    source = find()
-    if isinstance(source, Bytes):
-        return OpenBlob(source.size, source.content)
-    file = source.open()
-    if source.size > _SMALL:
-        return OpenBlob(source.size, file)
-    with file:
-        content = file.read()
-    return OpenBlob(len(content), content)
+@contextmanager
+def _unknown(error: type[BlobUnknown | ManifestUnknown], digest: Digest) -> Iterator[None]:
+    try:
+        yield
+    except PathNotFound as gone:  # garbage collection was quicker
+        raise error({"digest": digest}) from gone
+
+
+def _open(source: Source) -> OpenSource:
+    opened = source.open()
+    if opened.file is None or source.size > _SMALL:
+        return opened
+    with opened.file as file:
+        return Bytes(file.read())
+
+
+async def _close(blob: OpenSource) -> None:
+    if blob.content is None:
+        await offload_read(blob.close)
 
 
 async def send_blob(
-    request: web.Request, blob: OpenBlob, digest: Digest, headers: Mapping[str, str]
+    request: web.Request, blob: OpenSource, digest: Digest, headers: Mapping[str, str]
 ) -> web.StreamResponse:
     """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable."""
     parts = _requested(request, blob.size, digest)
@@ -98,16 +88,14 @@ async def send_manifest(
     From its file as a blob, so that a client that reads nothing keeps no copy of it in memory.
     """
     hot = request.app[HOT_MANIFESTS]
-    try:
-        manifest = await offload_read(_open, lambda: hot.source(digest))
-    except PathNotFound as error:  # garbage collection was quicker
-        raise ManifestUnknown({"digest": digest}) from error
+    with _unknown(ManifestUnknown, digest):
+        manifest = await offload_read(lambda: _open(hot.source(digest)))
     try:
         if manifest.size != size:  # it was damaged since it was checked
             raise ManifestUnknown({"digest": digest})
         return await _send(request, manifest, [(b"", range(size))], 200, headers)
     finally:
-        await manifest.close()
+        await _close(manifest)
 
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
@@ -131,17 +119,21 @@ def _part_head(boundary: str, content_type: str, part: range, size: int) -> byte
 
 
 async def _send(
-    request: web.Request, blob: OpenBlob, pieces: Sequence[tuple[bytes, range]], status: int, headers: Mapping[str, str]
+    request: web.Request,
+    blob: OpenSource,
+    pieces: Sequence[tuple[bytes, range]],
+    status: int,
+    headers: Mapping[str, str],
 ) -> web.StreamResponse:
     """`pieces` are bytes to send as they are, each followed by a part of the blob."""
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
     try:
-        with nullcontext() if isinstance(blob.content, bytes) else uploads.answer():
+        with nullcontext() if blob.content is not None else uploads.answer():
             for head, part in pieces:
                 await _write(request, response, head)
-                await _send_part(request, response, blob.content, part)
+                await _send_part(request, response, blob, part)
     except OSError as error:
         # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
         if not isinstance(error, ConnectionError):
@@ -153,26 +145,21 @@ async def _send(
     return response
 
 
-async def _send_part(request: web.Request, response: web.StreamResponse, source: BinaryIO | bytes, part: range) -> None:
+async def _send_part(request: web.Request, response: web.StreamResponse, blob: OpenSource, part: range) -> None:
     if not part:
         return
-    if isinstance(source, bytes):
-        await _write(request, response, memoryview(source)[part.start : part.stop])
+    if blob.content is not None:
+        await _write(request, response, memoryview(blob.content)[part.start : part.stop])
         return
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client is gone")
-    if transport.get_extra_info("sslcontext") is None:
-        await _send_from_kernel(request, transport, source, part)
+    if blob.file is not None and transport.get_extra_info("sslcontext") is None:
+        await _send_from_kernel(request, transport, blob.file, part)
         return
-    await offload_read(source.seek, part.start)
-    left = len(part)
-    while left:
-        block = await offload_read(source.read, min(left, uploads.block_size(_BLOCK)))
-        if not block:
-            raise OSError("the file is shorter than it was")
-        left -= len(block)
-        await _write(request, response, block)
+    async with aclosing(blob.stream(part.start, part.stop)) as blocks:
+        async for block in blocks:
+            await _write(request, response, block)
 
 
 async def _write(request: web.Request, response: web.StreamResponse, piece: bytes | memoryview) -> None:

@@ -26,7 +26,6 @@ from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summariz
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.links import list_blobs
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
@@ -128,7 +127,7 @@ def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Diges
     return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
-def _check(driver: InspectableDriver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
+def _check(driver: Driver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
     with output.working("looking at links and manifests"):
         for finding in check(driver, Scope(rules, corrupt), output.checked):
             _tell(driver, output, finding)

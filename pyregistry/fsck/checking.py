@@ -19,7 +19,7 @@ from pyregistry.fsck.sizes import Hashed
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
-from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.driver import Driver
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.rules import Rules
 
@@ -54,7 +54,7 @@ class Progress:
         self.current = name
 
 
-def check(driver: InspectableDriver, scope: Scope, progress: Progress | None = None) -> Iterator[Finding]:
+def check(driver: Driver, scope: Scope, progress: Progress | None = None) -> Iterator[Finding]:
     """Yield all that is wrong, and fill `progress`. Blocks.
 
     A caller that repairs each finding before it takes the next one is spared what follows from it.
@@ -76,7 +76,7 @@ def check(driver: InspectableDriver, scope: Scope, progress: Progress | None = N
     looked.is_complete = True
 
 
-def _confirmed(driver: InspectableDriver, findings: Iterable[Finding]) -> Iterator[Finding]:
+def _confirmed(driver: Driver, findings: Iterable[Finding]) -> Iterator[Finding]:
     for finding in findings:
         if finding.look is None:
             yield finding
@@ -91,7 +91,7 @@ def _confirmed(driver: InspectableDriver, findings: Iterable[Finding]) -> Iterat
 
 
 @contextmanager
-def quiet_section(driver: InspectableDriver, name: RepositoryName | None) -> Iterator[None]:
+def quiet_section(driver: Driver, name: RepositoryName | None) -> Iterator[None]:
     """Nobody commits, removes or, in that repository, deletes anything meanwhile."""
     with ExitStack() as held:
         try:

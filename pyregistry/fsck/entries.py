@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.inspecting import Entry, InspectableDriver
+from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.reserved import LOST_AND_FOUND, is_reserved
 from pyregistry.system_errors import user_name
@@ -29,7 +29,7 @@ class _Obstacle:
 class Listing:
     """Lists directories, and remembers what it could not read or the server could not use."""
 
-    def __init__(self, driver: InspectableDriver, before_ns: int) -> None:
+    def __init__(self, driver: Driver, before_ns: int) -> None:
         self.driver = driver
         self._before_ns = before_ns
         self._obstacles: dict[str, _Obstacle] = {}

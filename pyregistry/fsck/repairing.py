@@ -95,7 +95,7 @@ def _set_tag(driver: Driver, finding: Finding) -> str:
 def _quarantine_empty(driver: Driver, finding: Finding) -> str:
     assert finding.digest is not None
     with suppress(PathNotFound):
-        put_into_quarantine(driver, finding.digest, driver.stat(finding.path).file_inode)
+        put_into_quarantine(driver, finding.digest, driver.stat(finding.path).content_id)
     return "quarantined"
 
 

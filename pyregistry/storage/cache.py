@@ -23,7 +23,6 @@ from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.recent import Recent
 from pyregistry.storage.repository import Repository
-from pyregistry.storage.settling import settles_after
 
 MAX_ENTRIES = 10_000
 MAX_CONTENT = 32 * 1024 * 1024
@@ -176,7 +175,7 @@ def _look(driver: Driver, path: StoragePath) -> Stat | None:
 
 def _settled(driver: Driver, path: StoragePath) -> KnownLink | None:
     looks = _look(driver, path)
-    if looks is None or any(time.time_ns() - at < settles_after(at) for at in looks.times):
+    if looks is None or not driver.is_settled(looks):
         return None
     return KnownLink(path, looks)
 
@@ -186,4 +185,4 @@ def _size(stat: Stat | None, *, may_be_empty: bool) -> int | None:
 
 
 def _is_young(link: Stat | None, young_ns: int) -> bool:
-    return link is not None and 0 <= time.time_ns() - link.mtime_ns < young_ns
+    return link is not None and 0 <= time.time_ns() - link.modified_ns < young_ns

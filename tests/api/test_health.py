@@ -187,10 +187,10 @@ class _Storage(FilesystemDriver):
         self._suffer()
         return super().room(path)
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
+    def write(self, path: StoragePath, data: bytes, **how: bool) -> None:
         type(self).writes += 1
         self._suffer()
-        super().write(path, data, durable=durable, private=private)
+        super().write(path, data, **how)
 
     def _suffer(self) -> None:
         if _Storage.hangs is not None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pyregistry.gc.candidates import Candidates, Records
 from pyregistry.storage.driver import Stat
+from tests.storage.stats import file_stat
 
 # Few different bytes: many digests that begin alike, and that contain each other across their borders.
 ENCODED = {
@@ -16,11 +17,10 @@ ENCODED = {
 }
 DIGESTS = st.one_of(ENCODED["sha256"].map("sha256:{}".format), ENCODED["sha512"].map("sha512:{}".format))
 STATS = st.builds(
-    Stat,
+    file_stat,
     size=st.integers(0, 2**63),
     mtime_ns=st.integers(-(2**63), 2**63 - 1),
     inode=st.integers(0, 2**64 - 1),
-    is_file=st.just(True),
 )
 
 
@@ -64,14 +64,14 @@ def test_any_difference_of_inode_time_or_size_is_a_change(then: Stat, now: Stat)
 
 @given(st.text())
 def test_what_is_no_digest_is_never_there(text: str) -> None:
-    candidates = _candidates({"sha256:" + "ab" * 32: Stat(1, 1, 1, is_file=True)})
+    candidates = _candidates({"sha256:" + "ab" * 32: file_stat(1, 1, 1)})
     for digest in (text, f"sha256:{text}", f"md5:{text}"):
         assert not candidates.mark(digest)
         assert candidates.size(digest) is None
 
 
 def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
-    stat = Stat(1, 1, 1, is_file=True)
+    stat = file_stat(1, 1, 1)
     records = Records("sha256", "ab")
     for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64, "ac" + "ab" * 31):
         assert not records.add(name, stat), name
@@ -85,7 +85,7 @@ def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
 @pytest.mark.parametrize("first", ["untagged", "held", "mark"])
 def test_a_blob_counts_as_held_or_untagged_only_if_nothing_else_keeps_it(first: str, second: str, last: str) -> None:
     digest = "sha256:" + "ab" * 32
-    candidates = _candidates({digest: Stat(5, 1, 1, is_file=True)})
+    candidates = _candidates({digest: file_stat(5, 1, 1)})
     ways = {"untagged": candidates.mark_untagged, "held": candidates.hold, "mark": candidates.mark}
     for way in (first, second, last):
         ways[way](digest)
