@@ -40,8 +40,8 @@ from pyregistry.parts import (
     create_authenticator,
     create_driver,
     create_policy,
+    create_registry,
     gc_options,
-    storage_rules,
 )
 from pyregistry.storage import layout
 from pyregistry.storage.cache import HotBlobs, HotManifests
@@ -49,7 +49,6 @@ from pyregistry.storage.driver import Driver
 from pyregistry.storage.leases import note_renewal, renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
@@ -76,7 +75,7 @@ def create_app(
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
     driver = create_driver(config)
-    app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
+    app[REGISTRY] = create_registry(config, driver if metrics is None else _measured(driver, config, metrics))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
     renewal = renewed_after(config.pyregistry.gc.grace)

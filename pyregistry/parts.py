@@ -18,7 +18,10 @@ from pyregistry.config.schema import Config, Htpasswd, Token
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.expressions import Expression, understand
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.piece_uploads import PieceUploads
+from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 
 if TYPE_CHECKING:
@@ -52,6 +55,14 @@ def storage_rules(config: Config) -> Rules:
         denied_urls=_expressions("deny", manifests.urls.deny),
         grace=config.pyregistry.gc.grace,
     )
+
+
+def create_registry(config: Config, driver: Driver) -> Registry:
+    """Return the registry on a driver that `create_driver` made. Raises ConfigError."""
+    rules = storage_rules(config)
+    if config.storage.filesystem is None:
+        return Registry(driver, rules, PieceUploads(driver, rules.max_blob_size))
+    return Registry(driver, rules, LocalUploads(driver, rules.max_blob_size))
 
 
 def api_settings(config: Config) -> Settings:

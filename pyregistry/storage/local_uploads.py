@@ -198,12 +198,13 @@ class LocalUpload(Upload):
         at: int | None = None,
         length: int | None = None,
         direct: DirectReader | None = None,
-    ) -> None:
+    ) -> int:
         """See Upload.commit."""
         async with self._open() as appender:
             bounds = self._bounds(appender, at, length)
             running = await self._receive(appender, chunks, bounds, direct, digest.algorithm)
             await in_thread(self._finish, appender, digest, running)
+            return appender.offset
 
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
         """See Upload.append_at_once: one hop to a thread."""
@@ -212,12 +213,12 @@ class LocalUpload(Upload):
         except WouldBlock:
             return await super().append_at_once(data, user, at)
 
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
         """See Upload.commit_at_once: one hop to a thread."""
         try:
-            await in_thread(self._commit_now, digest, data, user, at)
+            return await in_thread(self._commit_now, digest, data, user, at)
         except WouldBlock:
-            await super().commit_at_once(digest, data, user, at)
+            return await super().commit_at_once(digest, data, user, at)
 
     def _append_now(self, data: bytes, user: str | None, at: int | None = None) -> int:
         with self._hold() as file:
@@ -225,10 +226,11 @@ class LocalUpload(Upload):
             self._receive_now(file, data, at)
             return file.offset
 
-    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
         with self._hold() as file:
             self.admit(user, len(data))
             self._finish(file, digest, self._receive_now(file, data, at, digest.algorithm))
+            return file.offset
 
     async def _receive(
         self,

@@ -103,8 +103,10 @@ class Upload(Protocol):
         at: int | None = None,
         length: int | None = None,
         direct: DirectReader | None = None,
-    ) -> None:
-        """Do as `append`, verify all bytes, and make them the blob `digest` of the repository, durably.
+    ) -> int:
+        """Do as `append`, verify all bytes, and make them the blob `digest` of the repository; return its size.
+
+        When this returns, the blob survives a power cut.
 
         Raises as `append`, and DigestInvalid, which ends the upload. A body that breaks off leaves it open. After
         Unavailable the bytes of this body are taken back, so that the same request may come again.
@@ -118,10 +120,10 @@ class Upload(Protocol):
         await in_thread(self.admit, user, len(data))
         return await self.append(_stream(data), at)
 
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
         """Do as `admit` and `commit`, for a body of at most SMALL_BYTES that has arrived."""
         await in_thread(self.admit, user, len(data))
-        await self.commit(digest, _stream(data), at)
+        return await self.commit(digest, _stream(data), at)
 
     @abstractmethod
     async def cancel(self) -> None:
