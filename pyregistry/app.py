@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -50,7 +51,6 @@ from pyregistry.storage.driver import Driver
 from pyregistry.storage.leases import note_renewal, renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
@@ -81,7 +81,8 @@ def create_app(  # noqa: PLR0913 - each of them was made by a caller before, or 
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
     backend = backend or open_backend(config, make=True)
     driver = backend.driver
-    app[REGISTRY] = Registry(driver if metrics is None else _measured(backend, metrics), storage_rules(config))
+    served = backend if metrics is None else _measured(backend, metrics)
+    app[REGISTRY] = served.registry(storage_rules(config))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
     renewal = renewed_after(config.pyregistry.gc.grace)
@@ -105,8 +106,10 @@ def create_app(  # noqa: PLR0913 - each of them was made by a caller before, or 
     return app
 
 
-def _measured(backend: Backend, metrics: Metrics) -> Driver:
-    return MeasuredDriver(backend.driver, partial(metrics.storage_action, backend.location.name))
+def _measured(backend: Backend, metrics: Metrics) -> Backend:
+    return replace(
+        backend, driver=MeasuredDriver(backend.driver, partial(metrics.storage_action, backend.location.name))
+    )
 
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:

@@ -11,10 +11,9 @@ from typing import Any, NoReturn
 import pytest
 
 from pyregistry.api.routes import ENDPOINTS
-from pyregistry.storage.appending import FileAppender
+from pyregistry.storage.appending import FileAppender, HeldFile
 from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.held import HeldFile
-from pyregistry.storage.uploads import SMALL
+from pyregistry.storage.uploads import SMALL_BYTES
 from tests.builders import digest_of, image
 from tests.conftest import StartRegistry
 from tests.push import SPEC_CODES, Client, assert_envelope, push_image, start_upload
@@ -22,7 +21,7 @@ from tests.raw import RawAnswer, ask, connected, send_bytes
 
 _IMAGE = image()
 _LAYER = _IMAGE.blobs[1]
-_LARGE = b"x" * (SMALL + 1)
+_LARGE = b"x" * (SMALL_BYTES + 1)
 """A body that is not taken at once."""
 _UPLOAD = "4f6f1f5c-5c2c-4c1e-9d2c-000000000000"
 _VALUES = {

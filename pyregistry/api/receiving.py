@@ -23,7 +23,7 @@ from pyregistry.api.gathering import Gathering
 from pyregistry.api.heads import HeadParser, HeadRefused, Heads
 from pyregistry.oci.errors import RegistryError, RequestInvalid
 from pyregistry.storage.budget import uploads
-from pyregistry.storage.flowing import Read
+from pyregistry.storage.uploads import Read
 
 _PATIENCE = 3
 """Milliseconds that a thread waits for the next bytes."""
@@ -233,7 +233,7 @@ class ReceivedBody:
 
     @contextmanager
     def straight(self) -> Iterator[Read | None]:
-        """See Flowing.straight, which is asked for behind each megabyte."""
+        """See DirectReader, which is asked for behind each megabyte."""
         took, self._asked_at = self._loop.time() - self._asked_at, self._loop.time()
         transport = self._connection.transport
         own = None if took > _SLOW or self._framing.ended or self.invalid else _socket_of(transport)

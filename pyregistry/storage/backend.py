@@ -3,6 +3,7 @@
 A location is a value: it comes from the config, and a garbage collection in a process of its own gets it as JSON.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -11,8 +12,13 @@ import msgspec
 
 from pyregistry.storage.driver import Driver, LocalMaintenance
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.objects import Objects
+from pyregistry.storage.piece_uploads import PieceUploads
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.rules import Rules
+from pyregistry.storage.uploads import Uploads
 
 
 class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
@@ -36,7 +42,7 @@ class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
         if make:
             self.directory.mkdir(parents=True, exist_ok=True)
         driver = FilesystemDriver(self.directory)
-        return Backend(self, driver, title=str(driver.root))
+        return Backend(self, driver, LocalUploads, title=str(driver.root))
 
 
 class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
@@ -51,7 +57,7 @@ class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
 
     def open(self, *, make: bool = False) -> "Backend":
         """See Directory."""
-        return Backend(self, MemoryDriver(), title="memory")
+        return Backend(self, MemoryDriver(), PieceUploads, title="memory")
 
 
 Location = Directory | Memory
@@ -65,6 +71,8 @@ class Backend:
     location: Location
     driver: Driver
     """What local leases and uploads work on; other code takes `objects`."""
+    make_uploads: Callable[[Driver, int], Uploads]
+    """Keeps uploads on a driver; the number is the size of the largest blob, in bytes."""
     title: str
     """The location, for a sentence."""
 
@@ -77,6 +85,10 @@ class Backend:
     def local(self) -> LocalMaintenance | None:
         """What only a directory of this machine has; None elsewhere."""
         return self.driver.local
+
+    def registry(self, rules: Rules) -> Registry:
+        """Return the registry that keeps its repositories here."""
+        return Registry(self.driver, rules, self.make_uploads(self.driver, rules.max_blob_size))
 
 
 def read_location(text: str) -> Location:

@@ -16,12 +16,11 @@ from pathlib import Path
 import aiofiles.threadpool
 
 from pyregistry.storage import layout
-from pyregistry.storage.appending import FileAppender, hold, try_to_hold
+from pyregistry.storage.appending import FileAppender, HeldFile, hold, try_to_hold
 from pyregistry.storage.directories import Directories, parent_of
 from pyregistry.storage.driver import PathBusy
 from pyregistry.storage.flock import Locks
 from pyregistry.storage.free_space import FreeSpace
-from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.objects import AlreadyThere, PathNotFound, Source, Stat

@@ -28,7 +28,8 @@ def _new_inode() -> int:
 
 @dataclass(eq=False)
 class _File:
-    content: bytearray
+    content: bytearray | bytes
+    """Changed in place by an appender alone."""
     mtime_ns: int = field(default_factory=time.time_ns)
     inode: int = field(default_factory=_new_inode)
     held: bool = False
@@ -71,7 +72,7 @@ class MemoryDriver:
             parent, name = self._parent(path, create=True)
             if if_absent and name in parent.entries:
                 raise AlreadyThere(path)
-            parent.entries[name] = _File(bytearray(data))
+            parent.entries[name] = _File(data)
 
     def create(self, path: StoragePath, data: bytes) -> None:
         """See Driver.create."""
@@ -81,7 +82,7 @@ class MemoryDriver:
         """See Driver.mark."""
         with self._mutex:
             parent, name = self._parent(path)
-            parent.entries.setdefault(name, _File(bytearray()))
+            parent.entries.setdefault(name, _File(b""))
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
@@ -283,6 +284,8 @@ class MemoryAppender:
 
     def __init__(self, file: _File) -> None:
         self._file = file
+        self._content = file.content if isinstance(file.content, bytearray) else bytearray(file.content)
+        file.content = self._content
         self.opened = self.stat()
         self.is_lost = False
 
@@ -298,12 +301,12 @@ class MemoryAppender:
     def write_now(self, pieces: Sequence[memoryview]) -> None:
         """See LockedFile.write_now."""
         for piece in pieces:
-            self._file.content += piece
+            self._content += piece
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
     def rewind(self) -> None:
         """See LockedFile.rewind."""
-        del self._file.content[self.opened.size :]
+        del self._content[self.opened.size :]
 
     def sync(self) -> None:
         """See Appender.sync."""

@@ -11,13 +11,13 @@ from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.links import exists, has_bytes, list_blobs
+from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.referrer_pages import ReferrerMemory
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.turns import Steps
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.uploads import Upload, Uploads
 from pyregistry.storage.waiting import begin_patience_of
 from pyregistry.storage.walking import walk_in_steps
 
@@ -56,16 +56,17 @@ EVERYTHING = _Everything()
 class Registry:
     """All repositories on one driver."""
 
-    def __init__(self, driver: Driver, rules: Rules | None = None) -> None:
+    def __init__(self, driver: Driver, rules: Rules | None = None, uploads: Uploads | None = None) -> None:
+        """Without `uploads` they are files of the driver."""
         self._driver = driver
         self._rules = rules or Rules()
-        self._hashes = RunningHashes()
+        self._uploads = uploads or LocalUploads(driver, self._rules.max_blob_size)
         self._touched: Digest | None = None
         self._memory = ReferrerMemory()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
-        return Repository(self._driver, name, self._rules, self._hashes, self._memory)
+        return Repository(self._driver, name, self._rules, self._uploads, self._memory)
 
     def room(self) -> int:
         """Bytes that uploads may still take. Blocks."""

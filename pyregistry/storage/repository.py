@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.errors import (
     BlobUnknown,
-    BlobUploadUnknown,
     DigestInvalid,
     ManifestInvalid,
     ManifestTooLarge,
@@ -24,13 +23,12 @@ from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import require_room
 from pyregistry.storage.committing import ManifestCommit
 from pyregistry.storage.driver import Driver, PathNotFound, Source
-from pyregistry.storage.hashing import RunningHashes
 from pyregistry.storage.links import exists, find_bytes, link_blob, read_link, stat_file
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.uploads import Upload, Uploads
 
 _LARGE_BYTES = 256 * 1024
 _LARGE_AT_ONCE = threading.BoundedSemaphore(2)
@@ -59,12 +57,12 @@ class Repository:
     """One repository of a registry; it exists as soon as something was pushed to it."""
 
     def __init__(
-        self, driver: Driver, name: RepositoryName, rules: Rules, hashes: RunningHashes, memory: ReferrerMemory
+        self, driver: Driver, name: RepositoryName, rules: Rules, uploads: Uploads, memory: ReferrerMemory
     ) -> None:
         self.name = name
         self._driver = driver
         self._rules = rules
-        self._hashes = hashes
+        self._uploads = uploads
         self._memory = memory
         self._referrers = Referrers(driver, name)
 
@@ -115,20 +113,15 @@ class Repository:
 
         Raises StorageFull.
         """
-        require_room(self._driver, layout.repository(self.name), size)
-        upload = self.upload(UploadId(str(uuid.uuid4())))
-        upload.begin(algorithm, owner)
-        return upload
+        return self._uploads.begin(self.name, UploadId(str(uuid.uuid4())), algorithm, owner, size)
 
     def upload(self, upload_id: UploadId) -> Upload:
         """An upload of this repository, by its id; whether it exists shows at its first use."""
-        return Upload(self._driver, self._hashes, self.name, upload_id, self._rules.max_blob_size)
+        return self._uploads.open(self.name, upload_id)
 
     def uploads(self) -> Iterator[Upload]:
         """The open uploads."""
-        for child in self._driver.children(layout.uploads(self.name)):
-            with suppress(BlobUploadUnknown):  # not ours
-                yield self.upload(UploadId(child))
+        return self._uploads.list(self.name)
 
     # Manifests and tags
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from pyregistry.gc import schedule
 from pyregistry.gc.outcome import Options
 from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.storage import layout
-from pyregistry.storage.backend import Backend, Directory, Memory
+from pyregistry.storage.backend import Directory, Memory
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
@@ -24,7 +25,7 @@ DAY = 86_400.0
 
 
 async def run_for_a_moment(driver: MemoryDriver, interval: float = DAY) -> None:
-    backend = Backend(Memory(), driver, "memory")
+    backend = replace(Memory().open(), driver=driver)
     regularly = asyncio.create_task(collect_regularly(backend, Schedule(interval, Options())))
     await asyncio.sleep(0.5)
     regularly.cancel()

@@ -112,7 +112,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a chunk behind a gap is taken",
-        "storage/upload_file.py",
+        "storage/uploads.py",
         "if at is not None and at != offset:",
         "if at is not None and at < offset:",
         "test_chunks.py",
@@ -120,8 +120,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a blob is stored without looking at its digest",
-        "storage/uploads.py",
-        "if self._digest(appender, digest.algorithm, running) != digest:",
+        "storage/local_uploads.py",
+        "if self._digest(file, digest.algorithm, running) != digest:",
         "if False:",
         "test_blobs.py",
         "another_digest_is_refused and stream",

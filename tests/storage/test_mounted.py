@@ -24,6 +24,7 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_uploads import LocalUpload
 from pyregistry.storage.places import mount_points
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
@@ -329,6 +330,7 @@ def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(
     with mounted(root, (f"{V2}/blobs",)):
         app = repository(Registry(FilesystemDriver(root)), "team/app")
         upload = app.start_upload()
+        assert isinstance(upload, LocalUpload)
         fsync = os.fsync
 
         def sync(handle: int) -> None:

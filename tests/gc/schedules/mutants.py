@@ -7,7 +7,7 @@ those of the model's variants, where it has them.
 from tests.gc.schedules.breaking import Mutant
 
 _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
-_UPLOADS, _COLLECTOR, _SWEEP = "storage.uploads", "gc.collector", "gc.sweeping"
+_UPLOADS, _COLLECTOR, _SWEEP = "storage.local_uploads", "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
 _RENEWAL_TOUCH = "                leases.rely_on(self._driver, link, find())\n"
 _NO_RENEWAL_TOUCH = "                find()\n                stat_file(self._driver, link)\n"

@@ -8,12 +8,13 @@ import pytest
 
 from pyregistry.oci.digest import new_hash
 from pyregistry.oci.errors import BlobTooLarge
-from pyregistry.storage.flowing import ENOUGH, Read, pour
+from pyregistry.storage.direct_read import ENOUGH_BYTES, copy_direct
 from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.uploads import Read
 from tests.storage.paths import at
 
 FILE = at("a", "data")
-PIECES = [bytes([number]) * (2 * ENOUGH) for number in range(100)]
+PIECES = [bytes([number]) * (2 * ENOUGH_BYTES) for number in range(100)]
 
 
 def _reading(pieces: list[bytes]) -> Read:
@@ -32,7 +33,7 @@ async def _poured(pieces: list[bytes], driver: MemoryDriver, name: str) -> str:
     running = new_hash("sha256")
     read = _reading(pieces)
     async with driver.appender(at(name, "data"), wait=0, create=True) as appender:
-        while await pour(read, appender, running, lambda _: None):
+        while await copy_direct(read, appender, running, lambda _: None):
             pass
     return running.hexdigest()
 
@@ -54,19 +55,19 @@ async def test_what_is_refused_is_neither_written_nor_hashed() -> None:
     driver, running = MemoryDriver(), new_hash("sha256")
 
     def admit(size: int) -> None:
-        if size > 5 * ENOUGH:
+        if size > 5 * ENOUGH_BYTES:
             raise BlobTooLarge
 
     async with driver.appender(FILE, wait=0, create=True) as appender:
         with pytest.raises(BlobTooLarge):
-            await pour(_reading(PIECES), appender, running, admit)
+            await copy_direct(_reading(PIECES), appender, running, admit)
     written = driver.read(FILE)
-    assert len(written) == 4 * ENOUGH
+    assert len(written) == 4 * ENOUGH_BYTES
     assert running.hexdigest() == hashlib.sha256(written).hexdigest()
 
 
 async def test_a_thread_does_not_wait_for_who_sends_little() -> None:
     driver = MemoryDriver()
     async with driver.appender(FILE, wait=0, create=True) as appender:
-        assert not await pour(_reading([b"little"] * 3), appender, None, lambda _: None)
+        assert not await copy_direct(_reading([b"little"] * 3), appender, None, lambda _: None)
     assert driver.read(FILE) == b"little"

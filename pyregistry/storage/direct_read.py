@@ -1,12 +1,10 @@
-"""Bytes that come so fast that the event loop would only stand in their way."""
+"""Fast uploads: threads read the socket, write and hash, past the event loop."""
 
 import asyncio
 import os
 import threading
 import time
-from abc import abstractmethod
-from collections.abc import AsyncIterable, Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from pyregistry.oci.digest import Hash
@@ -14,34 +12,21 @@ from pyregistry.storage.budget import free_buffers
 from pyregistry.storage.driver import Appender
 from pyregistry.storage.rooms import rooms
 from pyregistry.storage.threads import finish
+from pyregistry.storage.uploads import Read
 
 T = TypeVar("T")
 R = TypeVar("R")
-Read = Callable[[memoryview], Sequence[memoryview]]
-"""Reads into this memory what is there by now; where in it the body's parts are, nothing where the sender pauses.
-
-Blocks, for a moment.
-"""
-
-SLICE = 0.02
-"""Seconds after which a thread is free for other requests, however much there is to read."""
-ENOUGH = 64 * 1024
-"""Bytes; a sender that has not sent so many since the last look is slower than we are, and is waited for elsewhere."""
+SLICE_SECONDS = 0.02
+"""Longest time that a thread works for one upload before it is free for other requests."""
+ENOUGH_BYTES = 64 * 1024
+"""Least bytes of a read; the event loop waits for a sender that has sent fewer since the read before."""
 _PROCESSORS = len(os.sched_getaffinity(0))
-BUFFER = 1024 * 1024
+BUFFER_BYTES = 1024 * 1024
 """Bytes that a thread reads, writes and hashes at a time."""
 
 
-class Flowing(AsyncIterable[bytes]):
-    """Chunks which, between two of them, a thread can also read by itself."""
-
-    @abstractmethod
-    def straight(self) -> AbstractContextManager[Read | None]:
-        """Until the end of the block, all that comes is read by this; None where that is not possible."""
-
-
-async def pour(read: Read, appender: Appender, running: Hash | None, admit: Callable[[int], None]) -> bool:
-    """Write and hash what is there, as long as there is something; whether there was at the end of the slice.
+async def copy_direct(read: Read, appender: Appender, running: Hash | None, admit: Callable[[int], None]) -> bool:
+    """Read, write and hash as long as bytes arrive, for one slice; return False if the sender paused.
 
     `admit` raises for a size that the file must not grow to, before anything is written to it. It and `read` are
     called in threads, never side by side. After an OSError, `running` may know bytes that are not there.
@@ -49,11 +34,11 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
     stream = _Stream(read, appender, running, admit)
     loop = asyncio.get_running_loop()
     _streams.add(stream)
-    pouring = loop.run_in_executor(rooms().flows, stream.pour)
+    copying = loop.run_in_executor(rooms().flows, stream.copy)
     # Behind it in the queue of the pool: all threads could be helpers of what no thread is left for.
     helper = loop.run_in_executor(rooms().flows, stream.work) if len(_streams) < _PROCESSORS else None
     try:
-        return await finish(pouring)
+        return await finish(copying)
     finally:
         _streams.discard(stream)
         if helper is not None:
@@ -61,11 +46,11 @@ async def pour(read: Read, appender: Appender, running: Hash | None, admit: Call
 
 
 class _Stream:
-    """What one thread, or two, carry from a socket into a file and a hash.
+    """A read-write-hash pipeline from a socket into a file, run by one or two threads.
 
-    Who reads a part also writes and hashes it, while the cache of that processor has it; meanwhile the other thread is
-    a step ahead or behind with the next part. They go hand over hand: nobody leaves a step before the next one is
-    free, so that no part overtakes another.
+    A thread that reads a part also writes and hashes it, while the cache of that processor has it. The other thread is
+    then a step ahead or behind with the next part. A thread leaves a step only when the next one is free, so that no
+    part overtakes another.
     """
 
     def __init__(self, read: Read, appender: Appender, running: Hash | None, admit: Callable[[int], None]) -> None:
@@ -74,13 +59,13 @@ class _Stream:
         self._running = running
         self._admit = admit
         self._reading, self._writing, self._hashing = threading.Lock(), threading.Lock(), threading.Lock()
-        self._end = time.monotonic() + SLICE
+        self._end = time.monotonic() + SLICE_SECONDS
         self._is_over = False
         self._flows = True
         self._failure: BaseException | None = None
 
-    def pour(self) -> bool:
-        """In the thread that there always is; see the function."""
+    def copy(self) -> bool:
+        """Run in the thread that there always is; see `copy_direct`."""
         self.work()
         for step in (self._reading, self._writing, self._hashing):
             with step:  # the other thread may still be there, with the last part
@@ -90,7 +75,7 @@ class _Stream:
         return self._flows
 
     def work(self) -> None:
-        """In any thread, until there is no more to read."""
+        """Run in any thread, until there is no more to read."""
         buffer = _take_buffer()
         while not self._is_over:
             self._carry_one(buffer)
@@ -111,7 +96,7 @@ class _Stream:
         if self._failure is None:
             try:
                 return step(given)
-            except BaseException as error:  # `pour` raises it, whichever thread met it
+            except BaseException as error:  # `copy` raises it, whichever thread met it
                 self._failure, self._is_over = error, True
         return None
 
@@ -119,7 +104,7 @@ class _Stream:
         if self._is_over:  # since this thread asked
             return ()
         part = self._read(buffer)
-        self._flows = sum(map(len, part)) >= ENOUGH
+        self._flows = sum(map(len, part)) >= ENOUGH_BYTES
         self._is_over = not self._flows or time.monotonic() >= self._end
         return part
 
@@ -135,11 +120,11 @@ class _Stream:
 
 
 _streams: set[_Stream] = set()
-"""All that flow now. Where they keep the processors busy, two threads for one are only in each other's way."""
+"""Active direct reads. Where they keep all processors busy, a second thread for one of them only costs time."""
 
 
 def _take_buffer() -> memoryview:
     try:
         return free_buffers.pop()
     except IndexError:
-        return memoryview(bytearray(BUFFER))
+        return memoryview(bytearray(BUFFER_BYTES))

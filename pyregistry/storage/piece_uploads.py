@@ -1,0 +1,298 @@
+"""Uploads as objects: each piece of the bytes is one, named for its offset, and the commit joins them.
+
+For a storage that cannot append to what is there: memory, a bucket. No file is locked. Pieces are written one after
+the other and only where none is, so of two writers at the same offset one is refused, also in two processes.
+"""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+
+from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
+from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
+from pyregistry.oci.names import RepositoryName, UploadId
+from pyregistry.storage import layout, leases, uploads
+from pyregistry.storage.batches import batches, require_room, size_of
+from pyregistry.storage.driver import AlreadyThere, Driver, PathNotFound
+from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
+from pyregistry.storage.links import exists, link_blob
+from pyregistry.storage.threads import finish, in_thread
+from pyregistry.storage.uploads import Bounds, DirectReader, Upload, UploadState, busy, check_offset
+
+_PIECE = re.compile(r"[0-9a-f]{12}", re.ASCII)
+"""Name of a piece: the offset of its first byte, so that the order of the names is that of the bytes."""
+_POLL_SECONDS = 0.02
+"""Pause between two tries while another request of this process is writing."""
+
+
+class PieceUploads:
+    """See Uploads."""
+
+    def __init__(self, driver: Driver, max_size: int) -> None:
+        """`max_size` is that of a blob, in bytes."""
+        self.driver = driver
+        self.max_size = max_size
+        self.hashes = RunningHashes()
+        self._busy: set[UploadId] = set()
+        self._mutex = threading.Lock()
+
+    def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
+        """See Uploads.begin."""
+        require_room(self.driver, layout.repository(name), size)
+        started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if owner or algorithm != CANONICAL:  # first: without an owner any user may go on with the upload
+            write_checkpoint(self.driver, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
+        self.driver.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
+        return PieceUpload(self, name, upload_id, algorithm)
+
+    def open(self, name: RepositoryName, upload_id: UploadId) -> Upload:
+        """See Uploads.open."""
+        return PieceUpload(self, name, upload_id)
+
+    def list(self, name: RepositoryName) -> Iterator[Upload]:
+        """See Uploads.list."""
+        for child in self.driver.children(layout.uploads(name)):
+            with suppress(BlobUploadUnknown):  # not ours
+                yield self.open(name, UploadId(child))
+
+    def try_to_hold(self, upload_id: UploadId) -> bool:
+        """Return True if no other request of this process writes to it; then this one does, until `release`."""
+        with self._mutex:
+            if upload_id in self._busy:
+                return False
+            self._busy.add(upload_id)
+            return True
+
+    def release(self, upload_id: UploadId) -> None:
+        """Let the next request write to it."""
+        with self._mutex:
+            self._busy.discard(upload_id)
+
+
+class PieceUpload(Upload):
+    """See Upload."""
+
+    def __init__(
+        self, uploads: PieceUploads, name: RepositoryName, upload_id: UploadId, algorithm: str = CANONICAL
+    ) -> None:
+        self._uploads = uploads
+        self._driver = uploads.driver
+        self._name = name
+        self._id = upload_id
+        self._algorithm = algorithm
+        self._path = layout.upload(name, upload_id)
+
+    @property
+    def repository(self) -> RepositoryName:
+        """See Upload.repository."""
+        return self._name
+
+    @property
+    def id(self) -> UploadId:
+        """See Upload.id."""
+        return self._id
+
+    # Questions
+
+    def check_owner(self, user: str | None) -> None:
+        """See Upload.check_owner."""
+        checkpoint = read_checkpoint(self._driver, self._id)
+        if checkpoint is not None:
+            self._algorithm = checkpoint.algorithm
+            if checkpoint.owner not in {"", user}:
+                raise self._unknown()
+
+    def admit(self, user: str | None, size: int) -> None:
+        """See Upload.admit."""
+        self.check_owner(user)
+        if size <= self._uploads.max_size:  # else it is refused for another reason
+            require_room(self._driver, self._path, size)
+
+    def offset(self) -> int:
+        """See Upload.offset."""
+        state = self.state()
+        # A piece that was written while another process removed the upload is the end of nothing.
+        if state is None or (state.size and not exists(self._driver, self._piece(0))):
+            raise self._unknown()
+        return state.size
+
+    def state(self) -> UploadState | None:
+        """See Upload.state."""
+        names = list(self._driver.children(self._path))
+        if not names:
+            return None
+        pieces = [name for name in names if _PIECE.fullmatch(name)]
+        last = pieces[-1] if pieces else names[-1]
+        try:
+            stat = self._driver.stat(layout.child(self._path, last))
+        except PathNotFound:  # committed, or removed, meanwhile
+            return None
+        return UploadState(int(last, 16) + stat.size if pieces else 0, stat.modified_ns)
+
+    def available_bytes(self) -> int:
+        """See Upload.available_bytes."""
+        return self._driver.room(self._path)
+
+    def _piece(self, offset: int) -> layout.StoragePath:
+        return layout.child(self._path, f"{offset:012x}")
+
+    def _unknown(self) -> BlobUploadUnknown:
+        return BlobUploadUnknown({"upload": self._id})
+
+    # Receiving
+
+    async def append(
+        self,
+        chunks: AsyncIterable[bytes],
+        at: int | None = None,
+        length: int | None = None,
+        direct: DirectReader | None = None,
+    ) -> int:
+        """See Upload.append."""
+        async with self._hold():
+            begin = await in_thread(self.offset)
+            offset, _ = await self._receive(chunks, at, Bounds(begin, length, self._uploads.max_size))
+            return offset
+
+    async def commit(
+        self,
+        digest: Digest,
+        chunks: AsyncIterable[bytes],
+        at: int | None = None,
+        length: int | None = None,
+        direct: DirectReader | None = None,
+    ) -> int:
+        """See Upload.commit."""
+        async with self._hold():
+            begin = await in_thread(self.offset)
+            bounds = Bounds(begin, length, self._uploads.max_size)
+            offset, running = await self._receive(chunks, at, bounds, digest.algorithm)
+            await in_thread(self._finish, digest, offset, begin, running)
+            return offset
+
+    async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
+        """See Upload.append_at_once: to its end, also for a client that is gone."""
+        return await finish(super().append_at_once(data, user, at))
+
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
+        """See Upload.commit_at_once: to its end, also for a client that is gone."""
+        return await finish(super().commit_at_once(digest, data, user, at))
+
+    async def _receive(
+        self, chunks: AsyncIterable[bytes], at: int | None, bounds: Bounds, algorithm: str | None = None
+    ) -> tuple[int, Hash | None]:
+        """Return the offset behind the body and, if it is known, the hash of all bytes."""
+        check_offset(at, bounds.begin)
+        offset = bounds.begin
+        running = self._uploads.hashes.pop(self._id, offset)
+        if offset == 0:
+            running = new_hash(algorithm or self._algorithm)
+        try:
+            async for batch in batches(chunks):
+                bounds.check(offset + size_of(batch))
+                hashing, running = running, None  # a piece that is not written must not be in the hash
+                offset = await in_thread(self._write_piece, b"".join(batch), offset, hashing)
+                running = hashing
+                del batch
+        finally:
+            if running is not None:
+                self._uploads.hashes.put(self._id, offset, running)
+        bounds.require_length(offset)
+        return offset, running
+
+    def _write_piece(self, data: bytes, offset: int, running: Hash | None) -> int:
+        try:
+            self._driver.write(self._piece(offset), data, durable=False, if_absent=True)
+        except AlreadyThere as error:
+            raise busy() from error
+        if running is not None:
+            running.update(data)
+        return offset + len(data)
+
+    @asynccontextmanager
+    async def _hold(self, wait: float | None = None) -> AsyncIterator[None]:
+        """Be the only request of this process that writes; raise UploadRangeInvalid where another one does not end."""
+        deadline = time.monotonic() + (uploads.BUSY_WAIT_SECONDS if wait is None else wait)
+        while not self._uploads.try_to_hold(self._id):
+            if time.monotonic() >= deadline:
+                raise busy()
+            await asyncio.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self._uploads.release(self._id)
+
+    # The end
+
+    def _finish(self, digest: Digest, offset: int, begin: int, running: Hash | None) -> None:
+        content = self._joined(offset)
+        found = None
+        if running is not None and running.name == digest.algorithm:
+            found = Digest.from_hash(running)
+        if (found or Digest.of(content, digest.algorithm)) != digest:
+            self.remove()
+            raise DigestInvalid("the content received has another digest")
+        try:
+            self._publish(digest, content)
+        except (Unavailable, ConnectionAbortedError):
+            self._take_back(begin)
+            raise
+        with suppress(BlobUploadUnknown):  # another process removed it; the blob is there all the same
+            self.remove()
+
+    def _joined(self, size: int) -> bytes:
+        """Return the first `size` bytes; what another process writes behind them is not the caller's."""
+        pieces, offset = [], 0
+        with suppress(PathNotFound):
+            while offset < size and (piece := self._driver.read(self._piece(offset))):
+                pieces.append(piece)
+                offset += len(piece)
+        if offset != size:  # a piece is gone: another process removed the upload
+            raise self._unknown()
+        return b"".join(pieces)
+
+    def _publish(self, digest: Digest, content: bytes) -> None:
+        link = layout.layer_link(self._name, digest)
+        with leases.commit_section(self._driver), leases.written_alone(self._driver, link):
+            leases.write(self._driver, digest, content)
+            link_blob(self._driver, self._name, digest)  # content before link; a new link is a lease
+
+    def _take_back(self, begin: int) -> None:
+        self._uploads.hashes.evict(self._id)
+        names = [name for name in self._driver.children(self._path) if _PIECE.fullmatch(name)]
+        self._driver.delete_many(self._piece(offset) for offset in (int(name, 16) for name in names) if offset >= begin)
+
+    async def cancel(self) -> None:
+        """See Upload.cancel."""
+        async with self._hold():
+            await in_thread(self.remove)
+
+    async def expire(self, before_ns: int) -> bool:
+        """See Upload.expire."""
+        try:
+            async with self._hold(wait=0):
+                return await in_thread(self._remove_if_older, before_ns)
+        except UploadRangeInvalid:
+            return False
+
+    def _remove_if_older(self, before_ns: int) -> bool:
+        state = self.state()
+        if state is None or state.changed_ns >= before_ns:
+            return False
+        with suppress(BlobUploadUnknown):  # another process removed it first
+            self.remove()
+        return True
+
+    def remove(self) -> None:
+        """See Upload.remove."""
+        self._uploads.hashes.evict(self._id)
+        with suppress(PathNotFound):
+            self._driver.delete(layout.upload_record(self._id), durable=False)
+        try:
+            self._driver.delete(self._path, durable=False)
+        except PathNotFound as error:
+            raise self._unknown() from error
