@@ -1,7 +1,7 @@
 """The protocol with one thing taken away: each of these must be caught, by the promise that it breaks.
 
-`text` stands exactly once in its file; a mutant whose text is gone fails its test, and is written anew. The names are
-those of the model's variants, where it has them.
+`text` is code that is exactly once in its file; a mutant whose text is gone fails its test, and is written anew. The
+names are those of the model's variants, where it has them.
 """
 
 from tests.gc.schedules.breaking import Mutant
@@ -19,13 +19,10 @@ MUTANTS = (
     Mutant(
         "no barrier",
         _COLLECTOR,
-        "            pass  # the barrier: what was committed before can be seen now\n",
-        "            pass\n",
+        "with leases.exclusive_section(driver):\n    ...",
+        "",
         "S",
         "HEAD, HEAD",
-        more=(
-            (_COLLECTOR, "        with leases.exclusive_section(driver):\n", "        with suppress(ValueError):\n"),
-        ),
     ),
     Mutant(
         "record checked at enumeration only (no re-check)",
@@ -61,8 +58,8 @@ MUTANTS = (
     Mutant(
         "touches may be invisible, and leave no mark",
         _LEASES,
-        "        if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:\n",
-        "        if not _make_later(driver, path, before):\n",
+        "not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns",
+        "not _make_later(driver, path, before)",
         "S",
         "HEAD, HEAD",
         unseen=True,
@@ -80,8 +77,8 @@ MUTANTS = (
     Mutant(
         "the collector looks for no marks",
         _SWEEP,
-        " and not leases.is_marked(self._driver, digest)\n",
-        "\n",
+        "not leases.is_marked(self._driver, digest)",
+        "True",
         "S",
         "HEAD, HEAD",
         unseen=True,
@@ -89,8 +86,8 @@ MUTANTS = (
     Mutant(
         "a manifest that is written over another file leaves no mark",
         _LEASES,
-        "for another one.\n        _leave_mark(driver, digest)\n",
-        "for another one.\n",
+        "_leave_mark(driver, digest)\nyield path",
+        "yield path",
         "S",
         "deleted, pushed again",
         unseen=True,
@@ -98,8 +95,8 @@ MUTANTS = (
     Mutant(
         "an upload that is renamed over another file leaves no mark",
         _LEASES,
-        "for another one.\n        _leave_mark(driver, digest)\n",
-        "for another one.\n",
+        "_leave_mark(driver, digest)\nyield path",
+        "yield path",
         "L",
         "upload",
         unseen=True,
@@ -107,8 +104,8 @@ MUTANTS = (
     Mutant(
         "no check at manifest PUT",
         _COMMIT,
-        "        if missing:\n",
-        "        if False:\n",
+        "if missing:\n    ...",
+        "if False:\n    ...",
         "S",
         "HEAD",
     ),
@@ -132,8 +129,8 @@ MUTANTS = (
     Mutant(
         "children swept before their index",
         _PLAN,
-        "for group in marks.doomed_groups()]\n",
-        "for group in marks.doomed_groups()][::-1]\n",
+        "[group for marks in self.repositories.values() for group in marks.doomed_groups()]",
+        "[group for marks in self.repositories.values() for group in marks.doomed_groups()][::-1]",
         "S",
         "index of indexes",
     ),
@@ -181,16 +178,16 @@ MUTANTS = (
     Mutant(
         "where a link leads is not looked at again, uploads",
         _SWEEP,
-        "target(link.digest) != link.target:\n",
-        "target(link.digest) is None:\n",
+        "self._marker.repositories[link.repository].target(link.digest) != link.target",
+        "self._marker.repositories[link.repository].target(link.digest) is None",
         "SL",
         "sha512 of the CNCF registry, uploaded",
     ),
     Mutant(
         "where a link leads is not looked at again, mounts",
         _SWEEP,
-        "target(link.digest) != link.target:\n",
-        "target(link.digest) is None:\n",
+        "self._marker.repositories[link.repository].target(link.digest) != link.target",
+        "self._marker.repositories[link.repository].target(link.digest) is None",
         "SL",
         "sha512 of the CNCF registry, mounted",
     ),
@@ -213,8 +210,8 @@ MUTANTS = (
     Mutant(
         "unreadable manifest keeps the other manifests, not the layers",
         _MARK,
-        "                if self._is_whole:\n",
-        "                if False:\n",
+        "if self._is_whole:\n    ...",
+        "if False:\n    ...",
         "S",
         "manifest lost",
     ),
@@ -246,8 +243,8 @@ MUTANTS = (
     Mutant(
         "no leases at all",
         _LEASES,
-        "    return seconds > 0 and link",
-        "    return False and link",
+        "return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9",
+        "return False",
         "L",
         "HEAD",
     ),
@@ -262,9 +259,9 @@ MUTANTS = (
     Mutant(
         "mount takes no lease",
         _REPOSITORY,
-        "                link_blob(self._driver, self.name, digest, target)  # a new link is a lease\n",
-        "                link_blob(self._driver, self.name, digest, target)\n"
-        "            leases.end(self._driver, layout.layer_link(self.name, digest))\n",
+        "link_blob(self._driver, self.name, digest, target)",
+        "(link_blob(self._driver, self.name, digest, target), "
+        "leases.end(self._driver, layout.layer_link(self.name, digest)))",
         "L",
         "mount",
     ),
@@ -297,16 +294,17 @@ MUTANTS = (
     Mutant(
         "HEAD outside the commit lock",
         _REPOSITORY,
-        "            with leases.commit_section(self._driver):\n",
-        "            with suppress(PathNotFound):\n",
+        "try:\n    with leases.commit_section(self._driver):\n        ...\nexcept OSError as error:\n    ...",
+        "try:\n    with suppress(PathNotFound):\n        ...\nexcept OSError as error:\n    ...",
         "L",
         "HEAD, HEAD",
     ),
     Mutant(
         "HEAD skips its work when the data is young",
         _REPOSITORY,
-        "leases.is_young(self._driver.stat(link), ",
-        "leases.is_young(self._driver.stat(layout.blob_data(find())), ",
+        "leases.is_young(self._driver.stat(link), leases.renewed_after(self._rules.grace), time.time_ns())",
+        "leases.is_young("
+        "self._driver.stat(layout.blob_data(find())), leases.renewed_after(self._rules.grace), time.time_ns())",
         "L",
         "HEAD, HEAD",
     ),
@@ -330,8 +328,8 @@ MUTANTS = (
     Mutant(
         "index PUT ends its children's leases, not their layers'",
         _COMMIT,
-        "        if self._manifest.children:\n",
-        "        if False:\n",
+        "if self._manifest.children:\n    ...",
+        "if False:\n    ...",
         "F",
         "child is there already",
     ),
