@@ -39,7 +39,7 @@ class Options:
     delete_untagged: bool = False
     """Manifests that no tag names and nothing kept refers to go as well."""
     i_know: bool = False
-    """Also run where that is known not to be safe, see `gc.ground`."""
+    """Also run where that is known not to be safe, see `storage.ground`."""
     dry_run: bool = False
     """Change nothing at all; without the locks, so that what is being pushed may be counted wrongly."""
     allow_empty: bool = False

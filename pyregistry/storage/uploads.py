@@ -14,12 +14,14 @@ from functools import partial
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobTooLarge, BlobUploadUnknown, DigestInvalid, SizeInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout, leases
+from pyregistry.storage import layout
 from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, require_room, size_of
+from pyregistry.storage.coordinator import Staged, Unit
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
 from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
-from pyregistry.storage.links import exists, link_blob
+from pyregistry.storage.links import exists
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.threads import in_thread
 from pyregistry.storage.upload_directory import UploadDirectory
 from pyregistry.storage.upload_file import NotAtOnce, UploadFile, require_place
@@ -40,6 +42,7 @@ class Upload:
         self.id = upload_id
         self._driver = driver
         self._hashes = hashes
+        self._coordinator = LocalCoordinator(driver)
         self._max_size = max_size
         self._file = UploadFile(driver, name, upload_id)
         self.directory = UploadDirectory(driver, hashes, name, upload_id)
@@ -202,10 +205,8 @@ class Upload:
             raise
 
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
-        link = layout.layer_link(self.repository, digest)
-        with leases.commit_section(self._driver), leases.written_alone(self._driver, link):
-            leases.place(self._driver, staged, digest)
-            link_blob(self._driver, self.repository, digest)  # content before link; a new link is a lease
+        unit = Unit(self.repository, digest)
+        self._coordinator.run(lambda section: section.publish(unit, Staged(staged)))
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
             self.directory.remove_rest()
 

@@ -7,10 +7,9 @@ names are those of the model's variants, where it has them.
 from tests.gc.schedules.breaking import Mutant
 
 _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
-_UPLOADS, _COLLECTOR, _SWEEP = "storage.uploads", "gc.collector", "gc.sweeping"
+_LOCAL = "storage.local_coordinator"
+_COLLECTOR, _SWEEP = "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
-_RENEWAL_TOUCH = "                leases.rely_on(self._driver, link, find())\n"
-_NO_RENEWAL_TOUCH = "                find()\n                stat_file(self._driver, link)\n"
 _NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
@@ -19,17 +18,16 @@ MUTANTS = (
     Mutant(
         "no barrier",
         _COLLECTOR,
-        "with leases.exclusive_section(driver):\n    ...",
-        "",
+        "collection.barrier()",
+        "pass",
         "S",
         "HEAD, HEAD",
     ),
     Mutant(
         "record checked at enumeration only (no re-check)",
-        _SWEEP,
-        "        return self._plan.candidates.is_unchanged(digest, now) and "
-        "not leases.is_marked(self._driver, digest)\n",
-        "        return True\n",
+        _LOCAL,
+        "return now == generation and not leases.is_marked(self._driver, digest)",
+        "return True",
         "S",
         "HEAD, HEAD",
     ),
@@ -38,7 +36,7 @@ MUTANTS = (
         _COLLECTOR,
         "    plan = marker.plan(processes)\n",
         "    plan = marker.plan(processes)\n"
-        "    seen, marker.candidates = candidates, enumerate_blobs(driver)\n"
+        "    seen, marker.candidates = candidates, enumerate_blobs(driver, collection)\n"
         "    for digest, _ in list(marker.candidates.unmarked()):\n"
         "        if seen.is_marked(digest):\n"
         "            marker.candidates.mark(digest)\n"
@@ -48,12 +46,11 @@ MUTANTS = (
     ),
     Mutant(
         "no touch at manifest PUT",
-        _COMMIT,
-        "            leases.rely_on(self._driver, link, target)  # it may have been taken back meanwhile\n",
-        "            stat_file(self._driver, link)\n",
+        _LOCAL,
+        "leases.rely_on(self._driver, unit.link, content)",
+        "stat_file(self._driver, unit.link)",
         "S",
         "HEAD, HEAD",
-        more=((_REPOSITORY, _RENEWAL_TOUCH, _NO_RENEWAL_TOUCH),),
     ),
     Mutant(
         "touches may be invisible, and leave no mark",
@@ -76,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "the collector looks for no marks",
-        _SWEEP,
+        _LOCAL,
         "not leases.is_marked(self._driver, digest)",
         "True",
         "S",
@@ -111,10 +108,10 @@ MUTANTS = (
     ),
     Mutant(
         "manifest PUT keeps an old manifest blob as it is",
-        _COMMIT,
-        "            leases.write(driver, digest, content)\n",
-        "            try:\n                driver.stat(layout.blob_data(digest))\n            except PathNotFound:\n"
-        "                leases.write(driver, digest, content)\n",
+        _LOCAL,
+        "leases.write(driver, unit.digest, content)",
+        "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
+        "except PathNotFound:\n    leases.write(driver, unit.digest, content)",
         "S",
         "deleted, pushed again",
     ),
@@ -170,8 +167,8 @@ MUTANTS = (
     Mutant(
         "a referrer goes although its subject was just pushed",
         _SWEEP,
-        "        return self._is_unchanged(digest) and (subject is None or self._is_unchanged(subject))\n",
-        "        return self._is_unchanged(digest)\n",
+        "if not batch.is_unchanged(*self._remembered(subject)):\n    ...",
+        "if False:\n    ...",
         "S",
         "subject comes later",
     ),
@@ -251,68 +248,66 @@ MUTANTS = (
     Mutant(
         "HEAD takes no lease",
         _REPOSITORY,
-        "                self._renew_or_replace(link)\n",
-        "                pass\n",
+        "section.promise(unit)",
+        "pass",
         "L",
         "HEAD",
     ),
     Mutant(
         "mount takes no lease",
         _REPOSITORY,
-        "link_blob(self._driver, self.name, digest, target)",
-        "(link_blob(self._driver, self.name, digest, target), "
-        "leases.end(self._driver, layout.layer_link(self.name, digest)))",
+        "section.link(Unit(self.name, digest), there)",
+        "section.link(Unit(self.name, digest), there)\nsection.finish([Unit(self.name, digest)])",
         "L",
         "mount",
     ),
     Mutant(
         "no touch at HEAD",
         _REPOSITORY,
-        _RENEWAL_TOUCH,
-        _NO_RENEWAL_TOUCH,
+        "if section.rely_on([unit]):\n    ...",
+        "if not exists(self._driver, unit.link):\n    ...",
         "L",
         "HEAD",
     ),
     Mutant(
         "no touch at mount",
         _REPOSITORY,
-        "                leases.rely_on(self._driver, layout.layer_link(source.name, digest), target)\n",
-        "                stat_file(self._driver, layout.layer_link(source.name, digest))\n",
+        "if section.rely_on([there]):\n    ...",
+        "section._content_of[there] = digest\nif not exists(self._driver, there.link):\n    ...",
         "L",
         "mount",
     ),
     Mutant(
         "upload keeps an existing blob as it is",
-        _UPLOADS,
-        "            leases.place(self._driver, staged, digest)\n",
-        "            try:\n                self._driver.stat(layout.blob_data(digest))\n"
-        "            except PathNotFound:\n"
-        "                leases.place(self._driver, staged, digest)\n",
+        _LOCAL,
+        "leases.place(driver, content.path, unit.digest)",
+        "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
+        "except PathNotFound:\n    leases.place(driver, content.path, unit.digest)",
         "L",
         "upload",
     ),
     Mutant(
         "HEAD outside the commit lock",
         _REPOSITORY,
-        "try:\n    with leases.commit_section(self._driver):\n        ...\nexcept OSError as error:\n    ...",
-        "try:\n    with suppress(PathNotFound):\n        ...\nexcept OSError as error:\n    ...",
+        "self._coordinator.run(promise)",
+        "from pyregistry.storage.local_coordinator import LocalSection\npromise(LocalSection(self._driver))",
         "L",
         "HEAD, HEAD",
     ),
     Mutant(
         "HEAD skips its work when the data is young",
         _REPOSITORY,
-        "leases.is_young(self._driver.stat(link), leases.renewed_after(self._rules.grace), time.time_ns())",
-        "leases.is_young("
-        "self._driver.stat(layout.blob_data(find())), leases.renewed_after(self._rules.grace), time.time_ns())",
+        "self._coordinator.is_promised(unit, leases.renewed_after(self._rules.grace))",
+        "leases.is_young(self._driver.stat(layout.blob_data(unit.digest)), "
+        "leases.renewed_after(self._rules.grace), __import__('time').time_ns())",
         "L",
         "HEAD, HEAD",
     ),
     Mutant(
         "leases ended before the revision link is there",
         _REPOSITORY,
-        "            commit.store(content, tags)\n            commit.end_leases(tagged=bool(tags))\n",
-        "            commit.end_leases(tagged=bool(tags))\n            commit.store(content, tags)\n",
+        "steps.store(tags)\nsteps.end_leases(tagged=bool(tags))",
+        "steps.end_leases(tagged=bool(tags))\nsteps.store(tags)",
         "L",
         "HEAD, PUT",
     ),
@@ -320,8 +315,8 @@ MUTANTS = (
     Mutant(
         "leases never ended",
         _REPOSITORY,
-        "            commit.end_leases(tagged=bool(tags))\n",
-        "            pass\n",
+        "steps.end_leases(tagged=bool(tags))",
+        "pass",
         "F",
         "deleted, pushed again",
     ),
