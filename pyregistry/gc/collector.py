@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -79,6 +80,8 @@ def _run(driver: Driver, collection: Collection, options: Options, listener: Lis
     marker = Marker(driver, collection, candidates, options, listener)
     _brake(collection, candidates, options)
     plan = marker.plan(processes)
+    if not options.dry_run and collection.condemn(plan.doomed()):
+        marker, plan = _mark_again(marker, plan)
     _brake(collection, candidates, options)  # a volume may have gone while the run walked over it
     listener.planned(plan)
     report = _report_of(plan, options)
@@ -95,6 +98,18 @@ def _run(driver: Driver, collection: Collection, options: Options, listener: Lis
         except OSError as error:
             listener.skipped(in_words(error))
     return report
+
+
+def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
+    """Mark what came since; nothing is doomed that was not before, and what is below it stays as well."""
+    again = Marker(marker.driver, marker.collection, marker.candidates, marker.options, marker.listener)
+    found = again.plan()
+    manifests = {each for group in plan.manifests for each in group}
+    for group in found.manifests:
+        if not manifests.issuperset(group):
+            again.repositories[group[0].repository].keep(each.digest for each in group)
+    links = set(plan.links)
+    return again, replace(found, links=tuple(link for link in found.links if link in links))
 
 
 def _brake(collection: Collection, candidates: Candidates, options: Options) -> None:

@@ -19,7 +19,7 @@ from pyregistry.gc.repository_marks import RepositoryMarks
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Batch, Generation
+from pyregistry.storage.coordinator import Batch
 from pyregistry.storage.driver import PathNotFound
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import ensure_shape, exists
@@ -93,9 +93,9 @@ class Sweep:
     def _is_unused(self, batch: Batch, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> bool:
         # A referrer may be there before its subject, which is pushed just now.
         for subject in filter(None, (marks.subject_of(each.digest) for each in group)):
-            if not batch.is_unchanged(*self._remembered(subject)):
+            if not batch.is_unchanged(subject, self._plan.candidates.generation(subject)):
                 return False
-        return batch.may_remove(*(self._remembered(each.digest) for each in group))
+        return batch.may_remove([self._plan.doomed_manifest(each) for each in group])
 
     def _remove_group(self, batch: Batch, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> None:
         for each in group:
@@ -108,7 +108,7 @@ class Sweep:
                 batch.prune(layout.referrers(each.repository, subject))
 
     def _remove_link(self, batch: Batch, link: DoomedLayer) -> None:
-        if not self._marker.is_doomed(link) or not batch.may_remove(self._remembered(link.target)):
+        if not self._marker.is_doomed(link) or not batch.may_remove([self._plan.doomed_link(link)]):
             return  # by now a manifest stays that has it below, or a writer relies on it
         try:
             if self._marker.repositories[link.repository].target(link.digest) != link.target:
@@ -120,12 +120,9 @@ class Sweep:
 
     def _remove_blob(self, batch: Batch, blob: tuple[Digest, int]) -> None:
         digest, size = blob
-        if batch.may_remove(self._remembered(digest)) and self._remove(batch, "blob", layout.blob(digest)):
+        if batch.may_remove([self._plan.doomed_blob(digest)]) and self._remove(batch, "blob", layout.blob(digest)):
             self._report.blobs_removed += 1
             self._report.bytes_freed += size
-
-    def _remembered(self, digest: Digest) -> tuple[Digest, Generation | None]:
-        return digest, self._plan.candidates.generation(digest)
 
     def _remove(self, batch: Batch, what: str, path: StoragePath) -> bool:
         try:

@@ -100,14 +100,26 @@ class Leases(Protocol):
         """Return when the lease of a link ends, in nanoseconds since the epoch; 0 for one that has ended."""
 
 
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """A candidate for removal: a blob, or the link of a unit."""
+
+    path: StoragePath
+    """Everything at and below it goes."""
+    content: Digest
+    """The blob whose generation says whether something has relied on it."""
+    generation: Generation | None
+    """That of the content when the run began; None if it was not there."""
+
+
 class Batch(Protocol):
     """Removals of a collector, bounded by the caller: writers may wait for the end of the batch."""
 
     def is_unchanged(self, digest: Digest, generation: Generation | None) -> bool:
         """Return True if a blob has the generation that it had, and nothing has relied on it since."""
 
-    def may_remove(self, *units: tuple[Digest, Generation | None]) -> bool:
-        """Decide on all of these together; if True, no section relies on one of them any more."""
+    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
+        """Decide on all of these together; if True, no section relies on one of them from now on."""
 
     def remove(self, path: StoragePath) -> None:
         """Remove everything at and below a path in one step; raise PathNotFound. `free` returns the space."""
@@ -131,8 +143,8 @@ class Collection(Protocol):
     def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
         """As Coordinator.quiet; a run that only looks waits for nothing."""
 
-    def condemn(self, blobs: Iterable[Digest]) -> bool:
-        """Announce what a sweep may remove; return True if marking has to be repeated then."""
+    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+        """Announce what this run may remove; return True if all has to be marked once more before it does."""
 
     def batch(self) -> AbstractContextManager[Batch]:
         """Remove something, until the block ends."""

@@ -15,6 +15,7 @@ from pyregistry.storage.coordinator import (
     COLLECTOR,
     Batch,
     Collection,
+    Doomed,
     Generation,
     Leases,
     NotSafe,
@@ -228,7 +229,7 @@ class LocalCollection:
         """See Collection.quiet."""
         return nullcontext() if self._only_look else self._coordinator.quiet(name)
 
-    def condemn(self, blobs: Iterable[Digest]) -> bool:
+    def condemn(self, doomed: Iterable[Doomed]) -> bool:
         """See Collection.condemn: the locks make an announcement unnecessary."""
         return False
 
@@ -279,9 +280,9 @@ class LocalBatch:
             now = _generation(self._driver.stat(layout.blob_data(digest)))
         return now == generation and not leases.is_marked(self._driver, digest)
 
-    def may_remove(self, *units: tuple[Digest, Generation | None]) -> bool:
+    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
         """See Batch.may_remove."""
-        return all(self.is_unchanged(digest, generation) for digest, generation in units)
+        return all(self.is_unchanged(each.content, each.generation) for each in doomed)
 
     def remove(self, path: StoragePath) -> None:
         """See Batch.remove."""
