@@ -16,7 +16,7 @@ from pyregistry.cli.config_file import ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import content_of, location_or_fail
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import say
-from pyregistry.gc.collector import collection_lock
+from pyregistry.gc.collector import no_collection
 from pyregistry.gc.outcome import CollectorBusy
 
 NOT_EXECUTABLE = 126
@@ -42,12 +42,12 @@ def without_gc(
     with ExitStack() as stack:
         # The inner one names the owner as the user who lacks a right.
         with unusable_directory(), _as_owner(location.directory), unusable_directory():
-            driver = location.open().driver
+            coordinator = location.open().coordinator
             try:
-                stack.enter_context(collection_lock(driver, wait=False))
+                stack.enter_context(no_collection(coordinator, wait=False))
             except CollectorBusy:
                 say("pyregistry: waiting for the garbage collection that runs", err=True)
-                stack.enter_context(collection_lock(driver, wait=True))
+                stack.enter_context(no_collection(coordinator, wait=True))
         status = _run(command)
     sys.exit(status if status >= 0 else SIGNALLED - status)
 

@@ -11,6 +11,7 @@ from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
@@ -68,12 +69,13 @@ class Usage:
 
 def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
     """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
-    candidates = enumerate_blobs(driver)
+    options = Options(delete_untagged=delete_untagged, dry_run=True)
     tally = _Tally()
-    for sentence in unseen_blobs(driver):
-        tally.skipped(sentence)
-    marker = Marker(driver, candidates, Options(delete_untagged=delete_untagged, dry_run=True), tally, time.time_ns())
-    plan = marker.plan()
+    with LocalCoordinator(driver).collection(options.grace, only_look=True) as collection:
+        candidates = enumerate_blobs(driver, collection)
+        for sentence in unseen_blobs(driver):
+            tally.skipped(sentence)
+        plan = Marker(driver, collection, candidates, options, tally).plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)
     usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
     usage.untagged_manifests, usage.untagged = plan.untagged, candidates.untagged_size()

@@ -10,8 +10,10 @@ from typing import ClassVar
 
 import msgspec
 
+from pyregistry.storage.coordinator import Coordinator
 from pyregistry.storage.driver import Driver, LocalMaintenance
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.objects import Objects
@@ -71,7 +73,7 @@ class Backend:
     location: Location
     driver: Driver
     """What local leases and uploads work on; other code takes `objects`."""
-    make_uploads: Callable[[Driver, int], Uploads]
+    make_uploads: Callable[[Driver, int, Coordinator], Uploads]
     """Keeps uploads on a driver; the number is the size of the largest blob, in bytes."""
     title: str
     """The location, for a sentence."""
@@ -86,9 +88,19 @@ class Backend:
         """What only a directory of this machine has; None elsewhere."""
         return self.driver.local
 
-    def registry(self, rules: Rules) -> Registry:
+    @property
+    def coordinator(self) -> Coordinator:
+        """What writers and the garbage collection agree on."""
+        return LocalCoordinator(self.driver)
+
+    def uploads(self, max_size: int) -> Uploads:
+        """Return the open uploads; a blob has at most `max_size` bytes."""
+        return self.make_uploads(self.driver, max_size, self.coordinator)
+
+    def registry(self, rules: Rules | None = None) -> Registry:
         """Return the registry that keeps its repositories here."""
-        return Registry(self.driver, rules, self.make_uploads(self.driver, rules.max_blob_size))
+        rules = rules or Rules()
+        return Registry(self.driver, rules, self.uploads(rules.max_blob_size), self.coordinator)
 
 
 def read_location(text: str) -> Location:

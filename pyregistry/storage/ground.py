@@ -1,10 +1,9 @@
-"""Is this a place where a collector can be safe? Its proof rests on locks that exclude, and on looks that are fresh."""
+"""Reasons why a collector could not be safe in a directory: its proof rests on locks that exclude and fresh looks."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from uuid import uuid4
 
-from pyregistry.gc.outcome import Braked
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathBusy
 from pyregistry.storage.file_systems import file_systems
@@ -26,11 +25,11 @@ machines in step (ceph, gfs2, lustre, ocfs2) are not among them, nor those betwe
 9p)."""
 
 
-def require_safe_ground(driver: Driver) -> None:
-    """Raise Braked, with all reasons, where a collector may remove what somebody relies on; raises OSError. Blocks."""
-    reasons = [*_unsafe_kinds(driver), *_other_locks(driver), *_failed_trials(driver)]
-    if reasons:
-        raise Braked(f"{'; '.join(reasons)}; --i-know (pyregistry.gc.i-know: true) runs all the same")
+def doubts(driver: Driver) -> Iterator[str]:
+    """Yield each reason why a collector may remove what is relied on; raises OSError. Blocks."""
+    yield from _unsafe_kinds(driver)
+    yield from _other_locks(driver)
+    yield from _failed_trials(driver)
 
 
 def _unsafe_kinds(driver: Driver) -> Iterator[str]:
