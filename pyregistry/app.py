@@ -48,7 +48,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend
 from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.leases import note_renewal, renewed_after
+from pyregistry.storage.leases import renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.rooms import closing_rooms
@@ -88,13 +88,13 @@ def create_app(  # noqa: PLR0913 - each of them was made by a caller before, or 
     renewal = renewed_after(config.pyregistry.gc.grace)
     if not config.storage.maintenance.readonly.enabled:
         with suppress(OSError):  # it can only be read, or is full
-            note_renewal(driver, renewal)
+            backend.coordinator.note_renewal(renewal)
     young_ns = round(renewal * 1e9)
     app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
     authenticator = authenticator or create_authenticator(config)
     _add_authenticator(app, authenticator)
     _add_policy(app, policy)
-    _add_tokens(app, config, policy, driver, spare_secret)
+    _add_tokens(app, config, policy, backend, spare_secret)
     _add_purging(app, config)
     _add_garbage_collection(app, backend, config)
     _add_health(app, config)
@@ -127,7 +127,7 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
 
 
 def _add_tokens(
-    app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver, spare_secret: bytes | None
+    app: web.Application, config: Config, policy: CurrentPolicy | None, backend: Backend, spare_secret: bytes | None
 ) -> None:
     """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
     app[TOKENS] = None
@@ -136,7 +136,7 @@ def _add_tokens(
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
-        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS), spare=spare_secret)
+        keys = KeyRing(Secret(backend.driver, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
         app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
         app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
 

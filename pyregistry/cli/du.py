@@ -38,7 +38,7 @@ def du(
     driver = backend.driver
     try:
         with unusable_directory():
-            usage = measure(driver, delete_untagged=delete_untagged)
+            usage = measure(backend, delete_untagged=delete_untagged)
     except MarkFailed as error:
         say(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)

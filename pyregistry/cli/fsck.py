@@ -26,9 +26,9 @@ from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import list_blobs
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 
 DAMAGE_FOUND = 1
@@ -78,7 +78,7 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
         fail(str(error))
     backend = open_storage(loaded)
     driver = backend.driver
-    if repairing and not allow_empty and _has_lost_all_blobs(driver):
+    if repairing and not allow_empty and _has_lost_all_blobs(backend):
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
     options = ("--scrub", "--rate", rate) if scrubbing else ()
@@ -107,9 +107,9 @@ def _ending(output: Output) -> Iterator[None]:
     output.end()
 
 
-def _has_lost_all_blobs(driver: Driver) -> bool:
+def _has_lost_all_blobs(backend: Backend) -> bool:
     with unusable_directory():
-        return next(list_blobs(driver), None) is None and next(Registry(driver).catalog(), None) is not None
+        return next(list_blobs(backend.driver), None) is None and next(backend.registry().catalog(), None) is not None
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:

@@ -13,8 +13,6 @@ from pyregistry.cli.selection import Pattern, tell_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.registry import Registry
 
 NOT_FOUND = 1
 
@@ -40,17 +38,16 @@ def ls(
     backend = open_storage(load_or_fail(config)[1])
     with unusable_directory():
         if patterns:
-            _show_tags(backend.driver, patterns, as_json=as_json)
+            _show_tags(backend, patterns, as_json=as_json)
         else:
             _show_repositories(backend, as_json=as_json, named=config is not None)
 
 
 def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
-    driver = backend.driver
-    registry = Registry(driver)
+    registry = backend.registry()
     rows: list[tuple[Cell, ...]] = []
     for name in registry.catalog():
-        images = list(tagged_images(driver, registry.repository(name)))
+        images = list(tagged_images(backend.driver, registry.repository(name)))
         size = sum({digest: size for image in images for digest, size in image.blobs.items()}.values())
         pushed: Cell = Moment(max(image.pushed_at for image in images)) if images else ""
         rows.append((name, len(images), Bytes(size), pushed))
@@ -64,13 +61,13 @@ def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
         tell_nothing(backend)
 
 
-def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> None:
-    registry = Registry(driver)
+def _show_tags(backend: Backend, patterns: list[Pattern], *, as_json: bool) -> None:
+    registry = backend.registry()
     images = []
     found: set[str] = set()
     for name in registry.catalog():
         meant = [pattern for pattern in patterns if pattern.matches_repository(name)]
-        for image in tagged_images(driver, registry.repository(name)) if meant else ():
+        for image in tagged_images(backend.driver, registry.repository(name)) if meant else ():
             by = {pattern.text for pattern in meant if pattern.matches(image.tag, image.digest)}
             if by:
                 images.append(image)

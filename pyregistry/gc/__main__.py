@@ -25,7 +25,8 @@ def main(location: str, options: str) -> int:
     os.nice(LOWEST_PRIORITY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends this process itself
     try:
-        report = collect(read_location(location).open().driver, msgspec.json.decode(options, type=Options))
+        backend = read_location(location).open()
+        report = collect(backend.driver, msgspec.json.decode(options, type=Options), coordinator=backend.coordinator)
     except Failure as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CODES[type(error)]

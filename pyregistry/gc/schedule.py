@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -84,7 +85,7 @@ async def _collect(backend: Backend, options: Options) -> None:
     if backend.location.is_shared:
         report = await _collect_in_process(backend.location, options)
     else:  # nobody else can see it
-        report = await in_thread(collect, backend.driver, options)
+        report = await in_thread(partial(collect, backend.driver, options, coordinator=backend.coordinator))
     log.info("garbage collection", **{key: value for key, value in msgspec.to_builtins(report).items() if value})
 
 

@@ -10,8 +10,8 @@ from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
@@ -67,11 +67,12 @@ class Usage:
     skipped: list[str] = field(default_factory=list)
 
 
-def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
+def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
+    driver = backend.driver
     options = Options(delete_untagged=delete_untagged, dry_run=True)
     tally = _Tally()
-    with LocalCoordinator(driver).collection(options.grace, only_look=True) as collection:
+    with backend.coordinator.collection(options.grace, only_look=True) as collection:
         candidates = enumerate_blobs(driver, collection)
         for sentence in unseen_blobs(driver):
             tally.skipped(sentence)
@@ -94,7 +95,7 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
         usage.reclaimable += size
     usage.repositories = [each for each in repositories if each.blobs]  # the others are namespaces, or empty
     usage.size = candidates.total_size()
-    usage.open_uploads = _uploads(driver, usage.skipped)
+    usage.open_uploads = _uploads(backend.registry(), usage.skipped)
     usage.uploads, usage.uploads_size = len(usage.open_uploads), sum(each.size for each in usage.open_uploads)
     usage.quarantine = sum(sum(_sizes(driver, layout.quarantine(place))) for place in driver.places())
     return usage
@@ -130,14 +131,14 @@ class _Tally(Listener):
             self.sharers[digest] = {owner, me}
 
 
-def _uploads(driver: Driver, skipped: list[str]) -> list[UploadUsage]:
+def _uploads(registry: Registry, skipped: list[str]) -> list[UploadUsage]:
     def skip(upload: Upload, error: OSError) -> None:
         skipped.append(f"{layout.upload(upload.repository, upload.id)}: {error.strerror}")
 
     now_ns = time.time_ns()
     return [
         UploadUsage(each.repository, each.id, each.size, max(now_ns - each.changed_ns, 0) // 10**9)
-        for each in list_uploads(Registry(driver), skip)
+        for each in list_uploads(registry, skip)
     ]
 
 
