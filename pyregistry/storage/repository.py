@@ -121,7 +121,7 @@ class Repository:
 
     def upload(self, upload_id: UploadId) -> Upload:
         """An upload of this repository, by its id; whether it exists shows at its first use."""
-        return Upload(self._driver, self._hashes, self.name, upload_id, self._rules.max_blob_size)
+        return Upload(self._driver, self._hashes, self.name, upload_id, self._rules.max_blob_size, self._coordinator)
 
     def uploads(self) -> Iterator[Upload]:
         """The open uploads."""

@@ -16,12 +16,11 @@ from pyregistry.oci.errors import BlobTooLarge, BlobUploadUnknown, DigestInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.batches import BATCH, FIRST, Room, Taking, batches, require_room, size_of
-from pyregistry.storage.coordinator import Staged, Unit
+from pyregistry.storage.coordinator import Coordinator, Staged, Unit
 from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, PathNotFound, Stat
 from pyregistry.storage.flowing import Flowing
 from pyregistry.storage.hashing import Record, RunningHashes, hash_source, read_record, write_record
 from pyregistry.storage.links import exists
-from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.threads import in_thread
 from pyregistry.storage.upload_directory import UploadDirectory
 from pyregistry.storage.upload_file import NotAtOnce, UploadFile, require_place
@@ -35,14 +34,20 @@ SMALL = 64 * 1024
 class Upload:
     """One open upload of a repository."""
 
-    def __init__(
-        self, driver: Driver, hashes: RunningHashes, name: RepositoryName, upload_id: UploadId, max_size: int
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each seam
+        self,
+        driver: Driver,
+        hashes: RunningHashes,
+        name: RepositoryName,
+        upload_id: UploadId,
+        max_size: int,
+        coordinator: Coordinator,
     ) -> None:
         self.repository = name
         self.id = upload_id
         self._driver = driver
         self._hashes = hashes
-        self._coordinator = LocalCoordinator(driver)
+        self._coordinator = coordinator
         self._max_size = max_size
         self._file = UploadFile(driver, name, upload_id)
         self.directory = UploadDirectory(driver, hashes, name, upload_id)
