@@ -69,7 +69,7 @@ class Registry:
         self._driver = driver
         self._coordinator = coordinator or LocalCoordinator(driver)
         self._rules = rules or Rules()
-        self._uploads = uploads or LocalUploads(driver, self._rules.max_blob_size)
+        self._uploads = uploads or LocalUploads(driver, self._rules.max_blob_size, self._coordinator)
         self._touched: Digest | None = None
         self._memory = ReferrerMemory()
 

@@ -47,7 +47,10 @@ class Mutant:
             changes.setdefault(module, []).append((text, broken))
         try:
             for module, replacements in changes.items():
-                originals += _break(importlib.import_module(f"pyregistry.{module}"), replacements)
+                originals += _break(
+                    importlib.import_module(module if module.startswith("tests.") else f"pyregistry.{module}"),
+                    replacements,
+                )
             yield
         finally:
             for function, code in originals:

@@ -329,3 +329,65 @@ MUTANTS = (
         "child is there already",
     ),
 )
+
+_EPOCHS = "tests.storage.epochs"
+
+EPOCH_MUTANTS = (
+    Mutant(
+        "the state is not read again",
+        _EPOCHS,
+        "if EpochCoordinator(self._driver).state() != self._state:\n    ...",
+        "pass",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "no second marking",
+        _COLLECTOR,
+        "marker, plan = _mark_again(marker, plan)",
+        "pass",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "writers do not rescue",
+        _EPOCHS,
+        "create_marker(self._driver, self._state, path, _RESCUED) == _RESCUED",
+        "True",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "markers are made without looking for one",
+        _EPOCHS,
+        "with suppress(PathNotFound):\n    return driver.read(marker)",
+        "pass",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "an upload writes what is just being deleted",
+        _EPOCHS,
+        "if self._rescue(unit, content):\n    return",
+        "return",
+        "SL",
+        "upload",
+    ),
+    Mutant(
+        "idle is the same after each epoch",
+        _EPOCHS,
+        "self._driver.write(_STATE, idle)",
+        "self._driver.write(_STATE, _IDLE)",
+        "S",
+        "HEAD, HEAD",
+        more=((_EPOCHS, "self._driver.write(_STATE, idle + b' begins')", "self._driver.write(_STATE, _IDLE)"),),
+    ),
+    Mutant(
+        "no lease at HEAD",
+        _REPOSITORY,
+        "section.promise(unit)",
+        "pass",
+        "L",
+        "HEAD",
+    ),
+)
