@@ -39,10 +39,10 @@ class Log(Protocol):
         """An upload was removed."""
 
     def warning(self, event: str, **values: object) -> object:
-        """One could not be."""
+        """One upload could not be removed."""
 
     def error(self, event: str, **values: object) -> object:
-        """None could be."""
+        """The purge failed."""
 
 
 @dataclass(frozen=True, slots=True)

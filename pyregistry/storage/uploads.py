@@ -40,9 +40,9 @@ class UploadState(NamedTuple):
 class Upload(Protocol):
     """One upload of a repository, by its id; whether it is open shows at its first use.
 
-    Two requests never write to it at the same time, also through two servers: the second one waits for up to
-    BUSY_WAIT_SECONDS, then raises UploadRangeInvalid, from which every client can resume. An OSError is an error of the
-    storage. Bytes that arrived before an error stay, unless the storage may have lost some: then the upload is gone.
+    Bytes of two requests are never mixed, also through two servers: one of them waits for up to BUSY_WAIT_SECONDS or
+    raises UploadRangeInvalid, from which every client can resume. An OSError is an error of the storage. Bytes that
+    arrived before an error stay, unless the storage may have lost some: then the upload is gone.
     """
 
     @property
