@@ -26,7 +26,7 @@ from pyregistry.storage.coordinator import (
 )
 from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape, link_blob, read_link, stat_file, write_link
+from pyregistry.storage.links import ensure_shape, link_blob, read_link, write_link
 from pyregistry.storage.locking import repository_lock
 
 T = TypeVar("T")
@@ -110,6 +110,7 @@ class LocalSection:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
+        self._collecting: bool | None = None
         self._content_of: dict[Unit, Digest] = {}
         self._placed: set[StoragePath] = set()
 
@@ -123,9 +124,9 @@ class LocalSection:
         # The lock of the link comes first, so that no wait for it can end between the two.
         with leases.written_alone(driver, unit.link):
             if isinstance(content, bytes):
-                leases.write(driver, unit.digest, content)
+                leases.write(driver, unit.digest, content, collecting=self._is_collecting())
             elif content.path not in self._placed:
-                leases.place(driver, content.path, unit.digest)
+                leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())
                 self._placed.add(content.path)
             if unit.is_manifest:
                 ensure_shape(driver, unit.repository)
@@ -161,22 +162,30 @@ class LocalSection:
     def _relies_on(self, unit: Unit) -> bool:
         try:
             content = self._find_content(unit)
-            leases.rely_on(self._driver, unit.link, content)
+            found = self._touch(content)
+            leases.require_link(self._driver, unit.link)
         except PathNotFound:
             return False
         self._content_of[unit] = content
-        return True
+        is_whole = found.size > 0 or (content in EMPTY_DIGESTS and not unit.is_manifest)
+        return found.is_file and is_whole
 
     def _find_content(self, unit: Unit) -> Digest:
-        """Return the digest under which the bytes are; raise PathNotFound if the unit is not here."""
-        stat_file(self._driver, unit.link)
-        content = unit.digest
-        if not unit.is_manifest and content.algorithm != CANONICAL:
-            content = read_link(self._driver, unit.link) or content
-        size = stat_file(self._driver, layout.blob_data(content)).size
-        if size == 0 and (unit.is_manifest or content not in EMPTY_DIGESTS):
-            raise PathNotFound(unit.link)
-        return content
+        """Return the digest under which the bytes are, by a link whose path says it, for nearly all links."""
+        if unit.is_manifest or unit.digest.algorithm == CANONICAL:
+            return unit.digest
+        return read_link(self._driver, unit.link) or unit.digest
+
+    def _touch(self, content: Digest) -> Stat:
+        """Change what a collector remembers of a blob, if there may be one; return the stat that it had."""
+        if self._is_collecting():
+            return leases.touch(self._driver, content)
+        return self._driver.stat(layout.blob_data(content))
+
+    def _is_collecting(self) -> bool:
+        if self._collecting is None:
+            self._collecting = leases.is_collecting(self._driver)
+        return self._collecting
 
     def _ends(self, unit: Unit) -> bool:
         with suppress(PathNotFound):

@@ -47,10 +47,28 @@ MUTANTS = (
     Mutant(
         "no touch at manifest PUT",
         _LOCAL,
-        "leases.rely_on(self._driver, unit.link, content)",
-        "stat_file(self._driver, unit.link)",
+        "return leases.touch(self._driver, content)",
+        "pass",
         "S",
         "HEAD, HEAD",
+    ),
+    Mutant(
+        "no touch while a collector runs",
+        _LEASES,
+        "return _stat_or_none(driver, layout.TOUCHED) is not None",
+        "return False",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "whether a collector runs is asked before the section",
+        _LOCAL,
+        "held.enter_context(leases.commit_section(self._driver))",
+        "section = LocalSection(self._driver)\nsection._is_collecting()\n"
+        "held.enter_context(leases.commit_section(self._driver))",
+        "S",
+        "HEAD, HEAD",
+        more=((_LOCAL, "work(LocalSection(self._driver))", "work(section)"),),
     ),
     Mutant(
         "touches may be invisible, and leave no mark",
@@ -109,9 +127,9 @@ MUTANTS = (
     Mutant(
         "manifest PUT keeps an old manifest blob as it is",
         _LOCAL,
-        "leases.write(driver, unit.digest, content)",
+        "leases.write(driver, unit.digest, content, collecting=self._is_collecting())",
         "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
-        "except PathNotFound:\n    leases.write(driver, unit.digest, content)",
+        "except PathNotFound:\n    leases.write(driver, unit.digest, content, collecting=True)",
         "S",
         "deleted, pushed again",
     ),
@@ -167,7 +185,7 @@ MUTANTS = (
     Mutant(
         "a referrer goes although its subject was just pushed",
         _SWEEP,
-        "if not batch.is_unchanged(*self._remembered(subject)):\n    ...",
+        "if not batch.is_unchanged(subject, self._plan.candidates.generation(subject)):\n    ...",
         "if False:\n    ...",
         "S",
         "subject comes later",
@@ -280,9 +298,9 @@ MUTANTS = (
     Mutant(
         "upload keeps an existing blob as it is",
         _LOCAL,
-        "leases.place(driver, content.path, unit.digest)",
+        "leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())",
         "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
-        "except PathNotFound:\n    leases.place(driver, content.path, unit.digest)",
+        "except PathNotFound:\n    leases.place(driver, content.path, unit.digest, collecting=True)",
         "L",
         "upload",
     ),
