@@ -81,7 +81,7 @@ def docker(bridged: BridgedDaemon) -> Engine:
 
 @pytest.fixture(scope="session")
 def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Debian with Python, in the place of python:3.13-slim, which cannot be pulled everywhere."""
+    """Debian with Python, in the place of the Dockerfile's base, which cannot be pulled everywhere."""
     debootstrap = Client(require("debootstrap", "debootstrap"))
     root = tmp_path_factory.mktemp("base")
     release = Path("/etc/os-release").read_text()
@@ -104,7 +104,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_source(source)
     subprocess.run([require("/usr/bin/python3", "python3"), "-m", "venv", directory / "venv"], check=True)
     pip = Client(directory / "venv/bin/pip")
-    pip.run("wheel", "--quiet", "--wheel-dir", directory / "wheels", source, "setuptools>=77", "cyclonedx-bom")
+    exact = ("--constraint", source / "constraints/image.txt")
+    pip.run("wheel", "--quiet", "--wheel-dir", directory / "wheels", *exact, source, "setuptools", "cyclonedx-bom")
     return directory / "wheels"
 
 
@@ -123,7 +124,7 @@ def copy_source(directory: Path) -> None:
     """Copy what the image is made of."""
     for name in ("Dockerfile", ".dockerignore", "entrypoint.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(SOURCE_TREE / name, directory)
-    for name in ("pyregistry", "config"):
+    for name in ("pyregistry", "config", "constraints"):
         shutil.copytree(SOURCE_TREE / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 
