@@ -12,7 +12,7 @@ import pytest
 
 from tests.engine.client import Client
 from tests.engine.engine import Daemon, Engine
-from tests.image.making import make_image
+from tests.image.making import copy_known_files, make_image
 from tests.processes import SOURCE_TREE, require, require_root, start_or_skip
 
 BASE = "python-base:test"
@@ -110,11 +110,19 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(docker: Engine, base: str, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One state of the source tree for all images, which have to be alike."""
+    directory = tmp_path_factory.mktemp("source")
+    copy_known_files(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def made(docker: Engine, base: str, source: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The copy of the source tree in which `make image` built our image with docker."""
     copy = tmp_path_factory.mktemp("made") / "copy"
     engine = {"ENGINE": " ".join(docker.command), "DOCKER_BUILDKIT": "0"}
-    make_image(copy, wheels, **engine, BASE=base, IMAGE=IMAGE, OPTIONS="")
+    make_image(source, copy, wheels, **engine, BASE=base, IMAGE=IMAGE, OPTIONS="")
     return copy
 
 

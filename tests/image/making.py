@@ -15,16 +15,19 @@ SOURCE = "https://example.org/pyregistry.git"
 """Address of the remote."""
 
 
-def make_image(copy: Path, wheels: Path, **environ: str) -> None:
-    """Copy the source tree to `copy` and run `make image` there, without a network and with these variables."""
+def copy_known_files(directory: Path) -> None:
+    """Copy the files of the source tree that git knows, as they are now."""
+    for file in filter(None, _run([require("git", "git"), "ls-files", "-z"], SOURCE_TREE).split("\0")):
+        if (SOURCE_TREE / file).exists():
+            (directory / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SOURCE_TREE / file, directory / file)
+
+
+def make_image(source: Path, copy: Path, wheels: Path, **environ: str) -> None:
+    """Copy `source` to `copy` and run `make image` there, without a network and with these variables."""
     require("make", "make")
     git = require("git", "git")
-    copy.mkdir()
-    for file in filter(None, _run([git, "ls-files", "-z"], SOURCE_TREE).split("\0")):
-        if (SOURCE_TREE / file).exists():
-            (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE_TREE / file, copy / file)
-            os.utime(copy / file)  # which is another time in each copy
+    shutil.copytree(source, copy, copy_function=shutil.copy)  # the times of the files are others in each copy
     shutil.copytree(wheels, copy / "wheels")
     author = {"GIT_AUTHOR_DATE": f"{SECONDS} +0000", "GIT_COMMITTER_DATE": f"{SECONDS} +0000"}
     author |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

@@ -34,8 +34,8 @@ LABELS = {
 class Builder:
     """podman with the base and a storage of its own, and `make image` in copies of the source tree."""
 
-    def __init__(self, directory: Path, base: Path, wheels: Path) -> None:
-        self._directory, self._wheels = directory, wheels
+    def __init__(self, directory: Path, base: Path, source: Path, wheels: Path) -> None:
+        self._directory, self._source, self._wheels = directory, source, wheels
         self._settings = Settings(directory)
         roots = ["--root", f"{directory}/root", "--runroot", f"{directory}/run", "--tmpdir", f"{directory}/tmp"]
         runs = ["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", require("runc", "runc")]
@@ -54,7 +54,8 @@ class Builder:
         copy = self._directory / name
         here = ["--isolation", "chroot", "--network", "host", "--no-cache", *self._policy]
         environ = {"ENGINE": " ".join(self._command), "BASE": "localhost/python-base:test", "OPTIONS": " ".join(here)}
-        make_image(copy, self._wheels, **self._settings.env, **environ, IMAGE=f"localhost/{name}", **variables)
+        environ |= {**self._settings.env, **variables, "IMAGE": f"localhost/{name}"}
+        make_image(self._source, copy, self._wheels, **environ)
         return Made(copy, self.inspect(f"localhost/{name}"))
 
     def inspect(self, name: str) -> Any:
@@ -73,11 +74,11 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def builder(docker: Engine, base: str, wheels: Path) -> Iterator[Builder]:
+def builder(docker: Engine, base: str, source: Path, wheels: Path) -> Iterator[Builder]:
     directory = Path(tempfile.mkdtemp(prefix="pyregistry-make-"))
     try:
         docker.run("save", "--output", directory / "base.tar", base)
-        yield Builder(directory, directory / "base.tar", wheels)
+        yield Builder(directory, directory / "base.tar", source, wheels)
     finally:
         for line in Path("/proc/self/mounts").read_text().splitlines()[::-1]:
             if line.split()[1].startswith(f"{directory}/"):
