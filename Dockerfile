@@ -23,7 +23,7 @@ RUN /opt/pyregistry/bin/pip install --disable-pip-version-check --no-cache-dir -
  && PYTHONHASHSEED=0 /opt/pyregistry/bin/python -m compileall -q -f --invalidation-mode checked-hash /opt/pyregistry/lib
 # What is in there, by package and version.
 RUN python3 -m venv /opt/sbom \
- && /opt/sbom/bin/pip install --disable-pip-version-check --no-cache-dir ${PIP_OPTIONS} cyclonedx-bom \
+ && /opt/sbom/bin/pip install --disable-pip-version-check --no-cache-dir --no-compile ${PIP_OPTIONS} cyclonedx-bom \
  && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
     --output-file /opt/sbom.cdx.json /opt/pyregistry/bin/python
 

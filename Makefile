@@ -7,8 +7,10 @@ CONFIG ?= $(firstword $(wildcard config/config.local.yml) config/config.yml)
 CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
+# The server is started some hundred times: without its bytecode each start compiles all of it.
+PYTEST := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist check fmt image clean help test-versions constraints hooks
+.PHONY: serve test test-all test-versions coverage gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist constraints hooks check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -16,8 +18,14 @@ help: ## show the targets
 serve: $(VENV)/.run ## serve config/config.local.yml if it is there, else config/config.yml: 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
-test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
-	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+test: $(VENV)/.dev ## run the tests but the slow ones, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.dev ## run all tests, as CI does; e.g. ARGS='-m slow'
+	$(PYTEST) $(ARGS)
+
+coverage: $(VENV)/.dev ## run what `make test` runs; fails if it passes through less than fail_under of lines and branches
+	$(PYTEST) -m "not slow" --cov $(ARGS)
 
 test-versions: $(VENV)/.dev ## run a quick part on each Python, with lowest and newest dependencies; e.g. PYTHONS=3.13 DEPENDENCIES=floors
 	PATH="$(CLIENTS):$$PATH" JOBS="$(JOBS)" ARGS="$(ARGS)" PYTHONS="$(PYTHONS)" DEPENDENCIES="$(DEPENDENCIES)" $(BIN)/python -m tests.dependencies.matrix

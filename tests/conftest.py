@@ -20,7 +20,7 @@ from pyregistry.app import create_app
 from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
 
-pytest_plugins = ["tests.parallel", "tests.versions"]
+pytest_plugins = ["tests.parallel", "tests.slow", "tests.versions"]
 pytest.register_assert_rewrite(
     "tests.storage.pushing", "tests.cli.running"
 )  # before a folder whose own conftest does not
@@ -60,7 +60,13 @@ class RegistryServer(TestServer):
 
     async def _make_runner(self, **kwargs: object) -> BaseRunner:
         kwargs.pop("access_log_class", None)
-        return Runner(self.app, limits=self._limits, access_logger=AccessLogger(self.access_log), handle_signals=False)
+        return Runner(
+            self.app,
+            limits=self._limits,
+            access_logger=AccessLogger(self.access_log),
+            settle_seconds=0,  # no connection is on its way when a test ends
+            handle_signals=False,
+        )
 
 
 @pytest.fixture

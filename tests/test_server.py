@@ -1,6 +1,7 @@
 """The process that runs the workers."""
 
 import asyncio
+import contextlib
 import resource
 import socket
 import ssl
@@ -131,6 +132,50 @@ def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(
 
     with asyncio.Runner(loop_factory=FairLoop) as runner:
         assert runner.run(exchange()) in {b"in the queue", b"HTTP/1.1 404"}
+
+
+def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_path: Path) -> None:
+    """It becomes a connection in the time to settle; without that time the worker ends before it."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server"))
+
+    async def exchange() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            runner = Runner(
+                web.Application(),
+                limits=ConnectionLimits(),
+                access_logger=None,
+                settle_seconds=1,  # a busy machine needs more than the usual time
+            )
+            await runner.setup()
+            await web.SockSite(runner, listening, ssl_context=context).start()
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = authority.context().wrap_bio(received, to_send, server_hostname="127.0.0.1")
+            with pytest.raises(ssl.SSLWantReadError):
+                client.do_handshake()
+            writer.write(to_send.read())
+            received.write(await reader.read(65_536))
+
+            async def finish() -> bytes:
+                await asyncio.sleep(0.1)  # the way through a network
+                client.do_handshake()
+                client.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                writer.write(to_send.read())
+                while True:
+                    received.write(await reader.read(65_536))
+                    with contextlib.suppress(ssl.SSLWantReadError):  # tickets of the session, which come first
+                        return client.read(12)
+
+            finishing = asyncio.create_task(finish())
+            await runner.cleanup()
+            writer.close()
+            return finishing.result() if finishing.done() else b"the worker has ended"
+
+    with asyncio.Runner(loop_factory=FairLoop) as runner:
+        assert runner.run(exchange()) == b"HTTP/1.1 404"
 
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (35, "35"), (63, "63")])

@@ -32,6 +32,10 @@ from pyregistry.system_errors import explained
 log = structlog.get_logger("pyregistry.api")
 
 
+SETTLE_SECONDS = 0.1
+"""Pause at a shutdown in which a connection that the kernel has accepted still reaches its handler."""
+
+
 class Connection(Receiver):
     """One connection of a client."""
 
@@ -278,6 +282,7 @@ class Runner(web.AppRunner):
         *,
         limits: ConnectionLimits,
         access_logger: AccessLogger | None,
+        settle_seconds: float = SETTLE_SECONDS,
         **kwargs: Any,
     ) -> None:
         """Without an `access_logger` nothing is written."""
@@ -297,6 +302,7 @@ class Runner(web.AppRunner):
         )
         self._limits = limits
         self._access_logger = access_logger
+        self._settle_seconds = settle_seconds
 
     async def cleanup(self) -> None:
         """See AppRunner."""
@@ -308,7 +314,8 @@ class Runner(web.AppRunner):
 
     async def shutdown(self) -> None:
         """See AppRunner: between the end of listening and that of the connections."""
-        await asyncio.sleep(0.1)  # what the kernel accepted by then has become a connection, which is told as well
+        # What the kernel accepted by then has become a connection, which is told as well.
+        await asyncio.sleep(self._settle_seconds)
         if self.server is not None:
             self.server.pre_shutdown()
         await super().shutdown()

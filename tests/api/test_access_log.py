@@ -28,7 +28,7 @@ async def logging_to(stream: BinaryIO, logger: type[AccessLogger] = AccessLogger
 
     app = web.Application()
     app.router.add_get("/{path}", answer)
-    runner = Runner(app, limits=ConnectionLimits(), access_logger=logger(stream))
+    runner = Runner(app, limits=ConnectionLimits(), access_logger=logger(stream), settle_seconds=0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.client import Client
 from tests.engine.engine import Daemon, Engine
+from tests.image.making import copy_known_files, make_image
 from tests.processes import SOURCE_TREE, require, require_root, start_or_skip
 
 BASE = "python-base:test"
@@ -110,13 +111,26 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def image(docker: Engine, base: str, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Our image, built as the Dockerfile says for a build without a network."""
-    context = tmp_path_factory.mktemp("context")
-    copy_source(context)
-    shutil.copytree(wheels, context / "wheels")
-    options = ["--build-arg", f"BASE={base}", "--build-arg", "PIP_OPTIONS=--no-index --find-links=wheels"]
-    docker.run("build", *options, "--tag", IMAGE, context, deadline=PATIENCE)
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One state of the source tree for all images, which have to be alike."""
+    directory = tmp_path_factory.mktemp("source")
+    copy_known_files(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def made(docker: Engine, base: str, source: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of the source tree in which `make image` built our image with docker."""
+    copy = tmp_path_factory.mktemp("made") / "copy"
+    engine = {"ENGINE": " ".join(docker.command), "DOCKER_BUILDKIT": "0"}
+    make_image(source, copy, wheels, **engine, BASE=base, IMAGE=IMAGE, OPTIONS="")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def image(made: Path) -> str:
+    """Our image."""
+    assert made.is_dir()
     return IMAGE
 
 
