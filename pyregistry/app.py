@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 import structlog
 from aiohttp import web
@@ -107,7 +108,7 @@ def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
     app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
-    if isinstance(authenticator, HtpasswdAuthenticator):
+    if isinstance(authenticator, _Follows):
         _keep_up(app, authenticator)
 
 
@@ -184,7 +185,18 @@ def _add_metrics(
         app[METRICS] = metrics
 
 
-def _keep_up(app: web.Application, made: HtpasswdAuthenticator | CurrentPolicy) -> None:
+@runtime_checkable
+class _Follows(Protocol):
+    """What is made of files, and follows them."""
+
+    def start(self) -> None:
+        """Follow them, until `close`. Blocks."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
+def _keep_up(app: web.Application, made: _Follows) -> None:
     """Have it follow its file. It may have been made long before this worker, with content that was changed since."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import structlog
 
 from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
+from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.htpasswd_lines import Entry, parse_line
-from pyregistry.auth.watched import FileUnusable, Purpose, WatchedFile
+from pyregistry.reloaded_files import FileUnusable, GivenUp
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
 HASH_BYTES = 60
@@ -81,37 +82,34 @@ class PasswordFile:
 
     def __init__(self, path: Path) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._users = Users({})
-        self._was_read = False
-        purpose = Purpose("htpasswd file", "every login is refused", self._take, self._give_up)
+        given_up = GivenUp(Users({}), "every login is refused")
         try:
-            self._file = WatchedFile(path, purpose)
+            self._file = access_file(path, "htpasswd file", _users_of, _describe, given_up)
         except FileUnusable as error:
             raise HtpasswdInvalid(f"{path}: {error}") from error
 
     def users(self) -> Users:
         """At this moment: of the content that was good last, and none a minute after the file could last be used."""
-        return self._users
+        return self._file.value
 
     def start(self) -> None:
-        """See WatchedFile.start."""
+        """See ReloadedFiles.start."""
         self._file.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._file.close()
 
-    def _take(self, content: bytes) -> None:
-        users = parse_htpasswd(content)
-        self._users = Users(users)
-        if not users:
-            log.error("htpasswd file has no user with a bcrypt password (make one with htpasswd -Bn USER)")
-        if self._was_read:
-            log.info("htpasswd file read again", users=len(users))
-        self._was_read = True
 
-    def _give_up(self) -> None:
-        self._users = Users({})
+def _users_of(content: bytes) -> Users:
+    users = parse_htpasswd(content)
+    if not users:
+        log.error("htpasswd file has no user with a bcrypt password (make one with htpasswd -Bn USER)")
+    return Users(users)
+
+
+def _describe(users: Users) -> dict[str, object]:
+    return {"users": len(users.hashes)}
 
 
 class HtpasswdAuthenticator:
