@@ -15,6 +15,7 @@ from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.access import WITHOUT_LOGIN, needs_login
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Htpasswd, Token
+from pyregistry.defaults import PAGE_ENTRIES
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.expressions import Expression, understand
 from pyregistry.storage.filesystem import FilesystemDriver
@@ -69,8 +70,8 @@ def api_settings(config: Config) -> Settings:
         ),
         max_manifest_size=config.pyregistry.limits.manifest_size,
         max_blob_size=config.pyregistry.limits.blob_size,
-        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
-        max_tags=config.tags.max_tags or 1_000,
+        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else PAGE_ENTRIES,
+        max_tags=config.tags.max_tags or PAGE_ENTRIES,
         min_body_rate=config.pyregistry.limits.body_rate,
         proxies=TrustedProxies(proxies) if proxies is not None else None,
         warnings=tuple(config.pyregistry.warnings),
