@@ -18,10 +18,11 @@ from pyregistry.cli.idle import step_back
 from pyregistry.cli.output import say
 from pyregistry.cli.tables import parse_size
 from pyregistry.config.errors import ConfigError
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import no_brake
 from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
