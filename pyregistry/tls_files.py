@@ -10,14 +10,20 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
+from pyregistry.lazy import lazy
 from pyregistry.opener import open_file, readable_path
 from pyregistry.storage.syscalls import read_all
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = lazy("cryptography.x509")
 
 log = structlog.get_logger("pyregistry.tls")
 
@@ -197,8 +203,6 @@ def _pair_error(tls: Tls, error: OSError) -> str:
 
 
 def _warn_of_dates(key: str, path: str, block: _Block) -> None:
-    from cryptography import x509  # noqa: PLC0415 - a server without TLS need not wait for it
-
     try:
         certificate = x509.load_pem_x509_certificate(block.text.encode())
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc

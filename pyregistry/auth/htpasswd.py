@@ -4,6 +4,7 @@ import warnings as python_warnings
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -11,7 +12,13 @@ from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
 from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.htpasswd_lines import Entry, parse_line
+from pyregistry.lazy import lazy
 from pyregistry.reloaded_files import FileUnusable, GivenUp
+
+if TYPE_CHECKING:
+    from passlib import hash as passlib_hash
+else:
+    passlib_hash = lazy("passlib.hash")
 
 BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
 HASH_BYTES = 60
@@ -67,12 +74,10 @@ def refusal(stored: bytes) -> str | None:
 
 def _canonical(stored: bytes) -> bytes:
     """Return a bcrypt hash without the unused bits that some programs set; empty for what is no hash."""
-    from passlib.hash import bcrypt  # noqa: PLC0415 - no registry without passwords waits for it
-
     with python_warnings.catch_warnings():
         python_warnings.simplefilter("ignore")  # of those bits
         try:
-            return bytes(bcrypt.from_string(stored).to_string().encode())
+            return bytes(passlib_hash.bcrypt.from_string(stored).to_string().encode())
         except ValueError:  # whose text may quote the hash
             return b""
 

@@ -4,13 +4,21 @@ import getpass
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from pyregistry.auth.htpasswd_lines import parse_line
 from pyregistry.cli.output import say
 from pyregistry.cli.password_file import Content, change
+from pyregistry.lazy import lazy
+
+if TYPE_CHECKING:
+    from pyregistry.auth import bcrypt_pool
+    from pyregistry.auth import htpasswd as htpasswd_file
+else:
+    bcrypt_pool = lazy("pyregistry.auth.bcrypt_pool")
+    htpasswd_file = lazy("pyregistry.auth.htpasswd")
 
 FILE_ERROR, SYNTAX_ERROR, WRONG_PASSWORD, TOO_LONG, BAD_USER, BAD_FILE = 1, 2, 3, 5, 6, 7
 """The statuses of Apache's tool."""
@@ -92,13 +100,10 @@ def _delete(path: Path, user: bytes) -> None:
 
 
 def _verify(path: Path, user: bytes, password: bytes) -> None:
-    from pyregistry.auth.bcrypt_pool import Check  # noqa: PLC0415 - `--help` need not wait for it
-    from pyregistry.auth.htpasswd import refusal  # noqa: PLC0415 - the same
-
     stored = _stored(path, _read(path), user)
-    if reason := refusal(stored):
+    if reason := htpasswd_file.refusal(stored):
         _fail(WRONG_PASSWORD, f"the registry does not take the entry of {_text(user)}: {reason}")
-    if not Check(password, stored).run():
+    if not bcrypt_pool.Check(password, stored).run():
         _fail(WRONG_PASSWORD, "password verification failed")
     _say(f"Password for user {_text(user)} correct.")
 
