@@ -18,7 +18,8 @@ from enum import StrEnum
 import structlog
 
 from pyregistry.auth.access import Principal
-from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull, dummy_hash
+from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull
+from pyregistry.auth.hashes import dummy_hash
 from pyregistry.auth.remembered import KeyedHash
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
 from pyregistry.bounded_cache import BoundedCache

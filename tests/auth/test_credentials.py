@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-import bcrypt
 import pytest
 
 from pyregistry.auth import credentials
 from pyregistry.auth.access import Principal
 from pyregistry.auth.credentials import ANSWER_SECONDS, RIGHT_SECONDS, WRONG_SECONDS, Credentials, Users
+from pyregistry.auth.hashes import matches
 from pyregistry.auth.throttle import ADDRESS_RATE, ANSWERED_RATE, REFUSED_RATE, USER_RATE
 from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.errors import RegistryError, TooManyRequests, Unauthorized
@@ -33,13 +33,12 @@ class File:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The cost of each hash that was computed."""
     costs: list[int] = []
-    real = bcrypt.checkpw
 
-    def checkpw(password: bytes, stored: bytes) -> bool:
+    def counted(password: bytes, stored: bytes) -> bool:
         costs.append(int(stored[4:6]))
-        return real(password, stored)
+        return matches(password, stored)
 
-    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    monkeypatch.setattr("pyregistry.auth.bcrypt_pool.matches", counted)
     return costs
 
 
