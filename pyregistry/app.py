@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import structlog
 from aiohttp import web
@@ -34,6 +35,7 @@ from pyregistry.checks import checks
 from pyregistry.config.health_section import Health as HealthSection
 from pyregistry.config.schema import Config
 from pyregistry.health import Health, InThread, Readiness, gets_locks
+from pyregistry.lazy import lazy
 from pyregistry.metrics import Metrics
 from pyregistry.parts import (
     api_settings,
@@ -53,6 +55,13 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
+
+if TYPE_CHECKING:
+    from pyregistry import monitoring
+    from pyregistry.gc import schedule as gc_schedule
+else:
+    monitoring = lazy("pyregistry.monitoring")
+    gc_schedule = lazy("pyregistry.gc.schedule")
 
 
 def create_app(
@@ -107,7 +116,7 @@ def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
 
 def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
     app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
-    if isinstance(authenticator, HtpasswdAuthenticator):
+    if isinstance(authenticator, _Follows):
         _keep_up(app, authenticator)
 
 
@@ -146,10 +155,8 @@ def _add_garbage_collection(app: web.Application, driver: Driver, config: Config
     section = config.pyregistry.gc
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
-    from pyregistry.gc.schedule import Schedule, collect_regularly  # noqa: PLC0415 - a start need not wait for it
-
-    schedule = Schedule(float(section.interval), gc_options(config))
-    _in_background(app, lambda: collect_regularly(driver, schedule))
+    schedule = gc_schedule.Schedule(float(section.interval), gc_options(config))
+    _in_background(app, lambda: gc_schedule.collect_regularly(driver, schedule))
 
 
 def _has_checks(section: HealthSection) -> bool:
@@ -177,14 +184,23 @@ def _add_health(app: web.Application, config: Config) -> None:
 def _add_metrics(
     app: web.Application, config: Config, metrics: Metrics, driver: Driver, authenticator: Authenticator
 ) -> None:
-    from pyregistry.monitoring import add_app_figures  # noqa: PLC0415 - a start without metrics need not wait for it
-
-    add_app_figures(app, config, metrics, driver, authenticator)
+    monitoring.add_app_figures(app, config, metrics, driver, authenticator)
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 
 
-def _keep_up(app: web.Application, made: HtpasswdAuthenticator | CurrentPolicy) -> None:
+@runtime_checkable
+class _Follows(Protocol):
+    """What is made of files, and follows them."""
+
+    def start(self) -> None:
+        """Follow them, until `close`. Blocks."""
+
+    def close(self) -> None:
+        """Stop."""
+
+
+def _keep_up(app: web.Application, made: _Follows) -> None:
     """Have it follow its file. It may have been made long before this worker, with content that was changed since."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from pyregistry.config.schema import Config
 from pyregistry.counting import ENDS, ENDS_TEXT, End
 from pyregistry.figures import Figure, single
 from pyregistry.gc.last_run import gc_figures
+from pyregistry.lazy import lazy
 from pyregistry.metrics import Metrics
 from pyregistry.opener import read_file
 from pyregistry.processes import network_figures, process_figures
@@ -32,6 +34,11 @@ from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.rooms import Room, rooms
 from pyregistry.storage.used import last_used
 from pyregistry.survey import Survey
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = lazy("cryptography.x509")
 
 
 def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: Reload) -> None:
@@ -204,8 +211,6 @@ def _certificate_figures(path: Path) -> Iterator[Figure]:
 
 @lru_cache(1)
 def _expiry(content: bytes) -> float | None:
-    from cryptography import x509  # noqa: PLC0415 - only a service with TLS and metrics waits for it
-
     try:
         return x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp()
     except ValueError:  # the file is just being written, or is damaged, of which the log tells

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from gunicorn.app.base import BaseApplication
@@ -28,6 +28,7 @@ from pyregistry.counting_place import counting_directory, places
 from pyregistry.data_directory import try_storage
 from pyregistry.debug import DebugAddress, counts, listen_for_debugging
 from pyregistry.in_force import DRAIN_SECONDS, worker_count
+from pyregistry.lazy import lazy
 from pyregistry.log import configure_logging
 from pyregistry.metrics import Metrics
 from pyregistry.parts import connection_limits
@@ -37,6 +38,11 @@ from pyregistry.sockets import address_of, listen
 from pyregistry.system_errors import in_words
 from pyregistry.workers import Arbiter, Worker, hold_signals_across_fork
 from pyregistry.workers import Log as WorkersLog
+
+if TYPE_CHECKING:
+    from pyregistry import monitoring
+else:
+    monitoring = lazy("pyregistry.monitoring")
 
 log = structlog.get_logger("pyregistry.server")
 
@@ -177,10 +183,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _make_metrics(self, config: Config) -> Metrics | None:
         if self._directory is None or not counts(config):
             return None
-        from pyregistry.monitoring import add_service_figures  # noqa: PLC0415 - a start without metrics need not wait
-
         metrics = Metrics(self._directory)
-        add_service_figures(metrics, config, worker_count(config), self._reload)
+        monitoring.add_service_figures(metrics, config, worker_count(config), self._reload)
         return metrics
 
     def _forget_counting(self, arbiter: Arbiter, worker: Worker) -> None:

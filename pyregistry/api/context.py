@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aiohttp import web
 
+from pyregistry import defaults
 from pyregistry.api.forwarded import TrustedProxies
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
 from pyregistry.auth.throttle import network_of
@@ -45,12 +46,12 @@ class Settings:
     """`Location` is a path, unless `origin` is set."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every answer."""
-    max_manifest_size: int = 4 * 1024 * 1024
-    max_blob_size: int = 100 * 1024**3
-    max_catalog_entries: int = 1_000
-    max_tags: int = 1_000
+    max_manifest_size: int = defaults.MANIFEST_BYTES
+    max_blob_size: int = defaults.BLOB_BYTES
+    max_catalog_entries: int = defaults.PAGE_ENTRIES
+    max_tags: int = defaults.PAGE_ENTRIES
     """Largest page of tags; a request without `n` gets them all."""
-    min_body_rate: int = 1024
+    min_body_rate: int = defaults.BODY_BYTES_PER_SECOND
     """Bytes per second below which a request body is given up, averaged over `body_window` seconds."""
     body_window: float = 60.0
     proxies: TrustedProxies | None = None

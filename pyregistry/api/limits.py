@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from pyregistry import defaults
+
 NEW_CONNECTION_SECONDS = 1.0
 """Seconds in which a connection without a request may still send its first, at a shutdown."""
 
@@ -10,15 +12,14 @@ NEW_CONNECTION_SECONDS = 1.0
 class ConnectionLimits:
     """Times in seconds; the two counts are per worker process."""
 
-    header_deadline: float = 15.0
-    keepalive: float = 75.0
-    """Above the idle time of usual clients and proxies, so that they close first."""
+    header_deadline: float = defaults.HEADER_DEADLINE_SECONDS
+    keepalive: float = defaults.KEEPALIVE_SECONDS
     lingering: float = 1.0
     """Seconds for which an unread body is thrown away, so that the client can read the answer."""
-    connections: int = 2_000
-    connections_per_address: int = 1_000
-    send_deadline: float = 300.0
+    connections: int = defaults.CONNECTIONS
+    connections_per_address: int = defaults.CONNECTIONS_PER_ADDRESS
+    send_deadline: float = defaults.SEND_DEADLINE_SECONDS
     """Seconds in which a client may take nothing of what it is sent."""
-    send_rate: float = 1024.0
+    send_rate: float = defaults.SEND_BYTES_PER_SECOND
     """Bytes per second that a client must take while more waits for it, averaged over `rate_window`; 0: any rate."""
     rate_window: float = 60.0

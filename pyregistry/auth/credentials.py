@@ -18,9 +18,11 @@ from enum import StrEnum
 import structlog
 
 from pyregistry.auth.access import Principal
-from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull, dummy_hash
-from pyregistry.auth.remembered import KeyedHash, Remembered
+from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull
+from pyregistry.auth.hashes import dummy_hash
+from pyregistry.auth.remembered import KeyedHash
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.errors import TooManyRequests, Unauthorized
 
 RIGHT_SECONDS = 300.0
@@ -107,10 +109,10 @@ class Credentials:
     def __init__(self, users: Callable[[], Users], clock: Callable[[], float] = time.monotonic) -> None:
         self._users = users
         self._hash = KeyedHash()
-        self._right = Remembered[bool](RIGHT_SECONDS, REMEMBERED, clock)
-        self._wrong = Remembered[bool](WRONG_SECONDS, REMEMBERED, clock)
-        self._places = Remembered[bool](RIGHT_SECONDS, REMEMBERED_PLACES, clock)
-        self._answers = Remembered[_Answer](ANSWER_SECONDS, REMEMBERED, clock)
+        self._right = BoundedCache[bytes, bool](limit=REMEMBERED, seconds=RIGHT_SECONDS, clock=clock)
+        self._wrong = BoundedCache[bytes, bool](limit=REMEMBERED, seconds=WRONG_SECONDS, clock=clock)
+        self._places = BoundedCache[bytes, bool](limit=REMEMBERED_PLACES, seconds=RIGHT_SECONDS, clock=clock)
+        self._answers = BoundedCache[bytes, _Answer](limit=REMEMBERED, seconds=ANSWER_SECONDS, clock=clock)
         self._throttle = Throttle(clock)
         self._pool = BcryptPool()
         self._flights: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}

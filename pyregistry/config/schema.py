@@ -13,6 +13,7 @@ from pyregistry.config.own import Own
 from pyregistry.config.spelling import run_together
 from pyregistry.config.validation_section import Validation
 from pyregistry.config.values import Duration, Entries
+from pyregistry.defaults import PAGE_ENTRIES
 
 Level = Literal["error", "warn", "warning", "info", "debug"]
 
@@ -122,9 +123,10 @@ class Token(Section, frozen=True):
     issuer: str
     """Name of the token server in its tokens (`iss`)."""
     root_cert_bundle: str = ""
-    """Path of a file of certificates (PEM) that may sign tokens or issue certificates that do."""
+    """Path of a file of certificates (PEM) that may sign tokens or issue certificates that do; read
+    again when it changes."""
     jwks: str = ""
-    """Path of a file of public keys (JWKS) that may sign tokens."""
+    """Path of a file of public keys (JWKS) that may sign tokens; read again when it changes."""
     signing_algorithms: list[str] = []
     """Algorithms of signatures that are taken; without any those that fit the key."""
     auto_redirect: bool = False
@@ -204,14 +206,14 @@ class Http(Section, frozen=True):
 class Catalog(Section, frozen=True):
     """`catalog`: the list of repositories."""
 
-    max_entries: Entries = 1_000
+    max_entries: Entries = PAGE_ENTRIES
     """Repositories in a page of the catalog; 0: 1000."""
 
 
 class Tags(Section, frozen=True):
     """`tags`: the list of a repository's tags."""
 
-    max_tags: Entries = 1_000
+    max_tags: Entries = PAGE_ENTRIES
     """Tags in a page of the list; 0: 1000."""
 
 

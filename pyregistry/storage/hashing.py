@@ -1,9 +1,8 @@
 """Running hashes: what an upload's bytes hash to so far, in this worker's memory and in a record for the others."""
 
-from collections import OrderedDict
-
 import msgspec
 
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.digest import ALGORITHMS, Digest, Hash, new_hash
 from pyregistry.oci.names import UploadId
 from pyregistry.storage import layout
@@ -62,23 +61,21 @@ class RunningHashes:
     """
 
     def __init__(self) -> None:
-        self._hashes: OrderedDict[UploadId, tuple[Record, Hash]] = OrderedDict()
+        self._hashes = BoundedCache[UploadId, tuple[Record, Hash]](limit=_RUNNING_HASHES)
         self._given_up: set[UploadId] = set()
 
     def take(self, upload_id: UploadId, stat: Stat, epoch: str) -> Hash | None:
         """The hash of all bytes of the file, if this worker has it. Whoever takes it gives it back."""
-        record, running = self._hashes.pop(upload_id, (None, None))
+        record, running = self._hashes.pop(upload_id) or (None, None)
         return running if record is not None and record.describes(stat) and record.epoch == epoch else None
 
     def give_back(self, upload_id: UploadId, record: Record, running: Hash) -> None:
         """Keep a hash for the upload's next request."""
-        self._hashes[upload_id] = (record, running)
-        while len(self._hashes) > _RUNNING_HASHES:
-            self._hashes.popitem(last=False)
+        self._hashes.put(upload_id, (record, running))
 
     def drop(self, upload_id: UploadId) -> None:
         """Forget an upload."""
-        self._hashes.pop(upload_id, None)
+        self._hashes.pop(upload_id)
 
     def give_up(self, upload_id: UploadId) -> None:
         """Remember an upload of which bytes may be lost and that could not be removed, for the life of the worker."""

@@ -1,13 +1,15 @@
-"""A file that says who gets in, look by look."""
+"""Values made from files, look by look: a file that says who gets in, and one of several files."""
 
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from pyregistry.auth.watched import UNSETTLED_LOOKS, FileUnusable, Purpose, WatchedFile
+from pyregistry.auth.access_file import access_file
+from pyregistry.reloaded_files import REPEAT_SECONDS, UNSETTLED_LOOKS, FileUnusable, GivenUp, ReloadedFiles, Use
 from tests.processes import wait_until
 from tests.storage.mounts import FILE_SYSTEMS, file_system
 
@@ -21,16 +23,17 @@ def path(tmp_path: Path) -> Path:
 
 
 class Taken:
-    """What is in force, in the order in which it came to be; None where the file was given up."""
+    """What came into force, in the order in which it did."""
 
     def __init__(self, path: Path) -> None:
-        self.contents: list[bytes | None] = []
-        self.file = WatchedFile(path, Purpose("file", "nothing goes", self._take, lambda: self.contents.append(None)))
+        self.contents: list[bytes] = []
+        self.file = access_file(path, "file", self._take, lambda _: {}, GivenUp(b"nothing", "nothing goes"))
 
-    def _take(self, content: bytes) -> None:
+    def _take(self, content: bytes) -> bytes:
         if content.startswith(b"bad"):
             raise FileUnusable("it is bad")
         self.contents.append(content)
+        return content
 
 
 def test_a_change_counts_when_it_was_seen_twice(path: Path) -> None:
@@ -131,3 +134,69 @@ def test_a_first_look_that_never_returns_does_not_stop_a_process_that_begins(
     finally:
         answered.set()
         taken.file.close()
+
+
+class Pair:
+    """A value of two files that fit together if they have the same content; kept while they do not."""
+
+    def __init__(self, directory: Path) -> None:
+        self.paths = [directory / "one", directory / "two"]
+        for path in self.paths:
+            path.write_bytes(b"first")
+        self.made = 0
+        use = Use("pair", self._read, self._make, lambda value: {"value": value}, restored="pair usable again")
+        self.files = ReloadedFiles(self.paths, use)
+
+    def _read(self) -> list[bytes]:
+        try:
+            return [path.read_bytes() for path in self.paths]
+        except OSError as error:
+            raise FileUnusable(str(error.strerror)) from error
+
+    def _make(self, contents: Sequence[bytes]) -> bytes:
+        self.made += 1
+        one, two = contents
+        if one != two:
+            raise RuntimeError("an error of a kind that is not foreseen")
+        return one
+
+
+def test_files_that_belong_together_are_taken_over_together(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    for path, value in zip(pair.paths, (b"first", b"second"), strict=True):
+        path.write_bytes(b"second")
+        pair.files.look(settled=False)
+        assert pair.files.value == value
+
+
+def test_an_error_that_is_not_foreseen_keeps_the_value_at_each_look(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    pair.paths[0].write_bytes(b"second")
+    assert [pair.files.look(settled=False) for _ in range(3)] == [False, False, False]
+    assert (pair.files.value, pair.made) == (b"first", 2)
+
+
+def test_the_same_contents_in_other_files_make_nothing_anew(tmp_path: Path) -> None:
+    pair = Pair(tmp_path)
+    for path in pair.paths:
+        beside = path.with_suffix(".beside")
+        beside.write_bytes(path.read_bytes())
+        beside.replace(path)
+        assert pair.files.look(settled=False)
+    assert pair.made == 1
+
+
+def test_a_complaint_is_repeated_after_a_minute_and_the_end_of_it_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    pair, now = Pair(tmp_path), time.monotonic()
+    away = pair.paths[0].rename(tmp_path / "away")
+    for seconds, complaints in ((0, 1), (1, 1), (REPEAT_SECONDS + 1, 2)):
+        monkeypatch.setattr(time, "monotonic", lambda seconds=seconds: now + seconds)
+        assert not pair.files.look(settled=False)
+        assert caplog.text.count("pair not usable") == complaints
+    away.rename(pair.paths[0])
+    assert [pair.files.look(settled=False) for _ in range(3)] == [True, True, True]
+    assert caplog.text.count("pair usable again") == 1
+    assert pair.made == 1
