@@ -18,11 +18,11 @@ import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from pyregistry.api.context import PRINCIPAL
-from pyregistry.api.request_id import request_id
+from pyregistry.api.decision import caller_of
 from pyregistry.api.sent import body_bytes_sent
 from pyregistry.api.targets import raw_path
 from pyregistry.log import LOGSTASH_FIELDS
+from pyregistry.observers import Caller
 from pyregistry.visible import visible
 
 LOGGER = "pyregistry.access"
@@ -53,6 +53,23 @@ class Entry(NamedTuple):
     agent: str
 
 
+class Answered(NamedTuple):
+    """A response and its request, see Entry."""
+
+    method: str
+    path: str
+    protocol: str
+    repository: str
+    status: int
+    size: int
+
+
+def entry(caller: Caller, answered: Answered) -> Entry:
+    """Return what a line tells of this response."""
+    principal, request_id, remote, agent = caller
+    return Entry(remote, request_id, principal.name or "", *answered, agent)
+
+
 class AccessLogger(AbstractAccessLogger):
     """Called when the answer is out, so that bytes and time are what really happened.
 
@@ -71,19 +88,10 @@ class AccessLogger(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """See AbstractAccessLogger; `time` is in seconds."""
-        entry = Entry(
-            request.remote or "",
-            request_id(request),
-            _user(request),
-            request.method,
-            raw_path(request),
-            f"HTTP/{request.version.major}.{request.version.minor}",
-            _repository(request),
-            response.status,
-            body_bytes_sent(request, response),
-            request.headers.get("User-Agent", ""),
-        )
-        self.write(entry, time)
+        protocol, size = f"HTTP/{request.version.major}.{request.version.minor}", body_bytes_sent(request, response)
+        path, name = raw_path(request), _repository(request)
+        answered = Answered(request.method, path, protocol, name, response.status, size)
+        self.write(entry(caller_of(request), answered), time)
 
     def write(self, entry: Entry, seconds: float) -> None:
         """A line for this answer, which took so long."""
@@ -168,13 +176,6 @@ def in_pieces(lines: list[bytes]) -> Iterator[bytes]:
 def _moment(second: int) -> str:
     """Of Unix time, as Combined Log Format writes it."""
     return clock.strftime("%d/%b/%Y:%H:%M:%S +0000", clock.gmtime(second))
-
-
-def _user(request: web.BaseRequest) -> str:
-    try:
-        return request[PRINCIPAL].name or ""
-    except KeyError:  # refused before that was asked
-        return ""
 
 
 def _repository(request: web.BaseRequest) -> str:

@@ -92,6 +92,11 @@ def shows_a_proxy(headers: Headers) -> bool:
     return any(name in headers for name in _SIGNS)
 
 
+def client_address(proxies: TrustedProxies | None, peer: str, headers: Headers) -> str:
+    """Return the address of the client: the peer, or what a trusted proxy says of it."""
+    return peer if proxies is None else proxies.client(peer, headers)
+
+
 def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies | None) -> Callable[..., Any]:
     """Return a factory of requests whose `remote` is the client's address; see BaseRequest.clone."""
 
@@ -99,9 +104,7 @@ def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies
         request = make(message, payload, protocol, *rest)
         peer = peer_of(protocol.peername)
         # Of a head that was refused aiohttp keeps nothing: its placeholder has a plain dict, without `getall`.
-        request._cache["remote"] = (
-            peer if proxies is None or not message.headers else proxies.client(peer, message.headers)
-        )
+        request._cache["remote"] = client_address(proxies, peer, message.headers) if message.headers else peer
         return request
 
     return make_request

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal, quoted
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.htpasswd_lines import Entry, parse_line
 from pyregistry.auth.watched import FileUnusable, Purpose, WatchedFile
@@ -114,12 +114,12 @@ class PasswordFile:
         self._users = Users({})
 
 
-class HtpasswdAuthenticator:
+class HtpasswdAuthenticator(BaseAuthenticator):
     """`auth.htpasswd` of the config."""
 
     def __init__(self, path: Path, realm: str) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._realm = realm
+        self.realm = realm
         self._file = PasswordFile(path)
         self._credentials = Credentials(self._file.users)
 
@@ -133,7 +133,12 @@ class HtpasswdAuthenticator:
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
-        return f"Basic realm={quoted(self._realm)}"
+        return f"Basic realm={quoted(self.realm)}"
+
+    @property
+    def passwords(self) -> "HtpasswdAuthenticator":
+        """See Authenticator.passwords."""
+        return self
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """See Credentials.verify."""
@@ -155,11 +160,11 @@ class HtpasswdAuthenticator:
         return self._credentials.waiting
 
     def start(self) -> None:
-        """Notice changes of the file, until close. Blocks; after the fork."""
+        """See Authenticator.start: notice changes of the file, until close."""
         self._file.start()
 
     def close(self) -> None:
-        """Stop the threads."""
+        """See Authenticator.close."""
         self._file.close()
         self._credentials.close()
 

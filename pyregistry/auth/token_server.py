@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 import msgspec
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
 from pyregistry.auth.trusted_keys import TrustedKeys, algorithms_of
 from pyregistry.auth.verified import Shown, VerifiedTokens
@@ -38,7 +38,7 @@ class TokenServer:
     auto_redirect_path: str | None = None
 
 
-class TokenServerAuthenticator:
+class TokenServerAuthenticator(BaseAuthenticator):
     """Takes the tokens of one server, and nothing else."""
 
     def __init__(self, server: TokenServer) -> None:
