@@ -22,7 +22,6 @@ from pyregistry.api.decision import caller_of
 from pyregistry.api.sent import body_bytes_sent
 from pyregistry.api.targets import raw_path
 from pyregistry.log import LOGSTASH_FIELDS
-from pyregistry.observers import Caller
 from pyregistry.visible import visible
 
 LOGGER = "pyregistry.access"
@@ -53,23 +52,6 @@ class Entry(NamedTuple):
     agent: str
 
 
-class Answered(NamedTuple):
-    """A response and its request, see Entry."""
-
-    method: str
-    path: str
-    protocol: str
-    repository: str
-    status: int
-    size: int
-
-
-def entry(caller: Caller, answered: Answered) -> Entry:
-    """Return what a line tells of this response."""
-    principal, request_id, remote, agent = caller
-    return Entry(remote, request_id, principal.name or "", *answered, agent)
-
-
 class AccessLogger(AbstractAccessLogger):
     """Called when the answer is out, so that bytes and time are what really happened.
 
@@ -88,10 +70,20 @@ class AccessLogger(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """See AbstractAccessLogger; `time` is in seconds."""
-        protocol, size = f"HTTP/{request.version.major}.{request.version.minor}", body_bytes_sent(request, response)
-        path, name = raw_path(request), _repository(request)
-        answered = Answered(request.method, path, protocol, name, response.status, size)
-        self.write(entry(caller_of(request), answered), time)
+        caller = caller_of(request)
+        entry = Entry(
+            caller.remote,
+            caller.request_id,
+            caller.principal.name or "",
+            request.method,
+            raw_path(request),
+            f"HTTP/{request.version.major}.{request.version.minor}",
+            _repository(request),
+            response.status,
+            body_bytes_sent(request, response),
+            caller.user_agent,
+        )
+        self.write(entry, time)
 
     def write(self, entry: Entry, seconds: float) -> None:
         """A line for this answer, which took so long."""

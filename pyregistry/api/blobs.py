@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from pyregistry.api.cached import Asked, Cached
+from pyregistry.api.cached import Cached, Caches
 from pyregistry.api.context import HOT_BLOBS, offload, offload_read, principal, repository
-from pyregistry.api.decision import Content, caller_of, observe_pull, record
+from pyregistry.api.decision import Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.download import opened, send_blob
 from pyregistry.api.responses import etag, not_modified
 from pyregistry.auth.access import Principal
@@ -44,12 +44,12 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def cached_blob(asked: Asked) -> Cached | None:
-    """See FindCached: what a HEAD of `get_blob` answers."""
-    size = asked.blobs.find(asked.name, asked.reference)
-    if size is None:
-        return None
-    return Cached(blob_headers(asked.reference, asked.principal), _content(asked.reference, size), b"")
+def cached_blob_head(
+    caches: Caches, name: str, reference: str, _headers: Headers, principal: Principal
+) -> Cached | None:
+    """See FindCached: the HEAD of `get_blob`."""
+    size = caches.blobs.find(name, reference)
+    return None if size is None else Cached(blob_headers(reference, principal), size, b"")
 
 
 def _content(digest: str, size: int) -> Content:

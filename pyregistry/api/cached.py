@@ -3,30 +3,28 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from pyregistry.api.decision import Content, Headers
+from pyregistry.api.decision import Headers
 from pyregistry.auth.access import Principal
 from pyregistry.storage.cache import HotBlobs, HotManifests
 
 
-class Asked(NamedTuple):
-    """A GET or HEAD of a caller who may pull."""
+class Caches(NamedTuple):
+    """Memory of a worker."""
 
-    method: str
-    name: str
-    reference: str
-    headers: Headers
-    principal: Principal
     manifests: HotManifests
     blobs: HotBlobs
 
 
 class Cached(NamedTuple):
-    """A response with status 200; Content-Length is the size of `content`."""
+    """A response with status 200; `size` is its Content-Length, also that of a HEAD."""
 
     headers: Mapping[str, str]
-    content: Content
+    size: int
     body: bytes
 
 
-FindCached = Callable[[Asked], Cached | None]
-"""Return the response if memory and a `stat` or two have it, as the handler would give it; None: ask the handler."""
+FindCached = Callable[[Caches, str, str, Headers, Principal], Cached | None]
+"""Finds the response for a repository's name, a reference, the headers of a request and its caller, who may pull.
+
+Returns what the handler would, if memory and a `stat` or two have it; None: ask the handler. May raise OSError.
+"""

@@ -39,6 +39,8 @@ class Decision:
         self._authenticator, self._authorizer = app[AUTHENTICATOR], app[AUTHORIZER]
         self._metrics = metrics
         self._observers = observers
+        self.is_observed = bool(observers)
+        """True if there is an observer, so that pulls need to be told."""
 
     # Before a response
 
@@ -71,11 +73,6 @@ class Decision:
     def begin(self, endpoint: str, method: str, begun: float | None = None) -> RunningRequest | None:
         """Count a request, which came at `begun` of `time.perf_counter`; None where nothing is counted."""
         return None if self._metrics is None else self._metrics.request(endpoint, method, begun)
-
-    @property
-    def is_observed(self) -> bool:
-        """True if there is an observer, so that pulls need to be told."""
-        return bool(self._observers)
 
     def observe_pull(
         self, caller: Caller, name: RepositoryName, reference: str, content: Content, action: EventAction

@@ -17,16 +17,16 @@ import structlog
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 
-from pyregistry.api.access_log import Answered, Entry, entry
-from pyregistry.api.cached import Asked, Cached, FindCached
+from pyregistry.api.access_log import Entry
+from pyregistry.api.cached import Cached, Caches, FindCached
 from pyregistry.api.context import HOT_BLOBS, HOT_MANIFESTS, SETTINGS
-from pyregistry.api.decision import DECISION, pull_action
+from pyregistry.api.decision import DECISION, Content, pull_action
 from pyregistry.api.forwarded import client_address
 from pyregistry.api.middleware import MIDDLEWARES, constant_headers
 from pyregistry.api.request_id import HEADER, accepted_id
 from pyregistry.api.routes import ENDPOINTS, Endpoint
 from pyregistry.auth.access import Access, Action
-from pyregistry.observers import Caller
+from pyregistry.observers import Caller, EventTarget
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 
@@ -46,6 +46,7 @@ class _Row(NamedTuple):
     access: Callable[[str], Access | None]
     """What a caller must be allowed for a repository of this name; None for a text that is no name."""
     find: FindCached
+    target: EventTarget
 
 
 class HotAnswers:
@@ -56,7 +57,7 @@ class HotAnswers:
         self._app = app
         self._is_on: bool | None = None
         """None until the first request, before which anybody may add a middleware."""
-        self._manifests, self._blobs = app[HOT_MANIFESTS], app[HOT_BLOBS]
+        self._caches = Caches(app[HOT_MANIFESTS], app[HOT_BLOBS])
         self._decision = app[DECISION]
         self._proxies = app[SETTINGS].proxies
         self._root = f"{app[SETTINGS].prefix}/v2/"
@@ -82,18 +83,22 @@ class HotAnswers:
         if access is None or access.repository is None or principal is None or not decision.allows(principal, access):
             return None
         name = access.repository
-        found = row.find(Asked(method, name, reference, headers, principal, self._manifests, self._blobs))
+        found = row.find(self._caches, name, reference, headers, principal)
         if found is None:
             return None
-        caller = Caller(principal, accepted_id(headers.get(HEADER)), remote, headers.get(hdrs.USER_AGENT, ""))
-        content = self._head(found, caller.request_id) + found.body
+        request_id, agent, size = accepted_id(headers.get(HEADER)), headers.get(hdrs.USER_AGENT, ""), len(found.body)
+        content = self._head(found, request_id) + found.body
         running = decision.begin(row.name, method, begun)
         if running is not None:
-            running.end(200, 0, len(found.body))
+            running.end(200, 0, size)
         if decision.is_observed:
-            decision.observe_pull(caller, name, reference, found.content, pull_action(method, 200))
-        answered = Answered(method, path, "HTTP/1.1", name, 200, len(found.body))
-        return Answer(content, entry(caller, answered))
+            asked = Content(
+                row.target, found.headers["Docker-Content-Digest"], found.headers["Content-Type"], found.size
+            )
+            caller = Caller(principal, request_id, remote, agent)
+            decision.observe_pull(caller, name, reference, asked, pull_action(method, 200))
+        user = principal.name or ""
+        return Answer(content, Entry(remote, request_id, user, method, path, "HTTP/1.1", name, 200, size, agent))
 
     def _is_plain(self, message: RawRequestMessage) -> bool:
         if message.version != HttpVersion11 or message.should_close or message.upgrade:
@@ -115,7 +120,7 @@ class HotAnswers:
     def _head(self, found: Cached, request_id: str) -> bytes:
         own = "".join([f"{name}: {value}\r\n" for name, value in found.headers.items()])
         return (
-            f"HTTP/1.1 200 OK\r\n{own}Content-Length: {found.content.size}\r\n{self._constant}"
+            f"HTTP/1.1 200 OK\r\n{own}Content-Length: {found.size}\r\n{self._constant}"
             f"{HEADER}: {request_id}\r\nDate: {_date(int(time.time()))}\r\n\r\n"
         ).encode()
 
@@ -127,7 +132,7 @@ def _cached_rows(endpoints: Sequence[Endpoint]) -> dict[tuple[str, str], _Row]:
     """Return the rows that have a `cached`, by their method and the word before the reference."""
     return {
         (each.method, each.path.rpartition("/{")[0].rpartition("/")[2]): _Row(
-            each.name, lru_cache(1024)(partial(_access, each.action)), each.cached
+            each.name, lru_cache(1024)(partial(_access, each.action)), each.cached, EventTarget(each.name)
         )
         for each in endpoints
         if each.cached is not None

@@ -6,13 +6,14 @@ from aiohttp import web
 
 from pyregistry.api.accepting import VARY, image_of_list, wants_image
 from pyregistry.api.bodies import holding_manifest, read_manifest_body
-from pyregistry.api.cached import Asked, Cached
+from pyregistry.api.cached import Cached, Caches
 from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, repository_name, turn, walk
-from pyregistry.api.decision import DECISION, Content, caller_of, observe_pull, record
+from pyregistry.api.decision import DECISION, Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.download import send_manifest
 from pyregistry.api.large import LARGE
 from pyregistry.api.origin import base_url
 from pyregistry.api.responses import etag, not_modified
+from pyregistry.auth.access import Principal
 from pyregistry.observers import Event, EventAction, EventTarget
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
@@ -43,7 +44,7 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
         with suppress(ManifestUnknown):  # an index may name what is not here
             stored = await _read_manifest(request, image)
     headers = manifest_headers(stored) | (VARY if image is not None else {})
-    content = _content(stored)
+    content = Content(EventTarget.MANIFEST, stored.digest, stored.media_type, len(stored.content))
     response = not_modified(request, stored.digest, headers)
     if response is None and (request.method == "HEAD" or content.size <= LARGE):
         response = web.Response(body=stored.content, headers=headers)
@@ -55,22 +56,32 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def cached_manifest(asked: Asked) -> Cached | None:
-    """See FindCached: what `get_manifest` answers where the client has no special wish."""
-    is_head = asked.method == "HEAD"
-    stored = asked.manifests.find(asked.name, asked.reference, leased=is_head)
-    if stored is None or not stored.media_type.isprintable():  # a foreign one could break the head
+def cached_manifest(
+    caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
+) -> Cached | None:
+    """See FindCached: the GET of `get_manifest`."""
+    stored = caches.manifests.find(name, reference, leased=False)
+    if stored is None or not _is_usual(stored, headers):
         return None
-    if stored.media_type in INDEXES and wants_image(asked.headers):
+    if len(stored.content) > LARGE:  # sent from its file: a client that reads nothing would make this a copy of it
         return None
-    body = b"" if is_head else stored.content
-    if len(body) > LARGE:  # sent from its file: a client that reads nothing would make this a copy of it
-        return None
-    return Cached(manifest_headers(stored), _content(stored), body)
+    return Cached(manifest_headers(stored), len(stored.content), stored.content)
 
 
-def _content(stored: StoredManifest) -> Content:
-    return Content(EventTarget.MANIFEST, stored.digest, stored.media_type, len(stored.content))
+def cached_manifest_head(
+    caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
+) -> Cached | None:
+    """See FindCached: the HEAD of `get_manifest`."""
+    stored = caches.manifests.find(name, reference, leased=True)
+    if stored is None or not _is_usual(stored, headers):
+        return None
+    return Cached(manifest_headers(stored), len(stored.content), b"")
+
+
+def _is_usual(stored: StoredManifest, headers: Headers) -> bool:
+    if not stored.media_type.isprintable():  # a foreign one could break the head
+        return False
+    return stored.media_type not in INDEXES or not wants_image(headers)
 
 
 def manifest_headers(stored: StoredManifest) -> dict[str, str]:

@@ -71,7 +71,7 @@ ENDPOINTS = (
     Endpoint("GET", "/v2{slash:/?}", base.base, Action.BASE, "end-1"),
     Endpoint("HEAD", "/v2{slash:/?}", base.base, Action.BASE, "end-1"),
     Endpoint("GET", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3", cached=manifests.cached_manifest),
-    Endpoint("HEAD", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3", cached=manifests.cached_manifest),
+    Endpoint("HEAD", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3", cached=manifests.cached_manifest_head),
     Endpoint("PUT", _MANIFEST, manifests.put_manifest, Action.PUSH, "end-7a end-7b"),
     Endpoint("DELETE", _MANIFEST, manifests.delete_manifest, Action.DELETE, "end-9"),
     Endpoint("POST", _UPLOADS, uploads.start_upload, Action.PUSH, "end-4a end-4b end-4c end-11", reads=uploads.mounted),
@@ -82,7 +82,7 @@ ENDPOINTS = (
     # With the right to push alone: who begins an upload may end it.
     Endpoint("DELETE", _UPLOAD, uploads.cancel_upload, Action.PUSH, "end-14"),
     Endpoint("GET", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
-    Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2", cached=blobs.cached_blob),
+    Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2", cached=blobs.cached_blob_head),
     Endpoint("DELETE", _BLOB, blobs.delete_blob, Action.DELETE, "end-10"),
     Endpoint("GET", _TAGS, tags.list_tags, Action.PULL, "end-8a end-8b"),
     Endpoint("GET", _REFERRERS, referrers.list_referrers, Action.PULL, "end-12a end-12b"),

@@ -170,9 +170,10 @@ async def _any_source(request: web.Request, digest: Digest) -> Repository | None
 
 
 def _mount_from(target: Repository, digest: Digest, source: Repository) -> int | None:
+    size = None
     with suppress(BlobUnknown):
-        return target.mount_blob(digest, source)
-    return None
+        size = target.mount_blob(digest, source)
+    return size
 
 
 async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:

@@ -153,8 +153,8 @@ MUTATIONS = (
     Mutation(
         "a mount from nowhere answers 201",
         "api/uploads.py",
-        "        return target.mount_blob(digest, source)\n    return None",
-        "        return target.mount_blob(digest, source)\n    return 0",
+        "return size",
+        "return size or 0",
         "test_blobs.py",
         "is_not_mounted and nobody",
     ),
