@@ -12,6 +12,7 @@ from aiohttp.typedefs import Middleware
 
 from pyregistry.app import create_app
 from pyregistry.auth.access import Authenticator
+from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.config.load import parse
 from pyregistry.observers import Event, Observer
 from pyregistry.parts import connection_limits
@@ -40,12 +41,13 @@ async def registry_with(
     *observers: Observer,
     middlewares: Sequence[Middleware] = (),
     authenticator: Authenticator | None = None,
+    policy: CurrentPolicy | None = None,
     **sections: Any,
 ) -> AsyncIterator[Client]:
     """A registry on `directory/data`."""
     storage = {"filesystem": {"rootdirectory": str(directory / "data")}, "delete": {"enabled": True}}
     config, _ = parse(yaml.safe_dump({"version": 0.1, "storage": storage, **sections}), {})
-    app = await asyncio.to_thread(create_app, config, authenticator, observers=observers)
+    app = await asyncio.to_thread(create_app, config, authenticator, policy, observers=observers)
     app[PREPARED] = []
     app.middlewares.extend(middlewares)
 

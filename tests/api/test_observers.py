@@ -142,8 +142,11 @@ async def test_the_user_of_a_password_and_the_client_behind_a_proxy_are_told(tmp
     async with registry_with(tmp_path) as client:
         await fill(client, tmp_path)
     seen, headers = Seen(), {**basic("alice", "secret"), "X-Forwarded-For": "192.0.2.7"}
-    sections = {"auth": auth_section(tmp_path / "htpasswd"), "pyregistry": {"trusted-proxies": ["127.0.0.1"]}}
-    async with registry_with(tmp_path, seen, **sections) as client, connected(client) as connection:
+    auth, own = auth_section(tmp_path / "htpasswd"), {"trusted-proxies": ["127.0.0.1"]}
+    async with (
+        registry_with(tmp_path, seen, auth=auth, pyregistry=own) as client,
+        connected(client) as connection,
+    ):
         assert (await connection.request("GET", "/v2/team/app/manifests/v1")).status == 401
         for _ in range(3):
             assert (await connection.request("GET", "/v2/team/app/manifests/v1", headers)).status == 200
