@@ -69,7 +69,7 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
 
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
-    `observers` are told of pushes, pulls and deletions; their maker starts and closes them.
+    `observers` are notified of pushes, pulls and deletions; their maker starts and closes them.
 
     Raises OSError if the data directory cannot be used, ConfigError.
     """

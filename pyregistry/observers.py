@@ -1,13 +1,12 @@
 """Events of the registry, and the seam for parts that follow them: notifications, metadata, an audit log.
 
-An event tells of a change that is durable, or of content that was sent. Failed requests have none. See
-docs/decisions/0050.
+An event is about a change that is durable, or content that was sent. Failed requests have none. docs/decisions/0050
+has the reasons.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -116,35 +115,35 @@ class Observers:
         self._failures = {id(each): _Failures() for each in self._observers}
 
     def __bool__(self) -> bool:
-        """Return True if there is an observer: without one no event need be made."""
+        """Return True if there is an observer."""
         return bool(self._observers)
 
     def observe(self, event: Event) -> None:
-        """Tell all observers."""
+        """Notify all observers."""
         for observer in self._observers:
-            with self._logging(observer):
+            try:
                 observer.observe(event)
+            except Exception as error:  # whatever is wrong with it: the change is durable, the content was sent
+                self._failed(observer, error)
 
     async def record(self, event: Event) -> None:
-        """Tell all observers of a change, and wait until those that record it have done so."""
+        """Notify all observers of a change, and wait until those that record it have done so."""
         self.observe(event)
         if self._recorders:
             await asyncio.gather(*(self._record(recorder, event) for recorder in self._recorders))
 
     async def _record(self, recorder: Recorder, event: Event) -> None:
-        with self._logging(recorder):
+        try:
             async with asyncio.timeout(RECORD_SECONDS):
                 await recorder.record(event)
+        except Exception as error:  # as in `observe`; TimeoutError is one of them
+            self._failed(recorder, error)
 
-    @contextmanager
-    def _logging(self, observer: object) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # whatever is wrong with it: the change is durable, the content was sent
-            failures = self._failures[id(observer)]
-            if failures.add():
-                name, count = type(observer).__name__, failures.count
-                log.error("observer failed, its event is lost", observer=name, failures=count, exc_info=error)
+    def _failed(self, observer: object, error: Exception) -> None:
+        failures = self._failures[id(observer)]
+        if failures.add():
+            name, count = type(observer).__name__, failures.count
+            log.error("observer failed, its event is lost", observer=name, failures=count, exc_info=error)
 
 
 class _Failures:

@@ -1,7 +1,7 @@
-"""The one decision on every request: who asks, may they, and who is told of the response.
+"""The one decision on every request: the caller, the rights, the figures and the observers.
 
-Both ways to a response pass here: the ordinary one through middlewares and a handler, and that of `hot`, which has
-neither. So a rule is written once, and holds for both. See docs/decisions/0050.
+Both ways to a response ask here: the ordinary one through middlewares and a handler, and that of `hot`, which has
+neither. So each rule is written once. See docs/decisions/0050.
 """
 
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Content(NamedTuple):
 
 
 class Decision:
-    """Rules before a response, and what happens after it. Belongs to the event loop."""
+    """Rules before a response, and notices after it. Belongs to the event loop."""
 
     def __init__(self, app: web.Application, metrics: Metrics | None, observers: Observers) -> None:
         """Take the parts of the application, which must be complete. Without `metrics` nothing is counted."""
@@ -40,7 +40,7 @@ class Decision:
         self._metrics = metrics
         self._observers = observers
         self.is_observed = bool(observers)
-        """True if there is an observer, so that pulls need to be told."""
+        """True if there is an observer to notify of pulls."""
 
     # Before a response
 
@@ -77,13 +77,14 @@ class Decision:
     def observe_pull(
         self, caller: Caller, name: RepositoryName, reference: str, content: Content, action: EventAction
     ) -> None:
-        """Tell the observers of content that was sent, or that the client was told about."""
+        """Notify the observers of a response to a GET or HEAD of this content."""
         target, digest, media_type, size = content
+        known = digest if isinstance(digest, Digest) else Digest(digest)
         tags = () if ":" in reference else (reference,)
-        self._observers.observe(Event(action, target, name, Digest(digest), caller, media_type, size, tags))
+        self._observers.observe(Event(action, target, name, known, caller, media_type, size, tags))
 
     async def record(self, event: Event) -> None:
-        """Tell the observers of a change that is durable, before its response."""
+        """Notify the observers of a change that is durable, before its response."""
         await self._observers.record(event)
 
 
@@ -109,7 +110,7 @@ def caller_of(request: web.BaseRequest) -> Caller:
 
 
 def observe_pull(request: web.Request, reference: str, content: Content, status: int) -> None:
-    """Tell the observers of a response to a GET or HEAD, once it was sent or only its bytes are left to send."""
+    """Notify the observers of a response to a GET or HEAD; call it when the response was sent, or is ready to be."""
     decision = request.app[DECISION]
     if decision.is_observed:
         name, action = repository_name(request), pull_action(request.method, status)
@@ -117,5 +118,5 @@ def observe_pull(request: web.Request, reference: str, content: Content, status:
 
 
 async def record(request: web.Request, event: Event) -> None:
-    """Tell the observers of a change that this request made, and that is durable."""
+    """Notify the observers of a change that this request made, and that is durable."""
     await request.app[DECISION].record(event)

@@ -56,7 +56,7 @@ class HotAnswers:
         """When all parts of the application are there."""
         self._app = app
         self._is_on: bool | None = None
-        """None until the first request, before which anybody may add a middleware."""
+        """None until the first request: before it a middleware may be added."""
         self._caches = Caches(app[HOT_MANIFESTS], app[HOT_BLOBS])
         self._decision = app[DECISION]
         self._proxies = app[SETTINGS].proxies
@@ -110,11 +110,14 @@ class HotAnswers:
         return self._is_on and self._decision.is_serving
 
     def _knows_all_middlewares(self) -> bool:
-        """Return True if no request has to pass a middleware that answers from here would not pass."""
+        """Return False if a middleware was added, which cached responses would not pass."""
         unknown = [each for each in self._app.middlewares if each not in self._app[MIDDLEWARES]]
         if unknown:
             names = [getattr(each, "__qualname__", type(each).__name__) for each in unknown]
-            log.warning("cached responses switched off: middlewares were added that must see each", middlewares=names)
+            log.warning(
+                "cached responses switched off, for requests have to pass middlewares that were added",
+                middlewares=names,
+            )
         return not unknown
 
     def _head(self, found: Cached, request_id: str) -> bytes:
