@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from pyregistry.api.connection import Runner
 from pyregistry.api.context import HEALTH
-from pyregistry.api.limits import ConnectionLimits
 from pyregistry.api.metrics import metrics_page
 from pyregistry.api.responses import SERVER, json_response
+from pyregistry.api.transport.connection import Runner
+from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.config.schema import Config
 from pyregistry.config.sense import HEALTH_PATH
 from pyregistry.metrics import Metrics

@@ -19,7 +19,9 @@ from gunicorn.config import Chdir
 
 from pyregistry.announcing import announce_address, announce_rules, announce_storage, announce_version, is_new
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
-from pyregistry.api.connection import Runner
+from pyregistry.api.transport.connection import Runner
+from pyregistry.api.transport.workers import Arbiter, Worker, hold_signals_across_fork
+from pyregistry.api.transport.workers import Log as WorkersLog
 from pyregistry.app import create_app
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Log
@@ -35,8 +37,6 @@ from pyregistry.prepared import Prepared, prepare
 from pyregistry.reload import Reload
 from pyregistry.sockets import address_of, listen
 from pyregistry.system_errors import in_words
-from pyregistry.workers import Arbiter, Worker, hold_signals_across_fork
-from pyregistry.workers import Log as WorkersLog
 
 log = structlog.get_logger("pyregistry.server")
 
@@ -130,7 +130,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
-            "worker_class": "pyregistry.workers.Worker",
+            "worker_class": "pyregistry.api.transport.workers.Worker",
             "logger_class": WorkersLog,
             "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
             "proc_name": "pyregistry",

@@ -14,8 +14,8 @@ from aiohttp.web import AppKey, Application, BaseRunner, Request, StreamResponse
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.connection import Runner
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.connection import Runner
+from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.app import create_app
 from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits

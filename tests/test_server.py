@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from pyregistry import loop
-from pyregistry.api.connection import Runner
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport import loop
+from pyregistry.api.transport.connection import Runner
+from pyregistry.api.transport.limits import ConnectionLimits
+from pyregistry.api.transport.loop import FairLoop
+from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
-from pyregistry.loop import FairLoop
 from pyregistry.sockets import listen
-from pyregistry.workers import signal_name
 from tests.authority import Authority
 from tests.processes import pyregistry_server
 from tests.workers.workers import workers_of
 
 FORK = """
 import os, signal
-from pyregistry.workers import hold_signals_across_fork
+from pyregistry.api.transport.workers import hold_signals_across_fork
 
 signal.signal(signal.SIGTERM, lambda *_: print("lost", flush=True))  # as the arbiter's, which a worker inherits
 hold_signals_across_fork()

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pyregistry.api.context import settings
 from pyregistry.api.holding import Holding, Holdings
-from pyregistry.api.receiving import Receiver
+from pyregistry.api.transport.bypass import Receiver
 from pyregistry.oci.errors import (
     BlobTooLarge,
     ExpectationFailed,

@@ -22,10 +22,10 @@ from pyregistry.api.context import (
 )
 from pyregistry.api.health import RETRY, require_health
 from pyregistry.api.origin import origin
-from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
+from pyregistry.api.transport.bypass import Receiver
 from pyregistry.api.uploads import start_upload
 from pyregistry.auth.access import Access, Action, Fault
 from pyregistry.auth.credentials import DELAYING, Refusal

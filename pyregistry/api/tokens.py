@@ -9,9 +9,9 @@ from aiohttp import web
 
 from pyregistry.api.bodies import body
 from pyregistry.api.context import PRINCIPAL, TOKENS, authorization, offload_read
-from pyregistry.api.heads import LONGEST_HEAD
 from pyregistry.api.large import answer
 from pyregistry.api.responses import encode_json, json_response
+from pyregistry.api.transport.heads import LONGEST_HEAD
 from pyregistry.auth.access import Principal
 from pyregistry.auth.scopes import parse_scopes
 from pyregistry.oci.errors import NameUnknown, RequestInvalid

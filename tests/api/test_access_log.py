@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, in_pieces
-from pyregistry.api.connection import Runner
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.connection import Runner
+from pyregistry.api.transport.limits import ConnectionLimits
 
 PIPE_BUF = 4096
 

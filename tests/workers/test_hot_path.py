@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import pytest
 
-from pyregistry.api.gathering import BEGIN_SECONDS, GATHERED, GATHERING_SECONDS
+from pyregistry.api.transport.coalescing import BEGIN_SECONDS, GATHERED, GATHERING_SECONDS
 from pyregistry.storage.batches import BATCH
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, digest_of, image

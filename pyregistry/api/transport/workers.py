@@ -19,9 +19,9 @@ from gunicorn.glogging import Logger
 from gunicorn.workers import base
 from gunicorn.workers.base import Worker as BaseWorker
 
+from pyregistry.api.transport.loop import FairLoop
 from pyregistry.counting import End
 from pyregistry.early import release_hangup
-from pyregistry.loop import FairLoop
 from pyregistry.prepared import Prepared
 from pyregistry.watchdog import Heartbeat, Watchdog
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pyregistry.api.framing import Chunked
-from pyregistry.api.receiving import Receiver
+from pyregistry.api.transport.bypass import Receiver
+from pyregistry.api.transport.framing import Chunked
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from pyregistry.plain_http import AnsweringPlainHttp
+from pyregistry.api.transport.plain_http import AnsweringPlainHttp
 from pyregistry.sockets import BACKLOG
 from pyregistry.system_errors import explained
 

@@ -18,9 +18,9 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
-from pyregistry.api.framing import Chunked, Counted, Framing, FramingInvalid
-from pyregistry.api.gathering import Gathering
-from pyregistry.api.heads import HeadParser, HeadRefused, Heads
+from pyregistry.api.transport.coalescing import Gathering
+from pyregistry.api.transport.framing import Chunked, Counted, Framing, FramingInvalid
+from pyregistry.api.transport.heads import HeadParser, HeadRefused, Heads
 from pyregistry.oci.errors import RegistryError, RequestInvalid
 from pyregistry.storage.budget import uploads
 from pyregistry.storage.flowing import Read

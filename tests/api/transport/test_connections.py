@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from pyregistry.api.connection import Connection, Runner
 from pyregistry.api.context import Settings
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.connection import Connection, Runner
+from pyregistry.api.transport.limits import ConnectionLimits
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload

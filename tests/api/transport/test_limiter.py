@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.api.caps import Caps
+from pyregistry.api.transport.limiter import Caps
 from pyregistry.auth import credentials
 from pyregistry.auth.throttle import ANSWERED_RATE
 from tests.auth.credentials import auth_section, basic, write_htpasswd

@@ -14,17 +14,17 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.caps import CONNECTION_COUNTS, Caps, ConnectionCounts
 from pyregistry.api.context import proxies_of
 from pyregistry.api.forwarded import naming_clients, peer_of
-from pyregistry.api.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
-from pyregistry.api.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
-from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.targets import tidying_targets
-from pyregistry.api.unread import UnreadAnswers
+from pyregistry.api.transport.bypass import Receiver
+from pyregistry.api.transport.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
+from pyregistry.api.transport.limiter import CONNECTION_COUNTS, Caps, ConnectionCounts
+from pyregistry.api.transport.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
+from pyregistry.api.transport.stalled import UnreadAnswers
 from pyregistry.mistakes import log_tls
 from pyregistry.oci.errors import InternalError, TlsToPlainPort
 from pyregistry.system_errors import explained
