@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from pyregistry.api.context import PRINCIPAL
+from pyregistry.api.forwarded import remote_of
 from pyregistry.api.request_id import request_id
 from pyregistry.api.sent import body_bytes_sent
 from pyregistry.api.targets import raw_path
@@ -72,7 +73,7 @@ class AccessLogger(AbstractAccessLogger):
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """See AbstractAccessLogger; `time` is in seconds."""
         entry = Entry(
-            request.remote or "",
+            remote_of(request),
             request_id(request),
             _user(request),
             request.method,
@@ -178,9 +179,11 @@ def _user(request: web.BaseRequest) -> str:
 
 
 def _repository(request: web.BaseRequest) -> str:
-    # `match_info` itself may only be asked for once a route was looked for, which what is no request never gets to.
-    found = request._match_info if isinstance(request, web.Request) else None
-    return found.get("name", "") if found is not None else ""
+    try:
+        found = request.match_info if isinstance(request, web.Request) else None
+    except AssertionError:  # of aiohttp: no route was looked for, as of a head that was refused
+        return ""
+    return found.get("name", "") if found else ""
 
 
 def _text(text: str, room: int) -> str:

@@ -10,10 +10,9 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiohttp import HttpVersion11, hdrs, web
-from aiohttp.http_parser import RawRequestMessage
 
 from pyregistry.api.accepting import wants_image
 from pyregistry.api.access_log import Entry
@@ -28,6 +27,9 @@ from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.media_types import INDEXES
 from pyregistry.oci.names import RepositoryName
+
+if TYPE_CHECKING:
+    from pyregistry.api.transport.internals import RawRequestMessage
 
 _METHODS = frozenset({"GET", "HEAD"})
 _MANIFESTS, _BLOBS = "/manifests", "/blobs"
@@ -67,7 +69,7 @@ class HotAnswers:
         self._root = f"{app[SETTINGS].prefix}/v2/"
         self._constant = "".join(f"{name}: {value}\r\n" for name, value in constant_headers(app[SETTINGS]))
 
-    def find(self, message: RawRequestMessage, peer: str) -> Answer | None:
+    def find(self, message: "RawRequestMessage", peer: str) -> Answer | None:
         """The answer to a request that has no body; None: it has to go the ordinary way.
 
         `peer` is the address of the other side, empty where it has none.
@@ -94,7 +96,7 @@ class HotAnswers:
             content, Entry(remote, request_id, user, method, message.path, "HTTP/1.1", asked.name, 200, size, agent)
         )
 
-    def _asked(self, message: RawRequestMessage) -> Asked | None:
+    def _asked(self, message: "RawRequestMessage") -> Asked | None:
         method, path, headers = message.method, message.path, message.headers
         if method not in _METHODS or not path.startswith(self._root):
             return None
@@ -114,7 +116,7 @@ class HotAnswers:
         access = _pull(name)
         return access is not None and principal.covers(access) and self._authorizer.allows(principal, access)
 
-    def _find(self, asked: Asked, message: RawRequestMessage, principal: Principal) -> _Found | None:
+    def _find(self, asked: Asked, message: "RawRequestMessage", principal: Principal) -> _Found | None:
         if asked.kind == "blob":
             size = self._blobs.find(asked.name, asked.reference)
             return None if size is None else _Found(blob_headers(asked.reference, principal), size, b"")

@@ -20,12 +20,13 @@ from pyregistry.api.context import (
     parameter,
     repository_name,
 )
+from pyregistry.api.forwarded import remote_of
 from pyregistry.api.health import RETRY, require_health
 from pyregistry.api.origin import origin
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
-from pyregistry.api.transport.bypass import Receiver
+from pyregistry.api.transport.client import connection_of
 from pyregistry.api.uploads import start_upload
 from pyregistry.auth.access import Access, Action, Fault
 from pyregistry.auth.credentials import DELAYING, Refusal
@@ -161,7 +162,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
         return await handler(request)
     try:
         # The peer, or the client that a trusted proxy names: X-Forwarded-For is whatever a client likes to write.
-        principal = await app[AUTHENTICATOR].authenticate(authorization(request), request.remote or "")
+        principal = await app[AUTHENTICATOR].authenticate(authorization(request), remote_of(request))
     except Unauthorized as error:
         if bearer_token(authorization(request)) is not None:
             app[REFUSED_TOKENS][Refusal.TOKEN] += 1
@@ -176,8 +177,9 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _let_refusals_give_way(request: web.Request) -> None:
-    if isinstance(request.protocol, Receiver):
-        DELAYING.set(request.protocol.giving_way)
+    connection = connection_of(request)
+    if connection is not None:
+        DELAYING.set(connection.giving_way)
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:

@@ -1,73 +1,114 @@
-"""aiohttp's connection, made fit for a network: a deadline for headers, a cap, and errors in the spec's envelope.
+"""The fast path's connection: aiohttp's, with cached responses before its task and bodies past its parser.
 
 aiohttp itself has no timer between a connection and its first request, none inside the headers, answers malformed
 requests in plain text, and decompresses bodies, whose digest would then be that of other bytes.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Any, Protocol
 
 import structlog
-from aiohttp import http_parser, web
-from aiohttp.http_parser import RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
-from aiohttp.web_protocol import RequestHandler
+from aiohttp import web
 
-from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.context import proxies_of
-from pyregistry.api.forwarded import naming_clients, peer_of
-from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
+from pyregistry.api.access_log import AccessLogger, Entry
+from pyregistry.api.forwarded import peer_of
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response
-from pyregistry.api.targets import tidying_targets
-from pyregistry.api.transport.bypass import Receiver
-from pyregistry.api.transport.heads import LONGEST_LINE, MOST_HEADERS, HeadRefused
-from pyregistry.api.transport.limiter import CONNECTION_COUNTS, Caps, ConnectionCounts
-from pyregistry.api.transport.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
-from pyregistry.api.transport.stalled import UnreadAnswers
+from pyregistry.api.transport.bypass import BodyBypass
+from pyregistry.api.transport.client import ClientConnection
+from pyregistry.api.transport.head_parser import HeadRefused
+from pyregistry.api.transport.internals import (
+    EMPTY_PAYLOAD,
+    HandlerAdapter,
+    RawRequestMessage,
+    RequestHandler,
+    StreamReader,
+    set_read_size,
+)
+from pyregistry.api.transport.limiter import ConnectionCounts, ConnectionLimiter
+from pyregistry.api.transport.limits import FIRST_READ_BYTES, NEW_CONNECTION_SECONDS, ConnectionLimits
+from pyregistry.api.transport.stalled import StalledClientMonitor
 from pyregistry.mistakes import log_tls
 from pyregistry.oci.errors import InternalError, TlsToPlainPort
+from pyregistry.storage.flowing import Read
 from pyregistry.system_errors import explained
 
 log = structlog.get_logger("pyregistry.api")
 
 
-class Connection(Receiver):
+class CachedResponse(Protocol):
+    """A response of the fast path."""
+
+    @property
+    def content(self) -> bytes:
+        """Return head and body."""
+
+    @property
+    def entry(self) -> Entry:
+        """Return its line of the access log."""
+
+
+class CachedResponder(Protocol):
+    """Answers from memory."""
+
+    def find(self, message: RawRequestMessage, peer: str) -> CachedResponse | None:
+        """Return the response to a request without a body; None if it has to go the ordinary way."""
+
+
+class Connection(HandlerAdapter, ClientConnection):
     """One connection of a client."""
 
-    __slots__ = ("_begun", "_deadline", "_handshaking", "_hot", "_limits", "_remote")
+    __slots__ = (
+        "_begun",
+        "_deadline",
+        "_event_loop",
+        "_handshaking",
+        "_limits",
+        "_remote",
+        "_server",
+        "bypass",
+        "gives_way",
+    )
 
     def __init__(
         self,
-        manager: "ConnectionServer",
+        server: "ConnectionServer",
         limits: ConnectionLimits,
-        access_logger: AccessLogger | None,
-        hot: HotAnswers | None,
+        loop: asyncio.AbstractEventLoop,
         **kwargs: Any,
     ) -> None:
-        super().__init__(manager, **kwargs)
-        self.access_logger = access_logger  # which aiohttp would make anew for each connection
-        self._logging_enabled = access_logger is not None
+        super().__init__(server, loop=loop, **kwargs)
+        self._event_loop = loop
+        self._server = server
         self._limits = limits
-        self._hot = hot
+        self.bypass = BodyBypass(self, loop)
+        self.gives_way = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         """The other side's address, once it is there; empty for one of a unix socket."""
-        self._begun = self._loop.time()
+        self._begun = loop.time()
         self._handshaking: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
         self._handshaking = None
+        set_read_size(transport, FIRST_READ_BYTES)
         super().connection_made(transport)
         self._remote = peer_of(transport.get_extra_info("peername"))
         self._await_headers()
 
     def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
-        """See FairLoop; connection_made comes only when the handshake has ended, and never if it fails."""
+        """See SingleAcceptLoop; connection_made comes only when the handshake has ended, and never if it fails."""
         self._handshaking = transport
-        if isinstance(self._manager, ConnectionServer):
-            self._manager.handshake_begun(self, peer, transport, ended)
+        self._server.handshake_begun(self, peer, transport, ended)
+
+    def direct_read(self, content: StreamReader) -> AbstractContextManager[Read | None]:
+        """See ClientConnection."""
+        body = self.bypass.body
+        # Where this body has come as a whole, what arrives now is that of the next request.
+        return nullcontext() if body is None or body.content is not content else body.straight()
 
     def idle_since(self) -> float | None:
         """See Countable; bytes of a head that is not whole change nothing."""
@@ -75,9 +116,9 @@ class Connection(Receiver):
             return self._begun
         if self.gives_way:
             return 0.0  # before all that are idle
-        if self.transport is None or self._is_busy() or not self.is_between_requests:
+        if self.transport is None or self._is_busy() or not self.bypass.is_between_requests:
             return None
-        return self._next_keepalive_close_time - self._keepalive_timeout
+        return self.idle_until - self.keepalive_timeout
 
     def close_idle(self) -> None:
         """See Countable."""
@@ -85,16 +126,19 @@ class Connection(Receiver):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
-        if self.body is not None:
-            self.receive(data)
-        elif (self._close or self._force_close) and (self._is_busy() or self._is_new()):
-            self._receive_in_shutdown(data)
-        elif self._hot is not None and self._waiter is not None and not self._waiter.done():
-            if self._receive_when_idle(data, self._hot, self._waiter):
+        responder, waiter = self._server.responder, self.waiter
+        if self.bypass.body is not None:
+            self.bypass.feed(data)
+        elif self.is_closing and (self._is_busy() or self._is_new()):
+            # aiohttp then waits for the running requests, but throws away the rest of their bodies, so that an upload
+            # would hang until the end of that time, in vain.
+            self.feed_while_closing(self.bypass.feed, data)
+        elif responder is not None and waiter is not None and not waiter.done():
+            if self._receive_when_idle(data, responder, waiter):
                 return
         else:
-            self.receive(data)
-        if self._messages or self._current_request is not None:
+            self.bypass.feed(data)
+        if self.queue or self.current is not None:
             self._stop_deadline()
         elif data:
             self._await_headers()
@@ -107,23 +151,40 @@ class Connection(Receiver):
         """
         if not self._is_new():
             super().close()
-        elif not self._close:
-            self._close = True
-            self._loop.call_later(NEW_CONNECTION_SECONDS, self._close_if_new)
+        elif not self.is_closing:
+            self.close_after_request()
+            self._event_loop.call_later(NEW_CONNECTION_SECONDS, self._close_if_new)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """See RequestHandler, which waits once more as long for a request that it has cancelled."""
-        ending = None if timeout is None else self._loop.call_later(timeout, self._abort)
+        ending = None if timeout is None else self._event_loop.call_later(timeout, self.abort)
         try:
             await super().shutdown(timeout)
         finally:
             if ending is not None:
                 ending.cancel()
 
+    def abort(self) -> None:
+        """Cut the connection off."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """See asyncio.Protocol."""
         self._stop_deadline()
         super().connection_lost(exc)
+        self.bypass.finish_body()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """End the connection behind a malformed head or body."""
+        self.bypass.prepare_end(request, resp)
+        finished = await super().finish_response(request, resp, start_time)
+        if self.bypass.is_refusal(request) and self.transport is not None and self.transport.can_write_eof():
+            with suppress(OSError):  # the client has gone
+                self.transport.write_eof()  # it may still send, and would lose the answer if this closed at once
+        return finished
 
     def handle_error(
         self,
@@ -147,72 +208,62 @@ class Connection(Receiver):
         response.force_close()
         return response
 
-    def _abort(self) -> None:
-        if self.transport is not None:
-            self.transport.abort()
-
     def _is_new(self) -> bool:
-        return self._request_count == 0
+        return self.request_count == 0
 
     def _is_busy(self) -> bool:
-        # Not `_current_request`: between a request's headers and that lies a turn of the loop or two, in which a
-        # shutdown may begin and more of the body may come.
-        return self._waiter is None or (self._waiter.done() and not self._waiter.cancelled())
+        # Not `current`: between a request's headers and that lies a turn of the loop or two, in which a shutdown may
+        # begin and more of the body may come.
+        waiter = self.waiter
+        return waiter is None or (waiter.done() and not waiter.cancelled())
 
     def _close_if_new(self) -> None:
         if self._is_new():
             super().close()
 
-    def _receive_when_idle(self, data: bytes, hot: HotAnswers, waiter: "asyncio.Future[None]") -> bool:
-        """Whether what came was a request that is answered by now."""
+    def _receive_when_idle(self, data: bytes, responder: CachedResponder, waiter: "asyncio.Future[None]") -> bool:
+        """Return True if `data` completed a request and it was answered from the cache."""
         # aiohttp's task waits for a request. It sleeps on if the one that came can be answered here and now: to wake
         # it, and the task that it makes for each request, costs more than such an answer.
-        self._waiter = None
-        self.receive(data)
-        self._waiter = waiter
-        if len(self._messages) == 1 and self._answer(hot, *self._messages[0]):
-            self._messages.clear()
-            if self._parser is not None:
-                self._parser.message_consumed()
+        self.waiter = None
+        self.bypass.feed(data)
+        self.waiter = waiter
+        queue = self.queue
+        if len(queue) == 1 and self._answer(responder, *queue[0]):
+            queue.clear()
+            if self.parser is not None:
+                self.parser.message_consumed()
             self._stop_deadline()
             return True
-        if self._messages:
+        if queue:
             waiter.set_result(None)
         return False
 
-    def _answer(self, hot: HotAnswers, message: object, body: object) -> bool:
-        """Answer a request at once; False, and nothing was sent, if that is not possible."""
-        if body is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or self._paused:
+    def _answer(self, responder: CachedResponder, message: object, body: object) -> bool:
+        """Answer a request at once; return False if that is not possible, and nothing was sent."""
+        if body is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or self.writing_paused:
             return False
-        begun = self._loop.time()
+        begun = self._event_loop.time()
         try:
-            answer = hot.find(message, self._remote)
+            answer = responder.find(message, self._remote)
         except OSError:  # of the storage; the ordinary way meets it again, and has an answer for it
             return False
         except Exception as error:  # the ordinary way may do without what is wrong here
             log.error("no hot answer", method=message.method, path=message.path, exc_info=error)
             return False
-        if answer is None or self.transport is None or self._manager is None:
+        if answer is None or self.transport is None:
             return False
         self.transport.write(answer.content)
-        self._manager.requests_count += 1
-        now = self._loop.time()
-        self._next_keepalive_close_time = now + self._keepalive_timeout
+        self._server.requests_count += 1
+        now = self._event_loop.time()
+        self.idle_until = now + self.keepalive_timeout
         if isinstance(self.access_logger, AccessLogger):
             self.access_logger.write(answer.entry, now - begun)
         return True
 
-    def _receive_in_shutdown(self, data: bytes) -> None:
-        # aiohttp then waits for the running requests, but throws away the rest of their bodies, so that an upload
-        # would hang until the end of that time, in vain.
-        flags = self._close, self._force_close
-        self._close = self._force_close = False
-        self.receive(data)
-        self._close, self._force_close = flags
-
     def _await_headers(self) -> None:
         if self._deadline is None:
-            self._deadline = self._loop.call_later(self._limits.header_deadline, self._headers_overdue)
+            self._deadline = self._event_loop.call_later(self._limits.header_deadline, self._headers_overdue)
 
     def _stop_deadline(self) -> None:
         if self._deadline is not None:
@@ -221,114 +272,53 @@ class Connection(Receiver):
 
     def _headers_overdue(self) -> None:
         self._deadline = None
-        if self._current_request is None and not self._messages:
+        if self.current is None and not self.queue:
             self.force_close()
 
 
 class ConnectionServer(web.Server):
-    """Makes a Connection for each client, up to the cap."""
+    """Makes a Connection for each client, up to the limits."""
 
     def __init__(
         self,
-        *args: Any,
+        made: web.Server,
         limits: ConnectionLimits,
-        access_logger: AccessLogger | None,
-        hot: HotAnswers | None,
+        options: Mapping[str, Any],
         counts: ConnectionCounts | None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(*args, **kwargs)
+        """Stand for `made`, which aiohttp made; `options` are those of its connections."""
+        super().__init__(made.request_handler, request_factory=made.request_factory)
+        self.responder: CachedResponder | None = None
+        """Answers from memory; None: aiohttp's tasks answer all requests."""
         self._limits = limits
-        self._hot = hot
-        self._access_logger = access_logger
-        self._caps = Caps(limits.connections, limits.connections_per_address, counts)
-        self._unread = UnreadAnswers(limits.send_deadline, limits.send_rate, limits.rate_window)
+        self._options = options
+        self._event_loop = asyncio.get_running_loop()
+        self._transports: dict[RequestHandler, asyncio.Transport] = {}
+        self._limiter = ConnectionLimiter(limits.connections, limits.connections_per_address, counts)
+        self._stalled = StalledClientMonitor(limits.send_deadline, limits.send_rate, limits.rate_window)
 
     def __call__(self) -> RequestHandler:
-        """A protocol for asyncio's server."""
-        return Connection(self, self._limits, self._access_logger, self._hot, loop=self._loop, **self._kwargs)
+        """Return a protocol for asyncio's server."""
+        return Connection(self, self._limits, self._event_loop, **self._options)
 
     def handshake_begun(
         self, handler: Connection, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
     ) -> None:
         """Count what may never become a connection."""
-        self._caps.begin(handler, peer, transport)
-        ended.add_done_callback(lambda _: None if handler in self._connections else self._caps.end(handler))
+        self._limiter.begin(handler, peer, transport)
+        ended.add_done_callback(lambda _: None if handler in self._transports else self._limiter.end(handler))
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count it."""
         super().connection_made(handler, transport)
+        self._transports[handler] = transport
         if isinstance(handler, Connection):
-            self._caps.begin(handler, transport.get_extra_info("peername"), transport)
-        self._unread.watch(self._connections)
+            self._limiter.begin(handler, transport.get_extra_info("peername"), transport)
+        self._stalled.watch(self._transports)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Count down."""
         if isinstance(handler, Connection):
-            self._caps.end(handler)
+            self._limiter.end(handler)
+        self._transports.pop(handler, None)
         super().connection_lost(handler, exc)
-
-
-class Runner(web.AppRunner):
-    """An AppRunner whose connections are ours."""
-
-    def __init__(
-        self,
-        app: web.Application,
-        *,
-        limits: ConnectionLimits,
-        access_logger: AccessLogger | None,
-        **kwargs: Any,
-    ) -> None:
-        """Without an `access_logger` nothing is written."""
-        if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-            raise RuntimeError("aiohttp was installed without its C parser; the Python one is not safe on a network")
-        super().__init__(
-            app,
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=limits.keepalive,
-            lingering_time=limits.lingering,
-            read_bufsize=256 * 1024,
-            max_line_size=LONGEST_LINE,
-            max_field_size=LONGEST_LINE,
-            max_headers=MOST_HEADERS,
-            **kwargs,
-        )
-        self._limits = limits
-        self._access_logger = access_logger
-
-    async def cleanup(self) -> None:
-        """See AppRunner."""
-        self._accept_no_more()
-        # asyncio makes the connection a turn after the accept, and silently resets it if the server has been closed
-        # in between.
-        await asyncio.sleep(0)
-        await super().cleanup()
-
-    async def shutdown(self) -> None:
-        """See AppRunner: between the end of listening and that of the connections."""
-        await asyncio.sleep(0.1)  # what the kernel accepted by then has become a connection, which is told as well
-        if self.server is not None:
-            self.server.pre_shutdown()
-        await super().shutdown()
-
-    def _accept_no_more(self) -> None:
-        """Leave what comes from now on in the queue, for the other workers."""
-        loop = asyncio.get_running_loop()
-        for site in self.sites:
-            for listening in getattr(site._server, "sockets", ()):
-                loop.remove_reader(listening)
-
-    async def _make_server(self) -> web.Server:
-        # Application._make_handler, which this stands for, always makes aiohttp's own Server.
-        made = await super()._make_server()
-        return ConnectionServer(
-            made.request_handler,
-            request_factory=naming_clients(tidying_targets(made.request_factory), proxies_of(self.app)),
-            limits=self._limits,
-            access_logger=self._access_logger,
-            hot=self.app.get(HOT_ANSWERS),
-            counts=self.app.get(CONNECTION_COUNTS),
-            **made._kwargs,
-        )

@@ -1,17 +1,11 @@
-"""The heads of requests: each is found, bounded and judged by itself, before anything that comes after it is read.
+"""Heads of requests: each is found, bounded and judged by itself, before anything that comes after it is read.
 
 A proxy forwards what it takes for a body and uses the connection for the next client. If we took such bytes for a
-request, it would carry that client's credentials. So aiohttp's parser is given one head at a time and nothing else.
+request, it would carry that client's credentials. So a parser is given one head at a time and nothing else.
 docs/decisions/0024 has the reasons.
 """
 
 import re
-from typing import Any
-
-from aiohttp import HttpVersion10, HttpVersion11, hdrs, http_parser
-from aiohttp.http import RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from pyregistry.oci.errors import (
     HeadTooLarge,
@@ -30,90 +24,24 @@ MOST_SLASHES = 512
 """In a target up to its query: thrice what a name may have. Routing takes time with their square."""
 MOST_HEADERS = 1_000
 END_OF_HEAD = b"\r\n\r\n"
-_END_OF_LINE = b"\r\n"
-_BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
-_feed = http_parser.HttpRequestParser.feed_data
+END_OF_LINE = b"\r\n"
+BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
 _CHUNKED = re.compile("chunked", re.ASCII | re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
-_NO_REQUEST = "not a valid HTTP request"
+NO_REQUEST = "not a valid HTTP request"
 _HANDSHAKE = b"\x16\x03"
 """Type and major version in the record that a TLS client begins with: RFC 8446, 5.1."""
 
 
-_FIRST_COUNTS = frozenset({b"content-location", b"content-type", b"etag", b"max-forwards", b"server", b"user-agent"})
+FIRST_COUNTS = frozenset({b"content-location", b"content-type", b"etag", b"max-forwards", b"server", b"user-agent"})
 """Headers that aiohttp's parser takes once; of several lines the first counts, as with the CNCF registry.
 
 They say nothing of where a body ends and nothing of who asks.
 """
-_SAME_COUNTS = frozenset({b"content-length", b"content-range"})
+SAME_COUNTS = frozenset({b"content-length", b"content-range"})
 """The same, if the values are equal. `Host` and `Transfer-Encoding` stand there once, as with the CNCF registry."""
-
-
-class HeadRefused(HttpProcessingError):
-    """A head that is answered with `error`; nothing that comes after it is read."""
-
-    def __init__(self, error: RegistryError) -> None:
-        super().__init__(code=error.status, message=str(error.detail))
-        self.error = error
-
-
-class HeadParser(http_parser.HttpRequestParser):
-    """aiohttp's parser, which refuses what another reader on the way may understand differently.
-
-    It expects one head at a time, and no bytes of a body.
-    """
-
-    refusal: HeadRefused | None = None
-    """Set: nothing is parsed any more."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As HttpRequestParser, of which this is one."""
-        super().__init__(*args, **kwargs)
-        self._arguments = args, kwargs
-        self._begun = b""
-        """The bytes that it was given of a head that is not whole."""
-
-    def feed_data(  # type: ignore[override] # the C parser has no more parameters than this
-        self, data: bytes
-    ) -> tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
-        """See HttpRequestParser; raises HeadRefused. The connection never becomes one of another protocol."""
-        if self.refusal is not None:
-            raise self.refusal
-        try:
-            messages = self._parse(data)
-            if len(messages) != 1:
-                _require_no_head(messages, data)
-            elif not _is_plain(*messages[0]):
-                message, content = messages[0]
-                messages = [(_judge(message, content is not EMPTY_PAYLOAD), content)]
-                self.set_upgraded(False)
-        except RegistryError as error:
-            self.refusal = HeadRefused(error)
-        except HttpProcessingError as error:
-            self.refusal = HeadRefused(_reason(error, data))
-        except LookupError:  # of yarl, for a target such as `p://[)]1@`
-            self.refusal = HeadRefused(_no_request(data))
-        else:
-            return messages, False, b""
-        raise self.refusal
-
-    def _parse(self, data: bytes) -> "list[tuple[RawRequestMessage, StreamReader]]":
-        try:
-            messages = _feed(self, data)[0]
-        except HttpProcessingError:
-            head = without_repetitions(self._begun + data)
-            if head is None:
-                raise
-            args, kwargs = self._arguments
-            super().__init__(*args, **kwargs)  # the parser that refused a head would refuse whatever comes
-            messages = _feed(self, head)[0]
-        if not messages:
-            self._begun += data
-        elif self._begun:
-            self._begun = b""
-        return messages
 
 
 def without_repetitions(head: bytes) -> bytes | None:
@@ -126,76 +54,51 @@ def without_repetitions(head: bytes) -> bytes | None:
         return None
     kept: list[bytes] = []
     said: dict[bytes, bytes] = {}
-    lines = head.split(_END_OF_LINE)
+    lines = head.split(END_OF_LINE)
     for line in lines:
         name, _, value = line.partition(b":")
         name, value = name.lower(), value.strip(b" \t")
-        if name in _FIRST_COUNTS or name in _SAME_COUNTS:
+        if name in FIRST_COUNTS or name in SAME_COUNTS:
             if _VALUE.fullmatch(value) is None:
                 return None
-            if name in said and (name in _FIRST_COUNTS or said[name] == value):
+            if name in said and (name in FIRST_COUNTS or said[name] == value):
                 continue
             said[name] = value
         kept.append(line)
-    return None if len(kept) == len(lines) else _END_OF_LINE.join(kept)
+    return None if len(kept) == len(lines) else END_OF_LINE.join(kept)
 
 
-def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
-    """Return True for most requests: a short target, and nothing of a body or of another protocol (CONNECT is one)."""
-    headers = message.headers
-    return (
-        content is EMPTY_PAYLOAD
-        and not message.upgrade
-        and len(message.path) <= MOST_SLASHES
-        and message.version is HttpVersion11
-        and hdrs.CONTENT_LENGTH not in headers
-        and hdrs.TRANSFER_ENCODING not in headers
-    )
+def has_body(method: str, target: str, *, is_http10: bool, coding: str | None, length: str | None) -> bool:
+    """Return True if a head announces a body.
 
-
-def _judge(message: RawRequestMessage, has_body: bool) -> RawRequestMessage:
-    """Return the head; raise the answer to one of which another reader may find the end of the body elsewhere."""
-    headers, version = message.headers, message.version
-    if version is not HttpVersion11 and version is not HttpVersion10:
-        raise VersionUnsupported("HTTP/1.1 is expected") if version.major > 1 else RequestInvalid(_NO_REQUEST)
-    if message.path.count("/") > MOST_SLASHES and message.path.partition("?")[0].count("/") > MOST_SLASHES:
+    `coding` and `length` are the values of Transfer-Encoding and Content-Length. Raises RequestInvalid for a head in
+    which another reader may find the end of the body elsewhere, TargetTooLong.
+    """
+    if target.count("/") > MOST_SLASHES and target.partition("?")[0].count("/") > MOST_SLASHES:
         raise TargetTooLong(f"a path has at most {MOST_SLASHES} slashes here")
-    coding, length = headers.get(hdrs.TRANSFER_ENCODING), headers.get(hdrs.CONTENT_LENGTH)
     if length is not None and not _LENGTH.fullmatch(length):
         raise RequestInvalid("Content-Length is a number of at most 19 digits")
-    if coding is not None and (version is HttpVersion10 or length is not None or not _CHUNKED.fullmatch(coding)):
+    if coding is not None and (is_http10 or length is not None or not _CHUNKED.fullmatch(coding)):
         raise RequestInvalid("the only transfer coding is chunked, of HTTP/1.1 and without Content-Length")
-    announced = coding is not None or (length is not None and int(length) > 0)
-    # CONNECT is a tunnel to some readers, and a request with a body to others.
-    if message.method == hdrs.METH_CONNECT or announced != has_body:
-        raise RequestInvalid(_NO_REQUEST)
-    # To a proxy, what comes behind the body of an upgrade may be a tunnel: then nothing more is read here.
-    return message._replace(should_close=True) if announced and message.upgrade else message
+    if method == "CONNECT":  # a tunnel to some readers, and a request with a body to others
+        raise RequestInvalid(NO_REQUEST)
+    return coding is not None or (length is not None and int(length) > 0)
 
 
-def _require_no_head(messages: "list[tuple[RawRequestMessage, StreamReader]]", data: bytes) -> None:
-    """Raise RequestInvalid where aiohttp's parser found the end of the head elsewhere than Heads did."""
-    if messages or (data.endswith(END_OF_HEAD) and data.strip(_END_OF_LINE)):
-        raise _no_request(data)
-
-
-def _reason(error: HttpProcessingError, data: bytes) -> RegistryError:
-    """Return the answer to a head that aiohttp's parser refused."""
-    if isinstance(error, LineTooLong):
-        return too_large(data.find(_END_OF_LINE) <= LONGEST_LINE)
-    if error.message == "Too many headers received":
-        return HeadTooLarge(f"a request has at most {MOST_HEADERS} headers here")
-    return _no_request(data)
-
-
-def _no_request(data: bytes) -> RegistryError:
+def no_request(data: bytes) -> RegistryError:
+    """Return the answer to what is not a head of HTTP/1.1."""
     if data.startswith(_HANDSHAKE):
         return TlsToPlainPort("this port speaks plain HTTP, and the client began a TLS handshake")
-    return VersionUnsupported("HTTP/1.1 is expected") if _NEWER.match(data) else RequestInvalid(_NO_REQUEST)
+    return VersionUnsupported("HTTP/1.1 is expected") if _NEWER.match(data) else RequestInvalid(NO_REQUEST)
+
+
+def too_many_headers() -> RegistryError:
+    """Return the answer to a head with more than MOST_HEADERS headers."""
+    return HeadTooLarge(f"a request has at most {MOST_HEADERS} headers here")
 
 
 def too_large(has_target: bool) -> RegistryError:
-    """The answer to a head above a limit, whose request line was there as a whole or not."""
+    """Return the answer to a head above a limit, whose request line was there as a whole or not."""
     if has_target:
         return HeadTooLarge(f"a header has at most {LONGEST_LINE} bytes here, and a head {LONGEST_HEAD}")
     return TargetTooLong(f"a request line has at most {LONGEST_LINE} bytes here")
@@ -238,7 +141,7 @@ class Heads:
         if not is_whole:
             end = self._end_of_what_the_parser_may_see(before)
         if self._given + (end if is_whole else before + len(data)) > LONGEST_HEAD:
-            raise too_large(self._has_target or 0 <= self._begun.find(_END_OF_LINE) <= LONGEST_LINE)
+            raise too_large(self._has_target or 0 <= self._begun.find(END_OF_LINE) <= LONGEST_LINE)
         piece, left = bytes(self._begun[:end]), len(self._begun) - end if is_whole else 0
         if is_whole:
             self._begun.clear()
@@ -249,15 +152,15 @@ class Heads:
 
     def _end_of_head(self, before: int) -> int:
         """Return the place behind it; 0 if it is not there yet."""
-        if self._has_target and self._begun.startswith(_END_OF_LINE):  # there are no headers
-            return len(_END_OF_LINE)
+        if self._has_target and self._begun.startswith(END_OF_LINE):  # there are no headers
+            return len(END_OF_LINE)
         at = self._begun.find(END_OF_HEAD, max(before - 3, 0))
         return at + len(END_OF_HEAD) if at >= 0 else 0
 
     def _end_of_what_the_parser_may_see(self, before: int) -> int:
-        """The request line, and what is wrong in any case, so that the answer does not wait for the end of the head."""
+        """Return the end of the request line, or of what is wrong in any case: its answer need not wait."""
         begun = self._begun
-        if not self._given and not _BEGIN.match(begun):
+        if not self._given and not BEGIN.match(begun):
             return len(begun)
         begin = before - 1 if before and begun[before - 1 : before] == b"\r" else before
         pairs = begun.count(b"\r\n", begin)
@@ -265,6 +168,6 @@ class Heads:
             return len(begun)
         if self._has_target:
             return 0
-        end = begun.find(_END_OF_LINE)
+        end = begun.find(END_OF_LINE)
         self._has_target = end > 0
-        return end + len(_END_OF_LINE) if end >= 0 else 0
+        return end + len(END_OF_LINE) if end >= 0 else 0
