@@ -13,17 +13,18 @@ class ClientConnection:
 
     __slots__ = ()
 
-    gives_way: bool
-    """True while the response waits on purpose: the connection may be closed for another client's."""
-
     @contextmanager
     def giving_way(self) -> Iterator[None]:
         """Let the response wait in the block, unless another client needs the connection."""
-        self.gives_way = True
+        self.let_wait(True)
         try:
             yield
         finally:
-            self.gives_way = False
+            self.let_wait(False)
+
+    def let_wait(self, waits: bool) -> None:
+        """Note that the response waits on purpose: the connection may then be closed for another client's."""
+        raise NotImplementedError
 
     def direct_read(self, content: StreamReader) -> AbstractContextManager[Read | None]:
         """Return Flowing.straight of this body; the event loop reads it where threads cannot."""
@@ -33,5 +34,5 @@ class ClientConnection:
 def connection_of(request: web.BaseRequest) -> ClientConnection | None:
     """Return the connection of a request; None once it is lost, and for a server that is not ours."""
     transport = request.transport
-    protocol = None if transport is None else transport.get_protocol()
+    protocol: object = None if transport is None else transport.get_protocol()
     return protocol if isinstance(protocol, ClientConnection) else None

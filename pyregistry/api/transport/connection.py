@@ -64,12 +64,12 @@ class Connection(HandlerAdapter, ClientConnection):
         "_begun",
         "_deadline",
         "_event_loop",
+        "_gives_way",
         "_handshaking",
         "_limits",
         "_remote",
         "_server",
         "bypass",
-        "gives_way",
     )
 
     def __init__(
@@ -84,7 +84,7 @@ class Connection(HandlerAdapter, ClientConnection):
         self._server = server
         self._limits = limits
         self.bypass = BodyBypass(self, loop)
-        self.gives_way = False
+        self._gives_way = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         """The other side's address, once it is there; empty for one of a unix socket."""
@@ -110,11 +110,15 @@ class Connection(HandlerAdapter, ClientConnection):
         # Where this body has come as a whole, what arrives now is that of the next request.
         return nullcontext() if body is None or body.content is not content else body.straight()
 
+    def let_wait(self, waits: bool) -> None:
+        """See ClientConnection."""
+        self._gives_way = waits
+
     def idle_since(self) -> float | None:
         """See Countable; bytes of a head that is not whole change nothing."""
         if self._handshaking is not None:
             return self._begun
-        if self.gives_way:
+        if self._gives_way:
             return 0.0  # before all that are idle
         if self.transport is None or self._is_busy() or not self.bypass.is_between_requests:
             return None

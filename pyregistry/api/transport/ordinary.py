@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractAccessLogger
 
 from pyregistry.api.access_log import AccessLogger, Entry
 from pyregistry.api.forwarded import REMOTE, TrustedProxies, peer_of, unmapped
-from pyregistry.api.request_id import HEADER, accepted_id
+from pyregistry.api.request_id import HEADER, accepted_id, request_id
 from pyregistry.api.responses import SERVER, error_response
 from pyregistry.api.targets import TARGET
 from pyregistry.api.transport.client import ClientConnection, connection_of
@@ -28,7 +28,7 @@ from pyregistry.api.transport.limits import NEW_CONNECTION_SECONDS, ConnectionLi
 from pyregistry.api.transport.plain_heads import Head, HeadReader
 from pyregistry.api.transport.stalled import StalledClientMonitor
 from pyregistry.mistakes import log_tls
-from pyregistry.oci.errors import RegistryError, TlsToPlainPort
+from pyregistry.oci.errors import RegistryError, RequestInvalid, TlsToPlainPort
 from pyregistry.storage.budget import uploads
 
 HELD_BYTES = 64 * 1024
@@ -43,7 +43,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     """One connection of a client, in front of aiohttp's protocol."""
 
     def __init__(self, server: "OrdinaryServer", inner: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
-        self.gives_way = False
+        self._gives_way = False
         self.target = ""
         """The target of the request that runs, as the client sent it."""
         self._server = server
@@ -90,7 +90,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._transport = None
         self._takes_requests = False
         self._server.connection_lost(self, self._inner)
-        self._inner.connection_lost(exc)
+        self._inner.connection_lost(exc if isinstance(exc, Exception) else None)
 
     def pause_writing(self) -> None:
         """See asyncio.Protocol."""
@@ -114,9 +114,13 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         elif data and self._takes_requests:
             self._await_headers()
 
+    def let_wait(self, waits: bool) -> None:
+        """See ClientConnection."""
+        self._gives_way = waits
+
     def idle_since(self) -> float | None:
         """See Countable; bytes of a head that is not whole change nothing."""
-        if self.gives_way:
+        if self._gives_way:
             return 0.0  # before all that are idle
         return None if self._runs or self._body is not None else self._idle_from
 
@@ -126,11 +130,10 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         if transport is not None:
             transport.abort()
 
-    def begin(self, request: web.Request) -> None:
-        """Note the request that aiohttp made of the head."""
+    def begin(self, request: web.Request) -> FramingInvalid | None:
+        """Note the request that aiohttp made of the head; return the fault of its body, if that is known."""
         self._request = request
-        if self._failure is not None:
-            request.content.set_exception(web.RequestPayloadError(str(self._failure)))
+        return self._failure
 
     def must_end_behind(self, request: web.BaseRequest) -> bool:
         """Return True if this request's response has to end the connection."""
@@ -376,7 +379,7 @@ def telling(answered: Callable[[web.BaseRequest, web.StreamResponse, float], Non
     return Telling
 
 
-def noting_requests(proxies: TrustedProxies | None) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def noting_requests(proxies: TrustedProxies | None) -> Any:
     """Return the outermost middleware: it tells the connection of its request, and the request of its client."""
 
     @web.middleware
@@ -386,7 +389,9 @@ def noting_requests(proxies: TrustedProxies | None) -> Callable[[web.Request, Ha
         request[REMOTE] = peer if proxies is None else proxies.client(peer, request.headers)
         if isinstance(connection, OrdinaryConnection):
             request[TARGET] = connection.target
-            connection.begin(request)
+            failure = connection.begin(request)
+            if failure is not None:
+                return error_response(RequestInvalid(str(failure)), request_id(request))
         return await handler(request)
 
     return note

@@ -70,8 +70,7 @@ class HeadReader:
         """
         if not piece:
             return None
-        self._begun += piece
-        begun = self._begun.lstrip(END_OF_LINE)
+        begun = self._begun = (self._begun + piece).lstrip(END_OF_LINE)  # empty lines before it are allowed
         if begun.endswith(END_OF_HEAD):
             self._begun = b""
             return _read(begun)
