@@ -8,7 +8,7 @@ CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist check fmt image clean help
+.PHONY: serve test test-ordinary gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -18,6 +18,9 @@ serve: $(VENV)/.run ## serve config/config.local.yml if it is there, else config
 
 test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
 	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-ordinary: $(VENV)/.dev ## run the tests of the API and of conformance without the fast path (docs/decisions/0049)
+	PATH="$(CLIENTS):$$PATH" PYREGISTRY_TEST_FAST_PATH=0 $(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/api tests/conformance
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
 	$(BIN)/python -m tests.gc.model $(ARGS)

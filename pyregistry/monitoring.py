@@ -12,8 +12,8 @@ from pathlib import Path
 from aiohttp import web
 
 from pyregistry import __version__
-from pyregistry.api.caps import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.api.context import HEALTH, HOT_BLOBS, HOT_MANIFESTS, REFUSED_TOKENS, REGISTRY
+from pyregistry.api.transport.limiter import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.credentials import Refusal
 from pyregistry.config.schema import Config

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pyregistry.api.context import Settings
 from pyregistry.api.forwarded import TrustedProxies
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid

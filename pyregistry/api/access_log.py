@@ -171,9 +171,11 @@ def _moment(second: int) -> str:
 
 
 def _repository(request: web.BaseRequest) -> str:
-    # `match_info` itself may only be asked for once a route was looked for, which what is no request never gets to.
-    found = request._match_info if isinstance(request, web.Request) else None
-    return found.get("name", "") if found is not None else ""
+    try:
+        found = request.match_info if isinstance(request, web.Request) else None
+    except AssertionError:  # of aiohttp: no route was looked for, as of a head that was refused
+        return ""
+    return found.get("name", "") if found else ""
 
 
 def _text(text: str, room: int) -> str:

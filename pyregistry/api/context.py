@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aiohttp import web
 
-from pyregistry.api.forwarded import TrustedProxies
+from pyregistry.api.forwarded import TrustedProxies, remote_of
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal, is_allowed
 from pyregistry.auth.throttle import network_of
 from pyregistry.health import Health, Readiness
@@ -97,7 +97,7 @@ async def walk(request: web.Request, steps: Walk[T], *, purpose: str = "list") -
     """
     known = request.get(PRINCIPAL)
     name = None if known is None else known.name
-    caller = f"user {name}" if name is not None else f"address {network_of(request.remote or '')}"
+    caller = f"user {name}" if name is not None else f"address {network_of(remote_of(request))}"
     return await in_turn(f"{purpose} {caller}", steps)
 
 

@@ -10,6 +10,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pyregistry.api.context import AUTHENTICATOR, AUTHORIZER, HEALTH, PRINCIPAL, distinct, repository_name
+from pyregistry.api.forwarded import remote_of
 from pyregistry.api.request_id import request_id
 from pyregistry.auth.access import ANONYMOUS, Access, Principal, is_allowed
 from pyregistry.metrics import Metrics, RunningRequest
@@ -106,7 +107,7 @@ def caller_of(request: web.BaseRequest) -> Caller:
         principal = request[PRINCIPAL]
     except KeyError:
         principal = ANONYMOUS
-    return Caller(principal, request_id(request), request.remote or "", request.headers.get(hdrs.USER_AGENT, ""))
+    return Caller(principal, request_id(request), remote_of(request), request.headers.get(hdrs.USER_AGENT, ""))
 
 
 def observe_pull(request: web.Request, reference: str, content: Content, status: int) -> None:

@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
-from aiohttp.http_parser import RawRequestMessage
 
 from pyregistry.api.access_log import Entry
 from pyregistry.api.cached import Cached, Caches, FindCached
@@ -29,6 +28,9 @@ from pyregistry.auth.access import Access, Action
 from pyregistry.observers import Caller, EventTarget
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
+
+if TYPE_CHECKING:
+    from pyregistry.api.transport.internals import RawRequestMessage
 
 log = structlog.get_logger("pyregistry.api")
 
@@ -64,7 +66,7 @@ class HotAnswers:
         self._rows = _cached_rows(ENDPOINTS)
         self._constant = "".join(f"{name}: {value}\r\n" for name, value in constant_headers(app[SETTINGS]))
 
-    def find(self, message: RawRequestMessage, peer: str) -> Answer | None:
+    def find(self, message: "RawRequestMessage", peer: str) -> Answer | None:
         """The answer to a request that has no body; None: it has to go the ordinary way.
 
         `peer` is the address of the other side, empty where it has none.
@@ -100,7 +102,7 @@ class HotAnswers:
         user = principal.name or ""
         return Answer(content, Entry(remote, request_id, user, method, path, "HTTP/1.1", name, 200, size, agent))
 
-    def _is_plain(self, message: RawRequestMessage) -> bool:
+    def _is_plain(self, message: "RawRequestMessage") -> bool:
         if message.version != HttpVersion11 or message.should_close or message.upgrade:
             return False
         if hdrs.IF_NONE_MATCH in message.headers or hdrs.EXPECT in message.headers:

@@ -19,12 +19,13 @@ from pyregistry.api.context import (
     repository_name,
 )
 from pyregistry.api.decision import DECISION
+from pyregistry.api.forwarded import remote_of
 from pyregistry.api.health import RETRY, require_health
 from pyregistry.api.origin import origin
-from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint
+from pyregistry.api.transport.client import connection_of
 from pyregistry.auth.access import Access, Action, Fault
 from pyregistry.auth.credentials import DELAYING, Refusal
 from pyregistry.auth.scopes import bearer_token, with_implied
@@ -155,7 +156,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     if endpoint is not None and endpoint.action is Action.TOKEN and app[TOKENS] is not None:
         return await handler(request)
     try:
-        principal = await app[DECISION].authenticate(request.headers, request.remote or "")
+        principal = await app[DECISION].authenticate(request.headers, remote_of(request))
     except Unauthorized as error:
         if bearer_token(authorization(request)) is not None:
             app[REFUSED_TOKENS][Refusal.TOKEN] += 1
@@ -170,8 +171,9 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _let_refusals_give_way(request: web.Request) -> None:
-    if isinstance(request.protocol, Receiver):
-        DELAYING.set(request.protocol.giving_way)
+    connection = connection_of(request)
+    if connection is not None:
+        DELAYING.set(connection.giving_way)
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:

@@ -142,6 +142,7 @@ _OWN: Section = {
     "groups": Free(),
     "trusted-proxies": WORDS,
     "default-platform": DONE,
+    "fast-path": DONE,
     "limits": {
         "manifest-size": DONE,
         "blob-size": DONE,
