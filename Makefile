@@ -10,7 +10,7 @@ SECONDS ?= 20
 # The server is started some hundred times: without its bytecode each start compiles all of it.
 PYTEST := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: serve test test-all test-versions coverage gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist constraints hooks check fmt image clean help
+.PHONY: serve test test-all test-ordinary test-versions coverage gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist constraints hooks check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -29,6 +29,9 @@ coverage: $(VENV)/.dev ## run what `make test` runs; fails if it passes through 
 
 test-versions: $(VENV)/.dev ## run a quick part on each Python, with lowest and newest dependencies; e.g. PYTHONS=3.13 DEPENDENCIES=floors
 	PATH="$(CLIENTS):$$PATH" JOBS="$(JOBS)" ARGS="$(ARGS)" PYTHONS="$(PYTHONS)" DEPENDENCIES="$(DEPENDENCIES)" $(BIN)/python -m tests.dependencies.matrix
+
+test-ordinary: $(VENV)/.dev ## run the tests of the API and of conformance without the fast path (docs/decisions/0049)
+	PYREGISTRY_TEST_FAST_PATH=0 $(PYTEST) $(ARGS) tests/api tests/conformance
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
 	$(BIN)/python -m tests.gc.model $(ARGS)

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -24,12 +24,12 @@ from pyregistry.api.context import (
     SETTINGS,
     TOKENS,
 )
+from pyregistry.api.decision import DECISION, Decision
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
-from pyregistry.api.middleware import access, adding_headers, errors, healthy, measuring
+from pyregistry.api.middleware import MIDDLEWARES, access, adding_headers, errors, healthy, measure
 from pyregistry.api.request_id import identify
 from pyregistry.api.routes import add_routes
-from pyregistry.auth.access import AllowAll, Authenticator
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.access import AllowAll, Authenticator, LifeCycle
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.checks import checks
 from pyregistry.config.health_section import Health as HealthSection
@@ -37,6 +37,7 @@ from pyregistry.config.schema import Config
 from pyregistry.health import Health, InThread, Readiness, gets_locks
 from pyregistry.lazy import lazy
 from pyregistry.metrics import Metrics
+from pyregistry.observers import Observer, Observers
 from pyregistry.parts import (
     api_settings,
     create_authenticator,
@@ -64,24 +65,29 @@ else:
     gc_schedule = lazy("pyregistry.gc.schedule")
 
 
-def create_app(
+def create_app(  # noqa: PLR0913 - each part can be given by name, and none belongs to another
     config: Config,
     authenticator: Authenticator | None = None,
     policy: CurrentPolicy | None = None,
     metrics: Metrics | None = None,
     spare_secret: bytes | None = None,
+    *,
+    observers: Sequence[Observer] = (),
 ) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
+    `observers` are notified of pushes, pulls and deletions; their maker starts and closes them.
 
     Raises OSError if the data directory cannot be used, ConfigError.
     """
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
-    outer = [identify] if metrics is None else [identify, measuring(metrics)]
+    outer = [identify] if metrics is None else [identify, measure]
     inner = [healthy, access] if _has_checks(config.health) else [access]
-    app = web.Application(middlewares=[*outer, errors, *inner])
+    middlewares = (*outer, errors, *inner)
+    app = web.Application(middlewares=middlewares)
+    app[MIDDLEWARES] = middlewares
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
     driver = create_driver(config)
@@ -95,16 +101,18 @@ def create_app(
     young_ns = round(renewal * 1e9)
     app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
     authenticator = authenticator or create_authenticator(config)
-    _add_authenticator(app, authenticator)
+    app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
+    _keep_up(app, authenticator)
     _add_policy(app, policy)
-    _add_tokens(app, config, policy, driver, spare_secret)
+    _add_tokens(app, policy, driver, spare_secret)
     _add_purging(app, config)
     _add_garbage_collection(app, driver, config)
     _add_health(app, config)
     if metrics is not None:
         _add_metrics(app, config, metrics, driver, authenticator)
     add_routes(app, app[SETTINGS].prefix)
-    app[HOT_ANSWERS] = HotAnswers(app, metrics)
+    app[DECISION] = Decision(app, metrics, Observers(observers))
+    app[HOT_ANSWERS] = HotAnswers(app)
     app.on_response_prepare.append(adding_headers(app[SETTINGS]))
     return app
 
@@ -112,12 +120,6 @@ def create_app(
 def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
     name = "inmemory" if config.storage.filesystem is None else "filesystem"
     return MeasuredDriver(driver, partial(metrics.storage_action, name))
-
-
-def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
-    app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
-    if isinstance(authenticator, _Follows):
-        _keep_up(app, authenticator)
 
 
 def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
@@ -128,19 +130,18 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
     _keep_up(app, policy)
 
 
-def _add_tokens(
-    app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver, spare_secret: bytes | None
-) -> None:
-    """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
+def _add_tokens(app: web.Application, policy: CurrentPolicy | None, driver: Driver, spare_secret: bytes | None) -> None:
+    """Beside the passwords of a registry with a policy, which may let anonymous callers in."""
     app[TOKENS] = None
-    passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
-    if policy is not None and section is not None and isinstance(passwords, HtpasswdAuthenticator):
+    authenticator = app[AUTHENTICATOR]
+    passwords = authenticator.passwords
+    if policy is not None and passwords is not None:
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
         keys = KeyRing(Secret(driver, layout.TOKEN_KEYS), spare=spare_secret)
-        app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
-        app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
+        app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
+        app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
 
 
 def _add_purging(app: web.Application, config: Config) -> None:
@@ -189,19 +190,8 @@ def _add_metrics(
         app[METRICS] = metrics
 
 
-@runtime_checkable
-class _Follows(Protocol):
-    """What is made of files, and follows them."""
-
-    def start(self) -> None:
-        """Follow them, until `close`. Blocks."""
-
-    def close(self) -> None:
-        """Stop."""
-
-
-def _keep_up(app: web.Application, made: _Follows) -> None:
-    """Have it follow its file. It may have been made long before this worker, with content that was changed since."""
+def _keep_up(app: web.Application, made: LifeCycle) -> None:
+    """Start it with the worker. It may have been made long before, from a file that was changed since."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         await in_thread(made.start)

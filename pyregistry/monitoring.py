@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from pyregistry import __version__
-from pyregistry.api.caps import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.api.context import HEALTH, HOT_BLOBS, HOT_MANIFESTS, REFUSED_TOKENS, REGISTRY
+from pyregistry.api.transport.limiter import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.credentials import Refusal
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.config.schema import Config
 from pyregistry.counting import ENDS, ENDS_TEXT, End
 from pyregistry.figures import Figure, single
@@ -121,17 +120,16 @@ def _sample_queues(sampler: Sampler, app: web.Application, driver: Driver) -> No
     )
 
 
-def _sample_logins(sampler: Sampler, app: web.Application, passwords: Authenticator) -> None:
-    tokens = app[REFUSED_TOKENS]
-    known = passwords if isinstance(passwords, HtpasswdAuthenticator) else None
+def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authenticator) -> None:
+    tokens, passwords = app[REFUSED_TOKENS], authenticator.passwords
 
     def refused() -> Mapping[str, float]:
-        return {**({} if known is None else known.refused), Refusal.TOKEN: tokens.total()}
+        return {**({} if passwords is None else passwords.refused), Refusal.TOKEN: tokens.total()}
 
     text = "Requests whose login was refused: wrong password, throttled (429), or a token that does not count."
     sampler.counters("pyregistry_failed_logins_total", text, "reason", refused)
-    if known is not None:
-        sampler.gauge("pyregistry_passwords_waiting", "Passwords that wait to be checked.", lambda: known.waiting)
+    if passwords is not None:
+        sampler.gauge("pyregistry_passwords_waiting", "Passwords that wait to be checked.", lambda: passwords.waiting)
 
 
 def _sample_cache(sampler: Sampler, app: web.Application) -> None:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pyregistry.api.context import Settings
 from pyregistry.api.forwarded import TrustedProxies
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
@@ -14,7 +14,7 @@ from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.access import WITHOUT_LOGIN, needs_login
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config, Htpasswd, Token
+from pyregistry.config.schema import Config, Htpasswd, Silly, Token
 from pyregistry.defaults import PAGE_ENTRIES
 from pyregistry.lazy import lazy
 from pyregistry.storage.driver import Driver
@@ -106,14 +106,16 @@ def gc_options(config: Config) -> "outcome.Options":
 
 def create_authenticator(config: Config) -> Authenticator:
     """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises ConfigError."""
-    silly, htpasswd = config.auth.silly, config.auth.htpasswd
-    if config.auth.token is not None:
-        return _token_server(config.auth.token)
-    if silly is not None:
-        return SillyAuthenticator(silly.realm, silly.service)
-    if htpasswd is not None:
-        return _passwords(htpasswd)
-    return Open()
+    section = config.auth.chosen
+    match section:
+        case None:
+            return Open()
+        case Htpasswd():
+            return _passwords(section)
+        case Silly():
+            return SillyAuthenticator(section.realm, section.service)
+        case Token():
+            return _token_server(section)
 
 
 def create_policy(config: Config) -> CurrentPolicy | None:
@@ -132,7 +134,7 @@ def create_policy(config: Config) -> CurrentPolicy | None:
 
 def _require_login(config: Config, file: str, policy: Policy) -> None:
     """Raise ConfigError for rules about users where no client can log in; those of the config itself are checked."""
-    if any((config.auth.htpasswd, config.auth.silly, config.auth.token)):
+    if config.auth.chosen is not None:
         return
     for rule in policy.rules:
         for name in rule.who:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal, quoted
 from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.hashes import HashRefused, parse_hash, prepare
@@ -85,12 +85,12 @@ def _describe(users: Users) -> dict[str, object]:
     return {"users": len(users.hashes)}
 
 
-class HtpasswdAuthenticator:
+class HtpasswdAuthenticator(BaseAuthenticator):
     """`auth.htpasswd` of the config."""
 
     def __init__(self, path: Path, realm: str) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._realm = realm
+        self.realm = realm
         self._file = PasswordFile(path)
         prepare()
         self._credentials = Credentials(self._file.users)
@@ -105,7 +105,12 @@ class HtpasswdAuthenticator:
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
-        return f"Basic realm={quoted(self._realm)}"
+        return f"Basic realm={quoted(self.realm)}"
+
+    @property
+    def passwords(self) -> "HtpasswdAuthenticator":
+        """See Authenticator.passwords."""
+        return self
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """See Credentials.verify."""
@@ -127,11 +132,11 @@ class HtpasswdAuthenticator:
         return self._credentials.waiting
 
     def start(self) -> None:
-        """Notice changes of the file, until close. Blocks; after the fork."""
+        """See Authenticator.start: notice changes of the file, until close."""
         self._file.start()
 
     def close(self) -> None:
-        """Stop the threads."""
+        """See Authenticator.close."""
         self._file.close()
         self._credentials.close()
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jwt
 import msgspec
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
 from pyregistry.auth.trusted_keys import KeyFiles, KeysInvalid, TrustedKeys, algorithms_of
 from pyregistry.auth.verified import Shown, VerifiedTokens
@@ -60,7 +60,7 @@ def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
     return ReloadedFiles(files.paths, use)
 
 
-class TokenServerAuthenticator:
+class TokenServerAuthenticator(BaseAuthenticator):
     """Takes the tokens of one server, and nothing else."""
 
     def __init__(self, server: TokenServer) -> None:

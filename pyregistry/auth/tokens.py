@@ -13,7 +13,17 @@ from typing import Any, Protocol
 
 import jwt
 
-from pyregistry.auth.access import Access, Authenticator, Authorizer, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import (
+    Access,
+    Authenticator,
+    Authorizer,
+    BaseAuthenticator,
+    Fault,
+    Origin,
+    Passwords,
+    Principal,
+    quoted,
+)
 from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.jwt_payloads import LONGEST_TOKEN, CompressingJWT
 from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
@@ -47,16 +57,6 @@ class Policy(Authorizer, Protocol):
 
     def lets_anonymous_in(self) -> bool:
         """True if there is anything that an anonymous caller may do."""
-
-
-class Passwords(Protocol):
-    """Who has which password."""
-
-    async def verify(self, user: str, password: bytes, address: str) -> Principal:
-        """The user of that name and password; raises Unauthorized, TooManyRequests. The caller is at `address`."""
-
-    def stamp(self, user: str) -> str | None:
-        """Return what changes with the password of a user, None for one who is not there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +190,11 @@ def _read(token: str, secret: bytes) -> tuple[Shown, float]:
     return Shown(principal, claims["stamp"]), float(claims["exp"])
 
 
-class TokenAuthenticator:
+class TokenAuthenticator(BaseAuthenticator):
     """Tokens and passwords where a policy lets anonymous callers in; passwords alone, with their challenge, if not."""
 
     def __init__(self, tokens: TokenService, passwords: Authenticator, policy: Policy) -> None:
+        """`passwords` has a life cycle of its own, and is started and closed by its maker."""
         self._tokens = tokens
         self._passwords = passwords
         self._policy = policy

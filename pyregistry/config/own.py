@@ -65,6 +65,9 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     believed of all for `Location` and the realm of tokens, and of none for addresses."""
     default_platform: str = "linux/amd64"
     """Platform of the image that a client gets which asks for a tag and accepts no lists; empty: it gets the list."""
+    fast_path: bool = True
+    """Cached responses and large uploads go around the HTTP server's parser and tasks, where it is known to allow that.
+    Set to false, all requests go the ordinary way, which takes more processor time."""
     groups: dict[str, list[str]] = {}
     """Users, by a name that rules may use; those of a file of rules are in that file."""
     limits: Limits = Limits()

@@ -95,7 +95,16 @@ class Storage(Section, frozen=True):
     maintenance: Maintenance = Maintenance()
 
 
-class Htpasswd(Section, frozen=True):
+class AuthSection(Section, frozen=True):
+    """A kind of `auth`."""
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of the files that a server has to read; may have empty ones."""
+        return []
+
+
+class Htpasswd(AuthSection, frozen=True):
     """`auth.htpasswd`: passwords of a file."""
 
     realm: str
@@ -103,8 +112,13 @@ class Htpasswd(Section, frozen=True):
     path: str
     """Path of the htpasswd file, with bcrypt hashes; read again when it changes."""
 
+    @property
+    def files(self) -> list[str]:
+        """See AuthSection.files."""
+        return [self.path]
 
-class Silly(Section, frozen=True):
+
+class Silly(AuthSection, frozen=True):
     """`auth.silly`: lets in all requests with an Authorization header, for trying things out."""
 
     realm: str
@@ -113,7 +127,7 @@ class Silly(Section, frozen=True):
     """Service of the challenge."""
 
 
-class Token(Section, frozen=True):
+class Token(AuthSection, frozen=True):
     """`auth.token`: tokens of an external server; at least one of the two files is needed."""
 
     realm: str
@@ -134,6 +148,11 @@ class Token(Section, frozen=True):
     auto_redirect_path: str = ""
     """Path of the token server on that host; empty: `/auth/token`."""
 
+    @property
+    def files(self) -> list[str]:
+        """See AuthSection.files."""
+        return [self.root_cert_bundle, self.jwks]
+
 
 class Auth(Section, frozen=True):
     """`auth`: at most one kind."""
@@ -141,6 +160,11 @@ class Auth(Section, frozen=True):
     htpasswd: Htpasswd | None = None
     silly: Silly | None = None
     token: Token | None = None
+
+    @property
+    def chosen(self) -> Htpasswd | Silly | Token | None:
+        """Section of the kind that is there."""
+        return self.htpasswd or self.silly or self.token
 
 
 class Tls(Section, frozen=True):

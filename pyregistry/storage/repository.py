@@ -4,7 +4,7 @@ import errno
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 
@@ -43,6 +43,10 @@ class PushedManifest:
 
     digest: Digest
     subject: Digest | None
+    media_type: str
+    tags: tuple[Tag, ...]
+    previous: Mapping[str, Digest]
+    """Digests that the tags named before, without those of new tags; empty unless it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +97,27 @@ class Repository:
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
 
-    def mount_blob(self, digest: Digest, source: "Repository") -> None:
-        """end-11: make a blob of `source` known here; raises BlobUnknown."""
+    def mount_blob(self, digest: Digest, source: "Repository") -> int:
+        """end-11: make a blob of `source` known here, and return its bytes; raises BlobUnknown."""
         with leases.commit_section(self._driver):
-            target, _ = source.find_blob(digest)
+            target, found = source.find_blob(digest)
             try:
                 leases.rely_on(self._driver, layout.layer_link(source.name, digest), target)
             except PathNotFound as error:
                 raise BlobUnknown({"digest": digest}) from error
             with leases.written_alone(self._driver, layout.layer_link(self.name, digest)):
                 link_blob(self._driver, self.name, digest, target)  # a new link is a lease
+        return found.size
 
-    def unlink_blob(self, digest: Digest) -> None:
-        """end-10: forget a blob here, and nowhere else; raises BlobUnknown. Garbage collection frees the bytes."""
+    def unlink_blob(self, digest: Digest) -> int:
+        """end-10: forget a blob here, and nowhere else, and return its bytes; raises BlobUnknown.
+
+        Garbage collection frees them.
+        """
         with self._lock():
-            self.blob(digest)
+            found = self.blob(digest)
             self._delete(layout.layer(self.name, digest))
+        return found.size
 
     def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None, size: int = 1) -> Upload:
         """end-4: a new upload, of that user if there is one; `size` bytes are announced for it.
@@ -167,14 +176,19 @@ class Repository:
         raise ManifestUnknown({"reference": tag})
 
     def put_manifest(
-        self, reference: Tag | Digest, content: bytes, content_type: str | None, tags: Sequence[Tag] = ()
+        self,
+        reference: Tag | Digest,
+        content: bytes,
+        content_type: str | None,
+        tags: Sequence[Tag] = (),
+        note_previous: bool = False,
     ) -> PushedManifest:
         """end-7: store a manifest and let the tags name it.
 
         Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, StorageFull, and
         DigestInvalid if `reference` is the digest of something else.
         """
-        return self.put_checked(self.check_manifest(reference, content, content_type), tags)
+        return self.put_checked(self.check_manifest(reference, content, content_type), tags, note_previous)
 
     def check_manifest(self, reference: Tag | Digest, content: bytes, content_type: str | None) -> CheckedManifest:
         """Do all of a push that needs no storage, which is the interpreter's work; raise as `put_manifest` does."""
@@ -187,8 +201,13 @@ class Repository:
         self._rules.check_urls(manifest)
         return CheckedManifest(reference, digest, content, manifest)
 
-    def put_checked(self, checked: CheckedManifest, tags: Sequence[Tag] = ()) -> PushedManifest:
-        """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull."""
+    def put_checked(
+        self, checked: CheckedManifest, tags: Sequence[Tag] = (), note_previous: bool = False
+    ) -> PushedManifest:
+        """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull.
+
+        With `note_previous` look at what the tags name before, which takes a read for each.
+        """
         digest, content, manifest = checked.digest, checked.content, checked.manifest
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
@@ -196,20 +215,32 @@ class Repository:
         commit = ManifestCommit(self._driver, self.name, self._rules, digest, manifest)
         with leases.commit_section(self._driver), self._lock():
             commit.check_references()
+            previous = self._named_by(tags) if note_previous else {}
             commit.store(content, tags)
             commit.end_leases(tagged=bool(tags))
-        return PushedManifest(digest, Digest(manifest.subject.digest) if manifest.subject else None)
+        subject = Digest(manifest.subject.digest) if manifest.subject else None
+        return PushedManifest(digest, subject, manifest.media_type, tuple(dict.fromkeys(tags)), previous)
 
-    def delete_manifest(self, digest: Digest) -> None:
-        """end-9: forget a manifest here, and the tags that name it; raises ManifestUnknown."""
+    def _named_by(self, tags: Sequence[Tag]) -> dict[str, Digest]:
+        found: dict[str, Digest] = {}
+        for tag in tags:
+            with suppress(ManifestUnknown):
+                found[tag] = self.tagged(tag)
+        return found
+
+    def delete_manifest(self, digest: Digest) -> tuple[Tag, ...]:
+        """end-9: forget a manifest here, and the tags that name it, and return these; raises ManifestUnknown."""
+        deleted: list[Tag] = []
         with self._lock():
             subject = self._subject_of(digest)
             for tag, named in self._tagged():
                 if named == digest:
                     self._delete(layout.tag(self.name, tag))
+                    deleted.append(tag)
             self._delete(layout.revision(self.name, digest))
             if subject is not None:
                 self._referrers.remove(subject, digest)
+        return tuple(deleted)
 
     def _subject_of(self, digest: Digest) -> Digest | None:
         # A manifest whose content is damaged or foreign can be deleted all the same.
@@ -222,11 +253,12 @@ class Repository:
             return Digest(subject.digest) if subject is not None else None
         return None
 
-    def delete_tag(self, tag: Tag) -> None:
-        """end-9: forget a tag, and nothing else; raises ManifestUnknown."""
+    def delete_tag(self, tag: Tag) -> Digest:
+        """end-9: forget a tag, and nothing else, and return the digest that it named; raises ManifestUnknown."""
         with self._lock():
-            self.tagged(tag)
+            named = self.tagged(tag)
             self._delete(layout.tag(self.name, tag))
+        return named
 
     def tags(self, after: str | None = None) -> Iterator[Tag]:
         """end-8: the tags behind `after`, in byte order; nothing for a repository that does not exist."""

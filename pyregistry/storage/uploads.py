@@ -96,15 +96,15 @@ class Upload:
 
     async def commit(
         self, digest: Digest, chunks: AsyncIterable[bytes], at: int | None = None, length: int | None = None
-    ) -> None:
+    ) -> int:
         """Add the bytes of `chunks`, verify all, and make them the blob `digest` of the repository, durably.
 
-        Raises as `append` does, and DigestInvalid, which ends the upload: nothing of it is left. A body that breaks
-        off leaves the upload open.
+        Returns the bytes of the blob. Raises as `append` does, and DigestInvalid, which ends the upload: nothing of it
+        is left. A body that breaks off leaves the upload open.
         """
         async with self._open(at) as appender:
             running = await self._receive(appender, chunks, length, digest.algorithm)
-            await in_thread(self._finish, appender, digest, running)
+            return await in_thread(self._finish, appender, digest, running)
 
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
         """`check_owner`, then `append` of a small body that is here already, in one hop to a thread."""
@@ -114,13 +114,13 @@ class Upload:
             await in_thread(self.admit, user, len(data))
             return await self.append(_stream(data), at)
 
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
         """`check_owner`, then `commit` of a small body that is here already, in one hop to a thread."""
         try:
-            await in_thread(self._commit_now, digest, data, user, at)
+            return await in_thread(self._commit_now, digest, data, user, at)
         except NotAtOnce:
             await in_thread(self.admit, user, len(data))
-            await self.commit(digest, _stream(data), at)
+            return await self.commit(digest, _stream(data), at)
 
     def _append_now(self, data: bytes, user: str | None, at: int | None = None) -> int:
         with self._hold() as held:
@@ -131,11 +131,11 @@ class Upload:
                 self._remember(held, running)
             return held.offset
 
-    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> None:
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
         with self._hold() as held:
             self.admit(user, len(data))
             require_place(at, held.offset)
-            self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
+            return self._finish(held, digest, self._receive_now(held, data, digest.algorithm))
 
     async def cancel(self) -> None:
         """end-14: end the upload, but not under a request that is writing to it."""
@@ -184,7 +184,7 @@ class Upload:
                 if held.is_lost:
                     self.directory.give_up(self._algorithm, self._owner)
 
-    def _finish(self, appender: LockedFile, digest: Digest, running: Hash | None) -> None:
+    def _finish(self, appender: LockedFile, digest: Digest, running: Hash | None) -> int:
         if self._digest(appender, digest.algorithm, running) != digest:
             self.remove()
             raise DigestInvalid("the content received has another digest")
@@ -200,6 +200,7 @@ class Upload:
         except OSError as error:
             self.directory.remove_after(error)
             raise
+        return appender.offset
 
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
         link = layout.layer_link(self.repository, digest)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pyregistry.api.context import Settings
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.config.explain import alternatives, is_section
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config

@@ -60,7 +60,16 @@ def run(python: Path, name: str, dependencies: str, environ: dict[str, str]) -> 
     directory = make_environment(python, VENVS / f"py{name}", options, PYPROJECT)
     seconds = round(time.monotonic() - started)
     print(f"Python {name}: {directory}, made in {seconds} s", flush=True)
-    command = [directory / "bin/python", "-m", "pytest", "-q", "-n", environ.get("JOBS") or "4", "-m", "not slow"]
+    command: list[str | Path] = [
+        directory / "bin/python",
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        environ.get("JOBS") or "4",
+        "-m",
+        "not slow",
+    ]
     tests = environ.get("ARGS", "").split() or QUICK
     with_bytecode = {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return subprocess.run([*command, *tests], cwd=SOURCE_TREE, env=with_bytecode, check=False).returncode
@@ -73,7 +82,7 @@ def make_environment(python: Path, directory: Path, options: list[str], source: 
     if stamp.exists() and stamp.read_text() == made_from:
         return directory
     subprocess.run([python, "-m", "venv", "--clear", directory], check=True)
-    pip = [directory / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip: list[str | Path] = [directory / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, *options], check=True)
     stamp.write_text(made_from)
     return directory

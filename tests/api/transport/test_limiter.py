@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.api.caps import Caps
+from pyregistry.api.transport.limiter import ConnectionLimiter
 from pyregistry.auth import credentials
 from pyregistry.auth.throttle import ANSWERED_RATE
 from tests.auth.credentials import auth_section, basic, write_htpasswd
@@ -207,7 +207,7 @@ class _Idle:
     ],
 )
 async def test_an_ipv6_network_of_64_bits_counts_as_one_address(one: str, other: str, same: bool) -> None:
-    caps, first, second = Caps(10, 1), _Idle(), _Idle()
+    caps, first, second = ConnectionLimiter(10, 1), _Idle(), _Idle()
     caps.begin(first, (one, 1, 0, 0), asyncio.Transport())
     caps.begin(second, (other, 1, 0, 0), asyncio.Transport())
     assert (first.closed, second.closed) == (same, False)

@@ -5,8 +5,7 @@ from typing import Any
 
 import structlog
 
-from pyregistry.plain_http import AnsweringPlainHttp
-from pyregistry.sockets import BACKLOG
+from pyregistry.api.transport.plain_http import AnsweringPlainHttp
 from pyregistry.system_errors import explained
 
 HANDSHAKE_SECONDS = 15.0
@@ -14,7 +13,7 @@ HANDSHAKE_SECONDS = 15.0
 log = structlog.get_logger("pyregistry.server")
 
 
-class FairLoop(asyncio.SelectorEventLoop):
+class SingleAcceptLoop(asyncio.SelectorEventLoop):
     """Workers that share a listening socket share its connections, too.
 
     asyncio accepts as many connections in a row as the backlog is long, so that the worker which wakes first takes
@@ -23,11 +22,16 @@ class FairLoop(asyncio.SelectorEventLoop):
     the queue of a worker that ends would be reset.
     """
 
+    def __init__(self, backlog: int) -> None:
+        """Listening sockets have a queue of `backlog` connections."""
+        super().__init__()
+        self._queue_length = backlog
+
     async def create_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
-        """See AbstractEventLoop; `backlog` is BACKLOG, whatever the caller says."""
+        """See AbstractEventLoop; the queue has the length of this loop, whatever the caller says."""
         listening = kwargs.get("sock")
         if listening is not None:  # to asyncio `backlog` is both things; a turn later, the queue gets its length back
-            self.call_soon(listening.listen, BACKLOG)
+            self.call_soon(listening.listen, self._queue_length)
         if kwargs.get("ssl") is not None:  # until its end no deadline of ours runs
             kwargs.setdefault("ssl_handshake_timeout", HANDSHAKE_SECONDS)
         return await super().create_server(*args, **{**kwargs, "backlog": 1})

@@ -11,7 +11,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.api.framing import LONGEST_LINE, Chunked, Counted, Framing
+from pyregistry.api.transport.framing import LONGEST_LINE, Chunked, Counted, Framing
 from tests.raw import chunked
 
 _HEAD = b"PATCH / HTTP/1.1\r\nHost: registry.test\r\nTransfer-Encoding: chunked\r\n\r\n"

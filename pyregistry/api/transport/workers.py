@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import signal
+import socket
 import ssl
 import sys
 from contextlib import suppress
@@ -12,21 +13,21 @@ from types import FrameType
 from typing import Any, Protocol
 
 import structlog
-from aiohttp.worker import GunicornWebWorker
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers import base
 from gunicorn.workers.base import Worker as BaseWorker
 
+from pyregistry.api.transport.loop import SingleAcceptLoop
+from pyregistry.api.transport.runner import Runner
 from pyregistry.counting import End
 from pyregistry.early import release_hangup
-from pyregistry.loop import FairLoop
-from pyregistry.prepared import Prepared
 from pyregistry.watchdog import Heartbeat, Watchdog
 
 SWITCH_SECONDS = 0.001
 """Seconds for which a thread that computes may keep the interpreter from the event loop; Python's own are 5 ms."""
+_TICK_SECONDS = 1.0
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
 log = structlog.get_logger("pyregistry.workers")
@@ -37,7 +38,8 @@ base.WorkerTmp = Heartbeat  # gunicorn makes one in its Worker's constructor, an
 class Service(Protocol):
     """The application that gunicorn runs, as its workers see it."""
 
-    prepared: Prepared
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return the context of new connections; None without TLS."""
 
     def drain_seconds(self) -> float:
         """Return the seconds that the last requests of a worker may take."""
@@ -55,33 +57,62 @@ def hold_signals_across_fork() -> None:
     )
 
 
-class Worker(GunicornWebWorker):
+class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
     """One process, with its own event loop, thread pool and caches."""
 
+    loop: asyncio.AbstractEventLoop
+    end: End | None = None
+    """Known to the arbiter when the process has ended."""
+    _is_ending = False
+
     def init_process(self) -> None:
-        """See GunicornWebWorker, which would make asyncio's usual loop."""
+        """See gunicorn's Worker, which goes on with `run`."""
         sys.setswitchinterval(SWITCH_SECONDS)
-        self.loop = FairLoop()
+        self.loop = SingleAcceptLoop(self.cfg.backlog)
         asyncio.set_event_loop(self.loop)
-        BaseWorker.init_process(self)
+        self._stopping = asyncio.Event()
+        super().init_process()
 
     def init_signals(self) -> None:
-        """See gunicorn's Worker; what came since the fork is delivered now."""
-        super().init_signals()
+        """See gunicorn's Worker: end on the event loop; what came since the fork is delivered now."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            self.loop.add_signal_handler(number, self.handle_exit, number, None)
+        for number in (signal.SIGWINCH, signal.SIGUSR1):  # of a terminal's size, and to open log files anew
+            self.loop.add_signal_handler(number, _ignore)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the arbiter's handler, which would bury its workers here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+
+    def run(self) -> None:
+        """Serve until told to stop; does not return."""
+        self.booted = False  # until it listens: a worker that cannot start ends the service
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+        sys.exit(0)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop at once rather than at the next tick of the heartbeat, a second later."""
-        super().handle_exit(sig, frame)
-        self._notify_waiter_done()
+        self.alive = False
+        self._stopping.set()
         if not self._is_ending:  # the arbiter says it again and again
             self._is_ending = True
             service: Service = self.app
             self._beat(service.drain_seconds())
 
-    _is_ending = False
-    end: End | None = None
-    """Known to the arbiter when the process has ended."""
+    async def _serve(self) -> None:
+        service: Service = self.app
+        runner: Runner = await self.wsgi()
+        await runner.setup()
+        for listening in self.sockets:
+            await runner.listen(socket.socket(fileno=os.dup(listening.fileno())), service.tls_context())
+        self.booted = True
+        while self.alive and self.ppid == os.getppid():
+            self.notify()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _TICK_SECONDS)
+        await runner.cleanup()
 
     def _beat(self, seconds: float) -> None:
         """While the last requests end, which aiohttp does in silence: the watchdog kills who is silent for 30 s."""
@@ -89,10 +120,9 @@ class Worker(GunicornWebWorker):
         if seconds > 0:
             self.loop.call_later(1, self._beat, seconds - 1)
 
-    def _create_ssl_context(self, cfg: Any) -> ssl.SSLContext:  # type: ignore[override] # a static method there
-        service: Service = self.app
-        assert service.prepared.certificate is not None
-        return service.prepared.certificate.context
+
+def _ignore() -> None:
+    """Do nothing."""
 
 
 class Log(Logger):  # type: ignore[misc] # gunicorn has no types

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from pyregistry.api.heads import Heads
+from pyregistry.api.transport.heads import Heads
 from tests.raw import connected
 
 Client = TestClient[web.Request, web.Application]

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from aiohttp.test_utils import TestServer
 
-from pyregistry.api.connection import Connection, Runner
 from pyregistry.api.context import Settings
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.connection import Connection
+from pyregistry.api.transport.limits import ConnectionLimits
+from pyregistry.api.transport.runner import Runner
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload
@@ -263,13 +264,13 @@ async def test_a_shutdown_waits_once_for_a_client_that_reads_nothing(
 ) -> None:
     """aiohttp waits for the request, cancels it, and waits again."""
     cut: list[Connection] = []
-    abort = Connection._abort
+    abort = Connection.abort
 
     def noting(self: Connection) -> None:
         cut.append(self)
         abort(self)
 
-    monkeypatch.setattr(Connection, "_abort", noting)
+    monkeypatch.setattr(Connection, "abort", noting)
     content = bytes(40_000_000)
     path = f"/v2/app/blobs/uploads/?digest={digest_of(content)}"
     assert (await ask(client, "POST", path, {}, content)).status == 201
@@ -279,7 +280,9 @@ async def test_a_shutdown_waits_once_for_a_client_that_reads_nothing(
     async with connected(client) as unread:
         await unread.send(request_head("GET", f"/v2/app/blobs/{digest_of(content)}"))
         assert b"200" in await unread._reader.readline()
-        [running] = [each for each in runner.server.connections if each._current_request is not None]
+        [running] = [
+            each for each in runner.server.connections if isinstance(each, Connection) and each.current is not None
+        ]
         shutdown = asyncio.create_task(running.shutdown(0.2))
         await shutdown
         assert cut == [running]

@@ -7,6 +7,13 @@ from pyregistry import defaults
 NEW_CONNECTION_SECONDS = 1.0
 """Seconds in which a connection without a request may still send its first, at a shutdown."""
 
+FIRST_READ_BYTES = 64 * 1024
+"""Bytes that the event loop reads at once where a head comes, perhaps with the beginning of its body."""
+READ_BYTES = 256 * 1024
+"""Bytes of a body that wait for its handler; reading pauses above twice as many."""
+SETTLE_SECONDS = 0.1
+"""Seconds in which a connection that the kernel accepted before a shutdown is made, and told of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:

@@ -1,8 +1,7 @@
-"""Clients that take nothing of what they are sent, or hardly anything, found by what their kernel acknowledged.
+"""Disconnects clients that stopped reading, judged by TCP acknowledgements.
 
-The system itself ends a connection whose other side is gone, but not one whose other side says again and again that it
-has no room: that may be for ever. Looked at from here, a download that the kernel sends by itself is no different from
-any other answer.
+The system itself ends a connection whose other side is gone, but not one whose other side reports again and again that
+it has no room: that may last for ever. A download that the kernel sends by itself is judged as any other answer.
 """
 
 import asyncio
@@ -40,7 +39,7 @@ class _Waiting(NamedTuple):
     """The bytes that it had taken then."""
 
 
-class UnreadAnswers:
+class StalledClientMonitor:
     """Disconnects clients that stopped reading, or read too slowly, judged while something waits for them."""
 
     def __init__(self, deadline: float, rate: float, window: float) -> None:

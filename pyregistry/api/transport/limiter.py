@@ -59,13 +59,13 @@ CONNECTION_COUNTS = web.AppKey("connection_counts", ConnectionCounts)
 """Missing where nothing shows them."""
 
 
-class Caps:
+class ConnectionLimiter:
     """Makes room for new connections at the limits, or refuses them."""
 
     def __init__(self, connections: int, connections_per_address: int, counts: ConnectionCounts | None = None) -> None:
         """`counts` are kept up to date."""
         self._counts = counts or ConnectionCounts()
-        self._most, self._most_of_one = connections, connections_per_address
+        self._max_connections, self._max_per_network = connections, connections_per_address
         self._counted: dict[Countable, _Counted] = {}
         self._by_network: dict[str, dict[Countable, None]] = {}
         self._idle: dict[str, deque[tuple[Countable, float]]] = {}
@@ -85,10 +85,10 @@ class Caps:
         self._counted[connection] = _Counted(network, transport)
         self._counts.open += 1
         of_network[connection] = None
-        if len(of_network) > self._most_of_one:
+        if len(of_network) > self._max_per_network:
             has_room = self._make_room(network, connection)
         else:
-            has_room = len(self._counted) <= self._most or self._make_room(_WHOLE, connection)
+            has_room = len(self._counted) <= self._max_connections or self._make_room(_WHOLE, connection)
         if not has_room:
             self._counts.refused += 1
             log.warning("connection refused: too many", address=network, connections=len(self._counted))

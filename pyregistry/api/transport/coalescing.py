@@ -1,23 +1,23 @@
-"""Bodies that come in many small pieces, which the kernel keeps until several are there."""
+"""Coalesces the small reads of a slow upload in the kernel, with SO_RCVLOWAT."""
 
 import asyncio
 import socket
 from contextlib import suppress
 
-GATHERED = 256 * 1024
-"""Bytes: as many as asyncio reads at once."""
-GATHERING_SECONDS = 0.01
-"""How long bytes may lie there, and so how much later the end of such a body may be seen."""
+COALESCE_BYTES = 256 * 1024
+"""Bytes that asyncio reads at once."""
+COALESCE_SECONDS = 0.01
+"""Seconds for which bytes may wait, and so the delay with which the end of such a body may be seen."""
 BEGIN_SECONDS = 0.2
-"""How long a body has to have been arriving, so that this is little of its time."""
+"""Seconds for which a body must have been arriving, so that the delay is little of its time."""
 
 
-class Gathering:
-    """Lets the event loop sleep while less than a good piece of a body is there.
+class ReadCoalescer:
+    """Wakes the event loop only when 256 KiB of a body are readable.
 
     `docker push` compresses while it sends: 32 KiB every few milliseconds, each of which would wake the event loop, the
-    parser and the handler. The kernel (SO_RCVLOWAT) also wakes us when there is no room for more and when the
-    connection ends; of the end of a body it knows nothing, so that a timer asks for what is there.
+    parser and the handler. The kernel also wakes it when its buffer is full and when the connection ends. It does not
+    know where a body ends, so that a timer asks for what is there.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.BaseTransport | None) -> None:
@@ -28,17 +28,17 @@ class Gathering:
         self._timer: asyncio.TimerHandle | None = None
 
     def received(self) -> None:
-        """A piece of the body has come."""
+        """Note that a piece of the body has arrived."""
         now = self._loop.time()
         if now < self._begin:
             return
-        self._until = now + GATHERING_SECONDS
+        self._until = now + COALESCE_SECONDS
         if self._timer is None:
-            self._wake_at(GATHERED)
+            self._wake_at(COALESCE_BYTES)
             self._timer = self._loop.call_at(self._until, self._look)
 
     def stop(self) -> None:
-        """From now on every byte is announced, and those at once that are there."""
+        """Announce every byte again, and those that are there at once."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

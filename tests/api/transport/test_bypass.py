@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pyregistry.api.framing import Chunked
-from pyregistry.api.receiving import Receiver
+from pyregistry.api.transport.connection import Connection
+from pyregistry.api.transport.framing import Chunked
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
 from tests.push import Client, start_upload
@@ -75,7 +75,7 @@ async def test_more_is_read_at_once_of_a_body_than_of_a_head(client: Client) -> 
         transport: Any = received.transport
         sizes = [transport.max_size]
         await connection.send(request_head("PATCH", location, {"Content-Length": "4"}) + b"be")
-        while not isinstance(received, Receiver) or received.body is None:
+        while not isinstance(received, Connection) or received.bypass.body is None:
             await asyncio.sleep(0.01)
         sizes.append(transport.max_size)
         await connection.send(b"gi")
