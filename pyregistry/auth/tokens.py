@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 import jwt
 
-from pyregistry.auth.access import Access, Authenticator, Authorizer, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import Access, Authenticator, Fault, Origin, Principal, quoted
 from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.jwt_payloads import LONGEST_TOKEN, CompressingJWT
 from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
+from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.scopes import (
     TOKEN_PATH,
     WithoutToken,
@@ -42,13 +43,6 @@ _SLICE_SECONDS = 0.001
 _jwt = CompressingJWT()
 
 
-class Policy(Authorizer, Protocol):
-    """Who may do what, and whether callers without a name are among them."""
-
-    def lets_anonymous_in(self) -> bool:
-        """True if there is anything that an anonymous caller may do."""
-
-
 class Passwords(Protocol):
     """Who has which password."""
 
@@ -72,7 +66,7 @@ class Issued:
 class TokenService:
     """Makes tokens and knows them again."""
 
-    def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: Policy) -> None:
+    def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: CurrentPolicy) -> None:
         self._passwords = passwords
         self._realm = realm
         self._keys = keys
@@ -193,7 +187,7 @@ def _read(token: str, secret: bytes) -> tuple[Shown, float]:
 class TokenAuthenticator:
     """Tokens and passwords where a policy lets anonymous callers in; passwords alone, with their challenge, if not."""
 
-    def __init__(self, tokens: TokenService, passwords: Authenticator, policy: Policy) -> None:
+    def __init__(self, tokens: TokenService, passwords: Authenticator, policy: CurrentPolicy) -> None:
         self._tokens = tokens
         self._passwords = passwords
         self._policy = policy
