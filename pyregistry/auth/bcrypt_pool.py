@@ -33,13 +33,13 @@ class PoolFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    check: "Check"
+    check: "PasswordCheck"
     result: "asyncio.Future[bool]"
     until: float
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PasswordCheck:
     """One password to be compared with one stored hash."""
 
     password: bytes
@@ -92,7 +92,7 @@ class BcryptPool:
         """Checks that have no turn yet."""
         return sum(map(len, self._waiting.values()))
 
-    def submit(self, check: Check, address: str) -> "asyncio.Future[bool]":
+    def submit(self, check: PasswordCheck, address: str) -> "asyncio.Future[bool]":
         """Whether the password is right, when its turn has come. Raises PoolFull, and so does the result."""
         of_address = self._waiting.get(address, ())
         if len(of_address) >= WAITING_PER_ADDRESS:
@@ -152,7 +152,7 @@ class BcryptPool:
                 result.set_result(done.result())
         self._run_next()
 
-    def _in_turn(self, check: Check) -> bool:
+    def _in_turn(self, check: PasswordCheck) -> bool:
         with self._turns.turn():
             return check.run()
 

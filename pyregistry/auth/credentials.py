@@ -18,7 +18,7 @@ from enum import StrEnum
 import structlog
 
 from pyregistry.auth.access import Principal
-from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull
+from pyregistry.auth.bcrypt_pool import BcryptPool, PasswordCheck, PoolFull
 from pyregistry.auth.hashes import dummy_hash
 from pyregistry.auth.remembered import KeyedHash
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
@@ -73,15 +73,17 @@ class Users:
         object.__setattr__(self, "_highest", max(costs))
         object.__setattr__(self, "_dummies", {cost: dummy_hash(cost) for cost in range(min(costs), max(costs) + 1)})
 
-    def check(self, user: str, password: bytes) -> Check:
+    def check(self, user: str, password: bytes) -> PasswordCheck:
         """What to compute. A wrong password costs the same for every user, known or not.
 
         A hash of cost c takes 2^c rounds; with one of each cost from c to below the highest, h, that is 2^h.
         """
         stored = self.hashes.get(user)
         if stored is None:
-            return Check(password, self._dummies[self._highest])
-        return Check(password, stored, tuple(self._dummies[cost] for cost in range(_cost(stored), self._highest)))
+            return PasswordCheck(password, self._dummies[self._highest])
+        return PasswordCheck(
+            password, stored, tuple(self._dummies[cost] for cost in range(_cost(stored), self._highest))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class Credentials:
     def _key(self, header: str, address: str) -> bytes:
         return self._hash(f"{header}\0{address}".encode(errors="surrogatepass"))
 
-    def _attempt(self, user: str, check: Check, network: str) -> _Attempt:
+    def _attempt(self, user: str, check: PasswordCheck, network: str) -> _Attempt:
         # For an unknown user the stored hash is a dummy, which no password has.
         tag = self._digest(_bytes(user), check.password, check.stored)
         return _Attempt(user, network, tag, self._digest(tag, network.encode()))
@@ -202,14 +204,14 @@ class Credentials:
     def _is_besieged(self, by: _Attempt | _Answer) -> bool:
         return self._throttle.is_besieged(by.network, by.user)
 
-    async def _check(self, attempt: _Attempt, check: Check) -> None:
+    async def _check(self, attempt: _Attempt, check: PasswordCheck) -> None:
         if attempt.tag in self._wrong:
             raise Unauthorized
         # A file that was read meanwhile may not know the user any more.
         if not await asyncio.shield(self._flight(attempt, check)) or not self._is_current(attempt.user, check):
             raise Unauthorized
 
-    def _flight(self, attempt: _Attempt, check: Check) -> "asyncio.Task[bool]":
+    def _flight(self, attempt: _Attempt, check: PasswordCheck) -> "asyncio.Task[bool]":
         """The one check of this credential: clients open several connections at once."""
         network, running = self._flights.get(attempt.tag, ("", None))
         wait = self._throttle.wait(attempt.network, attempt.user)
@@ -228,7 +230,7 @@ class Credentials:
         flight.add_done_callback(lambda _: self._flights.pop(attempt.tag, None))
         return flight
 
-    async def _settle(self, attempt: _Attempt, check: Check, verdict: "asyncio.Future[bool]") -> bool:
+    async def _settle(self, attempt: _Attempt, check: PasswordCheck, verdict: "asyncio.Future[bool]") -> bool:
         try:
             right = await verdict
         except PoolFull:
@@ -245,7 +247,7 @@ class Credentials:
         log.warning("login failed", user=attempt.user if known else None, address=attempt.network)
         return False
 
-    def _is_current(self, user: str, check: Check) -> bool:
+    def _is_current(self, user: str, check: PasswordCheck) -> bool:
         return self._users().hashes.get(user) == check.stored
 
 

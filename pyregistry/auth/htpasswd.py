@@ -10,7 +10,7 @@ from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Pri
 from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.hashes import HashRefused, parse_hash, prepare
-from pyregistry.auth.htpasswd_lines import Entry, parse_line
+from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
 from pyregistry.reloaded_files import FileUnusable, GivenUp
 
 MAX_LINE_BYTES = 1024
@@ -163,7 +163,7 @@ def _lines(content: bytes) -> Iterator[tuple[int, str | None, bytes, str]]:
                 yield number, user, b"", str(error)
 
 
-def _name(entry: Entry) -> str | None:
+def _name(entry: HtpasswdEntry) -> str | None:
     try:
         name = entry.user.decode()
     except UnicodeDecodeError:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.auth.bcrypt_pool import NICER_BY, WAITING, WAITING_PER_ADDRESS, BcryptPool, Check, PoolFull
+from pyregistry.auth.bcrypt_pool import NICER_BY, WAITING, WAITING_PER_ADDRESS, BcryptPool, PasswordCheck, PoolFull
 from pyregistry.auth.hashes import dummy_hash
 
-SLOW = Check(b"wrong", dummy_hash(10))
-QUICK = Check(b"wrong", dummy_hash(4))
+SLOW = PasswordCheck(b"wrong", dummy_hash(10))
+QUICK = PasswordCheck(b"wrong", dummy_hash(4))
 
 
 @pytest.fixture
