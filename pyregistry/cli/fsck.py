@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,17 +19,24 @@ from pyregistry.cli.idle import step_back
 from pyregistry.cli.output import say
 from pyregistry.cli.tables import parse_size
 from pyregistry.config.errors import ConfigError
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import no_brake
 from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
+from pyregistry.lazy import lazy
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import list_blobs
 from pyregistry.storage.rules import Rules
+
+if TYPE_CHECKING:
+    from pyregistry import parts
+else:
+    parts = lazy("pyregistry.parts")
 
 DAMAGE_FOUND = 1
 MISSING = 3
@@ -67,13 +74,11 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     something may not be read by this user, 130: it was stopped.
     """
     per_second = parse_size(rate)
-    from pyregistry.parts import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
-
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
     loaded = load_or_fail(config, config_option)[1]
     try:
-        rules = storage_rules(loaded)
+        rules = parts.storage_rules(loaded)
     except ConfigError as error:
         fail(str(error))
     backend = open_storage(loaded)

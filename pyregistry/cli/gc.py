@@ -18,13 +18,17 @@ from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
+from pyregistry.lazy import lazy
 from pyregistry.storage import layout
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.purging import Purging, purge
 from pyregistry.storage.registry import Registry
 
 if TYPE_CHECKING:
-    from pyregistry.cli.gc_terminal import ProgressBars
+    from pyregistry.cli import gc_terminal
+else:
+    gc_terminal = lazy("pyregistry.cli.gc_terminal")
+
 
 _MOST_PROCESSES = 4
 """More would wait for the disk, or for the one that puts together what they found."""
@@ -100,11 +104,9 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(SOMETHING_SKIPPED)
 
 
-def _listener(options: Options, *, terminal: bool, silent: bool) -> "ProgressBars | Log":
+def _listener(options: Options, *, terminal: bool, silent: bool) -> "gc_terminal.ProgressBars | Log":
     if terminal:
-        from pyregistry.cli.gc_terminal import ProgressBars  # noqa: PLC0415 - a cron job need not wait for it
-
-        return ProgressBars(dry_run=options.dry_run)
+        return gc_terminal.ProgressBars(dry_run=options.dry_run)
     return Log() if silent else CncfLines()
 
 
@@ -112,9 +114,7 @@ def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, q
     if as_json:
         print_json(report, indent=None)
     elif terminal:
-        from pyregistry.cli.gc_terminal import print_table  # noqa: PLC0415 - imported by _listener
-
-        print_table(report, options)
+        gc_terminal.print_table(report, options)
     elif not quiet:
         print_summary(report, options)
 

@@ -15,13 +15,13 @@ link is known by its own looks and by those of the file that it leads to: either
 import time
 from dataclasses import dataclass
 
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.objects import Objects, PathNotFound, Source, Stat
-from pyregistry.storage.recent import Recent
 from pyregistry.storage.repository import Repository
 
 MAX_ENTRIES = 10_000
@@ -66,8 +66,10 @@ class HotManifests:
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = Recent[tuple[str, str], KnownManifest](MAX_ENTRIES)
-        self._contents = Recent[Digest, StoredManifest](MAX_CONTENT, lambda manifest: len(manifest.content))
+        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=MAX_ENTRIES, by_use=True)
+        self._contents = BoundedCache[Digest, StoredManifest](
+            limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
+        )
 
     def find(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
         """The manifest if it was read before and the disk still says so; None: it must be read.
@@ -131,7 +133,7 @@ class HotBlobs:
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = Recent[tuple[str, str], KnownBlob](MAX_ENTRIES)
+        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=MAX_ENTRIES, by_use=True)
 
     def find(self, name: str, digest: str) -> int | None:
         """The size in bytes of a blob that is still there and has a young lease; None: it must be asked for."""

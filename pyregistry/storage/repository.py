@@ -3,7 +3,7 @@
 import errno
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
@@ -40,6 +40,10 @@ class PushedManifest:
 
     digest: Digest
     subject: Digest | None
+    media_type: str
+    tags: tuple[Tag, ...]
+    previous: Mapping[str, Digest]
+    """Digests that the tags named before, without those of new tags; empty unless it was asked for."""
 
 
 class Repository:
@@ -87,25 +91,31 @@ class Repository:
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
 
-    def mount_blob(self, digest: Digest, source: "Repository") -> None:
-        """end-11: make a blob of `source` known here; raises BlobUnknown."""
+    def mount_blob(self, digest: Digest, source: "Repository") -> int:
+        """end-11: make a blob of `source` known here, and return its bytes; raises BlobUnknown."""
         there = Unit(source.name, digest)
 
-        def mount(section: Section) -> None:
+        def mount(section: Section) -> int:
+            found = source.blob(digest)
             if section.rely_on([there]):
                 raise BlobUnknown({"digest": digest})
             section.link(Unit(self.name, digest), there)
+            return found.size
 
-        self._coordinator.run(mount)
+        return self._coordinator.run(mount)
 
-    def unlink_blob(self, digest: Digest) -> None:
-        """end-10: forget a blob here, and nowhere else; raises BlobUnknown. Garbage collection frees the bytes."""
+    def unlink_blob(self, digest: Digest) -> int:
+        """end-10: forget a blob here, and nowhere else, and return its bytes; raises BlobUnknown.
 
-        def unlink() -> None:
-            self.blob(digest)
+        Garbage collection frees them.
+        """
+
+        def unlink() -> int:
+            found = self.blob(digest)
             self._delete(layout.layer(self.name, digest))
+            return found.size
 
-        self._coordinator.change(self.name, unlink)
+        return self._coordinator.change(self.name, unlink)
 
     def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None, size: int = 1) -> Upload:
         """end-4: a new upload, of that user if there is one; `size` bytes are announced for it.
@@ -159,14 +169,19 @@ class Repository:
         raise ManifestUnknown({"reference": tag})
 
     def put_manifest(
-        self, reference: Tag | Digest, content: bytes, content_type: str | None, tags: Sequence[Tag] = ()
+        self,
+        reference: Tag | Digest,
+        content: bytes,
+        content_type: str | None,
+        tags: Sequence[Tag] = (),
+        note_previous: bool = False,
     ) -> PushedManifest:
         """end-7: store a manifest and let the tags name it.
 
         Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, StorageFull, and
         DigestInvalid if `reference` is the digest of something else.
         """
-        return self.put_checked(self.check_manifest(reference, content, content_type), tags)
+        return self.put_checked(self.check_manifest(reference, content, content_type), tags, note_previous)
 
     def check_manifest(self, reference: Tag | Digest, content: bytes, content_type: str | None) -> CheckedManifest:
         """Do all of a push that needs no storage, which is the interpreter's work; raise as `put_manifest` does."""
@@ -179,29 +194,46 @@ class Repository:
         self._rules.check_urls(manifest)
         return CheckedManifest(reference, digest, content, manifest)
 
-    def put_checked(self, checked: CheckedManifest, tags: Sequence[Tag] = ()) -> PushedManifest:
-        """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull."""
+    def put_checked(
+        self, checked: CheckedManifest, tags: Sequence[Tag] = (), note_previous: bool = False
+    ) -> PushedManifest:
+        """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull.
+
+        With `note_previous` look at what the tags name before, which takes a read for each.
+        """
         digest, content, manifest = checked.digest, checked.content, checked.manifest
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
         require_room(self._driver, layout.repository(self.name), len(content))
 
-        def commit(section: Section) -> None:
+        def commit(section: Section) -> dict[str, Digest]:
             steps = ManifestCommit(section, self._driver, self.name, self._rules, checked)
             steps.check_references()
+            previous = self._named_by(tags) if note_previous else {}
             steps.store(tags)
             steps.end_leases(tagged=bool(tags))
+            return previous
 
-        self._coordinator.run(commit, changing=self.name)
-        return PushedManifest(digest, Digest(manifest.subject.digest) if manifest.subject else None)
+        previous = self._coordinator.run(commit, changing=self.name)
+        subject = Digest(manifest.subject.digest) if manifest.subject else None
+        return PushedManifest(digest, subject, manifest.media_type, tuple(dict.fromkeys(tags)), previous)
 
-    def delete_manifest(self, digest: Digest) -> None:
-        """end-9: forget a manifest here, and the tags that name it; raises ManifestUnknown."""
+    def _named_by(self, tags: Sequence[Tag]) -> dict[str, Digest]:
+        found: dict[str, Digest] = {}
+        for tag in tags:
+            with suppress(ManifestUnknown):
+                found[tag] = self.tagged(tag)
+        return found
+
+    def delete_manifest(self, digest: Digest) -> tuple[Tag, ...]:
+        """end-9: forget a manifest here, and the tags that name it, and return these; raises ManifestUnknown."""
+        deleted: dict[Tag, None] = {}
 
         def remove_tags() -> None:
             for tag, named in self._tagged():
                 if named == digest:
                     self._delete(layout.tag(self.name, tag))
+                    deleted[tag] = None
 
         def remove() -> None:
             subject = self._subject_of(digest)
@@ -211,6 +243,7 @@ class Repository:
                 self._referrers.remove(subject, digest)
 
         self._coordinator.change(self.name, remove, look_back=remove_tags)
+        return tuple(deleted)
 
     def _subject_of(self, digest: Digest) -> Digest | None:
         # A manifest whose content is damaged or foreign can be deleted all the same.
@@ -223,14 +256,15 @@ class Repository:
             return Digest(subject.digest) if subject is not None else None
         return None
 
-    def delete_tag(self, tag: Tag) -> None:
-        """end-9: forget a tag, and nothing else; raises ManifestUnknown."""
+    def delete_tag(self, tag: Tag) -> Digest:
+        """end-9: forget a tag, and nothing else, and return the digest that it named; raises ManifestUnknown."""
 
-        def remove() -> None:
-            self.tagged(tag)
+        def remove() -> Digest:
+            named = self.tagged(tag)
             self._delete(layout.tag(self.name, tag))
+            return named
 
-        self._coordinator.change(self.name, remove)
+        return self._coordinator.change(self.name, remove)
 
     def tags(self, after: str | None = None) -> Iterator[Tag]:
         """end-8: the tags behind `after`, in byte order; nothing for a repository that does not exist."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
+from pyregistry.fsck.scope import Scope
 from pyregistry.inventory.images import tagged_images
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest

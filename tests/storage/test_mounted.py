@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.hashing import quarantine_if_damaged
+from pyregistry.fsck.scope import Scope
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import Options
 from pyregistry.inventory.usage import measure
