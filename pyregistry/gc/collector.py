@@ -17,8 +17,9 @@ from pyregistry.gc.sweeping import Sweep
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage import layout
 from pyregistry.storage.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
-from pyregistry.storage.driver import Driver, PathBusy
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.driver import PathBusy
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.used import Used, note_used
 from pyregistry.system_errors import in_words
 
@@ -26,7 +27,7 @@ _BUSY = "another garbage collection is running, or `pyregistry without-gc`"
 
 
 def collect(
-    driver: Driver,
+    driver: Objects,
     options: Options,
     listener: Listener | None = None,
     processes: int = 1,
@@ -39,7 +40,7 @@ def collect(
     """
     listener = listener or Listener()
     begin = time.monotonic()
-    with _on_these_mounts(), _collection(coordinator or LocalCoordinator(driver), options) as collection:
+    with _on_these_mounts(), _collection(coordinator or coordinator_of(driver), options) as collection:
         report = _run(driver, collection, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
@@ -71,7 +72,7 @@ def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collecti
         yield collection
 
 
-def _run(driver: Driver, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
+def _run(driver: Objects, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
     candidates = enumerate_blobs(driver, collection, processes)
     for sentence in unseen_blobs(driver):
         listener.skipped(sentence)
@@ -162,7 +163,7 @@ def _count(plan: Plan, report: Report) -> None:
         report.bytes_freed += size
 
 
-def _tell_emptied(driver: Driver, marker: Marker, plan: Plan, report: Report) -> None:
+def _tell_emptied(driver: Objects, marker: Marker, plan: Plan, report: Report) -> None:
     try:
         emptied = would_be_emptied(driver, plan, marker.maybe_empty())
     except OSError as error:

@@ -9,8 +9,8 @@ from pyregistry.gc.sharing import is_worth_it, shared
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
 from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import links_in_place_of_blobs
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.reserved import is_reserved
 from pyregistry.system_errors import in_words
 
@@ -18,7 +18,7 @@ _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""
 
 
-def enumerate_blobs(driver: Driver, collection: Collection, processes: int = 1) -> Candidates:
+def enumerate_blobs(driver: Objects, collection: Collection, processes: int = 1) -> Candidates:
     """Return all blobs with their generations, of whatever age; raise MarkFailed. `processes` as in `shared`."""
     candidates = Candidates()
     try:
@@ -37,7 +37,7 @@ def enumerate_blobs(driver: Driver, collection: Collection, processes: int = 1) 
     return candidates
 
 
-def unseen_blobs(driver: Driver) -> Iterator[str]:
+def unseen_blobs(driver: Objects) -> Iterator[str]:
     """Yield a sentence for each symbolic link behind which there may be blobs; raises MarkFailed."""
     try:
         for path in links_in_place_of_blobs(driver):
@@ -46,7 +46,7 @@ def unseen_blobs(driver: Driver) -> Iterator[str]:
         raise MarkFailed(in_words(error)) from error
 
 
-def _directories(driver: Driver) -> Iterator[_Directory]:
+def _directories(driver: Objects) -> Iterator[_Directory]:
     for algorithm in driver.children(layout.BLOBS):
         if algorithm in ALGORITHMS:
             for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):

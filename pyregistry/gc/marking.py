@@ -16,7 +16,7 @@ from pyregistry.gc.sharing import is_worth_it, shared
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.walking import walk_repositories
 from pyregistry.system_errors import in_words
 
@@ -25,7 +25,7 @@ class Marker:
     """Goes through all repositories, and remembers of each what it needs to look again."""
 
     def __init__(
-        self, driver: Driver, collection: Collection, candidates: Candidates, options: Options, listener: Listener
+        self, driver: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
     ) -> None:
         """Behind the barrier of the collection."""
         self.driver = driver

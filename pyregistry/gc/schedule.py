@@ -21,7 +21,7 @@ from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, CollectorBusy, Failure, Options, Report
 from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend, Location, show_location
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.threads import in_thread
 from pyregistry.system_errors import in_words
 
@@ -64,7 +64,7 @@ async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
             await in_thread(_remember_failure, driver, repr(error))
 
 
-def _is_due(driver: Driver, interval: float) -> bool:
+def _is_due(driver: Objects, interval: float) -> bool:
     try:
         last_ns = driver.stat(layout.LAST_GC).mtime_ns
     except PathNotFound:  # the first run is due one interval after the first start
@@ -76,7 +76,7 @@ def _is_due(driver: Driver, interval: float) -> bool:
     return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY) * 1e9
 
 
-def _remember_failure(driver: Driver, reason: str) -> None:
+def _remember_failure(driver: Objects, reason: str) -> None:
     with suppress(OSError):  # a storage that cannot be written: then each worker tries as often as it looks
         driver.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
 

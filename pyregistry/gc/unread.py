@@ -17,9 +17,9 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists, has_bytes, is_file, is_no_file
+from pyregistry.storage.objects import Objects, PathNotFound
 
 _SHOWN_TAGS = 5
 """Tags of one manifest that a sentence names; pushers may have made thousands."""
@@ -48,7 +48,7 @@ class Found:
 class Unread:
     """The suspects of one repository: what could not be read at the first look."""
 
-    def __init__(self, driver: Driver, collection: Collection, name: RepositoryName, documents: Documents) -> None:
+    def __init__(self, driver: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
         self._driver = driver
         self._collection = collection
         self._name = name

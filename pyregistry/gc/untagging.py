@@ -18,8 +18,8 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.coordinator import Coordinator, Unit
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import Referrers
 
 _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
@@ -30,13 +30,13 @@ class Untagging:
     """The removal of tags and manifests of one repository. Blocks; methods raise OSError."""
 
     def __init__(
-        self, driver: Driver, name: RepositoryName, grace: float, coordinator: Coordinator | None = None
+        self, driver: Objects, name: RepositoryName, grace: float, coordinator: Coordinator | None = None
     ) -> None:
         """`grace` is that of a collection, in seconds."""
         self._driver = driver
         self._name = name
         self._grace = grace
-        self._coordinator = coordinator or LocalCoordinator(driver)
+        self._coordinator = coordinator or coordinator_of(driver)
         self._references: dict[str, References | None] = {}
         self._links = Documents()
         self._referrers: dict[str, list[str]] = {}
@@ -173,6 +173,6 @@ class Untagging:
         return None
 
 
-def _delete(driver: Driver, path: layout.StoragePath) -> None:
+def _delete(driver: Objects, path: layout.StoragePath) -> None:
     with suppress(PathNotFound):  # an operator's `rm`, or a collection, was quicker
         driver.delete(path)

@@ -11,7 +11,7 @@ from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
@@ -142,7 +142,7 @@ def _uploads(registry: Registry, skipped: list[str]) -> list[UploadUsage]:
     ]
 
 
-def _sizes(driver: Driver, directory: layout.StoragePath) -> Iterator[int]:
+def _sizes(driver: Objects, directory: layout.StoragePath) -> Iterator[int]:
     for name in driver.children(directory):
         with suppress(PathNotFound):
             yield driver.stat(layout.child(directory, name)).size

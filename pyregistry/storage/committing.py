@@ -15,8 +15,8 @@ from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.coordinator import Section, Unit
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import stat_file
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 
@@ -41,7 +41,7 @@ class ManifestCommit:
     """One manifest on its way into a repository. Its methods are called in this order, in one section."""
 
     def __init__(
-        self, section: Section, driver: Driver, name: RepositoryName, rules: Rules, checked: CheckedManifest
+        self, section: Section, driver: Objects, name: RepositoryName, rules: Rules, checked: CheckedManifest
     ) -> None:
         self._section = section
         self._driver = driver

@@ -75,6 +75,22 @@ class DelegatingObjects(_Delegating):
         """See Objects."""
         return self.around("source", path, lambda: self._objects.source(path))
 
+    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
+        """See Objects."""
+        self.around("make_directory", path, lambda: self._objects.make_directory(path, durable=durable))
+
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """See Objects."""
+        return self.around("symbolic_links", path, lambda: self._objects.symbolic_links(path))
+
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        """See Objects."""
+        return self.around("room", path, lambda: self._objects.room(path))
+
+    def places(self) -> Sequence[StoragePath]:
+        """See Objects. Asks the storage nothing."""
+        return self._objects.places()
+
 
 class DelegatingDriver(DelegatingObjects):
     """Do what `inner` does. See Driver."""
@@ -101,17 +117,9 @@ class DelegatingDriver(DelegatingObjects):
         """See Driver."""
         self.around("mark", path, lambda: self._driver.mark(path))
 
-    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Driver."""
-        self.around("make_directory", path, lambda: self._driver.make_directory(path, durable=durable))
-
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver."""
         self.around("set_mtime", path, lambda: self._driver.set_mtime(path, mtime_ns))
-
-    def symbolic_links(self, path: StoragePath) -> list[str]:
-        """See Driver."""
-        return self.around("symbolic_links", path, lambda: self._driver.symbolic_links(path))
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
         """See Driver."""
@@ -150,14 +158,6 @@ class DelegatingDriver(DelegatingObjects):
     def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """See Driver."""
         return self.around("held", path, lambda: self._driver.held(path))
-
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        """See Driver."""
-        return self.around("room", path, lambda: self._driver.room(path))
-
-    def places(self) -> Sequence[StoragePath]:
-        """See Driver. Asks the storage nothing."""
-        return self._driver.places()
 
     def place_of(self, path: StoragePath) -> StoragePath:
         """See Driver. Asks the storage nothing."""

@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from pyregistry.storage import layout
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.objects import AlreadyThere, Objects, PathNotFound, Source, Stat
@@ -90,18 +89,12 @@ class Driver(Objects, Protocol):
     def mark(self, path: StoragePath) -> None:
         """Make an empty file, unless there is one, in a directory that is there; raise PathNotFound. Not durably."""
 
-    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
-        """Make a directory and those above it, where missing."""
-
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """Give a file this time, in nanoseconds since the epoch; not durably. Raises PathNotFound.
 
         The file system may round it. None is now, by the clock of the file system: for that the right to write is
         enough, while any other time needs the owner.
         """
-
-    def symbolic_links(self, path: StoragePath) -> list[str]:
-        """The names that `children` leaves out."""
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
         """All that is in a directory, in byte order; nothing where there is no directory. Raises OSError."""
@@ -141,12 +134,6 @@ class Driver(Objects, Protocol):
 
     def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
-
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        """Bytes that an upload at `path` may still take; a reserve is left, so that a full disk can be tidied up."""
-
-    def places(self) -> Sequence[StoragePath]:
-        """Return the directories of our own, one on each file system; that of the root comes first."""
 
     def place_of(self, path: StoragePath) -> StoragePath:
         """Return the one on the file system of `path`."""

@@ -8,7 +8,7 @@ import msgspec
 from pyregistry.oci.digest import ALGORITHMS, Hash
 from pyregistry.oci.names import UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.objects import Objects, PathNotFound, Stat
 
 _RUNNING_HASHES = 1_000
 """Uploads of which a worker keeps the hash; the oldest goes first, which costs a second reading."""
@@ -36,7 +36,7 @@ class HashCheckpoint(msgspec.Struct, frozen=True):
         return (self.offset, self.inode, self.mtime_ns, self.epoch) == (stat.size, stat.inode, stat.mtime_ns, epoch)
 
 
-def read_checkpoint(driver: Driver, upload_id: UploadId) -> HashCheckpoint | None:
+def read_checkpoint(driver: Objects, upload_id: UploadId) -> HashCheckpoint | None:
     """Return what is known of an upload beside its bytes; None for nothing, and for what a power cut tore."""
     try:
         checkpoint = msgspec.json.decode(driver.read(layout.upload_record(upload_id)), type=HashCheckpoint)
@@ -45,7 +45,7 @@ def read_checkpoint(driver: Driver, upload_id: UploadId) -> HashCheckpoint | Non
     return checkpoint if checkpoint.algorithm in ALGORITHMS else None
 
 
-def write_checkpoint(driver: Driver, upload_id: UploadId, checkpoint: HashCheckpoint) -> None:
+def write_checkpoint(driver: Objects, upload_id: UploadId, checkpoint: HashCheckpoint) -> None:
     """Write what is known of an upload. Not durably: a power cut costs a second reading."""
     driver.write(layout.upload_record(upload_id), msgspec.json.encode(checkpoint), durable=False)
 

@@ -12,7 +12,6 @@ from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import DigestInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.objects import Objects, PathNotFound, Source, Stat
 from pyregistry.storage.reserved import is_reserved
@@ -86,7 +85,7 @@ def find_bytes(
     return target, looks
 
 
-def link_blob(driver: Driver, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
+def link_blob(driver: Objects, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
     """Make a blob known in a repository; `target` is where its bytes are, if not under `digest`.
 
     The CNCF registry wants to see both directories: see layout. With the lock of the link held (leases.written_alone),
@@ -96,7 +95,7 @@ def link_blob(driver: Driver, name: RepositoryName, digest: Digest, target: Dige
     driver.make_directory(layout.manifests(name))
 
 
-def ensure_shape(driver: Driver, name: RepositoryName) -> None:
+def ensure_shape(driver: Objects, name: RepositoryName) -> None:
     """Make the two directories by which the CNCF registry's catalog and garbage collection find a repository."""
     for path in (layout.layers(name), layout.manifests(name)):
         driver.make_directory(path)  # also where it is there: its maker may not have synced it
@@ -138,7 +137,7 @@ def list_blobs(driver: Objects) -> Iterator[Digest]:
                     yield Digest(f"{algorithm}:{encoded}")
 
 
-def links_in_place_of_blobs(driver: Driver) -> Iterator[StoragePath]:
+def links_in_place_of_blobs(driver: Objects) -> Iterator[StoragePath]:
     """Yield the symbolic links at `blobs/sha256` and the like: blobs behind them can be pulled and are not walked."""
     algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
     for directory in (layout.BLOBS, *algorithms):

@@ -6,7 +6,7 @@ The steps are those of docs/gc.md, whose proof they carry.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.names import RepositoryName, Tag
@@ -15,6 +15,7 @@ from pyregistry.storage.coordinator import (
     COLLECTOR,
     Batch,
     Collection,
+    Coordinator,
     Doomed,
     Generation,
     Leases,
@@ -28,6 +29,7 @@ from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import ensure_shape, link_blob, read_link, write_link
 from pyregistry.storage.locking import repository_lock
+from pyregistry.storage.objects import Objects
 
 T = TypeVar("T")
 
@@ -304,3 +306,8 @@ class LocalBatch:
 
 def _generation(stat: Stat) -> Generation:
     return Generation(stat.inode, stat.mtime_ns & _64_BITS, stat.size)
+
+
+def coordinator_of(driver: Objects) -> Coordinator:
+    """Return the coordinator of a driver, for callers that have no backend: tests, and work in one process."""
+    return LocalCoordinator(cast("Driver", driver))

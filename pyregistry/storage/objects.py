@@ -3,9 +3,10 @@
 Nothing here needs a file system. What only a directory of this machine can do is in driver.LocalMaintenance.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from pyregistry.storage import layout
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.sources import ContentId, PathNotFound, Source
 
@@ -99,3 +100,20 @@ class Objects(Protocol):
 
     def source(self, path: StoragePath) -> Source:
         """Return how to send the bytes of an object; raises PathNotFound."""
+
+    # What a storage without directories answers with a constant.
+
+    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
+        """Make a directory and those above it, where missing, if the storage has directories."""
+
+    def symbolic_links(self, path: StoragePath) -> list[str]:
+        """Return the names that `children` leaves out."""
+
+    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        """Bytes that an upload at `path` may still take; a reserve is left, so that a full disk can be tidied up.
+
+        `sys.maxsize` where nothing bounds it.
+        """
+
+    def places(self) -> Sequence[StoragePath]:
+        """Return the directories of our own: that of the root first, then one on each other file system below it."""

@@ -18,10 +18,10 @@ from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, uploads
 from pyregistry.storage.batches import batches, require_room, size_of
 from pyregistry.storage.coordinator import Coordinator, Unit
-from pyregistry.storage.driver import AlreadyThere, Driver, PathNotFound
 from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.storage.links import exists
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import AlreadyThere, Objects, PathNotFound
 from pyregistry.storage.threads import finish, in_thread
 from pyregistry.storage.uploads import Bounds, DirectReader, Upload, UploadState, busy, check_offset
 
@@ -34,10 +34,10 @@ _POLL_SECONDS = 0.02
 class PieceUploads:
     """See Uploads."""
 
-    def __init__(self, driver: Driver, max_size: int, coordinator: Coordinator | None = None) -> None:
+    def __init__(self, driver: Objects, max_size: int, coordinator: Coordinator | None = None) -> None:
         """`max_size` is that of a blob, in bytes. Without `coordinator` it is the driver's."""
         self.driver = driver
-        self.coordinator = coordinator or LocalCoordinator(driver)
+        self.coordinator = coordinator or coordinator_of(driver)
         self.max_size = max_size
         self.hashes = RunningHashes()
         self._busy: set[UploadId] = set()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import uuid4
 
 from pyregistry.oci.digest import Digest
@@ -11,10 +11,11 @@ from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
 from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import exists, has_bytes, list_blobs
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local_coordinator import coordinator_of
 from pyregistry.storage.local_uploads import LocalUploads
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrer_pages import ReferrerMemory
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
@@ -60,16 +61,16 @@ class Registry:
 
     def __init__(
         self,
-        driver: Driver,
+        driver: Objects,
         rules: Rules | None = None,
         uploads: Uploads | None = None,
         coordinator: Coordinator | None = None,
     ) -> None:
         """Without `uploads` and `coordinator` they are files and locks of the driver."""
         self._driver = driver
-        self._coordinator = coordinator or LocalCoordinator(driver)
+        self._coordinator = coordinator or coordinator_of(driver)
         self._rules = rules or Rules()
-        self._uploads = uploads or LocalUploads(driver, self._rules.max_blob_size, self._coordinator)
+        self._uploads = uploads or LocalUploads(cast("Driver", driver), self._rules.max_blob_size, self._coordinator)
         self._touched: Digest | None = None
         self._memory = ReferrerMemory()
 

@@ -22,8 +22,8 @@ from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import require_room
 from pyregistry.storage.committing import CheckedManifest, ManifestCommit
 from pyregistry.storage.coordinator import Coordinator, Section, Unit
-from pyregistry.storage.driver import Driver, PathNotFound, Source
 from pyregistry.storage.links import exists, find_bytes, read_link, stat_file
+from pyregistry.storage.objects import Objects, PathNotFound, Source
 from pyregistry.storage.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
@@ -51,7 +51,7 @@ class Repository:
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each seam
         self,
-        driver: Driver,
+        driver: Objects,
         name: RepositoryName,
         rules: Rules,
         uploads: Uploads,

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import Objects, PathNotFound
 
 _HOLDER = "secrets"
 
@@ -14,9 +14,9 @@ _HOLDER = "secrets"
 class Secret:
     """Bytes at a path of our own. Blocking."""
 
-    def __init__(self, driver: Driver, path: StoragePath, coordinator: Coordinator | None = None) -> None:
+    def __init__(self, driver: Objects, path: StoragePath, coordinator: Coordinator | None = None) -> None:
         self._driver = driver
-        self._coordinator = coordinator or LocalCoordinator(driver)
+        self._coordinator = coordinator or coordinator_of(driver)
         self._path = path
 
     def read(self) -> bytes | None:
