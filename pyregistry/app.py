@@ -4,8 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -49,10 +47,8 @@ from pyregistry.parts import (
 )
 from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.cache import HotBlobs, HotManifests
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.cache import MAX_ENTRIES, HotBlobs, HotManifests
 from pyregistry.storage.leases import renewed_after
-from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
@@ -94,8 +90,7 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
     backend = backend or open_backend(config, make=True)
-    driver = backend.driver
-    served = backend if metrics is None else _measured(backend, metrics)
+    served = backend if metrics is None else backend.measured(metrics.storage_action)
     app[REGISTRY] = served.registry(storage_rules(config))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
@@ -104,7 +99,9 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
         with suppress(OSError):  # it can only be read, or is full
             backend.coordinator.note_renewal(renewal)
     young_ns = round(renewal * 1e9)
-    app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
+    entries = MAX_ENTRIES if backend.location.is_quick else 0
+    app[HOT_MANIFESTS] = HotManifests(backend.objects, young_ns=young_ns, entries=entries)
+    app[HOT_BLOBS] = HotBlobs(backend.objects, young_ns=young_ns, entries=entries)
     authenticator = authenticator or create_authenticator(config)
     app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
     _keep_up(app, authenticator)
@@ -114,18 +111,12 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     _add_garbage_collection(app, backend, config)
     _add_health(app, config)
     if metrics is not None:
-        _add_metrics(app, config, metrics, driver, authenticator)
+        _add_metrics(app, config, metrics, backend, authenticator)
     add_routes(app, app[SETTINGS].prefix)
     app[DECISION] = Decision(app, metrics, Observers(observers))
     app[HOT_ANSWERS] = HotAnswers(app)
     app.on_response_prepare.append(adding_headers(app[SETTINGS]))
     return app
-
-
-def _measured(backend: Backend, metrics: Metrics) -> Backend:
-    return replace(
-        backend, driver=MeasuredDriver(backend.driver, partial(metrics.storage_action, backend.location.name))
-    )
 
 
 def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
@@ -147,7 +138,7 @@ def _add_tokens(
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
-        keys = KeyRing(Secret(backend.driver, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
+        keys = KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
         app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
         app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
 
@@ -191,9 +182,9 @@ def _add_health(app: web.Application, config: Config) -> None:
 
 
 def _add_metrics(
-    app: web.Application, config: Config, metrics: Metrics, driver: Driver, authenticator: Authenticator
+    app: web.Application, config: Config, metrics: Metrics, backend: Backend, authenticator: Authenticator
 ) -> None:
-    monitoring.add_app_figures(app, config, metrics, driver, authenticator)
+    monitoring.add_app_figures(app, config, metrics, backend, authenticator)
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 

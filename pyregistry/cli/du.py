@@ -35,7 +35,7 @@ def du(
     used, with 4 if something could not be read.
     """
     backend = open_storage(load_or_fail(config, config_option)[1])
-    driver = backend.driver
+    driver = backend.objects
     try:
         with unusable_directory():
             usage = measure(backend, delete_untagged=delete_untagged)

@@ -114,7 +114,7 @@ def _ending(output: Output) -> Iterator[None]:
 
 def _has_lost_all_blobs(backend: Backend) -> bool:
     with unusable_directory():
-        return next(list_blobs(backend.driver), None) is None and next(backend.registry().catalog(), None) is not None
+        return next(list_blobs(backend.objects), None) is None and next(backend.registry().catalog(), None) is not None
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:

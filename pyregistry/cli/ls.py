@@ -47,7 +47,7 @@ def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
     registry = backend.registry()
     rows: list[tuple[Cell, ...]] = []
     for name in registry.catalog():
-        images = list(tagged_images(backend.driver, registry.repository(name)))
+        images = list(tagged_images(backend.objects, registry.repository(name)))
         size = sum({digest: size for image in images for digest, size in image.blobs.items()}.values())
         pushed: Cell = Moment(max(image.pushed_at for image in images)) if images else ""
         rows.append((name, len(images), Bytes(size), pushed))
@@ -67,7 +67,7 @@ def _show_tags(backend: Backend, patterns: list[Pattern], *, as_json: bool) -> N
     found: set[str] = set()
     for name in registry.catalog():
         meant = [pattern for pattern in patterns if pattern.matches_repository(name)]
-        for image in tagged_images(backend.driver, registry.repository(name)) if meant else ():
+        for image in tagged_images(backend.objects, registry.repository(name)) if meant else ():
             by = {pattern.text for pattern in meant if pattern.matches(image.tag, image.digest)}
             if by:
                 images.append(image)

@@ -78,7 +78,7 @@ class Removals:
         return False
 
     def _remove_with_untagged(self, name: RepositoryName, selected: list[Selected], tell: Failed) -> None:
-        untagging = Untagging(self._backend.driver, name, self._grace, self._backend.coordinator)
+        untagging = Untagging(self._backend.objects, name, self._grace, self._backend.coordinator)
         run = untagging.plan if self._dry_run else untagging.remove
         tags = [each.tag for each in selected if each.tag is not None]
         digests = [each.digest for each in selected if each.digest is not None]

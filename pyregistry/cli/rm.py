@@ -55,7 +55,7 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
     loaded = load_or_fail(config)[1]
     backend = open_storage(loaded)
     with unusable_directory():
-        selected, missed = select(backend.driver, patterns)
+        selected, missed = select(backend.objects, patterns)
     tell_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)

@@ -43,7 +43,7 @@ class Schedule:
 
 async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
     """Run again and again until cancelled, which also ends a run that is going on."""
-    driver = backend.driver
+    driver = backend.objects
     failure: object = None
     while True:
         # Not all workers at the same moment; who comes second sees that it is no longer due.
@@ -85,7 +85,7 @@ async def _collect(backend: Backend, options: Options) -> None:
     if backend.location.is_shared:
         report = await _collect_in_process(backend.location, options)
     else:  # nobody else can see it
-        report = await in_thread(partial(collect, backend.driver, options, coordinator=backend.coordinator))
+        report = await in_thread(partial(collect, backend.objects, options, coordinator=backend.coordinator))
     log.info("garbage collection", **{key: value for key, value in msgspec.to_builtins(report).items() if value})
 
 

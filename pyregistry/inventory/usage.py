@@ -69,7 +69,7 @@ class Usage:
 
 def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
-    driver = backend.driver
+    driver = backend.objects
     options = Options(delete_untagged=delete_untagged, dry_run=True)
     tally = _Tally()
     with backend.coordinator.collection(options.grace, only_look=True) as collection:

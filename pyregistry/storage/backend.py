@@ -4,7 +4,8 @@ A location is a value: it comes from the config, and a garbage collection in a p
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from pyregistry.storage.driver import Driver, LocalMaintenance
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.local_uploads import LocalUploads
+from pyregistry.storage.measured import MeasuredDriver, Observe
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.objects import Objects
 from pyregistry.storage.piece_uploads import PieceUploads
@@ -33,6 +35,8 @@ class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
     """The name of the storage driver in a config, a metric and a health check."""
     is_shared: ClassVar = True
     """True if several processes reach the same data."""
+    is_quick: ClassVar = True
+    """True if a `stat` of what was there a moment ago takes microseconds, so that the event loop may wait for it."""
 
     @property
     def directory(self) -> Path:
@@ -54,6 +58,8 @@ class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
     """See Directory."""
     is_shared: ClassVar = False
     """See Directory."""
+    is_quick: ClassVar = True
+    """See Directory."""
     directory: ClassVar = None
     """See Directory: there is none."""
 
@@ -72,7 +78,7 @@ class Backend:
 
     location: Location
     driver: Driver
-    """What local leases and uploads work on; other code takes `objects`."""
+    """What local leases, uploads and repairs work on; other code takes `objects`."""
     make_uploads: Callable[[Driver, int, Coordinator], Uploads]
     """Keeps uploads on a driver; the number is the size of the largest blob, in bytes."""
     title: str
@@ -96,6 +102,10 @@ class Backend:
     def uploads(self, max_size: int) -> Uploads:
         """Return the open uploads; a blob has at most `max_size` bytes."""
         return self.make_uploads(self.driver, max_size, self.coordinator)
+
+    def measured(self, observer: Callable[[str, str], Observe]) -> "Backend":
+        """Return the same with a driver whose calls are observed: by the name of the storage and an action."""
+        return replace(self, driver=MeasuredDriver(self.driver, partial(observer, self.location.name)))
 
     def registry(self, rules: Rules | None = None) -> Registry:
         """Return the registry that keeps its repositories here."""

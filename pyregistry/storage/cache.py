@@ -60,13 +60,16 @@ class KnownBlob:
 class HotManifests:
     """The manifests that this worker served last. `read` blocks; the rest belongs to the event loop."""
 
-    def __init__(self, driver: Objects, *, young_ns: int) -> None:
-        """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
+    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+        """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
+
+        With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
+        """
         self._driver = driver
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=MAX_ENTRIES, by_use=True)
+        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=entries, by_use=True)
         self._contents = BoundedCache[Digest, StoredManifest](
             limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
         )
@@ -127,13 +130,16 @@ class HotManifests:
 class HotBlobs:
     """The blobs that this worker was asked for last: where they are, not what is in them. As HotManifests."""
 
-    def __init__(self, driver: Objects, *, young_ns: int) -> None:
-        """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
+    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+        """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
+
+        With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
+        """
         self._driver = driver
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=MAX_ENTRIES, by_use=True)
+        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=entries, by_use=True)
 
     def find(self, name: str, digest: str) -> int | None:
         """The size in bytes of a blob that is still there and has a young lease; None: it must be asked for."""
