@@ -1,11 +1,17 @@
 # docker build -t pyregistry .
 # docker run -d -p 5000:5000 --restart=always --name registry -v /srv/registry:/var/lib/registry pyregistry
-ARG BASE=python:3.13-slim
+# The tag of one version of Python; Debian's updates come into it. A digest says which of its builds:
+# --build-arg BASE=python:3.13.16-slim-trixie@sha256:..., as `docker buildx imagetools inspect` prints it.
+ARG BASE=python:3.13.16-slim-trixie
 
 FROM ${BASE} AS build
 # For a build without a network: put wheels into ./wheels (pip wheel -w wheels . setuptools) and pass
 # --build-arg PIP_OPTIONS="--no-index --find-links=wheels"
 ARG PIP_OPTIONS=""
+# The exact versions of all packages (make constraints), and of those that build ours. pip reads both variables; empty
+# ones take the newest versions that pyproject.toml allows.
+ARG PIP_CONSTRAINT=/src/constraints/image.txt
+ARG PIP_BUILD_CONSTRAINT=${PIP_CONSTRAINT}
 WORKDIR /src
 RUN python3 -m venv /opt/pyregistry
 COPY . .
@@ -17,7 +23,7 @@ RUN /opt/pyregistry/bin/pip install --disable-pip-version-check --no-cache-dir -
  && PYTHONHASHSEED=0 /opt/pyregistry/bin/python -m compileall -q -f --invalidation-mode checked-hash /opt/pyregistry/lib
 # What is in there, by package and version.
 RUN python3 -m venv /opt/sbom \
- && /opt/sbom/bin/pip install --disable-pip-version-check --no-cache-dir ${PIP_OPTIONS} cyclonedx-bom \
+ && /opt/sbom/bin/pip install --disable-pip-version-check --no-cache-dir --no-compile ${PIP_OPTIONS} cyclonedx-bom \
  && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
     --output-file /opt/sbom.cdx.json /opt/pyregistry/bin/python
 

@@ -7,8 +7,10 @@ CONFIG ?= $(firstword $(wildcard config/config.local.yml) config/config.yml)
 CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
+# The server is started some hundred times: without its bytecode each start compiles all of it.
+PYTEST := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: serve test gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist check fmt image clean help
+.PHONY: serve test test-all test-ordinary test-versions coverage gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist constraints hooks check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -16,8 +18,20 @@ help: ## show the targets
 serve: $(VENV)/.run ## serve config/config.local.yml if it is there, else config/config.yml: 127.0.0.1:5000, data in ./storage
 	@$(BIN)/pyregistry serve $(CONFIG)
 
-test: $(VENV)/.dev ## run all tests, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
-	PATH="$(CLIENTS):$$PATH" $(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+test: $(VENV)/.dev ## run the tests but the slow ones, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.dev ## run all tests, as CI does; e.g. ARGS='-m slow'
+	$(PYTEST) $(ARGS)
+
+coverage: $(VENV)/.dev ## run what `make test` runs; fails if it passes through less than fail_under of lines and branches
+	$(PYTEST) -m "not slow" --cov $(ARGS)
+
+test-versions: $(VENV)/.dev ## run a quick part on each Python, with lowest and newest dependencies; e.g. PYTHONS=3.13 DEPENDENCIES=floors
+	PATH="$(CLIENTS):$$PATH" JOBS="$(JOBS)" ARGS="$(ARGS)" PYTHONS="$(PYTHONS)" DEPENDENCIES="$(DEPENDENCIES)" $(BIN)/python -m tests.dependencies.matrix
+
+test-ordinary: $(VENV)/.dev ## run the tests of the API and of conformance without the fast path (docs/decisions/0049)
+	PYREGISTRY_TEST_FAST_PATH=0 $(PYTEST) $(ARGS) tests/api tests/conformance
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
 	$(BIN)/python -m tests.gc.model $(ARGS)
@@ -50,6 +64,9 @@ bench-report: $(VENV)/.bench ## write the saved results into docs/performance.md
 sizing: $(VENV)/.dev ## measure the figures of docs/sizing.md (half a minute); ARGS=--write writes them
 	$(BIN)/python -m bench.sizing $(ARGS)
 
+constraints: $(VENV)/.dev ## write constraints/: the lowest versions of pyproject.toml, and the newest ones for the image (needs its Python)
+	$(BIN)/python -m tests.dependencies
+
 dist: $(VENV)/.dev ## build the source package and the wheel into ./dist, the same bytes from the same commit
 	$(BIN)/python -m tests.packages
 
@@ -59,11 +76,14 @@ check: $(VENV)/.dev ## format, lint, types, import layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+hooks: $(VENV)/.dev ## let git check each commit, with the hooks of .pre-commit-config.yaml
+	$(BIN)/pre-commit install
+
 fmt: $(VENV)/.dev ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-image: ## build the container image, with labels and an SBOM, e.g. ENGINE=docker BASE=python:3.13-slim@sha256:...
+image: ## build the container image, with labels and an SBOM, e.g. ENGINE=docker BASE=python:3.13.16-slim-trixie@sha256:...
 	@.ci/image
 
 clean: ## remove the virtual environment and caches

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -23,91 +25,107 @@ from pyregistry.api.context import (
     SETTINGS,
     TOKENS,
 )
+from pyregistry.api.decision import DECISION, Decision
 from pyregistry.api.hot import HOT_ANSWERS, HotAnswers
-from pyregistry.api.middleware import access, adding_headers, errors, healthy, measuring
+from pyregistry.api.middleware import MIDDLEWARES, access, adding_headers, errors, healthy, measure
 from pyregistry.api.request_id import identify
 from pyregistry.api.routes import add_routes
-from pyregistry.auth.access import AllowAll, Authenticator
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator
+from pyregistry.auth.access import AllowAll, Authenticator, LifeCycle
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.checks import checks
 from pyregistry.config.health_section import Health as HealthSection
 from pyregistry.config.schema import Config
 from pyregistry.health import Health, InThread, Readiness, gets_locks
+from pyregistry.lazy import lazy
+from pyregistry.location import open_backend
 from pyregistry.metrics import Metrics
+from pyregistry.observers import Observer, Observers
 from pyregistry.parts import (
     api_settings,
     create_authenticator,
-    create_driver,
     create_policy,
-    create_registry,
     gc_options,
+    storage_rules,
 )
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.leases import note_renewal, renewed_after
+from pyregistry.storage.leases import renewed_after
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.purging import Purging, purge_regularly
 from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
 
+if TYPE_CHECKING:
+    from pyregistry import monitoring
+    from pyregistry.gc import schedule as gc_schedule
+else:
+    monitoring = lazy("pyregistry.monitoring")
+    gc_schedule = lazy("pyregistry.gc.schedule")
 
-def create_app(
+
+def create_app(  # noqa: PLR0913 - each part can be given by name, and none belongs to another
     config: Config,
     authenticator: Authenticator | None = None,
     policy: CurrentPolicy | None = None,
     metrics: Metrics | None = None,
     spare_secret: bytes | None = None,
+    *,
+    backend: Backend | None = None,
+    observers: Sequence[Observer] = (),
 ) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
+    `backend` is used in place of the storage that the config names.
+    `observers` are notified of pushes, pulls and deletions; their maker starts and closes them.
 
     Raises OSError if the data directory cannot be used, ConfigError.
     """
     # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
-    outer = [identify] if metrics is None else [identify, measuring(metrics)]
+    outer = [identify] if metrics is None else [identify, measure]
     inner = [healthy, access] if _has_checks(config.health) else [access]
-    app = web.Application(middlewares=[*outer, errors, *inner])
+    middlewares = (*outer, errors, *inner)
+    app = web.Application(middlewares=middlewares)
+    app[MIDDLEWARES] = middlewares
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
-    driver = create_driver(config)
-    app[REGISTRY] = create_registry(config, driver if metrics is None else _measured(driver, config, metrics))
+    backend = backend or open_backend(config, make=True)
+    driver = backend.driver
+    served = backend if metrics is None else _measured(backend, metrics)
+    app[REGISTRY] = served.registry(storage_rules(config))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
     renewal = renewed_after(config.pyregistry.gc.grace)
     if not config.storage.maintenance.readonly.enabled:
         with suppress(OSError):  # it can only be read, or is full
-            note_renewal(driver, renewal)
+            backend.coordinator.note_renewal(renewal)
     young_ns = round(renewal * 1e9)
     app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
     authenticator = authenticator or create_authenticator(config)
-    _add_authenticator(app, authenticator)
+    app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
+    _keep_up(app, authenticator)
     _add_policy(app, policy)
-    _add_tokens(app, config, policy, driver, spare_secret)
+    _add_tokens(app, policy, backend, spare_secret)
     _add_purging(app, config)
-    _add_garbage_collection(app, driver, config)
+    _add_garbage_collection(app, backend, config)
     _add_health(app, config)
     if metrics is not None:
         _add_metrics(app, config, metrics, driver, authenticator)
     add_routes(app, app[SETTINGS].prefix)
-    app[HOT_ANSWERS] = HotAnswers(app, metrics)
+    app[DECISION] = Decision(app, metrics, Observers(observers))
+    app[HOT_ANSWERS] = HotAnswers(app)
     app.on_response_prepare.append(adding_headers(app[SETTINGS]))
     return app
 
 
-def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
-    name = "inmemory" if config.storage.filesystem is None else "filesystem"
-    return MeasuredDriver(driver, partial(metrics.storage_action, name))
-
-
-def _add_authenticator(app: web.Application, authenticator: Authenticator) -> None:
-    app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
-    if isinstance(authenticator, HtpasswdAuthenticator):
-        _keep_up(app, authenticator)
+def _measured(backend: Backend, metrics: Metrics) -> Backend:
+    return replace(
+        backend, driver=MeasuredDriver(backend.driver, partial(metrics.storage_action, backend.location.name))
+    )
 
 
 def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
@@ -119,18 +137,19 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
 
 
 def _add_tokens(
-    app: web.Application, config: Config, policy: CurrentPolicy | None, driver: Driver, spare_secret: bytes | None
+    app: web.Application, policy: CurrentPolicy | None, backend: Backend, spare_secret: bytes | None
 ) -> None:
-    """Beside the htpasswd file of a registry with a policy, which may let anonymous callers in."""
+    """Beside the passwords of a registry with a policy, which may let anonymous callers in."""
     app[TOKENS] = None
-    passwords, section = app[AUTHENTICATOR], config.auth.htpasswd
-    if policy is not None and section is not None and isinstance(passwords, HtpasswdAuthenticator):
+    authenticator = app[AUTHENTICATOR]
+    passwords = authenticator.passwords
+    if policy is not None and passwords is not None:
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
-        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS), spare=spare_secret)
-        app[TOKENS] = tokens = TokenService(passwords, section.realm, keys, policy)
-        app[AUTHENTICATOR] = TokenAuthenticator(tokens, passwords, policy)
+        keys = KeyRing(Secret(backend.driver, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
+        app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
+        app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
 
 
 def _add_purging(app: web.Application, config: Config) -> None:
@@ -141,14 +160,12 @@ def _add_purging(app: web.Application, config: Config) -> None:
     _in_background(app, lambda: purge_regularly(app[REGISTRY], purging, structlog.get_logger("pyregistry.purging")))
 
 
-def _add_garbage_collection(app: web.Application, driver: Driver, config: Config) -> None:
+def _add_garbage_collection(app: web.Application, backend: Backend, config: Config) -> None:
     section = config.pyregistry.gc
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
-    from pyregistry.gc.schedule import Schedule, collect_regularly  # noqa: PLC0415 - a start need not wait for it
-
-    schedule = Schedule(float(section.interval), gc_options(config))
-    _in_background(app, lambda: collect_regularly(driver, schedule))
+    schedule = gc_schedule.Schedule(float(section.interval), gc_options(config))
+    _in_background(app, lambda: gc_schedule.collect_regularly(backend, schedule))
 
 
 def _has_checks(section: HealthSection) -> bool:
@@ -176,15 +193,13 @@ def _add_health(app: web.Application, config: Config) -> None:
 def _add_metrics(
     app: web.Application, config: Config, metrics: Metrics, driver: Driver, authenticator: Authenticator
 ) -> None:
-    from pyregistry.monitoring import add_app_figures  # noqa: PLC0415 - a start without metrics need not wait for it
-
-    add_app_figures(app, config, metrics, driver, authenticator)
+    monitoring.add_app_figures(app, config, metrics, driver, authenticator)
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 
 
-def _keep_up(app: web.Application, made: HtpasswdAuthenticator | CurrentPolicy) -> None:
-    """Have it follow its file. It may have been made long before this worker, with content that was changed since."""
+def _keep_up(app: web.Application, made: LifeCycle) -> None:
+    """Start it with the worker. It may have been made long before, from a file that was changed since."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         await in_thread(made.start)

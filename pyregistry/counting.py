@@ -12,8 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
+
+from pyregistry.lazy import lazy
+
+if TYPE_CHECKING:
+    from prometheus_client import mmap_dict, multiprocess
+else:
+    mmap_dict = lazy("prometheus_client.mmap_dict")
+    multiprocess = lazy("prometheus_client.multiprocess")
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """Where the library looks for the directory, once, when it is imported; so nothing may import it before that is set."""
@@ -59,9 +68,7 @@ def forget(pid: int, directory: Path, end: End | None = None) -> None:
     Without that a service whose workers are replaced now and then would add up more files every time. `end` is counted
     among those of all workers. Raises OSError.
     """
-    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - see SHARED
-
-    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call] # has none
+    multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call] # has none
     handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if _locked(handle):  # else a reader hangs, for which nobody here can wait: the files stay, and are added up
@@ -85,27 +92,23 @@ def _locked(handle: int) -> bool:
 
 
 def _count_end(target: Path, end: End) -> None:
-    from prometheus_client.mmap_dict import MmapedDict, mmap_key  # noqa: PLC0415 - see SHARED
-
-    key = mmap_key(ENDS, f"{ENDS}_total", ["reason"], [end], ENDS_TEXT)
-    ended = MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
+    key = mmap_dict.mmap_key(ENDS, f"{ENDS}_total", ["reason"], [end], ENDS_TEXT)
+    ended = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
     before, _ = ended.read_value(key)  # type: ignore[no-untyped-call] # has none
     ended.write_value(key, before + 1.0, 0.0)  # type: ignore[no-untyped-call] # has none
     ended.close()  # type: ignore[no-untyped-call] # has none
 
 
 def _merge(source: Path, target: Path) -> None:
-    from prometheus_client.mmap_dict import MmapedDict  # noqa: PLC0415 - see SHARED
-
     if not source.exists():
         return
     try:
-        counted = list(MmapedDict.read_all_values_from_file(str(source)))  # type: ignore[no-untyped-call] # has none
+        counted = list(mmap_dict.MmapedDict.read_all_values_from_file(str(source)))  # type: ignore[no-untyped-call] # has none
     except (RuntimeError, ValueError, struct.error) as error:
         # Killed in the middle of a write. The file would spoil every reading.
         log.warning("the counts of a worker are lost", file=source.name, reason=str(error))
     else:
-        ended = MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
+        ended = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
         for key, value, timestamp, _ in counted:
             before, _ = ended.read_value(key)  # type: ignore[no-untyped-call] # has none
             ended.write_value(key, before + value, timestamp)  # type: ignore[no-untyped-call] # has none

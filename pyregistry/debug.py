@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from pyregistry.api.connection import Runner
 from pyregistry.api.context import HEALTH
-from pyregistry.api.limits import ConnectionLimits
 from pyregistry.api.metrics import metrics_page
 from pyregistry.api.responses import SERVER, json_response
+from pyregistry.api.transport.limits import ConnectionLimits
+from pyregistry.api.transport.runner import make_runner
 from pyregistry.config.schema import Config
 from pyregistry.config.sense import HEALTH_PATH
 from pyregistry.metrics import Metrics
@@ -46,14 +46,15 @@ class DebugAddress:
 
     async def serve(self, app: web.Application) -> AsyncIterator[None]:
         """Answer as long as `app` runs, its last requests included; for Application.cleanup_ctx."""
-        runner = Runner(
+        runner = make_runner(
             self._make_app(app),
+            fast_path=False,
             limits=ConnectionLimits(),
             access_logger=None,
             shutdown_timeout=_STOP_SECONDS,
         )
         await runner.setup()
-        await web.SockSite(runner, self._listening).start()
+        await runner.listen(self._listening)
         yield
         await runner.cleanup()
 

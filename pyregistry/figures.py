@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from pyregistry.lazy import lazy
+
 if TYPE_CHECKING:
+    from prometheus_client import core
     from prometheus_client.metrics_core import Metric
+else:
+    core = lazy("prometheus_client.core")
 
 log = structlog.get_logger("pyregistry.metrics")
 
@@ -59,12 +64,7 @@ class FigureCollector:
 
 
 def _family(figure: Figure) -> "Metric":
-    from prometheus_client.core import (  # noqa: PLC0415 - see SHARED in counting
-        CounterMetricFamily,
-        GaugeMetricFamily,
-    )
-
-    kind = CounterMetricFamily if figure.is_counter else GaugeMetricFamily
+    kind = core.CounterMetricFamily if figure.is_counter else core.GaugeMetricFamily
     family = kind(figure.name, figure.text, labels=figure.labels)
     for labels, value in figure.values.items():
         family.add_metric(labels, value)

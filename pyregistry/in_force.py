@@ -1,7 +1,7 @@
 """The values that a server uses where its config leaves them to it."""
 
 import os
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -9,7 +9,14 @@ from pyregistry.checks import INTERVAL
 from pyregistry.config.health_section import FileCheck, Health, HttpCheck, StorageCheck, TcpCheck
 from pyregistry.config.schema import Auth, Config, Http, Tls
 from pyregistry.config.values import Duration
+from pyregistry.lazy import lazy
+from pyregistry.location import location_of
 from pyregistry.parts import api_settings
+
+if TYPE_CHECKING:
+    from pyregistry.auth import token_server
+else:
+    token_server = lazy("pyregistry.auth.token_server")
 
 MAX_WORKERS = 4
 DRAIN_SECONDS = 30.0
@@ -20,7 +27,7 @@ _Check = TypeVar("_Check", StorageCheck, FileCheck, HttpCheck, TcpCheck)
 
 def worker_count(config: Config) -> int:
     """Return `pyregistry.workers`, or one for each processor; memory can be seen by one process only."""
-    if config.storage.filesystem is None:
+    if not location_of(config).is_shared:
         return 1
     return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
@@ -55,9 +62,7 @@ def _auth(section: Auth) -> Auth:
     token = section.token
     if token is None or not token.auto_redirect or token.auto_redirect_path:
         return section
-    from pyregistry.auth.token_server import AUTO_REDIRECT_PATH  # noqa: PLC0415 - 0.1 s, and few have such a server
-
-    return replace(section, token=replace(token, auto_redirect_path=AUTO_REDIRECT_PATH))
+    return replace(section, token=replace(token, auto_redirect_path=token_server.AUTO_REDIRECT_PATH))
 
 
 def _health(section: Health) -> Health:

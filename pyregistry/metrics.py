@@ -13,10 +13,16 @@ from typing import TYPE_CHECKING
 
 from pyregistry.counting import reading
 from pyregistry.figures import FigureCollector, ReadFigures
+from pyregistry.lazy import lazy
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    import prometheus_client
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition, multiprocess
     from prometheus_client.metrics_core import Metric
+else:
+    exposition = lazy("prometheus_client.exposition")
+    multiprocess = lazy("prometheus_client.multiprocess")
+    prometheus_client = lazy("prometheus_client")
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
@@ -31,19 +37,17 @@ class Metrics:
     """The counters of this process, and what it and all others count into `directory`."""
 
     def __init__(self, directory: Path) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram  # noqa: PLC0415 - see SHARED in counting
-
         self.directory = directory
-        self._registry = CollectorRegistry()
+        self._registry = prometheus_client.CollectorRegistry()
         self._series: dict[tuple[str, str], _Series] = {}
         self._at_scrape: list[FigureCollector] = []
-        self._requests = Counter(
+        self._requests = prometheus_client.Counter(
             "registry_http_requests_total",
             "Total number of HTTP requests made.",
             ["handler", "method", "code"],
             registry=self._registry,
         )
-        self._durations = Histogram(
+        self._durations = prometheus_client.Histogram(
             "registry_http_request_duration_seconds",
             "The HTTP request latencies in seconds.",
             ["handler", "method"],
@@ -51,20 +55,20 @@ class Metrics:
             registry=self._registry,
         )
         self._received, self._sent = (
-            Histogram(name, text, ["handler"], buckets=_SIZES, registry=self._registry)
+            prometheus_client.Histogram(name, text, ["handler"], buckets=_SIZES, registry=self._registry)
             for name, text in (
                 ("registry_http_request_size_bytes", "The sizes of request bodies in bytes, where there is one."),
                 ("registry_http_response_size_bytes", "The sizes of response bodies in bytes, where there is one."),
             )
         )
-        self._in_flight = Gauge(
+        self._in_flight = prometheus_client.Gauge(
             "registry_http_in_flight_requests",
             "The in-flight HTTP requests.",
             ["handler"],
             multiprocess_mode="livesum",  # what a killed process had under way is over
             registry=self._registry,
         )
-        self._actions = Histogram(
+        self._actions = prometheus_client.Histogram(
             "registry_storage_action_seconds",
             "The number of seconds that the storage action takes.",
             ["driver", "action"],
@@ -92,15 +96,11 @@ class Metrics:
 
     def gauge(self, name: str, text: str, labels: Sequence[str] = (), mode: str = "livesum") -> "Gauge":
         """Make a gauge of this worker; `mode` says what all workers show together, see prometheus_client.Gauge."""
-        from prometheus_client import Gauge  # noqa: PLC0415 - see SHARED in counting
-
-        return Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a Literal there
+        return prometheus_client.Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a Literal there
 
     def counter(self, name: str, text: str, *labels: str) -> "Counter":
         """Make a counter of all workers."""
-        from prometheus_client import Counter  # noqa: PLC0415 - see SHARED in counting
-
-        return Counter(name, text, labels, registry=self._registry)
+        return prometheus_client.Counter(name, text, labels, registry=self._registry)
 
     def at_scrape(self, read: ReadFigures) -> None:
         """Show what `read` returns at each scrape, in a thread: what is the same for all processes."""
@@ -108,15 +108,11 @@ class Metrics:
 
     def page(self, accept: str) -> tuple[bytes, str]:
         """The metrics in the format that the `Accept` header asks for, and its Content-Type. Blocks."""
-        from prometheus_client.exposition import choose_encoder  # noqa: PLC0415 - see SHARED in counting
-
-        encode, content_type = choose_encoder(accept)
+        encode, content_type = exposition.choose_encoder(accept)
         return encode(self._all_processes()), content_type
 
     def _all_processes(self) -> "CollectorRegistry":
-        from prometheus_client import CollectorRegistry  # noqa: PLC0415 - see SHARED in counting
-
-        found = CollectorRegistry()
+        found = prometheus_client.CollectorRegistry()
         found.register(_Shared(self.directory))
         for figure in self._at_scrape:
             found.register(figure)
@@ -187,9 +183,7 @@ class _Shared:
             time.sleep(_PAUSE)
 
     def _collect(self) -> Iterable["Metric"]:
-        from prometheus_client.multiprocess import MultiProcessCollector  # noqa: PLC0415 - see SHARED in counting
-
         with reading(self._directory):
-            collector = MultiProcessCollector(None, str(self._directory))  # type: ignore[no-untyped-call] # has none
+            collector = multiprocess.MultiProcessCollector(None, str(self._directory))  # type: ignore[no-untyped-call] # has none
             found: Iterable[Metric] = collector.collect()  # type: ignore[no-untyped-call] # the same
             return found

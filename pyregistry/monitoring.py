@@ -8,30 +8,35 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from pyregistry import __version__
-from pyregistry.api.caps import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.api.context import HEALTH, HOT_BLOBS, HOT_MANIFESTS, REFUSED_TOKENS, REGISTRY
+from pyregistry.api.transport.limiter import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.credentials import Refusal
-from pyregistry.auth.htpasswd import HtpasswdAuthenticator
 from pyregistry.config.schema import Config
 from pyregistry.counting import ENDS, ENDS_TEXT, End
 from pyregistry.figures import Figure, single
 from pyregistry.gc.last_run import gc_figures
+from pyregistry.lazy import lazy
 from pyregistry.metrics import Metrics
 from pyregistry.opener import read_file
 from pyregistry.processes import network_figures, process_figures
 from pyregistry.reload import Reload
 from pyregistry.sampling import Sampler
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.driver import Driver, LocalMaintenance
 from pyregistry.storage.rooms import Room, rooms
 from pyregistry.storage.used import last_used
 from pyregistry.survey import Survey
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = lazy("cryptography.x509")
 
 
 def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: Reload) -> None:
@@ -95,9 +100,10 @@ def _sample_queues(sampler: Sampler, app: web.Application, driver: Driver) -> No
         ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda room: room.waiting),
     ):
         sampler.gauges(f"pyregistry_{name}", text, "room", of_rooms(read))
-    if isinstance(driver, FilesystemDriver):
+    local = driver.local
+    if local is not None:
         sampler.gauge(
-            "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: driver.lock_waiters
+            "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: local.lock_waiters
         )
     health = app[HEALTH]
     sampler.gauge(
@@ -114,17 +120,16 @@ def _sample_queues(sampler: Sampler, app: web.Application, driver: Driver) -> No
     )
 
 
-def _sample_logins(sampler: Sampler, app: web.Application, passwords: Authenticator) -> None:
-    tokens = app[REFUSED_TOKENS]
-    known = passwords if isinstance(passwords, HtpasswdAuthenticator) else None
+def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authenticator) -> None:
+    tokens, passwords = app[REFUSED_TOKENS], authenticator.passwords
 
     def refused() -> Mapping[str, float]:
-        return {**({} if known is None else known.refused), Refusal.TOKEN: tokens.total()}
+        return {**({} if passwords is None else passwords.refused), Refusal.TOKEN: tokens.total()}
 
     text = "Requests whose login was refused: wrong password, throttled (429), or a token that does not count."
     sampler.counters("pyregistry_failed_logins_total", text, "reason", refused)
-    if known is not None:
-        sampler.gauge("pyregistry_passwords_waiting", "Passwords that wait to be checked.", lambda: known.waiting)
+    if passwords is not None:
+        sampler.gauge("pyregistry_passwords_waiting", "Passwords that wait to be checked.", lambda: passwords.waiting)
 
 
 def _sample_cache(sampler: Sampler, app: web.Application) -> None:
@@ -163,8 +168,8 @@ def _sample_connections(sampler: Sampler, app: web.Application) -> None:
 def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
     text = "The bytes that uploads may still take."
     yield single("pyregistry_storage_room_bytes", text, app[REGISTRY].room())
-    if isinstance(driver, FilesystemDriver):
-        yield from _file_system_figures(driver)
+    if driver.local is not None:
+        yield from _file_system_figures(driver.local)
     used = last_used(driver)
     if used is not None:
         counted = "when garbage collection or `du` counted last."
@@ -174,7 +179,7 @@ def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
         yield single("pyregistry_storage_counted_timestamp_seconds", text, used.counted_at)
 
 
-def _file_system_figures(driver: FilesystemDriver) -> Iterator[Figure]:
+def _file_system_figures(driver: LocalMaintenance) -> Iterator[Figure]:
     """Yield the sizes of each file system of the data directory; the label is where below it, `.` for its own."""
     sizes: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in ("size", "free", "files", "files_free")}
     for place in driver.places():
@@ -204,8 +209,6 @@ def _certificate_figures(path: Path) -> Iterator[Figure]:
 
 @lru_cache(1)
 def _expiry(content: bytes) -> float | None:
-    from cryptography import x509  # noqa: PLC0415 - only a service with TLS and metrics waits for it
-
     try:
         return x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp()
     except ValueError:  # the file is just being written, or is damaged, of which the log tells

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pyregistry.api.context import Settings
 from pyregistry.api.forwarded import TrustedProxies
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.auth.access import Authenticator, Open
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
@@ -14,27 +14,19 @@ from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.config.access import WITHOUT_LOGIN, needs_login
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config, Htpasswd, Token
-from pyregistry.storage.driver import Driver
+from pyregistry.config.schema import Config, Htpasswd, Silly, Token
+from pyregistry.defaults import PAGE_ENTRIES
+from pyregistry.lazy import lazy
 from pyregistry.storage.expressions import Expression, understand
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.local_uploads import LocalUploads
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.piece_uploads import PieceUploads
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 
 if TYPE_CHECKING:
-    from pyregistry.gc.outcome import Options
-
-
-def create_driver(config: Config) -> Driver:
-    """What `storage` says. Blocks. Raises OSError."""
-    if config.storage.filesystem is None:
-        return MemoryDriver()
-    root = Path(config.storage.filesystem.root_directory)
-    root.mkdir(parents=True, exist_ok=True)
-    return FilesystemDriver(root)
+    from pyregistry.auth import token_server, trusted_keys
+    from pyregistry.gc import outcome
+else:
+    outcome = lazy("pyregistry.gc.outcome")
+    token_server = lazy("pyregistry.auth.token_server")
+    trusted_keys = lazy("pyregistry.auth.trusted_keys")
 
 
 def storage_rules(config: Config) -> Rules:
@@ -57,14 +49,6 @@ def storage_rules(config: Config) -> Rules:
     )
 
 
-def create_registry(config: Config, driver: Driver) -> Registry:
-    """Return the registry on a driver that `create_driver` made. Raises ConfigError."""
-    rules = storage_rules(config)
-    if config.storage.filesystem is None:
-        return Registry(driver, rules, PieceUploads(driver, rules.max_blob_size))
-    return Registry(driver, rules, LocalUploads(driver, rules.max_blob_size))
-
-
 def api_settings(config: Config) -> Settings:
     """What handlers need to know."""
     proxies = config.pyregistry.trusted_proxies
@@ -80,8 +64,8 @@ def api_settings(config: Config) -> Settings:
         ),
         max_manifest_size=config.pyregistry.limits.manifest_size,
         max_blob_size=config.pyregistry.limits.blob_size,
-        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else 1_000,
-        max_tags=config.tags.max_tags or 1_000,
+        max_catalog_entries=config.catalog.max_entries if config.catalog.max_entries > 0 else PAGE_ENTRIES,
+        max_tags=config.tags.max_tags or PAGE_ENTRIES,
         min_body_rate=config.pyregistry.limits.body_rate,
         proxies=TrustedProxies(proxies) if proxies is not None else None,
         warnings=tuple(config.pyregistry.warnings),
@@ -102,24 +86,24 @@ def connection_limits(config: Config) -> ConnectionLimits:
     )
 
 
-def gc_options(config: Config) -> "Options":
+def gc_options(config: Config) -> "outcome.Options":
     """What `pyregistry.gc` says about a run."""
-    from pyregistry.gc.outcome import Options  # noqa: PLC0415 - a start need not wait for it
-
     section = config.pyregistry.gc
-    return Options(grace=float(section.grace), delete_untagged=section.delete_untagged, i_know=section.i_know)
+    return outcome.Options(grace=float(section.grace), delete_untagged=section.delete_untagged, i_know=section.i_know)
 
 
 def create_authenticator(config: Config) -> Authenticator:
     """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises ConfigError."""
-    silly, htpasswd = config.auth.silly, config.auth.htpasswd
-    if config.auth.token is not None:
-        return _token_server(config.auth.token)
-    if silly is not None:
-        return SillyAuthenticator(silly.realm, silly.service)
-    if htpasswd is not None:
-        return _passwords(htpasswd)
-    return Open()
+    section = config.auth.chosen
+    match section:
+        case None:
+            return Open()
+        case Htpasswd():
+            return _passwords(section)
+        case Silly():
+            return SillyAuthenticator(section.realm, section.service)
+        case Token():
+            return _token_server(section)
 
 
 def create_policy(config: Config) -> CurrentPolicy | None:
@@ -138,7 +122,7 @@ def create_policy(config: Config) -> CurrentPolicy | None:
 
 def _require_login(config: Config, file: str, policy: Policy) -> None:
     """Raise ConfigError for rules about users where no client can log in; those of the config itself are checked."""
-    if any((config.auth.htpasswd, config.auth.silly, config.auth.token)):
+    if config.auth.chosen is not None:
         return
     for rule in policy.rules:
         for name in rule.who:
@@ -162,31 +146,23 @@ def _passwords(section: Htpasswd) -> HtpasswdAuthenticator:
 
 
 def _token_server(section: Token) -> Authenticator:
-    # What verifies tokens takes a tenth of a second to import, and few registries have such a server.
-    from pyregistry.auth.token_server import (  # noqa: PLC0415 - 0.1 s, see above
-        AUTO_REDIRECT_PATH,
-        TokenServer,
-        TokenServerAuthenticator,
-    )
-    from pyregistry.auth.trusted_keys import ALGORITHMS, KeysInvalid  # noqa: PLC0415 - 0.1 s, see above
-
     for name in section.signing_algorithms:
-        if name not in ALGORITHMS:
+        if name not in trusted_keys.ALGORITHMS:
             raise ConfigError(
-                f"auth.token.signingalgorithms: {name!r}, expected some of {', '.join(sorted(ALGORITHMS))}"
+                f"auth.token.signingalgorithms: {name!r}, expected some of {', '.join(sorted(trusted_keys.ALGORITHMS))}"
             )
-    server = TokenServer(
+    server = token_server.TokenServer(
         section.realm,
         section.service,
         section.issuer,
         Path(section.root_cert_bundle) if section.root_cert_bundle else None,
         Path(section.jwks) if section.jwks else None,
         frozenset(section.signing_algorithms),
-        (section.auto_redirect_path or AUTO_REDIRECT_PATH) if section.auto_redirect else None,
+        (section.auto_redirect_path or token_server.AUTO_REDIRECT_PATH) if section.auto_redirect else None,
     )
     try:
-        return TokenServerAuthenticator(server)
-    except KeysInvalid as error:
+        return token_server.TokenServerAuthenticator(server)
+    except trusted_keys.KeysInvalid as error:
         raise ConfigError(str(error)) from error
 
 

@@ -4,14 +4,14 @@ Nobody configures gunicorn; what it needs comes from our config.
 """
 
 import gc
-import os
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from gunicorn.app.base import BaseApplication
@@ -19,7 +19,10 @@ from gunicorn.config import Chdir
 
 from pyregistry.announcing import announce_address, announce_rules, announce_storage, announce_version, is_new
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
-from pyregistry.api.connection import Runner
+from pyregistry.api.transport.runner import Runner, make_runner
+from pyregistry.api.transport.self_test import fast_path_works
+from pyregistry.api.transport.workers import Arbiter, Worker, hold_signals_across_fork
+from pyregistry.api.transport.workers import Log as WorkersLog
 from pyregistry.app import create_app
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Log
@@ -28,15 +31,19 @@ from pyregistry.counting_place import counting_directory, places
 from pyregistry.data_directory import try_storage
 from pyregistry.debug import DebugAddress, counts, listen_for_debugging
 from pyregistry.in_force import DRAIN_SECONDS, worker_count
+from pyregistry.lazy import lazy
 from pyregistry.log import configure_logging
 from pyregistry.metrics import Metrics
 from pyregistry.parts import connection_limits
 from pyregistry.prepared import Prepared, prepare
 from pyregistry.reload import Reload
-from pyregistry.sockets import address_of, listen
+from pyregistry.sockets import BACKLOG, address_of, listen
 from pyregistry.system_errors import in_words
-from pyregistry.workers import Arbiter, Worker, hold_signals_across_fork
-from pyregistry.workers import Log as WorkersLog
+
+if TYPE_CHECKING:
+    from pyregistry import monitoring
+else:
+    monitoring = lazy("pyregistry.monitoring")
 
 log = structlog.get_logger("pyregistry.server")
 
@@ -119,6 +126,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._debug = debug
         self._directory = counting_directory
         self._reload = Reload(succeeded=True, at=time.time())
+        self._fast_path_works = fast_path_works()  # once, for all workers
         super().__init__()
 
     def load_config(self) -> None:
@@ -126,20 +134,25 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         if self._is_started:
             self._reread(self.prepared.config)
         self._is_started = True
-        config, tls = self.prepared.config, self.prepared.config.http.tls
+        config = self.prepared.config
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
-            "worker_class": "pyregistry.workers.Worker",
+            "worker_class": "pyregistry.api.transport.workers.Worker",
             "logger_class": WorkersLog,
             "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
             "proc_name": "pyregistry",
-            "certfile": os.devnull if tls.certificate else None,  # says that there is TLS: it looks for the file itself
+            "backlog": BACKLOG,
             "child_exit": self._forget_counting,
             "control_socket_disable": True,  # gunicorn 25 and later would make one in the home directory
         }
         for name, value in values.items():
             self.cfg.set(name, value)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Return the context of new connections; None without TLS."""
+        certificate = self.prepared.certificate
+        return None if certificate is None else certificate.context
 
     def drain_seconds(self) -> float:
         """How long the last requests of a worker may take."""
@@ -167,8 +180,9 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         # imported was put aside before the fork.)
         gc.collect()
         gc.freeze()
-        return Runner(
+        return make_runner(
             app,
+            fast_path=config.pyregistry.fast_path and self._fast_path_works,
             limits=connection_limits(config),
             access_logger=_access_logger(config.log),
             shutdown_timeout=self.drain_seconds() * 0.95,
@@ -177,10 +191,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _make_metrics(self, config: Config) -> Metrics | None:
         if self._directory is None or not counts(config):
             return None
-        from pyregistry.monitoring import add_service_figures  # noqa: PLC0415 - a start without metrics need not wait
-
         metrics = Metrics(self._directory)
-        add_service_figures(metrics, config, worker_count(config), self._reload)
+        monitoring.add_service_figures(metrics, config, worker_count(config), self._reload)
         return metrics
 
     def _forget_counting(self, arbiter: Arbiter, worker: Worker) -> None:

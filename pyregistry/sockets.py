@@ -10,6 +10,7 @@ from pathlib import Path
 from pyregistry.config.errors import ConfigError
 
 BACKLOG = 2048
+"""Connections that wait in the queue of a listening socket."""
 
 
 def listen(key: str, addr: str, net: str = "") -> socket.socket:

@@ -10,14 +10,20 @@ import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
+from pyregistry.lazy import lazy
 from pyregistry.opener import open_file, readable_path
 from pyregistry.storage.syscalls import read_all
+
+if TYPE_CHECKING:
+    from cryptography import x509
+else:
+    x509 = lazy("cryptography.x509")
 
 log = structlog.get_logger("pyregistry.tls")
 
@@ -42,10 +48,35 @@ class _Block(NamedTuple):
         return f"certificate {self.number}, line {self.line}"
 
 
-def load_pair(context: ssl.SSLContext, tls: Tls) -> None:
+def files_of(tls: Tls) -> list[tuple[str, str]]:
+    """Return the key of the config and the path of each file: the certificate, its key, and `clientcas`."""
+    authorities = [("clientcas", path) for path in tls.client_cas]
+    return [("certificate", tls.certificate), ("key", tls.key), *authorities]
+
+
+def read_files(tls: Tls) -> list[bytes]:
+    """Return the contents of `files_of`. Raises ConfigError. Blocks."""
+    return [_read(key, path) for key, path in files_of(tls)]
+
+
+def load_pair(context: ssl.SSLContext, tls: Tls, certificate: bytes, key: bytes) -> None:
     """Load the server's certificate with its chain and key. Raises ConfigError; warns of dates. Blocks."""
-    blocks = _certificates("certificate", tls.certificate)
-    key = _read("key", tls.key)
+    blocks = _certificates("certificate", tls.certificate, certificate)
+    _check_key(tls, _text("key", tls.key, key))
+    for block in blocks:
+        reason = _damage(block)
+        if reason is not None:
+            raise ConfigError(f"http.tls.certificate: {tls.certificate}: {block.position}: {reason}")
+    try:
+        with readable_path(tls.certificate) as chain, readable_path(tls.key) as private:
+            context.load_cert_chain(chain, private, password=lambda: b"")  # it never asks a terminal
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(_pair_error(tls, error)) from error
+    for block in blocks:
+        _warn_of_dates("http.tls.certificate", tls.certificate, block)
+
+
+def _check_key(tls: Tls, key: str) -> None:
     if any(sign in key for sign in _ENCRYPTED):
         raise ConfigError(
             f"http.tls.key: {tls.key} is encrypted, and a server cannot ask for its pass phrase; store it decrypted: "
@@ -53,26 +84,15 @@ def load_pair(context: ssl.SSLContext, tls: Tls) -> None:
         )
     if "PRIVATE KEY-----" not in key:
         raise ConfigError(f"http.tls.key: {tls.key} has no private key in PEM")
-    for block in blocks:
-        reason = _damage(block)
-        if reason is not None:
-            raise ConfigError(f"http.tls.certificate: {tls.certificate}: {block.position}: {reason}")
-    try:
-        with readable_path(tls.certificate) as certificate, readable_path(tls.key) as private:
-            context.load_cert_chain(certificate, private, password=lambda: b"")  # it never asks a terminal
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(_pair_error(tls, error)) from error
-    for block in blocks:
-        _warn_of_dates("http.tls.certificate", tls.certificate, block)
 
 
-def load_authorities(context: ssl.SSLContext, path: str) -> None:
-    """Trust the certificates of a bundle; a damaged one is named and skipped.
+def load_authorities(context: ssl.SSLContext, path: str, content: bytes) -> None:
+    """Trust the certificates of a bundle, which was read from `path`; a damaged one is named and skipped.
 
     A certificate that is not self-signed is trusted as it is, as in the CNCF registry: an intermediate authority, or
     the certificate of one client. Raises ConfigError if none can be used. Blocks.
     """
-    loaded, blocks = 0, _certificates("clientcas", path)
+    loaded, blocks = 0, _certificates("clientcas", path, content)
     for block in blocks:
         try:
             context.load_verify_locations(cadata=block.text)
@@ -86,15 +106,19 @@ def load_authorities(context: ssl.SSLContext, path: str) -> None:
         raise ConfigError(f"http.tls.clientcas: {path}: none of its {len(blocks)} certificates can be used")
 
 
-def _read(key: str, path: str) -> str:
-    """Return the text of a PEM file. Raises ConfigError."""
+def _read(key: str, path: str) -> bytes:
     name = f"http.tls.{key}"
     if not path:
         raise ConfigError(f"{name}: missing, expected the path of a PEM file")
     try:
-        data = _read_file(path)
+        return _read_file(path)
     except OSError as error:
         raise ConfigError(f"{name}: {path}: {error.strerror}{_rights(path, error)}") from error
+
+
+def _text(key: str, path: str, data: bytes) -> str:
+    """Return the text of a PEM file. Raises ConfigError."""
+    name = f"http.tls.{key}"
     if not data.strip():
         raise ConfigError(f"{name}: {path} is empty")
     if data[0] == _DER and b"-----BEGIN" not in data:
@@ -131,9 +155,9 @@ def _rights(path: str, error: OSError) -> str:
     return f" (this is user {os.geteuid()}:{os.getegid()}; the file belongs to {owner})"
 
 
-def _certificates(key: str, path: str) -> list[_Block]:
+def _certificates(key: str, path: str, content: bytes) -> list[_Block]:
     """Return the certificates of a file. Raises ConfigError if there is none."""
-    blocks = list(_blocks(_read(key, path)))
+    blocks = list(_blocks(_text(key, path, content)))
     if not blocks:
         raise ConfigError(f"http.tls.{key}: {path} has no certificate in PEM (-----BEGIN CERTIFICATE-----)")
     return blocks
@@ -179,8 +203,6 @@ def _pair_error(tls: Tls, error: OSError) -> str:
 
 
 def _warn_of_dates(key: str, path: str, block: _Block) -> None:
-    from cryptography import x509  # noqa: PLC0415 - a server without TLS need not wait for it
-
     try:
         certificate = x509.load_pem_x509_certificate(block.text.encode())
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc

@@ -22,14 +22,15 @@ class Authority:
         self.directory = directory
         self._openssl = require("openssl", "openssl")
         self.certificate = directory / "ca.pem"
-        self._run("req", "-x509", *self._new_key("ca"), "-out", self.certificate, "-subj", "/CN=test CA")
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 refuses an authority without it
+        self._run("req", "-x509", *self._new_key("ca"), "-out", self.certificate, "-subj", "/CN=test CA", *usage)
 
     def issue(self, name: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
         """A certificate for this address with its key."""
         request, certificate = self.directory / f"{name}.csr", self.directory / f"{name}.pem"
         self._run("req", *self._new_key(name), "-out", request, "-subj", f"/CN={name}")
         extensions = self.directory / "extensions"
-        extensions.write_text(f"subjectAltName=IP:{address}")
+        extensions.write_text(f"subjectAltName=IP:{address}\nauthorityKeyIdentifier=keyid\n")
         ca = ("-CA", self.certificate, "-CAkey", self.directory / "ca.key", "-CAcreateserial")
         self._run("x509", "-req", "-in", request, *ca, "-out", certificate, "-extfile", extensions)
         return certificate, self.directory / f"{name}.key"

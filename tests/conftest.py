@@ -14,13 +14,14 @@ from aiohttp.web import AppKey, Application, BaseRunner, Request, StreamResponse
 from blockbuster import BlockBuster, blockbuster_ctx
 
 from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.connection import Runner
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.limits import ConnectionLimits
+from pyregistry.api.transport.runner import make_runner
 from pyregistry.app import create_app
 from pyregistry.config.load import parse
 from pyregistry.parts import connection_limits
+from tests.modes import FAST_PATH
 
-pytest_plugins = ["tests.parallel", "tests.versions"]
+pytest_plugins = ["tests.parallel", "tests.slow", "tests.versions"]
 pytest.register_assert_rewrite(
     "tests.storage.pushing", "tests.cli.running"
 )  # before a folder whose own conftest does not
@@ -60,7 +61,14 @@ class RegistryServer(TestServer):
 
     async def _make_runner(self, **kwargs: object) -> BaseRunner:
         kwargs.pop("access_log_class", None)
-        return Runner(self.app, limits=self._limits, access_logger=AccessLogger(self.access_log), handle_signals=False)
+        return make_runner(
+            self.app,
+            fast_path=FAST_PATH,
+            limits=self._limits,
+            access_logger=AccessLogger(self.access_log),
+            settle_seconds=0,  # no connection is on its way when a test ends
+            handle_signals=False,
+        )
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from typing import Any, NoReturn, Self
 import pytest
 import yaml
 
+from tests.modes import FAST_PATH
+
 SOURCE_TREE = Path(__file__).resolve().parent.parent
 REQUIRE_CLIENTS = "PYREGISTRY_REQUIRE_CLIENTS"  # =1 where everything is installed: a skip would hide a fault
 PORTS = range(20_000, 32_000)  # below the ephemeral ports, which clients of other tests occupy at random
@@ -274,11 +276,13 @@ def cncf3_program() -> str:
 def _write_config(path: Path, port: int, extra: Mapping[str, Any]) -> Path:
     data = data_directory(path.parent)
     data.mkdir(exist_ok=True)
-    base = {
+    base: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "info"},
         "storage": {"filesystem": {"rootdirectory": str(data)}, "delete": {"enabled": True}},
         "http": {"addr": f"127.0.0.1:{port}"},
     }
+    if not FAST_PATH and path.name == "pyregistry.yml":
+        base["pyregistry"] = {"fast-path": False}
     path.write_text(yaml.safe_dump(merged(base, extra)))
     return path

@@ -16,7 +16,8 @@ from bench.report import BEGIN, END, derived, write_tables
 from bench.results import Figures, Run, Target, load, save
 from bench.trees import make_tree, name_of
 from bench.usage import Spent, Window, memory_of
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
+from pyregistry.fsck.scope import Scope
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry

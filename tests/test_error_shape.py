@@ -181,7 +181,7 @@ _INSIDE = "/srv/registry/docker/registry/v2/secret.py"
 @pytest.fixture
 async def failing(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A registry on a directory that can be made to fail; it holds an image."""
-    monkeypatch.setattr("pyregistry.parts.FilesystemDriver", _Failing)
+    monkeypatch.setattr("pyregistry.storage.backend.FilesystemDriver", _Failing)
     monkeypatch.setattr(_Failing, "failure", None)
     monkeypatch.setattr(_Failing, "operation", "")
     return await start_registry()

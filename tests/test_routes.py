@@ -9,6 +9,8 @@ import pytest
 
 from pyregistry.api.routes import ENDPOINTS, Endpoint
 from pyregistry.auth.access import Action
+from pyregistry.observers import EventTarget
+from tests.api.test_hot import HOT
 
 PAGE = Path(__file__).parent.parent / "docs/endpoints.md"
 
@@ -79,6 +81,34 @@ def test_every_endpoint_has_an_action_that_fits_its_method(endpoint: Endpoint) -
     assert endpoint.mutates == (endpoint.method in {"POST", "PUT", "PATCH", "DELETE"})
     if "{name" in endpoint.path:
         assert endpoint.action in {Action.PULL, Action.PUSH, Action.DELETE}
+
+
+_CACHED = [endpoint for endpoint in ENDPOINTS if endpoint.cached is not None]
+
+
+@pytest.mark.parametrize("endpoint", _CACHED, ids=lambda endpoint: f"{endpoint.method} {_readable(endpoint.path)}")
+def test_what_may_be_answered_from_memory_can_be_told_by_its_last_two_words(endpoint: Endpoint) -> None:
+    assert endpoint.method in {"GET", "HEAD"}
+    assert endpoint.action is Action.PULL  # so that observers are told of a pull
+    _, root, name, word, reference = _readable(endpoint.path).split("/")
+    assert (root, name) == ("v2", "<name>")
+    assert re.fullmatch("[a-z]+", word)
+    assert re.fullmatch("<[a-z]+>", reference)
+    assert endpoint.name in set(EventTarget)
+
+
+def test_each_row_of_memory_has_a_word_of_its_own() -> None:
+    words = [(endpoint.method, _readable(endpoint.path).split("/")[-2]) for endpoint in _CACHED]
+    assert sorted(words) == sorted(set(words))
+
+
+def test_what_is_answered_from_memory_is_compared_with_the_handlers_answer() -> None:
+    compared = {(method, path.split("/")[-2]) for method, path in HOT}
+    assert compared == {(endpoint.method, _readable(endpoint.path).split("/")[-2]) for endpoint in _CACHED}
+
+
+def test_only_a_push_may_need_to_read_elsewhere() -> None:
+    assert [endpoint.handler.__name__ for endpoint in ENDPOINTS if endpoint.reads is not None] == ["start_upload"]
 
 
 @pytest.mark.parametrize("handler", _HANDLERS, ids=lambda handler: handler.__name__)

@@ -1,6 +1,7 @@
 """The process that runs the workers."""
 
 import asyncio
+import contextlib
 import resource
 import socket
 import ssl
@@ -11,20 +12,20 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from pyregistry import loop
-from pyregistry.api.connection import Runner
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport import loop
+from pyregistry.api.transport.limits import ConnectionLimits
+from pyregistry.api.transport.loop import SingleAcceptLoop
+from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
-from pyregistry.loop import FairLoop
 from pyregistry.sockets import listen
-from pyregistry.workers import signal_name
 from tests.authority import Authority
 from tests.processes import pyregistry_server
 from tests.workers.workers import workers_of
 
 FORK = """
 import os, signal
-from pyregistry.workers import hold_signals_across_fork
+from pyregistry.api.transport.workers import hold_signals_across_fork
 
 signal.signal(signal.SIGTERM, lambda *_: print("lost", flush=True))  # as the arbiter's, which a worker inherits
 hold_signals_across_fork()
@@ -101,21 +102,23 @@ def test_a_client_that_never_ends_its_handshake_is_sent_away(tmp_path: Path, mon
                 writer.close()
                 server.close()
 
-    with asyncio.Runner(loop_factory=FairLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: SingleAcceptLoop(100)) as runner:
         assert runner.run(wait_for_the_end()) == b""
 
 
+@pytest.mark.parametrize("fast_path", [True, False])
 @pytest.mark.parametrize("turns", range(8))
-def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(turns: int) -> None:
+def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(turns: int, fast_path: bool) -> None:
     """What it does not accept stays in the queue for the others: the listening socket is theirs as well."""
 
     async def exchange() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listening, listening.dup() as of_others:
             listening.setblocking(False)
             of_others.setblocking(False)
-            runner = Runner(web.Application(), limits=ConnectionLimits(), access_logger=None)
+            options = {"limits": ConnectionLimits(), "access_logger": None}
+            runner = make_runner(web.Application(), fast_path=fast_path, **options)
             await runner.setup()
-            await web.SockSite(runner, listening).start()
+            await runner.listen(listening)
             await asyncio.sleep(0)
             with socket.create_connection(listening.getsockname()) as client:
                 client.settimeout(5)
@@ -129,8 +132,53 @@ def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(
                     return client.recv(12)
                 return b"in the queue"
 
-    with asyncio.Runner(loop_factory=FairLoop) as runner:
+    with asyncio.Runner(loop_factory=lambda: SingleAcceptLoop(100)) as runner:
         assert runner.run(exchange()) in {b"in the queue", b"HTTP/1.1 404"}
+
+
+def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_path: Path) -> None:
+    """It becomes a connection in the time to settle; without that time the worker ends before it."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server"))
+
+    async def exchange() -> bytes:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setblocking(False)
+            runner = make_runner(
+                web.Application(),
+                fast_path=True,
+                limits=ConnectionLimits(),
+                access_logger=None,
+                settle_seconds=1,  # a busy machine needs more than the usual time
+            )
+            await runner.setup()
+            await runner.listen(listening, context)
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+            client = authority.context().wrap_bio(received, to_send, server_hostname="127.0.0.1")
+            with pytest.raises(ssl.SSLWantReadError):
+                client.do_handshake()
+            writer.write(to_send.read())
+            received.write(await reader.read(65_536))
+
+            async def finish() -> bytes:
+                await asyncio.sleep(0.1)  # the way through a network
+                client.do_handshake()
+                client.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                writer.write(to_send.read())
+                while True:
+                    received.write(await reader.read(65_536))
+                    with contextlib.suppress(ssl.SSLWantReadError):  # tickets of the session, which come first
+                        return client.read(12)
+
+            finishing = asyncio.create_task(finish())
+            await runner.cleanup()
+            writer.close()
+            return finishing.result() if finishing.done() else b"the worker has ended"
+
+    with asyncio.Runner(loop_factory=lambda: SingleAcceptLoop(100)) as runner:
+        assert runner.run(exchange()) == b"HTTP/1.1 404"
 
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (35, "35"), (63, "63")])

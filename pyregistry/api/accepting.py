@@ -8,18 +8,18 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from pyregistry.api.context import offload_read, settings, turn
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.manifest import StoredManifest, read_manifest
-from pyregistry.storage.recent import Recent
 
 VARY = {"Vary": hdrs.ACCEPT}
 """Headers of a response that is a list, or stands for one: a cache must not give it to other clients."""
 _TAKE_LISTS = media_types.INDEXES | {"*/*", "application/*"}
 _LONGEST = 4096
 """Characters of an `Accept` that is looked at."""
-_chosen = Recent[tuple[Digest, str], tuple[Digest | None]](10_000)
+_chosen = BoundedCache[tuple[Digest, str], tuple[Digest | None]](limit=10_000, by_use=True)
 """The images of lists by digest and platform, which never change: a list of 4 MiB takes half a second to be read."""
 
 

@@ -18,8 +18,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from pyregistry.api.context import PRINCIPAL
-from pyregistry.api.request_id import request_id
+from pyregistry.api.decision import caller_of
 from pyregistry.api.sent import body_bytes_sent
 from pyregistry.api.targets import raw_path
 from pyregistry.log import LOGSTASH_FIELDS
@@ -71,17 +70,18 @@ class AccessLogger(AbstractAccessLogger):
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         """See AbstractAccessLogger; `time` is in seconds."""
+        caller = caller_of(request)
         entry = Entry(
-            request.remote or "",
-            request_id(request),
-            _user(request),
+            caller.remote,
+            caller.request_id,
+            caller.principal.name or "",
             request.method,
             raw_path(request),
             f"HTTP/{request.version.major}.{request.version.minor}",
             _repository(request),
             response.status,
             body_bytes_sent(request, response),
-            request.headers.get("User-Agent", ""),
+            caller.user_agent,
         )
         self.write(entry, time)
 
@@ -170,17 +170,12 @@ def _moment(second: int) -> str:
     return clock.strftime("%d/%b/%Y:%H:%M:%S +0000", clock.gmtime(second))
 
 
-def _user(request: web.BaseRequest) -> str:
-    try:
-        return request[PRINCIPAL].name or ""
-    except KeyError:  # refused before that was asked
-        return ""
-
-
 def _repository(request: web.BaseRequest) -> str:
-    # `match_info` itself may only be asked for once a route was looked for, which what is no request never gets to.
-    found = request._match_info if isinstance(request, web.Request) else None
-    return found.get("name", "") if found is not None else ""
+    try:
+        found = request.match_info if isinstance(request, web.Request) else None
+    except AssertionError:  # of aiohttp: no route was looked for, as of a head that was refused
+        return ""
+    return found.get("name", "") if found else ""
 
 
 def _text(text: str, room: int) -> str:

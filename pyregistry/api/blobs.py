@@ -2,10 +2,13 @@
 
 from aiohttp import web
 
+from pyregistry.api.cached import Cached, Caches
 from pyregistry.api.context import HOT_BLOBS, offload, offload_read, principal, repository
+from pyregistry.api.decision import Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.download import opened, send_blob
 from pyregistry.api.responses import etag, not_modified
 from pyregistry.auth.access import Principal
+from pyregistry.observers import Event, EventAction, EventTarget
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.media_types import OCTET_STREAM
 
@@ -20,7 +23,9 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
     digest = Digest(request.match_info["digest"])
     headers = blob_headers(digest, principal(request))
     async with opened(repository(request), digest) as blob:
-        return not_modified(request, digest, headers) or await send_blob(request, blob, digest, headers)
+        response = not_modified(request, digest, headers) or await send_blob(request, blob, digest, headers)
+    observe_pull(request, digest, _content(digest, blob.size), response.status)
+    return response
 
 
 async def _head_blob(request: web.Request) -> web.StreamResponse:
@@ -35,7 +40,20 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
     if response is None:
         response = web.StreamResponse(headers=headers)
         response.content_length = size
+    observe_pull(request, digest, _content(digest, size), response.status)
     return response
+
+
+def cached_blob_head(
+    caches: Caches, name: str, reference: str, _headers: Headers, principal: Principal
+) -> Cached | None:
+    """See FindCached: the HEAD of `get_blob`."""
+    size = caches.blobs.find(name, reference)
+    return None if size is None else Cached(blob_headers(reference, principal), size, b"")
+
+
+def _content(digest: str, size: int) -> Content:
+    return Content(EventTarget.BLOB, digest, OCTET_STREAM, size)
 
 
 def blob_headers(digest: str, caller: Principal) -> dict[str, str]:
@@ -55,5 +73,7 @@ def blob_headers(digest: str, caller: Principal) -> dict[str, str]:
 
 async def delete_blob(request: web.Request) -> web.Response:
     """end-10 `DELETE /v2/<name>/blobs/<digest>`: forgets it in this repository only; gc frees the bytes."""
-    await offload(repository(request).unlink_blob, Digest(request.match_info["digest"]))
+    repo, digest = repository(request), Digest(request.match_info["digest"])
+    size = await offload(repo.unlink_blob, digest)
+    await record(request, Event(EventAction.DELETE, EventTarget.BLOB, repo.name, digest, caller_of(request), size=size))
     return web.Response(status=202)

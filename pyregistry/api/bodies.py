@@ -10,7 +10,7 @@ from aiohttp import web
 
 from pyregistry.api.context import settings
 from pyregistry.api.holding import Holding, Holdings
-from pyregistry.api.receiving import Receiver
+from pyregistry.api.transport.client import connection_of
 from pyregistry.oci.errors import (
     BlobTooLarge,
     ExpectationFailed,
@@ -78,12 +78,8 @@ class Body:
 
     def direct_reader(self) -> AbstractContextManager[Read | None]:
         """See DirectReader."""
-        connection = self._request.protocol
-        arriving = connection.body if isinstance(connection, Receiver) else None
-        # Where this body has come as a whole, what arrives now is that of the next request.
-        if arriving is None or arriving.content is not self._request.content:
-            return nullcontext()
-        return arriving.straight()
+        connection = connection_of(self._request)
+        return nullcontext() if connection is None else connection.direct_read(self._request.content)
 
 
 def body(request: web.Request) -> Body:

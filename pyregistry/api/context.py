@@ -2,15 +2,16 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from aiohttp import web
 
-from pyregistry.api.forwarded import TrustedProxies
-from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal
+from pyregistry import defaults
+from pyregistry.api.forwarded import TrustedProxies, remote_of
+from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal, is_allowed
 from pyregistry.auth.throttle import network_of
 from pyregistry.health import Health, Readiness
 from pyregistry.metrics import Metrics
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # what signs and verifies takes a while to import, and few re
 P = ParamSpec("P")
 T = TypeVar("T")
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -45,12 +48,12 @@ class Settings:
     """`Location` is a path, unless `origin` is set."""
     headers: tuple[tuple[str, str], ...] = ()
     """Sent with every answer."""
-    max_manifest_size: int = 4 * 1024 * 1024
-    max_blob_size: int = 100 * 1024**3
-    max_catalog_entries: int = 1_000
-    max_tags: int = 1_000
+    max_manifest_size: int = defaults.MANIFEST_BYTES
+    max_blob_size: int = defaults.BLOB_BYTES
+    max_catalog_entries: int = defaults.PAGE_ENTRIES
+    max_tags: int = defaults.PAGE_ENTRIES
     """Largest page of tags; a request without `n` gets them all."""
-    min_body_rate: int = 1024
+    min_body_rate: int = defaults.BODY_BYTES_PER_SECOND
     """Bytes per second below which a request body is given up, averaged over `body_window` seconds."""
     body_window: float = 60.0
     proxies: TrustedProxies | None = None
@@ -95,7 +98,7 @@ async def walk(request: web.Request, steps: Walk[T], *, purpose: str = "list") -
     """
     known = request.get(PRINCIPAL)
     name = None if known is None else known.name
-    caller = f"user {name}" if name is not None else f"address {network_of(request.remote or '')}"
+    caller = f"user {name}" if name is not None else f"address {network_of(remote_of(request))}"
     return await in_turn(f"{purpose} {caller}", steps)
 
 
@@ -125,12 +128,16 @@ def repository(request: web.Request) -> Repository:
 
 
 def authorization(request: web.Request) -> Sequence[str]:
-    """Return the Authorization headers; one that came twice is one, as some proxies repeat what a client sends.
+    """Return the Authorization headers."""
+    return distinct(request.headers.getall("Authorization", ()))
+
+
+def distinct(authorization: Sequence[str]) -> Sequence[str]:
+    """Return Authorization headers; one that came twice is one, as some proxies repeat what a client sends.
 
     Different ones stay: another reader on the way may have taken the first for the user, and we the second.
     """
-    values = request.headers.getall("Authorization", ())
-    return values if len(values) < 2 else list(dict.fromkeys(values))
+    return authorization if len(authorization) < 2 else list(dict.fromkeys(authorization))
 
 
 def principal(request: web.Request) -> Principal:
@@ -160,9 +167,8 @@ async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
 
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
-    """Whether the caller may also do this: a mount needs to read its source."""
-    access = Access(action, name)
-    return principal(request).covers(access) and request.app[AUTHORIZER].allows(principal(request), access)
+    """Return True if the caller may also do this: a mount needs to read its source."""
+    return is_allowed(request.app[AUTHORIZER], principal(request), Access(action, name))
 
 
 def view(request: web.Request, *, covered: bool = False) -> View:
@@ -189,8 +195,9 @@ class CallersView:
     def shows(self, name: RepositoryName) -> bool:
         """See View."""
         access = Access(Action.PULL, name)
-        covers = not self.covered or self.principal.covers(access)
-        return covers and self.authorizer.allows(self.principal, access)
+        if self.covered:
+            return is_allowed(self.authorizer, self.principal, access)
+        return self.authorizer.allows(self.principal, access)
 
     def reaches(self, namespace: str) -> bool:
         """See View."""

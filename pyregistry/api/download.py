@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import BinaryIO
 
@@ -30,8 +31,18 @@ _SMALL = 64 * 1024
 log = structlog.get_logger("pyregistry.api")
 
 
+@dataclass(frozen=True, slots=True)
+class OpenBlob:
+    """A blob that can be read; `size` in bytes."""
+
+    size: int
+    reading: OpenSource
+    location: str | None
+    """A URL at which a client may GET the bytes; None where they are sent from here."""
+
+
 @asynccontextmanager
-async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenSource]:
+async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
     """A blob, open until the block ends; raises BlobUnknown."""
     with _unknown(BlobUnknown, digest):
         blob = await offload_read(lambda: _open(repository.blob(digest)))
@@ -49,23 +60,30 @@ def _unknown(error: type[BlobUnknown | ManifestUnknown], digest: Digest) -> Iter
         raise error({"digest": digest}) from gone
 
 
-def _open(source: Source) -> OpenSource:
-    opened = source.open()
-    if opened.file is None or source.size > _SMALL:
-        return opened
-    with opened.file as file:
-        return Bytes(file.read())
+def _open(source: Source) -> OpenBlob:
+    reading = source.open()
+    if reading.file is None or source.size > _SMALL:
+        return OpenBlob(source.size, reading, source.redirect())
+    with reading.file as file:
+        content = file.read()
+    return OpenBlob(len(content), Bytes(content), None)
 
 
-async def _close(blob: OpenSource) -> None:
-    if blob.content is None:
-        await offload_read(blob.close)
+async def _close(blob: OpenBlob) -> None:
+    if blob.reading.content is None:
+        await offload_read(blob.reading.close)
 
 
 async def send_blob(
-    request: web.Request, blob: OpenSource, digest: Digest, headers: Mapping[str, str]
+    request: web.Request, blob: OpenBlob, digest: Digest, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable."""
+    """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable.
+
+    Where its bytes are to be had elsewhere the answer is 307, and a client asks there with its `Range`.
+    """
+    if blob.location is not None:
+        kept = {"Docker-Content-Digest": headers["Docker-Content-Digest"], "Cache-Control": "no-store"}
+        return web.Response(status=307, headers={**kept, "Location": blob.location})
     parts = _requested(request, blob.size, digest)
     if parts is None:
         return await _send(request, blob, [(b"", range(blob.size))], 200, headers)
@@ -120,7 +138,7 @@ def _part_head(boundary: str, content_type: str, part: range, size: int) -> byte
 
 async def _send(
     request: web.Request,
-    blob: OpenSource,
+    blob: OpenBlob,
     pieces: Sequence[tuple[bytes, range]],
     status: int,
     headers: Mapping[str, str],
@@ -130,10 +148,10 @@ async def _send(
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
     try:
-        with nullcontext() if blob.content is not None else uploads.answer():
+        with nullcontext() if blob.reading.content is not None else uploads.answer():
             for head, part in pieces:
                 await _write(request, response, head)
-                await _send_part(request, response, blob, part)
+                await _send_part(request, response, blob.reading, part)
     except OSError as error:
         # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
         if not isinstance(error, ConnectionError):

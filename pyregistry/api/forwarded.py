@@ -4,13 +4,12 @@
 and pass on the latter as a client wrote it.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from aiohttp import web
-from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 
 UNIX = "unix"
@@ -21,6 +20,9 @@ MAX_CHARACTERS = 2048
 """Characters of these headers that are looked at; a client may send megabytes."""
 _SIGNS = ("Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP")
 _USUAL_PORTS = frozenset({"80", "443"})
+
+REMOTE = web.RequestKey("remote", str)
+"""The client's address, set when a request is made; `remote_of` reads it."""
 
 Headers: TypeAlias = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -92,19 +94,15 @@ def shows_a_proxy(headers: Headers) -> bool:
     return any(name in headers for name in _SIGNS)
 
 
-def naming_clients(make: Callable[..., web.BaseRequest], proxies: TrustedProxies | None) -> Callable[..., Any]:
-    """Return a factory of requests whose `remote` is the client's address; see BaseRequest.clone."""
+def client_address(proxies: TrustedProxies | None, peer: str, headers: Headers) -> str:
+    """Return the address of the client: the peer, or what a trusted proxy says of it."""
+    return peer if proxies is None else proxies.client(peer, headers)
 
-    def make_request(message: RawRequestMessage, payload: Any, protocol: Any, *rest: Any) -> web.BaseRequest:
-        request = make(message, payload, protocol, *rest)
-        peer = peer_of(protocol.peername)
-        # Of a head that was refused aiohttp keeps nothing: its placeholder has a plain dict, without `getall`.
-        request._cache["remote"] = (
-            peer if proxies is None or not message.headers else proxies.client(peer, message.headers)
-        )
-        return request
 
-    return make_request
+def remote_of(request: web.BaseRequest) -> str:
+    """Return the address of the client, which may be behind a trusted proxy; empty for one of a unix socket."""
+    known: str | None = request.get(REMOTE)
+    return unmapped(request.remote or "") if known is None else known
 
 
 def _first(headers: Headers, name: str) -> str:

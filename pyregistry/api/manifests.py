@@ -4,13 +4,17 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from pyregistry.api.accepting import VARY, image_of_list
+from pyregistry.api.accepting import VARY, image_of_list, wants_image
 from pyregistry.api.bodies import holding_manifest, read_manifest_body
-from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, turn, walk
+from pyregistry.api.cached import Cached, Caches
+from pyregistry.api.context import HOT_MANIFESTS, offload, offload_read, repository, repository_name, turn, walk
+from pyregistry.api.decision import DECISION, Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.download import send_manifest
 from pyregistry.api.large import LARGE
 from pyregistry.api.origin import base_url
 from pyregistry.api.responses import etag, not_modified
+from pyregistry.auth.access import Principal
+from pyregistry.observers import Event, EventAction, EventTarget
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
@@ -40,12 +44,44 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
         with suppress(ManifestUnknown):  # an index may name what is not here
             stored = await _read_manifest(request, image)
     headers = manifest_headers(stored) | (VARY if image is not None else {})
-    unchanged = not_modified(request, stored.digest, headers)
-    if unchanged is not None or request.method == "HEAD" or len(stored.content) <= LARGE:
-        return unchanged or web.Response(body=stored.content, headers=headers)
-    digest, size = stored.digest, len(stored.content)
-    del stored  # it would stay in memory for as long as the client takes
-    return await send_manifest(request, digest, size, headers)
+    content = Content(EventTarget.MANIFEST, stored.digest, stored.media_type, len(stored.content))
+    response = not_modified(request, stored.digest, headers)
+    if response is None and (request.method == "HEAD" or content.size <= LARGE):
+        response = web.Response(body=stored.content, headers=headers)
+    if response is None:
+        digest = stored.digest
+        del stored  # it would stay in memory for as long as the client takes
+        response = await send_manifest(request, digest, content.size, headers)
+    observe_pull(request, reference, content, response.status)
+    return response
+
+
+def cached_manifest(
+    caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
+) -> Cached | None:
+    """See FindCached: the GET of `get_manifest`."""
+    stored = caches.manifests.find(name, reference, leased=False)
+    if stored is None or not _is_usual(stored, headers):
+        return None
+    if len(stored.content) > LARGE:  # sent from its file: a client that reads nothing would make this a copy of it
+        return None
+    return Cached(manifest_headers(stored), len(stored.content), stored.content)
+
+
+def cached_manifest_head(
+    caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
+) -> Cached | None:
+    """See FindCached: the HEAD of `get_manifest`."""
+    stored = caches.manifests.find(name, reference, leased=True)
+    if stored is None or not _is_usual(stored, headers):
+        return None
+    return Cached(manifest_headers(stored), len(stored.content), b"")
+
+
+def _is_usual(stored: StoredManifest, headers: Headers) -> bool:
+    if not stored.media_type.isprintable():  # a foreign one could break the head
+        return False
+    return stored.media_type not in INDEXES or not wants_image(headers)
 
 
 def manifest_headers(stored: StoredManifest) -> dict[str, str]:
@@ -84,6 +120,7 @@ async def put_manifest(request: web.Request) -> web.Response:
     content = await read_manifest_body(request)
     async with turn(request, content):
         pushed = await _put(request, reference, content, tags)
+    await record(request, _pushed(request, pushed, len(content)))
     headers = {
         "Location": f"{base_url(request)}/v2/{repo.name}/manifests/{pushed.digest}",
         "Docker-Content-Digest": pushed.digest,
@@ -97,10 +134,25 @@ async def put_manifest(request: web.Request) -> web.Response:
 
 async def _put(request: web.Request, reference: Tag | Digest, content: bytes, tags: list[Tag]) -> PushedManifest:
     repo, content_type = repository(request), _content_type(request)
+    is_observed = request.app[DECISION].is_observed
     if len(content) <= _LARGE:
-        return await offload(repo.put_manifest, reference, content, content_type, tags)
+        return await offload(repo.put_manifest, reference, content, content_type, tags, is_observed)
     checked = await walk(request, at_once(repo.check_manifest, reference, content, content_type), purpose="push")
-    return await offload(repo.put_checked, checked, tags)
+    return await offload(repo.put_checked, checked, tags, is_observed)
+
+
+def _pushed(request: web.Request, pushed: PushedManifest, size: int) -> Event:
+    return Event(
+        EventAction.PUSH,
+        EventTarget.MANIFEST,
+        repository_name(request),
+        pushed.digest,
+        caller_of(request),
+        pushed.media_type,
+        size,
+        pushed.tags,
+        pushed.previous,
+    )
 
 
 async def delete_manifest(request: web.Request) -> web.Response:
@@ -111,9 +163,10 @@ async def delete_manifest(request: web.Request) -> web.Response:
     repo = repository(request)
     reference = parse_reference(request.match_info["reference"])
     if isinstance(reference, Digest):
-        await offload(repo.delete_manifest, reference)
+        target, digest, tags = EventTarget.MANIFEST, reference, await offload(repo.delete_manifest, reference)
     else:
-        await offload(repo.delete_tag, reference)
+        target, digest, tags = EventTarget.TAG, await offload(repo.delete_tag, reference), (reference,)
+    await record(request, Event(EventAction.DELETE, target, repo.name, digest, caller_of(request), tags=tags))
     return web.Response(status=202)
 
 

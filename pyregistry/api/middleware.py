@@ -2,35 +2,33 @@
 
 import errno
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 
 import structlog
 from aiohttp import web
 
 from pyregistry.api.context import (
     AUTHENTICATOR,
-    AUTHORIZER,
     HEALTH,
     PRINCIPAL,
     REFUSED_TOKENS,
     SETTINGS,
     TOKENS,
+    Handler,
     Settings,
     authorization,
-    parameter,
     repository_name,
 )
+from pyregistry.api.decision import DECISION
+from pyregistry.api.forwarded import remote_of
 from pyregistry.api.health import RETRY, require_health
 from pyregistry.api.origin import origin
-from pyregistry.api.receiving import Receiver
 from pyregistry.api.request_id import HEADER, request_id
 from pyregistry.api.responses import SERVER, error_response, warning_headers
-from pyregistry.api.routes import ENDPOINT_OF, Endpoint, Handler
-from pyregistry.api.uploads import start_upload
+from pyregistry.api.routes import ENDPOINT_OF, Endpoint
+from pyregistry.api.transport.client import connection_of
 from pyregistry.auth.access import Access, Action, Fault
 from pyregistry.auth.credentials import DELAYING, Refusal
 from pyregistry.auth.scopes import bearer_token, with_implied
-from pyregistry.metrics import Metrics
 from pyregistry.oci.errors import (
     BlobUploadUnknown,
     Denied,
@@ -44,7 +42,6 @@ from pyregistry.oci.errors import (
     Unavailable,
     Unsupported,
 )
-from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.waiting import IS_GONE
 from pyregistry.system_errors import explained
 
@@ -52,6 +49,8 @@ CLIENT_GONE = 499
 """Only ever seen in the log: nobody is there to read the answer."""
 
 Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+MIDDLEWARES: web.AppKey[tuple[Middleware, ...]] = web.AppKey("middlewares")
+"""Those that answers from memory need not pass: they and `hot` ask the same Decision."""
 
 log = structlog.get_logger("pyregistry.api")
 
@@ -110,24 +109,21 @@ def _storage_error(request: web.Request, error: OSError) -> RegistryError:
     return _BY_ERRNO.get(error.errno or 0, InternalError())
 
 
-def measuring(metrics: Metrics) -> Middleware:
-    """Counts requests, but not those of whoever watches; around `errors`, so that it sees every status."""
-
-    @web.middleware
-    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-        endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
-        if endpoint is not None and endpoint.watches:
-            return await handler(request)
-        name = "other" if endpoint is None else endpoint.name
-        running, status, sent = metrics.request(name, request.method), CLIENT_GONE, 0
-        try:
-            response = await handler(request)
-            status, sent = response.status, _bytes_to_send(request, response)
-            return response
-        finally:
+@web.middleware
+async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count requests, but not those about the service; around `errors`, so that it sees every status."""
+    endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
+    if endpoint is not None and endpoint.watches:
+        return await handler(request)
+    name = "other" if endpoint is None else endpoint.name
+    running, status, sent = request.app[DECISION].begin(name, request.method), CLIENT_GONE, 0
+    try:
+        response = await handler(request)
+        status, sent = response.status, _bytes_to_send(request, response)
+        return response
+    finally:
+        if running is not None:
             running.end(status, request.content.total_bytes, sent)
-
-    return measure
 
 
 def _bytes_to_send(request: web.Request, response: web.StreamResponse) -> int:
@@ -140,7 +136,7 @@ def _bytes_to_send(request: web.Request, response: web.StreamResponse) -> int:
 async def healthy(request: web.Request, handler: Handler) -> web.StreamResponse:
     """While a health check fails nobody is served, as in the CNCF registry, but for those who ask how it is."""
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
-    if endpoint is None or not endpoint.watches:
+    if (endpoint is None or not endpoint.watches) and not request.app[DECISION].is_serving:
         require_health(request.app[HEALTH])
     return await handler(request)
 
@@ -160,8 +156,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     if endpoint is not None and endpoint.action is Action.TOKEN and app[TOKENS] is not None:
         return await handler(request)
     try:
-        # The peer, or the client that a trusted proxy names: X-Forwarded-For is whatever a client likes to write.
-        principal = await app[AUTHENTICATOR].authenticate(authorization(request), request.remote or "")
+        principal = await app[DECISION].authenticate(request.headers, remote_of(request))
     except Unauthorized as error:
         if bearer_token(authorization(request)) is not None:
             app[REFUSED_TOKENS][Refusal.TOKEN] += 1
@@ -176,17 +171,18 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _let_refusals_give_way(request: web.Request) -> None:
-    if isinstance(request.protocol, Receiver):
-        DELAYING.set(request.protocol.giving_way)
+    connection = connection_of(request)
+    if connection is not None:
+        DELAYING.set(connection.giving_way)
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:
     """401 for who could log in or get another token, 403 for who is known and may not: clients print it as "denied"."""
-    principal = request[PRINCIPAL]
-    allowed = request.app[AUTHORIZER].allows(principal, wanted)
-    if allowed and principal.covers(wanted):
+    principal, decision = request[PRINCIPAL], request.app[DECISION]
+    if decision.allows(principal, wanted):
         return
-    challenge = _challenge(request, endpoint, failed=False) if allowed or principal.name is None else {}
+    could_log_in = decision.allows_another_login(principal, wanted)
+    challenge = _challenge(request, endpoint, failed=False) if could_log_in else {}
     if challenge:
         raise Unauthorized(_detail(request, endpoint), headers=challenge)
     raise Denied({"action": wanted.action, "name": wanted.repository})
@@ -202,7 +198,7 @@ def _challenge(request: web.Request, endpoint: Endpoint | None, *, failed: bool)
 
 
 def _wanted(request: web.Request, endpoint: Endpoint | None) -> list[Access]:
-    """What a token for this request must cover; with a mount also its source, which docker and oras then ask for."""
+    """Return what a token for this request should cover."""
     if endpoint is None:
         return []
     if "name" not in request.match_info:
@@ -211,11 +207,7 @@ def _wanted(request: web.Request, endpoint: Endpoint | None) -> list[Access]:
         target = Access(endpoint.action, repository_name(request))
     except NameInvalid:
         return []
-    accesses = [target]
-    if endpoint.handler is start_upload:
-        with suppress(NameInvalid):  # then it is no mount, but an upload all the same
-            accesses.insert(0, Access(Action.PULL, RepositoryName(parameter(request, "from") or "")))
-    return with_implied(accesses)
+    return with_implied([*(endpoint.reads(request) if endpoint.reads is not None else ()), target])
 
 
 def _detail(request: web.Request, endpoint: Endpoint | None) -> object:

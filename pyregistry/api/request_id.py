@@ -10,7 +10,7 @@ import re
 import structlog
 from aiohttp import web
 
-from pyregistry.api.routes import Handler
+from pyregistry.api.context import Handler
 
 REQUEST_ID = web.RequestKey("request_id", str)
 HEADER = "X-Request-ID"

@@ -1,19 +1,18 @@
 """THE endpoint table. Nothing is reachable that does not stand here, and nothing stands here without an action."""
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from pyregistry.api import base, blobs, catalog, health, manifests, metrics, referrers, tags, tokens, uploads
 from pyregistry.api.bodies import defer_continue
-from pyregistry.api.context import METRICS
-from pyregistry.auth.access import Action
+from pyregistry.api.cached import FindCached
+from pyregistry.api.context import METRICS, Handler
+from pyregistry.auth.access import Access, Action
 from pyregistry.auth.scopes import TOKEN_PATH
 from pyregistry.oci.errors import Unsupported
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 # `.+` is greedy, so a path is understood from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads`.
 # aiohttp decodes what it matched, so these patterns check nothing; the types of `oci.names` do. With `s` a decoded
@@ -47,6 +46,10 @@ class Endpoint:
     handler: Handler
     action: Action
     spec: str
+    cached: FindCached | None = None
+    """Makes the response that `hot` gives; only for a path that ends in `/WORD/REFERENCE`, with a word of its own."""
+    reads: Callable[[web.Request], Sequence[Access]] | None = None
+    """Returns what a token for the request should cover beside the action."""
 
     @property
     def mutates(self) -> bool:
@@ -67,11 +70,11 @@ class Endpoint:
 ENDPOINTS = (
     Endpoint("GET", "/v2{slash:/?}", base.base, Action.BASE, "end-1"),
     Endpoint("HEAD", "/v2{slash:/?}", base.base, Action.BASE, "end-1"),
-    Endpoint("GET", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3"),
-    Endpoint("HEAD", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3"),
+    Endpoint("GET", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3", cached=manifests.cached_manifest),
+    Endpoint("HEAD", _MANIFEST, manifests.get_manifest, Action.PULL, "end-3", cached=manifests.cached_manifest_head),
     Endpoint("PUT", _MANIFEST, manifests.put_manifest, Action.PUSH, "end-7a end-7b"),
     Endpoint("DELETE", _MANIFEST, manifests.delete_manifest, Action.DELETE, "end-9"),
-    Endpoint("POST", _UPLOADS, uploads.start_upload, Action.PUSH, "end-4a end-4b end-4c end-11"),
+    Endpoint("POST", _UPLOADS, uploads.start_upload, Action.PUSH, "end-4a end-4b end-4c end-11", reads=uploads.mounted),
     Endpoint("GET", _UPLOAD, uploads.upload_status, Action.PUSH, "end-13"),
     Endpoint("HEAD", _UPLOAD, uploads.upload_status, Action.PUSH, "end-13"),
     Endpoint("PATCH", _UPLOAD, uploads.append_to_upload, Action.PUSH, "end-5"),
@@ -79,7 +82,7 @@ ENDPOINTS = (
     # With the right to push alone: who begins an upload may end it.
     Endpoint("DELETE", _UPLOAD, uploads.cancel_upload, Action.PUSH, "end-14"),
     Endpoint("GET", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
-    Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
+    Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2", cached=blobs.cached_blob_head),
     Endpoint("DELETE", _BLOB, blobs.delete_blob, Action.DELETE, "end-10"),
     Endpoint("GET", _TAGS, tags.list_tags, Action.PULL, "end-8a end-8b"),
     Endpoint("GET", _REFERRERS, referrers.list_referrers, Action.PULL, "end-12a end-12b"),

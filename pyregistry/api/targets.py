@@ -5,31 +5,19 @@ registry redirects the former with 301, after which clients ask with GET and wit
 is sent, and router, access rules, metrics and storage see one path. Only the access log shows what came.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from aiohttp import web
-from aiohttp.http_parser import RawRequestMessage
 from yarl import URL
+
+TARGET = web.RequestKey("target", str)
+"""The target as the client sent it, where aiohttp was given a tidy one."""
 
 _WITH_SLASH = ("/v2/", "/blobs/uploads/")
 """Ends of paths whose final slash is part of the endpoint."""
 
 
-def tidying_targets(make: Callable[..., web.BaseRequest]) -> Callable[..., web.BaseRequest]:
-    """Return a factory of requests whose `rel_url` is tidy; their `raw_path` stays what the client sent."""
-
-    def make_request(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
-        if is_untidy(message.path):
-            message = message._replace(url=tidy(message.url))
-        return make(message, *rest)
-
-    return make_request
-
-
 def raw_path(request: web.BaseRequest) -> str:
     """Return the path as the client sent it, without its query; of a target with a scheme and a host the tidy one."""
-    path = request.raw_path.partition("?")[0]
+    path = request.get(TARGET, request.raw_path).partition("?")[0]
     return path if path.startswith("/") else request.rel_url.raw_path
 
 

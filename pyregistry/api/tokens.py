@@ -9,9 +9,10 @@ from aiohttp import web
 
 from pyregistry.api.bodies import body
 from pyregistry.api.context import PRINCIPAL, TOKENS, authorization, offload_read
-from pyregistry.api.heads import LONGEST_HEAD
+from pyregistry.api.forwarded import remote_of
 from pyregistry.api.large import answer
 from pyregistry.api.responses import encode_json, json_response
+from pyregistry.api.transport.heads import LONGEST_HEAD
 from pyregistry.auth.access import Principal
 from pyregistry.auth.scopes import parse_scopes
 from pyregistry.oci.errors import NameUnknown, RequestInvalid
@@ -33,7 +34,7 @@ async def get_token(request: web.Request) -> web.StreamResponse:
     `scope` may be given several times; all other parameters are for token servers that serve several registries.
     """
     tokens = _tokens(request)
-    principal = request[PRINCIPAL] = await tokens.identify(authorization(request), request.remote or "")
+    principal = request[PRINCIPAL] = await tokens.identify(authorization(request), remote_of(request))
     return await _answer(request, tokens, principal, request.query.getall("scope", ()))
 
 
@@ -49,7 +50,7 @@ async def post_token(request: web.Request) -> web.StreamResponse:
     users, passwords = form.get("username", []), form.get("password", [])
     if len(users) != 1 or len(passwords) != 1:
         return _refusal("invalid_request")
-    principal = request[PRINCIPAL] = await tokens.sign_in(users[0], passwords[0].encode(), request.remote or "")
+    principal = request[PRINCIPAL] = await tokens.sign_in(users[0], passwords[0].encode(), remote_of(request))
     return await _answer(request, tokens, principal, form.get("scope", ()))
 
 

@@ -8,9 +8,11 @@ from aiohttp import web
 
 from pyregistry.api.bodies import announced_size, body, body_at_hand, check_blob_size
 from pyregistry.api.context import may, offload, parameter, principal, registry, repository, view, walk
+from pyregistry.api.decision import caller_of, record
 from pyregistry.api.ranges import check_length, parse_content_range
 from pyregistry.api.responses import blob_created, upload_headers
-from pyregistry.auth.access import Action
+from pyregistry.auth.access import Access, Action
+from pyregistry.observers import Event, EventAction, EventTarget
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest, parse_algorithm
 from pyregistry.oci.errors import (
     BlobUnknown,
@@ -20,6 +22,7 @@ from pyregistry.oci.errors import (
     SizeInvalid,
     UploadRangeInvalid,
 )
+from pyregistry.oci.media_types import OCTET_STREAM
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.turns import first
@@ -37,14 +40,15 @@ async def start_upload(request: web.Request) -> web.Response:
     """
     target = repository(request)
     algorithm = parse_algorithm(parameter(request, "digest-algorithm") or CANONICAL)
-    mounted = await _mount(request, target)
-    if mounted is not None:
-        return blob_created(request, target.name, mounted)
+    mount = await _mount(request, target)
+    if mount is not None:
+        await record(request, mount)
+        return blob_created(request, target.name, mount.digest)
     digest = parameter(request, "digest")
     if digest is not None and (request.body_exists or digest in EMPTY_DIGESTS):
         pushed = Digest(digest)
         with _none_if_empty(request, pushed):
-            return await _push_at_once(request, target, pushed)
+            return await _created(request, target.name, pushed, await _push_at_once(request, target, pushed))
     upload = await offload(target.start_upload, algorithm, principal(request).name)
     return web.Response(status=202, headers=upload_headers(request, upload, 0))
 
@@ -82,11 +86,11 @@ async def finish_upload(request: web.Request) -> web.Response:
     async with _resumable(request, upload):
         if data is not None:
             at = _sent_from(request) if data else None
-            await upload.commit_at_once(digest, data, principal(request).name, at)
+            size = await upload.commit_at_once(digest, data, principal(request).name, at)
         else:
             await _admit(request, upload)
-            await _commit(request, upload, digest)
-    return blob_created(request, upload.repository, digest)
+            size = await _commit(request, upload, digest)
+    return await _created(request, upload.repository, digest, size)
 
 
 async def cancel_upload(request: web.Request) -> web.Response:
@@ -111,22 +115,34 @@ async def _require_own(request: web.Request, upload: Upload) -> None:
     await offload(upload.check_owner, principal(request).name)
 
 
-async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> web.Response:
+async def _created(request: web.Request, name: RepositoryName, digest: Digest, size: int) -> web.Response:
+    event = Event(EventAction.PUSH, EventTarget.BLOB, name, digest, caller_of(request), OCTET_STREAM, size)
+    await record(request, event)
+    return blob_created(request, name, digest)
+
+
+async def _push_at_once(request: web.Request, target: Repository, digest: Digest) -> int:
     check_blob_size(request)
     size = announced_size(request)
     upload = await offload(target.start_upload, digest.algorithm, principal(request).name, size)
     try:
         received = body(request)
-        await upload.commit(digest, received, direct=received.direct_reader)
+        return await upload.commit(digest, received, direct=received.direct_reader)
     except BaseException:
         # The client never learned of this upload, so nobody could go on with it.
         with suppress(BlobUploadUnknown):
             await offload(upload.remove)
         raise
-    return blob_created(request, target.name, digest)
 
 
-async def _mount(request: web.Request, target: Repository) -> Digest | None:
+def mounted(request: web.Request) -> list[Access]:
+    """Return the pull that a mount needs beside the push: docker and oras then ask for a token for both."""
+    with suppress(NameInvalid):  # then it is no mount, but an upload all the same
+        return [Access(Action.PULL, RepositoryName(parameter(request, "from") or ""))]
+    return []
+
+
+async def _mount(request: web.Request, target: Repository) -> Event | None:
     """Mount the blob that the query names; return None if it names none, or if that cannot be done."""
     mount, origin = parameter(request, "mount"), parameter(request, "from")
     if mount is None:
@@ -137,9 +153,13 @@ async def _mount(request: web.Request, target: Repository) -> Digest | None:
     except (DigestInvalid, NameInvalid):  # containerd sends whatever a label says, of any registry
         return None
     source = await _any_source(request, digest) if name is None else _source(request, name)
-    if source is None or not await offload(_mount_from, target, digest, source):
+    size = None if source is None else await offload(_mount_from, target, digest, source)
+    if source is None or size is None:
         return None
-    return digest
+    caller, target_name = caller_of(request), target.name
+    return Event(
+        EventAction.MOUNT, EventTarget.BLOB, target_name, digest, caller, OCTET_STREAM, size, source=source.name
+    )
 
 
 def _source(request: web.Request, name: RepositoryName) -> Repository | None:
@@ -151,11 +171,11 @@ async def _any_source(request: web.Request, digest: Digest) -> Repository | None
     return await walk(request, first(having))
 
 
-def _mount_from(target: Repository, digest: Digest, source: Repository) -> bool:
+def _mount_from(target: Repository, digest: Digest, source: Repository) -> int | None:
+    size = None
     with suppress(BlobUnknown):
-        target.mount_blob(digest, source)
-        return True
-    return False
+        size = target.mount_blob(digest, source)
+    return size
 
 
 async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:
@@ -173,16 +193,16 @@ async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, 
     return announced.start, len(announced)
 
 
-async def _commit(request: web.Request, upload: Upload, digest: Digest) -> None:
+async def _commit(request: web.Request, upload: Upload, digest: Digest) -> int:
     at, length = await _announced_at_the_end(request, upload)
     try:
         received = body(request)
-        await upload.commit(digest, received, at, length, received.direct_reader)
+        return await upload.commit(digest, received, at, length, received.direct_reader)
     except UploadRangeInvalid:
         # A client that does not know whether anything is left sends chunks, and the last may be the only one.
         if not await _is_without_bytes(request):
             raise
-        await upload.commit(digest, body(request))
+        return await upload.commit(digest, body(request))
 
 
 async def _is_without_bytes(request: web.Request) -> bool:

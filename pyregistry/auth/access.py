@@ -1,6 +1,6 @@
 """The words of access control, and the two seams: who is it, may they."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -74,8 +74,53 @@ class Fault(StrEnum):
     INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
-class Authenticator(Protocol):
-    """Who: from the request's Authorization headers, and the client's address, to a principal."""
+class LifeCycle(Protocol):
+    """A part that follows a file or has threads. It is made before the workers are forked, and starts in each."""
+
+    def start(self) -> None:
+        """Begin to follow what may have changed since it was made. Blocks."""
+
+    def close(self) -> None:
+        """End the threads. Does not block."""
+
+
+class Passwords(Protocol):
+    """Users with passwords."""
+
+    async def verify(self, user: str, password: bytes, address: str) -> Principal:
+        """Return the user of that name and password; raise Unauthorized, TooManyRequests.
+
+        The caller is at `address`.
+        """
+
+    def stamp(self, user: str) -> str | None:
+        """Return what changes with the password of a user, None for one who is not there."""
+
+
+class PasswordStore(Passwords, Protocol):
+    """Passwords that an authenticator checks, with its figures."""
+
+    realm: str
+    """Name of the registry that a client shows when it asks for a password."""
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Logins of this process that were refused, by the reason."""
+
+    @property
+    def waiting(self) -> int:
+        """Passwords that wait to be checked."""
+
+
+class Authenticator(LifeCycle, Protocol):
+    """Who: from the request's Authorization headers, and the client's address, to a principal.
+
+    A kind that does without some of it inherits from BaseAuthenticator.
+    """
+
+    @property
+    def passwords(self) -> PasswordStore | None:
+        """Return the users with passwords, for whom tokens can be made here; None where there are none."""
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """Raises Unauthorized, and TooManyRequests."""
@@ -103,7 +148,35 @@ class Authorizer(Protocol):
         """True if there is no repository, now or later, that this principal may not pull; False if not known."""
 
 
-class Open:
+def is_allowed(authorizer: Authorizer, principal: Principal, access: Access) -> bool:
+    """Return True if the rules allow this to the caller, and the token that the caller showed is for it."""
+    return principal.covers(access) and authorizer.allows(principal, access)
+
+
+class BaseAuthenticator:
+    """An authenticator without files, threads and passwords, which asks for no credential; kinds override the rest."""
+
+    def start(self) -> None:
+        """See Authenticator.start."""
+
+    def close(self) -> None:
+        """See Authenticator.close."""
+
+    @property
+    def passwords(self) -> PasswordStore | None:
+        """See Authenticator.passwords."""
+        return None
+
+    def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
+        """See Authenticator.recognize."""
+        return None
+
+    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
+        """See Authenticator.challenge."""
+        return None
+
+
+class Open(BaseAuthenticator):
     """No `auth` section: everybody is anonymous."""
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
@@ -113,10 +186,6 @@ class Open:
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
         """See Authenticator.recognize."""
         return ANONYMOUS
-
-    def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
-        """See Authenticator.challenge."""
-        return None
 
 
 class AllowAll:

@@ -17,10 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import bcrypt
+from pyregistry.auth.hashes import matches
 
-BCRYPT_BYTES = 72
-"""Apache's tool ignores what is behind; bcrypt 5 would raise."""
 WAITING = 256
 WAITING_PER_ADDRESS = 32
 WAIT_SECONDS = 10.0
@@ -35,13 +33,13 @@ class PoolFull(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    check: "Check"
+    check: "PasswordCheck"
     result: "asyncio.Future[bool]"
     until: float
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class PasswordCheck:
     """One password to be compared with one stored hash."""
 
     password: bytes
@@ -51,10 +49,10 @@ class Check:
 
     def run(self) -> bool:
         """Blocks, for up to a second of processor time."""
-        right = _matches(self.password, self.stored)
+        right = matches(self.password, self.stored)
         if not right:
             for dummy in self.top_up:
-                _matches(self.password, dummy)
+                matches(self.password, dummy)
         return right
 
 
@@ -94,7 +92,7 @@ class BcryptPool:
         """Checks that have no turn yet."""
         return sum(map(len, self._waiting.values()))
 
-    def submit(self, check: Check, address: str) -> "asyncio.Future[bool]":
+    def submit(self, check: PasswordCheck, address: str) -> "asyncio.Future[bool]":
         """Whether the password is right, when its turn has come. Raises PoolFull, and so does the result."""
         of_address = self._waiting.get(address, ())
         if len(of_address) >= WAITING_PER_ADDRESS:
@@ -154,22 +152,9 @@ class BcryptPool:
                 result.set_result(done.result())
         self._run_next()
 
-    def _in_turn(self, check: Check) -> bool:
+    def _in_turn(self, check: PasswordCheck) -> bool:
         with self._turns.turn():
             return check.run()
-
-
-def dummy_hash(cost: int) -> bytes:
-    """A hash that no password has, without computing one."""
-    alphabet = b"./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-    return bcrypt.gensalt(cost) + bytes(alphabet[byte % 64] for byte in os.urandom(31))
-
-
-def _matches(password: bytes, stored: bytes) -> bool:
-    try:
-        return bcrypt.checkpw(password[:BCRYPT_BYTES], stored)
-    except ValueError:  # a damaged hash
-        return False
 
 
 def _be_nice() -> None:

@@ -18,9 +18,11 @@ from enum import StrEnum
 import structlog
 
 from pyregistry.auth.access import Principal
-from pyregistry.auth.bcrypt_pool import BcryptPool, Check, PoolFull, dummy_hash
-from pyregistry.auth.remembered import KeyedHash, Remembered
+from pyregistry.auth.bcrypt_pool import BcryptPool, PasswordCheck, PoolFull
+from pyregistry.auth.hashes import dummy_hash
+from pyregistry.auth.remembered import KeyedHash
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.errors import TooManyRequests, Unauthorized
 
 RIGHT_SECONDS = 300.0
@@ -71,15 +73,17 @@ class Users:
         object.__setattr__(self, "_highest", max(costs))
         object.__setattr__(self, "_dummies", {cost: dummy_hash(cost) for cost in range(min(costs), max(costs) + 1)})
 
-    def check(self, user: str, password: bytes) -> Check:
+    def check(self, user: str, password: bytes) -> PasswordCheck:
         """What to compute. A wrong password costs the same for every user, known or not.
 
         A hash of cost c takes 2^c rounds; with one of each cost from c to below the highest, h, that is 2^h.
         """
         stored = self.hashes.get(user)
         if stored is None:
-            return Check(password, self._dummies[self._highest])
-        return Check(password, stored, tuple(self._dummies[cost] for cost in range(_cost(stored), self._highest)))
+            return PasswordCheck(password, self._dummies[self._highest])
+        return PasswordCheck(
+            password, stored, tuple(self._dummies[cost] for cost in range(_cost(stored), self._highest))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +111,10 @@ class Credentials:
     def __init__(self, users: Callable[[], Users], clock: Callable[[], float] = time.monotonic) -> None:
         self._users = users
         self._hash = KeyedHash()
-        self._right = Remembered[bool](RIGHT_SECONDS, REMEMBERED, clock)
-        self._wrong = Remembered[bool](WRONG_SECONDS, REMEMBERED, clock)
-        self._places = Remembered[bool](RIGHT_SECONDS, REMEMBERED_PLACES, clock)
-        self._answers = Remembered[_Answer](ANSWER_SECONDS, REMEMBERED, clock)
+        self._right = BoundedCache[bytes, bool](limit=REMEMBERED, seconds=RIGHT_SECONDS, clock=clock)
+        self._wrong = BoundedCache[bytes, bool](limit=REMEMBERED, seconds=WRONG_SECONDS, clock=clock)
+        self._places = BoundedCache[bytes, bool](limit=REMEMBERED_PLACES, seconds=RIGHT_SECONDS, clock=clock)
+        self._answers = BoundedCache[bytes, _Answer](limit=REMEMBERED, seconds=ANSWER_SECONDS, clock=clock)
         self._throttle = Throttle(clock)
         self._pool = BcryptPool()
         self._flights: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
@@ -173,7 +177,7 @@ class Credentials:
     def _key(self, header: str, address: str) -> bytes:
         return self._hash(f"{header}\0{address}".encode(errors="surrogatepass"))
 
-    def _attempt(self, user: str, check: Check, network: str) -> _Attempt:
+    def _attempt(self, user: str, check: PasswordCheck, network: str) -> _Attempt:
         # For an unknown user the stored hash is a dummy, which no password has.
         tag = self._digest(_bytes(user), check.password, check.stored)
         return _Attempt(user, network, tag, self._digest(tag, network.encode()))
@@ -200,14 +204,14 @@ class Credentials:
     def _is_besieged(self, by: _Attempt | _Answer) -> bool:
         return self._throttle.is_besieged(by.network, by.user)
 
-    async def _check(self, attempt: _Attempt, check: Check) -> None:
+    async def _check(self, attempt: _Attempt, check: PasswordCheck) -> None:
         if attempt.tag in self._wrong:
             raise Unauthorized
         # A file that was read meanwhile may not know the user any more.
         if not await asyncio.shield(self._flight(attempt, check)) or not self._is_current(attempt.user, check):
             raise Unauthorized
 
-    def _flight(self, attempt: _Attempt, check: Check) -> "asyncio.Task[bool]":
+    def _flight(self, attempt: _Attempt, check: PasswordCheck) -> "asyncio.Task[bool]":
         """The one check of this credential: clients open several connections at once."""
         network, running = self._flights.get(attempt.tag, ("", None))
         wait = self._throttle.wait(attempt.network, attempt.user)
@@ -226,7 +230,7 @@ class Credentials:
         flight.add_done_callback(lambda _: self._flights.pop(attempt.tag, None))
         return flight
 
-    async def _settle(self, attempt: _Attempt, check: Check, verdict: "asyncio.Future[bool]") -> bool:
+    async def _settle(self, attempt: _Attempt, check: PasswordCheck, verdict: "asyncio.Future[bool]") -> bool:
         try:
             right = await verdict
         except PoolFull:
@@ -243,7 +247,7 @@ class Credentials:
         log.warning("login failed", user=attempt.user if known else None, address=attempt.network)
         return False
 
-    def _is_current(self, user: str, check: Check) -> bool:
+    def _is_current(self, user: str, check: PasswordCheck) -> bool:
         return self._users().hashes.get(user) == check.stored
 
 

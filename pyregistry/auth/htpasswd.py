@@ -1,21 +1,18 @@
 """HTTP Basic against an htpasswd file that is read again when it changes."""
 
-import warnings as python_warnings
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 import structlog
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal, quoted
+from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
-from pyregistry.auth.htpasswd_lines import Entry, parse_line
-from pyregistry.auth.watched import FileUnusable, Purpose, WatchedFile
+from pyregistry.auth.hashes import HashRefused, parse_hash, prepare
+from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
+from pyregistry.reloaded_files import FileUnusable, GivenUp
 
-BCRYPT_PREFIXES = (b"$2a$", b"$2b$", b"$2y$")
-HASH_BYTES = 60
-COSTS = range(4, 15)
-"""One login at a cost above 14 would take seconds of processor time."""
 MAX_LINE_BYTES = 1024
 MAX_WARNINGS = 20
 """Warnings about one content: a file of another kind may have a million lines."""
@@ -45,7 +42,7 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
         if reason:
             warnings.append((f"htpasswd entry left out: {reason}", {"line": number, "user": user}))
         else:
-            users[user] = _canonical(stored)
+            users[user] = stored
     for text, fields in warnings[:MAX_WARNINGS]:
         log.warning(text, **fields)
     if len(warnings) > MAX_WARNINGS:
@@ -53,74 +50,49 @@ def parse_htpasswd(content: bytes) -> dict[str, bytes]:
     return users
 
 
-def refusal(stored: bytes) -> str | None:
-    """Why this hash is not accepted; None if it is."""
-    if not stored.startswith(BCRYPT_PREFIXES):
-        return f"{_format_of(stored)}, only bcrypt is accepted (htpasswd -B)"
-    if not stored[4:6].isdigit() or int(stored[4:6]) not in COSTS:
-        return "the bcrypt cost is not 4 to 14"
-    if len(stored) != HASH_BYTES:
-        return f"a bcrypt hash has {HASH_BYTES} characters, this one {len(stored)}"
-    return None if _canonical(stored) else "it has characters that no bcrypt hash has"
-
-
-def _canonical(stored: bytes) -> bytes:
-    """Return a bcrypt hash without the unused bits that some programs set; empty for what is no hash."""
-    from passlib.hash import bcrypt  # noqa: PLC0415 - no registry without passwords waits for it
-
-    with python_warnings.catch_warnings():
-        python_warnings.simplefilter("ignore")  # of those bits
-        try:
-            return bytes(bcrypt.from_string(stored).to_string().encode())
-        except ValueError:  # whose text may quote the hash
-            return b""
-
-
 class PasswordFile:
     """The users of an htpasswd file."""
 
     def __init__(self, path: Path) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._users = Users({})
-        self._was_read = False
-        purpose = Purpose("htpasswd file", "every login is refused", self._take, self._give_up)
+        given_up = GivenUp(Users({}), "every login is refused")
         try:
-            self._file = WatchedFile(path, purpose)
+            self._file = access_file(path, "htpasswd file", _users_of, _describe, given_up)
         except FileUnusable as error:
             raise HtpasswdInvalid(f"{path}: {error}") from error
 
     def users(self) -> Users:
         """At this moment: of the content that was good last, and none a minute after the file could last be used."""
-        return self._users
+        return self._file.value
 
     def start(self) -> None:
-        """See WatchedFile.start."""
+        """See ReloadedFiles.start."""
         self._file.start()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop looking."""
         self._file.close()
 
-    def _take(self, content: bytes) -> None:
-        users = parse_htpasswd(content)
-        self._users = Users(users)
-        if not users:
-            log.error("htpasswd file has no user with a bcrypt password (make one with htpasswd -Bn USER)")
-        if self._was_read:
-            log.info("htpasswd file read again", users=len(users))
-        self._was_read = True
 
-    def _give_up(self) -> None:
-        self._users = Users({})
+def _users_of(content: bytes) -> Users:
+    users = parse_htpasswd(content)
+    if not users:
+        log.error("htpasswd file has no user with a bcrypt password (make one with htpasswd -Bn USER)")
+    return Users(users)
 
 
-class HtpasswdAuthenticator:
+def _describe(users: Users) -> dict[str, object]:
+    return {"users": len(users.hashes)}
+
+
+class HtpasswdAuthenticator(BaseAuthenticator):
     """`auth.htpasswd` of the config."""
 
     def __init__(self, path: Path, realm: str) -> None:
         """Blocks. Raises HtpasswdInvalid."""
-        self._realm = realm
+        self.realm = realm
         self._file = PasswordFile(path)
+        prepare()
         self._credentials = Credentials(self._file.users)
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
@@ -133,7 +105,12 @@ class HtpasswdAuthenticator:
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
         """See Authenticator.challenge."""
-        return f"Basic realm={quoted(self._realm)}"
+        return f"Basic realm={quoted(self.realm)}"
+
+    @property
+    def passwords(self) -> "HtpasswdAuthenticator":
+        """See Authenticator.passwords."""
+        return self
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """See Credentials.verify."""
@@ -155,11 +132,11 @@ class HtpasswdAuthenticator:
         return self._credentials.waiting
 
     def start(self) -> None:
-        """Notice changes of the file, until close. Blocks; after the fork."""
+        """See Authenticator.start: notice changes of the file, until close."""
         self._file.start()
 
     def close(self) -> None:
-        """Stop the threads."""
+        """See Authenticator.close."""
         self._file.close()
         self._credentials.close()
 
@@ -180,23 +157,16 @@ def _lines(content: bytes) -> Iterator[tuple[int, str | None, bytes, str]]:
         elif len(line) > MAX_LINE_BYTES:
             yield number, user, b"", f"the line has more than {MAX_LINE_BYTES} bytes"
         else:
-            yield number, user, entry.stored, refusal(entry.stored) or ""
+            try:
+                yield number, user, parse_hash(entry.stored), ""
+            except HashRefused as error:
+                yield number, user, b"", str(error)
 
 
-def _name(entry: Entry) -> str | None:
+def _name(entry: HtpasswdEntry) -> str | None:
     try:
         name = entry.user.decode()
     except UnicodeDecodeError:
         return None
     is_valid = 0 < len(entry.user) <= MAX_USER_BYTES and "\0" not in name and "\t" not in name
     return name if is_valid else None
-
-
-_FORMATS = {b"$apr1$": "MD5", b"$1$": "MD5", b"{SHA}": "SHA-1", b"$5$": "SHA-256", b"$6$": "SHA-512"}
-
-
-def _format_of(stored: bytes) -> str:
-    for prefix, name in _FORMATS.items():
-        if stored.startswith(prefix):
-            return name
-    return "crypt or plain text" if stored else "no password"

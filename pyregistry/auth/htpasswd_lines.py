@@ -3,14 +3,14 @@
 from typing import NamedTuple
 
 
-class Entry(NamedTuple):
+class HtpasswdEntry(NamedTuple):
     """USER:HASH, or USER:HASH:COMMENT as Apache and nginx take it."""
 
     user: bytes
     stored: bytes
 
 
-def parse_line(line: bytes) -> Entry | None:
+def parse_line(line: bytes) -> HtpasswdEntry | None:
     """None for a comment and an empty line; raises ValueError for what has no colon.
 
     Space around the line is nothing, to the CNCF registry as well.
@@ -21,4 +21,4 @@ def parse_line(line: bytes) -> Entry | None:
     user, colon, stored = text.partition(b":")
     if not colon:
         raise ValueError("no colon")
-    return Entry(user, stored.partition(b":")[0])
+    return HtpasswdEntry(user, stored.partition(b":")[0])

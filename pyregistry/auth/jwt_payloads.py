@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 
 LONGEST_TOKEN = 64_000
-"""Bytes; a header with it must stay below the longest line that is taken (pyregistry.api.heads)."""
+"""Bytes; a header with it must stay below the longest line that is taken (pyregistry.api.transport.heads)."""
 _LARGE = 4_000
 """Bytes of a payload that is compressed."""
 _MOST_BYTES = 16 * 1024 * 1024

@@ -22,7 +22,7 @@ _CLOCKS_DIFFER = 60
 log = structlog.get_logger("pyregistry.auth")
 
 
-class Key(msgspec.Struct, frozen=True):
+class SigningKey(msgspec.Struct, frozen=True):
     """`made_at` in seconds since the epoch."""
 
     id: str
@@ -50,13 +50,13 @@ class KeyRing:
         """Make a ring on `store`; `spare`, a secret that all workers have, signs where none can be stored."""
         self._store = store
         self._clock = clock
-        self._spare = None if spare is None else Key(blake2b(spare, digest_size=8).hexdigest(), spare, 0.0)
+        self._spare = None if spare is None else SigningKey(blake2b(spare, digest_size=8).hexdigest(), spare, 0.0)
         self._complained = False
-        self._keys: dict[str, tuple[Key, float]] = {}  # with the time from which they are no longer taken
+        self._keys: dict[str, tuple[SigningKey, float]] = {}  # with the time from which they are no longer taken
 
-    def signing(self) -> Key:
+    def signing(self) -> SigningKey:
         """The key to sign with, made or replaced when it is due. Blocks."""
-        keys: list[Key] = []
+        keys: list[SigningKey] = []
         try:
             keys = _decode(self._store.read())
             if self._is_due(keys):
@@ -69,14 +69,14 @@ class KeyRing:
         self._remember(keys)
         return keys[-1] if keys else self._spare_key()
 
-    def known(self, key_id: str) -> Key | None:
+    def known(self, key_id: str) -> SigningKey | None:
         """A key that this worker has seen."""
         if self._spare is not None and key_id == self._spare.id:
             return self._spare
         key, until = self._keys.get(key_id, (None, 0.0))
         return key if self._clock() < until else None
 
-    def find(self, key_id: str) -> Key | None:
+    def find(self, key_id: str) -> SigningKey | None:
         """A key that another worker may have made. Blocks."""
         try:
             self._remember(_decode(self._store.read()))
@@ -93,16 +93,16 @@ class KeyRing:
             )
         self._complained = True
 
-    def _spare_key(self) -> Key:
+    def _spare_key(self) -> SigningKey:
         assert self._spare is not None
         return self._spare
 
-    def _remember(self, keys: Sequence[Key]) -> None:
+    def _remember(self, keys: Sequence[SigningKey]) -> None:
         replaced_at = [key.made_at for key in keys[1:]]
         until = [*(at + TOKEN_SECONDS + _CLOCKS_DIFFER for at in replaced_at), float("inf")]
         self._keys = {key.id: (key, end) for key, end in zip(keys, until, strict=False)}
 
-    def _is_due(self, keys: Sequence[Key]) -> bool:
+    def _is_due(self, keys: Sequence[SigningKey]) -> bool:
         # Also where a clock that went wrong has made a key of the future.
         return not keys or not -_CLOCKS_DIFFER <= self._clock() - keys[-1].made_at < ROTATE_SECONDS
 
@@ -110,12 +110,12 @@ class KeyRing:
         keys = _decode(content)
         if not self._is_due(keys):  # another worker was quicker
             return None
-        return msgspec.json.encode([*keys[-1:], Key(token_hex(8), token_bytes(32), self._clock())])
+        return msgspec.json.encode([*keys[-1:], SigningKey(token_hex(8), token_bytes(32), self._clock())])
 
 
-def _decode(content: bytes | None) -> list[Key]:
+def _decode(content: bytes | None) -> list[SigningKey]:
     """What cannot be read is made anew: who holds a token of a lost key asks for another."""
     try:
-        return msgspec.json.decode(content or b"[]", type=list[Key])
+        return msgspec.json.decode(content or b"[]", type=list[SigningKey])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []

@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
-import structlog
-
 from pyregistry.auth.access import Access, Principal
+from pyregistry.auth.access_file import access_file
 from pyregistry.auth.policy import Policy, PolicyInvalid
-from pyregistry.auth.watched import FileUnusable, Purpose, WatchedFile
-
-log = structlog.get_logger("pyregistry.auth")
+from pyregistry.reloaded_files import FileUnusable, GivenUp
 
 
 class CurrentPolicy:
     """An Authorizer whose rules may change while it serves."""
 
     def __init__(self, policy: Policy) -> None:
-        self.policy = policy
+        self._policy = policy
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self._policy
 
     def allows(self, principal: Principal, access: Access) -> bool:
         """See Authorizer.allows."""
@@ -41,17 +43,25 @@ class CurrentPolicy:
 
 
 class PolicyFile(CurrentPolicy):
-    """Rules of a file; see WatchedFile. Without usable rules everything is denied, as a rule may have been removed."""
+    """Rules of a file. Without usable rules everything is denied, as a rule may have been removed."""
 
     def __init__(self, path: Path) -> None:
         """Blocks. Raises PolicyInvalid."""
-        super().__init__(Policy(()))
-        self._path = path
-        self._was_read = False
+        given_up = GivenUp(Policy(()), "everything is denied")
+
+        def describe(policy: Policy) -> dict[str, object]:
+            return {"file": str(path), "rules": len(policy.rules)}
+
         try:
-            self._file = WatchedFile(path, Purpose("access rules", "everything is denied", self._take, self._give_up))
+            self._file = access_file(path, "access rules", _parse, describe, given_up)
         except FileUnusable as error:
             raise PolicyInvalid(str(error)) from error
+        super().__init__(self._file.value)
+
+    @property
+    def policy(self) -> Policy:
+        """See CurrentPolicy.policy."""
+        return self._file.value
 
     def start(self) -> None:
         """See CurrentPolicy.start."""
@@ -61,14 +71,9 @@ class PolicyFile(CurrentPolicy):
         """See CurrentPolicy.close."""
         self._file.close()
 
-    def _take(self, content: bytes) -> None:
-        try:
-            self.policy = Policy.parse_file(content)
-        except PolicyInvalid as error:
-            raise FileUnusable(str(error)) from error
-        if self._was_read:
-            log.info("access rules read again", file=str(self._path), rules=len(self.policy.rules))
-        self._was_read = True
 
-    def _give_up(self) -> None:
-        self.policy = Policy(())
+def _parse(content: bytes) -> Policy:
+    try:
+        return Policy.parse_file(content)
+    except PolicyInvalid as error:
+        raise FileUnusable(str(error)) from error

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal
 from pyregistry.auth.scopes import bearer_challenge
 from pyregistry.oci.errors import Unauthorized
 
 
-class SillyAuthenticator:
+class SillyAuthenticator(BaseAuthenticator):
     """Asks for a Bearer token and takes any."""
 
     def __init__(self, realm: str, service: str) -> None:

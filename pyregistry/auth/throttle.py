@@ -6,11 +6,12 @@ that concerns a user alone, and so nobody can lock one out.
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
+
+from pyregistry.bounded_cache import BoundedCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Buckets:
         self._interval = 1 / rate.per_second
         self._depth = rate.burst * self._interval
         self._clock = clock
-        self._full_at: OrderedDict[Hashable, float] = OrderedDict()
+        self._full_at = BoundedCache[Hashable, float](limit=TRACKED)
 
     def wait(self, key: Hashable) -> float:
         """Seconds until there is a token; 0.0: now."""
@@ -56,14 +57,15 @@ class Buckets:
     def take(self, key: Hashable) -> None:
         """Take one, whether it is there or not, but never get into debt."""
         now = self._clock()
-        self._full_at[key] = min(max(now, self._full_at.pop(key, now)) + self._interval, now + self._depth)
-        while len(self._full_at) > TRACKED:
-            self._full_at.popitem(last=False)
+        full_at = self._full_at.get(key)
+        begin = now if full_at is None else max(now, full_at)
+        self._full_at.put(key, min(begin + self._interval, now + self._depth))
 
     def give_back(self, key: Hashable) -> None:
         """It was not used."""
-        if key in self._full_at:
-            self._full_at[key] -= self._interval
+        full_at = self._full_at.get(key)
+        if full_at is not None:
+            self._full_at.put(key, full_at - self._interval)
 
 
 class Throttle:

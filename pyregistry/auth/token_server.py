@@ -9,16 +9,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 import msgspec
 
-from pyregistry.auth.access import Access, Fault, Origin, Principal
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
-from pyregistry.auth.trusted_keys import TrustedKeys, algorithms_of
+from pyregistry.auth.trusted_keys import KeyFiles, KeysInvalid, TrustedKeys, algorithms_of
 from pyregistry.auth.verified import Shown, VerifiedTokens
 from pyregistry.oci.errors import Unauthorized
+from pyregistry.reloaded_files import ReloadedFiles, Use
 
 LEEWAY = 60
 """Seconds by which the token server's clock may differ, as in the CNCF registry."""
@@ -38,35 +39,64 @@ class TokenServer:
     auto_redirect_path: str | None = None
 
 
-class TokenServerAuthenticator:
+class _Trust(NamedTuple):
+    """Keys, and the tokens that they verified: with other keys each token is verified anew."""
+
+    keys: TrustedKeys
+    verified: VerifiedTokens
+
+
+def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
+    """Read the keys. Blocks. Raises KeysInvalid."""
+    use = Use(
+        "keys of auth.token",
+        files.read,
+        lambda contents: _Trust(files.keys(contents), VerifiedTokens()),
+        lambda trust: {"keys": len(trust.keys)},
+        invalid=KeysInvalid,
+        kept="the last good ones stay in force",
+        restored="keys of auth.token usable again",
+    )
+    return ReloadedFiles(files.paths, use)
+
+
+class TokenServerAuthenticator(BaseAuthenticator):
     """Takes the tokens of one server, and nothing else."""
 
     def __init__(self, server: TokenServer) -> None:
         """Raises KeysInvalid. Blocks."""
         self._server = server
-        self._keys = TrustedKeys(server.root_cert_bundle, server.jwks)
-        self._verified = VerifiedTokens()
+        self._trust = _follow(KeyFiles(server.root_cert_bundle, server.jwks))
+
+    def start(self) -> None:
+        """Follow the files of the keys, until `close`. Blocks for a first look; after the fork."""
+        self._trust.start()
+
+    def close(self) -> None:
+        """Stop looking at the files."""
+        self._trust.close()
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
         """See Authenticator.authenticate."""
         token = bearer_token(authorization)
         if not token:
             raise Unauthorized
-        known = self._verified.get(token)
+        trust = self._trust.value
+        known = trust.verified.get(token)
         if known is not None:
             return known.principal
         loop = asyncio.get_running_loop()
         try:  # a chain of certificates takes milliseconds
-            principal, expires_at = await loop.run_in_executor(None, self._decode, token)
+            principal, expires_at = await loop.run_in_executor(None, self._decode, token, trust.keys)
         except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
             raise Unauthorized from error
-        self._verified.put(token, Shown(principal, ""), expires_at)
+        trust.verified.put(token, Shown(principal, ""), expires_at)
         return principal
 
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
         """See Authenticator.recognize."""
         token = bearer_token(authorization)
-        known = self._verified.get(token) if token else None
+        known = self._trust.value.verified.get(token) if token else None
         return None if known is None else known.principal
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
@@ -78,9 +108,9 @@ class TokenServerAuthenticator:
             realm = f"{origin.scheme or 'https'}://{origin.host}{server.auto_redirect_path}"
         return bearer_challenge(realm, server.service, wanted, fault)
 
-    def _decode(self, token: str) -> tuple[Principal, float]:
+    def _decode(self, token: str, keys: TrustedKeys) -> tuple[Principal, float]:
         header: Mapping[str, Any] = jwt.get_unverified_header(token)
-        key = self._keys.find(header)
+        key = keys.find(header)
         algorithms = algorithms_of(key)
         if self._server.algorithms:
             algorithms &= self._server.algorithms

@@ -9,14 +9,15 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jwt
 
-from pyregistry.auth.access import Access, Authenticator, Authorizer, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import Access, Authenticator, BaseAuthenticator, Fault, Origin, Passwords, Principal, quoted
 from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.jwt_payloads import LONGEST_TOKEN, CompressingJWT
 from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
+from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.scopes import (
     TOKEN_PATH,
     WithoutToken,
@@ -42,23 +43,6 @@ _SLICE_SECONDS = 0.001
 _jwt = CompressingJWT()
 
 
-class Policy(Authorizer, Protocol):
-    """Who may do what, and whether callers without a name are among them."""
-
-    def lets_anonymous_in(self) -> bool:
-        """True if there is anything that an anonymous caller may do."""
-
-
-class Passwords(Protocol):
-    """Who has which password."""
-
-    async def verify(self, user: str, password: bytes, address: str) -> Principal:
-        """The user of that name and password; raises Unauthorized, TooManyRequests. The caller is at `address`."""
-
-    def stamp(self, user: str) -> str | None:
-        """Return what changes with the password of a user, None for one who is not there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A token, with the times in seconds: `issued_at` since the epoch, `expires_in` from then on."""
@@ -72,7 +56,7 @@ class Issued:
 class TokenService:
     """Makes tokens and knows them again."""
 
-    def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: Policy) -> None:
+    def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: CurrentPolicy) -> None:
         self._passwords = passwords
         self._realm = realm
         self._keys = keys
@@ -190,10 +174,11 @@ def _read(token: str, secret: bytes) -> tuple[Shown, float]:
     return Shown(principal, claims["stamp"]), float(claims["exp"])
 
 
-class TokenAuthenticator:
+class TokenAuthenticator(BaseAuthenticator):
     """Tokens and passwords where a policy lets anonymous callers in; passwords alone, with their challenge, if not."""
 
-    def __init__(self, tokens: TokenService, passwords: Authenticator, policy: Policy) -> None:
+    def __init__(self, tokens: TokenService, passwords: Authenticator, policy: CurrentPolicy) -> None:
+        """`passwords` has a life cycle of its own, and is started and closed by its maker."""
         self._tokens = tokens
         self._passwords = passwords
         self._policy = policy

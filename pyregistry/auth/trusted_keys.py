@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Iterable, Mapping
+import stat
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import verification
 
-from pyregistry.opener import read_file
+from pyregistry.opener import read_file, stat_file
 
 PublicKey: TypeAlias = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 ALGORITHMS = frozenset(
@@ -38,21 +39,71 @@ def algorithms_of(key: PublicKey) -> frozenset[str]:
     return frozenset({"EdDSA"})
 
 
+class KeyFiles:
+    """The files of `auth.token`; at least one is needed."""
+
+    def __init__(self, root_cert_bundle: Path | None, jwks: Path | None) -> None:
+        named = {"rootcertbundle": root_cert_bundle, "jwks": jwks}
+        self._paths = {key: path for key, path in named.items() if path is not None}
+        self._pipes: dict[str, bytes] | None = None
+        """Contents of FIFOs, which can be read once; None before the first reading."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """Those that are given."""
+        return list(self._paths.values())
+
+    def read(self) -> list[bytes]:
+        """Return the contents of `paths`; of FIFOs that of the first reading, which waits for it. Blocks.
+
+        Raises KeysInvalid.
+        """
+        is_first = self._pipes is None
+        self._pipes = self._pipes or {}
+        return [self._read(key, path, self._pipes, is_first=is_first) for key, path in self._paths.items()]
+
+    def keys(self, contents: Sequence[bytes]) -> "TrustedKeys":
+        """Return the keys of what `read` returned. Raises KeysInvalid."""
+        roots, by_id = list[x509.Certificate](), dict[str, PublicKey]()
+        for (key, path), content in zip(self._paths.items(), contents, strict=True):
+            if key == "jwks":
+                by_id = _keys_of_jwks(content, path)
+            else:
+                roots = _roots_of(content, path)
+        return TrustedKeys(roots, by_id)
+
+    @staticmethod
+    def _read(key: str, path: Path, pipes: dict[str, bytes], *, is_first: bool) -> bytes:
+        try:
+            if stat.S_ISREG(stat_file(path).st_mode):
+                return read_file(path)
+            if is_first:
+                pipes[key] = read_file(path)
+        except OSError as error:
+            raise KeysInvalid(f"auth.token.{key}: {path}: {error.strerror}") from error
+        if key not in pipes:
+            raise KeysInvalid(f"auth.token.{key}: {path}: not a regular file")
+        return pipes[key]
+
+
 class TrustedKeys:
     """By id, and the roots of certificate chains."""
 
-    def __init__(self, root_cert_bundle: Path | None, jwks: Path | None) -> None:
-        """Raises KeysInvalid. Blocks."""
-        self._roots = _read_bundle(root_cert_bundle) if root_cert_bundle is not None else []
+    def __init__(self, roots: list[x509.Certificate], by_id: Mapping[str, PublicKey]) -> None:
+        """Raises KeysInvalid if there is none at all."""
+        self._roots = roots
         self._by_id: dict[str, PublicKey] = {}
-        for root in self._roots:
+        for root in roots:
             key = root.public_key()
             if _is_supported(key):
                 self._by_id |= {libtrust_id(key): key, thumbprint(key): key}
-        if jwks is not None:
-            self._by_id |= _read_jwks(jwks)
-        if not self._roots and not self._by_id:
+        self._by_id |= by_id
+        if not roots and not self._by_id:
             raise KeysInvalid("auth.token: neither rootcertbundle nor jwks has a key")
+
+    def __len__(self) -> int:
+        """Return the number of certificates and of ids of keys."""
+        return len(self._roots) + len(self._by_id)
 
     def find(self, header: Mapping[str, Any]) -> PublicKey:
         """The key that a token with this header must be signed with; raises ValueError, KeyError and the like."""
@@ -104,24 +155,16 @@ def _is_supported(key: object) -> TypeGuard[PublicKey]:
     return isinstance(key, rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
 
 
-def _read(path: Path, key: str) -> bytes:
-    try:
-        return read_file(path)
-    except OSError as error:
-        raise KeysInvalid(f"auth.token.{key}: {path}: {error.strerror}") from error
-
-
-def _read_bundle(path: Path) -> list[x509.Certificate]:
-    content = _read(path, "rootcertbundle")
+def _roots_of(content: bytes, path: Path) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError as error:
         raise KeysInvalid(f"auth.token.rootcertbundle: {path}: no certificates: {error}") from error
 
 
-def _read_jwks(path: Path) -> dict[str, PublicKey]:
+def _keys_of_jwks(content: bytes, path: Path) -> dict[str, PublicKey]:
     try:
-        items = json.loads(_read(path, "jwks"))["keys"]
+        items = json.loads(content)["keys"]
         return dict(_keys_of(items))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, jwt.PyJWTError) as error:
         raise KeysInvalid(f"auth.token.jwks: {path}: not a set of keys: {error}") from error

@@ -1,15 +1,25 @@
 """`pyregistry access`: what the rules of `pyregistry.access` come to."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.output import print_json, say
 from pyregistry.config.errors import ConfigError
+from pyregistry.lazy import lazy
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
+
+if TYPE_CHECKING:
+    from pyregistry import parts
+    from pyregistry.auth import access as access_words
+    from pyregistry.auth import policy as rules
+else:
+    access_words = lazy("pyregistry.auth.access")
+    rules = lazy("pyregistry.auth.policy")
+    parts = lazy("pyregistry.parts")
 
 NO = 1
 
@@ -36,23 +46,20 @@ def check(  # noqa: PLR0913, PLR0917 - one for each word and option of the comma
 
     It asks the rules alone: whether there is such a user, and such a repository, does not matter.
     """
-    from pyregistry.auth.access import Access, Action, Principal  # noqa: PLC0415 - the same
-    from pyregistry.auth.policy import ANONYMOUS  # noqa: PLC0415 - the same
-    from pyregistry.parts import create_policy  # noqa: PLC0415 - `--help` need not wait for a server
-
     path, loaded = load_or_fail(config, config_option)
-    if action not in {Action.PULL, Action.PUSH, Action.DELETE}:
+    if action not in {access_words.Action.PULL, access_words.Action.PUSH, access_words.Action.DELETE}:
         fail(f"{action!r} is no action, expected pull, push or delete")
     try:
-        wanted = Access(Action(action), RepositoryName(repository))
-        current = create_policy(loaded)
+        wanted = access_words.Access(access_words.Action(action), RepositoryName(repository))
+        current = parts.create_policy(loaded)
     except NameInvalid as error:
         fail(f"{repository!r} is no repository: {error}")
     except ConfigError as error:
         fail(f"{path}: {error}")
     allowed, rule, reason = True, None, "there are no rules (pyregistry.access), whoever gets in may do everything"
     if current is not None:
-        allowed, rule = current.policy.decide(Principal(None if user == ANONYMOUS else user), wanted)
+        principal = access_words.Principal(None if user == rules.ANONYMOUS else user)
+        allowed, rule = current.policy.decide(principal, wanted)
         reason = f"rule {rule}" if rule is not None else "no rule is about this user and repository"
     if as_json:
         named = None if rule is None else str(rule)

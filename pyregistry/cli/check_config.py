@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -17,7 +17,16 @@ from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.environment import OF_KUBERNETES
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.lazy import lazy
 from pyregistry.system_errors import in_words
+
+if TYPE_CHECKING:
+    from pyregistry import data_directory, in_force, log, prepared
+else:
+    in_force = lazy("pyregistry.in_force")
+    log = lazy("pyregistry.log")
+    data_directory = lazy("pyregistry.data_directory")
+    prepared = lazy("pyregistry.prepared")
 
 WARNED = 1
 
@@ -38,15 +47,12 @@ def check_config(
     path, loaded, warnings = load_with_warnings(config, config_option)
     for warning in warnings:
         say(f"warning: {warning}", err=True)
-    from pyregistry.in_force import in_force  # noqa: PLC0415 - `--help` need not wait for a server
-    from pyregistry.log import configure_logging  # noqa: PLC0415 - the same
-
     level = "warn" if loaded.log.level == "error" else loaded.log.level  # of which a server says nothing, but --strict
-    configure_logging(level, "text", {})
+    log.configure_logging(level, "text", {})
     counter = _Counter(logging.WARNING)
     logging.getLogger().addHandler(counter)
     _try_what_it_names(path, loaded)
-    document = _without_nulls(_masked(msgspec.to_builtins(in_force(loaded), enc_hook=str)))
+    document = _without_nulls(_masked(msgspec.to_builtins(in_force.in_force(loaded), enc_hook=str)))
     typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
     # No one wrote those of Kubernetes, and every Service called "registry" brings them to its neighbours.
     if strict and (counter.count or not all(warning.endswith(OF_KUBERNETES) for warning in warnings)):
@@ -65,14 +71,11 @@ class _Counter(logging.Handler):
 
 def _try_what_it_names(path: Path, config: Config) -> None:
     """Raise ConfigRefused with all that is wrong with files, addresses and the data directory."""
-    from pyregistry.data_directory import look_at_storage  # noqa: PLC0415 - `--help` need not wait for a server
-    from pyregistry.prepared import prepare  # noqa: PLC0415 - the same
-
     try:
         leave_lost_directory(path, config)
     except ConfigError as error:
         refuse(error.in_file(path))
-    tries: tuple[Callable[[Config], object], ...] = (prepare, look_at_storage)
+    tries: tuple[Callable[[Config], object], ...] = (prepared.prepare, data_directory.look_at_storage)
     lines: list[str] = []
     for attempt in tries:
         try:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -13,6 +13,12 @@ from pyregistry.config.environment import CONFIGURATION_PATH
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load
 from pyregistry.config.schema import Config, Log
+from pyregistry.lazy import lazy
+
+if TYPE_CHECKING:
+    from pyregistry import log
+else:
+    log = lazy("pyregistry.log")
 
 IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 """Where the CNCF images 3 and 2 keep their file."""
@@ -102,9 +108,7 @@ def fail_in_log(reason: str, section: Log) -> NoReturn:
 
 
 def _log(level: str, line: str, section: Log) -> None:
-    from pyregistry.log import write_line  # noqa: PLC0415 - most configs need no logging before a server has started
-
-    write_line(level, line, section.formatter, section.fields)
+    log.write_line(level, line, section.formatter, section.fields)
 
 
 def fail(reason: str) -> NoReturn:

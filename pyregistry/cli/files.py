@@ -7,12 +7,10 @@ from pyregistry.config.schema import Config
 
 def needed_files(path: Path, config: Config) -> list[str]:
     """Return the config file and all that it names: what a server has to be able to read."""
-    tls, htpasswd, token, rules = config.http.tls, config.auth.htpasswd, config.auth.token, config.pyregistry.access
+    tls, auth, rules = config.http.tls, config.auth.chosen, config.pyregistry.access
     named = [tls.certificate, tls.key, *tls.client_cas]
-    if htpasswd is not None:
-        named.append(htpasswd.path)
-    if token is not None:
-        named += [token.root_cert_bundle, token.jwks]
+    if auth is not None:
+        named += auth.files
     if isinstance(rules, str):
         named.append(rules)
     return [str(path), *(file for file in named if file)]

@@ -4,12 +4,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
@@ -18,17 +19,24 @@ from pyregistry.cli.idle import step_back
 from pyregistry.cli.output import say
 from pyregistry.cli.tables import parse_size
 from pyregistry.config.errors import ConfigError
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import no_brake
 from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
+from pyregistry.lazy import lazy
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import list_blobs
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
+
+if TYPE_CHECKING:
+    from pyregistry import parts
+else:
+    parts = lazy("pyregistry.parts")
 
 DAMAGE_FOUND = 1
 MISSING = 3
@@ -66,21 +74,20 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     something may not be read by this user, 130: it was stopped.
     """
     per_second = parse_size(rate)
-    from pyregistry.parts import storage_rules  # noqa: PLC0415 - `--help` need not wait for a server
-
     with suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
     loaded = load_or_fail(config, config_option)[1]
     try:
-        rules = storage_rules(loaded)
+        rules = parts.storage_rules(loaded)
     except ConfigError as error:
         fail(str(error))
-    driver = open_driver(loaded)
-    if repairing and not allow_empty and _has_lost_all_blobs(driver):
+    backend = open_storage(loaded)
+    driver = backend.driver
+    if repairing and not allow_empty and _has_lost_all_blobs(backend):
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
     options = ("--scrub", "--rate", rate) if scrubbing else ()
-    output = Output(Run(driver.root, config or config_option, options, repairing), as_json=as_json)
+    output = Output(Run(Path(backend.title), config or config_option, options, repairing), as_json=as_json)
     with _ending(output):
         corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
         _check(driver, output, rules, corrupt)
@@ -105,9 +112,9 @@ def _ending(output: Output) -> Iterator[None]:
     output.end()
 
 
-def _has_lost_all_blobs(driver: Driver) -> bool:
+def _has_lost_all_blobs(backend: Backend) -> bool:
     with unusable_directory():
-        return next(list_blobs(driver), None) is None and next(Registry(driver).catalog(), None) is not None
+        return next(list_blobs(backend.driver), None) is None and next(backend.registry().catalog(), None) is not None
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:

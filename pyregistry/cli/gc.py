@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
@@ -18,14 +18,17 @@ from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
+from pyregistry.lazy import lazy
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.purging import Purging, purge
 from pyregistry.storage.registry import Registry
 
 if TYPE_CHECKING:
-    from pyregistry.cli.gc_terminal import ProgressBars
+    from pyregistry.cli import gc_terminal
+else:
+    gc_terminal = lazy("pyregistry.cli.gc_terminal")
+
 
 _MOST_PROCESSES = 4
 """More would wait for the disk, or for the one that puts together what they found."""
@@ -88,11 +91,12 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     shown = _listener(options, terminal=terminal, silent=as_json or quiet)
-    driver = open_driver(loaded)  # after the listener: from here on nothing new may be imported
+    backend = open_storage(loaded)  # after the listener: from here on nothing new may be imported
     try:
         with unusable_directory(), shown as listener:
-            report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-            _purge_uploads(driver, purging, report, listener)
+            processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+            report = collect(backend.driver, options, listener, processes, backend.coordinator)
+            _purge_uploads(backend.registry(), purging, report, listener)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
     _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
@@ -100,11 +104,9 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(SOMETHING_SKIPPED)
 
 
-def _listener(options: Options, *, terminal: bool, silent: bool) -> "ProgressBars | Log":
+def _listener(options: Options, *, terminal: bool, silent: bool) -> "gc_terminal.ProgressBars | Log":
     if terminal:
-        from pyregistry.cli.gc_terminal import ProgressBars  # noqa: PLC0415 - a cron job need not wait for it
-
-        return ProgressBars(dry_run=options.dry_run)
+        return gc_terminal.ProgressBars(dry_run=options.dry_run)
     return Log() if silent else CncfLines()
 
 
@@ -112,9 +114,7 @@ def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, q
     if as_json:
         print_json(report, indent=None)
     elif terminal:
-        from pyregistry.cli.gc_terminal import print_table  # noqa: PLC0415 - imported by _listener
-
-        print_table(report, options)
+        gc_terminal.print_table(report, options)
     elif not quiet:
         print_summary(report, options)
 
@@ -129,8 +129,8 @@ def _purging(config: Config, older_than: str | None, *, dry_run: bool) -> Purgin
     return Purging(section.age, section.interval, dry_run=dry_run)
 
 
-def _purge_uploads(driver: Driver, purging: Purging | None, report: Report, listener: Listener) -> None:
-    registry, log = Registry(driver), UploadLog()
+def _purge_uploads(registry: Registry, purging: Purging | None, report: Report, listener: Listener) -> None:
+    log = UploadLog()
     purged = asyncio.run(purge(registry, purging, log)) if purging is not None else []
     for each in purged:
         if purging is not None and purging.dry_run:

@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from pyregistry.auth import hashes
 from pyregistry.auth.htpasswd_lines import parse_line
 from pyregistry.cli.output import say
 from pyregistry.cli.password_file import Content, change
@@ -18,7 +19,6 @@ DEFAULT_COST = 10
 """A sixteenth of a second; the registry computes it once per credential, not once per request."""
 MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
-COUNTED_BYTES = 72
 
 
 def htpasswd(  # noqa: PLR0913, PLR0917 - each parameter is an option of the command line
@@ -92,13 +92,12 @@ def _delete(path: Path, user: bytes) -> None:
 
 
 def _verify(path: Path, user: bytes, password: bytes) -> None:
-    from pyregistry.auth.bcrypt_pool import Check  # noqa: PLC0415 - `--help` need not wait for it
-    from pyregistry.auth.htpasswd import refusal  # noqa: PLC0415 - the same
-
     stored = _stored(path, _read(path), user)
-    if reason := refusal(stored):
-        _fail(WRONG_PASSWORD, f"the registry does not take the entry of {_text(user)}: {reason}")
-    if not Check(password, stored).run():
+    try:
+        accepted = hashes.parse_hash(stored)
+    except hashes.HashRefused as error:
+        _fail(WRONG_PASSWORD, f"the registry does not take the entry of {_text(user)}: {error}")
+    if not hashes.matches(password, accepted):
         _fail(WRONG_PASSWORD, "password verification failed")
     _say(f"Password for user {_text(user)} correct.")
 
@@ -175,8 +174,8 @@ def _password(argument: str | None, *, from_stdin: bool, once: bool) -> bytes:
         _fail(SYNTAX_ERROR, "the password is empty or has a NUL in it")
     if len(password) > MAX_PASSWORD_BYTES:
         _fail(TOO_LONG, f"the password has more than {MAX_PASSWORD_BYTES} bytes")
-    if len(password) > COUNTED_BYTES and not once:
-        _say(f"warning: only the first {COUNTED_BYTES} bytes of the password count: bcrypt looks no further")
+    if len(password) > hashes.COUNTED_BYTES and not once:
+        _say(f"warning: only the first {hashes.COUNTED_BYTES} bytes of the password count: bcrypt looks no further")
     return password
 
 
@@ -188,10 +187,7 @@ def _ask(*, once: bool) -> bytes:
 
 
 def _hash(password: bytes, cost: int) -> bytes:
-    import bcrypt  # noqa: PLC0415 - `--help` need not wait for it
-
-    # The same algorithm under the prefix that Apache's server knows.
-    return b"$2y$" + bcrypt.hashpw(password[:COUNTED_BYTES], bcrypt.gensalt(cost)).removeprefix(b"$2b$")
+    return hashes.make_hash(password, cost)
 
 
 def _text(user: bytes) -> str:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pyregistry.auth.htpasswd_lines import Entry, parse_line
+from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
 from pyregistry.storage.syscalls import sync_directory
 
 NEW_MODE = 0o640
@@ -96,7 +96,7 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _entry(line: bytes) -> Entry | None:
+def _entry(line: bytes) -> HtpasswdEntry | None:
     with contextlib.suppress(ValueError):
         return parse_line(line)
     return None

@@ -10,7 +10,7 @@ Here that is 2.
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout, suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,12 @@ from pyregistry.cli.failure import CommandFailed, ConfigRefused
 from pyregistry.cli.output import say
 from pyregistry.cli.serve import serve
 from pyregistry.cli.standard_output import checked_output
+from pyregistry.lazy import lazy
+
+if TYPE_CHECKING:
+    from pyregistry.cli import gc as collecting
+else:
+    collecting = lazy("pyregistry.cli.gc")
 
 PROGRAM = "registry"
 FAILED = 1
@@ -54,9 +60,7 @@ app.command()(serve)
 
 
 def _add_garbage_collect() -> None:
-    from pyregistry.cli.gc import gc  # noqa: PLC0415 - a server need not wait for it
-
-    app.command("garbage-collect")(gc)
+    app.command("garbage-collect")(collecting.gc)
 
 
 @app.command("help")

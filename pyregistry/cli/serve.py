@@ -5,12 +5,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail_in_log, load_again, load_or_fail, refuse
 from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
+from pyregistry.lazy import lazy
 from pyregistry.system_errors import in_words
+
+if TYPE_CHECKING:
+    from pyregistry import data_directory, server
+else:
+    data_directory = lazy("pyregistry.data_directory")
+    server = lazy("pyregistry.server")
 
 
 def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
@@ -19,7 +27,7 @@ def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None
     try:
         leave_lost_directory(path, loaded)
         with quick_imports():
-            from pyregistry.server import serve as run  # noqa: PLC0415 - `--help` need not wait for a server
+            run = server.serve
 
         run(loaded, lambda: load_again(path))
     except ConfigError as error:
@@ -54,10 +62,8 @@ def _whose(config: Config) -> str:
     """What an operator needs to know to mend a volume that cannot be written."""
     if config.storage.filesystem is None:
         return ""
-    from pyregistry.data_directory import rights  # noqa: PLC0415 - imported by the server
-
     root = Path(config.storage.filesystem.root_directory)
-    found = rights(root)
+    found = data_directory.rights(root)
     if not found:
         return ""
     return f" (this is user {found['user']}; {root} belongs to {found['owner']}, mode {found['mode']})"

@@ -12,13 +12,12 @@ from pyregistry.config.explain import shown
 from pyregistry.config.log_fields import plain_fields
 from pyregistry.config.schema import Config
 from pyregistry.config.sense import find_senseless
-from pyregistry.config.surface import CLOUD_DRIVERS, DRIVERS
+from pyregistry.config.surface import AUTH_KINDS, CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.unknown import guess
 from pyregistry.documents import DocumentInvalid, read_yaml
 from pyregistry.opener import read_file
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
-_SUPPORTED_AUTH = frozenset({"htpasswd", "silly", "token", "none"})
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
@@ -162,14 +161,14 @@ def _wrong_choices(document: dict[str, object]) -> Iterator[str]:
     if len(kinds) > 1:
         yield f"auth: at most one kind, found {', '.join(kinds)}"
     for kind in kinds:
-        if kind not in _SUPPORTED_AUTH:  # ignored, it would let everybody in
-            wanted = guess(kind, _SUPPORTED_AUTH)
+        if kind not in AUTH_KINDS:  # ignored, it would let everybody in
+            wanted = guess(kind, AUTH_KINDS)
             suggestion = f"; did you mean auth.{wanted}?" if wanted else ""
             yield f"auth.{kind}: this kind is not supported, expected htpasswd or token{suggestion}"
 
 
 def _wrong_driver(storage: object) -> str:
-    drivers = sorted((CLOUD_DRIVERS | DRIVERS.keys()).intersection(storage)) if isinstance(storage, dict) else []
+    drivers = sorted((CLOUD_DRIVERS | DRIVERS).intersection(storage)) if isinstance(storage, dict) else []
     if len(drivers) != 1:
         return f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}"
     if drivers[0] in CLOUD_DRIVERS:

@@ -4,30 +4,31 @@ from typing import Annotated
 
 import msgspec
 
+from pyregistry import defaults
 from pyregistry.config.values import Bytes, BytesPerSecond, Duration, Seconds, unit
 
 
 class Limits(msgspec.Struct, frozen=True, rename="kebab"):
     """`pyregistry.limits`: bounds on what clients may send and how slowly."""
 
-    manifest_size: Bytes = 4 * 1024 * 1024
+    manifest_size: Bytes = defaults.MANIFEST_BYTES
     """Size of the largest manifest; a larger one is answered 413."""
-    blob_size: Bytes = 100 * 1024**3
+    blob_size: Bytes = defaults.BLOB_BYTES
     """Size of the largest blob; a larger one is answered 413."""
-    connections: Annotated[int, unit("connections per worker")] = 2_000
+    connections: Annotated[int, unit("connections per worker")] = defaults.CONNECTIONS
     """Connections at a time. One more closes the one that is idle longest, or is refused if none is idle."""
-    connections_per_address: Annotated[int, unit("connections per worker")] = 1_000
+    connections_per_address: Annotated[int, unit("connections per worker")] = defaults.CONNECTIONS_PER_ADDRESS
     """Connections of one address, or one IPv6 network of 64 bits, at a time; a proxy in front is one address."""
-    header_deadline: Seconds = 15.0
+    header_deadline: Seconds = defaults.HEADER_DEADLINE_SECONDS
     """Time in which the head of a request must arrive."""
-    keepalive: Seconds = 75.0
+    keepalive: Seconds = defaults.KEEPALIVE_SECONDS
     """Time that a connection without a request stays open."""
-    send_deadline: Seconds = 300.0
+    send_deadline: Seconds = defaults.SEND_DEADLINE_SECONDS
     """Time in which a client must take a byte of what it is sent. Slow ones tell of their room in steps, which may be
     megabytes, so that much less would cut off those who live."""
-    send_rate: Annotated[float, unit("bytes per second")] = 1024.0
+    send_rate: Annotated[float, unit("bytes per second")] = defaults.SEND_BYTES_PER_SECOND
     """Rate, averaged over a minute, at which a client must take what waits for it; 0: any rate."""
-    body_rate: BytesPerSecond = 1024
+    body_rate: BytesPerSecond = defaults.BODY_BYTES_PER_SECOND
     """Rate, averaged over a minute, below which an upload is answered 408 and its connection closed."""
 
 
@@ -36,7 +37,7 @@ class Gc(msgspec.Struct, frozen=True, rename="kebab"):
 
     interval: Duration = Duration(0)
     """Time between two runs of the server's own; 0: it runs none."""
-    grace: Duration = Duration(3600)
+    grace: Duration = Duration(defaults.GRACE_SECONDS)
     """Time that a push may take from its first blob to its manifest before a run may cost it a second try."""
     delete_untagged: bool = False
     """Manifests that no tag names and nothing that is kept refers to are deleted as well."""
@@ -64,6 +65,9 @@ class Own(msgspec.Struct, frozen=True, rename="kebab"):
     believed of all for `Location` and the realm of tokens, and of none for addresses."""
     default_platform: str = "linux/amd64"
     """Platform of the image that a client gets which asks for a tag and accepts no lists; empty: it gets the list."""
+    fast_path: bool = True
+    """Cached responses and large uploads go around the HTTP server's parser and tasks, where it is known to allow that.
+    Set to false, all requests go the ordinary way, which takes more processor time."""
     groups: dict[str, list[str]] = {}
     """Users, by a name that rules may use; those of a file of rules are in that file."""
     limits: Limits = Limits()

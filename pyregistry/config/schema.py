@@ -13,6 +13,7 @@ from pyregistry.config.own import Own
 from pyregistry.config.spelling import run_together
 from pyregistry.config.validation_section import Validation
 from pyregistry.config.values import Duration, Entries
+from pyregistry.defaults import PAGE_ENTRIES
 
 Level = Literal["error", "warn", "warning", "info", "debug"]
 
@@ -94,7 +95,16 @@ class Storage(Section, frozen=True):
     maintenance: Maintenance = Maintenance()
 
 
-class Htpasswd(Section, frozen=True):
+class AuthSection(Section, frozen=True):
+    """A kind of `auth`."""
+
+    @property
+    def files(self) -> list[str]:
+        """Paths of the files that a server has to read; may have empty ones."""
+        return []
+
+
+class Htpasswd(AuthSection, frozen=True):
     """`auth.htpasswd`: passwords of a file."""
 
     realm: str
@@ -102,8 +112,13 @@ class Htpasswd(Section, frozen=True):
     path: str
     """Path of the htpasswd file, with bcrypt hashes; read again when it changes."""
 
+    @property
+    def files(self) -> list[str]:
+        """See AuthSection.files."""
+        return [self.path]
 
-class Silly(Section, frozen=True):
+
+class Silly(AuthSection, frozen=True):
     """`auth.silly`: lets in all requests with an Authorization header, for trying things out."""
 
     realm: str
@@ -112,7 +127,7 @@ class Silly(Section, frozen=True):
     """Service of the challenge."""
 
 
-class Token(Section, frozen=True):
+class Token(AuthSection, frozen=True):
     """`auth.token`: tokens of an external server; at least one of the two files is needed."""
 
     realm: str
@@ -122,15 +137,21 @@ class Token(Section, frozen=True):
     issuer: str
     """Name of the token server in its tokens (`iss`)."""
     root_cert_bundle: str = ""
-    """Path of a file of certificates (PEM) that may sign tokens or issue certificates that do."""
+    """Path of a file of certificates (PEM) that may sign tokens or issue certificates that do; read
+    again when it changes."""
     jwks: str = ""
-    """Path of a file of public keys (JWKS) that may sign tokens."""
+    """Path of a file of public keys (JWKS) that may sign tokens; read again when it changes."""
     signing_algorithms: list[str] = []
     """Algorithms of signatures that are taken; without any those that fit the key."""
     auto_redirect: bool = False
     """The realm is `autoredirectpath` of the host that the client asked."""
     auto_redirect_path: str = ""
     """Path of the token server on that host; empty: `/auth/token`."""
+
+    @property
+    def files(self) -> list[str]:
+        """See AuthSection.files."""
+        return [self.root_cert_bundle, self.jwks]
 
 
 class Auth(Section, frozen=True):
@@ -139,6 +160,11 @@ class Auth(Section, frozen=True):
     htpasswd: Htpasswd | None = None
     silly: Silly | None = None
     token: Token | None = None
+
+    @property
+    def chosen(self) -> Htpasswd | Silly | Token | None:
+        """Section of the kind that is there."""
+        return self.htpasswd or self.silly or self.token
 
 
 class Tls(Section, frozen=True):
@@ -204,14 +230,14 @@ class Http(Section, frozen=True):
 class Catalog(Section, frozen=True):
     """`catalog`: the list of repositories."""
 
-    max_entries: Entries = 1_000
+    max_entries: Entries = PAGE_ENTRIES
     """Repositories in a page of the catalog; 0: 1000."""
 
 
 class Tags(Section, frozen=True):
     """`tags`: the list of a repository's tags."""
 
-    max_tags: Entries = 1_000
+    max_tags: Entries = PAGE_ENTRIES
     """Tags in a page of the list; 0: 1000."""
 
 

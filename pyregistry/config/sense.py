@@ -137,11 +137,10 @@ def _in_gc(gc: Gc) -> Wrong:
 
 def _in_words(config: Config) -> Wrong:
     """What goes into headers of answers."""
-    htpasswd, silly, token = config.auth.htpasswd, config.auth.silly, config.auth.token
+    auth = config.auth.chosen
+    kind = type(auth).__name__.lower()
     words = [(f"pyregistry.warnings[{index}]", text) for index, text in enumerate(config.pyregistry.warnings)]
-    words += [("auth.htpasswd.realm", htpasswd.realm)] if htpasswd is not None else []
-    words += [("auth.silly.realm", silly.realm), ("auth.silly.service", silly.service)] if silly is not None else []
-    words += [("auth.token.realm", token.realm), ("auth.token.service", token.service)] if token is not None else []
+    words += [(f"auth.{kind}.{key}", getattr(auth, key, "")) for key in ("realm", "service")]
     for key, text in words:
         if _UNPRINTABLE.search(text):
             yield key, text, "text without control characters"

@@ -8,35 +8,21 @@ import errno
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pyregistry.fsck.blobs import blob_findings
 from pyregistry.fsck.entries import Listing, unreadable
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.private import private_findings
 from pyregistry.fsck.repositories import RepositoryCheck, walk
-from pyregistry.fsck.sizes import Hashed
-from pyregistry.oci.digest import Digest
+from pyregistry.fsck.scope import Scope
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.locking import repository_lock
-from pyregistry.storage.rules import Rules
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 """Errors of a place in which this process can write nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What a check needs to know. Times in seconds."""
-
-    rules: Rules
-    corrupt: frozenset[Digest] = frozenset()
-    """Blobs that a scrub found damaged."""
-    leave_young: float = 86_400.0
-    """Files younger than this may belong to a request that is running."""
-    hashed: Hashed = field(default_factory=dict, compare=False)
 
 
 @dataclass(slots=True)

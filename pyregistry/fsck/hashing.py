@@ -11,6 +11,7 @@ from pyregistry.fsck.entries import FORBIDDING
 from pyregistry.oci.digest import Digest, new_hash
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.sources import ContentId, OpenSource, PathNotFound
 
 
@@ -49,7 +50,7 @@ def no_brake(size: int) -> None:
     """As fast as it goes."""
 
 
-def verify(driver: Driver, digest: Digest, brake: Brake = no_brake) -> Checked:
+def verify(driver: Objects, digest: Digest, brake: Brake = no_brake) -> Checked:
     """Read a blob; what looks wrong is read a second time, from the disk, before it is called so. Blocks."""
     with _opened(driver, digest) as opened:
         return opened if isinstance(opened, Checked) else _judge_twice(opened, digest, brake)
@@ -84,7 +85,7 @@ def put_into_quarantine(driver: Driver, digest: Digest, content_id: ContentId) -
 
 
 @contextmanager
-def _opened(driver: Driver, digest: Digest) -> Iterator[OpenSource | Checked]:
+def _opened(driver: Objects, digest: Digest) -> Iterator[OpenSource | Checked]:
     path = layout.blob_data(digest)
     with ExitStack() as stack:
         opened: OpenSource | Checked

@@ -1,13 +1,13 @@
 """Looking at one repository after the other."""
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from pyregistry.fsck.entries import Listing, unreadable
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.images import Images
 from pyregistry.fsck.links import LinkLooks
 from pyregistry.fsck.manifests import ManifestLooks
+from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.sizes import settle_wrong_size
 from pyregistry.fsck.uploads import upload_findings
 from pyregistry.gc.references import parse
@@ -19,9 +19,6 @@ from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists
 from pyregistry.storage.reserved import is_reserved
-
-if TYPE_CHECKING:
-    from pyregistry.fsck.checking import Scope
 
 _PARTS = frozenset({"_layers", "_manifests", "_uploads", "_referrers"})
 
@@ -60,7 +57,7 @@ def _may_be_ours(name: str, parents: tuple[str, ...]) -> bool:
 class RepositoryCheck:
     """One repository; what it finds of uploads it adds to `uploads`."""
 
-    def __init__(self, listing: Listing, name: RepositoryName, scope: "Scope", uploads: set[str]) -> None:
+    def __init__(self, listing: Listing, name: RepositoryName, scope: Scope, uploads: set[str]) -> None:
         self._listing = listing
         self._driver = listing.driver
         self._name = name

@@ -7,15 +7,15 @@ from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import Checked, Verdict, verify
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.sources import ContentId
 
 Hashed = dict[tuple[Digest, ContentId | None], Checked]
 """Blobs that were read for their digests, by digest and content_id: many manifests may say another size of one."""
 
 
-def settle_wrong_size(driver: Driver, finding: Finding, hashed: Hashed) -> Finding:
+def settle_wrong_size(driver: Objects, finding: Finding, hashed: Hashed) -> Finding:
     """The finding, or that the blob is damaged: its digest decides. Reads the blob, so in no section."""
     if finding.kind is not Kind.WRONG_SIZE or finding.digest is None:
         return finding
@@ -40,7 +40,7 @@ def _is_still(finding: Finding) -> bool:
     return now is not None and now.kind is finding.kind
 
 
-def _content_id(driver: Driver, path: StoragePath) -> ContentId | None:
+def _content_id(driver: Objects, path: StoragePath) -> ContentId | None:
     try:
         return driver.stat(path).content_id
     except PathNotFound:

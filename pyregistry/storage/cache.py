@@ -15,13 +15,13 @@ link is known by its own looks and by those of the file that it leads to: either
 import time
 from dataclasses import dataclass
 
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.recent import Recent
+from pyregistry.storage.objects import Objects, PathNotFound, Source, Stat
 from pyregistry.storage.repository import Repository
 
 MAX_ENTRIES = 10_000
@@ -60,14 +60,16 @@ class KnownBlob:
 class HotManifests:
     """The manifests that this worker served last. `read` blocks; the rest belongs to the event loop."""
 
-    def __init__(self, driver: Driver, *, young_ns: int) -> None:
+    def __init__(self, driver: Objects, *, young_ns: int) -> None:
         """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
         self._driver = driver
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = Recent[tuple[str, str], KnownManifest](MAX_ENTRIES)
-        self._contents = Recent[Digest, StoredManifest](MAX_CONTENT, lambda manifest: len(manifest.content))
+        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=MAX_ENTRIES, by_use=True)
+        self._contents = BoundedCache[Digest, StoredManifest](
+            limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
+        )
 
     def find(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
         """The manifest if it was read before and the disk still says so; None: it must be read.
@@ -125,13 +127,13 @@ class HotManifests:
 class HotBlobs:
     """The blobs that this worker was asked for last: where they are, not what is in them. As HotManifests."""
 
-    def __init__(self, driver: Driver, *, young_ns: int) -> None:
+    def __init__(self, driver: Objects, *, young_ns: int) -> None:
         """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
         self._driver = driver
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = Recent[tuple[str, str], KnownBlob](MAX_ENTRIES)
+        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=MAX_ENTRIES, by_use=True)
 
     def find(self, name: str, digest: str) -> int | None:
         """The size in bytes of a blob that is still there and has a young lease; None: it must be asked for."""
@@ -164,7 +166,7 @@ class HotBlobs:
             self._known.put((name, digest), known)
 
 
-def _look(driver: Driver, path: StoragePath) -> Stat | None:
+def _look(driver: Objects, path: StoragePath) -> Stat | None:
     # The one function that may ask the disk on the event loop; tests/conftest.py allows it to, by this name.
     try:
         stat = driver.stat(path)
@@ -173,7 +175,7 @@ def _look(driver: Driver, path: StoragePath) -> Stat | None:
     return stat if stat.is_file else None
 
 
-def _settled(driver: Driver, path: StoragePath) -> KnownLink | None:
+def _settled(driver: Objects, path: StoragePath) -> KnownLink | None:
     looks = _look(driver, path)
     if looks is None or not driver.is_settled(looks):
         return None

@@ -5,7 +5,14 @@ the rule in the CNCF registry's own documentation. It is also the dialect of Go,
 """
 
 import re
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from pyregistry.lazy import lazy
+
+if TYPE_CHECKING:
+    import re2
+else:
+    re2 = lazy("re2")
 
 _ANY_BYTE = re.compile(r"(?:[^\\]|\\[^C])*+\\C", re.DOTALL)
 """RE2 knows it, and Go does not."""
@@ -20,8 +27,6 @@ class Expression(Protocol):
 
 def understand(expression: str) -> Expression:
     """Return the expression; raise ValueError for what Go refuses, and for what needs more than 8 MiB of memory."""
-    import re2  # noqa: PLC0415 - 3 MiB of memory, and few configs have expressions
-
     if _ANY_BYTE.match(expression) is not None:
         raise ValueError("invalid escape sequence: \\C")
     options = re2.Options()

@@ -22,7 +22,7 @@ from functools import partial
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout, leases, uploads
+from pyregistry.storage import layout, uploads
 from pyregistry.storage.batches import (
     BATCH_BYTES,
     FIRST_BATCH_BYTES,
@@ -33,10 +33,12 @@ from pyregistry.storage.batches import (
     size_of,
     write_and_hash,
 )
+from pyregistry.storage.coordinator import Coordinator, Staged, Unit
 from pyregistry.storage.driver import Appender, Driver, LockedFile, NotDurable, PathBusy, PathNotFound
 from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.storage.hashing import hash_source
-from pyregistry.storage.links import exists, link_blob
+from pyregistry.storage.links import exists
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.threads import in_thread
 from pyregistry.storage.uploads import SMALL_BYTES, Bounds, DirectReader, Upload, UploadState, busy, check_offset
 
@@ -51,9 +53,10 @@ class WouldBlock(Exception):
 class LocalUploads:
     """See Uploads."""
 
-    def __init__(self, driver: Driver, max_size: int) -> None:
-        """`max_size` is that of a blob, in bytes."""
+    def __init__(self, driver: Driver, max_size: int, coordinator: Coordinator | None = None) -> None:
+        """`max_size` is that of a blob, in bytes. Without `coordinator` it is the driver's."""
         self.driver = driver
+        self.coordinator = coordinator or LocalCoordinator(driver)
         self.max_size = max_size
         self.hashes = RunningHashes()
         self.lost: set[UploadId] = set()
@@ -373,10 +376,8 @@ class LocalUpload(Upload):
             raise
 
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
-        link = layout.layer_link(self._name, digest)
-        with leases.commit_section(self._driver), leases.written_alone(self._driver, link):
-            leases.place(self._driver, staged, digest)
-            link_blob(self._driver, self._name, digest)  # content before link; a new link is a lease
+        unit = Unit(self._name, digest)
+        self._uploads.coordinator.run(lambda section: section.publish(unit, Staged(staged)))
         with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
             self._remove_rest()
 

@@ -3,16 +3,18 @@
 Nothing here needs a file system. What only a directory of this machine can do is in driver.LocalMaintenance.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
-from typing import NamedTuple, Protocol, cast
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.sources import ContentId, PathNotFound, Source
 
 __all__ = ["AlreadyThere", "Objects", "PathNotFound", "Source", "Stat", "Version"]
 
-Version = Hashable
-"""Opaque, compared for equality only: another one after each write, and in a directory also after each touch."""
+Version = tuple[int | str, ...]
+"""Opaque, compared for equality only: another one after each write, and in a directory also after each touch.
+
+Numbers of 64 bits and strings, so that a process can send it to another one."""
 
 
 class AlreadyThere(Exception):
@@ -41,7 +43,9 @@ class Stat(NamedTuple):
     @property
     def inode(self) -> int:
         """The number of a file of this machine; for what knows that it is one."""
-        return cast("tuple[int, ...]", self.version)[0]
+        number = self.version[0]
+        assert isinstance(number, int)
+        return number
 
 
 class Objects(Protocol):

@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout, leases, uploads
+from pyregistry.storage import layout, uploads
 from pyregistry.storage.batches import batches, require_room, size_of
+from pyregistry.storage.coordinator import Coordinator, Unit
 from pyregistry.storage.driver import AlreadyThere, Driver, PathNotFound
 from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
-from pyregistry.storage.links import exists, link_blob
+from pyregistry.storage.links import exists
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.threads import finish, in_thread
 from pyregistry.storage.uploads import Bounds, DirectReader, Upload, UploadState, busy, check_offset
 
@@ -32,9 +34,10 @@ _POLL_SECONDS = 0.02
 class PieceUploads:
     """See Uploads."""
 
-    def __init__(self, driver: Driver, max_size: int) -> None:
-        """`max_size` is that of a blob, in bytes."""
+    def __init__(self, driver: Driver, max_size: int, coordinator: Coordinator | None = None) -> None:
+        """`max_size` is that of a blob, in bytes. Without `coordinator` it is the driver's."""
         self.driver = driver
+        self.coordinator = coordinator or LocalCoordinator(driver)
         self.max_size = max_size
         self.hashes = RunningHashes()
         self._busy: set[UploadId] = set()
@@ -256,10 +259,8 @@ class PieceUpload(Upload):
         return b"".join(pieces)
 
     def _publish(self, digest: Digest, content: bytes) -> None:
-        link = layout.layer_link(self._name, digest)
-        with leases.commit_section(self._driver), leases.written_alone(self._driver, link):
-            leases.write(self._driver, digest, content)
-            link_blob(self._driver, self._name, digest)  # content before link; a new link is a lease
+        unit = Unit(self._name, digest)
+        self._uploads.coordinator.run(lambda section: section.publish(unit, content))
 
     def _take_back(self, begin: int) -> None:
         self._uploads.hashes.evict(self._id)

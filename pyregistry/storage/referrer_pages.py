@@ -13,15 +13,15 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import is_file
-from pyregistry.storage.recent import Recent
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import HEAD, describe, fallback_tag, read_entry
 
 PAGE_BYTES = 4 * 1024 * 1024
@@ -82,8 +82,10 @@ class ReferrerMemory:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._facts = Recent[str, Fact](_FACTS_BYTES, lambda fact: fact.weight)
-        self._lists = Recent[str, tuple[str, ...]](_LISTED, lambda digests: len(digests) + 1)
+        self._facts = BoundedCache[str, Fact](limit=_FACTS_BYTES, weigh=lambda fact: fact.weight, by_use=True)
+        self._lists = BoundedCache[str, tuple[str, ...]](
+            limit=_LISTED, weigh=lambda digests: len(digests) + 1, by_use=True
+        )
 
     def listed(self, digest: Digest) -> tuple[str, ...] | None:
         """The digests in the index of this digest, if they are known."""
@@ -109,7 +111,7 @@ class ReferrerMemory:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
+    def __init__(self, driver: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
         self._driver = driver
         self._name = name
         self._manifests = manifests

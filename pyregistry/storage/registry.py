@@ -9,9 +9,11 @@ from uuid import uuid4
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Coordinator
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import exists, has_bytes, list_blobs
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.referrer_pages import ReferrerMemory
 from pyregistry.storage.repository import Repository
@@ -56,17 +58,24 @@ EVERYTHING = _Everything()
 class Registry:
     """All repositories on one driver."""
 
-    def __init__(self, driver: Driver, rules: Rules | None = None, uploads: Uploads | None = None) -> None:
-        """Without `uploads` they are files of the driver."""
+    def __init__(
+        self,
+        driver: Driver,
+        rules: Rules | None = None,
+        uploads: Uploads | None = None,
+        coordinator: Coordinator | None = None,
+    ) -> None:
+        """Without `uploads` and `coordinator` they are files and locks of the driver."""
         self._driver = driver
+        self._coordinator = coordinator or LocalCoordinator(driver)
         self._rules = rules or Rules()
-        self._uploads = uploads or LocalUploads(driver, self._rules.max_blob_size)
+        self._uploads = uploads or LocalUploads(driver, self._rules.max_blob_size, self._coordinator)
         self._touched: Digest | None = None
         self._memory = ReferrerMemory()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
-        return Repository(self._driver, name, self._rules, self._uploads, self._memory)
+        return Repository(self._driver, name, self._rules, self._uploads, self._memory, self._coordinator)
 
     def room(self) -> int:
         """Bytes that uploads may still take. Blocks."""
@@ -102,7 +111,7 @@ class Registry:
             if self._touched is None:
                 self._touched = next(list_blobs(self._driver), None)
             if self._touched is not None:
-                leases.try_touching(self._driver, self._touched)
+                self._coordinator.try_relying_on(self._touched)
         except PathNotFound:  # a garbage collection was quicker; the next time another one
             self._touched = None
 
@@ -112,8 +121,8 @@ class Registry:
 
     def _try_locks(self, seconds: float) -> bool:
         begin_patience_of(seconds)
-        with suppress(Unavailable), leases.commit_section(self._driver):
-            return True
+        with suppress(Unavailable):
+            return self._coordinator.run(lambda section: True)
         return False
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from pyregistry import defaults
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.manifest import Manifest
 from pyregistry.storage.expressions import Expression
 
-GRACE = 3600.0
-"""Seconds for which garbage collection keeps a blob that a push was told is there."""
+GRACE = defaults.GRACE_SECONDS
 MAX_URLS = 1_000
 """Different urls of a manifest that expressions are searched in."""
 
@@ -17,8 +17,8 @@ MAX_URLS = 1_000
 class Rules:
     """What the storage accepts. Sizes in bytes."""
 
-    max_manifest_size: int = 4 * 1024 * 1024
-    max_blob_size: int = 100 * 1024**3
+    max_manifest_size: int = defaults.MANIFEST_BYTES
+    max_blob_size: int = defaults.BLOB_BYTES
     require_blobs: bool = True
     """False: an image may refer to blobs that are not here (a sparse image)."""
     required_platforms: frozenset[tuple[str, str]] | None = None

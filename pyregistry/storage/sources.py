@@ -221,19 +221,33 @@ class Remote:
 def _whole(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
     """Raise OSError where other than `size` bytes come: a connection that broke off must not look like an end."""
     left = size
-    for block in blocks:
-        left -= len(block)
-        yield block
-    if left:
-        raise OSError(errno.EIO, f"{size - left} bytes came, expected {size}")
+    with _failing_as_a_disk():
+        for block in blocks:
+            left -= len(block)
+            yield block
+    _require_none(left, size)
 
 
 async def _whole_stream(blocks: AsyncGenerator[bytes, None], size: int) -> AsyncGenerator[bytes, None]:
     """Do the same on the event loop."""
     left = size
-    async with aclosing(blocks):  # also where the client is gone before the end
-        async for block in blocks:
-            left -= len(block)
-            yield block
+    with _failing_as_a_disk():
+        async with aclosing(blocks):  # also where the client is gone before the end
+            async for block in blocks:
+                left -= len(block)
+                yield block
+    _require_none(left, size)
+
+
+@contextmanager
+def _failing_as_a_disk() -> Iterator[None]:
+    """Raise EIO for what could be taken for a client that is gone, or for an object that never was."""
+    try:
+        yield
+    except (ConnectionError, PathNotFound) as error:
+        raise OSError(errno.EIO, f"the storage broke off: {error}") from error
+
+
+def _require_none(left: int, size: int) -> None:
     if left:
-        raise OSError(errno.EIO, f"{size - left} bytes came, expected {size}")
+        raise OSError(errno.EIO, f"the storage sent {size - left} of {size} bytes")

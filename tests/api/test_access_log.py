@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, in_pieces
-from pyregistry.api.connection import Runner
-from pyregistry.api.limits import ConnectionLimits
+from pyregistry.api.transport.limits import ConnectionLimits
+from pyregistry.api.transport.runner import make_runner
+from tests.modes import FAST_PATH
 
 PIPE_BUF = 4096
 
@@ -28,7 +29,9 @@ async def logging_to(stream: BinaryIO, logger: type[AccessLogger] = AccessLogger
 
     app = web.Application()
     app.router.add_get("/{path}", answer)
-    runner = Runner(app, limits=ConnectionLimits(), access_logger=logger(stream))
+    runner = make_runner(
+        app, fast_path=FAST_PATH, limits=ConnectionLimits(), access_logger=logger(stream), settle_seconds=0
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

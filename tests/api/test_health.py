@@ -202,7 +202,7 @@ class _Storage(FilesystemDriver):
 @pytest.fixture
 def start_on_bad_storage(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> StartRegistry:
     """As start_registry, on a storage that can be made to suffer."""
-    monkeypatch.setattr("pyregistry.parts.FilesystemDriver", _Storage)
+    monkeypatch.setattr("pyregistry.storage.backend.FilesystemDriver", _Storage)
     for name in ("failure", "hangs"):
         monkeypatch.setattr(_Storage, name, None)
     monkeypatch.setattr(_Storage, "writes", 0)

@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
-import bcrypt
 import pytest
 
 from pyregistry.auth import credentials
 from pyregistry.auth.access import Principal
 from pyregistry.auth.credentials import ANSWER_SECONDS, RIGHT_SECONDS, WRONG_SECONDS, Credentials, Users
-from pyregistry.auth.remembered import Remembered
+from pyregistry.auth.hashes import matches
 from pyregistry.auth.throttle import ADDRESS_RATE, ANSWERED_RATE, REFUSED_RATE, USER_RATE
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.errors import RegistryError, TooManyRequests, Unauthorized
 from tests.auth.credentials import basic, hash_of
 from tests.auth.test_throttle import ELSEWHERE, HERE, Clock
@@ -33,13 +33,12 @@ class File:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The cost of each hash that was computed."""
     costs: list[int] = []
-    real = bcrypt.checkpw
 
-    def checkpw(password: bytes, stored: bytes) -> bool:
+    def counted(password: bytes, stored: bytes) -> bool:
         costs.append(int(stored[4:6]))
-        return real(password, stored)
+        return matches(password, stored)
 
-    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+    monkeypatch.setattr("pyregistry.auth.bcrypt_pool.matches", counted)
     return costs
 
 
@@ -339,12 +338,12 @@ async def test_what_is_too_old_leaves_the_memory(known: Door, clock: Clock, file
         assert await _login(known, "alice", "secret", f"127.0.0.{number}") == "200"
     clock.now += RIGHT_SECONDS
     assert await _login(known, "bob", "another") == "200"
-    remembered = [each for each in vars(known.credentials).values() if isinstance(each, Remembered)]
+    remembered = [each for each in vars(known.credentials).values() if isinstance(each, BoundedCache)]
     assert sum(map(len, remembered)) <= len(remembered)
 
 
 def test_what_is_remembered_is_bounded_and_the_least_used_goes_first() -> None:
-    small = Remembered[bool](60.0, 5, Clock())
+    small = BoundedCache[bytes, bool](limit=5, seconds=60.0, clock=Clock())
     for number in range(100):
         small.put(bytes([number]), True)
     assert [number for number in range(100) if bytes([number]) in small] == [95, 96, 97, 98, 99]

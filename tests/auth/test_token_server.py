@@ -1,6 +1,9 @@
 """`auth.token`: tokens of an external server, each case also put to a CNCF registry with the same keys."""
 
+import asyncio
 import json
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,3 +208,81 @@ def test_the_metrics_are_for_whoever_has_a_token(tmp_path: Path, keys: Keys) -> 
         assert ask_server(server, "GET", "/metrics").status == 401
         answer = ask_server(server, "GET", "/metrics", None, {"Authorization": f"Bearer {token}"})
     assert (answer.status, b"registry_http_requests_total" in answer.body) == (200, True)
+
+
+async def _until(client: Client, token: str, wanted: int) -> None:
+    async with asyncio.timeout(20):
+        while await status(client, token) != wanted:
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyregistry.reloaded_files.POLL_SECONDS", 0.03)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("file", "case"),
+    [
+        ("jwks.json", "a key of the set"),
+        ("bundle.pem", "a chain of one"),
+        ("bundle.pem", "a root's thumbprint"),
+    ],
+)
+async def test_a_key_that_is_taken_out_or_added_counts_without_a_signal(
+    registry: Client, tmp_path: Path, keys: Keys, file: str, case: str
+) -> None:
+    """Also for a token that was verified, and is remembered, with the key that is gone."""
+    before, other = (tmp_path / file).read_bytes(), Keys()
+    token, new_token = good_tokens(keys)[case], good_tokens(other)[case]
+    assert (await status(registry, token), await status(registry, new_token)) == (202, 401)
+    (tmp_path / file).write_bytes(other.jwks() if file == "jwks.json" else other.bundle())
+    await _until(registry, new_token, 202)
+    assert await status(registry, token) == 401
+    (tmp_path / file).write_bytes(before)
+    await _until(registry, token, 202)
+    assert await status(registry, new_token) == 401
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("content", [b"<html>404</html>", b'{"keys": 5}', None], ids=["HTML", "no keys", "missing"])
+@pytest.mark.parametrize(("file", "case"), [("jwks.json", "a key of the set"), ("bundle.pem", "a chain of one")])
+async def test_files_of_keys_that_cannot_be_used_leave_the_last_good_ones_in_force(
+    registry: Client,
+    tmp_path: Path,
+    keys: Keys,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    case: str,
+    content: bytes | None,
+) -> None:
+    monkeypatch.setattr("pyregistry.reloaded_files.KEPT_LOOKS", 1)  # what would be given up is given up at once
+    token = good_tokens(keys)[case]
+    (tmp_path / file).unlink()
+    if content is not None:
+        (tmp_path / file).write_bytes(content)
+    async with asyncio.timeout(20):
+        while "keys of auth.token not usable, the last good ones stay in force" not in caplog.text:
+            await asyncio.sleep(0.02)
+    assert f"auth.token.{'jwks' if file == 'jwks.json' else 'rootcertbundle'}: {tmp_path / file}: " in caplog.text
+    await asyncio.sleep(0.2)
+    assert await status(registry, token) == 202
+    section(tmp_path, Keys())  # other files in their places
+    await _until(registry, token, 401)
+
+
+async def test_keys_may_come_through_a_pipe_which_is_read_once(
+    start_registry: StartRegistry, tmp_path: Path, keys: Keys, caplog: pytest.LogCaptureFixture, quick: None
+) -> None:
+    auth, pipe = section(tmp_path, keys), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    auth["token"]["jwks"] = str(pipe)
+    writing = threading.Thread(target=pipe.write_bytes, args=(keys.jwks(),), daemon=True)
+    writing.start()
+    client = await start_registry(auth=auth)
+    writing.join(20)
+    await asyncio.sleep(0.3)
+    assert await status(client, good_tokens(keys)["a key of the set"]) == 202
+    assert "not usable" not in caplog.text

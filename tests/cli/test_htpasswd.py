@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.auth.hashes import make_hash
 from pyregistry.auth.htpasswd import parse_htpasswd
+from tests.auth.test_hashes import with_unused_bits
 from tests.processes import require
 
 Done = subprocess.CompletedProcess[bytes]
@@ -228,3 +230,11 @@ def test_the_image_s_entry_point_runs_it() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("alice:$2")
+
+
+def test_a_hash_with_unused_bits_is_verified_as_the_registry_takes_it(tmp_path: Path) -> None:
+    """Some programs set them."""
+    path = tmp_path / "htpasswd"
+    path.write_bytes(b"alice:" + with_unused_bits(make_hash(PASSWORD.encode(), 4)) + b"\n")
+    assert htpasswd("-vi", path, "alice", given=PASSWORD).returncode == 0
+    assert htpasswd("-vi", path, "alice", given="other").returncode == 3

@@ -45,6 +45,7 @@ DEFAULTS = {
     "validation.manifests.indexes.platforms": "all",
     "pyregistry.workers": 0,
     "pyregistry.sparse": False,
+    "pyregistry.fast_path": True,
     "pyregistry.warnings": [],
     "pyregistry.limits.manifest_size": 4 * 1024 * 1024,
     "pyregistry.limits.blob_size": 100 * 1024**3,
@@ -93,6 +94,7 @@ SPELLINGS: dict[str, tuple[str, str, object]] = {
     ),
     "an unknown section": ("whatever: [1, {a: b}]", "http.addr", ":5000"),
     "fields of any type": ("log: {fields: {a: 1, b: [x]}}", "log.fields", {"a": 1, "b": ["x"]}),
+    "the ordinary way for all requests": ("pyregistry: {fast-path: false}", "pyregistry.fast_path", False),
     "our own section": ("pyregistry: {limits: {blob-size: 7}, sparse: true}", "pyregistry.limits.blob_size", 7),
 }
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage, scrub
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName

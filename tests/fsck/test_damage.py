@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import KINDS, Kind
 from pyregistry.fsck.hashing import Checked
+from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout

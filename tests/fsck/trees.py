@@ -1,8 +1,9 @@
 """A tree with something of everything, and ways to look at it."""
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout

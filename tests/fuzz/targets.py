@@ -17,11 +17,12 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from pyregistry.api.context import SETTINGS, Settings
-from pyregistry.api.framing import Chunked, Counted
-from pyregistry.api.heads import HeadParser, Heads
 from pyregistry.api.origin import base_url, origin
 from pyregistry.api.paging import page_size
 from pyregistry.api.ranges import check_length, parse_content_range, parse_range
+from pyregistry.api.transport.framing import Chunked, Counted
+from pyregistry.api.transport.head_parser import HeadParser
+from pyregistry.api.transport.heads import Heads
 from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.htpasswd import parse_htpasswd

@@ -17,7 +17,7 @@ import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyregistry.api.heads import Heads
+from pyregistry.api.transport.heads import Heads
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.test_corpus import kept
 

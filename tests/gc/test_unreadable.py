@@ -24,7 +24,7 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 from tests.builders import Image, artifact, image, index
-from tests.gc.collecting import gc, has_blob, remove_tag
+from tests.gc.collecting import gc, has_blob, looking, remove_tag
 from tests.storage.pushing import pull, push_blob, push_image, repository
 
 # Idle threads of other tests' event loops; a command has none when it begins.
@@ -419,10 +419,10 @@ def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
     images = many_images(driver, 100)
     documents = list_links(driver, APP, strict=True)
     documents.tags = tags = Tags(documents.tags)
-    unread = Unread(driver, APP, documents)
+    unread = Unread(driver, looking(driver), APP, documents)
     for each in images:
         unread.manifest(each.digest)
-    assert len(unread.look_again(locked=True).sentences) == 100
+    assert len(unread.look_again().sentences) == 100
     assert tags.looks == 2
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.client import Client
 from tests.engine.engine import Daemon, Engine
+from tests.image.making import copy_known_files, make_image
 from tests.processes import SOURCE_TREE, require, require_root, start_or_skip
 
 BASE = "python-base:test"
@@ -81,7 +82,7 @@ def docker(bridged: BridgedDaemon) -> Engine:
 
 @pytest.fixture(scope="session")
 def base(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Debian with Python, in the place of python:3.13-slim, which cannot be pulled everywhere."""
+    """Debian with Python, in the place of the Dockerfile's base, which cannot be pulled everywhere."""
     debootstrap = Client(require("debootstrap", "debootstrap"))
     root = tmp_path_factory.mktemp("base")
     release = Path("/etc/os-release").read_text()
@@ -104,18 +105,32 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy_source(source)
     subprocess.run([require("/usr/bin/python3", "python3"), "-m", "venv", directory / "venv"], check=True)
     pip = Client(directory / "venv/bin/pip")
-    pip.run("wheel", "--quiet", "--wheel-dir", directory / "wheels", source, "setuptools>=77", "cyclonedx-bom")
+    exact = ("--constraint", source / "constraints/image.txt")
+    pip.run("wheel", "--quiet", "--wheel-dir", directory / "wheels", *exact, source, "setuptools", "cyclonedx-bom")
     return directory / "wheels"
 
 
 @pytest.fixture(scope="session")
-def image(docker: Engine, base: str, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Our image, built as the Dockerfile says for a build without a network."""
-    context = tmp_path_factory.mktemp("context")
-    copy_source(context)
-    shutil.copytree(wheels, context / "wheels")
-    options = ["--build-arg", f"BASE={base}", "--build-arg", "PIP_OPTIONS=--no-index --find-links=wheels"]
-    docker.run("build", *options, "--tag", IMAGE, context, deadline=PATIENCE)
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One state of the source tree for all images, which have to be alike."""
+    directory = tmp_path_factory.mktemp("source")
+    copy_known_files(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def made(docker: Engine, base: str, source: Path, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of the source tree in which `make image` built our image with docker."""
+    copy = tmp_path_factory.mktemp("made") / "copy"
+    engine = {"ENGINE": " ".join(docker.command), "DOCKER_BUILDKIT": "0"}
+    make_image(source, copy, wheels, **engine, BASE=base, IMAGE=IMAGE, OPTIONS="")
+    return copy
+
+
+@pytest.fixture(scope="session")
+def image(made: Path) -> str:
+    """Our image."""
+    assert made.is_dir()
     return IMAGE
 
 
@@ -123,7 +138,7 @@ def copy_source(directory: Path) -> None:
     """Copy what the image is made of."""
     for name in ("Dockerfile", ".dockerignore", "entrypoint.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(SOURCE_TREE / name, directory)
-    for name in ("pyregistry", "config"):
+    for name in ("pyregistry", "config", "constraints"):
         shutil.copytree(SOURCE_TREE / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
 
 

@@ -80,7 +80,7 @@ def test_source_package_has_every_file_that_git_knows(packages: list[Path]) -> N
     expected = {name for name in tracked if (SOURCE_TREE / name).is_file()}
     with tarfile.open(packages[0]) as archive:
         packed = {member.name.split("/", 1)[1] for member in archive if member.isfile()}
-    assert {name for name in expected - packed if not name.startswith(".github/")} == set()
+    assert expected - packed == set()
     made = {"PKG-INFO", "setup.cfg"}
     assert {name for name in packed - expected if ".egg-info/" not in name} == made
 

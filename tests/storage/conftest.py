@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite(
-    *(f"tests.storage.contract{part}" for part in ("", "_appender", "_collecting", "_locks"))
+    *(f"tests.storage.contract_{part}" for part in ("appender", "local", "locks", "objects"))
 )
 
 from pyregistry.storage.driver import Driver  # noqa: E402 - imports the storage, not the suites

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
@@ -15,7 +16,6 @@ from pyregistry.storage import cache, layout
 from pyregistry.storage.cache import HotBlobs, HotManifests
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.recent import Recent
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from tests.builders import image
@@ -179,7 +179,7 @@ def test_a_blob_whose_link_is_new_is_not_remembered(filesystem: FilesystemDriver
 
 
 def test_only_what_was_used_last_is_kept() -> None:
-    kept = Recent[str, bytes](10, len)
+    kept = BoundedCache[str, bytes](limit=10, weigh=len, by_use=True)
     kept.put("a", b"aaaa")
     kept.put("b", b"bbbb")
     kept.put("a", b"aaa")

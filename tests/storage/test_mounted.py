@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
 from pyregistry.fsck.hashing import quarantine_if_damaged
+from pyregistry.fsck.scope import Scope
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import Options
 from pyregistry.inventory.usage import measure
@@ -30,6 +31,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.volumes import remember
 from tests.builders import image
+from tests.storage.backends import backend_on
 from tests.storage.mounts import bound, overlay, remount_read_only, resize, tmpfs
 from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
 
@@ -161,7 +163,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
     digest = push_blob(repository(Registry(driver), "team/app"), b"content")
     (tree / layout.blob_data(digest)).write_bytes(b"mended")
     assert quarantine_if_damaged(driver, digest)
-    assert measure(driver).quarantine == len(b"mended")
+    assert measure(backend_on(driver)).quarantine == len(b"mended")
     place = driver.place_of(layout.blob_data(digest))
     [name] = driver.children(layout.quarantine(place))
     assert (tree / place).stat().st_dev == (tree / layout.BLOBS / "sha256").stat().st_dev

@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pyregistry.fsck.checking import Scope, check
+from pyregistry.fsck.checking import check
+from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS

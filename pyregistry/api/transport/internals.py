@@ -1,0 +1,184 @@
+"""aiohttp's insides that the fast path needs: each private or undocumented name once, under a name of our own.
+
+Import it only on the fast path. Where a version of aiohttp lacks a name, importing this or the self-test fails, and
+requests are served the ordinary way. docs/decisions/0049 lists the names with their reasons.
+"""
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler
+
+__all__ = [
+    "EMPTY_PAYLOAD",
+    "HandlerAdapter",
+    "HttpProcessingError",
+    "HttpRequestParser",
+    "HttpVersion10",
+    "HttpVersion11",
+    "LineTooLong",
+    "RawRequestMessage",
+    "RequestHandler",
+    "RunnerAdapter",
+    "StreamReader",
+    "has_c_parser",
+    "missing_names",
+    "set_read_size",
+    "set_water_marks",
+]
+
+Queued = tuple[Any, Any]
+"""A request's head, or a refusal, and the stream of its body."""
+
+QUEUE_LENGTH = 32
+"""Requests of a connection that may wait, as in aiohttp."""
+
+
+class HandlerAdapter(RequestHandler):
+    """aiohttp's connection, whose insides have names of our own."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.queue: deque[Queued] = self._messages
+        """Requests that wait for aiohttp's task; it is never replaced."""
+
+    @property
+    def waiter(self) -> "asyncio.Future[None] | None":
+        """The future with which aiohttp's task waits for a request; None while one runs."""
+        return self._waiter
+
+    @waiter.setter
+    def waiter(self, waiter: "asyncio.Future[None] | None") -> None:
+        self._waiter = waiter
+
+    @property
+    def parser(self) -> Any:
+        """The parser of heads; None once the connection is lost."""
+        return self._parser
+
+    @parser.setter
+    def parser(self, parser: HttpRequestParser) -> None:
+        self._parser = parser
+
+    @property
+    def current(self) -> web.BaseRequest | None:
+        """The request whose handler runs."""
+        return self._current_request
+
+    @property
+    def is_closing(self) -> bool:
+        """True if no further request is taken."""
+        return self._close or self._force_close
+
+    @property
+    def request_count(self) -> int:
+        """Requests so far, as aiohttp counts them."""
+        return self._request_count
+
+    @property
+    def idle_until(self) -> float:
+        """Time of the loop at which the connection is closed if it is idle until then."""
+        return self._next_keepalive_close_time
+
+    @idle_until.setter
+    def idle_until(self, time: float) -> None:
+        self._next_keepalive_close_time = time
+
+    def feed_parser(self, head: bytes) -> None:
+        """Let aiohttp parse a head, and queue its request."""
+        RequestHandler.data_received(self, head)
+
+    def feed_while_closing(self, feed: Any, data: bytes) -> None:
+        """Call `feed` with data that aiohttp would throw away, as it does once it is told to close."""
+        flags = self._close, self._force_close
+        self._close = self._force_close = False
+        try:
+            feed(data)
+        finally:
+            self._close, self._force_close = flags
+
+    def close_after_request(self) -> None:
+        """Take no further request, and let one that may be on its way begin."""
+        self._close = True
+
+    def new_stream(self, size: int, loop: asyncio.AbstractEventLoop) -> StreamReader:
+        """Return an empty body that is paused above twice `size` bytes."""
+        return StreamReader(self, size, loop=loop)
+
+    def new_parser(self, kind: type[HttpRequestParser], size: int, loop: asyncio.AbstractEventLoop) -> Any:
+        """Return a parser as aiohttp makes its own."""
+        return kind(
+            self,
+            loop,
+            size,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=web.RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=QUEUE_LENGTH,
+        )
+
+
+class RunnerAdapter(web.AppRunner):
+    """aiohttp's runner, whose server is ours."""
+
+    def replace(self, made: web.Server) -> web.Server:
+        """Return the server in the place of the one that aiohttp made."""
+        raise NotImplementedError
+
+    async def _make_server(self) -> web.Server:
+        return self.replace(await super()._make_server())
+
+
+_NAMES: dict[type, tuple[str, ...]] = {
+    RequestHandler: (
+        "_waiter",
+        "_messages",
+        "_parser",
+        "_current_request",
+        "_close",
+        "_force_close",
+        "_request_count",
+        "_next_keepalive_close_time",
+        "data_received",
+        "resume_reading",
+        "finish_response",
+        "writing_paused",
+        "keepalive_timeout",
+    ),
+    web.AppRunner: ("_make_server",),
+    web.Server: ("connection_made", "connection_lost", "pre_shutdown"),
+    StreamReader: ("_low_water", "_high_water", "total_bytes", "feed_data", "feed_eof", "set_exception"),
+    HttpRequestParser: ("feed_data", "message_consumed", "set_upgraded"),
+}
+
+
+def missing_names() -> list[str]:
+    """Return the names that this version of aiohttp does not have."""
+    return [f"{owner.__name__}.{name}" for owner, names in _NAMES.items() for name in names if not hasattr(owner, name)]
+
+
+def has_c_parser() -> bool:
+    """Return False where aiohttp was installed without its C parser; the one in Python is not safe on a network."""
+    return HttpRequestParser is not HttpRequestParserPy
+
+
+def set_water_marks(content: StreamReader, size: int) -> None:
+    """Pause reading while more than twice `size` bytes of a body wait for its handler."""
+    content._low_water, content._high_water = size, 2 * size
+
+
+def set_read_size(transport: asyncio.BaseTransport | None, size: int) -> bool:
+    """Read at most so many bytes at once from now on; return True if that is a change. TLS reads as it likes."""
+    if transport is None or getattr(transport, "max_size", 0) == size:
+        return False
+    transport.max_size = size  # type: ignore[attr-defined] # asyncio's, and no slot over TLS
+    return True

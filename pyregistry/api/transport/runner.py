@@ -1,0 +1,156 @@
+"""An application's runner: connections of the fast path, or those of aiohttp's ordinary way."""
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.context import proxies_of
+from pyregistry.api.transport.heads import LONGEST_LINE, MOST_HEADERS
+from pyregistry.api.transport.limiter import CONNECTION_COUNTS
+from pyregistry.api.transport.limits import SETTLE_SECONDS, ConnectionLimits
+from pyregistry.api.transport.ordinary import OrdinaryServer, end_where_needed, noting_requests, telling
+from pyregistry.system_errors import explained
+
+ORDINARY_READ_BYTES = 64 * 1024
+"""Bytes of a body that wait for its handler on the ordinary way; reading pauses above twice as many."""
+
+log = structlog.get_logger("pyregistry.api")
+
+
+def protocol_options(limits: ConnectionLimits) -> dict[str, Any]:
+    """Return options of aiohttp's protocol that its documentation names."""
+    return {
+        "auto_decompress": False,
+        "keepalive_timeout": limits.keepalive,
+        "lingering_time": limits.lingering,
+        "max_line_size": LONGEST_LINE,
+        "max_field_size": LONGEST_LINE,
+        "max_headers": MOST_HEADERS,
+    }
+
+
+class Runner(web.AppRunner):
+    """Serves an application; `make_runner` chooses the subclass, whose constructor says what it takes."""
+
+    def __init__(self, app: web.Application, limits: ConnectionLimits, settle_seconds: float, **kwargs: Any) -> None:
+        super().__init__(app, **protocol_options(limits), **kwargs)
+        self._settle_seconds = settle_seconds
+        self._listening: list[asyncio.Server] = []
+
+    async def listen(self, listening: socket.socket, ssl_context: ssl.SSLContext | None = None) -> None:
+        """Accept connections of this socket until `cleanup`, after `setup`."""
+        factory: Any = self.server
+        loop = asyncio.get_running_loop()
+        self._listening.append(await loop.create_server(factory, sock=listening, ssl=ssl_context))
+
+    async def cleanup(self) -> None:
+        """See AppRunner."""
+        loop = asyncio.get_running_loop()
+        for server in self._listening:
+            for accepting in server.sockets:
+                loop.remove_reader(accepting)  # what comes from now on stays in the queue, for the other workers
+        # asyncio makes the connection a turn after the accept, and silently resets it if the server has been closed
+        # in between.
+        await asyncio.sleep(0)
+        for server in self._listening:
+            server.close()
+        await super().cleanup()
+
+
+class OrdinaryRunner(Runner):
+    """Serves with aiohttp as it is documented."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        *,
+        limits: ConnectionLimits,
+        access_logger: AccessLogger | None,
+        settle_seconds: float = SETTLE_SECONDS,
+        shutdown_timeout: float = 60.0,
+        **kwargs: Any,
+    ) -> None:
+        """Without an `access_logger` nothing is written."""
+        super().__init__(
+            app,
+            limits,
+            settle_seconds,
+            logger=_logger(),
+            access_log=logging.getLogger("pyregistry.access"),  # aiohttp wants one, and nothing is written to it
+            access_log_class=telling(self._answered),
+            read_bufsize=ORDINARY_READ_BYTES,
+            shutdown_timeout=min(shutdown_timeout, 1.0),  # `cleanup` has waited before
+            **kwargs,
+        )
+        app.middlewares.insert(0, noting_requests(proxies_of(app)))
+        app.on_response_prepare.append(end_where_needed)
+        self._limits = limits
+        self._access_logger = access_logger
+        self._drain_seconds = shutdown_timeout
+        self._ordinary: OrdinaryServer | None = None
+
+    @property
+    def server(self) -> Any:
+        """Return the factory of protocols; None before `setup`."""
+        return self._ordinary
+
+    async def setup(self) -> None:
+        """See AppRunner."""
+        await super().setup()
+        inner: Any = super().server
+        counts = self.app.get(CONNECTION_COUNTS)
+        self._ordinary = OrdinaryServer(inner, self._limits, self._access_logger, counts)
+
+    async def cleanup(self) -> None:
+        """See AppRunner; aiohttp itself would throw away the rest of the bodies that still come."""
+        loop = asyncio.get_running_loop()
+        for server in self._listening:
+            for accepting in server.sockets:
+                loop.remove_reader(accepting)
+        for site in list(self.sites):
+            await site.stop()
+        if self._ordinary is not None:
+            await asyncio.sleep(self._settle_seconds)  # what the kernel accepted by then has become a connection
+            await self._ordinary.drain(self._drain_seconds)
+        await super().cleanup()
+
+    def _answered(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+        if self._ordinary is not None:
+            self._ordinary.answered(request, response, seconds)
+
+
+class _NoTracebacks(logging.Filter):
+    """Turns aiohttp's lines about failures into lines of ours, which have no tracebacks."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return False: such a record was written in another form."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, Exception):
+            return True
+        if isinstance(getattr(error, "code", None), int):  # a head that aiohttp's parser refused
+            log.info("request refused", reason=str(getattr(error, "message", error)))
+        else:
+            log.error("unexpected error", at=record.getMessage(), **explained(error))
+        return False
+
+
+def _logger() -> logging.Logger:
+    logger = logging.getLogger("pyregistry.http")
+    if not logger.filters:
+        logger.addFilter(_NoTracebacks())
+    return logger
+
+
+def make_runner(app: web.Application, *, fast_path: bool, **kwargs: Any) -> Runner:
+    """Return a runner for `app`; `fast_path` only where the self-test has passed. See the subclasses for `kwargs`."""
+    if not fast_path:
+        return OrdinaryRunner(app, **kwargs)
+    from pyregistry.api.transport.fast import FastRunner  # noqa: PLC0415 - aiohttp may lack what it imports
+
+    return FastRunner(app, **kwargs)

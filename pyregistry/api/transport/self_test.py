@@ -1,0 +1,206 @@
+"""The start-up self-test of the fast path: it serves a few requests through a socket pair before anybody connects.
+
+aiohttp's insides move between versions. A version in which the fast path does not work is served the ordinary way,
+instead of failing at each upload.
+"""
+
+import asyncio
+import socket
+import zlib
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import structlog
+from aiohttp import __version__ as aiohttp_version
+from aiohttp import web
+
+from pyregistry.api.access_log import AccessLogger, Entry
+from pyregistry.api.transport.client import connection_of
+from pyregistry.api.transport.limits import ConnectionLimits
+
+_SECONDS = 2.0
+"""Seconds that the whole test may take; usually it takes a hundredth of one."""
+_BODY = bytes(range(256)) * 4096
+"""A megabyte and its parts: threads read such bodies from the socket."""
+_CHUNK_BYTES = 32 * 1024
+
+log = structlog.get_logger("pyregistry.server")
+
+
+class SelfTestFailed(Exception):
+    """The fast path does not work with this version of aiohttp; the message says what failed."""
+
+
+class _Cached(NamedTuple):
+    content: bytes
+    entry: Entry
+
+
+class _Responder:
+    """A cache with one response."""
+
+    def find(self, message: Any, peer: str) -> _Cached | None:
+        """See CachedResponder."""
+        if message.path != "/cached" or message.method != "GET":
+            return None
+        entry = Entry(peer, "", "", "GET", "/cached", "HTTP/1.1", "", 200, 6, "")
+        return _Cached(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncached", entry)
+
+
+class _Silent(AccessLogger):
+    """An access log that counts its lines and writes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def write(self, entry: Entry, seconds: float) -> None:
+        """See AccessLogger."""
+        self.count += 1
+
+
+def fast_path_works() -> bool:
+    """Return True if this version of aiohttp serves the fast path; else log what failed, once.
+
+    Blocks, for about ten milliseconds. Call it before there are workers.
+    """
+    try:
+        run_self_test()
+    except Exception as error:  # whatever a foreign version of aiohttp may raise
+        reason = str(error) if isinstance(error, SelfTestFailed) else f"{type(error).__name__}: {error}"
+        log.warning(
+            "fast path off: its self-test failed. All requests are served the ordinary way, which takes more processor "
+            "time; install a version of aiohttp that is known to work, or set pyregistry.fast-path to false",
+            reason=reason,
+            aiohttp=aiohttp_version,
+        )
+        return False
+    return True
+
+
+def run_self_test() -> None:
+    """Raise SelfTestFailed, or what an unknown version of aiohttp makes of the fast path."""
+    from pyregistry.api.transport import internals  # noqa: PLC0415 - aiohttp may lack what it imports
+
+    missing = internals.missing_names()
+    if missing:
+        raise SelfTestFailed(f"aiohttp has no {', '.join(missing)}")
+    if not internals.has_c_parser():
+        raise SelfTestFailed("aiohttp was installed without its C parser")
+    loop = asyncio.new_event_loop()
+    errors: list[str] = []
+    loop.set_exception_handler(lambda _, context: errors.append(_described(context)))
+    try:
+        loop.run_until_complete(asyncio.wait_for(_serve_and_ask(), _SECONDS))
+    except TimeoutError:
+        raise SelfTestFailed(errors[0] if errors else f"no response within {_SECONDS:g} s") from None
+    finally:
+        loop.close()
+    if errors:
+        raise SelfTestFailed(errors[0])
+
+
+def _described(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    return f"{type(error).__name__}: {error}" if error is not None else str(context.get("message"))
+
+
+async def _serve_and_ask() -> None:
+    from pyregistry.api.transport.fast import FastRunner  # noqa: PLC0415 - see run_self_test
+
+    app = web.Application()
+    app.router.add_put("/whole", _take_whole)
+    app.router.add_put("/direct", _take_directly)
+    app.router.add_get("/small", _answer_small)
+    logger = _Silent()
+    runner = FastRunner(
+        app,
+        limits=ConnectionLimits(),
+        access_logger=logger,
+        settle_seconds=0.0,
+        shutdown_timeout=0.1,
+        responder=_Responder(),
+    )
+    await runner.setup()
+    ours, theirs = socket.socketpair()
+    try:
+        factory: Any = runner.server
+        await asyncio.get_running_loop().connect_accepted_socket(factory, ours)
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        try:
+            count = await _ask_all(reader, writer)
+        finally:
+            writer.transport.abort()
+    finally:
+        await runner.cleanup()
+    if logger.count != count:
+        raise SelfTestFailed(f"{count} requests, {logger.count} lines of the access log")
+
+
+async def _answer_small(_: web.Request) -> web.Response:
+    return web.Response(body=b"small")
+
+
+async def _take_whole(request: web.Request) -> web.Response:
+    return _summary(await request.content.read())
+
+
+async def _take_directly(request: web.Request) -> web.Response:
+    """Take a body as an upload does: its begin by the event loop, the rest straight from the socket."""
+    content, connection = request.content, connection_of(request)
+    if connection is None:
+        raise SelfTestFailed("a request has no connection")
+    taken = bytearray(await content.readany())
+    buffer = memoryview(bytearray(len(_BODY)))
+    while not content.at_eof():
+        with connection.direct_read(content) as read:
+            pieces = [bytes(piece) for piece in read(buffer)] if read is not None else []
+        taken += b"".join(pieces) if pieces else await content.readany()
+    return _summary(taken)
+
+
+def _summary(body: bytes | bytearray) -> web.Response:
+    return web.Response(body=_sum(body))
+
+
+def _sum(body: bytes | bytearray) -> bytes:
+    return b"%d bytes, %x" % (len(body), zlib.crc32(body))
+
+
+async def _ask_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    """Ask for everything on one connection; return the number of requests."""
+    begin = _BODY[: 2 * _CHUNK_BYTES]
+    chunked = "Transfer-Encoding: chunked"
+    cases = [
+        ("GET", "/small", "Accept: */*", b"", b"small"),
+        ("GET", "/cached", "Accept: */*", b"", b"cached"),
+        ("PUT", "/whole", f"Content-Length: {len(begin)}", begin, _sum(begin)),
+        ("PUT", "/direct", f"Content-Length: {len(_BODY)}", _BODY, _sum(_BODY)),
+        ("GET", "/cached", "Accept: */*", b"", b"cached"),
+        ("PUT", "/whole", chunked, _in_chunks(begin), _sum(begin)),
+        ("PUT", "/direct", chunked, _in_chunks(_BODY), _sum(_BODY)),
+        ("GET", "/small", "Accept: */*", b"", b"small"),
+    ]
+    for method, path, header, body, expected in cases:
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode()
+        answer = await _ask(reader, writer, head + body)
+        if answer != expected:
+            raise SelfTestFailed(f"{method} {path} with {header!r} gave {answer[:100]!r}")
+    return len(cases)
+
+
+def _in_chunks(body: bytes) -> bytes:
+    pieces = (body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES))
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
+    writer.write(request)
+    with suppress(ConnectionError):
+        await writer.drain()
+    head = await reader.readuntil(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    if " 200 " not in status:
+        raise SelfTestFailed(f"a request was answered {status!r}")
+    length = next(int(line.partition(":")[2]) for line in lines if line.lower().startswith("content-length:"))
+    return await reader.readexactly(length)

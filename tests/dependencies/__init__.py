@@ -1,0 +1,1 @@
+"""Versions of Python and of the dependencies: the constraints, and the tests on each of them."""

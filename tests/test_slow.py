@@ -1,0 +1,57 @@
+"""The slow tests are left out by `make test` alone, and every one of them runs in CI."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.processes import SOURCE_TREE, require
+from tests.slow import ENGINES, SLOW, is_slow
+
+
+def _words(target: str) -> list[str]:
+    """Return the words of the pytest command that `make` runs for this target."""
+    words = [require("make", "make"), "--dry-run", "--always-make", "PYTHON=true", "ARGS=", target]
+    done = subprocess.run(words, cwd=SOURCE_TREE, capture_output=True, text=True, check=True)
+    [line] = [line for line in done.stdout.splitlines() if "-m pytest" in line]
+    return shlex.split(line.partition("-m pytest")[2])
+
+
+def _selected(*words: str) -> set[str]:
+    """Return the files with tests that pytest would run."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", *words]
+    done = subprocess.run(command, cwd=SOURCE_TREE, capture_output=True, text=True, check=False)
+    assert "error" not in done.stdout.lower(), done.stdout
+    return {line.partition("::")[0] for line in done.stdout.splitlines() if "::" in line}
+
+
+def test_make_test_leaves_out_the_slow_ones_and_test_all_none() -> None:
+    assert _words("test")[-2:] == ["-m", "not slow"]
+    assert "-m" not in _words("test-all")
+
+
+def test_coverage_is_measured_over_what_make_test_runs() -> None:
+    assert _words("coverage") == [*_words("test"), "--cov"]
+
+
+def test_ci_runs_all_and_measures_the_coverage() -> None:
+    assert re.search(r"^make test-all ARGS=--cov$", (SOURCE_TREE / ".ci/run").read_text(), re.MULTILINE)
+
+
+def test_what_is_marked_is_deselected_and_nothing_else() -> None:
+    quick = "tests/test_documents.py"
+    assert _selected("-m", "not slow", quick, *SLOW) == {quick}
+    every = _selected(quick, *SLOW)
+    assert _selected("-m", "slow", quick, *SLOW) == every - {quick}
+    assert all(any(file.startswith(place) for file in every) for place in SLOW), "a row of SLOW has no test"
+
+
+@pytest.mark.parametrize("fixture", sorted(ENGINES))
+def test_a_test_that_needs_an_engine_is_slow_wherever_it_is(fixture: str) -> None:
+    assert is_slow("tests/api/test_new.py::test_new", ["tmp_path", fixture])
+    assert not is_slow("tests/api/test_new.py::test_new", ["tmp_path"])
+    fixtures = "\n".join(path.read_text() for path in Path(SOURCE_TREE / "tests").rglob("*.py"))
+    assert f"def {fixture}(" in fixtures, "no fixture has this name"
