@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from typing import Protocol
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.budget import uploads
 from pyregistry.storage.direct_read import copy_direct
-from pyregistry.storage.driver import Appender, Driver, LockedFile
+from pyregistry.storage.driver import Appender, LockedFile
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.threads import finish, in_thread
 from pyregistry.storage.uploads import DirectReader, no_room
@@ -77,10 +78,17 @@ def write_and_hash(file: LockedFile, batch: Sequence[bytes], running: Hash | Non
             running.update(part)
 
 
+class HasRoom(Protocol):
+    """A storage that knows how much it can take."""
+
+    def room(self, path: StoragePath) -> int:
+        """See Driver.room."""
+
+
 class SpaceCheck:
     """Checks now and then that the storage has room for what is still to come."""
 
-    def __init__(self, driver: Driver, path: StoragePath, begin: int) -> None:
+    def __init__(self, driver: HasRoom, path: StoragePath, begin: int) -> None:
         self._driver = driver
         self._path = path
         self._next = begin
@@ -96,7 +104,7 @@ class SpaceCheck:
             self._next = size + min(_CHECK_SPACE_BYTES, max(available // 2, BATCH_BYTES))
 
 
-def require_room(driver: Driver, path: StoragePath, size: int) -> int:
+def require_room(driver: HasRoom, path: StoragePath, size: int) -> int:
     """Return the bytes that there is room for at `path` besides the reserve; raise StorageFull for fewer than `size`.
 
     Blocks.
