@@ -1,10 +1,10 @@
 """What the bytes of an upload hash to so far: in the memory of this worker, and on disk for the others."""
 
-from collections import OrderedDict
 from collections.abc import Hashable
 
 import msgspec
 
+from pyregistry.bounded_cache import BoundedCache
 from pyregistry.oci.digest import ALGORITHMS, Hash
 from pyregistry.oci.names import UploadId
 from pyregistry.storage import layout
@@ -36,18 +36,18 @@ class HashCheckpoint(msgspec.Struct, frozen=True):
         return (self.offset, self.inode, self.mtime_ns, self.epoch) == (stat.size, stat.inode, stat.mtime_ns, epoch)
 
 
-def read_checkpoint(driver: Objects, upload_id: UploadId) -> HashCheckpoint | None:
+def read_checkpoint(objects: Objects, upload_id: UploadId) -> HashCheckpoint | None:
     """Return what is known of an upload beside its bytes; None for nothing, and for what a power cut tore."""
     try:
-        checkpoint = msgspec.json.decode(driver.read(layout.upload_record(upload_id)), type=HashCheckpoint)
+        checkpoint = msgspec.json.decode(objects.read(layout.upload_record(upload_id)), type=HashCheckpoint)
     except (PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return checkpoint if checkpoint.algorithm in ALGORITHMS else None
 
 
-def write_checkpoint(driver: Objects, upload_id: UploadId, checkpoint: HashCheckpoint) -> None:
+def write_checkpoint(objects: Objects, upload_id: UploadId, checkpoint: HashCheckpoint) -> None:
     """Write what is known of an upload. Not durably: a power cut costs a second reading."""
-    driver.write(layout.upload_record(upload_id), msgspec.json.encode(checkpoint), durable=False)
+    objects.write(layout.upload_record(upload_id), msgspec.json.encode(checkpoint), durable=False)
 
 
 class RunningHashes:
@@ -57,22 +57,20 @@ class RunningHashes:
     """
 
     def __init__(self) -> None:
-        self._hashes: OrderedDict[UploadId, tuple[Hashable, Hash]] = OrderedDict()
+        self._hashes = BoundedCache[UploadId, tuple[Hashable, Hash]](limit=_RUNNING_HASHES)
 
     def pop(self, upload_id: UploadId, state: Hashable) -> Hash | None:
         """Return the hash of all bytes, if it was put for an upload in exactly this state; then it is not kept."""
-        known, running = self._hashes.pop(upload_id, (None, None))
+        known, running = self._hashes.pop(upload_id) or (None, None)
         return running if known == state else None
 
     def put(self, upload_id: UploadId, state: Hashable, running: Hash) -> None:
         """Keep a hash for the upload's next request."""
-        self._hashes[upload_id] = (state, running)
-        while len(self._hashes) > _RUNNING_HASHES:
-            self._hashes.popitem(last=False)
+        self._hashes.put(upload_id, (state, running))
 
     def evict(self, upload_id: UploadId) -> None:
         """Drop the hash of an upload."""
-        self._hashes.pop(upload_id, None)
+        self._hashes.pop(upload_id)
 
     def __len__(self) -> int:
         """Return the number of hashes that are kept."""

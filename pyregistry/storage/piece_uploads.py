@@ -20,7 +20,6 @@ from pyregistry.storage.batches import batches, require_room, size_of
 from pyregistry.storage.coordinator import Coordinator, Unit
 from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.storage.links import exists
-from pyregistry.storage.local_coordinator import coordinator_of
 from pyregistry.storage.objects import AlreadyThere, Objects, PathNotFound
 from pyregistry.storage.threads import finish, in_thread
 from pyregistry.storage.uploads import Bounds, DirectReader, Upload, UploadState, busy, check_offset
@@ -34,10 +33,10 @@ _POLL_SECONDS = 0.02
 class PieceUploads:
     """See Uploads."""
 
-    def __init__(self, driver: Objects, max_size: int, coordinator: Coordinator | None = None) -> None:
-        """`max_size` is that of a blob, in bytes. Without `coordinator` it is the driver's."""
-        self.driver = driver
-        self.coordinator = coordinator or coordinator_of(driver)
+    def __init__(self, objects: Objects, max_size: int, coordinator: Coordinator) -> None:
+        """`max_size` is that of a blob, in bytes."""
+        self.objects = objects
+        self.coordinator = coordinator
         self.max_size = max_size
         self.hashes = RunningHashes()
         self._busy: set[UploadId] = set()
@@ -45,11 +44,11 @@ class PieceUploads:
 
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
         """See Uploads.begin."""
-        require_room(self.driver, layout.repository(name), size)
+        require_room(self.objects, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner or algorithm != CANONICAL:  # first: without an owner any user may go on with the upload
-            write_checkpoint(self.driver, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
-        self.driver.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
+            write_checkpoint(self.objects, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
+        self.objects.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
         return PieceUpload(self, name, upload_id, algorithm)
 
     def open(self, name: RepositoryName, upload_id: UploadId) -> Upload:
@@ -58,7 +57,7 @@ class PieceUploads:
 
     def list(self, name: RepositoryName) -> Iterator[Upload]:
         """See Uploads.list."""
-        for child in self.driver.children(layout.uploads(name)):
+        for child in self.objects.children(layout.uploads(name)):
             with suppress(BlobUploadUnknown):  # not ours
                 yield self.open(name, UploadId(child))
 
@@ -83,7 +82,7 @@ class PieceUpload(Upload):
         self, uploads: PieceUploads, name: RepositoryName, upload_id: UploadId, algorithm: str = CANONICAL
     ) -> None:
         self._uploads = uploads
-        self._driver = uploads.driver
+        self._objects = uploads.objects
         self._name = name
         self._id = upload_id
         self._algorithm = algorithm
@@ -103,7 +102,7 @@ class PieceUpload(Upload):
 
     def check_owner(self, user: str | None) -> None:
         """See Upload.check_owner."""
-        checkpoint = read_checkpoint(self._driver, self._id)
+        checkpoint = read_checkpoint(self._objects, self._id)
         if checkpoint is not None:
             self._algorithm = checkpoint.algorithm
             if checkpoint.owner not in {"", user}:
@@ -113,32 +112,32 @@ class PieceUpload(Upload):
         """See Upload.admit."""
         self.check_owner(user)
         if size <= self._uploads.max_size:  # else it is refused for another reason
-            require_room(self._driver, self._path, size)
+            require_room(self._objects, self._path, size)
 
     def offset(self) -> int:
         """See Upload.offset."""
         state = self.state()
         # A piece that was written while another process removed the upload is the end of nothing.
-        if state is None or (state.size and not exists(self._driver, self._piece(0))):
+        if state is None or (state.size and not exists(self._objects, self._piece(0))):
             raise self._unknown()
         return state.size
 
     def state(self) -> UploadState | None:
         """See Upload.state."""
-        names = list(self._driver.children(self._path))
+        names = list(self._objects.children(self._path))
         if not names:
             return None
         pieces = [name for name in names if _PIECE.fullmatch(name)]
         last = pieces[-1] if pieces else names[-1]
         try:
-            stat = self._driver.stat(layout.child(self._path, last))
+            stat = self._objects.stat(layout.child(self._path, last))
         except PathNotFound:  # committed, or removed, meanwhile
             return None
         return UploadState(int(last, 16) + stat.size if pieces else 0, stat.modified_ns)
 
     def available_bytes(self) -> int:
         """See Upload.available_bytes."""
-        return self._driver.room(self._path)
+        return self._objects.room(self._path)
 
     def _piece(self, offset: int) -> layout.StoragePath:
         return layout.child(self._path, f"{offset:012x}")
@@ -209,7 +208,7 @@ class PieceUpload(Upload):
 
     def _write_piece(self, data: bytes, offset: int, running: Hash | None) -> int:
         try:
-            self._driver.write(self._piece(offset), data, durable=False, if_absent=True)
+            self._objects.write(self._piece(offset), data, durable=False, if_absent=True)
         except AlreadyThere as error:
             raise busy() from error
         if running is not None:
@@ -251,7 +250,7 @@ class PieceUpload(Upload):
         """Return the first `size` bytes; what another process writes behind them is not the caller's."""
         pieces, offset = [], 0
         with suppress(PathNotFound):
-            while offset < size and (piece := self._driver.read(self._piece(offset))):
+            while offset < size and (piece := self._objects.read(self._piece(offset))):
                 pieces.append(piece)
                 offset += len(piece)
         if offset != size:  # a piece is gone: another process removed the upload
@@ -264,8 +263,10 @@ class PieceUpload(Upload):
 
     def _take_back(self, begin: int) -> None:
         self._uploads.hashes.evict(self._id)
-        names = [name for name in self._driver.children(self._path) if _PIECE.fullmatch(name)]
-        self._driver.delete_many(self._piece(offset) for offset in (int(name, 16) for name in names) if offset >= begin)
+        names = [name for name in self._objects.children(self._path) if _PIECE.fullmatch(name)]
+        self._objects.delete_many(
+            self._piece(offset) for offset in (int(name, 16) for name in names) if offset >= begin
+        )
 
     async def cancel(self) -> None:
         """See Upload.cancel."""
@@ -292,8 +293,8 @@ class PieceUpload(Upload):
         """See Upload.remove."""
         self._uploads.hashes.evict(self._id)
         with suppress(PathNotFound):
-            self._driver.delete(layout.upload_record(self._id), durable=False)
+            self._objects.delete(layout.upload_record(self._id), durable=False)
         try:
-            self._driver.delete(self._path, durable=False)
+            self._objects.delete(self._path, durable=False)
         except PathNotFound as error:
             raise self._unknown() from error

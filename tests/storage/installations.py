@@ -4,8 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Coordinator
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.piece_uploads import PieceUploads
@@ -19,7 +21,7 @@ from tests.storage.pushing import repository
 class Installation:
     """One storage; `worker` gives another process's view of it."""
 
-    def __init__(self, driver: Driver, uploads: Callable[[Driver, int], Uploads]) -> None:
+    def __init__(self, driver: Driver, uploads: Callable[[Driver, int, Coordinator], Uploads]) -> None:
         self.driver = driver
         self.uploads = uploads
 
@@ -27,7 +29,11 @@ class Installation:
         """A registry with running hashes of its own, by a driver around that of the installation if one is given."""
         rules = rules or Rules()
         driver = driver or self.driver
-        return Registry(driver, rules, self.uploads(driver, rules.max_blob_size))
+        return Registry(driver, rules, self.uploads_on(driver, rules), LocalCoordinator(driver))
+
+    def uploads_on(self, driver: Driver, rules: Rules) -> Uploads:
+        """The uploads of a worker."""
+        return self.uploads(driver, rules.max_blob_size, LocalCoordinator(driver))
 
     def repository(self, rules: Rules | None = None, driver: Driver | None = None) -> Repository:
         """The repository of the tests, as another worker sees it."""

@@ -400,7 +400,7 @@ def test_after_a_failure_of_any_call_of_the_seam_the_push_can_go_on(installation
         for number in count(1):
             repo = installation.repository()
             upload_id = appended(repo).id
-            inner = installation.uploads(installation.driver, Rules().max_blob_size)
+            inner = installation.uploads_on(installation.driver, Rules())
             failing = FailingUploads(inner, number, after=after)
             worker = Registry(installation.driver, uploads=failing)
             with suppress(OSError):
