@@ -104,7 +104,7 @@ def _resolve(python: Path, pins: dict[str, str]) -> dict[str, str]:
         resolve = [f"{directory}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--dry-run"]
         resolve += ["--ignore-installed", "--report", "-", "--constraint", str(known)]
         wanted = [str(requirement) for requirement in (*requirements(), *build_requirements())]
-        found = {}
+        found: dict[str, str] = {}
         for group in ([*wanted], [SBOM_PROGRAM]):  # two environments, whose versions may not differ either
             report = subprocess.run([*resolve, *group], check=True, stdout=subprocess.PIPE).stdout
             found |= _versions(json.loads(report)["install"])

@@ -16,7 +16,7 @@ def test_every_package_has_its_exact_version(docker: Engine, image: str) -> None
         docker.run("run", "--rm", "--entrypoint", "cat", image, "/usr/share/doc/pyregistry/sbom.cdx.json")
     )
     found = {canonicalize_name(each["name"]): Version(each["version"]) for each in bill["components"]}
-    found.pop(OURS, None)
+    found.pop(canonicalize_name(OURS), None)
     pins = read_pins(IMAGE)
     assert found == {name: pins.get(name) for name in found}
     assert {canonicalize_name(requirement.name) for requirement in requirements()} <= set(found)
