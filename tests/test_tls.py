@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from pyregistry.config.schema import Tls
 from pyregistry.tls import Certificate
@@ -337,3 +338,21 @@ def test_a_download_over_tls_is_logged_with_the_bytes_of_its_body(server: TlsSer
     connection.close()
     wait_until(lambda: "over-tls-GET" in server.output(), "the download is in the log")
     assert f'HTTP/1.1" 200 {len(content)} ' in server.output().partition("over-tls-GET")[2]
+
+
+async def test_a_process_that_begins_serves_the_certificate_that_is_there_then(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """It may replace another, and was forked from one that has read the files long ago."""
+    served = (tmp_path / "server.pem", tmp_path / "server.key")
+    _replace(served, authority.issue("first"))
+    certificate = Certificate(Tls(certificate=str(served[0]), key=str(served[1])))
+    _replace(served, authority.issue("second"))
+    app = web.Application()
+    app.cleanup_ctx.append(certificate.watch)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        assert _handshake(certificate.context, authority.context()) == "second"
+    finally:
+        await runner.cleanup()
