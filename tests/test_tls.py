@@ -1,5 +1,6 @@
 """TLS of the server itself: certificates that are renewed, and clients that must show one."""
 
+import asyncio
 import http.client
 import socket
 import ssl
@@ -340,19 +341,21 @@ def test_a_download_over_tls_is_logged_with_the_bytes_of_its_body(server: TlsSer
     assert f'HTTP/1.1" 200 {len(content)} ' in server.output().partition("over-tls-GET")[2]
 
 
-async def test_a_process_that_begins_serves_the_certificate_that_is_there_then(
-    authority: Authority, tmp_path: Path
-) -> None:
+def test_a_process_that_begins_serves_the_certificate_that_is_there_then(authority: Authority, tmp_path: Path) -> None:
     """It may replace another, and was forked from one that has read the files long ago."""
     served = (tmp_path / "server.pem", tmp_path / "server.key")
     _replace(served, authority.issue("first"))
     certificate = Certificate(Tls(certificate=str(served[0]), key=str(served[1])))
     _replace(served, authority.issue("second"))
-    app = web.Application()
-    app.cleanup_ctx.append(certificate.watch)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        assert _handshake(certificate.context, authority.context()) == "second"
-    finally:
-        await runner.cleanup()
+
+    async def begin() -> str:
+        app = web.Application()
+        app.cleanup_ctx.append(certificate.watch)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            return _handshake(certificate.context, authority.context())
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(begin()) == "second"
