@@ -110,7 +110,11 @@ def _used(path: Path, own: set[str]) -> set[str]:
 def test_only_the_transport_room_uses_private_names() -> None:
     own = _own_names()
     outside = [path for path in _files() if _ROOM not in path.parents]
-    found = {str(path.relative_to(SOURCE_TREE)): names for path in outside if (names := _touched(path, own) | _imported(path))}
+    found = {
+        str(path.relative_to(SOURCE_TREE)): names
+        for path in outside
+        if (names := _touched(path, own) | _imported(path))
+    }
     assert found == {}
 
 
