@@ -1,4 +1,4 @@
-"""Versions of aiohttp in which a private name is another: the service starts, warns once, and serves the ordinary way."""
+"""Versions of aiohttp with another private name: the service starts, warns once, and serves the ordinary way."""
 
 import hashlib
 import http.client
