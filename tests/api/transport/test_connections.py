@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -299,7 +300,7 @@ async def test_a_shutdown_between_the_headers_and_their_handler_lets_the_upload_
     async with connected(client) as running:
         while not (new := set(runner.server.connections) - before):
             await asyncio.sleep(0.01)
-        connection = new.pop()
+        connection: Any = new.pop()
         # A busy machine shows the loop all of this at once, before the handler's task has had its first turn.
         connection.data_received(request_head("PATCH", location, {"Content-Length": "12"}) + b"before")
         connection.close() if FAST_PATH else connection.drain()
