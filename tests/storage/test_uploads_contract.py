@@ -36,6 +36,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Read, Upload
+from tests.storage.delegating import DelegatingCoordinator
 from tests.storage.delegating_uploads import FailingUploads
 from tests.storage.failing import FailingDriver
 from tests.storage.faults import FailingSync
@@ -363,21 +364,16 @@ def test_after_a_lost_sync_no_blob_is_visible_that_is_not_whole_and_the_push_can
     assert number > 3
 
 
-class BusyLocks(DelegatingDriver):
-    """A driver whose locks do not become free."""
-
-    def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
-        if verb == "lock":
-            raise Unavailable("as ordered")
-        return work()
+def refuse(verb: str) -> None:
+    """Fail as a coordinator does when a request has waited for too long."""
+    raise Unavailable(f"{verb} as ordered")
 
 
 @pytest.mark.parametrize("call", ["a commit", "a small commit"])
-def test_a_commit_that_waited_too_long_for_a_lock_may_come_again_as_it_was(
-    installation: Installation, call: str
-) -> None:
+def test_a_commit_that_waited_too_long_may_come_again_as_it_was(installation: Installation, call: str) -> None:
     upload = appended(installation.repository(), CONTENT[:3])
-    busy = installation.repository(driver=BusyLocks(installation.driver)).upload(upload.id)
+    coordinator = DelegatingCoordinator(installation.coordinator(installation.driver), refuse)
+    busy = installation.uploads(installation.driver, 1_000, coordinator).open(upload.repository, upload.id)
     with pytest.raises(Unavailable):
         asyncio.run(called(CALLS[call], busy))
     assert upload.offset() == 3
