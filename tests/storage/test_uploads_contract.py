@@ -381,6 +381,22 @@ def test_a_commit_that_waited_too_long_may_come_again_as_it_was(installation: In
     assert content_of(installation.repository().blob(DIGEST)) == CONTENT
 
 
+def test_what_another_worker_appends_during_a_commit_is_not_taken_back_with_it(root: Path) -> None:
+    installation = pieces(root)
+    upload = appended(installation.repository(), CONTENT[:3])
+
+    def append_and_refuse(verb: str) -> None:
+        assert asyncio.run(installation.repository().upload(upload.id).append(stream(CONTENT[3:6]), at=3)) == 6
+        refuse(verb)
+
+    coordinator = DelegatingCoordinator(installation.coordinator(installation.driver), append_and_refuse)
+    busy = installation.uploads(installation.driver, 1_000, coordinator).open(upload.repository, upload.id)
+    with pytest.raises(Unavailable):
+        asyncio.run(busy.commit(Digest.of(CONTENT[:3]), stream()))
+    assert upload.offset() == 6
+    asyncio.run(upload.commit(DIGEST, stream(CONTENT[6:]), at=6))
+
+
 def test_after_a_failure_of_any_call_of_the_seam_the_push_can_go_on(installation: Installation) -> None:
     async def push(repo: Repository, upload_id: UploadId) -> None:
         upload = repo.upload(upload_id)
