@@ -267,7 +267,7 @@ class PieceUpload(Upload):
         self._uploads.coordinator.run(lambda section: section.publish(unit, content))
 
     def _take_back(self, begin: int, end: int) -> None:
-        """Remove the pieces from `begin` to `end`. Bytes behind them are those of another process, which answered 202."""
+        """Remove the pieces from `begin` to `end`. Bytes behind them were acknowledged by another process."""
         self._uploads.hashes.evict(self._id)
         names = [name for name in self._objects.children(self._path) if _PIECE.fullmatch(name)]
         self._objects.delete_many(layout.child(self._path, name) for name in names if begin <= int(name, 16) < end)
