@@ -241,7 +241,7 @@ class PieceUpload(Upload):
         try:
             self._publish(digest, content)
         except (Unavailable, ConnectionAbortedError):
-            self._take_back(begin)
+            self._take_back(begin, offset)
             raise
         with suppress(BlobUploadUnknown):  # another process removed it; the blob is there all the same
             self.remove()
@@ -261,12 +261,11 @@ class PieceUpload(Upload):
         unit = Unit(self._name, digest)
         self._uploads.coordinator.run(lambda section: section.publish(unit, content))
 
-    def _take_back(self, begin: int) -> None:
+    def _take_back(self, begin: int, end: int) -> None:
+        """Remove the pieces from `begin` to `end`. Bytes behind them were acknowledged by another process."""
         self._uploads.hashes.evict(self._id)
         names = [name for name in self._objects.children(self._path) if _PIECE.fullmatch(name)]
-        self._objects.delete_many(
-            self._piece(offset) for offset in (int(name, 16) for name in names) if offset >= begin
-        )
+        self._objects.delete_many(layout.child(self._path, name) for name in names if begin <= int(name, 16) < end)
 
     async def cancel(self) -> None:
         """See Upload.cancel."""

@@ -15,25 +15,33 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload, Uploads
+from tests.storage.delegating import RepeatingCoordinator
+from tests.storage.epochs import EpochCoordinator
 from tests.storage.pushing import repository
 
 
 class Installation:
     """One storage; `worker` gives another process's view of it."""
 
-    def __init__(self, driver: Driver, uploads: Callable[[Driver, int, Coordinator], Uploads]) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        uploads: Callable[[Driver, int, Coordinator], Uploads],
+        coordinator: Callable[[Driver], Coordinator] = LocalCoordinator,
+    ) -> None:
         self.driver = driver
         self.uploads = uploads
+        self.coordinator = coordinator
 
     def worker(self, rules: Rules | None = None, driver: Driver | None = None) -> Registry:
         """A registry with running hashes of its own, by a driver around that of the installation if one is given."""
         rules = rules or Rules()
         driver = driver or self.driver
-        return Registry(driver, rules, self.uploads_on(driver, rules), LocalCoordinator(driver))
+        return Registry(driver, rules, self.uploads_on(driver, rules), self.coordinator(driver))
 
     def uploads_on(self, driver: Driver, rules: Rules) -> Uploads:
         """The uploads of a worker."""
-        return self.uploads(driver, rules.max_blob_size, LocalCoordinator(driver))
+        return self.uploads(driver, rules.max_blob_size, self.coordinator(driver))
 
     def repository(self, rules: Rules | None = None, driver: Driver | None = None) -> Repository:
         """The repository of the tests, as another worker sees it."""
@@ -61,8 +69,14 @@ def memory(root: Path) -> Installation:
     return Installation(MemoryDriver(), PieceUploads)
 
 
+def without_locks(root: Path) -> Installation:
+    """Pieces, and a coordinator that holds no lock and may run its work again: the shape of a bucket."""
+    return Installation(MemoryDriver(), PieceUploads, lambda driver: RepeatingCoordinator(EpochCoordinator(driver)))
+
+
 INSTALLATIONS: dict[str, Callable[[Path], Installation]] = {
     "local files": local,
     "pieces in a directory": pieces,
     "pieces in memory": memory,
+    "pieces without locks": without_locks,
 }

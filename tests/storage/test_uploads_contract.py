@@ -36,6 +36,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Read, Upload
+from tests.storage.delegating import DelegatingCoordinator
 from tests.storage.delegating_uploads import FailingUploads
 from tests.storage.failing import FailingDriver
 from tests.storage.faults import FailingSync
@@ -363,26 +364,37 @@ def test_after_a_lost_sync_no_blob_is_visible_that_is_not_whole_and_the_push_can
     assert number > 3
 
 
-class BusyLocks(DelegatingDriver):
-    """A driver whose locks do not become free."""
-
-    def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
-        if verb == "lock":
-            raise Unavailable("as ordered")
-        return work()
+def refuse(verb: str) -> None:
+    """Fail as a coordinator does when a request has waited for too long."""
+    raise Unavailable(f"{verb} as ordered")
 
 
 @pytest.mark.parametrize("call", ["a commit", "a small commit"])
-def test_a_commit_that_waited_too_long_for_a_lock_may_come_again_as_it_was(
-    installation: Installation, call: str
-) -> None:
+def test_a_commit_that_waited_too_long_may_come_again_as_it_was(installation: Installation, call: str) -> None:
     upload = appended(installation.repository(), CONTENT[:3])
-    busy = installation.repository(driver=BusyLocks(installation.driver)).upload(upload.id)
+    coordinator = DelegatingCoordinator(installation.coordinator(installation.driver), refuse)
+    busy = installation.uploads(installation.driver, 1_000, coordinator).open(upload.repository, upload.id)
     with pytest.raises(Unavailable):
         asyncio.run(called(CALLS[call], busy))
     assert upload.offset() == 3
     assert asyncio.run(called(CALLS[call], upload)) == len(CONTENT)
     assert content_of(installation.repository().blob(DIGEST)) == CONTENT
+
+
+def test_what_another_worker_appends_during_a_commit_is_not_taken_back_with_it(root: Path) -> None:
+    installation = pieces(root)
+    upload = appended(installation.repository(), CONTENT[:3])
+
+    def append_and_refuse(verb: str) -> None:
+        assert asyncio.run(installation.repository().upload(upload.id).append(stream(CONTENT[3:6]), at=3)) == 6
+        refuse(verb)
+
+    coordinator = DelegatingCoordinator(installation.coordinator(installation.driver), append_and_refuse)
+    busy = installation.uploads(installation.driver, 1_000, coordinator).open(upload.repository, upload.id)
+    with pytest.raises(Unavailable):
+        asyncio.run(busy.commit(Digest.of(CONTENT[:3]), stream()))
+    assert upload.offset() == 6
+    asyncio.run(upload.commit(DIGEST, stream(CONTENT[6:]), at=6))
 
 
 def test_after_a_failure_of_any_call_of_the_seam_the_push_can_go_on(installation: Installation) -> None:
