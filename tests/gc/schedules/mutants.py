@@ -61,16 +61,6 @@ MUTANTS = (
         "HEAD, HEAD",
     ),
     Mutant(
-        "whether a collector runs is asked before the section",
-        _LOCAL,
-        "held.enter_context(leases.commit_section(self._driver))",
-        "section = LocalSection(self._driver)\nsection._is_collecting()\n"
-        "held.enter_context(leases.commit_section(self._driver))",
-        "S",
-        "HEAD, HEAD",
-        more=((_LOCAL, "work(LocalSection(self._driver))", "work(section)"),),
-    ),
-    Mutant(
         "touches may be invisible, and leave no mark",
         _LEASES,
         "not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns",
