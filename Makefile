@@ -21,7 +21,7 @@ serve: $(VENV)/.run ## serve config/config.local.yml if it is there, else config
 test: $(VENV)/.dev ## run the tests but the slow ones, in JOBS=4 processes; e.g. ARGS='-n 0 -x tests/gc'
 	$(PYTEST) -m "not slow" $(ARGS)
 
-test-all: $(VENV)/.dev ## run all tests, as CI does; e.g. ARGS='-m slow'
+test-all: $(VENV)/.dev ## run all tests; those that `make test` leaves out: ARGS='-m slow'
 	$(PYTEST) $(ARGS)
 
 coverage: $(VENV)/.dev ## run what `make test` runs; fails if it passes through less than fail_under of lines and branches

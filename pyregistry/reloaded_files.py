@@ -68,8 +68,8 @@ class Use(Generic[T]):
     """Return fields for the log line about a new value."""
     invalid: type[Exception] = FileUnusable
     """Error of `read` and `make` whose text may be logged."""
-    kept: str = "the last good content stays in force for up to a minute"
-    """Consequence of unusable files, for the log."""
+    unusable: str = ""
+    """Log line for unusable files whose last good value stays in force; empty: it does so for a minute."""
     restored: str = ""
     """Log line for files that can be used again, and have not changed; empty: none."""
     place: Mapping[str, str] = field(default_factory=dict)
@@ -214,9 +214,14 @@ class ReloadedFiles(Generic[T]):
     def _complain(self, reason: str) -> None:
         self._complained = True
         if self._shared.is_new(reason):
-            given_up = self._use.given_up if self._is_given_up else None
-            consequence = self._use.kept if given_up is None else given_up.consequence
-            self._log.error(f"{self._use.name} not usable, {consequence}", reason=reason, **self._use.place)
+            self._log.error(self._unusable(), reason=reason, **self._use.place)
+
+    def _unusable(self) -> str:
+        given_up = self._use.given_up if self._is_given_up else None
+        if given_up is None and self._use.unusable:
+            return self._use.unusable
+        kept = "the last good content stays in force for up to a minute"
+        return f"{self._use.name} not usable, {kept if given_up is None else given_up.consequence}"
 
     def _load(self, signature: _Signature) -> None:
         contents = self._use.read()

@@ -78,7 +78,7 @@ class Certificate:
             self._make,
             lambda _: {"certificate": tls.certificate},
             invalid=ConfigError,
-            kept="the last good one stays in force",
+            unusable="certificate not usable, the last good one stays in force",
             restored="the files of the certificate are there again",
             logger="pyregistry.tls",
         )

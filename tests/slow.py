@@ -9,17 +9,17 @@ import pytest
 
 SLOW = {
     "tests/engine/": "engines pull and push, and servers are killed a hundred times",
-    "tests/image/": "images are built on Debian's packages",
-    "tests/mutations/": "each broken copy of the server has a pytest run of its own",
     "tests/gc/test_killed.py": "a collector is killed at each of hundreds of calls",
+    "tests/image/": "images are built on Debian's packages",
+    "tests/monitoring/": "Prometheus and the CNCF registry run beside ours",
+    "tests/mutations/": "each broken copy of the server has a pytest run of its own",
     "tests/packages/": "wheels are built and installed in virtual environments",
     "tests/pages/test_backup.py": "servers are backed up under load",
     "tests/pages/test_migrating.py": "servers of both kinds take turns",
     "tests/pages/test_upgrading.py": "earlier versions are installed and run",
+    "tests/proxies/": "each proxy runs in front of servers of its own",
     "tests/systemd/": "a systemd is booted",
-    "tests/workers/test_gc_beside_peers.py": "the CNCF registries' own collectors run beside ours",
-    "tests/workers/test_many_connections.py": "a thousand connections pull and push",
-    "tests/workers/test_memory.py": "hundreds of connections fill the memory",
+    "tests/workers/": "three hundred services of several processes are started",
 }
 """The slow directories and files, with the reason."""
 

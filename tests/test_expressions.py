@@ -17,7 +17,8 @@ PACKAGE = Path(pyregistry.__file__).parent
 OF_STRANGERS = {
     "api.access_log": ["_SAFE", "_SAFE_WORD"],
     "api.transport.framing": ["_SIZE", "_NEXT_SIZE", "_TRAILER"],
-    "api.transport.heads": ["_BEGIN", "_CHUNKED", "_LENGTH", "_NEWER", "_VALUE"],
+    "api.transport.heads": ["BEGIN", "_CHUNKED", "_LENGTH", "_NEWER", "_VALUE"],
+    "api.transport.plain_heads": ["_HEADER", "_LINE", "_TARGET"],
     "api.origin": ["_HOST"],
     "api.paging": ["_NUMBER"],
     "api.ranges": ["_SPEC", "_CONTENT_RANGE"],

@@ -1,5 +1,6 @@
 """TLS of the server itself: certificates that are renewed, and clients that must show one."""
 
+import asyncio
 import http.client
 import socket
 import ssl
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from pyregistry.config.schema import Tls
 from pyregistry.tls import Certificate
@@ -337,3 +339,23 @@ def test_a_download_over_tls_is_logged_with_the_bytes_of_its_body(server: TlsSer
     connection.close()
     wait_until(lambda: "over-tls-GET" in server.output(), "the download is in the log")
     assert f'HTTP/1.1" 200 {len(content)} ' in server.output().partition("over-tls-GET")[2]
+
+
+def test_a_process_that_begins_serves_the_certificate_that_is_there_then(authority: Authority, tmp_path: Path) -> None:
+    """It may replace another, and was forked from one that has read the files long ago."""
+    served = (tmp_path / "server.pem", tmp_path / "server.key")
+    _replace(served, authority.issue("first"))
+    certificate = Certificate(Tls(certificate=str(served[0]), key=str(served[1])))
+    _replace(served, authority.issue("second"))
+
+    async def begin() -> str:
+        app = web.Application()
+        app.cleanup_ctx.append(certificate.watch)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            return _handshake(certificate.context, authority.context())
+        finally:
+            await runner.cleanup()
+
+    assert asyncio.run(begin()) == "second"

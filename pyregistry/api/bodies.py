@@ -69,6 +69,7 @@ class Body:
                 begin, before = loop.time(), content.total_bytes
                 continue
             if not chunk:
+                _check(request)
                 return
             if loop.time() >= begin + window:
                 begin, before = loop.time(), content.total_bytes
@@ -95,7 +96,14 @@ def body_at_hand(request: web.Request) -> bytes | None:
     content, headers = request.content, request.headers
     if not content.is_eof() or content.total_bytes > SMALL_BYTES or any(name in headers for name in _UNUSUAL):
         return None
+    _check(request)
     return content.read_nowait() if headers.get("Transfer-Encoding", "chunked") == "chunked" else None
+
+
+def _check(request: web.Request) -> None:
+    connection = connection_of(request)
+    if connection is not None:
+        connection.check_body(request.content)
 
 
 def holding_manifest(

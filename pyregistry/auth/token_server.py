@@ -54,7 +54,7 @@ def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
         lambda contents: _Trust(files.keys(contents), VerifiedTokens()),
         lambda trust: {"keys": len(trust.keys)},
         invalid=KeysInvalid,
-        kept="the last good ones stay in force",
+        unusable="keys of auth.token not usable, the last good ones stay in force",
         restored="keys of auth.token usable again",
     )
     return ReloadedFiles(files.paths, use)

@@ -9,6 +9,7 @@ from tests.api.conftest import ALICE
 from tests.api.test_hot import age
 from tests.builders import digest_of, image
 from tests.conftest import PREPARED
+from tests.modes import fast_path_only
 from tests.push import Client, push_blob, push_image, start_upload
 from tests.raw import ask, connected, length, request_head
 
@@ -64,6 +65,7 @@ async def test_a_long_head_is_taken_however_it_arrives(client: Client, size: int
         assert (await connection.answer()).status == 200
 
 
+@fast_path_only("there are no cached responses")
 async def test_a_hot_answer_takes_the_same_head(client: Client, tmp_path: Path) -> None:
     await push_image(client, "app", image(), "latest")
     age(tmp_path / "data")

@@ -19,9 +19,11 @@ from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.rules import CI, GUEST, bearer, start_with_rules, token_for
 from tests.builders import digest_of, image, index
 from tests.conftest import PREPARED, RegistryServer, StartRegistry
+from tests.modes import fast_path_only
 from tests.push import Client, push_image
 from tests.raw import RawAnswer, RawConnection, ask, chunked, connected, request_head
 
+pytestmark = fast_path_only("there are no cached responses")
 ALICE = basic("alice", "secret")
 IMAGE = image(b"layer")
 INDEX = index(IMAGE)

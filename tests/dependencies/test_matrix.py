@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.dependencies.constraints import supported_pythons
-from tests.dependencies.matrix import QUICK, make_environment
+from tests.dependencies.matrix import QUICK, main, make_environment
 from tests.dependencies.pythons import PythonMissing, find
 from tests.processes import SOURCE_TREE
 
@@ -59,6 +59,17 @@ def test_a_missing_python_is_said_and_fails_where_it_is_required(required: str, 
     assert (done.returncode, done.stderr) == (code, "")
     assert "Python 3.98 not found" in done.stdout
     assert said in done.stdout
+
+
+def test_an_environment_that_cannot_be_made_is_a_failed_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_python(tmp_path / "bin/python3.98", "3.98; case $1 in -m) exit 5;; esac")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    assert main({"PYTHONS": "3.98", "DEPENDENCIES": "floors"}) == 1
+    written = capfd.readouterr().out
+    assert "Python 3.98-floors: environment not made" in written
+    assert "versions that failed: 3.98-floors" in written
 
 
 def test_an_environment_is_made_again_only_for_other_dependencies(tmp_path: Path) -> None:

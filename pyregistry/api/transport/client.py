@@ -30,6 +30,9 @@ class ClientConnection:
         """Return Flowing.straight of this body; the event loop reads it where threads cannot."""
         return nullcontext()
 
+    def check_body(self, content: StreamReader) -> None:
+        """Raise web.RequestPayloadError if this body ended because it is malformed."""
+
 
 def connection_of(request: web.BaseRequest) -> ClientConnection | None:
     """Return the connection of a request; None once it is lost, and for a server that is not ours."""

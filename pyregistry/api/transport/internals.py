@@ -138,7 +138,7 @@ class RunnerAdapter(web.AppRunner):
         return self.replace(await super()._make_server())
 
 
-_NAMES: dict[type, tuple[str, ...]] = {
+NAMES: dict[type, tuple[str, ...]] = {
     RequestHandler: (
         "_waiter",
         "_messages",
@@ -163,7 +163,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
 
 def missing_names() -> list[str]:
     """Return the names that this version of aiohttp does not have."""
-    return [f"{owner.__name__}.{name}" for owner, names in _NAMES.items() for name in names if not hasattr(owner, name)]
+    return [f"{owner.__name__}.{name}" for owner, names in NAMES.items() for name in names if not hasattr(owner, name)]
 
 
 def has_c_parser() -> bool:

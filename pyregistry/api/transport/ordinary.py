@@ -12,7 +12,7 @@ from email.utils import formatdate
 from typing import Any
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 
 from pyregistry.api.access_log import AccessLogger, Entry
@@ -33,6 +33,13 @@ from pyregistry.storage.budget import uploads
 
 HELD_BYTES = 64 * 1024
 """Bytes behind a running request from which on no more are read."""
+DENSE_BYTES = 4 * 1024
+"""Bytes of a body in tiny chunks that are fed in one turn of the event loop: each costs a microsecond."""
+_TINY_BYTES = 64
+"""Bytes of a chunk with its size, on average, below which chunks are tiny."""
+_RETRY_SECONDS = 0.01
+_SEVERAL = 16
+"""Chunks; of fewer, one may be the rest of a large one."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,6 +63,8 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         """Bytes behind the request that runs."""
         self._body: Framing | None = None
         """The framing of the body that arrives now."""
+        self._is_dense = False
+        """True while the chunks of the body are tiny, or not known yet."""
         self._runs = False
         """True from a head to the end of its response."""
         self._request: web.Request | None = None
@@ -135,6 +144,11 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._request = request
         return self._failure
 
+    def check_body(self, content: StreamReader) -> None:
+        """See ClientConnection: the handler has first read all that came before the fault."""
+        if self._failure is not None and self._request is not None and self._request.content is content:
+            raise web.RequestPayloadError(str(self._failure))
+
     def must_end_behind(self, request: web.BaseRequest) -> bool:
         """Return True if this request's response has to end the connection."""
         # A client that waits for 100 Continue need not send the body after this.
@@ -177,6 +191,15 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         if not self._runs:
             self._close()
 
+    def _go_on_if_reading(self) -> None:
+        """Go on where aiohttp reads again: it had too much of the body."""
+        if self._transport is None:
+            return
+        if self._transport.is_reading():
+            self._go_on()
+        else:
+            self._loop.call_later(_RETRY_SECONDS, self._go_on_if_reading)
+
     def _go_on(self) -> None:
         if self._transport is None:
             return
@@ -188,7 +211,11 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         at = 0
         while at < len(data):
             if self._body is not None:
-                data, at = self._feed_body(self._body, data[at:] if at else data), 0
+                data, at = data[at:] if at else data, 0
+                if self._is_dense and len(data) > DENSE_BYTES:
+                    self._feed_slice(self._body, data)
+                    return
+                data = self._feed_body(self._body, data)
             elif not self._takes_requests:
                 return  # discarded, so that the client can read the response
             elif self._runs:
@@ -196,6 +223,17 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
                 return
             else:
                 at = self._feed_head(data, at)
+
+    def _feed_slice(self, framing: Framing, data: bytes) -> None:
+        """Feed a little of the body; others have their turn before the rest."""
+        behind = self._feed_body(framing, data[:DENSE_BYTES])
+        self._held = behind + data[DENSE_BYTES:]
+        transport = self._transport
+        if transport is not None and transport.is_reading():
+            transport.pause_reading()
+            self._loop.call_soon(self._go_on)
+        else:
+            self._loop.call_later(_RETRY_SECONDS, self._go_on_if_reading)
 
     def _hold(self, data: bytes) -> None:
         self._held = data
@@ -217,6 +255,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
 
     def _begin_request(self, head: Head) -> None:
         self.target, self._body, self._runs = head.target, head.framing, True
+        self._is_dense = isinstance(self._body, Chunked)
         if self._body is not None:
             uploads.enter()
         self._inner.data_received(head.content)
@@ -226,6 +265,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         pieces = framing.body_of(memoryview(data))
         if pieces:
             size = sum(map(len, pieces))
+            self._is_dense = len(pieces) > _SEVERAL and len(pieces) * _TINY_BYTES > len(data)
             if isinstance(framing, Chunked):
                 pieces = [memoryview(b"%x\r\n" % size), *pieces, memoryview(b"\r\n")]
             self._inner.data_received(data if len(pieces) == 1 and size == len(data) else b"".join(pieces))
@@ -249,9 +289,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._failure, self._takes_requests = failure, False
         self._inner.data_received(b"0\r\n\r\n")  # aiohttp has nothing to wait for
         self._end_body()
-        if self._request is not None:
-            self._request.content.set_exception(web.RequestPayloadError(str(failure)))
-        elif not self._runs:
+        if not self._runs:
             self._close()
 
     def _refuse(self, error: RegistryError) -> None:

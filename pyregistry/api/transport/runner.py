@@ -51,6 +51,11 @@ class Runner(web.AppRunner):
 
     async def cleanup(self) -> None:
         """See AppRunner."""
+        await self.stop_listening()
+        await super().cleanup()
+
+    async def stop_listening(self) -> None:
+        """Accept no more connections."""
         loop = asyncio.get_running_loop()
         for server in self._listening:
             for accepting in server.sockets:
@@ -60,7 +65,7 @@ class Runner(web.AppRunner):
         await asyncio.sleep(0)
         for server in self._listening:
             server.close()
-        await super().cleanup()
+        self._listening.clear()
 
 
 class OrdinaryRunner(Runner):
@@ -109,10 +114,7 @@ class OrdinaryRunner(Runner):
 
     async def cleanup(self) -> None:
         """See AppRunner; aiohttp itself would throw away the rest of the bodies that still come."""
-        loop = asyncio.get_running_loop()
-        for server in self._listening:
-            for accepting in server.sockets:
-                loop.remove_reader(accepting)
+        await self.stop_listening()
         for site in list(self.sites):
             await site.stop()
         if self._ordinary is not None:

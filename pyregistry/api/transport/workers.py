@@ -106,7 +106,8 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
         runner: Runner = await self.wsgi()
         await runner.setup()
         for listening in self.sockets:
-            await runner.listen(socket.socket(fileno=os.dup(listening.fileno())), service.tls_context())
+            # Taken from gunicorn, so that no socket of this process listens once the runner has closed it.
+            await runner.listen(socket.socket(fileno=listening.detach()), service.tls_context())
         self.booted = True
         while self.alive and self.ppid == os.getppid():
             self.notify()

@@ -10,6 +10,7 @@ from pyregistry.api.transport.connection import Connection
 from pyregistry.api.transport.framing import Chunked
 from tests.builders import digest_of
 from tests.conftest import StartRegistry
+from tests.modes import fast_path_only
 from tests.push import Client, start_upload
 from tests.raw import RawConnection, ask, chunked, connected, request_head
 
@@ -63,6 +64,7 @@ async def test_a_large_body_may_have_chunks_of_any_size(client: Client, size: in
     assert (await ask(client, "PUT", path, _CHUNKED, _in_chunks(content, size))).status == 201
 
 
+@fast_path_only("documented names do not say how much is read at once")
 async def test_more_is_read_at_once_of_a_body_than_of_a_head(client: Client) -> None:
     location = await start_upload(client, "app")
     runner = client.server.runner
