@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.budget import uploads
-from pyregistry.storage.direct_read import copy_direct
-from pyregistry.storage.driver import Appender, LockedFile
+from pyregistry.storage.direct_read import Sink, copy_direct
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.objects import Objects
 from pyregistry.storage.threads import finish, in_thread
-from pyregistry.storage.uploads import DirectReader, no_room
+from pyregistry.storage.uploads import Bounds, DirectReader, no_room
 
 BATCH_BYTES = 1024 * 1024
 """Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
@@ -22,11 +23,18 @@ _CHECK_SPACE_BYTES = 64 * 1024 * 1024
 """Most bytes received between two checks of the free space; the next check comes before half of it is used."""
 
 
+class AsyncSink(Sink, Protocol):
+    """A sink for the event loop."""
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append all of `data`."""
+
+
 class BatchWriter:
     """Writes and hashes one batch while the next one arrives. Holds two batches and the connection's buffer."""
 
-    def __init__(self, appender: Appender, running: Hash | None) -> None:
-        self._appender = appender
+    def __init__(self, sink: AsyncSink, running: Hash | None) -> None:
+        self._sink = sink
         self._running = running
         self._last: asyncio.Task[None] | None = None
 
@@ -47,9 +55,9 @@ class BatchWriter:
             flows = True
             while read is not None and flows:
                 hashing, self._running = self._running, None  # as below
-                flows = await copy_direct(read, self._appender, hashing, admit)
+                flows = await copy_direct(read, self._sink, hashing, admit)
                 self._running = hashing
-        return self._appender.offset
+        return self._sink.offset
 
     async def end(self) -> Hash | None:
         """Wait for the last batch; return the hash of all bytes, None if it is not known. Raises what it raised."""
@@ -61,18 +69,18 @@ class BatchWriter:
         hashing, self._running = self._running, None  # while a write may fail, it may know bytes that are not there
         if size_of(batch) <= _ON_LOOP_BYTES:
             small = b"".join(batch)
-            await self._appender.write(small)
+            await self._sink.write(small)
             if hashing is not None:
                 hashing.update(small)
         else:
-            await in_thread(write_and_hash, self._appender, batch, hashing)
+            await in_thread(write_and_hash, self._sink, batch, hashing)
         self._running = hashing
 
 
-def write_and_hash(file: LockedFile, batch: Sequence[bytes], running: Hash | None) -> None:
+def write_and_hash(sink: Sink, batch: Sequence[bytes], running: Hash | None) -> None:
     """Append a batch. After an error `running` may know bytes that are not there. Blocks."""
     # In one thread: two would take the interpreter from each other, and the event loop, for every call.
-    file.write_now([memoryview(part) for part in batch])
+    sink.write_now([memoryview(part) for part in batch])
     if running is not None:
         for part in batch:
             running.update(part)
@@ -95,6 +103,53 @@ class SpaceCheck:
         if self.is_due(size):
             available = require_room(self._driver, self._path, BATCH_BYTES)
             self._next = size + min(_CHECK_SPACE_BYTES, max(available // 2, BATCH_BYTES))
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """A body on its way into an upload that no other request writes to."""
+
+    sink: AsyncSink
+    bounds: Bounds
+    space: SpaceCheck
+    running: Hash | None
+    """Hash of the bytes before the body, if it is known."""
+    leave: Callable[[Hash], None]
+    """Leaves the hash for the next request. Blocks."""
+
+    async def take(
+        self, chunks: AsyncIterable[bytes], direct: DirectReader | None, *, commits: bool = False
+    ) -> Hash | None:
+        """Write the body; return the hash of all bytes if it is known. A commit leaves it only if the body breaks off.
+
+        Raises as Upload.append does.
+        """
+        writer, bounds = BatchWriter(self.sink, self.running), self.bounds
+        received, whole, direct_from = bounds.begin, False, bounds.begin + FIRST_BATCH_BYTES
+        try:
+            async for batch in batches(chunks):
+                received += size_of(batch)
+                bounds.check(received)
+                if received - bounds.begin >= BATCH_BYTES and self.space.is_due(
+                    received
+                ):  # else a write is soon enough
+                    await in_thread(self.space.require, received)
+                await writer.write(batch)
+                del batch  # while the next one is waited for, memory is held by what is written alone
+                if direct is not None and received >= direct_from:
+                    received = await writer.write_direct(direct, self._admit)
+                    direct_from = received + BATCH_BYTES
+            whole = True
+        finally:
+            running = await writer.end()
+            if running is not None and not (whole and commits):
+                await in_thread(self.leave, running)
+        bounds.require_length(self.sink.offset)
+        return running
+
+    def _admit(self, size: int) -> None:
+        self.bounds.check(size)
+        self.space.require(size)
 
 
 def require_room(driver: Objects, path: StoragePath, size: int) -> int:

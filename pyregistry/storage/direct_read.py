@@ -5,11 +5,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.budget import free_buffers
-from pyregistry.storage.driver import Appender
 from pyregistry.storage.rooms import rooms
 from pyregistry.storage.threads import finish
 from pyregistry.storage.uploads import Read
@@ -25,13 +24,24 @@ BUFFER_BYTES = 1024 * 1024
 """Bytes that a thread reads, writes and hashes at a time."""
 
 
-async def copy_direct(read: Read, appender: Appender, running: Hash | None, admit: Callable[[int], None]) -> bool:
+class Sink(Protocol):
+    """The end of an upload, to which one request writes."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes that the upload holds."""
+
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """Append all of these; on an error what was written so far stays. Blocks."""
+
+
+async def copy_direct(read: Read, sink: Sink, running: Hash | None, admit: Callable[[int], None]) -> bool:
     """Read, write and hash as long as bytes arrive, for one slice; return False if the sender paused.
 
     `admit` raises for a size that the file must not grow to, before anything is written to it. It and `read` are
     called in threads, never side by side. After an OSError, `running` may know bytes that are not there.
     """
-    stream = _Stream(read, appender, running, admit)
+    stream = _Stream(read, sink, running, admit)
     loop = asyncio.get_running_loop()
     _streams.add(stream)
     copying = loop.run_in_executor(rooms().flows, stream.copy)
@@ -53,9 +63,9 @@ class _Stream:
     part overtakes another.
     """
 
-    def __init__(self, read: Read, appender: Appender, running: Hash | None, admit: Callable[[int], None]) -> None:
+    def __init__(self, read: Read, sink: Sink, running: Hash | None, admit: Callable[[int], None]) -> None:
         self._read = read
-        self._appender = appender
+        self._sink = sink
         self._running = running
         self._admit = admit
         self._reading, self._writing, self._hashing = threading.Lock(), threading.Lock(), threading.Lock()
@@ -110,8 +120,8 @@ class _Stream:
 
     def _write(self, part: Sequence[memoryview]) -> None:
         if part:
-            self._admit(self._appender.offset + sum(map(len, part)))
-            self._appender.write_now(part)
+            self._admit(self._sink.offset + sum(map(len, part)))
+            self._sink.write_now(part)
 
     def _hash(self, part: Sequence[memoryview]) -> None:
         if self._running is not None:

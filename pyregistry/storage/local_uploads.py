@@ -23,16 +23,7 @@ from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, uploads
-from pyregistry.storage.batches import (
-    BATCH_BYTES,
-    FIRST_BATCH_BYTES,
-    BatchWriter,
-    SpaceCheck,
-    batches,
-    require_room,
-    size_of,
-    write_and_hash,
-)
+from pyregistry.storage.batches import Receiving, SpaceCheck, require_room, write_and_hash
 from pyregistry.storage.coordinator import Coordinator, Staged, Unit
 from pyregistry.storage.driver import Appender, Driver, LockedFile, NotDurable, PathBusy, PathNotFound
 from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
@@ -40,14 +31,19 @@ from pyregistry.storage.hashing import hash_source
 from pyregistry.storage.links import exists
 from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.threads import in_thread
-from pyregistry.storage.uploads import SMALL_BYTES, Bounds, DirectReader, Upload, UploadState, busy, check_offset
+from pyregistry.storage.uploads import (
+    SMALL_BYTES,
+    Bounds,
+    DirectReader,
+    Upload,
+    UploadState,
+    WouldBlock,
+    busy,
+    check_offset,
+)
 
 _RETRIES, _PAUSE_SECONDS = 15, 0.02
 """Looks for an upload without data, and the seconds between them, before it is taken for one of another registry."""
-
-
-class WouldBlock(Exception):
-    """Another request holds the file, or an upload of another registry has none yet: take the waiting path."""
 
 
 class LocalUploads:
@@ -191,7 +187,7 @@ class LocalUpload(Upload):
     ) -> int:
         """See Upload.append."""
         async with self._open() as appender:
-            await self._receive(appender, chunks, self._bounds(appender, at, length), direct)
+            await self._receiving(appender, at, length, None).take(chunks, direct)
             return appender.offset
 
     async def commit(
@@ -204,8 +200,8 @@ class LocalUpload(Upload):
     ) -> int:
         """See Upload.commit."""
         async with self._open() as appender:
-            bounds = self._bounds(appender, at, length)
-            running = await self._receive(appender, chunks, bounds, direct, digest.algorithm)
+            body = self._receiving(appender, at, length, digest.algorithm)
+            running = await body.take(chunks, direct, commits=True)
             await in_thread(self._finish, appender, digest, running)
             return appender.offset
 
@@ -235,42 +231,15 @@ class LocalUpload(Upload):
             self._finish(file, digest, self._receive_now(file, data, at, digest.algorithm))
             return file.offset
 
-    async def _receive(
-        self,
-        appender: Appender,
-        chunks: AsyncIterable[bytes],
-        bounds: Bounds,
-        direct: DirectReader | None,
-        algorithm: str | None = None,
-    ) -> Hash | None:
-        """Take a body that arrives; with `algorithm`, the final digest's, return the hash of all bytes if it is known.
-
-        This and `_receive_now` differ in how they wait, and each rule is a function that both of them call.
-        """
-        writer = BatchWriter(appender, self._running_hash(appender, algorithm))
-        received, whole, direct_from = bounds.begin, False, bounds.begin + FIRST_BATCH_BYTES
-        try:
-            space = SpaceCheck(self._driver, self._data, bounds.begin)
-            async for batch in batches(chunks):
-                received += size_of(batch)
-                bounds.check(received)
-                if received - bounds.begin >= BATCH_BYTES and space.is_due(received):  # else a write tells soon enough
-                    await in_thread(space.require, received)
-                await writer.write(batch)
-                del batch  # while the next one is waited for, memory is held by what is written alone
-                if direct is not None and received >= direct_from:
-                    received = await writer.write_direct(direct, partial(_admit_bytes, bounds, space))
-                    direct_from = received + BATCH_BYTES
-            whole = True
-        finally:
-            running = await writer.end()
-            if running is not None and not (whole and algorithm):
-                await in_thread(self._leave_checkpoint, appender, running)
-        bounds.require_length(appender.offset)
-        return running
+    def _receiving(self, file: Appender, at: int | None, length: int | None, algorithm: str | None) -> Receiving:
+        """Return how to take a body that arrives; `_receive_now` differs from that in how it waits."""
+        bounds = self._bounds(file, at, length)
+        space = SpaceCheck(self._driver, self._data, bounds.begin)
+        leave = partial(self._leave_checkpoint, file)
+        return Receiving(file, bounds, space, self._running_hash(file, algorithm), leave)
 
     def _receive_now(self, file: LockedFile, data: bytes, at: int | None, algorithm: str | None = None) -> Hash | None:
-        """Take a body that has arrived: see `_receive`. Blocks."""
+        """Take a body that has arrived: see `_receiving`. Blocks."""
         bounds = self._bounds(file, at, None)
         bounds.check(bounds.begin + len(data))
         running = self._running_hash(file, algorithm)
@@ -465,8 +434,3 @@ class LocalUpload(Upload):
         # Not durably: an upload that a power cut brings back is one that no client goes on with.
         with suppress(PathNotFound):
             self._driver.delete(layout.upload_record(self._id), durable=False)
-
-
-def _admit_bytes(bounds: Bounds, space: SpaceCheck, size: int) -> None:
-    bounds.check(size)
-    space.require(size)

@@ -8,21 +8,22 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, uploads
-from pyregistry.storage.batches import batches, require_room, size_of
+from pyregistry.storage.batches import Receiving, SpaceCheck, require_room, write_and_hash
 from pyregistry.storage.coordinator import Coordinator, Unit
 from pyregistry.storage.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.storage.links import exists
 from pyregistry.storage.objects import AlreadyThere, Objects, PathNotFound
-from pyregistry.storage.threads import finish, in_thread
-from pyregistry.storage.uploads import Bounds, DirectReader, Upload, UploadState, busy, check_offset
+from pyregistry.storage.threads import in_thread
+from pyregistry.storage.uploads import Bounds, DirectReader, Upload, UploadState, WouldBlock, busy, check_offset
 
 _PIECE = re.compile(r"[0-9a-f]{12}", re.ASCII)
 """Name of a piece: the offset of its first byte, so that the order of the names is that of the bytes."""
@@ -156,9 +157,9 @@ class PieceUpload(Upload):
     ) -> int:
         """See Upload.append."""
         async with self._hold():
-            begin = await in_thread(self.offset)
-            offset, _ = await self._receive(chunks, at, Bounds(begin, length, self._uploads.max_size))
-            return offset
+            sink = await in_thread(self._end)
+            await self._receiving(sink, at, length, None).take(chunks, direct)
+            return sink.offset
 
     async def commit(
         self,
@@ -170,50 +171,85 @@ class PieceUpload(Upload):
     ) -> int:
         """See Upload.commit."""
         async with self._hold():
-            begin = await in_thread(self.offset)
-            bounds = Bounds(begin, length, self._uploads.max_size)
-            offset, running = await self._receive(chunks, at, bounds, digest.algorithm)
-            await in_thread(self._finish, digest, offset, begin, running)
-            return offset
+            sink = await in_thread(self._end)
+            body = self._receiving(sink, at, length, digest.algorithm)
+            running = await body.take(chunks, direct, commits=True)
+            await in_thread(self._finish, digest, sink.offset, body.bounds.begin, running)
+            return sink.offset
 
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        """See Upload.append_at_once: to its end, also for a client that is gone."""
-        return await finish(super().append_at_once(data, user, at))
+        """See Upload.append_at_once: one hop to a thread."""
+        try:
+            return await in_thread(self._append_now, data, user, at)
+        except WouldBlock:
+            return await super().append_at_once(data, user, at)
 
     async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        """See Upload.commit_at_once: to its end, also for a client that is gone."""
-        return await finish(super().commit_at_once(digest, data, user, at))
-
-    async def _receive(
-        self, chunks: AsyncIterable[bytes], at: int | None, bounds: Bounds, algorithm: str | None = None
-    ) -> tuple[int, Hash | None]:
-        """Return the offset behind the body and, if it is known, the hash of all bytes."""
-        check_offset(at, bounds.begin)
-        offset = bounds.begin
-        running = self._uploads.hashes.pop(self._id, offset)
-        if offset == 0:
-            running = new_hash(algorithm or self._algorithm)
+        """See Upload.commit_at_once: one hop to a thread."""
         try:
-            async for batch in batches(chunks):
-                bounds.check(offset + size_of(batch))
-                hashing, running = running, None  # a piece that is not written must not be in the hash
-                offset = await in_thread(self._write_piece, b"".join(batch), offset, hashing)
-                running = hashing
-                del batch
-        finally:
-            if running is not None:
-                self._uploads.hashes.put(self._id, offset, running)
-        bounds.require_length(offset)
-        return offset, running
+            return await in_thread(self._commit_now, digest, data, user, at)
+        except WouldBlock:
+            return await super().commit_at_once(digest, data, user, at)
 
-    def _write_piece(self, data: bytes, offset: int, running: Hash | None) -> int:
+    def _append_now(self, data: bytes, user: str | None, at: int | None) -> int:
+        with self._held():
+            self.admit(user, len(data))
+            sink = self._end()
+            running = self._receive_now(sink, data, at, None)
+            if running is not None:
+                self._leave_hash(sink, running)
+            return sink.offset
+
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None) -> int:
+        with self._held():
+            self.admit(user, len(data))
+            sink = self._end()
+            begin = sink.offset
+            running = self._receive_now(sink, data, at, digest.algorithm)
+            self._finish(digest, sink.offset, begin, running)
+            return sink.offset
+
+    def _receiving(self, sink: "PieceSink", at: int | None, length: int | None, algorithm: str | None) -> Receiving:
+        bounds = self._bounds(sink, at, length)
+        space = SpaceCheck(self._objects, self._path, sink.offset)
+        return Receiving(sink, bounds, space, self._running_hash(sink, algorithm), partial(self._leave_hash, sink))
+
+    def _receive_now(self, sink: "PieceSink", data: bytes, at: int | None, algorithm: str | None) -> Hash | None:
+        self._bounds(sink, at, None).check(sink.offset + len(data))
+        running = self._running_hash(sink, algorithm)
+        write_and_hash(sink, [data], running)
+        return running
+
+    def _bounds(self, sink: "PieceSink", at: int | None, length: int | None) -> Bounds:
+        check_offset(at, sink.offset)
+        return Bounds(sink.offset, length, self._uploads.max_size)
+
+    def _running_hash(self, sink: "PieceSink", algorithm: str | None) -> Hash | None:
+        if sink.offset == 0:
+            return new_hash(algorithm or self._algorithm)
+        return self._uploads.hashes.pop(self._id, sink.offset)
+
+    def _leave_hash(self, sink: "PieceSink", running: Hash) -> None:
+        self._uploads.hashes.put(self._id, sink.offset, running)
+
+    def _end(self) -> "PieceSink":
+        return PieceSink(self.offset(), self._write_piece)
+
+    def _write_piece(self, offset: int, data: bytes) -> None:
         try:
             self._objects.write(self._piece(offset), data, durable=False, if_absent=True)
         except AlreadyThere as error:
             raise busy() from error
-        if running is not None:
-            running.update(data)
-        return offset + len(data)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Be the only request of this process that writes; raise WouldBlock where another one is."""
+        if not self._uploads.try_to_hold(self._id):
+            raise WouldBlock
+        try:
+            yield
+        finally:
+            self._uploads.release(self._id)
 
     @asynccontextmanager
     async def _hold(self, wait: float | None = None) -> AsyncIterator[None]:
@@ -297,3 +333,22 @@ class PieceUpload(Upload):
             self._objects.delete(self._path, durable=False)
         except PathNotFound as error:
             raise self._unknown() from error
+
+
+class PieceSink:
+    """See AsyncSink: each write is a piece."""
+
+    def __init__(self, offset: int, write: Callable[[int, bytes], None]) -> None:
+        self.offset = offset
+        self._write = write
+
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """See Sink.write_now."""
+        data = b"".join(pieces)
+        if data:  # a piece without bytes would have the name of the next one
+            self._write(self.offset, data)
+            self.offset += len(data)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See AsyncSink.write."""
+        await in_thread(self.write_now, [memoryview(data)])

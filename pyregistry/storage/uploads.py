@@ -28,6 +28,10 @@ DirectReader = Callable[[], AbstractContextManager[Read | None]]
 """Reads the body past the event loop until the end of the block; gives None where that is not possible."""
 
 
+class WouldBlock(Exception):
+    """A body that has arrived cannot be taken in one hop: another request is writing, or the upload is not ready."""
+
+
 class UploadState(NamedTuple):
     """An upload as it was a moment ago."""
 
