@@ -1,4 +1,4 @@
-"""A cache with bounds of size and age: docs/decisions/0050 says why it is not a library's."""
+"""A cache with bounds of size and age: docs/decisions/0055 says why it is not a library's."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from tests.api.test_hot import age, both_ways, same
 from tests.builders import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Image, image, index
 from tests.conftest import StartRegistry
+from tests.modes import fast_path_only
 from tests.push import Client, push_image, put_manifest
 from tests.raw import connected
 
@@ -128,6 +129,7 @@ async def test_what_the_client_has_already_is_that_image(client: Client) -> None
         assert (await client.get("/v2/app/manifests/v1", headers=headers)).status == status
 
 
+@fast_path_only("its responses are compared with the ordinary ones")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_hot_list_is_the_ordinary_one(client: Client, tmp_path: Path, method: str) -> None:
     await push_image(client, "app", ATTESTED, "v1")

@@ -120,7 +120,7 @@ async def test_only_so_many_failures_in_a_row_count(
     start_registry: StartRegistry, downstream: tuple[_Downstream, str]
 ) -> None:
     served, uri = downstream
-    client = await start_registry(health=_http(uri, threshold=4, interval="100ms"))
+    client = await start_registry(health=_http(uri, threshold=4, interval="100ms", timeout="10s"))
     seen = []
     for status in (500, 200, 500):
         served.status = status

@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import Image, digest_of, image
 from tests.conftest import PREPARED
+from tests.modes import fast_path_only
 from tests.push import Client, pull_image, push_blob, push_image, put_manifest
 from tests.raw import ask, connected, request_head
 
@@ -61,6 +62,7 @@ async def test_an_image_all_of_whose_files_are_links_is_pulled(
     assert (await ask(client, "GET", "/v2/app/tags/list")).body == b'{"name":"app","tags":["v1"]}\n'
 
 
+@fast_path_only("what it remembers is looked at again")
 @pytest.mark.parametrize("change", ["another link", "another file there", "the same file, written in place"])
 async def test_a_tag_whose_link_leads_elsewhere_now_is_noticed(client: Client, tmp_path: Path, change: str) -> None:
     for each, tag in ((IMAGE, "v1"), (OTHER, "other")):
