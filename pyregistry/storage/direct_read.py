@@ -96,18 +96,19 @@ class _Stream:
         part = self._attempt(self._next, buffer) or ()
         self._writing.acquire()
         self._reading.release()
-        self._attempt(self._write, part)
+        written = self._attempt(self._write, part) or ()
         self._hashing.acquire()
         self._writing.release()
-        self._attempt(self._hash, part)
+        # Also if the other thread failed since then: the hash is that of the bytes in the file.
+        self._attempt(self._hash, written, in_any_case=True)
         self._hashing.release()
 
-    def _attempt(self, step: Callable[[T], R], given: T) -> R | None:
-        if self._failure is None:
+    def _attempt(self, step: Callable[[T], R], given: T, *, in_any_case: bool = False) -> R | None:
+        if in_any_case or self._failure is None:
             try:
                 return step(given)
             except BaseException as error:  # `copy` raises it, whichever thread met it
-                self._failure, self._is_over = error, True
+                self._failure, self._is_over = self._failure or error, True
         return None
 
     def _next(self, buffer: memoryview) -> Sequence[memoryview]:
@@ -118,10 +119,11 @@ class _Stream:
         self._is_over = not self._flows or time.monotonic() >= self._end
         return part
 
-    def _write(self, part: Sequence[memoryview]) -> None:
+    def _write(self, part: Sequence[memoryview]) -> Sequence[memoryview]:
         if part:
             self._admit(self._sink.offset + sum(map(len, part)))
             self._sink.write_now(part)
+        return part
 
     def _hash(self, part: Sequence[memoryview]) -> None:
         if self._running is not None:
