@@ -1,11 +1,11 @@
 """The writers' side of garbage collection; docs/gc.md has the protocol, its races and its proof.
 
-Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *records*: a writer changes the
-record of each blob that it relies on (a touch), in a section that it holds the commit lock shared for, and the
-collector removes nothing whose record changed, in sections that it holds it exclusively for. Not every touch can be
-seen in a record: a file system may keep whole seconds, the time may be the last one that it can hold, the file may
-belong to another user. Such a touch leaves a *mark*, a file of its own, which the collector looks for as well. No clock
-decides.
+Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *records*: while a collector runs, a
+writer changes the record of each blob that it relies on (a touch), in a section that it holds the commit lock shared
+for. The collector removes nothing whose record changed, in sections that it holds it exclusively for. Not every touch
+can be seen in a record: a file system may keep whole seconds, the time may be the last one that it can hold, the file
+may belong to another user. Such a touch leaves a *mark*, a file of its own, which the collector looks for as well. No
+clock decides.
 
 Liveness, "a push is not refused because the collector was quicker", rests on *leases*: the time of a layer link, or of
 the revision link of a manifest that was pushed by digest. Whoever is told that a blob is there gets a lease on it; the
