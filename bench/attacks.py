@@ -140,10 +140,9 @@ async def _push_small(arena: Arena) -> None:
 
 _HOLD = """
 import sys, time
-from pathlib import Path
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.backend import Directory
 from pyregistry.storage.leases import exclusive_section
-with exclusive_section(FilesystemDriver(Path(sys.argv[1]))):
+with exclusive_section(Directory(sys.argv[1]).open().driver):
     print("held", flush=True)
     time.sleep(600)
 """

@@ -3,12 +3,12 @@
 import os
 import socket
 from ipaddress import ip_address
-from pathlib import Path
 
 import structlog
 
 from pyregistry import __version__
 from pyregistry.config.schema import Config
+from pyregistry.location import location_of
 from pyregistry.sockets import address_of
 from pyregistry.storage.number_of_repositories import count_repositories, has_blobs
 
@@ -25,17 +25,18 @@ def announce_version() -> None:
 
 def is_new(config: Config) -> bool:
     """Return True where the start will make the data directory."""
-    section = config.storage.filesystem
-    return section is not None and not Path(section.root_directory).exists()
+    directory = location_of(config).directory
+    return directory is not None and not directory.exists()
 
 
 def announce_storage(config: Config, *, was_made: bool) -> None:
     """Log the data directory with its number of repositories; an empty one is a warning. Blocks for about a second."""
-    section = config.storage.filesystem
-    if section is None:
+    location = location_of(config)
+    if not location.is_shared:
         log.warning("images are kept in memory and end with this process: set storage.filesystem to keep them")
+    if location.directory is None:
         return
-    root = Path(section.root_directory).absolute()
+    root = location.directory.absolute()
     if was_made:
         log.warning(f"the data directory was missing and has been made: {_CHECK}", directory=str(root))
         return

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -36,23 +35,21 @@ from pyregistry.config.health_section import Health as HealthSection
 from pyregistry.config.schema import Config
 from pyregistry.health import Health, InThread, Readiness, gets_locks
 from pyregistry.lazy import lazy
+from pyregistry.location import open_backend
 from pyregistry.metrics import Metrics
 from pyregistry.observers import Observer, Observers
 from pyregistry.parts import (
     api_settings,
     create_authenticator,
-    create_driver,
     create_policy,
     gc_options,
     storage_rules,
 )
 from pyregistry.storage import layout
-from pyregistry.storage.cache import HotBlobs, HotManifests
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.leases import note_renewal, renewed_after
-from pyregistry.storage.measured import MeasuredDriver
+from pyregistry.storage.backend import Backend
+from pyregistry.storage.cache import MAX_ENTRIES, HotBlobs, HotManifests
+from pyregistry.storage.leases import renewed_after
 from pyregistry.storage.purging import Purging, purge_regularly
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rooms import closing_rooms
 from pyregistry.storage.secrets import Secret
 from pyregistry.storage.threads import in_thread
@@ -72,12 +69,14 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     metrics: Metrics | None = None,
     spare_secret: bytes | None = None,
     *,
+    backend: Backend | None = None,
     observers: Sequence[Observer] = (),
 ) -> web.Application:
     """The whole service as an aiohttp application. Blocks: it opens the storage.
 
     `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
     Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
+    `backend` is used in place of the storage that the config names.
     `observers` are notified of pushes, pulls and deletions; their maker starts and closes them.
 
     Raises OSError if the data directory cannot be used, ConfigError.
@@ -90,36 +89,34 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     app[MIDDLEWARES] = middlewares
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
     app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
-    driver = create_driver(config)
-    app[REGISTRY] = Registry(driver if metrics is None else _measured(driver, config, metrics), storage_rules(config))
+    backend = backend or open_backend(config, make=True)
+    served = backend if metrics is None else backend.measured(metrics.storage_action)
+    app[REGISTRY] = served.registry(storage_rules(config))
     policy = policy or create_policy(config)
     # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
     renewal = renewed_after(config.pyregistry.gc.grace)
     if not config.storage.maintenance.readonly.enabled:
         with suppress(OSError):  # it can only be read, or is full
-            note_renewal(driver, renewal)
+            backend.coordinator.note_renewal(renewal)
     young_ns = round(renewal * 1e9)
-    app[HOT_MANIFESTS], app[HOT_BLOBS] = HotManifests(driver, young_ns=young_ns), HotBlobs(driver, young_ns=young_ns)
+    entries = MAX_ENTRIES if backend.location.is_quick else 0
+    app[HOT_MANIFESTS] = HotManifests(backend.objects, young_ns=young_ns, entries=entries)
+    app[HOT_BLOBS] = HotBlobs(backend.objects, young_ns=young_ns, entries=entries)
     authenticator = authenticator or create_authenticator(config)
     app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
     _keep_up(app, authenticator)
     _add_policy(app, policy)
-    _add_tokens(app, policy, driver, spare_secret)
+    _add_tokens(app, policy, backend, spare_secret)
     _add_purging(app, config)
-    _add_garbage_collection(app, driver, config)
+    _add_garbage_collection(app, backend, config)
     _add_health(app, config)
     if metrics is not None:
-        _add_metrics(app, config, metrics, driver, authenticator)
+        _add_metrics(app, config, metrics, backend, authenticator)
     add_routes(app, app[SETTINGS].prefix)
     app[DECISION] = Decision(app, metrics, Observers(observers))
     app[HOT_ANSWERS] = HotAnswers(app)
     app.on_response_prepare.append(adding_headers(app[SETTINGS]))
     return app
-
-
-def _measured(driver: Driver, config: Config, metrics: Metrics) -> Driver:
-    name = "inmemory" if config.storage.filesystem is None else "filesystem"
-    return MeasuredDriver(driver, partial(metrics.storage_action, name))
 
 
 def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
@@ -130,7 +127,9 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
     _keep_up(app, policy)
 
 
-def _add_tokens(app: web.Application, policy: CurrentPolicy | None, driver: Driver, spare_secret: bytes | None) -> None:
+def _add_tokens(
+    app: web.Application, policy: CurrentPolicy | None, backend: Backend, spare_secret: bytes | None
+) -> None:
     """Beside the passwords of a registry with a policy, which may let anonymous callers in."""
     app[TOKENS] = None
     authenticator = app[AUTHENTICATOR]
@@ -139,7 +138,7 @@ def _add_tokens(app: web.Application, policy: CurrentPolicy | None, driver: Driv
         from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
-        keys = KeyRing(Secret(driver, layout.TOKEN_KEYS), spare=spare_secret)
+        keys = KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
         app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
         app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
 
@@ -152,12 +151,12 @@ def _add_purging(app: web.Application, config: Config) -> None:
     _in_background(app, lambda: purge_regularly(app[REGISTRY], purging, structlog.get_logger("pyregistry.purging")))
 
 
-def _add_garbage_collection(app: web.Application, driver: Driver, config: Config) -> None:
+def _add_garbage_collection(app: web.Application, backend: Backend, config: Config) -> None:
     section = config.pyregistry.gc
     if not section.interval or config.storage.maintenance.readonly.enabled:
         return
     schedule = gc_schedule.Schedule(float(section.interval), gc_options(config))
-    _in_background(app, lambda: gc_schedule.collect_regularly(driver, schedule))
+    _in_background(app, lambda: gc_schedule.collect_regularly(backend, schedule))
 
 
 def _has_checks(section: HealthSection) -> bool:
@@ -183,9 +182,9 @@ def _add_health(app: web.Application, config: Config) -> None:
 
 
 def _add_metrics(
-    app: web.Application, config: Config, metrics: Metrics, driver: Driver, authenticator: Authenticator
+    app: web.Application, config: Config, metrics: Metrics, backend: Backend, authenticator: Authenticator
 ) -> None:
-    monitoring.add_app_figures(app, config, metrics, driver, authenticator)
+    monitoring.add_app_figures(app, config, metrics, backend, authenticator)
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 

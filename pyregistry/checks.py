@@ -9,6 +9,7 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.health_section import FileCheck, HttpCheck, StorageCheck, TcpCheck
 from pyregistry.config.schema import Config
 from pyregistry.health import Check, InThread, Probe, accepts, answers_head, no_file
+from pyregistry.location import location_of
 
 INTERVAL = 10.0
 """Seconds, where the config says nothing."""
@@ -18,8 +19,8 @@ def checks(config: Config, storage: Callable[[], None]) -> Iterator[Check]:
     """The checks that the config names; `storage` tries the storage, and blocks. Raises ConfigError."""
     health = config.health
     if health.storage_driver.enabled:
-        driver = "filesystem" if config.storage.filesystem else "inmemory"
-        yield _check("storagedriver", f"storagedriver_{driver}", InThread(storage), health.storage_driver)
+        name = f"storagedriver_{location_of(config).name}"
+        yield _check("storagedriver", name, InThread(storage), health.storage_driver)
     for each in health.file:
         yield _check("file", each.file, InThread(no_file(Path(each.file).absolute())), each)
     for index, item in enumerate(health.http):

@@ -14,10 +14,9 @@ from pathlib import Path
 import structlog
 
 from pyregistry.config.schema import Config
-from pyregistry.parts import create_driver
+from pyregistry.location import location_of, open_backend
 from pyregistry.storage import layout, volumes
 from pyregistry.storage.abilities import Lack, lacks, visible_lacks
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.links import links_in_place_of_blobs
 from pyregistry.system_errors import explained
 
@@ -39,8 +38,8 @@ def try_storage(config: Config) -> None:
 
     Asked at the start, and not by each worker.
     """
-    driver = create_driver(config)
-    if not isinstance(driver, FilesystemDriver):
+    driver = open_backend(config, make=True).local
+    if driver is None:
         return
     _require_readable(driver.root)
     follow_group_rights(driver.root)
@@ -63,9 +62,10 @@ def try_storage(config: Config) -> None:
 
 def look_at_storage(config: Config) -> None:
     """Do the same for `check-config`, which changes nothing. Raises OSError, and warns in the same words. Blocks."""
-    if config.storage.filesystem is None:
+    directory = location_of(config).directory
+    if directory is None:
         return
-    root = Path(config.storage.filesystem.root_directory).absolute()
+    root = directory.absolute()
     there = next(path for path in (root, *root.parents) if path.exists())
     obstacle = _obstacle(there)
     if there != root:

@@ -10,6 +10,7 @@ from pyregistry.config.health_section import FileCheck, Health, HttpCheck, Stora
 from pyregistry.config.schema import Auth, Config, Http, Tls
 from pyregistry.config.values import Duration
 from pyregistry.lazy import lazy
+from pyregistry.location import location_of
 from pyregistry.parts import api_settings
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _Check = TypeVar("_Check", StorageCheck, FileCheck, HttpCheck, TcpCheck)
 
 def worker_count(config: Config) -> int:
     """Return `pyregistry.workers`, or one for each processor; memory can be seen by one process only."""
-    if config.storage.filesystem is None:
+    if not location_of(config).is_shared:
         return 1
     return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 

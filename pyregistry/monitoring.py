@@ -28,8 +28,8 @@ from pyregistry.processes import network_figures, process_figures
 from pyregistry.reload import Reload
 from pyregistry.sampling import Sampler
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.backend import Backend
+from pyregistry.storage.driver import LocalMaintenance
 from pyregistry.storage.rooms import Room, rooms
 from pyregistry.storage.used import last_used
 from pyregistry.survey import Survey
@@ -71,27 +71,27 @@ def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: 
 
 
 def add_app_figures(
-    app: web.Application, config: Config, metrics: Metrics, driver: Driver, passwords: Authenticator
+    app: web.Application, config: Config, metrics: Metrics, backend: Backend, passwords: Authenticator
 ) -> None:
     """Show the storage, garbage collection, queues and logins of an application.
 
-    `driver` is not measured; `passwords` is asked where no token is shown.
+    `backend` is not measured; `passwords` is asked where no token is shown.
     """
-    metrics.at_scrape(lambda: _storage_figures(app, driver))
+    metrics.at_scrape(lambda: _storage_figures(app, backend))
     interval = 0.0 if config.storage.maintenance.readonly.enabled else float(config.pyregistry.gc.interval)
-    metrics.at_scrape(lambda: gc_figures(driver, interval))
+    metrics.at_scrape(lambda: gc_figures(backend.objects, interval))
     survey = Survey(app[REGISTRY], metrics.directory)
     metrics.at_scrape(survey.figures)
     app.cleanup_ctx.append(survey.run)
     sampler = Sampler(metrics)
-    _sample_queues(sampler, app, driver)
+    _sample_queues(sampler, app, backend.local)
     _sample_logins(sampler, app, passwords)
     _sample_connections(sampler, app)
     _sample_cache(sampler, app)
     app.cleanup_ctx.append(sampler.run)
 
 
-def _sample_queues(sampler: Sampler, app: web.Application, driver: Driver) -> None:
+def _sample_queues(sampler: Sampler, app: web.Application, local: LocalMaintenance | None) -> None:
     def of_rooms(read: Callable[[Room], int]) -> Callable[[], Mapping[str, float]]:
         return lambda: {name: float(read(room)) for name, room in rooms().by_name.items()}
 
@@ -101,9 +101,9 @@ def _sample_queues(sampler: Sampler, app: web.Application, driver: Driver) -> No
         ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda room: room.waiting),
     ):
         sampler.gauges(f"pyregistry_{name}", text, "room", of_rooms(read))
-    if isinstance(driver, FilesystemDriver):
+    if local is not None:
         sampler.gauge(
-            "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: driver.lock_waiters
+            "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: local.lock_waiters
         )
     health = app[HEALTH]
     sampler.gauge(
@@ -165,12 +165,12 @@ def _sample_connections(sampler: Sampler, app: web.Application) -> None:
     )
 
 
-def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
+def _storage_figures(app: web.Application, backend: Backend) -> Iterator[Figure]:
     text = "The bytes that uploads may still take."
     yield single("pyregistry_storage_room_bytes", text, app[REGISTRY].room())
-    if isinstance(driver, FilesystemDriver):
-        yield from _file_system_figures(driver)
-    used = last_used(driver)
+    if backend.local is not None:
+        yield from _file_system_figures(backend.local)
+    used = last_used(backend.objects)
     if used is not None:
         counted = "when garbage collection or `du` counted last."
         yield single("pyregistry_storage_blobs", f"Blobs and manifests {counted}", used.blobs)
@@ -179,12 +179,12 @@ def _storage_figures(app: web.Application, driver: Driver) -> Iterator[Figure]:
         yield single("pyregistry_storage_counted_timestamp_seconds", text, used.counted_at)
 
 
-def _file_system_figures(driver: FilesystemDriver) -> Iterator[Figure]:
+def _file_system_figures(local: LocalMaintenance) -> Iterator[Figure]:
     """Yield the sizes of each file system of the data directory; the label is where below it, `.` for its own."""
     sizes: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in ("size", "free", "files", "files_free")}
-    for place in driver.places():
+    for place in local.places():
         top = layout.above(place)
-        usage, label = os.statvfs(driver.root / top), (top or ".",)
+        usage, label = os.statvfs(local.root / top), (top or ".",)
         sizes["size"][label] = usage.f_blocks * usage.f_frsize
         sizes["free"][label] = usage.f_bavail * usage.f_frsize
         sizes["files"][label] = usage.f_files

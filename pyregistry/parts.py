@@ -17,10 +17,7 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Htpasswd, Silly, Token
 from pyregistry.defaults import PAGE_ENTRIES
 from pyregistry.lazy import lazy
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.expressions import Expression, understand
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import Rules
 
 if TYPE_CHECKING:
@@ -30,15 +27,6 @@ else:
     outcome = lazy("pyregistry.gc.outcome")
     token_server = lazy("pyregistry.auth.token_server")
     trusted_keys = lazy("pyregistry.auth.trusted_keys")
-
-
-def create_driver(config: Config) -> Driver:
-    """What `storage` says. Blocks. Raises OSError."""
-    if config.storage.filesystem is None:
-        return MemoryDriver()
-    root = Path(config.storage.filesystem.root_directory)
-    root.mkdir(parents=True, exist_ok=True)
-    return FilesystemDriver(root)
 
 
 def storage_rules(config: Config) -> Rules:

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from secrets import token_bytes
 from typing import TypeVar
 
-import msgspec
-
 from pyregistry.app import create_app
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.checks import checks
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.schema import Config, InMemory, Storage
+from pyregistry.config.schema import Config
 from pyregistry.parts import create_authenticator, create_policy, storage_rules
 from pyregistry.sockets import check_address
+from pyregistry.storage.backend import Memory
 from pyregistry.tls import Certificate
 
 _Made = TypeVar("_Made")
@@ -53,7 +52,7 @@ def prepare(config: Config, spare_secret: bytes | None = None) -> Prepared:
     if faults or authenticator is None:
         raise ConfigError(*faults)
     prepared = Prepared(config, certificate, authenticator, policy, spare_secret or token_bytes(32))
-    create_app(_in_memory(config), prepared.authenticator, prepared.policy)
+    create_app(config, prepared.authenticator, prepared.policy, backend=Memory().open())  # an application makes its own
     return prepared
 
 
@@ -64,10 +63,3 @@ def _try(faults: list[str], make: Callable[[], _Made]) -> _Made | None:
     except ConfigError as error:
         faults += error.reasons
         return None
-
-
-def _in_memory(config: Config) -> Config:
-    """The same without a data directory, which an application would make."""
-    kept = config.storage
-    storage = Storage(inmemory=InMemory(), delete=kept.delete, maintenance=kept.maintenance)
-    return msgspec.structs.replace(config, storage=storage)

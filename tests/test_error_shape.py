@@ -11,10 +11,9 @@ from typing import Any, NoReturn
 import pytest
 
 from pyregistry.api.routes import ENDPOINTS
-from pyregistry.storage.appending import FileAppender
+from pyregistry.storage.appending import FileAppender, HeldFile
 from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.held import HeldFile
-from pyregistry.storage.uploads import SMALL
+from pyregistry.storage.uploads import SMALL_BYTES
 from tests.builders import digest_of, image
 from tests.conftest import StartRegistry
 from tests.push import SPEC_CODES, Client, assert_envelope, push_image, start_upload
@@ -22,7 +21,7 @@ from tests.raw import RawAnswer, ask, connected, send_bytes
 
 _IMAGE = image()
 _LAYER = _IMAGE.blobs[1]
-_LARGE = b"x" * (SMALL + 1)
+_LARGE = b"x" * (SMALL_BYTES + 1)
 """A body that is not taken at once."""
 _UPLOAD = "4f6f1f5c-5c2c-4c1e-9d2c-000000000000"
 _VALUES = {
@@ -182,7 +181,7 @@ _INSIDE = "/srv/registry/docker/registry/v2/secret.py"
 @pytest.fixture
 async def failing(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A registry on a directory that can be made to fail; it holds an image."""
-    monkeypatch.setattr("pyregistry.parts.FilesystemDriver", _Failing)
+    monkeypatch.setattr("pyregistry.storage.backend.FilesystemDriver", _Failing)
     monkeypatch.setattr(_Failing, "failure", None)
     monkeypatch.setattr(_Failing, "operation", "")
     return await start_registry()

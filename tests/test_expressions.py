@@ -32,6 +32,7 @@ OF_STRANGERS = {
     "oci.digest": ["_ENCODED"],
     "oci.json_text": ["_OBJECT", "_ESCAPES"],
     "oci.names": ["_COMPONENT", "_TAG", "_UPLOAD_ID"],
+    "storage.piece_uploads": ["_PIECE"],
 }
 """What is matched with text of clients, or of other registries on the disk; tests/auth/test_patterns has the rules'."""
 SEARCHED = {"cli.output._NOT_PLAIN", "cli.tables._FORGES_A_COLUMN", "gc.references._DIGEST_SHAPED"} | {

@@ -18,8 +18,7 @@ from pyregistry.oci.errors import (
     RequestInvalid,
     RequestTimeout,
 )
-from pyregistry.storage.flowing import Flowing, Read
-from pyregistry.storage.uploads import SMALL
+from pyregistry.storage.uploads import SMALL_BYTES, Read
 
 _PAUSE_SECONDS = 0.2
 """Without a byte, after which an upload writes what it has instead of holding it."""
@@ -38,7 +37,7 @@ async def defer_continue(request: web.Request) -> None:
     """
 
 
-class Body(Flowing):
+class Body:
     """The body in the pieces in which it arrives.
 
     Raises ExpectationFailed, RequestTimeout for a client that hardly sends anything, and what aiohttp raises for a body
@@ -78,8 +77,8 @@ class Body(Flowing):
             chunk = b""  # nothing is kept while the next one is waited for
             pause = loop.time() + _PAUSE_SECONDS
 
-    def straight(self) -> AbstractContextManager[Read | None]:
-        """See Flowing.straight."""
+    def direct_reader(self) -> AbstractContextManager[Read | None]:
+        """See DirectReader."""
         connection = connection_of(self._request)
         return nullcontext() if connection is None else connection.direct_read(self._request.content)
 
@@ -95,7 +94,7 @@ def body_at_hand(request: web.Request) -> bytes | None:
     None: whoever wants it waits for `body`, which also sees to headers that ask for more than to take the bytes.
     """
     content, headers = request.content, request.headers
-    if not content.is_eof() or content.total_bytes > SMALL or any(name in headers for name in _UNUSUAL):
+    if not content.is_eof() or content.total_bytes > SMALL_BYTES or any(name in headers for name in _UNUSUAL):
         return None
     _check(request)
     return content.read_nowait() if headers.get("Transfer-Encoding", "chunked") == "chunked" else None

@@ -5,8 +5,8 @@ Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import BinaryIO
@@ -21,12 +21,9 @@ from pyregistry.api.sent import count_sent
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, ManifestUnknown, RangeNotSatisfiable
 from pyregistry.storage.budget import uploads
-from pyregistry.storage.driver import Bytes, PathNotFound, Source
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.sources import Bytes, OpenSource, PathNotFound, Source
 from pyregistry.system_errors import in_words
-
-_BLOCK = 1024 * 1024
-"""Bytes read at once where the kernel cannot send a file: over TLS."""
 
 _SMALL = 64 * 1024
 """Bytes of a blob that are read where it is opened, a config's above all: three threads' hops become one."""
@@ -39,43 +36,54 @@ class OpenBlob:
     """A blob that can be read; `size` in bytes."""
 
     size: int
-    content: BinaryIO | bytes
-
-    async def close(self) -> None:
-        """Close its file, if it has one."""
-        if not isinstance(self.content, bytes):
-            await offload_read(self.content.close)
+    reading: OpenSource
+    location: str | None
+    """A URL at which a client may GET the bytes; None where they are sent from here."""
 
 
 @asynccontextmanager
 async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
     """A blob, open until the block ends; raises BlobUnknown."""
-    try:
-        blob = await offload_read(_open, lambda: repository.blob(digest))
-    except PathNotFound as error:  # garbage collection was quicker
-        raise BlobUnknown({"digest": digest}) from error
+    with _unknown(BlobUnknown, digest):
+        blob = await offload_read(lambda: _open(repository.blob(digest)))
     try:
         yield blob
     finally:
-        await blob.close()
+        await _close(blob)
 
 
-def _open(find: Callable[[], Source]) -> OpenBlob:
-    source = find()
-    if isinstance(source, Bytes):
-        return OpenBlob(source.size, source.content)
-    file = source.open()
-    if source.size > _SMALL:
-        return OpenBlob(source.size, file)
-    with file:
+@contextmanager
+def _unknown(error: type[BlobUnknown | ManifestUnknown], digest: Digest) -> Iterator[None]:
+    try:
+        yield
+    except PathNotFound as gone:  # garbage collection was quicker
+        raise error({"digest": digest}) from gone
+
+
+def _open(source: Source) -> OpenBlob:
+    reading = source.open()
+    if reading.file is None or source.size > _SMALL:
+        return OpenBlob(source.size, reading, source.redirect())
+    with reading.file as file:
         content = file.read()
-    return OpenBlob(len(content), content)
+    return OpenBlob(len(content), Bytes(content), None)
+
+
+async def _close(blob: OpenBlob) -> None:
+    if blob.reading.content is None:
+        await offload_read(blob.reading.close)
 
 
 async def send_blob(
     request: web.Request, blob: OpenBlob, digest: Digest, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable."""
+    """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable.
+
+    Where its bytes are to be had elsewhere the answer is 307, and a client asks there with its `Range`.
+    """
+    if blob.location is not None:
+        kept = {"Docker-Content-Digest": headers["Docker-Content-Digest"], "Cache-Control": "no-store"}
+        return web.Response(status=307, headers={**kept, "Location": blob.location})
     parts = _requested(request, blob.size, digest)
     if parts is None:
         return await _send(request, blob, [(b"", range(blob.size))], 200, headers)
@@ -98,16 +106,14 @@ async def send_manifest(
     From its file as a blob, so that a client that reads nothing keeps no copy of it in memory.
     """
     hot = request.app[HOT_MANIFESTS]
-    try:
-        manifest = await offload_read(_open, lambda: hot.source(digest))
-    except PathNotFound as error:  # garbage collection was quicker
-        raise ManifestUnknown({"digest": digest}) from error
+    with _unknown(ManifestUnknown, digest):
+        manifest = await offload_read(lambda: _open(hot.source(digest)))
     try:
         if manifest.size != size:  # it was damaged since it was checked
             raise ManifestUnknown({"digest": digest})
         return await _send(request, manifest, [(b"", range(size))], 200, headers)
     finally:
-        await manifest.close()
+        await _close(manifest)
 
 
 def _requested(request: web.Request, size: int, digest: Digest) -> list[range] | None:
@@ -131,17 +137,21 @@ def _part_head(boundary: str, content_type: str, part: range, size: int) -> byte
 
 
 async def _send(
-    request: web.Request, blob: OpenBlob, pieces: Sequence[tuple[bytes, range]], status: int, headers: Mapping[str, str]
+    request: web.Request,
+    blob: OpenBlob,
+    pieces: Sequence[tuple[bytes, range]],
+    status: int,
+    headers: Mapping[str, str],
 ) -> web.StreamResponse:
     """`pieces` are bytes to send as they are, each followed by a part of the blob."""
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
     try:
-        with nullcontext() if isinstance(blob.content, bytes) else uploads.answer():
+        with nullcontext() if blob.reading.content is not None else uploads.answer():
             for head, part in pieces:
                 await _write(request, response, head)
-                await _send_part(request, response, blob.content, part)
+                await _send_part(request, response, blob.reading, part)
     except OSError as error:
         # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
         if not isinstance(error, ConnectionError):
@@ -153,26 +163,21 @@ async def _send(
     return response
 
 
-async def _send_part(request: web.Request, response: web.StreamResponse, source: BinaryIO | bytes, part: range) -> None:
+async def _send_part(request: web.Request, response: web.StreamResponse, blob: OpenSource, part: range) -> None:
     if not part:
         return
-    if isinstance(source, bytes):
-        await _write(request, response, memoryview(source)[part.start : part.stop])
+    if blob.content is not None:
+        await _write(request, response, memoryview(blob.content)[part.start : part.stop])
         return
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client is gone")
-    if transport.get_extra_info("sslcontext") is None:
-        await _send_from_kernel(request, transport, source, part)
+    if blob.file is not None and transport.get_extra_info("sslcontext") is None:
+        await _send_from_kernel(request, transport, blob.file, part)
         return
-    await offload_read(source.seek, part.start)
-    left = len(part)
-    while left:
-        block = await offload_read(source.read, min(left, uploads.block_size(_BLOCK)))
-        if not block:
-            raise OSError("the file is shorter than it was")
-        left -= len(block)
-        await _write(request, response, block)
+    async with aclosing(blob.stream(part.start, part.stop)) as blocks:
+        async for block in blocks:
+            await _write(request, response, block)
 
 
 async def _write(request: web.Request, response: web.StreamResponse, piece: bytes | memoryview) -> None:

@@ -74,7 +74,8 @@ async def append_to_upload(request: web.Request) -> web.Response:
         else:
             await _admit(request, upload)
             at, length = await _announced(request, upload)
-            offset = await upload.append(body(request), at, length)
+            received = body(request)
+            offset = await upload.append(received, at, length, received.direct_reader)
     return web.Response(status=202, headers=upload_headers(request, upload, offset))
 
 
@@ -125,7 +126,8 @@ async def _push_at_once(request: web.Request, target: Repository, digest: Digest
     size = announced_size(request)
     upload = await offload(target.start_upload, digest.algorithm, principal(request).name, size)
     try:
-        return await upload.commit(digest, body(request))
+        received = body(request)
+        return await upload.commit(digest, received, direct=received.direct_reader)
     except BaseException:
         # The client never learned of this upload, so nobody could go on with it.
         with suppress(BlobUploadUnknown):
@@ -194,7 +196,8 @@ async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, 
 async def _commit(request: web.Request, upload: Upload, digest: Digest) -> int:
     at, length = await _announced_at_the_end(request, upload)
     try:
-        return await upload.commit(digest, body(request), at, length)
+        received = body(request)
+        return await upload.commit(digest, received, at, length, received.direct_reader)
     except UploadRangeInvalid:
         # A client that does not know whether anything is left sends chunks, and the last may be the only one.
         if not await _is_without_bytes(request):

@@ -9,29 +9,38 @@ from pyregistry.cli.config_file import fail
 from pyregistry.cli.failures import advice
 from pyregistry.cli.output import say
 from pyregistry.config.schema import Config
+from pyregistry.location import location_of
 from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.backend import Backend, Location
 from pyregistry.system_errors import in_words
 
 
-def open_driver(config: Config) -> FilesystemDriver:
+def open_storage(config: Config) -> Backend:
     """The storage that a server with this config has; exits with 2 if there is none.
 
     Root becomes the owner of the content first, so that it never leaves files there that the server cannot open.
     """
-    if config.storage.filesystem is None:
-        fail("storage: the data of an inmemory registry cannot be seen from outside")
-    root = Path(config.storage.filesystem.root_directory)
+    location = location_or_fail(config)
+    root = location.directory
     try:
-        become_owner_of(root)
-        return FilesystemDriver(root)
+        if root is not None:
+            become_owner_of(root)
+        return location.open()
     except OSError as error:
         fail(f"cannot use the data directory: {'' if error.filename else f'{root}: '}{in_words(error)}{advice(error)}")
 
 
-def tell_nothing(driver: FilesystemDriver) -> None:
+def location_or_fail(config: Config) -> Location:
+    """Return where the data is; exits with 2 where only the server can see it."""
+    location = location_of(config)
+    if not location.is_shared:
+        fail(f"storage: the data of an {location.name} registry cannot be seen from outside")
+    return location
+
+
+def tell_nothing(backend: Backend) -> None:
     """Say where nothing is, on standard error, if nobody named the config: it may be another registry's."""
-    say(f"no repositories in {driver.root}", err=True)
+    say(f"no repositories in {backend.title}", err=True)
 
 
 def become_owner_of(root: Path) -> None:

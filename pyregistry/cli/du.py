@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver, tell_nothing
+from pyregistry.cli.data_directory import open_storage, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
@@ -34,10 +34,11 @@ def du(
     Nothing is changed but a note of the total, for the metrics. It ends with 0, with 2 for a config that cannot be
     used, with 4 if something could not be read.
     """
-    driver = open_driver(load_or_fail(config, config_option)[1])
+    backend = open_storage(load_or_fail(config, config_option)[1])
+    driver = backend.objects
     try:
         with unusable_directory():
-            usage = measure(driver, delete_untagged=delete_untagged)
+            usage = measure(backend, delete_untagged=delete_untagged)
     except MarkFailed as error:
         say(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)
@@ -49,7 +50,7 @@ def du(
         print_json(usage)
         return
     if config is None and config_option is None and not usage.repositories:
-        tell_nothing(driver)
+        tell_nothing(backend)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
     rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
     print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows, (Narrower("BLOBS"),))

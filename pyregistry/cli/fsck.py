@@ -4,12 +4,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
@@ -27,10 +28,9 @@ from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summariz
 from pyregistry.lazy import lazy
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.links import list_blobs
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 
 if TYPE_CHECKING:
@@ -81,12 +81,13 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
         rules = parts.storage_rules(loaded)
     except ConfigError as error:
         fail(str(error))
-    driver = open_driver(loaded)
-    if repairing and not allow_empty and _has_lost_all_blobs(driver):
+    backend = open_storage(loaded)
+    driver = backend.driver
+    if repairing and not allow_empty and _has_lost_all_blobs(backend):
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
     options = ("--scrub", "--rate", rate) if scrubbing else ()
-    output = Output(Run(driver.root, config or config_option, options, repairing), as_json=as_json)
+    output = Output(Run(Path(backend.title), config or config_option, options, repairing), as_json=as_json)
     with _ending(output):
         corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
         _check(driver, output, rules, corrupt)
@@ -111,9 +112,9 @@ def _ending(output: Output) -> Iterator[None]:
     output.end()
 
 
-def _has_lost_all_blobs(driver: Driver) -> bool:
+def _has_lost_all_blobs(backend: Backend) -> bool:
     with unusable_directory():
-        return next(list_blobs(driver), None) is None and next(Registry(driver).catalog(), None) is not None
+        return next(list_blobs(backend.objects), None) is None and next(backend.registry().catalog(), None) is not None
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:
@@ -133,7 +134,7 @@ def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Diges
     return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
-def _check(driver: InspectableDriver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
+def _check(driver: Driver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
     with output.working("looking at links and manifests"):
         for finding in check(driver, Scope(rules, corrupt), output.checked):
             _tell(driver, output, finding)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
@@ -20,7 +20,6 @@ from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
 from pyregistry.lazy import lazy
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.purging import Purging, purge
 from pyregistry.storage.registry import Registry
@@ -92,11 +91,12 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     shown = _listener(options, terminal=terminal, silent=as_json or quiet)
-    driver = open_driver(loaded)  # after the listener: from here on nothing new may be imported
+    backend = open_storage(loaded)  # after the listener: from here on nothing new may be imported
     try:
         with unusable_directory(), shown as listener:
-            report = collect(driver, options, listener, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-            _purge_uploads(driver, purging, report, listener)
+            processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+            report = collect(backend.objects, options, listener, processes, backend.coordinator)
+            _purge_uploads(backend.registry(), purging, report, listener)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
     _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
@@ -129,8 +129,8 @@ def _purging(config: Config, older_than: str | None, *, dry_run: bool) -> Purgin
     return Purging(section.age, section.interval, dry_run=dry_run)
 
 
-def _purge_uploads(driver: Driver, purging: Purging | None, report: Report, listener: Listener) -> None:
-    registry, log = Registry(driver), UploadLog()
+def _purge_uploads(registry: Registry, purging: Purging | None, report: Report, listener: Listener) -> None:
+    log = UploadLog()
     purged = asyncio.run(purge(registry, purging, log)) if purging is not None else []
     for each in purged:
         if purging is not None and purging.dry_run:

@@ -6,15 +6,13 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_driver, tell_nothing
+from pyregistry.cli.data_directory import open_storage, tell_nothing
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import print_json
 from pyregistry.cli.selection import Pattern, tell_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.backend import Backend
 
 NOT_FOUND = 1
 
@@ -37,19 +35,19 @@ def ls(
     It ends with 0, with 1 if something named is not there, with 2 for a config that cannot be used.
     """
     patterns = [Pattern.parse(name) for name in names or ()]
-    driver = open_driver(load_or_fail(config)[1])
+    backend = open_storage(load_or_fail(config)[1])
     with unusable_directory():
         if patterns:
-            _show_tags(driver, patterns, as_json=as_json)
+            _show_tags(backend, patterns, as_json=as_json)
         else:
-            _show_repositories(driver, as_json=as_json, named=config is not None)
+            _show_repositories(backend, as_json=as_json, named=config is not None)
 
 
-def _show_repositories(driver: FilesystemDriver, *, as_json: bool, named: bool) -> None:
-    registry = Registry(driver)
+def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
+    registry = backend.registry()
     rows: list[tuple[Cell, ...]] = []
     for name in registry.catalog():
-        images = list(tagged_images(driver, registry.repository(name)))
+        images = list(tagged_images(backend.objects, registry.repository(name)))
         size = sum({digest: size for image in images for digest, size in image.blobs.items()}.values())
         pushed: Cell = Moment(max(image.pushed_at for image in images)) if images else ""
         rows.append((name, len(images), Bytes(size), pushed))
@@ -60,16 +58,16 @@ def _show_repositories(driver: FilesystemDriver, *, as_json: bool, named: bool) 
         narrowers = (Narrower("PUSHED", _date), Narrower("PUSHED"), Narrower("TAGS"))
         print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows, narrowers)
     elif not named:
-        tell_nothing(driver)
+        tell_nothing(backend)
 
 
-def _show_tags(driver: Driver, patterns: list[Pattern], *, as_json: bool) -> None:
-    registry = Registry(driver)
+def _show_tags(backend: Backend, patterns: list[Pattern], *, as_json: bool) -> None:
+    registry = backend.registry()
     images = []
     found: set[str] = set()
     for name in registry.catalog():
         meant = [pattern for pattern in patterns if pattern.matches_repository(name)]
-        for image in tagged_images(driver, registry.repository(name)) if meant else ():
+        for image in tagged_images(backend.objects, registry.repository(name)) if meant else ():
             by = {pattern.text for pattern in meant if pattern.matches(image.tag, image.digest)}
             if by:
                 images.append(image)

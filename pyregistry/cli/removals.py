@@ -8,8 +8,7 @@ from pyregistry.gc.untagging import Untagging
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.backend import Backend
 from pyregistry.storage.removing import remove_repository, remove_tag
 
 Failed = Callable[[Selected, OSError], None]
@@ -19,8 +18,8 @@ Failed = Callable[[Selected, OSError], None]
 class Removals:
     """Remove selections, or with `dry_run` only find out; `grace` in seconds is that of a collection."""
 
-    def __init__(self, driver: Driver, grace: float, *, dry_run: bool, delete_untagged: bool) -> None:
-        self._driver = driver
+    def __init__(self, backend: Backend, grace: float, *, dry_run: bool, delete_untagged: bool) -> None:
+        self._backend = backend
         self._grace = grace
         self._dry_run = dry_run
         self._delete_untagged = delete_untagged
@@ -70,16 +69,16 @@ class Removals:
 
     def _remove_one(self, each: Selected) -> bool:
         if each.tag is not None:
-            return remove_tag(self._driver, each.repository, each.tag)
+            return remove_tag(self._backend.driver, each.repository, each.tag, self._backend.coordinator)
         if each.digest is None:
-            return remove_repository(self._driver, each.repository)
+            return remove_repository(self._backend.driver, each.repository, self._backend.coordinator)
         with suppress(ManifestUnknown):  # another removal was quicker
-            Registry(self._driver).repository(each.repository).delete_manifest(each.digest)
+            self._backend.registry().repository(each.repository).delete_manifest(each.digest)
             return True
         return False
 
     def _remove_with_untagged(self, name: RepositoryName, selected: list[Selected], tell: Failed) -> None:
-        untagging = Untagging(self._driver, name, self._grace)
+        untagging = Untagging(self._backend.objects, name, self._grace, self._backend.coordinator)
         run = untagging.plan if self._dry_run else untagging.remove
         tags = [each.tag for each in selected if each.tag is not None]
         digests = [each.digest for each in selected if each.digest is not None]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_driver
+from pyregistry.cli.data_directory import open_storage
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.removals import Removals
@@ -53,9 +53,9 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
     """
     patterns = [Pattern.parse(name) for name in names]
     loaded = load_or_fail(config)[1]
-    driver = open_driver(loaded)
+    backend = open_storage(loaded)
     with unusable_directory():
-        selected, missed = select(driver, patterns)
+        selected, missed = select(backend.objects, patterns)
     tell_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)
@@ -63,8 +63,8 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
         _ask(selected)
     if not dry_run:
         with suppress(OSError):  # a full disk: then a collection of an empty tree asks for --allow-empty
-            volumes.remember(driver)
-    removals = Removals(driver, float(loaded.pyregistry.gc.grace), dry_run=dry_run, delete_untagged=delete_untagged)
+            volumes.remember(backend.driver)
+    removals = Removals(backend, float(loaded.pyregistry.gc.grace), dry_run=dry_run, delete_untagged=delete_untagged)
     removals.remove_all(selected, _tell_failed)
     if as_json:
         print_json(removals.document())

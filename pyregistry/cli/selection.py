@@ -13,8 +13,8 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import exists
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.walking import walk_repositories
 
 
@@ -66,7 +66,7 @@ class Selected:
         return f"{self.repository}@{self.digest}" if self.digest is not None else self.repository
 
 
-def existing_repositories(driver: Driver) -> Iterator[RepositoryName]:
+def existing_repositories(driver: Objects) -> Iterator[RepositoryName]:
     """Every directory that holds something of a repository, also what the catalog does not show."""
     for name in walk_repositories(driver):
         parts = (layout.manifests, layout.layers, layout.uploads, layout.all_referrers)
@@ -74,7 +74,7 @@ def existing_repositories(driver: Driver) -> Iterator[RepositoryName]:
             yield name
 
 
-def select(driver: Driver, patterns: list[Pattern]) -> tuple[list[Selected], list[str]]:
+def select(driver: Objects, patterns: list[Pattern]) -> tuple[list[Selected], list[str]]:
     """What the patterns mean, each once; and the patterns that mean nothing that is there."""
     names = list(existing_repositories(driver))
     selected: dict[Selected, None] = {}
@@ -87,7 +87,7 @@ def select(driver: Driver, patterns: list[Pattern]) -> tuple[list[Selected], lis
     return list(selected), missed
 
 
-def _in(driver: Driver, name: RepositoryName, pattern: Pattern) -> Iterator[Selected]:
+def _in(driver: Objects, name: RepositoryName, pattern: Pattern) -> Iterator[Selected]:
     if pattern.digest is not None:
         if exists(driver, layout.revision_link(name, pattern.digest)):
             yield Selected(name, digest=pattern.digest)

@@ -12,13 +12,12 @@ from typing import Annotated
 
 import typer
 
-from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import content_of
+from pyregistry.cli.config_file import ConfigOption, load_or_fail
+from pyregistry.cli.data_directory import content_of, location_or_fail
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import say
-from pyregistry.gc.collector import collection_lock
+from pyregistry.gc.collector import no_collection
 from pyregistry.gc.outcome import CollectorBusy
-from pyregistry.storage.filesystem import FilesystemDriver
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -39,28 +38,26 @@ def without_gc(
     It ends as the command does; with 128 and the signal's number if a signal ended it, 127 if there is no such command,
     126 if it cannot be run, 2 for a config or data directory that cannot be used.
     """
-    filesystem = load_or_fail(config)[1].storage.filesystem
-    if filesystem is None:
-        fail("storage: the data of an inmemory registry cannot be seen from outside")
+    location = location_or_fail(load_or_fail(config)[1])
     with ExitStack() as stack:
         # The inner one names the owner as the user who lacks a right.
-        with unusable_directory(), _as_owner(Path(filesystem.root_directory)), unusable_directory():
-            driver = FilesystemDriver(Path(filesystem.root_directory))
+        with unusable_directory(), _as_owner(location.directory), unusable_directory():
+            coordinator = location.open().coordinator
             try:
-                stack.enter_context(collection_lock(driver, wait=False))
+                stack.enter_context(no_collection(coordinator, wait=False))
             except CollectorBusy:
                 say("pyregistry: waiting for the garbage collection that runs", err=True)
-                stack.enter_context(collection_lock(driver, wait=True))
+                stack.enter_context(no_collection(coordinator, wait=True))
         status = _run(command)
     sys.exit(status if status >= 0 else SIGNALLED - status)
 
 
 @contextmanager
-def _as_owner(root: Path) -> Iterator[None]:
+def _as_owner(root: Path | None) -> Iterator[None]:
     """Have the rights of the data directory's owner for a while, so that the server can use the lock's file."""
     user, group = os.geteuid(), os.getegid()
-    owner = content_of(root).stat()
-    if user != 0:
+    owner = content_of(root).stat() if root is not None else None
+    if owner is None or user != 0:
         yield
         return
     with suppress(PermissionError):  # root without capabilities, as the server beside it: docker's --cap-drop ALL

@@ -8,13 +8,13 @@ from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS, EMPTY_DIGESTS, Digest
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.inspecting import Entry
+from pyregistry.storage.objects import Objects, PathNotFound
 
 _PREFIX = re.compile(r"[0-9a-f]{2}", re.ASCII)
 
 
-def blob_findings(driver: Driver, listing: Listing) -> Iterator[Finding]:
+def blob_findings(driver: Objects, listing: Listing) -> Iterator[Finding]:
     """What is wrong with the blobs' names and files."""
     algorithms: list[Entry] = []
     yield from listing.names(layout.BLOBS, lambda entry: entry.is_directory and entry.name in ALGORITHMS, algorithms)
@@ -31,7 +31,7 @@ def _is_prefix(entry: Entry) -> bool:
 
 
 def _below(
-    driver: Driver, listing: Listing, directory: layout.StoragePath, algorithm: str, prefix: str
+    driver: Objects, listing: Listing, directory: layout.StoragePath, algorithm: str, prefix: str
 ) -> Iterator[Finding]:
     def is_blob(entry: Entry) -> bool:
         is_named = entry.is_directory and entry.name.startswith(prefix)
@@ -52,7 +52,7 @@ def _below(
                 yield finding
 
 
-def look_at_blob(driver: Driver, digest: Digest) -> Finding | None:
+def look_at_blob(driver: Objects, digest: Digest) -> Finding | None:
     """Whether there is anything in it."""
     path = layout.blob_data(digest)
 

@@ -18,7 +18,7 @@ from pyregistry.fsck.repositories import RepositoryCheck, walk
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout, leases
-from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.driver import Driver
 from pyregistry.storage.locking import repository_lock
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
@@ -40,7 +40,7 @@ class Progress:
         self.current = name
 
 
-def check(driver: InspectableDriver, scope: Scope, progress: Progress | None = None) -> Iterator[Finding]:
+def check(driver: Driver, scope: Scope, progress: Progress | None = None) -> Iterator[Finding]:
     """Yield all that is wrong, and fill `progress`. Blocks.
 
     A caller that repairs each finding before it takes the next one is spared what follows from it.
@@ -62,7 +62,7 @@ def check(driver: InspectableDriver, scope: Scope, progress: Progress | None = N
     looked.is_complete = True
 
 
-def _confirmed(driver: InspectableDriver, findings: Iterable[Finding]) -> Iterator[Finding]:
+def _confirmed(driver: Driver, findings: Iterable[Finding]) -> Iterator[Finding]:
     for finding in findings:
         if finding.look is None:
             yield finding
@@ -77,7 +77,7 @@ def _confirmed(driver: InspectableDriver, findings: Iterable[Finding]) -> Iterat
 
 
 @contextmanager
-def quiet_section(driver: InspectableDriver, name: RepositoryName | None) -> Iterator[None]:
+def quiet_section(driver: Driver, name: RepositoryName | None) -> Iterator[None]:
     """Nobody commits, removes or, in that repository, deletes anything meanwhile."""
     with ExitStack() as held:
         try:

@@ -13,7 +13,7 @@ import msgspec
 from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.reserved import is_reserved
 
 _TORN = (msgspec.DecodeError, UnicodeDecodeError)
@@ -34,7 +34,7 @@ class Shard:
         return min((self.checked.get(encoded, 0) for encoded in self.sizes), default=0)
 
 
-def shards(driver: Driver) -> Iterator[tuple[str, str]]:
+def shards(driver: Objects) -> Iterator[tuple[str, str]]:
     """The algorithms and prefixes that there are."""
     for algorithm in ALGORITHMS:
         for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
@@ -42,7 +42,7 @@ def shards(driver: Driver) -> Iterator[tuple[str, str]]:
                 yield algorithm, prefix
 
 
-def load(driver: Driver, algorithm: str, prefix: str) -> Shard:
+def load(driver: Objects, algorithm: str, prefix: str) -> Shard:
     """One shard as it is now; what is not a blob, or empty, is left to the check."""
     directory = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
     sizes = {
@@ -56,12 +56,12 @@ def load(driver: Driver, algorithm: str, prefix: str) -> Shard:
     return Shard(algorithm, prefix, sizes, {name: at for name, at in checked.items() if name in sizes})
 
 
-def save(driver: Driver, shard: Shard) -> None:
+def save(driver: Objects, shard: Shard) -> None:
     """Remember it for the next run; not durably, since nothing is lost but time."""
     driver.write(layout.scrubbed(shard.algorithm, shard.prefix), msgspec.json.encode(shard.checked), durable=False)
 
 
-def begin_pass(driver: Driver) -> int:
+def begin_pass(driver: Objects) -> int:
     """Return when the pass began that was cut off, else now; nanoseconds since the epoch."""
     with suppress(PathNotFound, *_TORN):
         begun = msgspec.json.decode(driver.read(layout.SCRUB_PASS), type=int)
@@ -73,7 +73,7 @@ def begin_pass(driver: Driver) -> int:
     return now
 
 
-def end_pass(driver: Driver) -> None:
+def end_pass(driver: Objects) -> None:
     """Let the next run begin anew."""
     with suppress(PathNotFound, OSError):
         driver.delete(layout.SCRUB_PASS)

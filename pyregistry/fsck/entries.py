@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.inspecting import Entry, InspectableDriver
+from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.reserved import LOST_AND_FOUND, is_reserved
 from pyregistry.system_errors import user_name
@@ -29,7 +29,7 @@ class _Obstacle:
 class Listing:
     """Lists directories, and remembers what it could not read or the server could not use."""
 
-    def __init__(self, driver: InspectableDriver, before_ns: int) -> None:
+    def __init__(self, driver: Driver, before_ns: int) -> None:
         self.driver = driver
         self._before_ns = before_ns
         self._obstacles: dict[str, _Obstacle] = {}
@@ -74,7 +74,7 @@ class Listing:
 
     def is_old(self, entry: Entry) -> bool:
         """Whether no request that is running can still be writing it."""
-        return entry.stat.mtime_ns < self._before_ns
+        return entry.stat.modified_ns < self._before_ns
 
     def not_usable(self) -> Iterator[Finding]:
         """What the server cannot use, one finding for each reason."""
@@ -90,13 +90,13 @@ class Listing:
 def leftover(driver: Driver, kind: Kind, path: StoragePath, sentence: str) -> Finding:
     """What can go, as long as it is there and is not written to."""
     try:
-        mtime_ns = driver.stat(path).mtime_ns
+        mtime_ns = driver.stat(path).modified_ns
     except PathNotFound:
         mtime_ns = 0
 
     def look() -> Finding | None:
         try:
-            is_same = driver.stat(path).mtime_ns == mtime_ns
+            is_same = driver.stat(path).modified_ns == mtime_ns
         except PathNotFound:
             return None
         return Finding(kind, path, sentence, look=look) if is_same else None

@@ -1,21 +1,18 @@
 """Reading a blob to its end, in a way that others do not feel."""
 
 import errno
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from pyregistry.fsck.entries import FORBIDDING
 from pyregistry.oci.digest import Digest, new_hash
 from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Bytes, Driver, PathNotFound
-
-BLOCK = 1024 * 1024
-_FORGET = 8 * BLOCK
-"""Bytes after which the system is told that they will not be read again."""
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.objects import Objects
+from pyregistry.storage.sources import ContentId, OpenSource, PathNotFound
 
 
 class Verdict(Enum):
@@ -35,10 +32,10 @@ DAMAGED = frozenset({Verdict.CORRUPT, Verdict.UNREADABLE})
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A verdict about one file; whether it is still that file shows its inode."""
+    """A verdict about the bytes of one write: `content_id` tells whether they are still there."""
 
     verdict: Verdict
-    inode: int = 0
+    content_id: ContentId = 0
     reason: str = ""
 
 
@@ -53,7 +50,7 @@ def no_brake(size: int) -> None:
     """As fast as it goes."""
 
 
-def verify(driver: Driver, digest: Digest, brake: Brake = no_brake) -> Checked:
+def verify(driver: Objects, digest: Digest, brake: Brake = no_brake) -> Checked:
     """Read a blob; what looks wrong is read a second time, from the disk, before it is called so. Blocks."""
     with _opened(driver, digest) as opened:
         return opened if isinstance(opened, Checked) else _judge_twice(opened, digest, brake)
@@ -68,88 +65,63 @@ def quarantine_if_damaged(driver: Driver, digest: Digest) -> bool:
         checked = opened if isinstance(opened, Checked) else _judge_twice(opened, digest, no_brake)
         if checked.verdict not in DAMAGED:
             return False
-        # As long as the file is open, no other one can have its inode.
+        # As long as it is open, nothing else can have its content_id.
         with leases.exclusive_section(driver):
-            return put_into_quarantine(driver, digest, checked.inode)
+            return put_into_quarantine(driver, digest, checked.content_id)
 
 
-def put_into_quarantine(driver: Driver, digest: Digest, inode: int) -> bool:
-    """Put the bytes of a blob away, unless it is another file by now; whether it did. In an exclusive section."""
+def put_into_quarantine(driver: Driver, digest: Digest, content_id: ContentId) -> bool:
+    """Put the bytes of a blob away, unless others are there by now; return True if it did. In an exclusive section."""
     path = layout.blob_data(digest)
     try:
         stat = driver.stat(path)
-        if stat.file_inode != inode:
+        if stat.content_id != content_id:
             return False
-        driver.move(path, layout.quarantined(digest, stat.mtime_ns, driver.place_of(path)))
+        driver.move(path, layout.quarantined(digest, stat.modified_ns, driver.place_of(path)))
     except PathNotFound:
         return False
     driver.prune(layout.blob(digest))
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    inode: int
-    file: BinaryIO | None
-    content: bytes = b""
-
-
 @contextmanager
-def _opened(driver: Driver, digest: Digest) -> Iterator[_Opened | Checked]:
+def _opened(driver: Objects, digest: Digest) -> Iterator[OpenSource | Checked]:
     path = layout.blob_data(digest)
     with ExitStack() as stack:
-        opened: _Opened | Checked
-        inode = 0
+        opened: OpenSource | Checked
+        content_id: ContentId = 0
         try:
-            inode = driver.stat(path).file_inode
-            source = driver.source(path)
-            if isinstance(source, Bytes):
-                opened = _Opened(inode, None, source.content)
-            else:
-                file = stack.enter_context(source.open())
-                opened = _Opened(os.fstat(file.fileno()).st_ino, file)
+            content_id = driver.stat(path).content_id
+            opened = stack.enter_context(closing(driver.source(path).open()))
         except PathNotFound:
             opened = Checked(Verdict.GONE)
         except OSError as error:
-            opened = _not_read(error, inode)
+            opened = _not_read(error, content_id)
         yield opened
 
 
-def _judge_twice(opened: _Opened, digest: Digest, brake: Brake) -> Checked:
+def _judge_twice(opened: OpenSource, digest: Digest, brake: Brake) -> Checked:
     checked = _judge(opened, digest, brake)
     return checked if checked.verdict is Verdict.RIGHT else _judge(opened, digest, brake)
 
 
-def _judge(opened: _Opened, digest: Digest, brake: Brake) -> Checked:
+def _judge(opened: OpenSource, digest: Digest, brake: Brake) -> Checked:
     total = new_hash(digest.algorithm)
     size = 0
     try:
-        for block in _blocks(opened.file, brake) if opened.file is not None else (opened.content,):
+        for block in opened.blocks(once=True):
             total.update(block)
             size += len(block)
+            brake(len(block))
     except OSError as error:
-        return _not_read(error, opened.inode)
+        return _not_read(error, opened.content_id)
     if total.hexdigest() != digest.encoded:
-        return Checked(Verdict.CORRUPT, opened.inode, f"its {size} bytes are those of {Digest.from_hash(total)}")
-    return Checked(Verdict.RIGHT, opened.inode)
+        return Checked(Verdict.CORRUPT, opened.content_id, f"its {size} bytes are those of {Digest.from_hash(total)}")
+    return Checked(Verdict.RIGHT, opened.content_id)
 
 
-def _blocks(file: BinaryIO, brake: Brake) -> Iterator[bytes]:
-    handle = file.fileno()
-    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    offset = forgotten = 0
-    while block := os.pread(handle, BLOCK, offset):
-        offset += len(block)
-        yield block
-        if offset - forgotten >= _FORGET:
-            os.posix_fadvise(handle, forgotten, offset - forgotten, os.POSIX_FADV_DONTNEED)
-            forgotten = offset
-        brake(len(block))
-    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)  # all of it: a second reading is to come from the disk
-
-
-def _not_read(error: OSError, inode: int) -> Checked:
+def _not_read(error: OSError, content_id: ContentId) -> Checked:
     forbidden = error.errno in FORBIDDING
     name = errno.errorcode.get(error.errno or 0, "?")
     verdict = Verdict.FORBIDDEN if forbidden else Verdict.UNREADABLE
-    return Checked(verdict, inode, f"it cannot be read: {error.strerror} ({name})")
+    return Checked(verdict, content_id, f"it cannot be read: {error.strerror} ({name})")

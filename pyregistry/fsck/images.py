@@ -9,14 +9,14 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import list_digests, read_link
+from pyregistry.storage.objects import Objects, PathNotFound
 
 
 class Images:
     """Of one repository. Nothing is read before it is asked for, since most repositories have no damage."""
 
-    def __init__(self, driver: Driver, name: RepositoryName) -> None:
+    def __init__(self, driver: Objects, name: RepositoryName) -> None:
         self._driver = driver
         self._name = name
 

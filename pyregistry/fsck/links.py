@@ -7,9 +7,9 @@ from pyregistry.fsck.findings import Finding, Kind, Look
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists, has_bytes, is_no_file, is_revision, list_digests, read_link
+from pyregistry.storage.objects import Objects, PathNotFound
 
 Lost = Callable[[Digest], tuple[str, ...]]
 """The images of the repository that need a manifest, by the names under which they are pulled."""
@@ -18,7 +18,7 @@ Lost = Callable[[Digest], tuple[str, ...]]
 class LinkLooks:
     """The looks at one repository's links."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, lost: Lost) -> None:
+    def __init__(self, driver: Objects, name: RepositoryName, lost: Lost) -> None:
         self._driver = driver
         self._name = name
         self._lost = lost
@@ -95,7 +95,7 @@ class LinkLooks:
             with suppress(PathNotFound):
                 stat = self._driver.stat(layout.tag_index_link(self._name, tag, digest))
                 if is_revision(self._driver, self._name, digest):
-                    found = (stat.mtime_ns, digest)
+                    found = (stat.modified_ns, digest)
                     newest = max(newest or found, found)
         return newest[1] if newest is not None else None
 

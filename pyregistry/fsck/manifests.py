@@ -16,8 +16,8 @@ from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import exists, is_revision, read_link, resolve_link
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import describe, fallback_tag, read_entry
 from pyregistry.storage.rules import Rules
 
@@ -29,7 +29,7 @@ class ManifestLooks:
     """The looks at one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
 
     def __init__(
-        self, driver: Driver, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
+        self, driver: Objects, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
     ) -> None:
         self._driver = driver
         self._name = name

@@ -95,7 +95,7 @@ def _set_tag(driver: Driver, finding: Finding) -> str:
 def _quarantine_empty(driver: Driver, finding: Finding) -> str:
     assert finding.digest is not None
     with suppress(PathNotFound):
-        put_into_quarantine(driver, finding.digest, driver.stat(finding.path).file_inode)
+        put_into_quarantine(driver, finding.digest, driver.stat(finding.path).content_id)
     return "quarantined"
 
 
@@ -123,7 +123,7 @@ def _remove_referrer(driver: Driver, finding: Finding) -> str:
 def _write_start(driver: Driver, finding: Finding) -> str:
     assert finding.upload is not None
     name = _repository(finding)
-    seconds = driver.stat(layout.upload_data(name, finding.upload)).mtime_ns // 10**9
+    seconds = driver.stat(layout.upload_data(name, finding.upload)).modified_ns // 10**9
     started_at = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     driver.write(layout.upload_started_at(name, finding.upload), started_at.encode())
     return "written"

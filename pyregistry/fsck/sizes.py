@@ -7,22 +7,23 @@ from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import Checked, Verdict, verify
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.storage.sources import ContentId
 
-Hashed = dict[tuple[Digest, int | None], Checked]
-"""Blobs that were read for their digests, by digest and inode: many manifests may say another size of one."""
+Hashed = dict[tuple[Digest, ContentId | None], Checked]
+"""Blobs that were read for their digests, by digest and content_id: many manifests may say another size of one."""
 
 
-def settle_wrong_size(driver: Driver, finding: Finding, hashed: Hashed) -> Finding:
+def settle_wrong_size(driver: Objects, finding: Finding, hashed: Hashed) -> Finding:
     """The finding, or that the blob is damaged: its digest decides. Reads the blob, so in no section."""
     if finding.kind is not Kind.WRONG_SIZE or finding.digest is None:
         return finding
     path = layout.blob_data(finding.digest)
-    inode = _inode(driver, path)
-    checked = hashed.get((finding.digest, inode))
+    content_id = _content_id(driver, path)
+    checked = hashed.get((finding.digest, content_id))
     if checked is None:
-        checked = hashed[finding.digest, inode] = verify(driver, finding.digest)
+        checked = hashed[finding.digest, content_id] = verify(driver, finding.digest)
     if checked.verdict is Verdict.FORBIDDEN:
         return replace(finding, kind=Kind.NO_PERMISSION, path=path, sentence=no_permission(), lost=(), look=None)
     kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(checked.verdict)
@@ -31,7 +32,7 @@ def settle_wrong_size(driver: Driver, finding: Finding, hashed: Hashed) -> Findi
         return replace(told, look=lambda: told if _is_still(finding) else None)
     settled = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
     # Reading it once more would take too long in a section: it is still damaged if it is still that file.
-    return replace(settled, look=lambda: settled if _inode(driver, path) == inode else None)
+    return replace(settled, look=lambda: settled if _content_id(driver, path) == content_id else None)
 
 
 def _is_still(finding: Finding) -> bool:
@@ -39,8 +40,8 @@ def _is_still(finding: Finding) -> bool:
     return now is not None and now.kind is finding.kind
 
 
-def _inode(driver: Driver, path: StoragePath) -> int | None:
+def _content_id(driver: Objects, path: StoragePath) -> ContentId | None:
     try:
-        return driver.stat(path).file_inode
+        return driver.stat(path).content_id
     except PathNotFound:
         return None

@@ -7,8 +7,8 @@ from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.oci.errors import BlobUploadUnknown
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import PathNotFound
-from pyregistry.storage.inspecting import Entry, InspectableDriver
+from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.inspecting import Entry
 
 _FILES = frozenset({layout.DATA, "startedat", "hashstates"})
 
@@ -28,7 +28,7 @@ def upload_findings(listing: Listing, name: RepositoryName, uploads: set[str]) -
             yield finding
 
 
-def look_at_upload(driver: InspectableDriver, name: RepositoryName, upload_id: UploadId) -> Finding | None:
+def look_at_upload(driver: Driver, name: RepositoryName, upload_id: UploadId) -> Finding | None:
     """Whether it says when it began, which the CNCF registry wants to know before it removes an old one."""
 
     def look() -> Finding | None:

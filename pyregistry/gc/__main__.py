@@ -1,6 +1,6 @@
 """One run in a process of its own, for the server: what it computes must not delay any request.
 
-    python -m pyregistry.gc ROOT OPTIONS-AS-JSON
+    python -m pyregistry.gc LOCATION-AS-JSON OPTIONS-AS-JSON
 
 It prints the report as JSON and ends with 0, or a reason and one of EXIT_CODES, or 1.
 """
@@ -8,25 +8,25 @@ It prints the report as JSON and ends with 0, or a reason and one of EXIT_CODES,
 import os
 import signal
 import sys
-from pathlib import Path
 
 import msgspec
 
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, Failure, Options
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.backend import read_location
 from pyregistry.system_errors import in_words
 
 LOWEST_PRIORITY = 19
 """Of the processor, and by that of the disk."""
 
 
-def main(root: str, options: str) -> int:
+def main(location: str, options: str) -> int:
     """Run; returns the exit status."""
     os.nice(LOWEST_PRIORITY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends this process itself
     try:
-        report = collect(FilesystemDriver(Path(root)), msgspec.json.decode(options, type=Options))
+        backend = read_location(location).open()
+        report = collect(backend.objects, msgspec.json.decode(options, type=Options), coordinator=backend.coordinator)
     except Failure as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CODES[type(error)]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate, islice, repeat
 
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
-from pyregistry.storage.driver import Stat
+from pyregistry.storage.coordinator import Generation
 
 _WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
 """Bytes of a digest."""
@@ -24,8 +24,8 @@ class Records:
         self.algorithm = algorithm
         self.width = _WIDTHS[algorithm]
         self.raw = bytearray()
-        self.inode = array("Q")
-        self.mtime = array("q")
+        self.first = array("Q")
+        self.second = array("Q")
         self.size = array("Q")
         self._prefix = prefix
 
@@ -33,7 +33,7 @@ class Records:
         """How many there are."""
         return len(self.size)
 
-    def add(self, encoded: str, stat: Stat) -> bool:
+    def add(self, encoded: str, generation: Generation) -> bool:
         """Remember a blob; False for what is not the name of one that belongs here. In the order of their names."""
         try:
             raw = bytes.fromhex(encoded)
@@ -42,14 +42,14 @@ class Records:
         if len(raw) != self.width or raw.hex() != encoded or encoded[:2] != self._prefix:
             return False
         self.raw += raw
-        self.inode.append(stat.inode)
-        self.mtime.append(stat.mtime_ns)
-        self.size.append(stat.size)
+        self.first.append(generation.first)
+        self.second.append(generation.second)
+        self.size.append(generation.size)
         return True
 
 
 class Candidates:
-    """The blobs by digest, with the records that they had; marking takes out of them."""
+    """The blobs by digest, with the generations that they had; marking takes out of them."""
 
     def __init__(self) -> None:
         self._tables: Mapping[str, _Table] = {algorithm: _Table(width) for algorithm, width in _WIDTHS.items()}
@@ -111,12 +111,10 @@ class Candidates:
         table, index = self._find(digest)
         return table.size[index] if index >= 0 else None
 
-    def is_unchanged(self, digest: str, now: Stat | None) -> bool:
-        """Whether the blob is as it was then; absent then and now counts as such."""
+    def generation(self, digest: str) -> Generation | None:
+        """Return the generation that the blob had; None for a blob that was not there."""
         table, index = self._find(digest)
-        if index < 0 or now is None:
-            return index < 0 and now is None
-        return (table.inode[index], table.mtime[index], table.size[index]) == (now.inode, now.mtime_ns, now.size)
+        return Generation(table.first[index], table.second[index], table.size[index]) if index >= 0 else None
 
     def total_size(self) -> int:
         """Of all that there were, in bytes."""
@@ -145,8 +143,8 @@ class _Table:
         self._width = width
         self._raw = bytearray()
         self._begins = array("Q")  # of each bucket, which is all digests with the same first two bytes
-        self.inode = array("Q")
-        self.mtime = array("q")
+        self.first = array("Q")
+        self.second = array("Q")
         self.size = array("Q")
         self.marked = bytearray()
 
@@ -159,8 +157,8 @@ class _Table:
         sizes = map(Counter(records.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets
         self._begins.extend(islice(accumulate(sizes, initial=place), 256))
         self._raw += records.raw
-        self.inode += records.inode
-        self.mtime += records.mtime
+        self.first += records.first
+        self.second += records.second
         self.size += records.size
         self.marked += bytes((_UNMARKED,)) * len(records)
 

@@ -11,22 +11,28 @@ import msgspec
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.emptied import would_be_emptied
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
-from pyregistry.gc.ground import require_safe_ground
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
 from pyregistry.oci.errors import Unavailable
-from pyregistry.storage import layout, leases, volumes
-from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
+from pyregistry.storage.driver import PathBusy
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.used import Used, note_used
 from pyregistry.system_errors import in_words
 
-_LOCK = "gc"
-_TEMPORARY_SECONDS = 86_400.0
-"""No write takes longer from its temporary file to the rename."""
+_BUSY = "another garbage collection is running, or `pyregistry without-gc`"
 
 
-def collect(driver: Driver, options: Options, listener: Listener | None = None, processes: int = 1) -> Report:
+def collect(
+    driver: Objects,
+    options: Options,
+    listener: Listener | None = None,
+    processes: int = 1,
+    coordinator: Coordinator | None = None,
+) -> Report:
     """Remove what nothing refers to and no push in progress counts on. Blocks.
 
     `processes` as in `shared`. Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the
@@ -34,15 +40,8 @@ def collect(driver: Driver, options: Options, listener: Listener | None = None, 
     """
     listener = listener or Listener()
     begin = time.monotonic()
-    if options.dry_run:
-        report = _run(driver, options, listener, processes)
-    else:
-        with _on_these_mounts(), collection_lock(driver, wait=False):
-            if not options.i_know:
-                require_safe_ground(driver)
-            driver.empty_trash()  # of a run that was killed
-            with leases.marks_of_touches(driver):
-                report = _run(driver, options, listener, processes)
+    with _on_these_mounts(), _collection(coordinator or coordinator_of(driver), options) as collection:
+        report = _run(driver, collection, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:
@@ -59,19 +58,32 @@ def _on_these_mounts() -> Iterator[None]:
         raise MarkFailed(f"{error.detail}; start the run again") from error
 
 
-def _run(driver: Driver, options: Options, listener: Listener, processes: int) -> Report:
-    now_ns = time.time_ns()
-    candidates = enumerate_blobs(driver, processes)
+@contextmanager
+def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collection]:
+    with ExitStack() as held:
+        begun = coordinator.collection(options.grace, only_look=options.dry_run, even_unsafe=options.i_know)
+        try:
+            collection = held.enter_context(begun)
+        except PathBusy as error:
+            raise CollectorBusy(_BUSY) from error
+        except NotSafe as error:
+            reasons = "; ".join(error.args)
+            raise Braked(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs all the same") from error
+        yield collection
+
+
+def _run(driver: Objects, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
+    candidates = enumerate_blobs(driver, collection, processes)
     for sentence in unseen_blobs(driver):
         listener.skipped(sentence)
     if not options.dry_run:
-        with leases.exclusive_section(driver):
-            pass  # the barrier: what was committed before can be seen now
-    kept = leases.kept_for(options.grace, leases.noted_renewal(driver))
-    marker = Marker(driver, candidates, replace(options, grace=kept), listener, now_ns)
-    _brake(driver, candidates, options)
+        collection.barrier()  # what was committed before can be seen now
+    marker = Marker(driver, collection, candidates, options, listener)
+    _brake(collection, candidates, options)
     plan = marker.plan(processes)
-    _brake(driver, candidates, options)  # a volume may have gone while the run walked over it
+    if not options.dry_run and collection.condemn(plan.doomed()):
+        marker, plan = _mark_again(marker, plan)
+    _brake(collection, candidates, options)  # a volume may have gone while the run walked over it
     listener.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:
@@ -79,21 +91,33 @@ def _run(driver: Driver, options: Options, listener: Listener, processes: int) -
         _tell_emptied(driver, marker, plan, report)
     else:
         with suppress(OSError):  # a full disk: what is not noted is asked for
-            volumes.remember(driver, everything=options.allow_empty)
-        Sweep(driver, marker, plan, report, listener).run()
+            collection.note_parts(everything=options.allow_empty)
+        Sweep(marker, plan, report).run()
         note_used(driver, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
         try:
-            _remove_temporaries(driver)
+            collection.tidy()
         except OSError as error:
             listener.skipped(in_words(error))
     return report
 
 
-def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
+def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
+    """Mark what came since; nothing is doomed that was not before, and what is below it stays as well."""
+    again = Marker(marker.driver, marker.collection, marker.candidates, marker.options, marker.listener)
+    found = again.plan()
+    manifests = {each for group in plan.manifests for each in group}
+    for group in found.manifests:
+        if not manifests.issuperset(group):
+            again.repositories[group[0].repository].keep(each.digest for each in group)
+    links = set(plan.links)
+    return again, replace(found, links=tuple(link for link in found.links if link in links))
+
+
+def _brake(collection: Collection, candidates: Candidates, options: Options) -> None:
     if not len(candidates) or options.allow_empty:
         return
     try:
-        reason = volumes.missing(driver)
+        reason = collection.missing()
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
     if reason is not None:
@@ -104,13 +128,13 @@ def _brake(driver: Driver, candidates: Candidates, options: Options) -> None:
 
 
 @contextmanager
-def collection_lock(driver: Driver, *, wait: bool) -> Iterator[None]:
-    """Let no other collection run; without `wait` raise CollectorBusy if one does."""
+def no_collection(coordinator: Coordinator, *, wait: bool) -> Iterator[None]:
+    """Let no collection run; without `wait` raise CollectorBusy if one does."""
     with ExitStack() as held:
         try:
-            held.enter_context(driver.lock(_LOCK, exclusive=True, wait=wait))
+            held.enter_context(coordinator.single(COLLECTOR, wait=wait))
         except PathBusy as error:
-            raise CollectorBusy("another garbage collection is running, or `pyregistry without-gc`") from error
+            raise CollectorBusy(_BUSY) from error
         yield
 
 
@@ -139,7 +163,7 @@ def _count(plan: Plan, report: Report) -> None:
         report.bytes_freed += size
 
 
-def _tell_emptied(driver: Driver, marker: Marker, plan: Plan, report: Report) -> None:
+def _tell_emptied(driver: Objects, marker: Marker, plan: Plan, report: Report) -> None:
     try:
         emptied = would_be_emptied(driver, plan, marker.maybe_empty())
     except OSError as error:
@@ -147,15 +171,3 @@ def _tell_emptied(driver: Driver, marker: Marker, plan: Plan, report: Report) ->
     report.repositories_removed = len(emptied)
     for name in emptied:
         marker.listener.would_remove("repository", name)
-
-
-def _remove_temporaries(driver: Driver) -> None:
-    """What a write leaves behind that was killed, on this machine or by another server."""
-    before_ns = time.time_ns() - round(_TEMPORARY_SECONDS * 1e9)
-    for directory in map(layout.temporaries, driver.places()):
-        for name in driver.children(directory):
-            path = layout.child(directory, name)
-            with suppress(PathNotFound):
-                if driver.stat(path).mtime_ns < before_ns:
-                    driver.discard(path)
-    driver.empty_trash()

@@ -9,9 +9,9 @@ from pyregistry.gc.references import UNREADABLE, DocumentDamaged, References, pa
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import is_no_file, read_link
+from pyregistry.storage.objects import Objects, PathNotFound, Stat
 
 AT_ONCE = 100_000
 """References that are sent between processes: some ten megabytes."""
@@ -31,14 +31,14 @@ Sent = tuple[bytes, dict[str, str | None]]
 """Documents on their way from another process; the tags apart, as a directory's name need not be UTF-8."""
 
 
-def list_links(driver: Driver, name: RepositoryName, *, strict: bool) -> Documents:
+def list_links(driver: Objects, name: RepositoryName, *, strict: bool) -> Documents:
     """Read the links alone; raises OSError, with `strict` also for a symbolic link in the list of tags."""
     revisions = dict(_revisions(driver, name))
     tags = driver.children(layout.tags(name), strict=strict)
     return Documents(revisions, {}, {tag: _named(driver, name, tag) for tag in tags})
 
 
-def read_documents(driver: Driver, name: RepositoryName, *, strict: bool) -> Sent:
+def read_documents(driver: Objects, name: RepositoryName, *, strict: bool) -> Sent:
     """Links and manifests, for `decode`; raises OSError. Of a very large repository not all manifests."""
     documents, count = list_links(driver, name, strict=strict), 0
     for digest in documents.revisions:
@@ -63,12 +63,12 @@ def current_link(name: RepositoryName, tag: str) -> StoragePath:
     return layout.child(layout.child(layout.child(layout.tags(name), tag), "current"), layout.LINK)
 
 
-def _named(driver: Driver, name: RepositoryName, tag: str) -> str | None:
+def _named(driver: Objects, name: RepositoryName, tag: str) -> str | None:
     digest, _ = try_link(driver, current_link(name, tag))
     return None if digest is None else str(digest)
 
 
-def try_link(driver: Driver, path: StoragePath) -> tuple[Digest | None, str | None]:
+def try_link(driver: Objects, path: StoragePath) -> tuple[Digest | None, str | None]:
     """Read a link file: the digest that it says, or the reason why it says none; neither where nothing is there.
 
     Raises OSError for an error that is not of the file.
@@ -84,7 +84,7 @@ def try_link(driver: Driver, path: StoragePath) -> tuple[Digest | None, str | No
     return digest, "is torn" if digest is None else None
 
 
-def _revisions(driver: Driver, name: RepositoryName) -> Iterator[tuple[str, Stat]]:
+def _revisions(driver: Objects, name: RepositoryName) -> Iterator[tuple[str, Stat]]:
     revisions = layout.revisions(name)
     for algorithm in driver.children(revisions, strict=True):
         if algorithm not in ALGORITHMS:

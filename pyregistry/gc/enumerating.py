@@ -1,4 +1,4 @@
-"""The records of all blobs: the part of a run that looks at the most files."""
+"""The generations of all blobs: the part of a run that looks at the most files."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,8 +8,9 @@ from pyregistry.gc.outcome import MarkFailed
 from pyregistry.gc.sharing import is_worth_it, shared
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.coordinator import Collection
 from pyregistry.storage.links import links_in_place_of_blobs
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.reserved import is_reserved
 from pyregistry.system_errors import in_words
 
@@ -17,17 +18,17 @@ _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""
 
 
-def enumerate_blobs(driver: Driver, processes: int = 1) -> Candidates:
-    """All blobs with their records, of whatever age; raises MarkFailed. `processes` as in `shared`."""
+def enumerate_blobs(driver: Objects, collection: Collection, processes: int = 1) -> Candidates:
+    """Return all blobs with their generations, of whatever age; raise MarkFailed. `processes` as in `shared`."""
     candidates = Candidates()
     try:
         directories = list(_directories(driver))
         for number, directory in enumerate(directories):
-            records = _read(driver, directory)
+            records = _read(collection, directory)
             candidates.extend(records)
             left = directories[number + 1 :]
             if is_worth_it(len(records) * len(left), processes):
-                with shared(partial(_read, driver), left, processes) as found:
+                with shared(partial(_read, collection), left, processes) as found:
                     for records in found:
                         candidates.extend(records)
                 break
@@ -36,7 +37,7 @@ def enumerate_blobs(driver: Driver, processes: int = 1) -> Candidates:
     return candidates
 
 
-def unseen_blobs(driver: Driver) -> Iterator[str]:
+def unseen_blobs(driver: Objects) -> Iterator[str]:
     """Yield a sentence for each symbolic link behind which there may be blobs; raises MarkFailed."""
     try:
         for path in links_in_place_of_blobs(driver):
@@ -45,7 +46,7 @@ def unseen_blobs(driver: Driver) -> Iterator[str]:
         raise MarkFailed(in_words(error)) from error
 
 
-def _directories(driver: Driver) -> Iterator[_Directory]:
+def _directories(driver: Objects) -> Iterator[_Directory]:
     for algorithm in driver.children(layout.BLOBS):
         if algorithm in ALGORITHMS:
             for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
@@ -53,11 +54,9 @@ def _directories(driver: Driver) -> Iterator[_Directory]:
                     yield algorithm, prefix
 
 
-def _read(driver: Driver, directory: _Directory) -> Records:
+def _read(collection: Collection, directory: _Directory) -> Records:
     algorithm, prefix = directory
     records = Records(algorithm, prefix)
-    path = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
-    for encoded, stat in driver.scan(path, layout.DATA):
-        if stat is not None and stat.is_file:
-            records.add(encoded, stat)
+    for encoded, generation in collection.generations(algorithm, prefix):
+        records.add(encoded, generation)
     return records

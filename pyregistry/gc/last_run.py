@@ -8,7 +8,7 @@ import msgspec
 from pyregistry.figures import Figure, single
 from pyregistry.gc.outcome import Report
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.objects import Objects, PathNotFound
 
 GC_FIGURES: Mapping[str, str] = {
     "last_run_timestamp_seconds": "Time at which the last garbage collection ended, in seconds since the epoch.",
@@ -25,7 +25,7 @@ GC_FIGURES: Mapping[str, str] = {
 """Names of metrics without their prefix, with what they say."""
 
 
-def last_run(driver: Driver) -> Report | None:
+def last_run(driver: Objects) -> Report | None:
     """The report of the last run; None if there was none yet. Blocks."""
     try:
         return msgspec.json.decode(driver.read(layout.LAST_GC), type=Report)
@@ -33,14 +33,14 @@ def last_run(driver: Driver) -> Report | None:
         return None
 
 
-def gc_figures(driver: Driver, interval: float) -> Iterator[Figure]:
+def gc_figures(driver: Objects, interval: float) -> Iterator[Figure]:
     """Yield GC_FIGURES of what there was so far; `interval` is 0 where the server runs none by itself. Blocks."""
     values = {"interval_seconds": interval, **_last_values(driver)}
     for name, value in values.items():
         yield single(f"pyregistry_gc_{name}", GC_FIGURES[name], value)
 
 
-def _last_values(driver: Driver) -> Mapping[str, float]:
+def _last_values(driver: Objects) -> Mapping[str, float]:
     values: dict[str, float] = {}
     with suppress(PathNotFound):
         values["last_failure_timestamp_seconds"] = driver.stat(layout.LAST_GC_FAILURE).mtime_ns / 1e9

@@ -15,7 +15,8 @@ from pyregistry.gc.repository_marks import RepositoryMarks
 from pyregistry.gc.sharing import is_worth_it, shared
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.coordinator import Collection
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.walking import walk_repositories
 from pyregistry.system_errors import in_words
 
@@ -24,9 +25,12 @@ class Marker:
     """Goes through all repositories, and remembers of each what it needs to look again."""
 
     def __init__(
-        self, driver: Driver, candidates: Candidates, options: Options, listener: Listener, now_ns: int
+        self, driver: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
     ) -> None:
+        """Behind the barrier of the collection."""
         self.driver = driver
+        self.collection = collection
+        self.leases = collection.leases()
         self.candidates = candidates
         self.options = options
         self.listener = listener
@@ -34,7 +38,6 @@ class Marker:
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
         self.links: list[DoomedLayer] = []
         self._count = 0
-        self.now_ns = now_ns
 
     def plan(self, processes: int = 1) -> Plan:
         """Mark all that lives; raises MarkFailed. `processes` as in `shared`: they read the manifests."""

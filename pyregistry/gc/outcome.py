@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from pyregistry.gc.candidates import Candidates
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Doomed
+from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.rules import GRACE
 
 
@@ -39,7 +42,7 @@ class Options:
     delete_untagged: bool = False
     """Manifests that no tag names and nothing kept refers to go as well."""
     i_know: bool = False
-    """Also run where that is known not to be safe, see `gc.ground`."""
+    """Also run where that is known not to be safe, see `storage.ground`."""
     dry_run: bool = False
     """Change nothing at all; without the locks, so that what is being pushed may be counted wrongly."""
     allow_empty: bool = False
@@ -98,6 +101,27 @@ class Plan:
     def blobs(self) -> Iterator[tuple[Digest, int]]:
         """The blobs that nothing refers to, with their sizes in bytes."""
         return self.candidates.unmarked()
+
+    def doomed(self) -> Iterator[Doomed]:
+        """Yield all that may be removed, in the order of a sweep."""
+        yield from (self.doomed_manifest(each) for group in self.manifests for each in group)
+        yield from map(self.doomed_link, self.links)
+        yield from (self.doomed_blob(digest) for digest, _ in self.blobs())
+
+    def doomed_manifest(self, manifest: DoomedManifest) -> Doomed:
+        """Return a manifest as the coordinator sees it."""
+        return self._doomed(layout.revision(manifest.repository, manifest.digest), manifest.digest)
+
+    def doomed_link(self, link: DoomedLayer) -> Doomed:
+        """Return a layer link as the coordinator sees it."""
+        return self._doomed(layout.layer(link.repository, link.digest), link.target)
+
+    def doomed_blob(self, digest: Digest) -> Doomed:
+        """Return a blob as the coordinator sees it."""
+        return self._doomed(layout.blob(digest), digest)
+
+    def _doomed(self, path: StoragePath, content: Digest) -> Doomed:
+        return Doomed(path, content, self.candidates.generation(content))
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, read_manifest
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.objects import Objects
 
 _DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
@@ -33,7 +33,7 @@ class References(msgspec.Struct, frozen=True, array_like=True):
     subject: str | None
 
 
-def read_references(driver: Driver, digest: Digest) -> References:
+def read_references(driver: Objects, digest: Digest) -> References:
     """Raises PathNotFound, DocumentDamaged, OSError."""
     try:
         content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)

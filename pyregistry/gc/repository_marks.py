@@ -11,8 +11,9 @@ from pyregistry.gc.references import DocumentDamaged, References, parse, read_re
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import PathNotFound, Stat
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Unit
+from pyregistry.storage.driver import PathNotFound
 from pyregistry.storage.links import exists, read_link
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class RepositoryMarks:
         self._needed: set[str] = set()  # the blobs of those, for as long as the repository is looked at
         self._referrers: dict[str, list[str]] = defaultdict(list)
         self._documents: dict[str, References] = {}  # of doomed manifests
-        self._unread = Unread(marker.driver, name, self._before)
+        self._unread = Unread(marker.driver, marker.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
         self.maybe_empty = False
@@ -51,7 +52,7 @@ class RepositoryMarks:
     def mark_roots(self, documents: Documents) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
         self._before = documents
-        self._unread = Unread(self._driver, self.name, documents)
+        self._unread = Unread(self._driver, self._marker.collection, self.name, documents)
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
@@ -114,7 +115,7 @@ class RepositoryMarks:
             self._look_once_more()
 
     def _look_once_more(self) -> None:
-        found = self._unread.look_again(locked=not self._marker.options.dry_run)
+        found = self._unread.look_again()
         self._kept.difference_update(found.readable)
         self.keep(found.readable)
         for target in found.targets:
@@ -155,7 +156,8 @@ class RepositoryMarks:
         self._needed = set()
         self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads again what it keeps
-        self._unread = Unread(self._driver, self.name, self._before)  # what was settled may be damaged by then
+        # What was settled may be damaged by then.
+        self._unread = Unread(self._driver, self._marker.collection, self.name, self._before)
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._before, self._kept, self._documents = Documents(), set(), {}
@@ -194,9 +196,10 @@ class RepositoryMarks:
             return None
         if self.has_living and self._candidates.is_marked(target):
             return None
-        if leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
+        end_ns = self._marker.leases.end_ns(Unit(self.name, digest), stat)
+        if end_ns:
             self._candidates.hold(target)
-            self._marker.kept.until(stat.mtime_ns + round(self._marker.options.grace * 1e9))
+            self._marker.kept.until(end_ns)
             return None
         return DoomedLayer(self.name, digest, target)
 
@@ -241,15 +244,19 @@ class RepositoryMarks:
 
     def _leased_revisions(self) -> Iterator[str]:
         for digest, stat in self._before.revisions.items():
-            if digest not in self._kept and leases.is_young(stat, self._marker.options.grace, self._marker.now_ns):
-                if self._marker.options.delete_untagged:
-                    self._count_leased(digest, stat)
-                yield digest
+            if digest in self._kept:
+                continue
+            end_ns = self._marker.leases.end_ns(Unit(self.name, Digest(digest), is_manifest=True), stat)
+            if not end_ns:
+                continue
+            if self._marker.options.delete_untagged:
+                self._count_leased(digest, end_ns)
+            yield digest
 
-    def _count_leased(self, digest: str, link: Stat) -> None:
+    def _count_leased(self, digest: str, end_ns: int) -> None:
         if not self._candidates.is_marked(digest):
             self._marker.kept.add(self._candidates.size(digest) or 0)
-        self._marker.kept.until(link.mtime_ns + round(self._marker.options.grace * 1e9))
+        self._marker.kept.until(end_ns)
 
     def _tagged(self) -> Iterator[str]:
         revisions = self._before.revisions

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -19,8 +20,8 @@ import structlog
 from pyregistry.gc.collector import collect
 from pyregistry.gc.outcome import EXIT_CODES, CollectorBusy, Failure, Options, Report
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.backend import Backend, Location, show_location
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.threads import in_thread
 from pyregistry.system_errors import in_words
 
@@ -40,15 +41,16 @@ class Schedule:
     options: Options
 
 
-async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
+async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
     """Run again and again until cancelled, which also ends a run that is going on."""
+    driver = backend.objects
     failure: object = None
     while True:
         # Not all workers at the same moment; who comes second sees that it is no longer due.
         await asyncio.sleep(min(_LOOK, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
         try:
             if await in_thread(_is_due, driver, schedule.interval):
-                await _collect(driver, schedule.options)
+                await _collect(backend, schedule.options)
                 failure = None
         except CollectorBusy:
             continue
@@ -62,7 +64,7 @@ async def collect_regularly(driver: Driver, schedule: Schedule) -> None:
             await in_thread(_remember_failure, driver, repr(error))
 
 
-def _is_due(driver: Driver, interval: float) -> bool:
+def _is_due(driver: Objects, interval: float) -> bool:
     try:
         last_ns = driver.stat(layout.LAST_GC).mtime_ns
     except PathNotFound:  # the first run is due one interval after the first start
@@ -74,22 +76,22 @@ def _is_due(driver: Driver, interval: float) -> bool:
     return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY) * 1e9
 
 
-def _remember_failure(driver: Driver, reason: str) -> None:
+def _remember_failure(driver: Objects, reason: str) -> None:
     with suppress(OSError):  # a storage that cannot be written: then each worker tries as often as it looks
         driver.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
 
 
-async def _collect(driver: Driver, options: Options) -> None:
-    if isinstance(driver, FilesystemDriver):
-        report = await _collect_in_process(driver, options)
+async def _collect(backend: Backend, options: Options) -> None:
+    if backend.location.is_shared:
+        report = await _collect_in_process(backend.location, options)
     else:  # nobody else can see it
-        report = await in_thread(collect, driver, options)
+        report = await in_thread(partial(collect, backend.objects, options, coordinator=backend.coordinator))
     log.info("garbage collection", **{key: value for key, value in msgspec.to_builtins(report).items() if value})
 
 
-async def _collect_in_process(driver: FilesystemDriver, options: Options) -> Report:
+async def _collect_in_process(location: Location, options: Options) -> Report:
     """Raises what `collect` raises."""
-    command = [sys.executable, "-m", "pyregistry.gc", str(driver.root), msgspec.json.encode(options).decode()]
+    command = [sys.executable, "-m", "pyregistry.gc", show_location(location), msgspec.json.encode(options).decode()]
     process = await in_thread(_start, command)
     with ThreadPoolExecutor(1, "gc") as pool:  # not a thread that requests need
         waiting = asyncio.get_running_loop().run_in_executor(pool, process.communicate)

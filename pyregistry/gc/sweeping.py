@@ -8,17 +8,19 @@ nothing that refers to what is gone.
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 from pyregistry.gc import batches
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, Listener, MarkFailed, Plan, Report
+from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, MarkFailed, Plan, Report
 from pyregistry.gc.repository_marks import RepositoryMarks
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound, Stat
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Batch
+from pyregistry.storage.driver import PathNotFound
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import ensure_shape, exists
 from pyregistry.system_errors import in_words
@@ -29,12 +31,13 @@ T = TypeVar("T")
 class Sweep:
     """Carries out a plan, which `marker` made."""
 
-    def __init__(self, driver: Driver, marker: Marker, plan: Plan, report: Report, listener: Listener) -> None:
-        self._driver = driver
+    def __init__(self, marker: Marker, plan: Plan, report: Report) -> None:
+        self._driver = marker.driver
+        self._collection = marker.collection
         self._marker = marker
         self._plan = plan
         self._report = report
-        self._listener = listener
+        self._listener = marker.listener
 
     def run(self) -> None:
         """Remove what the plan names and nobody relies on by now.
@@ -45,25 +48,25 @@ class Sweep:
         # whose sync failed, in a deletion that was answered 500, or by an operator's `rm`, and none of them has synced.
         self._in_batches(self._plan.manifests, self._remove_manifests)
         if self._plan.links:
-            self._driver.sync()
+            self._collection.settle()
         self._in_batches(self._plan.links, self._remove_link)
         if next(self._plan.blobs(), None) is not None and (self._report.links_removed or not self._plan.links):
-            self._driver.sync()
+            self._collection.settle()
         self._in_batches(self._plan.blobs(), self._remove_blob)
         self._in_batches(self._marker.maybe_empty(), self._remove_if_empty)
 
-    def _in_batches(self, doomed: Iterable[T], remove: Callable[[T], None]) -> None:
+    def _in_batches(self, doomed: Iterable[T], remove: Callable[[Batch, T], None]) -> None:
         left = iter(doomed)
-        batch = list(islice(left, batches.BATCH))
-        while batch:
-            with leases.exclusive_section(self._driver):
+        some = list(islice(left, batches.BATCH))
+        while some:
+            with self._collection.batch() as batch:
                 begin = time.monotonic()  # the wait for the lock is no part of it, or a busy registry is never swept
-                while batch and time.monotonic() - begin < batches.BATCH_SECONDS:
-                    self._try(remove, batch.pop(0))
+                while some and time.monotonic() - begin < batches.BATCH_SECONDS:
+                    self._try(partial(remove, batch), some.pop(0))
             self._listener.batch_is_over()
-            self._driver.empty_trash()  # freeing gigabytes takes long, and needs no lock
+            self._collection.free()  # freeing gigabytes takes long, and needs no lock
             time.sleep(batches.BREATH)
-            batch += islice(left, batches.BATCH - len(batch))
+            some += islice(left, batches.BATCH - len(some))
 
     def _try(self, remove: Callable[[T], None], doomed: T) -> None:
         try:
@@ -71,13 +74,13 @@ class Sweep:
         except OSError as error:
             self._listener.skipped(in_words(error))
 
-    def _remove_manifests(self, group: tuple[DoomedManifest, ...]) -> None:
+    def _remove_manifests(self, batch: Batch, group: tuple[DoomedManifest, ...]) -> None:
         marks = self._marker.repositories[group[0].repository]
         if any(marks.is_kept(each.digest) for each in group):
             return  # something above it stays, and so does all of the group
         try:
-            if all(self._is_unused(each.digest, marks) for each in group):
-                self._remove_group(group, marks)
+            if self._is_unused(batch, group, marks):
+                self._remove_group(batch, group, marks)
                 return
         except OSError as error:  # it is still there, so nothing below it may go
             self._listener.skipped(in_words(error))
@@ -87,65 +90,61 @@ class Sweep:
         except OSError as error:
             raise MarkFailed(in_words(error)) from error
 
-    def _is_unused(self, digest: Digest, marks: RepositoryMarks) -> bool:
+    def _is_unused(self, batch: Batch, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> bool:
         # A referrer may be there before its subject, which is pushed just now.
-        subject = marks.subject_of(digest)
-        return self._is_unchanged(digest) and (subject is None or self._is_unchanged(subject))
+        for subject in filter(None, (marks.subject_of(each.digest) for each in group)):
+            if not batch.is_unchanged(subject, self._plan.candidates.generation(subject)):
+                return False
+        return batch.may_remove([self._plan.doomed_manifest(each) for each in group])
 
-    def _remove_group(self, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> None:
+    def _remove_group(self, batch: Batch, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> None:
         for each in group:
             subject = marks.subject_of(each.digest)
-            if self._discard("manifest", layout.revision(each.repository, each.digest)):
+            if self._remove(batch, "manifest", layout.revision(each.repository, each.digest)):
                 self._report.manifests_removed += 1
             if subject is not None:
                 with suppress(PathNotFound):
-                    self._driver.discard(layout.referrer(each.repository, subject, each.digest))
-                self._driver.prune(layout.referrers(each.repository, subject))
+                    batch.remove(layout.referrer(each.repository, subject, each.digest))
+                batch.prune(layout.referrers(each.repository, subject))
 
-    def _remove_link(self, link: DoomedLayer) -> None:
-        if not self._marker.is_doomed(link) or not self._is_unchanged(link.target):
-            return  # by now a manifest stays that has it below, or somebody relies on it
+    def _remove_link(self, batch: Batch, link: DoomedLayer) -> None:
+        if not self._marker.is_doomed(link) or not batch.may_remove([self._plan.doomed_link(link)]):
+            return  # by now a manifest stays that has it below, or a writer relies on it
         try:
             if self._marker.repositories[link.repository].target(link.digest) != link.target:
                 return  # an upload or a mount made it lead to other bytes, so it is the record of those that changed
         except PathNotFound:
             return
-        if self._discard("layer link", layout.layer(link.repository, link.digest)):
+        if self._remove(batch, "layer link", layout.layer(link.repository, link.digest)):
             self._report.links_removed += 1
 
-    def _remove_blob(self, blob: tuple[Digest, int]) -> None:
+    def _remove_blob(self, batch: Batch, blob: tuple[Digest, int]) -> None:
         digest, size = blob
-        if self._is_unchanged(digest) and self._discard("blob", layout.blob(digest)):
+        if batch.may_remove([self._plan.doomed_blob(digest)]) and self._remove(batch, "blob", layout.blob(digest)):
             self._report.blobs_removed += 1
             self._report.bytes_freed += size
 
-    def _is_unchanged(self, digest: Digest) -> bool:
-        now: Stat | None = None
-        with suppress(PathNotFound):
-            now = self._driver.stat(layout.blob_data(digest))
-        return self._plan.candidates.is_unchanged(digest, now) and not leases.is_marked(self._driver, digest)
-
-    def _discard(self, what: str, path: StoragePath) -> bool:
+    def _remove(self, batch: Batch, what: str, path: StoragePath) -> bool:
         try:
-            self._driver.discard(path)
+            batch.remove(path)
         except PathNotFound:  # somebody was quicker
             return False
         self._listener.removed(what, path)
         return True
 
-    def _remove_if_empty(self, name: RepositoryName) -> None:
+    def _remove_if_empty(self, batch: Batch, name: RepositoryName) -> None:
         """Remove the directories of a repository in which nothing is left, and the namespaces around it."""
         existed = exists(self._driver, layout.manifests(name)) or exists(self._driver, layout.layers(name))
-        if not all(self._driver.prune(part(name)) for part in (layout.uploads, layout.layers, layout.manifests)):
+        if not all(batch.prune(part(name)) for part in (layout.uploads, layout.layers, layout.manifests)):
             if existed:
                 ensure_shape(self._driver, name)
             return
         with suppress(PathNotFound):
-            self._driver.discard(layout.all_referrers(name))
+            batch.remove(layout.all_referrers(name))
         for path in layout.repository_and_above(name):
             if next(self._driver.children(path), None) is not None:
                 break
-            self._driver.prune(path)
+            batch.prune(path)
         if existed:
             self._report.repositories_removed += 1
             self._listener.removed("repository", layout.repository(name))

@@ -7,7 +7,6 @@ writes a tag's index before what the tag names, and a deletion removes tags befo
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -16,11 +15,11 @@ from pyregistry.gc.documents import Documents, current_link, try_link
 from pyregistry.gc.references import DocumentDamaged, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Collection
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists, has_bytes, is_file, is_no_file
-from pyregistry.storage.locking import repository_lock
+from pyregistry.storage.objects import Objects, PathNotFound
 
 _SHOWN_TAGS = 5
 """Tags of one manifest that a sentence names; pushers may have made thousands."""
@@ -49,8 +48,9 @@ class Found:
 class Unread:
     """The suspects of one repository: what could not be read at the first look."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, documents: Documents) -> None:
+    def __init__(self, driver: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
         self._driver = driver
+        self._collection = collection
         self._name = name
         self._documents = documents
         self._tags = [tag for tag, digest in documents.tags.items() if digest is None]
@@ -75,16 +75,13 @@ class Unread:
             self._seen.add(digest)
             self._aliases.append(digest)
 
-    def look_again(self, *, locked: bool) -> Found:
-        """Look at each suspect once more, with the locks in short batches; raises OSError."""
+    def look_again(self) -> Found:
+        """Look at each suspect once more, in short batches between which writers go on; raise OSError."""
         found = Found()
         looks = deque(self._looks(found))
         self._tags, self._manifests, self._aliases = [], [], []
         while looks:
-            with ExitStack() as held:
-                if locked:
-                    held.enter_context(leases.exclusive_section(self._driver))
-                    held.enter_context(repository_lock(self._driver, self._name))
+            with self._collection.quiet(self._name):
                 begin, left = time.monotonic(), batches.BATCH
                 while looks and left and time.monotonic() - begin < batches.BATCH_SECONDS:
                     looks.popleft()()
@@ -95,7 +92,7 @@ class Unread:
         return found
 
     def _looks(self, found: Found) -> Iterator[Callable[[], None]]:
-        """Yield what has to be done with the locks; find without them what needs none."""
+        """Yield what has to be done while writers wait; find before what need not."""
         for tag in self._tags:
             yield partial(self._look_at_tag, tag, found)
         by_digest: dict[str, list[str]] = defaultdict(list)

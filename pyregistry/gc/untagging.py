@@ -5,10 +5,10 @@ keeps stays, with all below it and its referrers. An untagged index that was the
 is decided and done with the lock of the repository held, as in DELETE, so no push is between two of its steps.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 from pyregistry.gc.batches import BATCH
 from pyregistry.gc.documents import Documents, current_link, list_links, try_link
@@ -16,9 +16,10 @@ from pyregistry.gc.groups import groups_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.locking import repository_lock
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Coordinator, Unit
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import Referrers
 
 _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
@@ -28,11 +29,14 @@ _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 class Untagging:
     """The removal of tags and manifests of one repository. Blocks; methods raise OSError."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, grace: float) -> None:
+    def __init__(
+        self, driver: Objects, name: RepositoryName, grace: float, coordinator: Coordinator | None = None
+    ) -> None:
         """`grace` is that of a collection, in seconds."""
         self._driver = driver
         self._name = name
-        self._grace = leases.kept_for(grace, leases.noted_renewal(driver))
+        self._grace = grace
+        self._coordinator = coordinator or coordinator_of(driver)
         self._references: dict[str, References | None] = {}
         self._links = Documents()
         self._referrers: dict[str, list[str]] = {}
@@ -49,13 +53,10 @@ class Untagging:
         seeds: dict[str, None] = dict.fromkeys(digests)
         for begin in range(0, len(tags), BATCH):
             batch = tags[begin : begin + BATCH]
-            with repository_lock(self._driver, self._name):
-                removed = [tag for tag in batch if self._remove_tag(tag, seeds)]
-            yield from removed
+            yield from self._coordinator.change(self._name, partial(self._remove_tags, batch, seeds))
         self._look(())  # what is read here need not be read with the lock
         while True:
-            with repository_lock(self._driver, self._name):
-                gone = self._remove_some(seeds, digests)
+            gone = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
             yield from gone
             if not gone:
                 return
@@ -68,6 +69,9 @@ class Untagging:
         yield from tags
         self._look({*tags, *(tag for tag, digest in named.items() if digest in digests)})
         yield from self._doomed(seeds, digests)
+
+    def _remove_tags(self, tags: Sequence[Tag], seeds: dict[str, None]) -> list[Tag]:
+        return [tag for tag in tags if self._remove_tag(tag, seeds)]
 
     def _remove_tag(self, tag: Tag, seeds: dict[str, None]) -> bool:
         named, _ = try_link(self._driver, current_link(self._name, tag))
@@ -112,9 +116,9 @@ class Untagging:
         if self.undecided is not None:
             return [digest for digest in digests if digest in revisions]
         roots = {digest: "" for digest in revisions if digest not in below}
-        now_ns = time.time_ns()
+        leases = self._coordinator.leases(self._grace)
         for digest, link in revisions.items():
-            if leases.is_young(link, self._grace, now_ns):
+            if leases.end_ns(Unit(self._name, Digest(digest), is_manifest=True), link):
                 roots[digest] = "a push in progress may need it"
         roots |= {digest: f"the tag {tag} names it" for tag, digest in self._links.tags.items() if digest is not None}
         stays = self._reach((root for root in roots if root not in digests), digests)
@@ -169,6 +173,6 @@ class Untagging:
         return None
 
 
-def _delete(driver: Driver, path: layout.StoragePath) -> None:
+def _delete(driver: Objects, path: layout.StoragePath) -> None:
     with suppress(PathNotFound):  # an operator's `rm`, or a collection, was quicker
         driver.delete(path)

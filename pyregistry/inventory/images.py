@@ -13,7 +13,7 @@ from pyregistry.oci.errors import BlobUnknown, ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import Manifest, StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.repository import Repository
 
 _MAX_CONFIG = 8 * 1024 * 1024
@@ -39,7 +39,7 @@ class TaggedImage:
     """The digests and sizes of all that it consists of."""
 
 
-def tagged_images(driver: Driver, repository: Repository) -> Iterator[TaggedImage]:
+def tagged_images(driver: Objects, repository: Repository) -> Iterator[TaggedImage]:
     """All tags of a repository in byte order. Blocks."""
     sizes: dict[str, int] = {}
     for entry in driver.children(layout.tags(repository.name)):
@@ -47,9 +47,9 @@ def tagged_images(driver: Driver, repository: Repository) -> Iterator[TaggedImag
             yield _image(driver, repository, Tag(entry), sizes)
 
 
-def _image(driver: Driver, repository: Repository, tag: Tag, sizes: dict[str, int]) -> TaggedImage:
+def _image(driver: Objects, repository: Repository, tag: Tag, sizes: dict[str, int]) -> TaggedImage:
     # No lease is ever set on a tag's link, so its time is that of the push.
-    pushed_at = driver.stat(layout.tag_current_link(repository.name, tag)).mtime_ns // 10**9
+    pushed_at = driver.stat(layout.tag_current_link(repository.name, tag)).modified_ns // 10**9
     digest: Digest | None = None
     media_type = ""
     platforms: tuple[str, ...] = ()
@@ -120,7 +120,7 @@ def _name(platform: Platform) -> str:
     return "/".join(part for part in parts if part and isinstance(part, str))
 
 
-def _platforms(driver: Driver, manifest: Manifest) -> tuple[str, ...]:
+def _platforms(driver: Objects, manifest: Manifest) -> tuple[str, ...]:
     """Of an index what it says, of an image what its config says."""
     # The third: any pusher may nest a config as deep as they like.
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, PathNotFound):

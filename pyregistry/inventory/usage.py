@@ -10,7 +10,8 @@ from pyregistry.gc.marking import Marker
 from pyregistry.gc.outcome import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.backend import Backend
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.open_uploads import list_uploads
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.uploads import Upload
@@ -66,14 +67,16 @@ class Usage:
     skipped: list[str] = field(default_factory=list)
 
 
-def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
+def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
-    candidates = enumerate_blobs(driver)
+    driver = backend.objects
+    options = Options(delete_untagged=delete_untagged, dry_run=True)
     tally = _Tally()
-    for sentence in unseen_blobs(driver):
-        tally.skipped(sentence)
-    marker = Marker(driver, candidates, Options(delete_untagged=delete_untagged, dry_run=True), tally, time.time_ns())
-    plan = marker.plan()
+    with backend.coordinator.collection(options.grace, only_look=True) as collection:
+        candidates = enumerate_blobs(driver, collection)
+        for sentence in unseen_blobs(driver):
+            tally.skipped(sentence)
+        plan = Marker(driver, collection, candidates, options, tally).plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)
     usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
     usage.untagged_manifests, usage.untagged = plan.untagged, candidates.untagged_size()
@@ -92,7 +95,7 @@ def measure(driver: Driver, *, delete_untagged: bool = False) -> Usage:
         usage.reclaimable += size
     usage.repositories = [each for each in repositories if each.blobs]  # the others are namespaces, or empty
     usage.size = candidates.total_size()
-    usage.open_uploads = _uploads(driver, usage.skipped)
+    usage.open_uploads = _uploads(backend.registry(), usage.skipped)
     usage.uploads, usage.uploads_size = len(usage.open_uploads), sum(each.size for each in usage.open_uploads)
     usage.quarantine = sum(sum(_sizes(driver, layout.quarantine(place))) for place in driver.places())
     return usage
@@ -128,18 +131,18 @@ class _Tally(Listener):
             self.sharers[digest] = {owner, me}
 
 
-def _uploads(driver: Driver, skipped: list[str]) -> list[UploadUsage]:
+def _uploads(registry: Registry, skipped: list[str]) -> list[UploadUsage]:
     def skip(upload: Upload, error: OSError) -> None:
         skipped.append(f"{layout.upload(upload.repository, upload.id)}: {error.strerror}")
 
     now_ns = time.time_ns()
     return [
         UploadUsage(each.repository, each.id, each.size, max(now_ns - each.changed_ns, 0) // 10**9)
-        for each in list_uploads(Registry(driver), skip)
+        for each in list_uploads(registry, skip)
     ]
 
 
-def _sizes(driver: Driver, directory: layout.StoragePath) -> Iterator[int]:
+def _sizes(driver: Objects, directory: layout.StoragePath) -> Iterator[int]:
     for name in driver.children(directory):
         with suppress(PathNotFound):
             yield driver.stat(layout.child(directory, name)).size

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pyregistry.storage import layout
-from pyregistry.storage.driver import PathNotFound
+from pyregistry.storage.driver import LocalMaintenance, PathNotFound
 from pyregistry.storage.file_systems import file_systems
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.syscalls import fsync_directory, new_name
 
@@ -35,7 +34,7 @@ class Lack(NamedTuple):
     """The system's sentence."""
 
 
-def lacks(driver: FilesystemDriver) -> Iterator[Lack]:
+def lacks(driver: LocalMaintenance) -> Iterator[Lack]:
     """Yield the abilities that each file system of the data directory lacks. Blocks.
 
     It writes a file into the directory of temporary files of each, and removes it. Raises OSError if it cannot.
@@ -69,7 +68,7 @@ def _sync(directory: str) -> str | None:
     return None
 
 
-def _set_times(driver: FilesystemDriver, place: StoragePath) -> str | None:
+def _set_times(driver: LocalMaintenance, place: StoragePath) -> str | None:
     path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
     driver.write(path, b"", durable=False)
     try:

@@ -20,10 +20,9 @@ from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound, Source, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import Objects, PathNotFound, Source, Stat
 from pyregistry.storage.repository import Repository
-from pyregistry.storage.settling import settles_after
 
 MAX_ENTRIES = 10_000
 MAX_CONTENT = 32 * 1024 * 1024
@@ -61,13 +60,16 @@ class KnownBlob:
 class HotManifests:
     """The manifests that this worker served last. `read` blocks; the rest belongs to the event loop."""
 
-    def __init__(self, driver: Driver, *, young_ns: int) -> None:
-        """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
+    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+        """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
+
+        With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
+        """
         self._driver = driver
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=MAX_ENTRIES, by_use=True)
+        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=entries, by_use=True)
         self._contents = BoundedCache[Digest, StoredManifest](
             limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
         )
@@ -128,13 +130,16 @@ class HotManifests:
 class HotBlobs:
     """The blobs that this worker was asked for last: where they are, not what is in them. As HotManifests."""
 
-    def __init__(self, driver: Driver, *, young_ns: int) -> None:
-        """`young_ns`: a HEAD answered from here renews no lease, so it is answered only while the lease is younger."""
+    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+        """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
+
+        With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
+        """
         self._driver = driver
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=MAX_ENTRIES, by_use=True)
+        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=entries, by_use=True)
 
     def find(self, name: str, digest: str) -> int | None:
         """The size in bytes of a blob that is still there and has a young lease; None: it must be asked for."""
@@ -167,7 +172,7 @@ class HotBlobs:
             self._known.put((name, digest), known)
 
 
-def _look(driver: Driver, path: StoragePath) -> Stat | None:
+def _look(driver: Objects, path: StoragePath) -> Stat | None:
     # The one function that may ask the disk on the event loop; tests/conftest.py allows it to, by this name.
     try:
         stat = driver.stat(path)
@@ -176,9 +181,9 @@ def _look(driver: Driver, path: StoragePath) -> Stat | None:
     return stat if stat.is_file else None
 
 
-def _settled(driver: Driver, path: StoragePath) -> KnownLink | None:
+def _settled(driver: Objects, path: StoragePath) -> KnownLink | None:
     looks = _look(driver, path)
-    if looks is None or any(time.time_ns() - at < settles_after(at) for at in looks.times):
+    if looks is None or not driver.is_settled(looks):
         return None
     return KnownLink(path, looks)
 
@@ -188,4 +193,4 @@ def _size(stat: Stat | None, *, may_be_empty: bool) -> int | None:
 
 
 def _is_young(link: Stat | None, young_ns: int) -> bool:
-    return link is not None and 0 <= time.time_ns() - link.mtime_ns < young_ns
+    return link is not None and 0 <= time.time_ns() - link.modified_ns < young_ns

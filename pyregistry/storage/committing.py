@@ -5,18 +5,18 @@ tag, and the end of the leases last. A writer that is killed on the way leaves l
 earlier, it would leave blobs that another push counts on with neither a lease nor a manifest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import partial
+from dataclasses import dataclass
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape, find_bytes, stat_file, write_link
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Section, Unit
+from pyregistry.storage.links import stat_file
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
 
@@ -27,96 +27,84 @@ _MAX_READ = 8 * 1024 * 1024
 with it every writer, waits for the end of this section."""
 
 
-class ManifestCommit:
-    """One manifest on its way into a repository. Its methods are called in this order, in one commit section."""
+@dataclass(frozen=True, slots=True)
+class CheckedManifest:
+    """A manifest that may be stored, if all that it refers to is there."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, rules: Rules, digest: Digest, manifest: Manifest) -> None:
+    reference: Tag | Digest
+    digest: Digest
+    content: bytes
+    manifest: Manifest
+
+
+class ManifestCommit:
+    """One manifest on its way into a repository. Its methods are called in this order, in one section."""
+
+    def __init__(
+        self, section: Section, driver: Objects, name: RepositoryName, rules: Rules, checked: CheckedManifest
+    ) -> None:
+        self._section = section
         self._driver = driver
         self._name = name
         self._rules = rules
-        self._digest = digest
-        self._manifest = manifest
-        self._relied_on: dict[StoragePath, Digest] = {}
-        self._found: dict[str, bool] = {}
-        """The digests that the manifest refers to: False if it is not here. It never has both blobs and children."""
+        self._digest = checked.digest
+        self._content = checked.content
+        self._manifest = checked.manifest
+        self._relied_on: list[Unit] = []
 
     def check_references(self) -> None:
-        """Find all that the manifest refers to, and touch it.
+        """Rely on all that the manifest refers to.
 
         Raises ManifestBlobUnknown, which names what is missing. Sizes are not compared: clients that write wrong ones
         are in use, and the digest says what is wanted.
         """
         rules, manifest = self._rules, self._manifest
-        missing: dict[str, None] = {}
-        # Also what need not be here is touched if it is: a later manifest of the repository may rely on it.
-        for blob in manifest.blobs:
-            if not self._has(blob.digest, self._rely_on_blob) and rules.require_blobs and blob.distributable:
-                missing[blob.digest] = None
-        for child in manifest.children:
-            if not self._has(child.digest, self._rely_on_child) and rules.require_child(child):
-                missing[child.digest] = None
+        required = {blob.digest for blob in manifest.blobs if rules.require_blobs and blob.distributable}
+        required |= {child.digest for child in manifest.children if rules.require_child(child)}
+        # Also what need not be here is relied on if it is: a later manifest of the repository may refer to it.
+        missing = self._missing_blobs(dict.fromkeys(blob.digest for blob in manifest.blobs))
+        missing += self._missing_children(dict.fromkeys(child.digest for child in manifest.children))
+        missing = [digest for digest in missing if digest in required]
         if missing:
             raise ManifestBlobUnknown(*missing)
 
-    def store(self, content: bytes, tags: Sequence[Tag]) -> None:
+    def store(self, tags: Sequence[Tag]) -> None:
         """Content before link before tag: what a reader or a crash can see is always complete."""
-        driver, name, digest, manifest = self._driver, self._name, self._digest, self._manifest
-        revision = layout.revision_link(name, digest)
-        with leases.written_alone(driver, revision):
-            leases.write(driver, digest, content)
-            ensure_shape(driver, name)
-            if manifest.subject is not None:
-                Referrers(driver, name).add(Digest(manifest.subject.digest), digest, manifest, len(content))
-            write_link(driver, revision, digest)
-        for tag in tags:
-            write_link(driver, layout.tag_index_link(name, tag, digest), digest)
-            write_link(driver, layout.tag_current_link(name, tag), digest)
+        unit = Unit(self._name, self._digest, is_manifest=True)
+        self._section.publish(unit, self._content, self._add_to_subject)
+        self._section.set_tags(unit, tags)
 
     def end_leases(self, *, tagged: bool) -> None:
         """End the leases of all that the manifest refers to, also through its children.
 
         Raises ManifestBlobUnknown for what an operator's `rm` took since it was found.
         """
-        for path, digest in self._relied_on.items():
-            try:
-                leases.end(self._driver, path)
-            except PathNotFound as error:
-                raise ManifestBlobUnknown(digest) from error
+        gone = self._section.finish(self._relied_on)
+        if gone:
+            raise ManifestBlobUnknown(gone[0].digest)
         if self._manifest.children:
             self._end_below()
         if tagged:
-            with suppress(PathNotFound):
-                leases.end(self._driver, layout.revision_link(self._name, self._digest))
+            self._section.finish([Unit(self._name, self._digest, is_manifest=True)])
 
-    def _has(self, text: str, rely_on: Callable[[Digest], bool]) -> bool:
-        """Rely on a blob or child once, however often the manifest names it."""
-        found = self._found.get(text)
-        if found is None:
-            found = self._found[text] = rely_on(Digest(text))
-        return found
+    def _missing_blobs(self, digests: Iterable[str]) -> list[Digest]:
+        return self._rely_on([Unit(self._name, Digest(digest)) for digest in digests])
 
-    def _rely_on_blob(self, digest: Digest) -> bool:
-        link = layout.layer_link(self._name, digest)
-        try:
-            target, _ = find_bytes(self._driver, link, digest, partial(stat_file, self._driver))
-            leases.rely_on(self._driver, link, target)  # it may have been taken back meanwhile
-        except PathNotFound:
-            return False
-        self._relied_on[link] = digest
-        return True
-
-    def _rely_on_child(self, digest: Digest) -> bool:
+    def _missing_children(self, digests: Iterable[str]) -> list[Digest]:
         """BuildKit's cache index has blobs among its manifests, so either will do."""
-        link = layout.revision_link(self._name, digest)
-        try:
-            stat_file(self._driver, link)
-            if stat_file(self._driver, layout.blob_data(digest)).size == 0:
-                return False
-            leases.rely_on(self._driver, link, digest)
-        except PathNotFound:
-            return self._rely_on_blob(digest)
-        self._relied_on[link] = digest
-        return True
+        units = [Unit(self._name, Digest(digest), is_manifest=True) for digest in digests]
+        return self._missing_blobs(self._rely_on(units))
+
+    def _rely_on(self, units: Sequence[Unit]) -> list[Digest]:
+        missing = self._section.rely_on(units)
+        gone = set(missing)
+        self._relied_on += [unit for unit in units if unit not in gone]
+        return [unit.digest for unit in missing]
+
+    def _add_to_subject(self) -> None:
+        if self._manifest.subject is not None:
+            subject = Digest(self._manifest.subject.digest)
+            Referrers(self._driver, self._name).add(subject, self._digest, self._manifest, len(self._content))
 
     def _end_below(self) -> None:
         # A client that finds a child by HEAD does not PUT it, so that nobody else would end the leases of its layers.
@@ -131,15 +119,11 @@ class ManifestCommit:
                 if len(ended) == MAX_ENDED:
                     return
                 ended.add(digest)
-                self._end(digest)
+                # Not here, or no longer: then it was promised to no push.
+                self._section.finish([Unit(self._name, digest), Unit(self._name, digest, is_manifest=True)])
                 if digest not in read:
                     read.add(digest)
                     unread.append(digest)
-
-    def _end(self, digest: Digest) -> None:
-        for link in (layout.layer_link(self._name, digest), layout.revision_link(self._name, digest)):
-            with suppress(PathNotFound):  # not here, or no longer: nobody was promised that it is
-                leases.end(self._driver, link)
 
     def _read_child(self, digest: Digest) -> bytes:
         """Nothing for what is no manifest of this repository."""

@@ -7,7 +7,8 @@ system that is mounted below the root, that directory is at its top (see places)
 import contextlib
 import errno
 import os
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -15,16 +16,18 @@ from pathlib import Path
 import aiofiles.threadpool
 
 from pyregistry.storage import layout
-from pyregistry.storage.appending import FileAppender, hold, try_to_hold
+from pyregistry.storage.appending import FileAppender, HeldFile, hold, try_to_hold
 from pyregistry.storage.directories import Directories, parent_of
-from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.driver import PathBusy
 from pyregistry.storage.flock import Locks
 from pyregistry.storage.free_space import FreeSpace
-from pyregistry.storage.held import HeldFile
 from pyregistry.storage.inspecting import Entry, list_directory
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import AlreadyThere, PathNotFound, Source, Stat
 from pyregistry.storage.publishing import Publisher
 from pyregistry.storage.rooms import rooms
+from pyregistry.storage.settling import settles_after
+from pyregistry.storage.sources import LocalFile
 from pyregistry.storage.syscalls import (
     CREATE,
     absent_is_not_found,
@@ -40,11 +43,14 @@ from pyregistry.storage.syscalls import (
     stat_of,
     sync_directory,
     sync_file_system,
+    times_of,
 )
 from pyregistry.storage.threads import in_thread
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # which a pipe in the place of a file needs, and no file heeds
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+_WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+"""Errors of a hard link on a file system that has none, as vfat."""
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -68,10 +74,7 @@ class FilesystemDriver:
         return "-".join((self._boot, *(str(mount_id(f"{self._prefix}{mount}")) for mount in mounts)))
 
     def probe(self) -> None:
-        """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
-
-        Raises OSError: no right to write, a read-only file system, or one without locks (flock).
-        """
+        """See LocalMaintenance.probe."""
         for place in self.places():
             # Not in the trash, which a garbage collection may be emptying.
             path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
@@ -104,12 +107,17 @@ class FilesystemDriver:
     def _at(self, path: StoragePath) -> str:
         return self._prefix + self._places.real(path)
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
-        """See Driver.read."""
+    @property
+    def local(self) -> "FilesystemDriver":
+        """See Driver.local."""
+        return self
+
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
+        """See Objects.read."""
         try:  # no context manager: a collection reads every manifest
             handle = os.open(self._at(path), _READ)
             try:
-                return read_all(handle, limit)
+                return read_all(handle, limit, begin)
             finally:
                 os.close(handle)
         except OSError as error:
@@ -117,9 +125,26 @@ class FilesystemDriver:
                 raise PathNotFound(error.filename) from error
             raise
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
-        """See Driver.write."""
-        self._publisher.write(path, data, durable=durable, mode=0o600 if private else 0o666)
+    def write(
+        self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False, if_absent: bool = False
+    ) -> None:
+        """See Objects.write."""
+        write = partial(self._publisher.write, path, data, durable=durable, mode=0o600 if private else 0o666)
+        if not if_absent:
+            write()
+            return
+        try:
+            write(if_absent=True)
+        except FileExistsError as error:
+            raise AlreadyThere(path) from error
+        except OSError as error:
+            if error.errno not in _WITHOUT_LINKS:
+                raise
+            # Then those who write so keep each other out; another write in between may still be replaced.
+            with self.lock("absent", exclusive=True):
+                if os.path.lexists(self._at(path)):
+                    raise AlreadyThere(path) from None
+                write()
 
     def create(self, path: StoragePath, data: bytes) -> None:
         """See Driver.create."""
@@ -135,7 +160,7 @@ class FilesystemDriver:
         self._directories.make(self._at(path), durable=durable)
 
     def stat(self, path: StoragePath) -> Stat:
-        """See Driver.stat."""
+        """See Objects.stat."""
         try:  # no pathlib and no context manager: this is the one call of a hot answer
             return stat_of(self._at(path))
         except OSError as error:
@@ -143,13 +168,17 @@ class FilesystemDriver:
                 raise PathNotFound(path) from error
             raise
 
+    def is_settled(self, stat: Stat) -> bool:
+        """See Objects.is_settled: a file that was just written may be written again within one tick of the clock."""
+        return all(time.time_ns() - at >= settles_after(at) for at in times_of(stat))
+
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""
         with absent_is_not_found():
             set_mtime(self._at(path), mtime_ns)
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
-        """See Driver.children."""
+        """See Objects.children."""
         try:
             with absent_is_not_found():
                 names, links = names_and_links(self._at(path))
@@ -166,11 +195,11 @@ class FilesystemDriver:
         return []
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """See InspectableDriver.entries."""
+        """See Driver.entries."""
         yield from list_directory(str(self.root), self._places.real(path))
 
     def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
-        """See Driver.scan."""
+        """See Objects.scan."""
         directory = self._at(path)
         for name in self.children(path, strict=strict):
             try:
@@ -189,7 +218,7 @@ class FilesystemDriver:
         return self._publisher.staged(source, target)
 
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Driver.delete: a directory is renamed to the trash first, so that it is gone in one step."""
+        """See Objects.delete: a directory is renamed to the trash first, so that it is gone in one step."""
         doomed = None
         with absent_is_not_found():
             try:
@@ -200,6 +229,19 @@ class FilesystemDriver:
             sync_directory(parent_of(self._at(path)))
         if doomed is not None:
             remove_all(doomed)
+
+    def delete_many(self, paths: Iterable[StoragePath]) -> None:
+        """See Objects.delete_many: each directory is synced once."""
+        parents: dict[str, None] = {}
+        try:
+            for path in paths:
+                with contextlib.suppress(PathNotFound):
+                    self.delete(path, durable=False)
+                    parents[parent_of(self._at(path))] = None
+        finally:
+            for parent in parents:
+                with contextlib.suppress(FileNotFoundError):  # it was removed as well
+                    sync_directory(parent)
 
     def discard(self, path: StoragePath) -> None:
         """See Driver.discard."""
@@ -229,7 +271,7 @@ class FilesystemDriver:
         return not os.path.lexists(top)
 
     def source(self, path: StoragePath) -> Source:
-        """See Driver.source."""
+        """See Objects.source."""
         stat = self.stat(path)
         if not stat.is_file:
             raise PathNotFound(path)
@@ -237,7 +279,7 @@ class FilesystemDriver:
 
     @property
     def lock_waiters(self) -> int:
-        """Callers of this process that wait for a lock."""
+        """See LocalMaintenance.lock_waiters."""
         return self._locks.waiting
 
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:

@@ -2,14 +2,12 @@
 
 import os
 import stat as modes
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import PathNotFound, Stat
 from pyregistry.storage.syscalls import absent_is_not_found, stat_of
 
 
@@ -25,13 +23,6 @@ class Entry:
     is_directory: bool
     obstacle: str | None = None
     """Why the owner of the data directory cannot use it; None if nothing hinders."""
-
-
-class InspectableDriver(Driver, Protocol):
-    """A driver that shows its directories as they are."""
-
-    def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """All that is in a directory, in byte order; nothing where there is no directory. Raises OSError."""
 
 
 def list_directory(root: str, path: StoragePath) -> list[Entry]:

@@ -12,6 +12,7 @@ we write and we read what it wrote.
           tags/<tag>/current/link                          the digest that the tag names
           tags/<tag>/index/<algorithm>/<hex>/link          each digest that the tag ever named
         _uploads/<id>/data                                 an upload: the bytes so far, its size is the offset
+        _uploads/<id>/<offset>                             a piece of an upload, where files cannot grow: in memory
         _uploads/<id>/startedat                            RFC 3339, UTC, seconds
         _referrers/<algorithm>/<hex of subject>/<algorithm>/<hex of referrer>/descriptor
                                                            ours: the referrers API's entry, made again from manifests

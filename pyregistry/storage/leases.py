@@ -1,11 +1,11 @@
 """The writers' side of garbage collection; docs/gc.md has the protocol, its races and its proof.
 
-Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *records*: a writer changes the
-record of each blob that it relies on (a touch), in a section that it holds the commit lock shared for, and the
-collector removes nothing whose record changed, in sections that it holds it exclusively for. Not every touch can be
-seen in a record: a file system may keep whole seconds, the time may be the last one that it can hold, the file may
-belong to another user. Such a touch leaves a *mark*, a file of its own, which the collector looks for as well. No clock
-decides.
+Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *records*: while a collector runs, a
+writer changes the record of each blob that it relies on (a touch), in a section that it holds the commit lock shared
+for. The collector removes nothing whose record changed, in sections that it holds it exclusively for. Not every touch
+can be seen in a record: a file system may keep whole seconds, the time may be the last one that it can hold, the file
+may belong to another user. Such a touch leaves a *mark*, a file of its own, which the collector looks for as well. No
+clock decides.
 
 Liveness, "a push is not refused because the collector was quicker", rests on *leases*: the time of a layer link, or of
 the revision link of a manifest that was pushed by digest. Whoever is told that a blob is there gets a lease on it; the
@@ -59,22 +59,28 @@ def exclusive_section(driver: Driver) -> Iterator[None]:
         yield
 
 
-def touch(driver: Driver, digest: Digest) -> None:
-    """Change the record of a blob, or leave a mark on it; raise PathNotFound. In a commit section."""
+def is_collecting(driver: Driver) -> bool:
+    """Return False if no collector remembers records. In a commit section.
+
+    One that begins later waits at its barrier for this section, and sees all that it wrote. So False is true until the
+    section ends, and what this section relies on needs no touch.
+    """
+    return _stat_or_none(driver, layout.TOUCHED) is not None
+
+
+def touch(driver: Driver, digest: Digest) -> Stat:
+    """Change the record of a blob, or leave a mark; return the stat before; raise PathNotFound. In a commit section."""
     path = layout.blob_data(digest)
     with _one_at_a_time(driver, digest):
         before = driver.stat(path)
         # A time that grew tells the record from all that were there before; what the file system made of it shows.
         if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:
             _leave_mark(driver, digest)
+    return before
 
 
-def rely_on(driver: Driver, link: StoragePath, digest: Digest) -> None:
-    """Touch the blob that a link leads to, and look at the link again; raise PathNotFound if either is gone.
-
-    A link that is there then is not taken back. In a commit section.
-    """
-    touch(driver, digest)
+def require_link(driver: Driver, link: StoragePath) -> None:
+    """Raise PathNotFound unless the link is there, and is not taken back. In a commit section, behind the touch."""
     with written_alone(driver, link):
         stat_file(driver, link)
 
@@ -98,19 +104,19 @@ def try_touching(driver: Driver, digest: Digest) -> None:
         _set_mtime(driver, path, driver.stat(path).mtime_ns)
 
 
-def place(driver: Driver, source: StoragePath, digest: Digest) -> None:
+def place(driver: Driver, source: StoragePath, digest: Digest, *, collecting: bool) -> None:
     """Rename the verified bytes of a blob into place, even over an existing one, which heals a damaged one.
 
     With the lock of the link that is written next, so that no wait for it can end between the two. Raises PathNotFound.
-    In a commit section.
+    In a commit section, for which `collecting` says what `is_collecting` returned.
     """
-    with _replaced(driver, digest) as path:
+    with _replaced(driver, digest, collecting=collecting) as path:
         driver.move(source, path)
 
 
-def write(driver: Driver, digest: Digest, content: bytes) -> None:
+def write(driver: Driver, digest: Digest, content: bytes, *, collecting: bool) -> None:
     """Write a manifest in the same way."""
-    with _replaced(driver, digest) as path:
+    with _replaced(driver, digest, collecting=collecting) as path:
         driver.write(path, content)
 
 
@@ -199,16 +205,19 @@ def renewed_after(grace: float) -> float:
 
 
 @contextmanager
-def _replaced(driver: Driver, digest: Digest) -> Iterator[StoragePath]:
+def _replaced(driver: Driver, digest: Digest, *, collecting: bool) -> Iterator[StoragePath]:
     """Another file comes into the place of a blob meanwhile."""
     path = layout.blob_data(digest)
-    with _one_at_a_time(driver, digest):
+    with _one_at_a_time(driver, digest):  # also without a collector: a touch of another section may see one
+        if not collecting:
+            yield path
+            return
         before = _stat_or_none(driver, path)
         # It may have the number of a file that was removed, and its time. Before it is there: a writer that is killed
         # in between must not bring back a record that was changed for another one.
         _leave_mark(driver, digest)
         yield path
-        if before is not None:  # what only a collector of an older version still goes by
+        if before is not None:
             _make_later(driver, path, before)
 
 

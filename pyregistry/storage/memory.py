@@ -6,14 +6,17 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Bytes, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.driver import PathBusy
 from pyregistry.storage.inspecting import Entry
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import AlreadyThere, PathNotFound, Source, Stat
+from pyregistry.storage.settling import settles_after
 from pyregistry.storage.shared_lock import SharedLock
+from pyregistry.storage.sources import Bytes
 from pyregistry.storage.waiting import patience
 
 _POLL = 0.02
@@ -25,7 +28,8 @@ def _new_inode() -> int:
 
 @dataclass(eq=False)
 class _File:
-    content: bytearray
+    content: bytearray | bytes
+    """Changed in place by an appender alone."""
     mtime_ns: int = field(default_factory=time.time_ns)
     inode: int = field(default_factory=_new_inode)
     held: bool = False
@@ -47,22 +51,28 @@ class _Directory:
 class MemoryDriver:
     """See Driver; durable as long as the process lives."""
 
+    local = None
+
     def __init__(self) -> None:
         self.epoch = secrets.token_hex()
         self._root = _Directory()
         self._mutex = threading.RLock()
         self._locks: dict[str, SharedLock] = {}
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
-        """See Driver.read."""
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
+        """See Objects.read."""
         with self._mutex:
-            return bytes(self._file(path).content[:limit])
+            return bytes(self._file(path).content[begin : None if limit is None else begin + limit])
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
-        """See Driver.write."""
+    def write(
+        self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False, if_absent: bool = False
+    ) -> None:
+        """See Objects.write."""
         with self._mutex:
             parent, name = self._parent(path, create=True)
-            parent.entries[name] = _File(bytearray(data))
+            if if_absent and name in parent.entries:
+                raise AlreadyThere(path)
+            parent.entries[name] = _File(data)
 
     def create(self, path: StoragePath, data: bytes) -> None:
         """See Driver.create."""
@@ -72,7 +82,7 @@ class MemoryDriver:
         """See Driver.mark."""
         with self._mutex:
             parent, name = self._parent(path)
-            parent.entries.setdefault(name, _File(bytearray()))
+            parent.entries.setdefault(name, _File(b""))
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """See Driver.make_directory."""
@@ -80,12 +90,16 @@ class MemoryDriver:
             self._directory(path.split("/"), create=True)
 
     def stat(self, path: StoragePath) -> Stat:
-        """See Driver.stat."""
+        """See Objects.stat."""
         with self._mutex:
             entry = self._entry(path)
             if isinstance(entry, _Directory):
-                return Stat(0, 0, entry.inode, is_file=False)
+                return Stat(0, 0, (entry.inode, 0), is_file=False, content_id=entry.inode)
             return _to_stat(entry)
+
+    def is_settled(self, stat: Stat) -> bool:
+        """See Objects.is_settled."""
+        return time.time_ns() - stat.modified_ns >= settles_after(stat.modified_ns)
 
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""
@@ -93,7 +107,7 @@ class MemoryDriver:
             self._file(path).mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
-        """See Driver.children."""
+        """See Objects.children."""
         with self._mutex:
             try:
                 names = list(self._directory(path.split("/")).entries)
@@ -106,14 +120,14 @@ class MemoryDriver:
         return []
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """See InspectableDriver.entries."""
+        """See Driver.entries."""
         for name in self.children(path):
             with contextlib.suppress(PathNotFound):
                 stat = self.stat(layout.child(path, name))
                 yield Entry(name, stat, is_directory=not stat.is_file)
 
     def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
-        """See Driver.scan."""
+        """See Objects.scan."""
         for name in self.children(path, strict=strict):
             try:
                 yield name, self.stat(layout.child(layout.child(path, name), leaf))
@@ -130,11 +144,17 @@ class MemoryDriver:
             new_parent.entries[new_name] = moved
 
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Driver.delete."""
+        """See Objects.delete."""
         with self._mutex:
             parent, name = self._parent(path)
             if parent.entries.pop(name, None) is None:
                 raise PathNotFound(path)
+
+    def delete_many(self, paths: Iterable[StoragePath]) -> None:
+        """See Objects.delete_many."""
+        for path in paths:
+            with contextlib.suppress(PathNotFound):
+                self.delete(path)
 
     def discard(self, path: StoragePath) -> None:
         """See Driver.discard."""
@@ -159,8 +179,10 @@ class MemoryDriver:
             return name not in parent.entries
 
     def source(self, path: StoragePath) -> Source:
-        """See Driver.source."""
-        return Bytes(self.read(path))
+        """See Objects.source."""
+        with self._mutex:
+            file = self._file(path)
+            return Bytes(bytes(file.content), file.inode)
 
     def staged(self, source: StoragePath, target: StoragePath) -> contextlib.AbstractContextManager[StoragePath]:
         """See Driver.staged."""
@@ -262,6 +284,8 @@ class MemoryAppender:
 
     def __init__(self, file: _File) -> None:
         self._file = file
+        self._content = file.content if isinstance(file.content, bytearray) else bytearray(file.content)
+        file.content = self._content
         self.opened = self.stat()
         self.is_lost = False
 
@@ -277,12 +301,12 @@ class MemoryAppender:
     def write_now(self, pieces: Sequence[memoryview]) -> None:
         """See LockedFile.write_now."""
         for piece in pieces:
-            self._file.content += piece
+            self._content += piece
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
     def rewind(self) -> None:
         """See LockedFile.rewind."""
-        del self._file.content[self.opened.size :]
+        del self._content[self.opened.size :]
 
     def sync(self) -> None:
         """See Appender.sync."""
@@ -293,4 +317,4 @@ class MemoryAppender:
 
 
 def _to_stat(file: _File) -> Stat:
-    return Stat(len(file.content), file.mtime_ns, file.inode, is_file=True)
+    return Stat(len(file.content), file.mtime_ns, (file.inode, file.mtime_ns), is_file=True, content_id=file.inode)

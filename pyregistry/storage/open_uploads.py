@@ -43,12 +43,12 @@ def walk_uploads(registry: Registry, skip: Skip) -> Walk[list[OpenUpload]]:
         if upload is None:
             continue
         try:
-            changed_ns, size = upload.directory.changed_ns(), upload.directory.size()
+            state = upload.state()
         except OSError as error:
             skip(upload, error)
         else:
-            if changed_ns is not None:
-                found.append(OpenUpload(upload, size, changed_ns))
+            if state is not None:
+                found.append(OpenUpload(upload, state.size, state.changed_ns))
     return sorted(found, key=lambda each: each.changed_ns)
 
 

@@ -15,6 +15,8 @@ from pyregistry.storage.places import Places
 from pyregistry.storage.syscalls import CREATE, absent_is_not_found, fill, new_name, remove_tree, sync_directory
 
 T = TypeVar("T")
+Come = Callable[[str, str], None]
+"""How a file comes from one path to another: os.rename, or os.link where nothing may be replaced."""
 
 _IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
 """Errors of a rename to the trash after which a directory is taken apart where it is.
@@ -31,9 +33,10 @@ class Publisher:
         self._directories = directories
         self.places = Places(root)
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
-        """See Driver.write."""
-        self._on_its_file_system(lambda: self._write(self.places.real(path), data, durable=durable, mode=mode))
+    def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int, if_absent: bool = False) -> None:
+        """See Objects.write. With `if_absent` raises OSError also where the file system has no hard links."""
+        come = os.link if if_absent else os.rename
+        self._on_its_file_system(lambda: self._write(self.places.real(path), data, come, durable=durable, mode=mode))
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver.move."""
@@ -97,11 +100,13 @@ class Publisher:
             self.places.require_home(seen.home)
             return work()
 
-    def _write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int) -> None:
+    def _write(self, path: StoragePath, data: bytes, come: Come, *, durable: bool, mode: int) -> None:
         temporary = f"{self._prefix}{layout.temporaries(self.places.of(path))}/{new_name()}"
         try:
             fill(self.create(temporary, mode, CREATE), data, durable=durable)
-            self._rename(temporary, self._prefix + path, durable=durable)
+            self._rename(temporary, self._prefix + path, come, durable=durable)
+            if come is os.link:
+                os.unlink(temporary)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
@@ -111,7 +116,7 @@ class Publisher:
 
     def _move(self, source: StoragePath, target: StoragePath) -> None:
         with absent_is_not_found(), self.staged(source, target) as staged:
-            self._rename(self._prefix + staged, self._prefix + target, durable=True)
+            self._rename(self._prefix + staged, self._prefix + target, os.rename, durable=True)
             if staged != source:
                 os.unlink(self._prefix + source)
 
@@ -136,7 +141,7 @@ class Publisher:
                 os.rmdir(self._prefix + path)
         return doomed
 
-    def _rename(self, source: str, target: str, *, durable: bool) -> None:
+    def _rename(self, source: str, target: str, come: Come, *, durable: bool) -> None:
         limit = RemakeLimit()
         make = durable  # what need not be synced is mostly there
         while True:
@@ -144,9 +149,9 @@ class Publisher:
                 if make:
                     self._directories.make(parent_of(target), durable=durable)
                 if durable:
-                    self._rename_durably(source, target)
+                    self._rename_durably(source, target, come)
                 else:
-                    os.rename(source, target)
+                    come(source, target)
                 return
             except FileNotFoundError as error:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not os.path.exists(source):
@@ -155,10 +160,10 @@ class Publisher:
                     raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
 
-    def _rename_durably(self, source: str, target: str) -> None:
+    def _rename_durably(self, source: str, target: str, come: Come) -> None:
         # Only now, with all directories synced: another writer may have put a file into them meanwhile.
         inode = None if _exists(target) else os.lstat(source).st_ino
-        os.rename(source, target)
+        come(source, target)
         try:
             sync_directory(parent_of(target))
         except FileNotFoundError:  # an operator's `rm -rf` took the directory, and the file with it
@@ -177,7 +182,10 @@ def _take_back(source: str, target: str, inode: int) -> None:
     if os.lstat(target).st_ino != inode:
         return
     try:
-        os.rename(target, source)
+        if _exists(source):  # it was linked: to rename it to its other name would do nothing
+            os.unlink(target)
+        else:
+            os.rename(target, source)
     except FileNotFoundError:  # an operator's `rm -rf` took the directory that it came from
         os.unlink(target)
 

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from pyregistry.storage.batches import BATCH
+from pyregistry.storage.batches import BATCH_BYTES
 from pyregistry.storage.open_uploads import OpenUpload, walk_uploads
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.threads import in_reader, walk
@@ -39,10 +39,10 @@ class Log(Protocol):
         """An upload was removed."""
 
     def warning(self, event: str, **values: object) -> object:
-        """One could not be."""
+        """One upload could not be removed."""
 
     def error(self, event: str, **values: object) -> object:
-        """None could be."""
+        """The purge failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ async def purge_for_room(registry: Registry, purging: Purging, log: Log) -> list
 
     On each file system those that are on it. Nothing with `dry_run`.
     """
-    if purging.dry_run or not await in_reader(registry.is_short_of_room, BATCH):
+    if purging.dry_run or not await in_reader(registry.is_short_of_room, BATCH_BYTES):
         return []
     before_ns = time.time_ns() - round(min(purging.age, SHORT_AGE) * 1e9)
     purged = []
     for each in await walk("purging", _older(registry, before_ns, log)):
-        if await in_reader(each.upload.directory.room) < BATCH and await _expire(each, before_ns, log):
+        if await in_reader(each.upload.available_bytes) < BATCH_BYTES and await _expire(each, before_ns, log):
             purged.append(each)
             log.info("upload purged, there is no room", repository=each.repository, upload=each.id, size=each.size)
     return purged

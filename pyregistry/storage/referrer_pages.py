@@ -20,8 +20,8 @@ from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestUnknow
 from pyregistry.oci.manifest import StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.links import is_file
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrers import HEAD, describe, fallback_tag, read_entry
 
 PAGE_BYTES = 4 * 1024 * 1024
@@ -111,7 +111,7 @@ class ReferrerMemory:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, driver: Driver, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
+    def __init__(self, driver: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
         self._driver = driver
         self._name = name
         self._manifests = manifests

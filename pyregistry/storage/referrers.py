@@ -12,8 +12,8 @@ from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS, Manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import Objects, PathNotFound
 
 HEAD = 2048
 """Bytes of an entry in front of its annotations, at most: a digest, a media type, and MAX_ARTIFACT_TYPE."""
@@ -23,7 +23,7 @@ _ANNOTATIONS = b',"annotations":'
 class Referrers:
     """The index of one repository."""
 
-    def __init__(self, driver: Driver, name: RepositoryName) -> None:
+    def __init__(self, driver: Objects, name: RepositoryName) -> None:
         self._driver = driver
         self._name = name
 
@@ -57,7 +57,7 @@ def describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:
     )
 
 
-def read_entry(driver: Driver, path: StoragePath, limit: int = HEAD + MAX_ANNOTATIONS) -> Descriptor:
+def read_entry(driver: Objects, path: StoragePath, limit: int = HEAD + MAX_ANNOTATIONS) -> Descriptor:
     """Return an entry, without its annotations if it has more than `limit` bytes.
 
     Raises PathNotFound, msgspec.DecodeError and UnicodeDecodeError.

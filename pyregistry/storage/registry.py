@@ -3,21 +3,24 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Protocol
+from typing import Protocol, cast
 from uuid import uuid4
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.hashing import RunningHashes
+from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Coordinator
+from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import exists, has_bytes, list_blobs
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.local_uploads import LocalUploads
+from pyregistry.storage.objects import Objects, PathNotFound
 from pyregistry.storage.referrer_pages import ReferrerMemory
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.turns import Steps
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.uploads import Upload, Uploads
 from pyregistry.storage.waiting import begin_patience_of
 from pyregistry.storage.walking import walk_in_steps
 
@@ -56,16 +59,24 @@ EVERYTHING = _Everything()
 class Registry:
     """All repositories on one driver."""
 
-    def __init__(self, driver: Driver, rules: Rules | None = None) -> None:
+    def __init__(
+        self,
+        driver: Objects,
+        rules: Rules | None = None,
+        uploads: Uploads | None = None,
+        coordinator: Coordinator | None = None,
+    ) -> None:
+        """Without `uploads` and `coordinator` they are files and locks of the driver."""
         self._driver = driver
+        self._coordinator = coordinator or coordinator_of(driver)
         self._rules = rules or Rules()
-        self._hashes = RunningHashes()
+        self._uploads = uploads or LocalUploads(cast("Driver", driver), self._rules.max_blob_size, self._coordinator)
         self._touched: Digest | None = None
         self._memory = ReferrerMemory()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
-        return Repository(self._driver, name, self._rules, self._hashes, self._memory)
+        return Repository(self._driver, name, self._rules, self._uploads, self._memory, self._coordinator)
 
     def room(self) -> int:
         """Bytes that uploads may still take. Blocks."""
@@ -101,7 +112,7 @@ class Registry:
             if self._touched is None:
                 self._touched = next(list_blobs(self._driver), None)
             if self._touched is not None:
-                leases.try_touching(self._driver, self._touched)
+                self._coordinator.try_relying_on(self._touched)
         except PathNotFound:  # a garbage collection was quicker; the next time another one
             self._touched = None
 
@@ -111,8 +122,8 @@ class Registry:
 
     def _try_locks(self, seconds: float) -> bool:
         begin_patience_of(seconds)
-        with suppress(Unavailable), leases.commit_section(self._driver):
-            return True
+        with suppress(Unavailable):
+            return self._coordinator.run(lambda section: True)
         return False
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:

@@ -2,35 +2,32 @@
 
 import errno
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.errors import (
     BlobUnknown,
-    BlobUploadUnknown,
     DigestInvalid,
     ManifestInvalid,
     ManifestTooLarge,
     ManifestUnknown,
     NameUnknown,
 )
-from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage import layout, leases
 from pyregistry.storage.batches import require_room
-from pyregistry.storage.committing import ManifestCommit
-from pyregistry.storage.driver import Driver, PathNotFound, Source
-from pyregistry.storage.hashing import RunningHashes
-from pyregistry.storage.links import exists, find_bytes, link_blob, read_link, stat_file
-from pyregistry.storage.locking import repository_lock
+from pyregistry.storage.committing import CheckedManifest, ManifestCommit
+from pyregistry.storage.coordinator import Coordinator, Section, Unit
+from pyregistry.storage.links import exists, find_bytes, read_link, stat_file
+from pyregistry.storage.objects import Objects, PathNotFound, Source
 from pyregistry.storage.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
 from pyregistry.storage.referrers import Referrers
 from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.uploads import Upload, Uploads
 
 _LARGE_BYTES = 256 * 1024
 _LARGE_AT_ONCE = threading.BoundedSemaphore(2)
@@ -49,26 +46,23 @@ class PushedManifest:
     """Digests that the tags named before, without those of new tags; empty unless it was asked for."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedManifest:
-    """A manifest that may be stored, if all that it refers to is there."""
-
-    reference: Tag | Digest
-    digest: Digest
-    content: bytes
-    manifest: Manifest
-
-
 class Repository:
     """One repository of a registry; it exists as soon as something was pushed to it."""
 
-    def __init__(
-        self, driver: Driver, name: RepositoryName, rules: Rules, hashes: RunningHashes, memory: ReferrerMemory
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each seam
+        self,
+        driver: Objects,
+        name: RepositoryName,
+        rules: Rules,
+        uploads: Uploads,
+        memory: ReferrerMemory,
+        coordinator: Coordinator,
     ) -> None:
         self.name = name
         self._driver = driver
+        self._coordinator = coordinator
         self._rules = rules
-        self._hashes = hashes
+        self._uploads = uploads
         self._memory = memory
         self._referrers = Referrers(driver, name)
 
@@ -85,7 +79,7 @@ class Repository:
         """HEAD: as `blob`, and garbage collection leaves the push that asked the time to use it."""
         source = self.blob(digest)
         try:
-            self._renew(layout.layer_link(self.name, digest), lambda: self.find_blob(digest)[0])
+            self._renew(Unit(self.name, digest))
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
         return source
@@ -99,45 +93,44 @@ class Repository:
 
     def mount_blob(self, digest: Digest, source: "Repository") -> int:
         """end-11: make a blob of `source` known here, and return its bytes; raises BlobUnknown."""
-        with leases.commit_section(self._driver):
-            target, found = source.find_blob(digest)
-            try:
-                leases.rely_on(self._driver, layout.layer_link(source.name, digest), target)
-            except PathNotFound as error:
-                raise BlobUnknown({"digest": digest}) from error
-            with leases.written_alone(self._driver, layout.layer_link(self.name, digest)):
-                link_blob(self._driver, self.name, digest, target)  # a new link is a lease
-        return found.size
+        there = Unit(source.name, digest)
+
+        def mount(section: Section) -> int:
+            found = source.blob(digest)
+            if section.rely_on([there]):
+                raise BlobUnknown({"digest": digest})
+            section.link(Unit(self.name, digest), there)
+            return found.size
+
+        return self._coordinator.run(mount)
 
     def unlink_blob(self, digest: Digest) -> int:
         """end-10: forget a blob here, and nowhere else, and return its bytes; raises BlobUnknown.
 
         Garbage collection frees them.
         """
-        with self._lock():
+
+        def unlink() -> int:
             found = self.blob(digest)
             self._delete(layout.layer(self.name, digest))
-        return found.size
+            return found.size
+
+        return self._coordinator.change(self.name, unlink)
 
     def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None, size: int = 1) -> Upload:
         """end-4: a new upload, of that user if there is one; `size` bytes are announced for it.
 
         Raises StorageFull.
         """
-        require_room(self._driver, layout.repository(self.name), size)
-        upload = self.upload(UploadId(str(uuid.uuid4())))
-        upload.begin(algorithm, owner)
-        return upload
+        return self._uploads.begin(self.name, UploadId(str(uuid.uuid4())), algorithm, owner, size)
 
     def upload(self, upload_id: UploadId) -> Upload:
         """An upload of this repository, by its id; whether it exists shows at its first use."""
-        return Upload(self._driver, self._hashes, self.name, upload_id, self._rules.max_blob_size)
+        return self._uploads.open(self.name, upload_id)
 
     def uploads(self) -> Iterator[Upload]:
         """The open uploads."""
-        for child in self._driver.children(layout.uploads(self.name)):
-            with suppress(BlobUploadUnknown):  # not ours
-                yield self.upload(UploadId(child))
+        return self._uploads.list(self.name)
 
     # Manifests and tags
 
@@ -162,7 +155,7 @@ class Repository:
         """HEAD by digest: as `manifest`, and garbage collection leaves the push that asked the time to use it."""
         stored = self.manifest(digest)
         try:
-            self._renew(layout.revision_link(self.name, digest), lambda: digest)
+            self._renew(Unit(self.name, digest, is_manifest=True))
         except PathNotFound as error:
             raise ManifestUnknown({"reference": digest}) from error
         return stored
@@ -212,12 +205,16 @@ class Repository:
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
         require_room(self._driver, layout.repository(self.name), len(content))
-        commit = ManifestCommit(self._driver, self.name, self._rules, digest, manifest)
-        with leases.commit_section(self._driver), self._lock():
-            commit.check_references()
+
+        def commit(section: Section) -> dict[str, Digest]:
+            steps = ManifestCommit(section, self._driver, self.name, self._rules, checked)
+            steps.check_references()
             previous = self._named_by(tags) if note_previous else {}
-            commit.store(content, tags)
-            commit.end_leases(tagged=bool(tags))
+            steps.store(tags)
+            steps.end_leases(tagged=bool(tags))
+            return previous
+
+        previous = self._coordinator.run(commit, changing=self.name)
         subject = Digest(manifest.subject.digest) if manifest.subject else None
         return PushedManifest(digest, subject, manifest.media_type, tuple(dict.fromkeys(tags)), previous)
 
@@ -230,16 +227,22 @@ class Repository:
 
     def delete_manifest(self, digest: Digest) -> tuple[Tag, ...]:
         """end-9: forget a manifest here, and the tags that name it, and return these; raises ManifestUnknown."""
-        deleted: list[Tag] = []
-        with self._lock():
-            subject = self._subject_of(digest)
+        deleted: dict[Tag, None] = {}
+
+        def remove_tags() -> None:
             for tag, named in self._tagged():
                 if named == digest:
                     self._delete(layout.tag(self.name, tag))
-                    deleted.append(tag)
+                    deleted[tag] = None
+
+        def remove() -> None:
+            subject = self._subject_of(digest)
+            remove_tags()
             self._delete(layout.revision(self.name, digest))
             if subject is not None:
                 self._referrers.remove(subject, digest)
+
+        self._coordinator.change(self.name, remove, look_back=remove_tags)
         return tuple(deleted)
 
     def _subject_of(self, digest: Digest) -> Digest | None:
@@ -255,10 +258,13 @@ class Repository:
 
     def delete_tag(self, tag: Tag) -> Digest:
         """end-9: forget a tag, and nothing else, and return the digest that it named; raises ManifestUnknown."""
-        with self._lock():
+
+        def remove() -> Digest:
             named = self.tagged(tag)
             self._delete(layout.tag(self.name, tag))
-        return named
+            return named
+
+        return self._coordinator.change(self.name, remove)
 
     def tags(self, after: str | None = None) -> Iterator[Tag]:
         """end-8: the tags behind `after`, in byte order; nothing for a repository that does not exist."""
@@ -296,31 +302,25 @@ class Repository:
                     return False
         return True
 
-    def _renew(self, link: layout.StoragePath, find: Callable[[], Digest]) -> None:
-        """Renew the lease of a link whose blob was just found; raises PathNotFound."""
+    def _renew(self, unit: Unit) -> None:
+        """Renew the lease of what was just found; raises PathNotFound."""
         # Only the lease decides, never the time of the data: a blob that a manifest used a minute ago is young, and
         # its lease is ended.
-        if leases.is_young(self._driver.stat(link), leases.renewed_after(self._rules.grace), time.time_ns()):
+        if self._coordinator.is_promised(unit, leases.renewed_after(self._rules.grace)):
             return
+
+        def promise(section: Section) -> None:
+            if section.rely_on([unit]):
+                raise PathNotFound(unit.link)
+            section.promise(unit)
+
         try:
-            with leases.commit_section(self._driver):
-                leases.rely_on(self._driver, link, find())
-                self._renew_or_replace(link)
+            self._coordinator.run(promise)
         except OSError as error:
             # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.
             if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                 raise
 
-    def _renew_or_replace(self, link: layout.StoragePath) -> None:
-        try:
-            leases.renew(self._driver, link)
-        except leases.NotOurs:
-            with self._lock():
-                leases.write_again(self._driver, link)
-
     def _delete(self, path: layout.StoragePath) -> None:
         with suppress(PathNotFound):  # an operator's `rm` was quicker
             self._driver.delete(path)
-
-    def _lock(self) -> AbstractContextManager[None]:
-        return repository_lock(self._driver, self.name)

@@ -3,17 +3,20 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.coordinator import Coordinator
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local_coordinator import coordinator_of
+from pyregistry.storage.objects import Objects, PathNotFound
 
-_LOCK = "secrets"
+_HOLDER = "secrets"
 
 
 class Secret:
     """Bytes at a path of our own. Blocking."""
 
-    def __init__(self, driver: Driver, path: StoragePath) -> None:
+    def __init__(self, driver: Objects, path: StoragePath, coordinator: Coordinator | None = None) -> None:
         self._driver = driver
+        self._coordinator = coordinator or coordinator_of(driver)
         self._path = path
 
     def read(self) -> bytes | None:
@@ -24,7 +27,7 @@ class Secret:
 
     def change(self, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
         """Replace the bytes by what `change` makes of them, unless that is None; the bytes that are there now."""
-        with self._driver.lock(_LOCK, exclusive=True):
+        with self._coordinator.single(_HOLDER, wait=True):
             before = self.read()
             after = change(before)
             if after is None:

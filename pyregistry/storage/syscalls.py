@@ -11,8 +11,9 @@ import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import cast
 
-from pyregistry.storage.driver import PathNotFound, Stat
+from pyregistry.storage.objects import PathNotFound, Stat
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -39,7 +40,8 @@ def new_name() -> str:
 
 def to_stat(result: os.stat_result) -> Stat:
     """What we use of a stat."""
-    return Stat(result.st_size, result.st_mtime_ns, result.st_ino, result.st_mode & _TYPE == _FILE)
+    time_ns, inode = result.st_mtime_ns, result.st_ino
+    return Stat(result.st_size, time_ns, (inode, time_ns), result.st_mode & _TYPE == _FILE, inode)
 
 
 def stat_of(path: str) -> Stat:
@@ -51,7 +53,8 @@ def stat_of(path: str) -> Stat:
     kind = result.st_mode & _TYPE
     if kind == _SYMBOLIC_LINK:
         return _through(path, result)
-    return Stat(result.st_size, result.st_mtime_ns, result.st_ino, kind == _FILE)
+    time_ns, inode = result.st_mtime_ns, result.st_ino
+    return Stat(result.st_size, time_ns, (inode, time_ns), kind == _FILE, inode)
 
 
 def _through(path: str, link: os.stat_result) -> Stat:
@@ -63,8 +66,13 @@ def _through(path: str, link: os.stat_result) -> Stat:
         return to_stat(link)
     if file.st_mode & _TYPE != _FILE:
         return to_stat(link)
-    leads_to = (file.st_dev, file.st_ino, file.st_mtime_ns)
-    return Stat(file.st_size, link.st_mtime_ns, link.st_ino, is_file=True, leads_to=leads_to)
+    version = (link.st_ino, link.st_mtime_ns, file.st_dev, file.st_ino, file.st_mtime_ns)
+    return Stat(file.st_size, link.st_mtime_ns, version, is_file=True, content_id=file.st_ino)
+
+
+def times_of(stat: Stat) -> tuple[int, ...]:
+    """Return the times in the version of a file of this machine: its own and, of a symbolic link, that of its file."""
+    return cast("tuple[int, ...]", stat.version)[1::3]
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -84,12 +92,14 @@ def fill(handle: int, data: bytes, *, durable: bool) -> None:
         os.close(handle)
 
 
-def read_all(handle: int, limit: int | None) -> bytes:
-    """To the end, or the first `limit` bytes; raises OSError, also for what is no file."""
+def read_all(handle: int, limit: int | None, begin: int = 0) -> bytes:
+    """Read from `begin` to the end, or `limit` bytes at most; raises OSError, also for what is no file."""
     status = os.fstat(handle)
     if status.st_mode & _TYPE != _FILE:  # a pipe or a device, which may never end, is no file of a registry
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     left = status.st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
+    if begin:
+        os.lseek(handle, begin, os.SEEK_SET)
     if limit is not None:
         left = min(left, limit)
     parts = []

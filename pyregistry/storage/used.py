@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
+from pyregistry.storage.objects import Objects, PathNotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +18,16 @@ class Used:
     counted_at: float = 0.0
 
 
-def note_used(driver: Driver, used: Used) -> None:
+def note_used(driver: Objects, used: Used) -> None:
     """Keep the figures in the data directory, if it can be written. Blocks."""
     with suppress(OSError):  # it is read-only, full or another user's: the figures are of the time before
         driver.write(layout.USED, msgspec.json.encode({"blobs": used.blobs, "size": used.size}), durable=False)
 
 
-def last_used(driver: Driver) -> Used | None:
+def last_used(driver: Objects) -> Used | None:
     """Return the figures that were kept last; None if there are none. Blocks."""
     try:
         found = msgspec.json.decode(driver.read(layout.USED), type=Used)
-        return Used(found.blobs, found.size, driver.stat(layout.USED).mtime_ns / 1e9)
+        return Used(found.blobs, found.size, driver.stat(layout.USED).modified_ns / 1e9)
     except (PathNotFound, msgspec.DecodeError):
         return None

@@ -12,7 +12,6 @@ import msgspec
 
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.links import exists
 from pyregistry.storage.places import mount_points
@@ -30,11 +29,12 @@ class Volumes(msgspec.Struct, frozen=True):
 
 def look(driver: Driver) -> Volumes | None:
     """See what is mounted now; None for a storage that has no volumes. Blocks."""
-    if not isinstance(driver, FilesystemDriver):
+    if driver.local is None:
         return None
-    points = [point for point in mount_points(str(driver.root)) if f"{point}/".startswith(f"{layout.REPOSITORIES}/")]
-    mounted = {point: _id_of(driver.root / point) or "" for point in points}
-    return Volumes(_id_of(driver.root / layout.REPOSITORIES), mounted)
+    root = driver.local.root
+    points = [point for point in mount_points(str(root)) if f"{point}/".startswith(f"{layout.REPOSITORIES}/")]
+    mounted = {point: _id_of(root / point) or "" for point in points}
+    return Volumes(_id_of(root / layout.REPOSITORIES), mounted)
 
 
 def remember(driver: Driver, *, everything: bool = False) -> None:
@@ -61,7 +61,7 @@ def missing(driver: Driver) -> str | None:
     if not exists(driver, layout.REPOSITORIES):
         return f"there is no directory {layout.REPOSITORIES}"
     now, before = look(driver), _remembered(driver)
-    if now is None or not isinstance(driver, FilesystemDriver):
+    if now is None or driver.local is None:
         return None
     reason = _missing_mount(driver, now, before.mounted if before is not None else {})
     if reason is not None or _holds_a_repository(driver, layout.REPOSITORIES):
@@ -69,7 +69,7 @@ def missing(driver: Driver) -> str | None:
     if before is None:
         return "there is no repository, and nothing tells whether there ever was one: no server and no run saw it"
     # Not there when it was noted: then it was made where the tree is.
-    if now.own == (before.own or _id_of(driver.root / layout.TREE)):
+    if now.own == (before.own or _id_of(driver.local.root / layout.TREE)):
         return None
     return f"there is no repository, and {layout.REPOSITORIES} was on another file system"
 

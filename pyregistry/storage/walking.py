@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import Objects
 from pyregistry.storage.reserved import is_of_file_system, is_reserved
 from pyregistry.storage.turns import Steps
 
@@ -16,7 +16,7 @@ Enter = Callable[[str], bool]
 """True for a namespace to look into; the empty one holds all repositories."""
 
 
-def walk_repositories(driver: Driver, after: str | None = None, *, strict: bool = False) -> Iterator[RepositoryName]:
+def walk_repositories(driver: Objects, after: str | None = None, *, strict: bool = False) -> Iterator[RepositoryName]:
     """Every directory behind `after` that could be a repository, whatever is in it. Blocks.
 
     In the order of their components, as if `/` were the lowest character: `a`, `a/b`, `a-b`, which is the order of a
@@ -27,7 +27,7 @@ def walk_repositories(driver: Driver, after: str | None = None, *, strict: bool 
     return (name for name in walk.below(layout.REPOSITORIES, (), _components(after)) if name is not None)
 
 
-def walk_in_steps(driver: Driver, after: str | None, enter: Enter) -> Steps[RepositoryName]:
+def walk_in_steps(driver: Objects, after: str | None, enter: Enter) -> Steps[RepositoryName]:
     """The same as steps of a walk, without the namespaces that `enter` leaves out, which are not read. Blocks."""
     return _Walk(driver, strict=False, enter=enter).below(layout.REPOSITORIES, (), _components(after))
 
@@ -39,7 +39,7 @@ def _components(after: str | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    driver: Driver
+    driver: Objects
     strict: bool
     enter: Enter
 
@@ -86,7 +86,7 @@ def _name(parts: tuple[str, ...]) -> RepositoryName | None:
     return None
 
 
-def _require_no_link(driver: Driver, path: StoragePath) -> None:
+def _require_no_link(driver: Objects, path: StoragePath) -> None:
     # Its repositories can be pulled by their names, and no walk ever sees them.
     for name in driver.symbolic_links(path):
         if not name.startswith("_") and not is_of_file_system(name):

@@ -187,10 +187,10 @@ class _Storage(FilesystemDriver):
         self._suffer()
         return super().room(path)
 
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
+    def write(self, path: StoragePath, data: bytes, **how: bool) -> None:
         type(self).writes += 1
         self._suffer()
-        super().write(path, data, durable=durable, private=private)
+        super().write(path, data, **how)
 
     def _suffer(self) -> None:
         if _Storage.hangs is not None:
@@ -202,7 +202,7 @@ class _Storage(FilesystemDriver):
 @pytest.fixture
 def start_on_bad_storage(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> StartRegistry:
     """As start_registry, on a storage that can be made to suffer."""
-    monkeypatch.setattr("pyregistry.parts.FilesystemDriver", _Storage)
+    monkeypatch.setattr("pyregistry.storage.backend.FilesystemDriver", _Storage)
     for name in ("failure", "hangs"):
         monkeypatch.setattr(_Storage, name, None)
     monkeypatch.setattr(_Storage, "writes", 0)

@@ -16,6 +16,7 @@ from tests.builders import image
 from tests.cli.place import Place, begin_upload, run
 from tests.cli.terminal import run_at_terminal
 from tests.cli.test_gc import KEPT, make_place
+from tests.gc.collecting import looking
 from tests.storage.pushing import files_of, push_blob, push_image, repository
 
 
@@ -27,7 +28,8 @@ def place(tmp_path: Path) -> Place:
 def test_a_bar_ends_at_what_there_was_to_do(place: Place) -> None:
     bars = ProgressBars(dry_run=False)
     with bars:
-        plan = Marker(place.driver, enumerate_blobs(place.driver), Options(), bars, 0).plan()
+        run_of = looking(place.driver)
+        plan = Marker(place.driver, run_of, enumerate_blobs(place.driver, run_of), Options(), bars).plan()
         bars.planned(plan)
         bars.removed("blob", "one of two, the other one is used again")
     assert [(task.completed, task.total) for task in bars._progress.tasks] == [(1, 1), (1, 1)]

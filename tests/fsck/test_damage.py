@@ -12,10 +12,11 @@ from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
-from pyregistry.storage.inspecting import InspectableDriver
+from pyregistry.storage.driver import Driver
 from pyregistry.storage.links import write_link
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
+from pyregistry.storage.sources import ContentId
 from tests.builders import image, index
 from tests.fsck import trees
 from tests.fsck.damage import DAMAGE, UPLOAD, Case, revision, under
@@ -40,7 +41,7 @@ from tests.storage.pushing import pull, push_image, repository
 
 
 @pytest.mark.parametrize("case", DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_is_found_mended_and_then_gone(driver: InspectableDriver, registry: Registry, case: Case) -> None:
+def test_damage_is_found_mended_and_then_gone(driver: Driver, registry: Registry, case: Case) -> None:
     fill(registry)
     before = content_of(driver)
     case.damage(driver)
@@ -73,13 +74,13 @@ def test_every_kind_that_needs_no_file_system_has_a_case() -> None:
     assert set(KINDS) == set(Kind)
 
 
-def test_a_sound_tree_has_no_findings(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_sound_tree_has_no_findings(driver: Driver, registry: Registry) -> None:
     fill(registry)
     assert findings(driver) == []
     assert findings(driver, leave_young=-1.0) == []
 
 
-def test_what_the_api_deletes_leaves_no_findings(driver: InspectableDriver, registry: Registry) -> None:
+def test_what_the_api_deletes_leaves_no_findings(driver: Driver, registry: Registry) -> None:
     fill(registry)
     app = repository(registry, APP)
     app.delete_tag(Tag("v1"))
@@ -90,7 +91,7 @@ def test_what_the_api_deletes_leaves_no_findings(driver: InspectableDriver, regi
     assert findings(driver) == []
 
 
-def test_a_torn_tag_is_set_to_what_it_named_last(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_torn_tag_is_set_to_what_it_named_last(driver: Driver, registry: Registry) -> None:
     fill(registry)
     driver.write(current(), b"")
     driver.write(layout.tag_index_link(APP, LATEST, Digest(OLD.digest)), b"")  # written now, but not the newest
@@ -101,7 +102,7 @@ def test_a_torn_tag_is_set_to_what_it_named_last(driver: InspectableDriver, regi
     assert driver.read(layout.tag_index_link(APP, LATEST, Digest(OLD.digest))) == OLD.digest.encode()
 
 
-def test_a_torn_tag_skips_what_was_deleted_since(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_torn_tag_skips_what_was_deleted_since(driver: Driver, registry: Registry) -> None:
     fill(registry)
     app = repository(registry, APP)
     driver.delete(layout.revision(APP, Digest(NEW.digest)))
@@ -111,7 +112,7 @@ def test_a_torn_tag_skips_what_was_deleted_since(driver: InspectableDriver, regi
 
 
 def test_the_images_that_are_lost_are_named_by_their_tags_also_through_an_index(
-    driver: InspectableDriver, registry: Registry
+    driver: Driver, registry: Registry
 ) -> None:
     fill(registry)
     driver.delete(layout.blob(Digest.of(b"new")))
@@ -121,7 +122,7 @@ def test_the_images_that_are_lost_are_named_by_their_tags_also_through_an_index(
 
 
 @pytest.mark.parametrize("what", ["layer", "manifest"])
-def test_a_push_heals_what_was_quarantined(driver: InspectableDriver, registry: Registry, what: str) -> None:
+def test_a_push_heals_what_was_quarantined(driver: Driver, registry: Registry, what: str) -> None:
     fill(registry)
     driver.write(blob_path(b"new") if what == "layer" else blob_path(NEW.content), b"not this")
     repair_all(driver)
@@ -140,7 +141,7 @@ def pull_or_none(registry: Registry) -> bool:
         return False
 
 
-def test_a_manifest_with_a_wrong_size_is_not_blamed_on_the_blob(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_manifest_with_a_wrong_size_is_not_blamed_on_the_blob(driver: Driver, registry: Registry) -> None:
     app = repository(registry, APP)
     push_image(app, image(b"layer"), "latest")
     wrong = image(b"layer").content.replace(b'"size": 5', b'"size": 6')
@@ -156,7 +157,7 @@ def test_a_manifest_with_a_wrong_size_is_not_blamed_on_the_blob(driver: Inspecta
 
 @pytest.mark.parametrize("size", ["0", "null", "-5", "6"])
 def test_a_manifest_with_a_wrong_size_of_a_damaged_blob_tells_of_the_damage(
-    driver: InspectableDriver, registry: Registry, size: str
+    driver: Driver, registry: Registry, size: str
 ) -> None:
     app = repository(registry, APP)
     push_image(app, image(b"layer"), "latest")
@@ -183,19 +184,19 @@ def test_a_blob_is_read_once_for_all_manifests_that_say_another_size(root: Path)
     assert read == [Digest.of(b"layer")]
 
 
-class _Noting(dict[tuple[Digest, int | None], Checked]):
+class _Noting(dict[tuple[Digest, ContentId | None], Checked]):
     """Notes the blobs that are read for their digests."""
 
     def __init__(self, read: list[Digest]) -> None:
         super().__init__()
         self._read = read
 
-    def __setitem__(self, key: tuple[Digest, int | None], checked: Checked) -> None:
+    def __setitem__(self, key: tuple[Digest, ContentId | None], checked: Checked) -> None:
         self._read.append(key[0])
         super().__setitem__(key, checked)
 
 
-def test_a_platform_with_lists_in_it_is_no_finding(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_platform_with_lists_in_it_is_no_finding(driver: Driver, registry: Registry) -> None:
     push_image(repository(registry, APP), NEW, "latest")
     platform = {"os": "windows", "variant": ["x"], "os.features": ["win32k"], "features": [], "os.version": {"a": []}}
     document = json.loads(index(NEW).content)
@@ -204,14 +205,14 @@ def test_a_platform_with_lists_in_it_is_no_finding(driver: InspectableDriver, re
     assert findings(driver) == []
 
 
-def put_index(driver: InspectableDriver, content: bytes) -> None:
+def put_index(driver: Driver, content: bytes) -> None:
     """As another registry would, which does not look at what it refers to."""
     digest = Digest.of(content)
     driver.write(layout.blob_data(digest), content)
     write_link(driver, layout.revision_link(APP, digest), digest)
 
 
-def test_an_index_with_a_wrong_size_of_a_manifest_is_found(driver: InspectableDriver, registry: Registry) -> None:
+def test_an_index_with_a_wrong_size_of_a_manifest_is_found(driver: Driver, registry: Registry) -> None:
     push_image(repository(registry, APP), NEW, "latest")
     size = f'"size": {len(NEW.content)}'.encode()
     put_index(driver, index(NEW).content.replace(size, f'"size": {len(NEW.content) + 7}'.encode()))
@@ -220,7 +221,7 @@ def test_an_index_with_a_wrong_size_of_a_manifest_is_found(driver: InspectableDr
     assert found.sentence.endswith(f"has {len(NEW.content)} bytes instead of {len(NEW.content) + 7}; the blob is right")
 
 
-def test_a_manifest_without_bytes_is_missing_in_its_index(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_manifest_without_bytes_is_missing_in_its_index(driver: Driver, registry: Registry) -> None:
     fill(registry)
     driver.write(blob_path(ARM.content), b"")
     lost = {finding.kind: finding.lost for finding in findings(driver)}
@@ -237,7 +238,7 @@ def test_a_check_reads_each_manifest_once(root: Path) -> None:
     assert [driver.reads[blob_path(pushed.content)] for pushed in (OLD, NEW, ARM, MULTI)] == [1, 1, 1, 1]
 
 
-def test_a_document_of_another_time_is_told_and_left(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_document_of_another_time_is_told_and_left(driver: Driver, registry: Registry) -> None:
     push_image(repository(registry, APP), NEW, "latest")
     schema1 = b'{"schemaVersion": 1, "name": "team/app"}'
     driver.write(blob_path(schema1), schema1)
@@ -245,7 +246,7 @@ def test_a_document_of_another_time_is_told_and_left(driver: InspectableDriver, 
     assert repair_all(driver) == [("unknown-manifest", None)]
 
 
-def test_an_upload_without_a_start_gets_that_of_its_last_byte(driver: InspectableDriver, registry: Registry) -> None:
+def test_an_upload_without_a_start_gets_that_of_its_last_byte(driver: Driver, registry: Registry) -> None:
     upload = repository(registry, APP).start_upload()
     driver.delete(layout.upload_started_at(APP, upload.id))
     assert findings(driver) == []  # it may be one that is just beginning
@@ -255,7 +256,7 @@ def test_an_upload_without_a_start_gets_that_of_its_last_byte(driver: Inspectabl
     assert kinds(driver, leave_young=-1.0) == []
 
 
-def test_an_empty_upload_is_removed(driver: InspectableDriver, registry: Registry) -> None:
+def test_an_empty_upload_is_removed(driver: Driver, registry: Registry) -> None:
     fill(registry)
     path = under(layout.uploads(APP), UPLOAD)
     driver.make_directory(path)
@@ -263,7 +264,7 @@ def test_an_empty_upload_is_removed(driver: InspectableDriver, registry: Registr
     assert UPLOAD not in list(driver.children(layout.uploads(APP)))
 
 
-def test_sparse_images_are_sound_where_they_are_allowed(driver: InspectableDriver) -> None:
+def test_sparse_images_are_sound_where_they_are_allowed(driver: Driver) -> None:
     rules = Rules(require_blobs=False, required_platforms=frozenset())
     registry = Registry(driver, rules)
     app = repository(registry, APP)

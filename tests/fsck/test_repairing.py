@@ -11,7 +11,6 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.registry import Registry
 from tests.fsck.trees import (
@@ -45,7 +44,7 @@ DAMAGE: dict[str, Callable[[Driver], None]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_what_a_push_healed_meanwhile_is_left_alone(driver: InspectableDriver, registry: Registry, kind: str) -> None:
+def test_what_a_push_healed_meanwhile_is_left_alone(driver: Driver, registry: Registry, kind: str) -> None:
     fill(registry)
     before = content_of(driver)
     DAMAGE[kind](driver)
@@ -66,7 +65,7 @@ def fill_again(registry: Registry, before: dict[str, bytes], driver: Driver) -> 
         driver.write(layout.StoragePath(path), before[path])
 
 
-def test_a_tag_that_was_moved_meanwhile_stays_there(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_tag_that_was_moved_meanwhile_stays_there(driver: Driver, registry: Registry) -> None:
     fill(registry)
     driver.write(current(), b"")
     [finding] = findings(driver)
@@ -77,7 +76,7 @@ def test_a_tag_that_was_moved_meanwhile_stays_there(driver: InspectableDriver, r
 
 
 @pytest.mark.parametrize("held", ["commit section", "repository"])
-def test_a_repair_waits_for_a_writer(driver: InspectableDriver, registry: Registry, held: str) -> None:
+def test_a_repair_waits_for_a_writer(driver: Driver, registry: Registry, held: str) -> None:
     fill(registry)
     driver.write(current(), b"")
     [finding] = findings(driver)
@@ -96,9 +95,7 @@ def test_a_repair_waits_for_a_writer(driver: InspectableDriver, registry: Regist
     assert repository(registry, APP).tagged(LATEST) == NEW.digest
 
 
-def test_a_link_that_was_written_again_is_a_lease_on_a_touched_blob(
-    driver: InspectableDriver, registry: Registry
-) -> None:
+def test_a_link_that_was_written_again_is_a_lease_on_a_touched_blob(driver: Driver, registry: Registry) -> None:
     fill(registry)
     before = driver.stat(blob_path(b"new"))
     driver.write(layer_link(b"new"), b"")
@@ -107,7 +104,7 @@ def test_a_link_that_was_written_again_is_a_lease_on_a_touched_blob(
     assert driver.stat(blob_path(b"new")).mtime_ns > before.mtime_ns
 
 
-def test_the_torn_link_of_a_foreign_sha512_is_not_guessed(driver: InspectableDriver, registry: Registry) -> None:
+def test_the_torn_link_of_a_foreign_sha512_is_not_guessed(driver: Driver, registry: Registry) -> None:
     """The CNCF registry has the bytes under their sha256, which only the link said."""
     fill(registry)
     wide = Digest.of(b"wide", "sha512")

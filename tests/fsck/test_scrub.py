@@ -5,22 +5,21 @@ import os
 import time
 from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import pytest
 
 from pyregistry.fsck import coverage
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.hashing import BLOCK, Verdict, quarantine_if_damaged, verify
+from pyregistry.fsck.hashing import Verdict, quarantine_if_damaged, verify
 from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, LocalFile, Source
 from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
+from pyregistry.storage.sources import BLOCK_BYTES, OpenSource
 from tests.fsck.trees import APP, NEW, blob_path, fill, findings
 from tests.gc.collecting import blobs
 from tests.storage.pushing import pull, push_blob, push_image, repository
@@ -48,7 +47,7 @@ def run(driver: Driver, stop_after: int | None = None) -> tuple[list[Finding], l
     return found, read[1:], progress
 
 
-def test_every_blob_is_read_once(driver: InspectableDriver, registry: Registry) -> None:
+def test_every_blob_is_read_once(driver: Driver, registry: Registry) -> None:
     fill(registry)
     found, read, progress = run(driver)
     assert found == []
@@ -59,7 +58,7 @@ def test_every_blob_is_read_once(driver: InspectableDriver, registry: Registry) 
     assert time.time_ns() - progress.oldest < 60 * 10**9
 
 
-def test_a_flipped_bit_is_found_wherever_it_is(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_flipped_bit_is_found_wherever_it_is(driver: Driver, registry: Registry) -> None:
     fill(registry)
     damaged = {b"base", b"{}", NEW.content}
     for content in damaged:
@@ -71,9 +70,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(driver: InspectableDriver, regist
     assert lost >= {"team/app:latest", "team/app:multi", "other:latest"}
 
 
-def test_what_a_scrub_finds_is_quarantined_and_healed_by_the_next_push(
-    driver: InspectableDriver, registry: Registry
-) -> None:
+def test_what_a_scrub_finds_is_quarantined_and_healed_by_the_next_push(driver: Driver, registry: Registry) -> None:
     fill(registry)
     driver.write(blob_path(b"new"), b"mew")
     for finding in run(driver)[0]:
@@ -88,7 +85,7 @@ def test_what_a_scrub_finds_is_quarantined_and_healed_by_the_next_push(
     assert run(driver)[0] == findings(driver) == []
 
 
-def test_a_scrub_that_was_cut_off_is_gone_on_with(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_scrub_that_was_cut_off_is_gone_on_with(driver: Driver, registry: Registry) -> None:
     fill(registry)
     total = len(blobs(driver))
     _, first, _ = run(driver, stop_after=5)
@@ -99,7 +96,7 @@ def test_a_scrub_that_was_cut_off_is_gone_on_with(driver: InspectableDriver, reg
     assert len(run(driver)[1]) == total  # that pass was over
 
 
-def test_the_blob_that_waited_longest_is_read_first(driver: InspectableDriver, registry: Registry) -> None:
+def test_the_blob_that_waited_longest_is_read_first(driver: Driver, registry: Registry) -> None:
     repo = repository(registry)
     digests = [push_blob(repo, bytes([number])) for number in range(5)]
     for age, digest in enumerate(digests):
@@ -126,9 +123,7 @@ def _note_order(driver: Driver, order: list[str]) -> None:
 
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"\xff", b"[]"])
-def test_what_is_remembered_can_be_torn_or_thrown_away(
-    driver: InspectableDriver, registry: Registry, torn: bytes
-) -> None:
+def test_what_is_remembered_can_be_torn_or_thrown_away(driver: Driver, registry: Registry, torn: bytes) -> None:
     fill(registry)
     run(driver, stop_after=3)
     for name in list(driver.children(StoragePath(".pyregistry/scrub"))):
@@ -138,7 +133,7 @@ def test_what_is_remembered_can_be_torn_or_thrown_away(
     assert len(run(driver)[1]) == len(blobs(driver))
 
 
-def test_a_second_scrub_at_the_same_time_is_refused(driver: InspectableDriver, registry: Registry) -> None:
+def test_a_second_scrub_at_the_same_time_is_refused(driver: Driver, registry: Registry) -> None:
     fill(registry)
     with driver.lock("scrub", exclusive=True), pytest.raises(ScrubBusy):
         run(driver)
@@ -168,7 +163,7 @@ class FailingFile(LocalFile):
 
     error: int = errno.EIO
 
-    def open(self) -> BinaryIO:
+    def open(self) -> OpenSource:
         raise OSError(self.error, os.strerror(self.error), str(self.path))
 
 
@@ -219,10 +214,10 @@ def test_one_wrong_reading_is_no_damage(filesystem: FilesystemDriver) -> None:
 
 
 def test_a_large_blob_is_read_in_blocks_that_the_rate_sees(filesystem: FilesystemDriver) -> None:
-    digest = push_blob(repository(Registry(filesystem)), bytes(9 * BLOCK + 1))
+    digest = push_blob(repository(Registry(filesystem)), bytes(9 * BLOCK_BYTES + 1))
     sizes: list[int] = []
     assert verify(filesystem, digest, sizes.append).verdict is Verdict.RIGHT
-    assert sizes == [BLOCK] * 9 + [1]
+    assert sizes == [BLOCK_BYTES] * 9 + [1]
 
 
 def test_the_rate_is_kept_and_not_saved_up() -> None:

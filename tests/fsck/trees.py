@@ -8,7 +8,6 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
@@ -38,17 +37,17 @@ def fill(registry: Registry) -> None:
     app.start_upload()
 
 
-def findings(driver: InspectableDriver, **scope: object) -> list[Finding]:
+def findings(driver: Driver, **scope: object) -> list[Finding]:
     """What a check without repair finds."""
     return list(check(driver, Scope(Rules(), **scope)))  # type: ignore[arg-type] # the caller knows them
 
 
-def kinds(driver: InspectableDriver, **scope: object) -> list[str]:
+def kinds(driver: Driver, **scope: object) -> list[str]:
     """The kinds of what a check finds, each once, in the order of the alphabet."""
     return sorted({str(finding.kind) for finding in findings(driver, **scope)})
 
 
-def repair_all(driver: InspectableDriver, **scope: object) -> list[tuple[str, str | None]]:
+def repair_all(driver: Driver, **scope: object) -> list[tuple[str, str | None]]:
     """What was found, and what was done about it."""
     scoped = Scope(Rules(), **scope)  # type: ignore[arg-type] # the caller knows them
     return [(str(finding.kind), repair(driver, finding)) for finding in check(driver, scoped)]

@@ -40,7 +40,7 @@ from pyregistry.oci.manifest import MAX_ANNOTATIONS, parse_manifest, read_manife
 from pyregistry.oci.names import RepositoryName, Tag, UploadId, parse_reference
 from pyregistry.storage import layout
 from pyregistry.storage.expressions import understand
-from pyregistry.storage.hashing import read_record
+from pyregistry.storage.hash_checkpoints import read_checkpoint
 from pyregistry.storage.links import read_link
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.referrers import read_entry
@@ -164,7 +164,7 @@ def stored(data: bytes) -> None:
         driver.write(path, data)
     read_references(driver, digest)
     read_link(driver, layout.layer_link(_NAME, digest))
-    read_record(driver, upload)
+    read_checkpoint(driver, upload)
     for limit in (100, 2_048):
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             read_entry(driver, entry, limit)

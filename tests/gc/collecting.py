@@ -7,9 +7,12 @@ from pyregistry.gc.outcome import Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
+from pyregistry.storage.coordinator import Collection
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import GRACE
 from tests.storage.pushing import files_of
 
 HOUR = 3600 * 10**9
@@ -22,6 +25,12 @@ PROCESSES = 1
 def gc(driver: Driver, **options: object) -> Report:
     """One run."""
     return collect(driver, Options(**options), processes=PROCESSES)  # type: ignore[arg-type] # the caller knows them
+
+
+def looking(driver: Driver) -> Collection:
+    """A run that only looks."""
+    with LocalCoordinator(driver).collection(GRACE, only_look=True) as collection:
+        return collection
 
 
 def age(driver: Driver, path: StoragePath, nanoseconds: int = 2 * HOUR) -> None:

@@ -19,6 +19,7 @@ from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 from tests.builders import digest_of, image
 from tests.gc.collecting import age, gc, has_blob
+from tests.storage.backends import backend_on
 from tests.storage.pushing import pull, push_blob, push_image, repository
 
 BOMB = (
@@ -31,7 +32,7 @@ RUNS: dict[str, Callable[[FilesystemDriver], object]] = {
     "gc of what is untagged": lambda driver: gc(driver, delete_untagged=True, grace=0),
     "fsck": lambda driver: list(check(driver, Scope(Rules()))),
     "ls": lambda driver: list(tagged_images(driver, repository(Registry(driver)))),
-    "du": measure,
+    "du": lambda driver: measure(backend_on(driver)),
 }
 
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyregistry.gc.candidates import Candidates, Records
-from pyregistry.storage.driver import Stat
+from pyregistry.storage.coordinator import Generation
 
 # Few different bytes: many digests that begin alike, and that contain each other across their borders.
 ENCODED = {
@@ -15,16 +15,12 @@ ENCODED = {
     "sha512": st.lists(st.sampled_from(["00", "01", "ab", "ff"]), min_size=64, max_size=64).map("".join),
 }
 DIGESTS = st.one_of(ENCODED["sha256"].map("sha256:{}".format), ENCODED["sha512"].map("sha512:{}".format))
-STATS = st.builds(
-    Stat,
-    size=st.integers(0, 2**63),
-    mtime_ns=st.integers(-(2**63), 2**63 - 1),
-    inode=st.integers(0, 2**64 - 1),
-    is_file=st.just(True),
+GENERATIONS = st.builds(
+    Generation, first=st.integers(0, 2**64 - 1), second=st.integers(0, 2**64 - 1), size=st.integers(0, 2**63)
 )
 
 
-def _candidates(blobs: dict[str, Stat]) -> Candidates:
+def _candidates(blobs: dict[str, Generation]) -> Candidates:
     candidates = Candidates()
     for directory, digests in groupby(sorted(blobs), key=lambda digest: digest[: len("sha256:ab")]):
         records = Records(*directory.split(":"))
@@ -34,50 +30,42 @@ def _candidates(blobs: dict[str, Stat]) -> Candidates:
     return candidates
 
 
-@given(st.dictionaries(DIGESTS, STATS, max_size=40), st.sets(DIGESTS, max_size=40), st.data())
+@given(st.dictionaries(DIGESTS, GENERATIONS, max_size=40), st.sets(DIGESTS, max_size=40), st.data())
 @settings(max_examples=200)
 def test_it_is_a_dict_of_records_and_a_set_of_marks(
-    blobs: dict[str, Stat], others: set[str], data: st.DataObject
+    blobs: dict[str, Generation], others: set[str], data: st.DataObject
 ) -> None:
     candidates = _candidates(blobs)
     marked = data.draw(st.sets(st.sampled_from(sorted(blobs) + sorted(others)))) if blobs or others else set()
     assert {digest for digest in marked if candidates.mark(digest)} == marked & blobs.keys()
     assert not any(candidates.mark(digest) for digest in marked)
     for digest in blobs.keys() | others:
-        stat = blobs.get(digest)
-        assert candidates.size(digest) == (stat.size if stat is not None else None)
+        generation = blobs.get(digest)
+        assert candidates.size(digest) == (generation.size if generation is not None else None)
         assert candidates.is_marked(digest) == (digest in marked and digest in blobs)
-        assert candidates.is_unchanged(digest, stat)
-        assert candidates.is_unchanged(digest, None) == (stat is None)
+        assert candidates.generation(digest) == generation
     assert (len(candidates), candidates.marked_count()) == (len(blobs), len(marked & blobs.keys()))
     assert list(candidates.unmarked()) == [
         (digest, blobs[digest].size) for digest in sorted(blobs) if digest not in marked
     ]
 
 
-@given(STATS, STATS)
-def test_any_difference_of_inode_time_or_size_is_a_change(then: Stat, now: Stat) -> None:
-    digest = "sha256:" + "ab" * 32
-    same = (then.inode, then.mtime_ns, then.size) == (now.inode, now.mtime_ns, now.size)
-    assert _candidates({digest: then}).is_unchanged(digest, now) == same
-
-
 @given(st.text())
 def test_what_is_no_digest_is_never_there(text: str) -> None:
-    candidates = _candidates({"sha256:" + "ab" * 32: Stat(1, 1, 1, is_file=True)})
+    candidates = _candidates({"sha256:" + "ab" * 32: Generation(1, 1, 1)})
     for digest in (text, f"sha256:{text}", f"md5:{text}"):
         assert not candidates.mark(digest)
         assert candidates.size(digest) is None
 
 
 def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
-    stat = Stat(1, 1, 1, is_file=True)
+    generation = Generation(1, 1, 1)
     records = Records("sha256", "ab")
     for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64, "ac" + "ab" * 31):
-        assert not records.add(name, stat), name
-    assert not Records("sha256", "AB").add("AB" * 32, stat)
+        assert not records.add(name, generation), name
+    assert not Records("sha256", "AB").add("AB" * 32, generation)
     assert len(records) == 0
-    assert Records("sha512", "ab").add("ab" * 64, stat)
+    assert Records("sha512", "ab").add("ab" * 64, generation)
 
 
 @pytest.mark.parametrize("last", ["untagged", "held", "mark"])
@@ -85,7 +73,7 @@ def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
 @pytest.mark.parametrize("first", ["untagged", "held", "mark"])
 def test_a_blob_counts_as_held_or_untagged_only_if_nothing_else_keeps_it(first: str, second: str, last: str) -> None:
     digest = "sha256:" + "ab" * 32
-    candidates = _candidates({digest: Stat(5, 1, 1, is_file=True)})
+    candidates = _candidates({digest: Generation(1, 1, 5)})
     ways = {"untagged": candidates.mark_untagged, "held": candidates.hold, "mark": candidates.mark}
     for way in (first, second, last):
         ways[way](digest)

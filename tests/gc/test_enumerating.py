@@ -22,6 +22,8 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, Stat
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local_coordinator import LocalCoordinator
+from tests.gc.collecting import looking
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of
 
@@ -62,9 +64,9 @@ def fill(driver: Driver, *, seed: int = 1, blobs: int = 400) -> list[Digest]:
 
 def found(driver: Driver, digests: list[Digest], processes: int) -> tuple[object, ...]:
     """All that can be asked of the candidates."""
-    candidates = enumerate_blobs(driver, processes)
-    now = {digest: driver.stat(layout.blob_data(digest)) for digest in digests}
-    assert all(candidates.is_unchanged(digest, stat) for digest, stat in now.items())
+    candidates = enumerate_blobs(driver, looking(driver), processes)
+    with LocalCoordinator(driver).collection(0) as collection, collection.batch() as batch:
+        assert all(batch.is_unchanged(digest, candidates.generation(digest)) for digest in digests)
     return len(candidates), candidates.total_size(), list(candidates.unmarked())
 
 
@@ -103,8 +105,9 @@ def test_a_directory_that_cannot_be_read_fails_with_the_same_words(root: Path) -
     fill(FilesystemDriver(root), blobs=1200)
     said = set()
     for processes in (1, 2, 3):
+        watching = Watching(root, "80", refuse)
         with pytest.raises(MarkFailed) as failure:
-            enumerate_blobs(Watching(root, "80", refuse), processes)
+            enumerate_blobs(watching, looking(watching), processes)
         said.add(str(failure.value))
     assert said == {"blobs/sha256/80: Input/output error"}
 
@@ -124,7 +127,8 @@ def test_blobs_that_vanish_meanwhile_are_passed_over(root: Path) -> None:
     first = next(digest for digest in digests if digest.algorithm == "sha256" and digest.encoded > "81")
     doomed = layout.child(StoragePath(f"{layout.BLOBS}/sha256"), first.encoded[:2])
     for processes in (1, 2):
-        candidates = enumerate_blobs(Watching(root, "80", lambda: remove(driver, doomed)), processes)
+        watching = Watching(root, "80", lambda: remove(driver, doomed))
+        candidates = enumerate_blobs(watching, looking(watching), processes)
         assert 0 < len(candidates) < len(digests)
         assert candidates.size(first) is None
 
@@ -137,8 +141,9 @@ def remove(driver: Driver, path: StoragePath) -> None:
 
 def test_a_process_that_is_killed_fails_the_run(root: Path) -> None:
     fill(FilesystemDriver(root))
+    watching = Watching(root, "80", lambda: os.kill(os.getpid(), signal.SIGKILL))
     with pytest.raises(MarkFailed, match=re.escape("a process that read for this one ended before its end, with -9")):
-        enumerate_blobs(Watching(root, "80", lambda: os.kill(os.getpid(), signal.SIGKILL)), 2)
+        enumerate_blobs(watching, looking(watching), 2)
 
 
 def test_where_no_process_can_be_started_one_does_it_alone(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

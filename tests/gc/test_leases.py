@@ -1,13 +1,19 @@
 """What a push in progress was told is there stays until it had time to use it, and no longer."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestBlobUnknown
 from pyregistry.oci.names import Tag
 from pyregistry.storage import layout, leases
+from pyregistry.storage.coordinator import Unit
 from pyregistry.storage.driver import Driver, Stat
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import image, index
@@ -70,8 +76,52 @@ def test_a_head_of_a_young_lease_changes_nothing(driver: Driver, registry: Regis
     repo.promise_blob(digest)
     assert [driver.stat(path) for path in paths] == before
     age(driver, paths[0], 200 * 10**9)  # more than a twentieth of the grace
-    repo.promise_blob(digest)
+    with leases.marks_of_touches(driver):  # a collector runs
+        repo.promise_blob(digest)
     assert all(now.mtime_ns > old.mtime_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
+
+
+def test_without_a_collector_a_head_renews_the_lease_and_leaves_the_blob_as_it_is(
+    driver: Driver, registry: Registry
+) -> None:
+    repo = repository(registry)
+    digest = push_blob(repo, b"layer")
+    link, data = layout.layer_link(repo.name, digest), layout.blob_data(digest)
+    before = driver.stat(data)
+    age(driver, link, 200 * 10**9)
+    aged = driver.stat(link)
+    repo.promise_blob(digest)
+    assert driver.stat(data) == before
+    assert driver.stat(link).mtime_ns > aged.mtime_ns
+
+
+def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None:
+    """A collector that began meanwhile has not waited for it, and remembers what was there before."""
+
+    class Announcing(MemoryDriver):
+        """Tells when a writer asks for its section."""
+
+        asked = threading.Event()
+
+        @contextmanager
+        def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+            if not exclusive:
+                self.asked.set()
+            with super().lock(name, exclusive=exclusive, wait=wait):
+                yield
+
+    driver = Announcing()
+    coordinator, repo = LocalCoordinator(driver), repository(Registry(driver))
+    unit = Unit(repo.name, push_blob(repo, b"layer"))
+    before = driver.stat(layout.blob_data(unit.digest))
+    driver.asked.clear()
+    writer = threading.Thread(target=lambda: coordinator.run(lambda section: section.rely_on([unit])))
+    with coordinator.quiet():
+        writer.start()
+        assert driver.asked.wait(10)
+        driver.make_directory(layout.TOUCHED)
+    writer.join()
+    assert driver.stat(layout.blob_data(unit.digest)).mtime_ns > before.mtime_ns
 
 
 def test_a_mounted_blob_outlives_the_repository_that_it_came_from(driver: Driver, registry: Registry) -> None:
@@ -157,7 +207,8 @@ def test_a_touched_blob_always_gets_a_later_time(driver: Driver, registry: Regis
     age(driver, path, -5 * 3600 * 10**9)
     for rely in (lambda: leases.touch(driver, digest), lambda: push_blob(repo, b"layer")):
         before = driver.stat(path)
-        rely()
+        with leases.marks_of_touches(driver):  # a collector runs
+            rely()
         assert driver.stat(path).mtime_ns > before.mtime_ns
 
 

@@ -16,6 +16,7 @@ from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import image
+from tests.storage.backends import backend_on
 from tests.storage.mounts import remount_read_only, tmpfs
 from tests.storage.pushing import push_image, repository
 
@@ -23,7 +24,8 @@ DAY = 86_400.0
 
 
 async def run_for_a_moment(driver: MemoryDriver, interval: float = DAY) -> None:
-    regularly = asyncio.create_task(collect_regularly(driver, Schedule(interval, Options())))
+    backend = backend_on(driver)
+    regularly = asyncio.create_task(collect_regularly(backend, Schedule(interval, Options())))
     await asyncio.sleep(0.5)
     regularly.cancel()
     await asyncio.gather(regularly, return_exceptions=True)
@@ -87,7 +89,7 @@ async def test_a_disk_that_cannot_be_written_is_told_once_and_not_at_each_look(
 
     monkeypatch.setattr(schedule, "_LOOK", 0.01)
     monkeypatch.setattr(schedule, "_is_due", counting)
-    regularly = asyncio.create_task(collect_regularly(read_only, Schedule(DAY, Options())))
+    regularly = asyncio.create_task(collect_regularly(backend_on(read_only), Schedule(DAY, Options())))
     while len(looks) < 5:
         await asyncio.sleep(0.01)
     regularly.cancel()

@@ -11,11 +11,12 @@ import pytest
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from tests.gc.schedules.breaking import Mutant
-from tests.gc.schedules.mutants import MUTANTS
+from tests.gc.schedules.mutants import EPOCH_MUTANTS, MUTANTS
 from tests.gc.schedules.scenario import Scenario
 from tests.gc.schedules.scenarios import SCENARIOS
 from tests.gc.schedules.searching import search
 from tests.gc.schedules.unseen import UnseenTouches
+from tests.storage.epochs import EpochCoordinator
 
 COUNT = 72
 """Schedules of each scenario: more than 2,000 in all."""
@@ -52,6 +53,27 @@ def test_on_a_directory_it_is_the_same(root: Path, name: str) -> None:
 
     outcome = search(SCENARIOS[name], COUNT // 4, SEED, make_driver=make_driver)
     assert outcome.failure is None, outcome.failure
+
+
+@each_scenario
+def test_without_locks_a_state_that_is_read_again_keeps_the_same_promises(scenario: Scenario) -> None:
+    """The way of an object store: no section excludes another one, and each call may be the last before a change."""
+    outcome = search(scenario, COUNT // 4, SEED, make_coordinator=EpochCoordinator)
+    assert outcome.failure is None, outcome.failure
+
+
+@pytest.mark.parametrize("mutant", EPOCH_MUTANTS, ids=str)
+def test_a_state_that_is_not_read_again_or_a_marker_that_is_not_made_is_caught(mutant: Mutant) -> None:
+    with mutant.applied():
+        outcome = search(
+            SCENARIOS[mutant.scenario],
+            5000,
+            SEED,
+            grace=mutant.grace,
+            promises=mutant.promises,
+            make_coordinator=EpochCoordinator,
+        )
+    assert outcome.failure is not None
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)

@@ -24,7 +24,7 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 from tests.builders import Image, artifact, image, index
-from tests.gc.collecting import gc, has_blob, remove_tag
+from tests.gc.collecting import gc, has_blob, looking, remove_tag
 from tests.storage.pushing import pull, push_blob, push_image, repository
 
 # Idle threads of other tests' event loops; a command has none when it begins.
@@ -134,10 +134,10 @@ class Refusing(FilesystemDriver):
         super().__init__(root)
         self._path, self._error = path, error
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
         if self._error and path == self._path:
             raise OSError(self._error, os.strerror(self._error), path)
-        return super().read(path, limit)
+        return super().read(path, limit, begin=begin)
 
 
 def data(manifest: Image) -> StoragePath:
@@ -334,12 +334,12 @@ def test_a_manifest_that_is_there_at_the_second_look_is_read_then(root: Path) ->
 
         asked = 0
 
-        def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+        def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
             if path == data(TAGGED):
                 self.asked += 1
                 if self.asked % 2:
                     raise PathNotFound(path)
-            return super().read(path, limit)
+            return super().read(path, limit, begin=begin)
 
     driver = Late(root)
     repo = repository(Registry(FilesystemDriver(root)), APP)
@@ -373,10 +373,10 @@ class Counting(FilesystemDriver):
             finally:
                 self._is_in_section = False
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
         if self._is_in_section:
             self.read_in_sections[-1] += 1
-        return super().read(path, limit)
+        return super().read(path, limit, begin=begin)
 
 
 def many_images(driver: FilesystemDriver, count: int) -> list[Image]:
@@ -419,10 +419,10 @@ def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
     images = many_images(driver, 100)
     documents = list_links(driver, APP, strict=True)
     documents.tags = tags = Tags(documents.tags)
-    unread = Unread(driver, APP, documents)
+    unread = Unread(driver, looking(driver), APP, documents)
     for each in images:
         unread.manifest(each.digest)
-    assert len(unread.look_again(locked=True).sentences) == 100
+    assert len(unread.look_again().sentences) == 100
     assert tags.looks == 2
 
 

@@ -12,6 +12,7 @@ from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.registry import Registry
 from tests.builders import artifact, image, index
+from tests.storage.backends import backend_on
 from tests.storage.pushing import push_blob, push_image, repository
 
 BLOBS = 20_000
@@ -25,7 +26,7 @@ def test_own_shared_and_reclaimable_add_up(driver: Driver, registry: Registry) -
     push_image(repository(registry, "c"), two, "1")
     push_image(repository(registry, "c"), artifact(two))
     push_blob(repository(registry, "d"), b"in progress")
-    usage = measure(driver)
+    usage = measure(backend_on(driver))
     of = {each.name: each for each in usage.repositories}
     assert of == {
         "a": RepositoryUsage(RepositoryName("a"), 5, 3 + len(one.content) + len(index(one).content), 6),
@@ -43,7 +44,7 @@ def test_reclaimable_is_what_gc_frees(driver: Driver, registry: Registry) -> Non
     push_image(repo, image(b"new"), "latest")
     push_image(repository(registry, "gone"), image(b"gone"), "latest")
     driver.delete(layout.repository(RepositoryName("gone")))
-    measured = measure(driver, delete_untagged=True)
+    measured = measure(backend_on(driver), delete_untagged=True)
     assert measured.reclaimable == len(b"gone" + image(b"gone").content + b"old" + image(b"old").content)
     report = collect(driver, Options(delete_untagged=True))
     assert (report.blobs_removed, report.bytes_freed) == (measured.reclaimable_blobs, measured.reclaimable)
@@ -57,5 +58,5 @@ def test_many_blobs_are_measured_in_seconds(filesystem: FilesystemDriver) -> Non
         path.write_bytes(b"12345")
     (filesystem.root / layout.REPOSITORIES).mkdir()
     begin = time.process_time()
-    assert measure(filesystem).reclaimable == 5 * BLOBS
+    assert measure(backend_on(filesystem)).reclaimable == 5 * BLOBS
     assert time.process_time() - begin < 5  # 0.2 s where nothing else runs

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import settings
 
 pytest.register_assert_rewrite(
-    *(f"tests.storage.contract{part}" for part in ("", "_appender", "_collecting", "_locks"))
+    *(f"tests.storage.contract_{part}" for part in ("appender", "local", "locks", "objects"))
 )
 
 from pyregistry.storage.driver import Driver  # noqa: E402 - imports the storage, not the suites
 from pyregistry.storage.filesystem import FilesystemDriver  # noqa: E402 - the same
 from pyregistry.storage.memory import MemoryDriver  # noqa: E402 - the same
 from pyregistry.storage.registry import Registry  # noqa: E402 - the same
+from tests.storage.installations import INSTALLATIONS, Installation  # noqa: E402 - the same
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -42,6 +43,12 @@ def driver(request: pytest.FixtureRequest) -> Driver:
     """Each driver in turn."""
     driver: Driver = request.getfixturevalue("filesystem") if request.param == "filesystem" else MemoryDriver()
     return driver
+
+
+@pytest.fixture(params=INSTALLATIONS)
+def installation(request: pytest.FixtureRequest, root: Path) -> Installation:
+    """Each implementation of uploads in turn."""
+    return INSTALLATIONS[str(request.param)](root)
 
 
 @pytest.fixture

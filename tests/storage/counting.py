@@ -17,9 +17,9 @@ class CountingDriver(FilesystemDriver):
         self.reads: Counter[StoragePath] = Counter()
         self.read_bytes = 0
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
         self.reads[path] += 1
-        content = super().read(path, limit)
+        content = super().read(path, limit, begin=begin)
         self.read_bytes += len(content)
         return content
 
@@ -31,9 +31,9 @@ class AskedDriver(FilesystemDriver):
         super().__init__(root)
         self.asked: list[StoragePath] = []
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
         self.asked.append(path)
-        return super().read(path, limit)
+        return super().read(path, limit, begin=begin)
 
     def stat(self, path: StoragePath) -> Stat:
         self.asked.append(path)

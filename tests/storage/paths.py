@@ -1,8 +1,8 @@
 """Paths for tests of the drivers, and what is at them."""
 
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Bytes, Source
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.sources import Source, opened
 
 
 def at(*names: str) -> StoragePath:
@@ -18,7 +18,5 @@ MISSING = at("missing")
 
 def content_of(source: Source) -> bytes:
     """All bytes of a source."""
-    if isinstance(source, Bytes):
-        return source.content
-    with source.open() as file:
-        return file.read()
+    with opened(source) as reading:
+        return b"".join(reading.blocks())

@@ -28,6 +28,20 @@ async def broken(*chunks: bytes, error: type[Exception] = ConnectionResetError) 
     raise error
 
 
+class Body:
+    """A request body whose end the test decides."""
+
+    def __init__(self, first: bytes) -> None:
+        self.begun = asyncio.Event()
+        self.end = asyncio.Event()
+        self._first = first
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.begun.set()
+        yield self._first
+        await self.end.wait()
+
+
 def repository(registry: Registry, name: str = "team/app") -> Repository:
     """A repository by its name."""
     return registry.repository(RepositoryName(name))

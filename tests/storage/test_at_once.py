@@ -1,7 +1,7 @@
 """A small body that is here already is taken in one go, with the same results as one that arrives."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -12,7 +12,6 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobTooLarge, BlobUnknown, BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage import layout, uploads
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.registry import Registry
@@ -20,8 +19,9 @@ from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
 from tests.storage.failing import FailingDriver
+from tests.storage.installations import Installation
 from tests.storage.paths import content_of
-from tests.storage.pushing import files_of, push_blob, repository, stream
+from tests.storage.pushing import Body, files_of, push_blob, repository, stream
 
 CONTENT = b"0123456789"
 DIGEST = Digest.of(CONTENT)
@@ -29,8 +29,8 @@ FOREIGN = UploadId("0f3b1c2d-4e5f-4a6b-8c7d-9e0f1a2b3c4d")
 
 
 @pytest.fixture
-def repo(registry: Registry) -> Repository:
-    return repository(registry)
+def repo(installation: Installation) -> Repository:
+    return installation.repository()
 
 
 async def start(repo: Repository, owner: str | None = None) -> Upload:
@@ -46,20 +46,20 @@ async def stored(repo: Repository, digest: Digest) -> bytes:
 @pytest.mark.parametrize("change", [True, False], ids=["another worker each time", "one worker"])
 @pytest.mark.parametrize("last", [b"", b"the end"])
 async def test_what_is_taken_at_once_becomes_the_blob(
-    driver: Driver, algorithm: str, chunks: list[bytes], change: bool, last: bytes
+    installation: Installation, algorithm: str, chunks: list[bytes], change: bool, last: bytes
 ) -> None:
-    repo = repository(Registry(driver))
+    repo = installation.repository()
     upload = await start(repo)
     offset = 0
     for chunk in chunks:
         offset += len(chunk)
         assert await upload.append_at_once(chunk, None) == offset
         if change:
-            upload = repository(Registry(driver)).upload(upload.id)
+            upload = installation.repository().upload(upload.id)
     digest = Digest.of(CONTENT + last, algorithm)
     await upload.commit_at_once(digest, last, None)
     assert await stored(repo, digest) == CONTENT + last
-    left = [path for path in await asyncio.to_thread(files_of, driver) if upload.id in path]
+    left = [path for path in await asyncio.to_thread(files_of, installation.driver) if upload.id in path]
     assert left == []
 
 
@@ -82,8 +82,8 @@ async def test_another_digest_is_refused_and_ends_the_upload(repo: Repository) -
         await stored(repo, Digest.of(b"other"))
 
 
-async def test_a_blob_has_the_largest_size_that_is_allowed_and_no_more(driver: Driver) -> None:
-    repo = repository(Registry(driver, Rules(max_blob_size=10)))
+async def test_a_blob_has_the_largest_size_that_is_allowed_and_no_more(installation: Installation) -> None:
+    repo = installation.repository(Rules(max_blob_size=10))
     upload = await start(repo)
     assert await upload.append_at_once(CONTENT, None) == 10
     with pytest.raises(BlobTooLarge):
@@ -140,32 +140,34 @@ async def test_an_upload_of_the_cncf_registry_without_data_can_be_finished(root:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_request_waits_for_another_one_on_the_same_upload(
-    repo: Repository, driver: Driver, commits: bool
-) -> None:
+async def test_a_request_waits_for_another_one_on_the_same_upload(repo: Repository, commits: bool) -> None:
     upload = await start(repo)
     await upload.append_at_once(b"01234", None)
-    async with driver.appender(layout.upload_data(repo.name, upload.id), wait=0) as appender:
-        call = upload.commit_at_once(DIGEST, b"89", None) if commits else upload.append_at_once(b"89", None)
-        waiting = asyncio.ensure_future(call)
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
-        await appender.write(b"567")
-    await waiting
+    body = Body(b"567")
+    first = asyncio.create_task(upload.append(body))
+    await body.begun.wait()
+    call: Awaitable[int] = upload.commit_at_once(DIGEST, b"89", None) if commits else upload.append_at_once(b"89", None)
+    waiting = asyncio.ensure_future(call)
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    body.end.set()
+    await asyncio.gather(first, waiting)
     if not commits:
         await upload.commit_at_once(DIGEST, b"", None)
     assert await stored(repo, DIGEST) == CONTENT
 
 
-async def test_a_request_does_not_wait_for_ever(
-    repo: Repository, driver: Driver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(uploads, "BUSY_WAIT", 0.05)
+async def test_a_request_does_not_wait_for_ever(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "BUSY_WAIT_SECONDS", 0.05)
     upload = await start(repo)
-    async with driver.appender(layout.upload_data(repo.name, upload.id), wait=0):
-        for call in CALLS:
-            with pytest.raises(UploadRangeInvalid):
-                await call(upload, None)  # type: ignore[misc] # both are awaitable
+    body = Body(b"first")
+    first = asyncio.create_task(upload.append(body))
+    await body.begun.wait()
+    for call in CALLS:
+        with pytest.raises(UploadRangeInvalid):
+            await call(upload, None)  # type: ignore[misc] # both are awaitable
+    body.end.set()
+    assert await first == 5
 
 
 @pytest.mark.parametrize("after", [True, False], ids=["after its work", "before its work"])
@@ -175,10 +177,11 @@ def test_a_failed_commit_can_be_repeated_or_its_upload_is_gone(after: bool) -> N
         driver = MemoryDriver()
         repo = repository(Registry(driver))
         upload = repo.start_upload()
-        upload._append_now(b"content", None)
+        asyncio.run(upload.append_at_once(b"content", None))
         failing = FailingDriver(driver, number, after=after)
         with suppress(OSError):
-            repository(Registry(failing)).upload(upload.id)._commit_now(Digest.of(b"content"), b"", None)
+            upload = repository(Registry(failing)).upload(upload.id)
+            asyncio.run(upload.commit_at_once(Digest.of(b"content"), b"", None))
         if not failing.failed:
             break
         failures += 1

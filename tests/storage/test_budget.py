@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyregistry.storage.batches import BATCH, FIRST, batches
+from pyregistry.storage.batches import BATCH_BYTES, FIRST_BATCH_BYTES, batches
 from pyregistry.storage.budget import BUDGET, READ, Budget
 from tests.storage.pushing import stream
 
@@ -21,23 +21,30 @@ def _with(uploads: int) -> Budget:
 async def test_the_buffers_of_any_number_of_uploads_are_within_the_budget(uploads: int) -> None:
     budget = _with(uploads)
     held = 3 * budget.read_size()
-    assert uploads * (held + 2 * (budget.batch_size(BATCH) + held)) <= BUDGET
+    assert uploads * (held + 2 * (budget.batch_size(BATCH_BYTES) + held)) <= BUDGET
 
 
 @pytest.mark.parametrize("uploads", [0, 1, 4, 8])
 async def test_a_few_uploads_have_whole_buffers(uploads: int) -> None:
     budget = _with(uploads)
-    assert (budget.read_size(), budget.batch_size(BATCH), budget.batch_size(FIRST)) == (READ, BATCH, FIRST)
+    assert (budget.read_size(), budget.batch_size(BATCH_BYTES), budget.batch_size(FIRST_BATCH_BYTES)) == (
+        READ,
+        BATCH_BYTES,
+        FIRST_BATCH_BYTES,
+    )
 
 
 async def test_an_upload_that_ends_leaves_its_share_to_the_others() -> None:
     budget = _with(100)
-    before = budget.batch_size(BATCH)
+    before = budget.batch_size(BATCH_BYTES)
     for _ in range(96):
         budget.leave()
-    assert before < BATCH == budget.batch_size(BATCH)
+    assert before < BATCH_BYTES == budget.batch_size(BATCH_BYTES)
 
 
 async def test_a_pause_ends_a_batch() -> None:
-    chunks = [b"", b"a", b"b", b"", b"", b"c" * FIRST, b"d", b""]
-    assert [b"".join(batch) for batch in [b async for b in batches(stream(*chunks))]] == [b"ab", b"c" * FIRST + b"d"]
+    chunks = [b"", b"a", b"b", b"", b"", b"c" * FIRST_BATCH_BYTES, b"d", b""]
+    assert [b"".join(batch) for batch in [b async for b in batches(stream(*chunks))]] == [
+        b"ab",
+        b"c" * FIRST_BATCH_BYTES + b"d",
+    ]

@@ -19,6 +19,7 @@ from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from tests.builders import image
+from tests.storage.counting import AskedDriver
 from tests.storage.pushing import push_blob, push_image, repository
 
 NAME = "team/app"
@@ -65,6 +66,19 @@ def test_what_was_served_is_found_again(hot: HotManifests, repo: Repository, ref
         found = hot.find(NAME, reference, leased=leased)
         assert found is not None
         assert (found.digest, found.content) == (OLD.digest, OLD.content)
+
+
+def test_without_entries_nothing_is_found_and_nothing_is_asked(root: Path, repo: Repository) -> None:
+    driver = AskedDriver(root)
+    manifests = HotManifests(driver, young_ns=YOUNG_NS, entries=0)
+    assert serve(manifests, repo, V1).content == OLD.content
+    blobs = HotBlobs(driver, young_ns=YOUNG_NS, entries=0)
+    digest = Digest.of(b"old")
+    blobs.remember(NAME, digest, blobs.read(repo, digest)[1])
+    driver.asked.clear()
+    assert manifests.find(NAME, V1, leased=False) is None
+    assert blobs.find(NAME, digest) is None
+    assert driver.asked == []
 
 
 def test_a_tag_that_moved_is_not_found(hot: HotManifests, repo: Repository) -> None:

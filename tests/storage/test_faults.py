@@ -84,7 +84,7 @@ async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room
     with pytest.raises((StorageFull, OSError), match=r"room|No space left"):  # as it is seen while a batch is written
         await upload.append(stream(*(content[at : at + 65_536] for at in range(0, len(content), 65_536))))
     offset = await asyncio.to_thread(upload.offset)
-    assert batches.BATCH < offset < len(content)
+    assert batches.BATCH_BYTES < offset < len(content)
     await asyncio.to_thread(resize, small.root, "16m")
     await upload.append(stream(content[offset:]), at=offset)
     await upload.commit(Digest.of(content), stream())
@@ -93,7 +93,7 @@ async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room
 async def test_an_upload_for_which_there_is_no_room_is_refused_before_it_is_written(small: FilesystemDriver) -> None:
     upload = await asyncio.to_thread(repository(Registry(small)).start_upload)
     with pytest.raises(StorageFull):
-        await upload.append(stream(b"x" * batches.BATCH))
+        await upload.append(stream(b"x" * batches.BATCH_BYTES))
     assert await asyncio.to_thread(upload.offset) == 0
     assert await upload.append(stream(b"x" * 1_000)) == 1_000
 

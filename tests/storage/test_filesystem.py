@@ -1,13 +1,19 @@
-"""The driver on a directory keeps the contract."""
+"""The driver on a directory keeps the contracts."""
 
 import pytest
 
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
-from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
+from pyregistry.storage.objects import Objects
 from tests.storage.contract_appender import Appending, Holding
-from tests.storage.contract_collecting import Collecting
+from tests.storage.contract_local import LocalContract
 from tests.storage.contract_locks import Locks
+from tests.storage.contract_objects import ObjectsContract
+
+
+@pytest.fixture
+def objects(filesystem: FilesystemDriver) -> Objects:
+    return filesystem
 
 
 @pytest.fixture
@@ -15,5 +21,9 @@ def driver(filesystem: FilesystemDriver) -> Driver:
     return filesystem
 
 
-class TestFilesystemDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Holding, Locks, Collecting):
+class TestFilesystemObjects(ObjectsContract):
+    pass
+
+
+class TestFilesystemDriver(LocalContract, Appending, Holding, Locks):
     pass

@@ -16,7 +16,7 @@ from pyregistry.storage import layout
 from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import counts_directories, mount_id
+from pyregistry.storage.syscalls import counts_directories, mount_id, times_of
 from tests.processes import SOURCE_TREE, missing
 from tests.storage.mounts import file_system, network, tmpfs
 from tests.storage.paths import at, content_of
@@ -70,7 +70,7 @@ def test_a_symbolic_link_is_read_through_and_keeps_its_own_time(filesystem: File
     filesystem.set_mtime(at("a", "link"), 7)
     looks = filesystem.stat(at("a", "link"))
     assert (looks.is_file, looks.size, looks.mtime_ns, looks.inode) == (True, 6, 7, path.lstat().st_ino)
-    assert looks.leads_to == (before.st_dev, before.st_ino, before.st_mtime_ns)
+    assert (looks.content_id, times_of(looks)) == (before.st_ino, (7, before.st_mtime_ns))
     assert dict(filesystem.scan(layout.REPOSITORIES, "link")) == {"a": looks}
     assert file.stat().st_mtime_ns == before.st_mtime_ns
 
@@ -289,8 +289,8 @@ def test_a_private_file_is_its_owners_alone_whatever_was_there_before(filesystem
 
 def test_the_probe_works_while_a_garbage_collection_empties_the_trash(root: Path) -> None:
     class Emptied(FilesystemDriver):
-        def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
-            super().write(path, data, durable=durable, private=private)
+        def write(self, path: StoragePath, data: bytes, **how: bool) -> None:
+            super().write(path, data, **how)
             self.empty_trash()
 
     Emptied(root).probe()

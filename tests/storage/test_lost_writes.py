@@ -24,7 +24,7 @@ from tests.storage.mounts import tmpfs
 from tests.storage.paths import at
 from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
 
-CONTENT = os.urandom(3 * batches.BATCH)
+CONTENT = os.urandom(3 * batches.BATCH_BYTES)
 DIGEST = Digest.of(CONTENT)
 SMALL = b"content"
 
@@ -190,7 +190,7 @@ def test_a_commit_of_which_any_sync_failed_is_no_success_when_it_is_repeated_unl
         content = b"content %d" % number
         digest = Digest.of(content)
         upload = repo.start_upload()
-        upload._append_now(content, None)
+        asyncio.run(upload.append_at_once(content, None))
         with monkeypatch.context() as failing:
             fault = FailingSync(failing, number)
             with suppress(OSError):

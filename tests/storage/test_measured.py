@@ -6,9 +6,16 @@ from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.memory import MemoryDriver
-from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
+from pyregistry.storage.objects import Objects
 from tests.storage.contract_appender import Appending, Holding
+from tests.storage.contract_local import LocalContract
 from tests.storage.contract_locks import Locks
+from tests.storage.contract_objects import ObjectsContract
+
+
+@pytest.fixture
+def objects() -> Objects:
+    return MeasuredDriver(MemoryDriver(), lambda _: lambda _: None)
 
 
 @pytest.fixture
@@ -16,7 +23,11 @@ def driver() -> Driver:
     return MeasuredDriver(MemoryDriver(), lambda _: lambda _: None)
 
 
-class TestMeasuredDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Holding, Locks):
+class TestMeasuredObjects(ObjectsContract):
+    pass
+
+
+class TestMeasuredDriver(LocalContract, Appending, Holding, Locks):
     pass
 
 

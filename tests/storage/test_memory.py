@@ -1,13 +1,19 @@
-"""The driver in memory keeps the contract."""
+"""The driver in memory keeps the contracts."""
 
 import pytest
 
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.memory import MemoryDriver
-from tests.storage.contract import Directories, MoveAndDelete, ReadAndWrite
+from pyregistry.storage.objects import Objects
 from tests.storage.contract_appender import Appending, Holding
-from tests.storage.contract_collecting import Collecting
+from tests.storage.contract_local import LocalContract
 from tests.storage.contract_locks import Locks
+from tests.storage.contract_objects import ObjectsContract
+
+
+@pytest.fixture
+def objects() -> Objects:
+    return MemoryDriver()
 
 
 @pytest.fixture
@@ -15,7 +21,11 @@ def driver() -> Driver:
     return MemoryDriver()
 
 
-class TestMemoryDriver(ReadAndWrite, Directories, MoveAndDelete, Appending, Holding, Locks, Collecting):
+class TestMemoryObjects(ObjectsContract):
+    pass
+
+
+class TestMemoryDriver(LocalContract, Appending, Holding, Locks):
     pass
 
 

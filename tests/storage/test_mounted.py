@@ -25,11 +25,13 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, leases
 from pyregistry.storage.driver import PathBusy, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_uploads import LocalUpload
 from pyregistry.storage.places import mount_points
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.volumes import remember
 from tests.builders import image
+from tests.storage.backends import backend_on
 from tests.storage.mounts import bound, overlay, remount_read_only, resize, tmpfs
 from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
 
@@ -161,7 +163,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
     digest = push_blob(repository(Registry(driver), "team/app"), b"content")
     (tree / layout.blob_data(digest)).write_bytes(b"mended")
     assert quarantine_if_damaged(driver, digest)
-    assert measure(driver).quarantine == len(b"mended")
+    assert measure(backend_on(driver)).quarantine == len(b"mended")
     place = driver.place_of(layout.blob_data(digest))
     [name] = driver.children(layout.quarantine(place))
     assert (tree / place).stat().st_dev == (tree / layout.BLOBS / "sha256").stat().st_dev
@@ -330,6 +332,7 @@ def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(
     with mounted(root, (f"{V2}/blobs",)):
         app = repository(Registry(FilesystemDriver(root)), "team/app")
         upload = app.start_upload()
+        assert isinstance(upload, LocalUpload)
         fsync = os.fsync
 
         def sync(handle: int) -> None:

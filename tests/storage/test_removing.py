@@ -3,7 +3,6 @@
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
-from pyregistry.storage.inspecting import InspectableDriver
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.removing import remove_repository, remove_tag
 from tests.builders import artifact, image
@@ -42,7 +41,7 @@ def test_what_is_not_there_is_not_removed(driver: Driver, registry: Registry) ->
     assert pull(repository(registry, "a/b"), image())
 
 
-def test_entries_show_files_and_directories_in_byte_order(driver: InspectableDriver) -> None:
+def test_entries_show_files_and_directories_in_byte_order(driver: Driver) -> None:
     path = layout.child(layout.REPOSITORIES, "x")
     driver.write(layout.child(path, "b"), b"12")
     driver.make_directory(layout.child(path, "a-b"))

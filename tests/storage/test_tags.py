@@ -10,6 +10,7 @@ from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.locking import repository_lock
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from tests.builders import Image, artifact, image, index
@@ -153,7 +154,7 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_it_waits_for_another_change_of_the_same_repository(registry: Registry, change: Change) -> None:
+def test_it_waits_for_another_change_of_the_same_repository(driver: Driver, registry: Registry, change: Change) -> None:
     repo, elsewhere = repository(registry), repository(registry)
     push_image(repo, NEW)
     push_image(repo, OLD, "v1")
@@ -164,7 +165,7 @@ def test_it_waits_for_another_change_of_the_same_repository(registry: Registry, 
         done.set()
 
     thread = threading.Thread(target=work)
-    with repo._lock():
+    with repository_lock(driver, repo.name):
         thread.start()
         assert not done.wait(0.05)
         assert tagged_images(repo) == {"v1": OLD.digest}

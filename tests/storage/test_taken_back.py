@@ -19,6 +19,7 @@ from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import NotDurable
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_uploads import LocalUpload
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
@@ -44,6 +45,7 @@ def repo(filesystem: FilesystemDriver) -> Repository:
 def push(repo: Repository, content: bytes = b"layer") -> None:
     """An upload in the thread that asks."""
     upload = repo.start_upload()
+    assert isinstance(upload, LocalUpload)
     upload._commit_now(Digest.of(content), content, None)
 
 

@@ -11,17 +11,22 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid
 from pyregistry.oci.names import UploadId
 from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.uploads import Upload
+from tests.storage.installations import Installation
 from tests.storage.pushing import files_of, repository, stream
 
 CONTENT = b"0123456789"
 DIGEST = Digest.of(CONTENT)
 UNKNOWN = UploadId("0f3b1c2d-4e5f-4a6b-8c7d-9e0f1a2b3c4d")
+
+
+@pytest.fixture
+def registry(installation: Installation) -> Registry:
+    return installation.worker()
 
 
 @pytest.fixture
@@ -72,29 +77,29 @@ async def test_an_upload_is_not_ended_through_another_repository(repo: Repositor
     await upload.commit(DIGEST, stream(b"56789"), at=5)
 
 
-async def test_a_cancelled_upload_leaves_nothing(repo: Repository, driver: Driver) -> None:
+async def test_a_cancelled_upload_leaves_nothing(repo: Repository, installation: Installation) -> None:
     upload = await asyncio.to_thread(repo.start_upload, "sha512")
     await upload.append(stream(CONTENT))
     await upload.cancel()
-    assert await asyncio.to_thread(files_of, driver) == []
+    assert await asyncio.to_thread(files_of, installation.driver) == []
 
 
-async def test_a_wrong_digest_ends_the_upload_and_leaves_nothing(repo: Repository, driver: Driver) -> None:
+async def test_a_wrong_digest_ends_the_upload_and_leaves_nothing(repo: Repository, installation: Installation) -> None:
     upload = await asyncio.to_thread(repo.start_upload)
     await upload.append(stream(b"01234"))
     with pytest.raises(DigestInvalid):
         await upload.commit(DIGEST, stream(b"other"))
     with pytest.raises(BlobUploadUnknown):
         await asyncio.to_thread(upload.offset)
-    assert await asyncio.to_thread(files_of, driver) == []
+    assert await asyncio.to_thread(files_of, installation.driver) == []
 
 
-async def test_a_finished_upload_leaves_the_blob_and_its_link(repo: Repository, driver: Driver) -> None:
+async def test_a_finished_upload_leaves_the_blob_and_its_link(repo: Repository, installation: Installation) -> None:
     upload = await asyncio.to_thread(repo.start_upload)
     await upload.append(stream(CONTENT))
     await upload.commit(DIGEST, stream())
     expected = {str(layout.blob_data(DIGEST)), str(layout.layer_link(repo.name, DIGEST))}
-    assert set(await asyncio.to_thread(files_of, driver)) == expected
+    assert set(await asyncio.to_thread(files_of, installation.driver)) == expected
 
 
 def test_who_comes_in_the_middle_of_a_commit_does_not_begin_the_upload_anew(root: Path) -> None:

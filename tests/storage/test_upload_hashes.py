@@ -10,18 +10,20 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, DigestInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import hashing, layout, uploads
+from pyregistry.storage import hash_checkpoints, layout, local_uploads, uploads
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_uploads import LocalUploads
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
+from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
 from tests.storage.paths import content_of
 from tests.storage.pushing import broken, repository, stream
 
 CONTENT = b"0123456789"
 DIGESTS = [Digest.of(CONTENT), Digest.of(CONTENT, "sha512")]
-LARGE = CONTENT * (uploads.SMALL // len(CONTENT) + 1)
+LARGE = CONTENT * (uploads.SMALL_BYTES // len(CONTENT) + 1)
 """What is read again if it must be, and so is noted."""
 OTHER = [Digest.of(b"other"), Digest.of(b"other", "sha512")]
 FOREIGN = UploadId("0f3b1c2d-4e5f-4a6b-8c7d-9e0f1a2b3c4d")
@@ -140,7 +142,7 @@ async def test_a_torn_record_is_as_good_as_none(workers: Workers, torn: bytes) -
 async def test_a_record_that_fits_saves_reading_the_file(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = await workers.upload()
     await upload.append(stream(LARGE))
-    monkeypatch.setattr(uploads, "hash_source", lambda *_: pytest.fail("the file was read"))
+    monkeypatch.setattr(local_uploads, "hash_source", lambda *_: pytest.fail("the file was read"))
     await workers.new().upload(upload.id).commit(Digest.of(LARGE), stream())
 
 
@@ -224,15 +226,16 @@ async def test_an_upload_without_its_starting_time_can_be_finished(workers: Work
 async def test_the_oldest_running_hashes_are_dropped_and_their_uploads_finished_all_the_same(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashing, "_RUNNING_HASHES", 2)
-    repo = workers.new()
+    monkeypatch.setattr(hash_checkpoints, "_RUNNING_HASHES", 2)
+    uploads = LocalUploads(workers.driver, Rules().max_blob_size)
+    repo = repository(Registry(workers.driver, uploads=uploads))
     started = [await asyncio.to_thread(repo.start_upload) for _ in range(4)]
     for upload in started:
         await upload.append(stream(b"01234"))
-    assert len(repo._hashes._hashes) == 2
+    assert len(uploads.hashes) == 2
     for upload in started:
         await upload.commit(DIGESTS[0], stream(b"56789"))
-    assert len(repo._hashes._hashes) <= 2
+    assert len(uploads.hashes) <= 2
 
 
 async def test_a_finished_upload_leaves_no_record(workers: Workers) -> None:

@@ -15,13 +15,12 @@ from pyregistry.oci.errors import (
     UploadRangeInvalid,
 )
 from pyregistry.storage import batches, layout, uploads
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import Rules
 from pyregistry.storage.uploads import Upload
+from tests.storage.installations import Installation
 from tests.storage.paths import content_of
-from tests.storage.pushing import broken, repository, stream
+from tests.storage.pushing import Body, broken, stream
 
 CONTENT = b"0123456789"
 DIGEST = Digest.of(CONTENT)
@@ -29,28 +28,14 @@ BUSY_WAIT = 0.1
 
 
 @pytest.fixture
-def repo(registry: Registry) -> Repository:
-    return repository(registry)
+def repo(installation: Installation) -> Repository:
+    return installation.repository()
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests do not wait long for each other."""
-    monkeypatch.setattr(uploads, "BUSY_WAIT", BUSY_WAIT)
-
-
-class Body:
-    """A request body whose end the test decides."""
-
-    def __init__(self, first: bytes) -> None:
-        self.begun = asyncio.Event()
-        self.end = asyncio.Event()
-        self._first = first
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        self.begun.set()
-        yield self._first
-        await self.end.wait()
+    monkeypatch.setattr(uploads, "BUSY_WAIT_SECONDS", BUSY_WAIT)
 
 
 async def start(repo: Repository, algorithm: str = "sha256") -> Upload:
@@ -65,11 +50,11 @@ async def stored(repo: Repository, digest: Digest) -> bytes:
     return await asyncio.to_thread(lambda: content_of(repo.blob(digest)))
 
 
-async def test_a_new_upload_is_empty_and_says_when_it_began(repo: Repository, driver: Driver) -> None:
+async def test_a_new_upload_is_empty_and_says_when_it_began(repo: Repository, installation: Installation) -> None:
     upload = await start(repo)
     assert await offset_of(upload) == 0
     path = layout.upload_started_at(repo.name, upload.id)
-    started_at = await asyncio.to_thread(driver.read, path)
+    started_at = await asyncio.to_thread(installation.driver.read, path)
     assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", started_at)
 
 
@@ -86,8 +71,10 @@ async def test_what_is_appended_moves_the_offset(repo: Repository) -> None:
     assert await stored(repo, DIGEST) == CONTENT
 
 
-@pytest.mark.parametrize("size", [batches.BATCH - 1, batches.BATCH, batches.BATCH + 1, 3 * batches.BATCH + 7])
-@pytest.mark.parametrize("chunk", [batches.BATCH * 4, 65_536 + 1])
+@pytest.mark.parametrize(
+    "size", [batches.BATCH_BYTES - 1, batches.BATCH_BYTES, batches.BATCH_BYTES + 1, 3 * batches.BATCH_BYTES + 7]
+)
+@pytest.mark.parametrize("chunk", [batches.BATCH_BYTES * 4, 65_536 + 1])
 async def test_content_of_any_size_arrives_in_chunks_of_any_size(repo: Repository, size: int, chunk: int) -> None:
     content = (bytes(range(251)) * (size // 251 + 1))[:size]
     upload = await start(repo)
@@ -125,8 +112,8 @@ async def test_a_commit_of_another_length_than_announced_leaves_the_upload_open(
     assert await stored(repo, DIGEST) == CONTENT
 
 
-async def test_a_blob_has_the_largest_size_that_is_allowed_and_no_more(driver: Driver) -> None:
-    repo = repository(Registry(driver, Rules(max_blob_size=10)))
+async def test_a_blob_has_the_largest_size_that_is_allowed_and_no_more(installation: Installation) -> None:
+    repo = installation.repository(Rules(max_blob_size=10))
     upload = await start(repo)
     await upload.append(stream(CONTENT))
     with pytest.raises(BlobTooLarge):
@@ -137,8 +124,10 @@ async def test_a_blob_has_the_largest_size_that_is_allowed_and_no_more(driver: D
     await upload.commit(DIGEST, stream())
 
 
-async def test_an_announced_length_above_the_limit_is_too_large_before_a_byte_is_read(driver: Driver) -> None:
-    upload = await start(repository(Registry(driver, Rules(max_blob_size=10))))
+async def test_an_announced_length_above_the_limit_is_too_large_before_a_byte_is_read(
+    installation: Installation,
+) -> None:
+    upload = await start(installation.repository(Rules(max_blob_size=10)))
     await upload.append(stream(b"01234"))
 
     body = Body(b"567890")
@@ -175,7 +164,7 @@ async def test_a_cancelled_request_leaves_whole_batches_and_the_upload_free(repo
     stuck = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        yield b"x" * batches.BATCH
+        yield b"x" * batches.BATCH_BYTES
         stuck.set()
         await asyncio.sleep(60)
 
@@ -184,9 +173,9 @@ async def test_a_cancelled_request_leaves_whole_batches_and_the_upload_free(repo
     request.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
-    assert await offset_of(upload) == batches.BATCH
-    content = b"x" * batches.BATCH + b"end"
-    await upload.commit(Digest.of(content), stream(b"end"), at=batches.BATCH)
+    assert await offset_of(upload) == batches.BATCH_BYTES
+    content = b"x" * batches.BATCH_BYTES + b"end"
+    await upload.commit(Digest.of(content), stream(b"end"), at=batches.BATCH_BYTES)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -206,13 +195,12 @@ async def test_a_second_request_on_the_same_upload_waits_and_is_refused(repo: Re
 
 
 async def test_requests_that_do_not_wait_too_long_follow_each_other_and_never_mix(
-    repo: Repository, driver: Driver
+    repo: Repository, installation: Installation
 ) -> None:
     upload = await start(repo)
     parts = [bytes([letter]) * 100_000 for letter in b"abcd"]
     await asyncio.gather(*(upload.append(stream(part[:50_000], part[50_000:])) for part in parts))
-    path = layout.upload_data(repo.name, upload.id)
-    content = await asyncio.to_thread(driver.read, path)
+    content = await asyncio.to_thread(installation.content_of, upload)
     assert sorted(content[at : at + 100_000] for at in range(0, 400_000, 100_000)) == parts
     await upload.commit(Digest.of(content), stream())
 

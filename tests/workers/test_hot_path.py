@@ -19,7 +19,7 @@ from types import MappingProxyType
 import pytest
 
 from pyregistry.api.transport.coalescing import BEGIN_SECONDS, COALESCE_BYTES, COALESCE_SECONDS
-from pyregistry.storage.batches import BATCH
+from pyregistry.storage.batches import BATCH_BYTES
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.processes import Server, pyregistry_server, require, wait_until
@@ -170,7 +170,7 @@ def test_a_body_in_small_pieces_is_not_read_piece_by_piece(server: Server, tmp_p
     calls = calls_of(server, tmp_path / "calls", lambda connection: seconds.append(push_slowly(connection)))
     # On a busy machine pieces come so seldom that one is all that there is when the time to gather has gone by.
     full, overdue = PIECES * PIECE / COALESCE_BYTES, seconds[-1] / COALESCE_SECONDS
-    before, woken = BEGIN_SECONDS / PAUSE, PIECES * PIECE / BATCH * 2
+    before, woken = BEGIN_SECONDS / PAUSE, PIECES * PIECE / BATCH_BYTES * 2
     assert calls["recvfrom"] <= before + full + overdue + woken + NOISE
     assert calls["writev"] + calls["write"] <= PIECES / 10
 

@@ -31,7 +31,7 @@ from pyregistry.api.transport.internals import (
 from pyregistry.api.transport.limits import FIRST_READ_BYTES, READ_BYTES
 from pyregistry.oci.errors import RegistryError, RequestInvalid
 from pyregistry.storage.budget import uploads
-from pyregistry.storage.flowing import Read
+from pyregistry.storage.uploads import Read
 
 _PATIENCE_MS = 3
 """Milliseconds that a thread waits for the next bytes."""
@@ -214,7 +214,7 @@ class UploadBody:
 
     @contextmanager
     def straight(self) -> Iterator[Read | None]:
-        """See Flowing.straight, which is asked for behind each megabyte."""
+        """See DirectReader, which is asked for behind each megabyte."""
         took, self._asked_at = self._loop.time() - self._asked_at, self._loop.time()
         transport = self._handler.transport
         own = None if took > _SLOW_SECONDS or self._framing.ended or self.invalid else _socket_of(transport)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from aiohttp import StreamReader, web
 
-from pyregistry.storage.flowing import Read
+from pyregistry.storage.uploads import Read
 
 
 class ClientConnection:

@@ -32,7 +32,7 @@ from pyregistry.api.transport.limits import FIRST_READ_BYTES, NEW_CONNECTION_SEC
 from pyregistry.api.transport.stalled import StalledClientMonitor
 from pyregistry.mistakes import log_tls
 from pyregistry.oci.errors import InternalError, TlsToPlainPort
-from pyregistry.storage.flowing import Read
+from pyregistry.storage.uploads import Read
 from pyregistry.system_errors import explained
 
 log = structlog.get_logger("pyregistry.api")

@@ -20,6 +20,7 @@ class Protocol:
     touch_mount: bool = True
     touch_put: bool = True
     touch_serial: bool = True  # no two touches of one blob side by side (read the old mtime, set a later one)
+    touch_when: str = "collecting"  # a section touches: always | if it sees a collector | "asked before": too early
     touch_seen: bool = True  # a touch changes the record (False: none does, so a touch leaves a mark)
     marks: str = "kept"  # what a touch that is not seen leaves: kept | removed between mark and sweep | never left
     rewrite_manifest: bool = True  # PUT renames the manifest blob in (or touches it), even if it exists

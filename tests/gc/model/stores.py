@@ -109,6 +109,11 @@ def sub(t, i, v):
     return t[:i] + (v,) + t[i + 1 :]
 
 
+def replaced(data, b):
+    """A rename into place by a section that saw no collector: over another file, the record may stay the same."""
+    return data if b is None or data[b] else sub(data, b, LATER)
+
+
 def later(p, data, b, procs):
     """A touch, or a rename over: the record becomes one that it never was before, or there is a mark.
 

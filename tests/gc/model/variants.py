@@ -20,7 +20,7 @@ peer = dict(
     lease_read="never",
     lease_end="never",
 )
-age = dict(age=True, lease_read="never", lease_end="never")
+age = dict(age=True, lease_read="never", lease_end="never", touch_when="always")
 
 # name, what differs from the full protocol, expected S L F (None: not asked), scenarios
 VARIANTS = [
@@ -55,6 +55,13 @@ VARIANTS = [
     ("no check at manifest PUT", dict(check_put=False), (BROKEN, None, None), SMALL),
     ("manifest PUT keeps an old manifest blob as it is", dict(rewrite_manifest=False), (BROKEN, None, None), SMALL),
     ("touches side by side (read, then set), clock stopped", dict(touch_serial=False), (BROKEN, None, None), HEADS),
+    ("touches also without a collector", dict(touch_when="always"), (HOLDS, CHAIN, HOLDS), SMALL),
+    (
+        "whether a collector runs is asked before the section",
+        dict(touch_when="asked before", touch_head=False),
+        (BROKEN, None, None),
+        HEADS,
+    ),
     ("touches may be invisible", dict(touch_seen=False), (HOLDS, CHAIN, HOLDS), SMALL),
     (
         "touches may be invisible, and leave no mark",

@@ -1,7 +1,7 @@
 """The steps of those who push and delete; each has its name in docs/gc.md."""
 
 from tests.gc.model.protocol import BROKEN, CHAIN, DEAD, ENDED, GONE, HELD, HELD_AGAIN, REFUSED, SWEPT
-from tests.gc.model.stores import NONE, later, sub, went
+from tests.gc.model.stores import NONE, later, replaced, sub, went
 
 
 class Actor:
@@ -39,6 +39,12 @@ class Actor:
 
     def may_enter(s):
         return not (s.locks and s.exclusive)
+
+    def touches(s):
+        """A section that sees no collector when it begins need not touch: a later one waits for it at the barrier."""
+        if s.p.touch_when == "asked before":
+            return s.pc.endswith("seen")
+        return s.p.touch_when == "always" or s.procs[-1][0] != "idle"
 
     def killed(s):
         s.go("kill -9", (DEAD, "", 0, NONE), lock=-s.locks)
@@ -95,7 +101,8 @@ class Actor:
                 s.go("data is there (no lock)", s.at("skip"))
             if s.may_enter():
                 if links[l] >= ENDED and data[b]:
-                    s.go("link and data are there", s.at("1st"), lock=s.locks)
+                    then = "1st" if s.touches() or not p.head_data_first else "2nd"
+                    s.go("link and data are there", s.at(then), lock=s.locks)
                 else:
                     not_found()
         elif pc == "skip":
@@ -125,16 +132,12 @@ class Actor:
         elif pc == "upload":
             if s.may_enter():
                 keep = data[b] and not p.replace_upload
-                s.go(
-                    "renames the uploaded data in",
-                    s.at("link"),
-                    data=None if keep else later(p, data, b, s.procs),
-                    lock=s.locks,
-                )
+                moved = later(p, data, b, s.procs) if s.touches() else replaced(data, b)
+                s.go("renames the uploaded data in", s.at("link"), data=None if keep else moved, lock=s.locks)
         elif pc == "mount":
             if s.may_enter():
                 if links[w.link[s.ops[s.op][3], s.what]] >= ENDED and data[b]:
-                    s.go("source is there", s.at("touch"), lock=s.locks)
+                    s.go("source is there", s.at("touch" if s.touches() else "link"), lock=s.locks)
                 else:
                     not_found()
         elif pc == "touch":
@@ -153,10 +156,14 @@ class Actor:
         tag = s.ops[s.op][3]
         own = w.link[s.repo, s.what]
         refs = [w.link[s.repo, c] for c in w.refs[s.what]]
-        if pc == "":
+        if pc == "" and p.touch_when == "asked before":
+            s.go("asks for a collector", s.at("none seen" if s.procs[-1][0] == "idle" else "seen"))
+            return
+        if pc in ("", "none seen", "seen"):
             if s.may_enter():
                 if not p.check_put or all(links[l] >= ENDED and (w.data[l] is None or data[w.data[l]]) for l in refs):
-                    s.go("all blobs are there", s.at("touch"), lock=s.locks)
+                    touches = s.touches() if pc != "none seen" else False
+                    s.go("all blobs are there", s.at("touch" if touches else "untouched data"), lock=s.locks)
                 else:
                     s.refuse(refs)
             return
@@ -175,13 +182,14 @@ class Actor:
                 s.go(f"touches {w.blobs[b]}", then, data=later(p, data, b, s.procs))
         elif pc == "set":
             s.go("sets the later time", s.at("data"), data=sub(data, w.data[refs[0]], s.memory + 1))
-        elif pc == "data":
+        elif pc in ("data", "untouched data"):
             b = w.data[own]
             keep = b is None or (data[b] and not p.rewrite_manifest)
+            written = later(p, data, b, s.procs) if pc == "data" else replaced(data, b)
             s.go(
                 "writes the manifest blob",
                 s.at("early end" if p.lease_end == "before links" else "link"),
-                data=None if keep else later(p, data, b, s.procs),
+                data=None if keep else written,
             )
         elif pc == "early end":
             links, procs = s.end_leases(own, tag)

@@ -1,16 +1,15 @@
 """The protocol with one thing taken away: each of these must be caught, by the promise that it breaks.
 
-`text` stands exactly once in its file; a mutant whose text is gone fails its test, and is written anew. The names are
-those of the model's variants, where it has them.
+`text` is code that is exactly once in its file; a mutant whose text is gone fails its test, and is written anew. The
+names are those of the model's variants, where it has them.
 """
 
 from tests.gc.schedules.breaking import Mutant
 
 _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage.repository"
-_UPLOADS, _COLLECTOR, _SWEEP = "storage.uploads", "gc.collector", "gc.sweeping"
+_LOCAL, _UPLOADS = "storage.local_coordinator", "storage.local_uploads"
+_COLLECTOR, _SWEEP = "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
-_RENEWAL_TOUCH = "                leases.rely_on(self._driver, link, find())\n"
-_NO_RENEWAL_TOUCH = "                find()\n                stat_file(self._driver, link)\n"
 _NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
@@ -19,20 +18,16 @@ MUTANTS = (
     Mutant(
         "no barrier",
         _COLLECTOR,
-        "            pass  # the barrier: what was committed before can be seen now\n",
-        "            pass\n",
+        "collection.barrier()",
+        "pass",
         "S",
         "HEAD, HEAD",
-        more=(
-            (_COLLECTOR, "        with leases.exclusive_section(driver):\n", "        with suppress(ValueError):\n"),
-        ),
     ),
     Mutant(
         "record checked at enumeration only (no re-check)",
-        _SWEEP,
-        "        return self._plan.candidates.is_unchanged(digest, now) and "
-        "not leases.is_marked(self._driver, digest)\n",
-        "        return True\n",
+        _LOCAL,
+        "return now == generation and not leases.is_marked(self._driver, digest)",
+        "return True",
         "S",
         "HEAD, HEAD",
     ),
@@ -41,7 +36,7 @@ MUTANTS = (
         _COLLECTOR,
         "    plan = marker.plan(processes)\n",
         "    plan = marker.plan(processes)\n"
-        "    seen, marker.candidates = candidates, enumerate_blobs(driver)\n"
+        "    seen, marker.candidates = candidates, enumerate_blobs(driver, collection)\n"
         "    for digest, _ in list(marker.candidates.unmarked()):\n"
         "        if seen.is_marked(digest):\n"
         "            marker.candidates.mark(digest)\n"
@@ -51,18 +46,25 @@ MUTANTS = (
     ),
     Mutant(
         "no touch at manifest PUT",
-        _COMMIT,
-        "            leases.rely_on(self._driver, link, target)  # it may have been taken back meanwhile\n",
-        "            stat_file(self._driver, link)\n",
+        _LOCAL,
+        "return leases.touch(self._driver, content)",
+        "pass",
         "S",
         "HEAD, HEAD",
-        more=((_REPOSITORY, _RENEWAL_TOUCH, _NO_RENEWAL_TOUCH),),
+    ),
+    Mutant(
+        "no touch while a collector runs",
+        _LEASES,
+        "return _stat_or_none(driver, layout.TOUCHED) is not None",
+        "return False",
+        "S",
+        "HEAD, HEAD",
     ),
     Mutant(
         "touches may be invisible, and leave no mark",
         _LEASES,
-        "        if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:\n",
-        "        if not _make_later(driver, path, before):\n",
+        "not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns",
+        "not _make_later(driver, path, before)",
         "S",
         "HEAD, HEAD",
         unseen=True,
@@ -79,9 +81,9 @@ MUTANTS = (
     ),
     Mutant(
         "the collector looks for no marks",
-        _SWEEP,
-        " and not leases.is_marked(self._driver, digest)\n",
-        "\n",
+        _LOCAL,
+        "not leases.is_marked(self._driver, digest)",
+        "True",
         "S",
         "HEAD, HEAD",
         unseen=True,
@@ -89,8 +91,8 @@ MUTANTS = (
     Mutant(
         "a manifest that is written over another file leaves no mark",
         _LEASES,
-        "for another one.\n        _leave_mark(driver, digest)\n",
-        "for another one.\n",
+        "_leave_mark(driver, digest)\nyield path",
+        "yield path",
         "S",
         "deleted, pushed again",
         unseen=True,
@@ -98,8 +100,8 @@ MUTANTS = (
     Mutant(
         "an upload that is renamed over another file leaves no mark",
         _LEASES,
-        "for another one.\n        _leave_mark(driver, digest)\n",
-        "for another one.\n",
+        "_leave_mark(driver, digest)\nyield path",
+        "yield path",
         "L",
         "upload",
         unseen=True,
@@ -107,17 +109,17 @@ MUTANTS = (
     Mutant(
         "no check at manifest PUT",
         _COMMIT,
-        "        if missing:\n",
-        "        if False:\n",
+        "if missing:\n    ...",
+        "if False:\n    ...",
         "S",
         "HEAD",
     ),
     Mutant(
         "manifest PUT keeps an old manifest blob as it is",
-        _COMMIT,
-        "            leases.write(driver, digest, content)\n",
-        "            try:\n                driver.stat(layout.blob_data(digest))\n            except PathNotFound:\n"
-        "                leases.write(driver, digest, content)\n",
+        _LOCAL,
+        "leases.write(driver, unit.digest, content, collecting=self._is_collecting())",
+        "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
+        "except PathNotFound:\n    leases.write(driver, unit.digest, content, collecting=True)",
         "S",
         "deleted, pushed again",
     ),
@@ -132,8 +134,8 @@ MUTANTS = (
     Mutant(
         "children swept before their index",
         _PLAN,
-        "for group in marks.doomed_groups()]\n",
-        "for group in marks.doomed_groups()][::-1]\n",
+        "[group for marks in self.repositories.values() for group in marks.doomed_groups()]",
+        "[group for marks in self.repositories.values() for group in marks.doomed_groups()][::-1]",
         "S",
         "index of indexes",
     ),
@@ -173,24 +175,24 @@ MUTANTS = (
     Mutant(
         "a referrer goes although its subject was just pushed",
         _SWEEP,
-        "        return self._is_unchanged(digest) and (subject is None or self._is_unchanged(subject))\n",
-        "        return self._is_unchanged(digest)\n",
+        "if not batch.is_unchanged(subject, self._plan.candidates.generation(subject)):\n    ...",
+        "if False:\n    ...",
         "S",
         "subject comes later",
     ),
     Mutant(
         "where a link leads is not looked at again, uploads",
         _SWEEP,
-        "target(link.digest) != link.target:\n",
-        "target(link.digest) is None:\n",
+        "self._marker.repositories[link.repository].target(link.digest) != link.target",
+        "self._marker.repositories[link.repository].target(link.digest) is None",
         "SL",
         "sha512 of the CNCF registry, uploaded",
     ),
     Mutant(
         "where a link leads is not looked at again, mounts",
         _SWEEP,
-        "target(link.digest) != link.target:\n",
-        "target(link.digest) is None:\n",
+        "self._marker.repositories[link.repository].target(link.digest) != link.target",
+        "self._marker.repositories[link.repository].target(link.digest) is None",
         "SL",
         "sha512 of the CNCF registry, mounted",
     ),
@@ -213,8 +215,8 @@ MUTANTS = (
     Mutant(
         "unreadable manifest keeps the other manifests, not the layers",
         _MARK,
-        "                if self._is_whole:\n",
-        "                if False:\n",
+        "if self._is_whole:\n    ...",
+        "if False:\n    ...",
         "S",
         "manifest lost",
     ),
@@ -246,75 +248,74 @@ MUTANTS = (
     Mutant(
         "no leases at all",
         _LEASES,
-        "    return seconds > 0 and link",
-        "    return False and link",
+        "return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9",
+        "return False",
         "L",
         "HEAD",
     ),
     Mutant(
         "HEAD takes no lease",
         _REPOSITORY,
-        "                self._renew_or_replace(link)\n",
-        "                pass\n",
+        "section.promise(unit)",
+        "pass",
         "L",
         "HEAD",
     ),
     Mutant(
         "mount takes no lease",
         _REPOSITORY,
-        "                link_blob(self._driver, self.name, digest, target)  # a new link is a lease\n",
-        "                link_blob(self._driver, self.name, digest, target)\n"
-        "            leases.end(self._driver, layout.layer_link(self.name, digest))\n",
+        "section.link(Unit(self.name, digest), there)",
+        "section.link(Unit(self.name, digest), there)\nsection.finish([Unit(self.name, digest)])",
         "L",
         "mount",
     ),
     Mutant(
         "no touch at HEAD",
         _REPOSITORY,
-        _RENEWAL_TOUCH,
-        _NO_RENEWAL_TOUCH,
+        "if section.rely_on([unit]):\n    ...",
+        "if not exists(self._driver, unit.link):\n    ...",
         "L",
         "HEAD",
     ),
     Mutant(
         "no touch at mount",
         _REPOSITORY,
-        "                leases.rely_on(self._driver, layout.layer_link(source.name, digest), target)\n",
-        "                stat_file(self._driver, layout.layer_link(source.name, digest))\n",
+        "if section.rely_on([there]):\n    ...",
+        "section._content_of[there] = digest\nif not exists(self._driver, there.link):\n    ...",
         "L",
         "mount",
     ),
     Mutant(
         "upload keeps an existing blob as it is",
-        _UPLOADS,
-        "            leases.place(self._driver, staged, digest)\n",
-        "            try:\n                self._driver.stat(layout.blob_data(digest))\n"
-        "            except PathNotFound:\n"
-        "                leases.place(self._driver, staged, digest)\n",
+        _LOCAL,
+        "leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())",
+        "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
+        "except PathNotFound:\n    leases.place(driver, content.path, unit.digest, collecting=True)",
         "L",
         "upload",
     ),
     Mutant(
         "HEAD outside the commit lock",
         _REPOSITORY,
-        "            with leases.commit_section(self._driver):\n",
-        "            with suppress(PathNotFound):\n",
+        "self._coordinator.run(promise)",
+        "from pyregistry.storage.local_coordinator import LocalSection\npromise(LocalSection(self._driver))",
         "L",
         "HEAD, HEAD",
     ),
     Mutant(
         "HEAD skips its work when the data is young",
         _REPOSITORY,
-        "leases.is_young(self._driver.stat(link), ",
-        "leases.is_young(self._driver.stat(layout.blob_data(find())), ",
+        "self._coordinator.is_promised(unit, leases.renewed_after(self._rules.grace))",
+        "leases.is_young(self._driver.stat(layout.blob_data(unit.digest)), "
+        "leases.renewed_after(self._rules.grace), __import__('time').time_ns())",
         "L",
         "HEAD, HEAD",
     ),
     Mutant(
         "leases ended before the revision link is there",
         _REPOSITORY,
-        "            commit.store(content, tags)\n            commit.end_leases(tagged=bool(tags))\n",
-        "            commit.end_leases(tagged=bool(tags))\n            commit.store(content, tags)\n",
+        "steps.store(tags)\nsteps.end_leases(tagged=bool(tags))",
+        "steps.end_leases(tagged=bool(tags))\nsteps.store(tags)",
         "L",
         "HEAD, PUT",
     ),
@@ -322,17 +323,79 @@ MUTANTS = (
     Mutant(
         "leases never ended",
         _REPOSITORY,
-        "            commit.end_leases(tagged=bool(tags))\n",
-        "            pass\n",
+        "steps.end_leases(tagged=bool(tags))",
+        "pass",
         "F",
         "deleted, pushed again",
     ),
     Mutant(
         "index PUT ends its children's leases, not their layers'",
         _COMMIT,
-        "        if self._manifest.children:\n",
-        "        if False:\n",
+        "if self._manifest.children:\n    ...",
+        "if False:\n    ...",
         "F",
         "child is there already",
+    ),
+)
+
+_EPOCHS = "tests.storage.epochs"
+
+EPOCH_MUTANTS = (
+    Mutant(
+        "the state is not read again",
+        _EPOCHS,
+        "if EpochCoordinator(self._driver).state() != self._state:\n    ...",
+        "pass",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "no second marking",
+        _COLLECTOR,
+        "marker, plan = _mark_again(marker, plan)",
+        "pass",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "writers do not rescue",
+        _EPOCHS,
+        "create_marker(self._driver, self._state, path, _RESCUED) == _RESCUED",
+        "True",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "markers are made without looking for one",
+        _EPOCHS,
+        "with suppress(PathNotFound):\n    return driver.read(marker)",
+        "pass",
+        "S",
+        "HEAD, HEAD",
+    ),
+    Mutant(
+        "an upload writes what is just being deleted",
+        _EPOCHS,
+        "if self._rescue(unit, content):\n    return",
+        "return",
+        "SL",
+        "upload",
+    ),
+    Mutant(
+        "idle is the same after each epoch",
+        _EPOCHS,
+        "self._driver.write(_STATE, idle)",
+        "self._driver.write(_STATE, _IDLE)",
+        "S",
+        "HEAD, HEAD",
+        more=((_EPOCHS, "self._driver.write(_STATE, idle + b' begins')", "self._driver.write(_STATE, _IDLE)"),),
+    ),
+    Mutant(
+        "no lease at HEAD",
+        _REPOSITORY,
+        "section.promise(unit)",
+        "pass",
+        "L",
+        "HEAD",
     ),
 )

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, permutations
 
+from pyregistry.storage.coordinator import Coordinator
 from pyregistry.storage.driver import Driver
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.memory import MemoryDriver
 from pyregistry.storage.rules import GRACE
 from tests.gc.schedules.scenario import Scenario
@@ -34,12 +36,13 @@ def search(
     grace: float = GRACE,
     promises: str = "",
     make_driver: Callable[[], Driver] = MemoryDriver,
+    make_coordinator: Callable[[Driver], Coordinator] = LocalCoordinator,
 ) -> Outcome:
     """Try `count` schedules, or fewer if one breaks a promise: one of `promises`, or any."""
     outcome = Outcome()
     choices = _Choices(scenario, random.Random(f"{seed} {scenario.name}"))
     for schedule in islice(choices, count):
-        world = World(scenario, make_driver(), schedule, grace)
+        world = World(scenario, make_driver(), schedule, grace, make_coordinator)
         world.run()
         if not schedule.kills:
             choices.learn(world.actors)

@@ -5,14 +5,18 @@ storage call whether it goes on or hands it over, so that a schedule without swi
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TypeVar
 
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Appender, Driver, LockedFile, PathBusy, Source, Stat
+from pyregistry.storage.delegating import DelegatingDriver
+from pyregistry.storage.driver import Driver, PathBusy
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.objects import PathNotFound
+
+T = TypeVar("T")
 
 MAX_STEPS = 20_000
 """More than any schedule needs: somebody goes round in circles."""
@@ -174,119 +178,48 @@ class Stage:
             self._done.set()
 
 
-class SteppingDriver:
+_CHANGES = {
+    "write": "write",
+    "create": "create",
+    "mark": "write",
+    "move": "move",
+    "delete": "delete",
+    "discard": "discard",
+}
+"""Verbs after which the store is looked at, and what they count as."""
+_UNSEEN = frozenset({"symbolic_links", "sync", "empty_trash", "held", "appender", "staged", "room"})
+"""Calls that no other actor can tell: an upload has one actor, and what is in the trash no reader sees."""
+
+
+class SteppingDriver(DelegatingDriver):
     """What one actor sees of `driver`. `changed` hears of each change after it: the call and its path."""
 
     def __init__(self, driver: Driver, stage: Stage, actor: Actor, changed: Callable[[str, str], None]) -> None:
-        self._driver = driver
+        super().__init__(driver)
         self._stage = stage
         self._actor = actor
         self._changed = changed
 
-    @property
-    def epoch(self) -> str:
-        return self._driver.epoch
+    def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
+        if verb in _UNSEEN:
+            return work()
+        self._stage.step(self._actor, f"{'move to' if verb == 'move' else verb} {path}")
+        done = work()
+        if verb in _CHANGES:
+            self._changed(_CHANGES[verb], path)
+        return done
 
-    def _step(self, call: str, path: str) -> None:
-        self._stage.step(self._actor, f"{call} {path}")
+    def went_on(self, path: StoragePath, name: str) -> None:
+        self._stage.step(self._actor, f"goes on behind {path}/{name}")
 
-    def read(self, path: StoragePath, limit: int | None = None) -> bytes:
-        self._step("read", path)
-        return self._driver.read(path, limit)
-
-    def write(self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False) -> None:
-        self._step("write", path)
-        self._driver.write(path, data, durable=durable, private=private)
-        self._changed("write", path)
-
-    def create(self, path: StoragePath, data: bytes) -> None:
-        self._step("create", path)
-        self._driver.create(path, data)
-        self._changed("create", path)
-
-    def mark(self, path: StoragePath) -> None:
-        self._step("mark", path)
-        self._driver.mark(path)
-        self._changed("write", path)
-
-    def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
-        self._step("make_directory", path)
-        self._driver.make_directory(path, durable=durable)
-
-    def stat(self, path: StoragePath) -> Stat:
-        self._step("stat", path)
-        return self._driver.stat(path)
-
-    def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
-        self._step("set_mtime", path)
-        self._driver.set_mtime(path, mtime_ns)
-
-    def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
-        self._step("children", path)
-        yield from self._driver.children(path, after, strict=strict)  # one directory at a time is read as a whole
-
-    def symbolic_links(self, path: StoragePath) -> list[str]:
-        return self._driver.symbolic_links(path)
-
-    def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
-        self._step("scan", path)
-        scanned = self._driver.scan(path, leaf, strict=strict)
-        while (found := next(scanned, None)) is not None:
-            yield found
-            self._step("goes on behind", f"{path}/{found[0]}")
-
-    def move(self, source: StoragePath, target: StoragePath) -> None:
-        self._step("move to", target)
-        self._driver.move(source, target)
-        self._changed("move", target)
-
-    def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        self._step("delete", path)
-        self._driver.delete(path, durable=durable)
-        self._changed("delete", path)
-
-    def discard(self, path: StoragePath) -> None:
-        self._step("discard", path)
-        self._driver.discard(path)
-        self._changed("discard", path)
-
-    def sync(self) -> None:
-        self._driver.sync()
-
-    def empty_trash(self) -> None:
-        self._driver.empty_trash()  # nobody can see what is in it
-
-    def prune(self, path: StoragePath) -> bool:
-        self._step("prune", path)
-        return self._driver.prune(path)
-
-    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
-        return self._driver.held(path)  # nobody else has this upload
-
-    def source(self, path: StoragePath) -> Source:
-        self._step("source", path)
-        return self._driver.source(path)
-
-    def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
-        return self._driver.staged(source, target)
-
-    def places(self) -> Sequence[StoragePath]:
-        return self._driver.places()
-
-    def place_of(self, path: StoragePath) -> StoragePath:
-        return self._driver.place_of(path)
-
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        return self._driver.room(path)
-
-    def appender(
-        self, path: StoragePath, *, wait: float, create: bool = False
-    ) -> AbstractAsyncContextManager[Appender]:
-        return self._driver.appender(path, wait=wait, create=create)  # nobody else has this upload
+    def delete_many(self, paths: Iterable[StoragePath]) -> None:
+        for path in paths:  # a reader may see some of them gone
+            with suppress(PathNotFound):
+                self.delete(path)
 
     @contextmanager
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-        self._step("lock", f"{name}{' exclusive' if exclusive else ''}")
+        self._stage.step(self._actor, f"lock {name}{' exclusive' if exclusive else ''}")
         while True:
             held = self._driver.lock(name, exclusive=exclusive, wait=False)
             try:

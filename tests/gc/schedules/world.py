@@ -1,15 +1,18 @@
 """One schedule of one scenario: the store, and what its actors do."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from pyregistry.gc import batches, collector
 from pyregistry.gc.outcome import MarkFailed, Options
-from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown
+from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout, volumes
+from pyregistry.storage.coordinator import Coordinator
 from pyregistry.storage.driver import Driver, PathNotFound
 from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local_coordinator import LocalCoordinator
 from pyregistry.storage.registry import Registry
 from pyregistry.storage.repository import Repository
 from pyregistry.storage.rules import GRACE
@@ -26,13 +29,21 @@ class Refused(Exception):
 class World:
     """One run, in which the actors of a scenario do what they do."""
 
-    def __init__(self, scenario: Scenario, driver: Driver, schedule: Schedule, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        driver: Driver,
+        schedule: Schedule,
+        grace: float = GRACE,
+        make_coordinator: Callable[[Driver], Coordinator] = LocalCoordinator,
+    ) -> None:
+        self._make_coordinator = make_coordinator
         self._scenario = scenario
         self._driver = driver
         self._grace = grace
         self._schedule = schedule
         self.stage = Stage(schedule)
-        self._watch = Watch(scenario, driver, self.stage, grace)
+        self._watch = Watch(scenario, driver, self.stage, grace, make_coordinator(driver))
         self.actors: list[Actor] = []
 
     def run(self) -> None:
@@ -75,7 +86,7 @@ class World:
 
     def _run_collector(self, driver: Driver, options: Options) -> None:
         try:
-            collector.collect(driver, options)
+            collector.collect(driver, options, coordinator=self._make_coordinator(driver))
         except MarkFailed:
             if not self._watch.lost:
                 raise
@@ -103,7 +114,7 @@ class World:
             raise
 
     def _perform(self, driver: Driver, operation: Operation, promised: dict[tuple[str, str], int]) -> None:
-        repo = _repository(driver, operation.repository)
+        repo = self._repository(driver, operation.repository)
         what = operation.what
         match operation.kind:
             case "put":
@@ -140,7 +151,7 @@ class World:
                 repo.promise_blob(digest)
                 return
             if operation.kind == "mount":
-                repo.mount_blob(digest, _repository(driver, operation.more))
+                repo.mount_blob(digest, self._repository(driver, operation.more))
                 return
         content = self._scenario.content[operation.what]
         try:
@@ -149,6 +160,8 @@ class World:
             if not self._watch.gone:
                 raise
             raise Refused from error  # an operator's `rm -rf` took the upload
+        except Unavailable as error:  # only where sections have no locks, after a collector that was killed
+            raise Refused from error
 
     def _put(self, repo: Repository, operation: Operation, promised: dict[tuple[str, str], int]) -> None:
         what = operation.what
@@ -158,6 +171,8 @@ class World:
             repo.put_manifest(self._scenario.digest[what], content, media_type, tags)
         except ManifestBlobUnknown as error:
             self._watch.judge_refusal(operation, promised)
+            raise Refused from error
+        except Unavailable as error:
             raise Refused from error
         self._watch.acknowledge(operation.repository, what)
 
@@ -187,6 +202,5 @@ class World:
             with suppress(PathNotFound):
                 driver.delete(StoragePath(path))
 
-
-def _repository(driver: Driver, name: str) -> Repository:
-    return Registry(driver).repository(RepositoryName(name))
+    def _repository(self, driver: Driver, name: str) -> Repository:
+        return Registry(driver, coordinator=self._make_coordinator(driver)).repository(RepositoryName(name))

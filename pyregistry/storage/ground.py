@@ -1,14 +1,12 @@
-"""Is this a place where a collector can be safe? Its proof rests on locks that exclude, and on looks that are fresh."""
+"""Reasons why a collector could not be safe in a directory: its proof rests on locks that exclude and fresh looks."""
 
 from collections.abc import Iterator
 from contextlib import suppress
 from uuid import uuid4
 
-from pyregistry.gc.outcome import Braked
 from pyregistry.storage import layout
 from pyregistry.storage.driver import Driver, PathBusy
 from pyregistry.storage.file_systems import file_systems
-from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.links import exists
 
 _TRIAL = "trial"
@@ -27,28 +25,29 @@ machines in step (ceph, gfs2, lustre, ocfs2) are not among them, nor those betwe
 9p)."""
 
 
-def require_safe_ground(driver: Driver) -> None:
-    """Raise Braked, with all reasons, where a collector may remove what somebody relies on; raises OSError. Blocks."""
-    reasons = [*_unsafe_kinds(driver), *_other_locks(driver), *_failed_trials(driver)]
-    if reasons:
-        raise Braked(f"{'; '.join(reasons)}; --i-know (pyregistry.gc.i-know: true) runs all the same")
+def doubts(driver: Driver) -> Iterator[str]:
+    """Yield each reason why a collector may remove what is relied on; raises OSError. Blocks."""
+    yield from _unsafe_kinds(driver)
+    yield from _other_locks(driver)
+    yield from _failed_trials(driver)
 
 
 def _unsafe_kinds(driver: Driver) -> Iterator[str]:
-    if not isinstance(driver, FilesystemDriver):
+    if driver.local is None:
         return
-    for place, kind in file_systems(driver.root).items():
+    for place, kind in file_systems(driver.local.root).items():
         if kind in _BETWEEN_MACHINES:
             yield f"{place} is {kind}, where what a server on another machine did may be seen too late"
 
 
 def _other_locks(driver: Driver) -> Iterator[str]:
     """Yield a sentence for each directory of locks that only a process with other mounts uses."""
-    if not isinstance(driver, FilesystemDriver):
+    if driver.local is None:
         return
-    used = driver.root / layout.locks(driver.place_of(layout.LOCKS))
+    root = driver.local.root
+    used = root / layout.locks(driver.place_of(layout.LOCKS))
     for place in layout.possible_homes():
-        other = driver.root / layout.locks(place)
+        other = root / layout.locks(place)
         with suppress(FileNotFoundError, NotADirectoryError):
             if not other.samefile(used):
                 yield (

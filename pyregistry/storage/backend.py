@@ -1,0 +1,123 @@
+"""Backends: where a registry's data is, and the objects that keep it. Another storage is another location here.
+
+A location is a value: it comes from the config, and a garbage collection in a process of its own gets it as JSON.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+
+from pyregistry.storage.coordinator import Coordinator
+from pyregistry.storage.driver import Driver, LocalMaintenance
+from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local_uploads import LocalUploads
+from pyregistry.storage.measured import MeasuredDriver, Observe
+from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.objects import Objects
+from pyregistry.storage.piece_uploads import PieceUploads
+from pyregistry.storage.registry import Registry
+from pyregistry.storage.rules import Rules
+from pyregistry.storage.uploads import Uploads
+
+
+class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
+    """A directory of this machine."""
+
+    root: str
+    """Its path."""
+
+    name: ClassVar = "filesystem"
+    """The name of the storage driver in a config, a metric and a health check."""
+    is_shared: ClassVar = True
+    """True if several processes reach the same data."""
+    is_quick: ClassVar = True
+    """True if a `stat` of what was there a moment ago takes microseconds, so that the event loop may wait for it."""
+
+    @property
+    def directory(self) -> Path:
+        """The directory of this machine that holds the data."""
+        return Path(self.root)
+
+    def open(self, *, make: bool = False) -> "Backend":
+        """Open it, and with `make` make it before where it is missing; raises OSError. Blocks."""
+        if make:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        driver = FilesystemDriver(self.directory)
+        return Backend(self, driver, LocalUploads, title=str(driver.root))
+
+
+class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
+    """The memory of this process: each opening begins with nothing."""
+
+    name: ClassVar = "inmemory"
+    """See Directory."""
+    is_shared: ClassVar = False
+    """See Directory."""
+    is_quick: ClassVar = True
+    """See Directory."""
+    directory: ClassVar = None
+    """See Directory: there is none."""
+
+    def open(self, *, make: bool = False) -> "Backend":
+        """See Directory."""
+        return Backend(self, MemoryDriver(), PieceUploads, title="memory")
+
+
+Location = Directory | Memory
+"""Where the data is. To tell one from another, ask for what it offers (`is_shared`, `directory`), not for its class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """An open storage."""
+
+    location: Location
+    driver: Driver
+    """What local leases, uploads and repairs work on; other code takes `objects`."""
+    make_uploads: Callable[[Driver, int, Coordinator], Uploads]
+    """Keeps uploads on a driver; the number is the size of the largest blob, in bytes."""
+    title: str
+    """The location, for a sentence."""
+
+    @property
+    def objects(self) -> Objects:
+        """The bytes."""
+        return self.driver
+
+    @property
+    def local(self) -> LocalMaintenance | None:
+        """What only a directory of this machine has; None elsewhere."""
+        return self.driver.local
+
+    @property
+    def coordinator(self) -> Coordinator:
+        """What writers and the garbage collection agree on."""
+        return LocalCoordinator(self.driver)
+
+    def uploads(self, max_size: int) -> Uploads:
+        """Return the open uploads; a blob has at most `max_size` bytes."""
+        return self.make_uploads(self.driver, max_size, self.coordinator)
+
+    def measured(self, observer: Callable[[str, str], Observe]) -> "Backend":
+        """Return the same with a driver whose calls are observed: by the name of the storage and an action."""
+        return replace(self, driver=MeasuredDriver(self.driver, partial(observer, self.location.name)))
+
+    def registry(self, rules: Rules | None = None) -> Registry:
+        """Return the registry that keeps its repositories here."""
+        rules = rules or Rules()
+        return Registry(self.driver, rules, self.uploads(rules.max_blob_size), self.coordinator)
+
+
+def read_location(text: str) -> Location:
+    """Read a location that `show_location` wrote; raises msgspec.DecodeError."""
+    return msgspec.json.decode(text, type=Location)
+
+
+def show_location(location: Location) -> str:
+    """Write a location as JSON in one line."""
+    return msgspec.json.encode(location).decode()

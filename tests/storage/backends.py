@@ -1,0 +1,13 @@
+"""Backends on drivers that a test made."""
+
+from pyregistry.storage.backend import Backend, Directory, Memory
+from pyregistry.storage.driver import Driver
+from pyregistry.storage.local_uploads import LocalUploads
+from pyregistry.storage.piece_uploads import PieceUploads
+
+
+def backend_on(driver: Driver) -> Backend:
+    """The backend that has this driver."""
+    if driver.local is None:
+        return Backend(Memory(), driver, PieceUploads, title="memory")
+    return Backend(Directory(str(driver.local.root)), driver, LocalUploads, title=str(driver.local.root))

@@ -1,0 +1,8 @@
+"""What a driver on a directory says of a file, without the file."""
+
+from pyregistry.storage.objects import Stat
+
+
+def file_stat(size: int, mtime_ns: int, inode: int) -> Stat:
+    """A file of that size in bytes, time and number."""
+    return Stat(size, mtime_ns, (inode, mtime_ns), is_file=True, content_id=inode)
