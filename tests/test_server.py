@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -203,14 +204,15 @@ def test_on_the_ordinary_way_a_connection_that_comes_while_requests_end_delays_t
             shutdown_timeout=600,
         )
         await runner.setup()
+        factory: Any = runner.server
         running, late = socket.socketpair(), socket.socketpair()
         loop_of_test = asyncio.get_running_loop()
-        await loop_of_test.connect_accepted_socket(runner.server, running[0])
+        await loop_of_test.connect_accepted_socket(factory, running[0])
         running[1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await begun.wait()
         ending = asyncio.create_task(runner.cleanup())
         await asyncio.sleep(0.1)  # the running one is told of the end
-        await loop_of_test.connect_accepted_socket(runner.server, late[0])
+        await loop_of_test.connect_accepted_socket(factory, late[0])
         ends.set()
         async with asyncio.timeout(20):
             await ending
