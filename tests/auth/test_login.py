@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import threading
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -11,6 +12,7 @@ import pytest
 
 from pyregistry.auth.bcrypt_pool import WAITING, WAITING_PER_ADDRESS
 from pyregistry.auth.credentials import ANSWER_SECONDS, Credentials
+from pyregistry.auth.hashes import matches
 from tests.auth.credentials import auth_section, basic, hash_of, write_htpasswd
 from tests.auth.test_throttle import Clock
 from tests.conftest import RegistryServer, StartRegistry
@@ -253,23 +255,40 @@ async def test_the_401_of_a_repository_names_it_and_the_action_as_the_cncf_regis
 
 
 async def test_ten_addresses_that_guess_do_not_refuse_the_login_of_another(
-    start_registry: StartRegistry, tmp_path: Path
+    start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each has as many guesses in flight as one address may have; together they are more than all may have."""
+    may_check = threading.Event()
+
+    def check_later(password: bytes, stored: bytes) -> bool:
+        may_check.wait(120)
+        return matches(password, stored)
+
+    monkeypatch.setattr("pyregistry.auth.bcrypt_pool.matches", check_later)
     users = {f"user{number}": _PASSWORD for number in range(WAITING_PER_ADDRESS)}
-    write_htpasswd(tmp_path / "htpasswd", users, cost=10)
+    write_htpasswd(tmp_path / "htpasswd", users)
     client = await start_registry(auth=auth_section(tmp_path / "htpasswd"))
-    assert 10 * WAITING_PER_ADDRESS > WAITING
+    too_many = 10 * WAITING_PER_ADDRESS - WAITING - 1  # one is checked
+    assert too_many > 0
 
     async with AsyncExitStack() as stack:
-        answers = []
+        stack.callback(may_check.set)
+        answers = set()
         for source in range(2, 12):
             for user in users:
                 guessing = await stack.enter_async_context(connected(client, source=f"127.0.0.{source}"))
                 await guessing.send(request_head("GET", "/v2/", basic(user, f"{_WRONG}{source}")))
-                answers.append(asyncio.create_task(guessing.answer()))
+                answers.add(asyncio.create_task(guessing.answer()))
         stack.callback(lambda: [task.cancel() for task in answers])
-        for answer in asyncio.as_completed(answers):
-            if (await answer).status == 429:  # the room that all share is full
-                break
-        assert (await _ping(client, basic("user0", _PASSWORD))).status == 200
+        await _refused(answers, too_many)
+        login = asyncio.create_task(_ping(client, basic("user0", _PASSWORD)))
+        await _refused(answers, too_many + 1)
+        may_check.set()
+        assert (await login).status == 200
+
+
+async def _refused(answers: set[asyncio.Task[RawAnswer]], number: int) -> None:
+    """Wait until that many were answered 429."""
+    async with asyncio.timeout(120):
+        while sum(not task.exception() and task.result().status == 429 for task in answers if task.done()) < number:
+            await asyncio.sleep(0.01)
