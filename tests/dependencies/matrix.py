@@ -17,9 +17,28 @@ from tests.dependencies.pythons import PythonMissing, find
 from tests.processes import SOURCE_TREE
 
 QUICK = (
-    "tests/api",
-    "tests/auth",
-    "tests/oci",
+    *(
+        f"tests/api/test_{name}.py"
+        for name in (
+            *(
+                "access_log",
+                "access_log_bytes",
+                "blobs",
+                "deletion",
+                "expect",
+                "head_limits",
+                "hot",
+                "lists",
+                "manifests",
+            ),
+            *("mounts", "observers", "ranges", "referrers", "smuggling", "uploads", "uploads_interrupted"),
+        )
+    ),
+    "tests/api/transport",
+    *(
+        f"tests/auth/test_{name}.py"
+        for name in ("hashes", "htpasswd_file", "login", "rule_texts", "token_server", "tokens")
+    ),
     "tests/storage/test_registry.py",
     "tests/storage/test_uploads.py",
     "tests/tls",
