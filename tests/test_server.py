@@ -137,8 +137,14 @@ def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(
         assert runner.run(exchange()) in {b"in the queue", b"HTTP/1.1 404"}
 
 
-def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_told", [True, False], ids=["", "asyncio's private hook has another name"])
+@pytest.mark.parametrize("fast_path", [True, False], ids=["fast", "ordinary"])
+def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_path: bool, is_told: bool
+) -> None:
     """It becomes a connection in the time to settle; without that time the worker ends before it."""
+    if not is_told:
+        monkeypatch.delattr(SingleAcceptLoop, "_make_ssl_transport")
     authority = Authority(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue("server"))
@@ -148,7 +154,7 @@ def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_pat
             listening.setblocking(False)
             runner = make_runner(
                 web.Application(),
-                fast_path=True,
+                fast_path=fast_path,
                 limits=ConnectionLimits(),
                 access_logger=None,
                 settle_seconds=1,  # a busy machine needs more than the usual time
@@ -174,7 +180,8 @@ def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_pat
                         return client.read(12)
 
             finishing = asyncio.create_task(finish())
-            await runner.cleanup()
+            async with asyncio.timeout(20):  # the client does not say goodbye
+                await runner.cleanup()
             writer.close()
             return finishing.result() if finishing.done() else b"the worker has ended"
 

@@ -39,6 +39,9 @@ DENSE_BYTES = 4 * 1024
 _TINY_BYTES = 64
 """Bytes of a chunk with its size, on average, below which chunks are tiny."""
 _RETRY_SECONDS = 0.01
+_GOODBYE_SECONDS = 1.0
+"""Seconds in which a client of TLS may confirm the end of its connection, at a shutdown."""
+_LOOK_SECONDS = 0.1
 _SEVERAL = 16
 """Chunks; of fewer, one may be the rest of a large one."""
 
@@ -51,7 +54,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     """One connection of a client, in front of aiohttp's protocol."""
 
     def __init__(self, server: "OrdinaryServer", inner: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
-        self._gives_way = False
+        self._gives_way = self._is_tls = False
         self.target = ""
         """The target of the request that runs, as the client sent it."""
         self.remote = ""
@@ -87,6 +90,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._transport, self._handshaking = transport, None
         self._idle_from = self._loop.time()
         self.remote = peer_of(transport.get_extra_info("peername"))
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._server.connection_made(self, transport)
         self._inner.connection_made(transport)
         self._await_headers()
@@ -180,6 +184,10 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             return
         self._takes_requests = False
         self._close_unless_running()
+
+    def waits_for_goodbye(self) -> bool:
+        """Return True if it is closed here, and its client has not confirmed that; for this TLS waits 30 s."""
+        return self._is_tls and self._transport is not None and self._transport.is_closing()
 
     def abort(self) -> None:
         """Cut the connection off."""
@@ -406,9 +414,19 @@ class OrdinaryServer:
             self._all_closed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._all_closed.wait()
+                    await self._wait_for_ends()
         for connection in list(self.connections):
             connection.abort()
+
+    async def _wait_for_ends(self) -> None:
+        """Wait until all connections are closed; one of TLS may wait for its client's goodbye, which need not come."""
+        left = _GOODBYE_SECONDS
+        while self.connections and left > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._all_closed.wait()
+            if all(each.waits_for_goodbye() for each in self.connections):
+                left -= _LOOK_SECONDS
 
 
 def telling(answered: Callable[[web.BaseRequest, web.StreamResponse, float], None]) -> type[AbstractAccessLogger]:
