@@ -17,6 +17,7 @@ from pyregistry.api.transport import loop
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.loop import SingleAcceptLoop
 from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.stalled import socket_of
 from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
 from pyregistry.sockets import listen
@@ -187,6 +188,28 @@ def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(
 
     with asyncio.Runner(loop_factory=lambda: SingleAcceptLoop(100)) as runner:
         assert runner.run(exchange()) == b"HTTP/1.1 404"
+
+
+def test_a_connection_of_tls_that_was_closed_twice_disturbs_no_look_at_all_connections(tmp_path: Path) -> None:
+    """asyncio forgets its socket, and keeps it until the client confirms the end."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server"))
+
+    async def exchange() -> None:
+        accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        server = await asyncio.start_server(lambda _, writer: accepted.put(writer), "127.0.0.1", 0, ssl=context)
+        address = server.sockets[0].getsockname()
+        _, client = await asyncio.open_connection(*address, ssl=authority.context())
+        transport = (await accepted.get()).transport
+        assert socket_of(transport) is not None
+        transport.close()
+        transport.close()
+        assert socket_of(transport) is None
+        client.transport.abort()
+        server.close()
+
+    asyncio.run(exchange())
 
 
 def test_on_the_ordinary_way_a_connection_that_comes_while_requests_end_delays_the_end_by_nothing() -> None:
