@@ -17,6 +17,7 @@ from pyregistry.api.transport import loop
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.loop import SingleAcceptLoop
 from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.stalled import socket_of
 from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
 from pyregistry.sockets import listen
@@ -137,8 +138,14 @@ def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(
         assert runner.run(exchange()) in {b"in the queue", b"HTTP/1.1 404"}
 
 
-def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_told", [True, False], ids=["", "asyncio's private hook has another name"])
+@pytest.mark.parametrize("fast_path", [True, False], ids=["fast", "ordinary"])
+def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast_path: bool, is_told: bool
+) -> None:
     """It becomes a connection in the time to settle; without that time the worker ends before it."""
+    if not is_told:
+        monkeypatch.delattr(SingleAcceptLoop, "_make_ssl_transport")
     authority = Authority(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*authority.issue("server"))
@@ -148,7 +155,7 @@ def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_pat
             listening.setblocking(False)
             runner = make_runner(
                 web.Application(),
-                fast_path=True,
+                fast_path=fast_path,
                 limits=ConnectionLimits(),
                 access_logger=None,
                 settle_seconds=1,  # a busy machine needs more than the usual time
@@ -174,12 +181,35 @@ def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_pat
                         return client.read(12)
 
             finishing = asyncio.create_task(finish())
-            await runner.cleanup()
+            async with asyncio.timeout(20):  # the client does not say goodbye
+                await runner.cleanup()
             writer.close()
             return finishing.result() if finishing.done() else b"the worker has ended"
 
     with asyncio.Runner(loop_factory=lambda: SingleAcceptLoop(100)) as runner:
         assert runner.run(exchange()) == b"HTTP/1.1 404"
+
+
+def test_a_connection_of_tls_that_was_closed_twice_disturbs_no_look_at_all_connections(tmp_path: Path) -> None:
+    """asyncio forgets its socket, and keeps it until the client confirms the end."""
+    authority = Authority(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server"))
+
+    async def exchange() -> None:
+        accepted: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+        server = await asyncio.start_server(lambda _, writer: accepted.put(writer), "127.0.0.1", 0, ssl=context)
+        address = server.sockets[0].getsockname()
+        _, client = await asyncio.open_connection(*address, ssl=authority.context())
+        transport = (await accepted.get()).transport
+        assert socket_of(transport) is not None
+        transport.close()
+        transport.close()
+        assert socket_of(transport) is None
+        client.transport.abort()
+        server.close()
+
+    asyncio.run(exchange())
 
 
 def test_on_the_ordinary_way_a_connection_that_comes_while_requests_end_delays_the_end_by_nothing() -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -250,11 +251,20 @@ def test_a_unix_socket_is_served_and_one_that_was_left_behind_is_replaced(tmp_pa
         assert server.ping().startswith(b"HTTP/1.0 200")
 
 
+@pytest.mark.parametrize("name", ["{}/a client", "\0a client of {}", ""])
+def test_a_client_of_a_unix_socket_has_no_address_whatever_it_calls_its_own(tmp_path: Path, name: str) -> None:
+    with UnixServer(tmp_path / "registry.sock", tmp_path, **{"trusted-proxies": ["unix", "127.0.0.1"]}) as server:
+        answer = server.ping(name.format(tmp_path), "X-Forwarded-For: 192.0.2.7\r\n")
+        assert answer.startswith(b"HTTP/1.0 200")
+        wait_until(lambda: "192.0.2.7 " in server.output(), "the client that the proxy names is in the access log")
+        assert "Traceback" not in server.output()
+
+
 class UnixServer(Server):
     """A registry on a unix socket."""
 
-    def __init__(self, path: Path, directory: Path) -> None:
-        made = pyregistry_server(directory, http={"net": "unix", "addr": str(path)})
+    def __init__(self, path: Path, directory: Path, **own: Any) -> None:
+        made = pyregistry_server(directory, http={"net": "unix", "addr": str(path)}, pyregistry=own)
         super().__init__(made.command, made.directory, made.port, made.config)
         self._path = path
 
@@ -264,11 +274,14 @@ class UnixServer(Server):
         except OSError:
             return False
 
-    def ping(self) -> bytes:
+    def ping(self, name: str = "", headers: str = "") -> bytes:
+        """Return the answer to a client whose own socket has this name."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(5)
+            if name:
+                connection.bind(name)
             connection.connect(str(self._path))
-            connection.sendall(b"GET /v2/ HTTP/1.0\r\n\r\n")
+            connection.sendall(f"GET /v2/ HTTP/1.0\r\n{headers}\r\n".encode())
             return connection.recv(4096)
 
 

@@ -171,7 +171,10 @@ def missing_names() -> list[str]:
 
 
 def has_c_parser() -> bool:
-    """Return False where aiohttp was installed without its C parser; the one in Python is not safe on a network."""
+    """Return False where aiohttp was installed without its C parser.
+
+    The one in Python is not strict enough for the fast path. The ordinary way gives it only heads that it wrote itself.
+    """
     return HttpRequestParser is not HttpRequestParserPy
 
 

@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from pyregistry.api.forwarded import peer_of
+from pyregistry.api.transport.stalled import socket_of
 from pyregistry.auth.throttle import network_of
 
 _SEARCHED_AT_ONCE = 64
@@ -155,7 +156,7 @@ class ConnectionLimiter:
 
 def _has_unread(transport: asyncio.Transport) -> bool:
     """Return True if something has come that was not read yet: a request, most likely."""
-    connected = transport.get_extra_info("socket")
+    connected = socket_of(transport)
     if connected is None or transport.get_extra_info("sslcontext") is not None:
         return False
     try:

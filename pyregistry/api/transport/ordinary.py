@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.utils import formatdate
+from ipaddress import ip_address
 from typing import Any
 
 import structlog
@@ -38,6 +39,9 @@ DENSE_BYTES = 4 * 1024
 _TINY_BYTES = 64
 """Bytes of a chunk with its size, on average, below which chunks are tiny."""
 _RETRY_SECONDS = 0.01
+_GOODBYE_SECONDS = 1.0
+"""Seconds in which a client of TLS may confirm the end of its connection, at a shutdown."""
+_LOOK_SECONDS = 0.1
 _SEVERAL = 16
 """Chunks; of fewer, one may be the rest of a large one."""
 
@@ -50,9 +54,11 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     """One connection of a client, in front of aiohttp's protocol."""
 
     def __init__(self, server: "OrdinaryServer", inner: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
-        self._gives_way = False
+        self._gives_way = self._is_tls = False
         self.target = ""
         """The target of the request that runs, as the client sent it."""
+        self.remote = ""
+        """The other side's address, once it is there; empty for one of a unix socket."""
         self._server = server
         self._inner = inner
         self._loop = loop
@@ -83,6 +89,8 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._handshaking = transport, None
         self._idle_from = self._loop.time()
+        self.remote = peer_of(transport.get_extra_info("peername"))
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self._server.connection_made(self, transport)
         self._inner.connection_made(transport)
         self._await_headers()
@@ -176,6 +184,10 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             return
         self._takes_requests = False
         self._close_unless_running()
+
+    def waits_for_goodbye(self) -> bool:
+        """Return True if it is closed here, and its client has not confirmed that; for this TLS waits 30 s."""
+        return self._is_tls and self._transport is not None and self._transport.is_closing()
 
     def abort(self) -> None:
         """Cut the connection off."""
@@ -299,9 +311,8 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         transport = self._transport
         if transport is None:
             return
-        remote = peer_of(transport.get_extra_info("peername"))
         if isinstance(error, TlsToPlainPort):
-            log_tls(remote)
+            log_tls(self.remote)
         own_id = accepted_id(None)
         response = error_response(error, own_id)
         response.headers.update({HEADER: own_id, "Server": SERVER, "Date": formatdate(usegmt=True)})
@@ -311,7 +322,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         head = f"HTTP/1.0 {response.status} {response.reason}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
         transport.write(f"{head}\r\n".encode() + body)
-        self._server.log(Entry(remote, own_id, "", "UNKNOWN", "/", "HTTP/1.0", "", response.status, len(body), ""))
+        self._server.log(Entry(self.remote, own_id, "", "UNKNOWN", "/", "HTTP/1.0", "", response.status, len(body), ""))
         if transport.can_write_eof():
             with suppress(OSError):  # the client has gone
                 transport.write_eof()  # it may still send, and would lose the answer if this closed at once
@@ -346,7 +357,6 @@ class OrdinaryServer:
         self.connections: dict[OrdinaryConnection, asyncio.Transport] = {}
         self.requests_count = 0
         self._make_inner = make_inner
-        self._by_inner: dict[object, OrdinaryConnection] = {}
         self._access_logger = access_logger
         self._limiter = ConnectionLimiter(limits.connections, limits.connections_per_address, counts)
         self._stalled = StalledClientMonitor(limits.send_deadline, limits.send_rate, limits.rate_window)
@@ -404,9 +414,19 @@ class OrdinaryServer:
             self._all_closed.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._all_closed.wait()
+                    await self._wait_for_ends()
         for connection in list(self.connections):
             connection.abort()
+
+    async def _wait_for_ends(self) -> None:
+        """Wait until all connections are closed; one of TLS may wait for its client's goodbye, which need not come."""
+        left = _GOODBYE_SECONDS
+        while self.connections and left > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._all_closed.wait()
+            if all(each.waits_for_goodbye() for each in self.connections):
+                left -= _LOOK_SECONDS
 
 
 def telling(answered: Callable[[web.BaseRequest, web.StreamResponse, float], None]) -> type[AbstractAccessLogger]:
@@ -428,7 +448,7 @@ def noting_requests(proxies: TrustedProxies | None) -> Any:
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
         connection = connection_of(request)
-        peer = unmapped(request.remote or "")
+        peer = connection.remote if isinstance(connection, OrdinaryConnection) else _address(request.remote or "")
         request[REMOTE] = client_address(proxies, peer, request.headers)
         if isinstance(connection, OrdinaryConnection):
             request[TARGET] = connection.target
@@ -438,6 +458,15 @@ def noting_requests(proxies: TrustedProxies | None) -> Any:
         return await handler(request)
 
     return note
+
+
+def _address(name: str) -> str:
+    """Return the address of a client that has gone; empty for the name that one may give to its unix socket."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return ""
+    return unmapped(name)
 
 
 async def end_where_needed(request: web.Request, response: web.StreamResponse) -> None:

@@ -92,7 +92,7 @@ class StalledClientMonitor:
 
 def _taken(transport: asyncio.BaseTransport) -> int | None:
     """The bytes that the client has taken so far; None if nothing waits for it, or nobody can tell (a unix socket)."""
-    connected = transport.get_extra_info("socket")
+    connected = socket_of(transport)
     if connected is None or connected.family == socket.AF_UNIX:
         return None
     with suppress(OSError, struct.error):  # closed by now; a system that says less
@@ -101,6 +101,15 @@ def _taken(transport: asyncio.BaseTransport) -> int | None:
         )
         return int(taken) if packets or unsent else None
     return None
+
+
+def socket_of(transport: asyncio.BaseTransport) -> socket.socket | None:
+    """Return the socket; None if there is none."""
+    try:
+        found: socket.socket | None = transport.get_extra_info("socket")
+    except AttributeError:  # asyncio's, of TLS that was closed twice and waits for the client's goodbye
+        return None
+    return found
 
 
 def _end(transport: asyncio.BaseTransport) -> None:

@@ -93,6 +93,16 @@ def test_without_a_private_name_one_warning_is_logged_and_all_is_served(tmp_path
     assert "Traceback" not in server.output()
 
 
+@fast_path_only("the ordinary way reads heads and bodies itself before any parser of aiohttp")
+def test_without_the_parser_in_c_all_is_served_the_ordinary_way(tmp_path: Path) -> None:
+    server = pyregistry_server(tmp_path, pyregistry={"workers": 1})
+    server.env["AIOHTTP_NO_EXTENSIONS"] = "1"
+    with server:
+        _push_and_pull(server)
+        assert server.output().count(_WARNING) == 1
+        assert "without its C parser" in server.output()
+
+
 def test_the_operator_can_ask_for_the_ordinary_way(tmp_path: Path) -> None:
     with pyregistry_server(tmp_path, pyregistry={"workers": 1, "fast-path": False}) as server:
         _push_and_pull(server)
