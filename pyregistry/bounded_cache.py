@@ -32,7 +32,7 @@ class BoundedCache(Generic[Key, Value]):
         self._limit, self._weigh = limit, weigh
         self._seconds, self._clock, self._by_use = seconds, clock, by_use
         self._weight = 0
-        """Of all values, where there is `weigh`."""
+        """Sum over all values; stays 0 without `weigh`."""
         self._values: OrderedDict[Key, tuple[Value, float]] = OrderedDict()
 
     def __len__(self) -> int:

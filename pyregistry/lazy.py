@@ -25,5 +25,5 @@ class _LazyModule:
 
 
 def lazy(name: str) -> Any:
-    """Return what stands for the module of this whole name. Its import errors come with the first use."""
+    """Return a substitute for the module of this whole name. Its import errors come with the first use."""
     return _LazyModule(name)

@@ -126,7 +126,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._debug = debug
         self._directory = counting_directory
         self._reload = Reload(succeeded=True, at=time.time())
-        self._fast_path_works = fast_path_works()  # once, for all workers
+        self._fast_path_works: bool | None = None
+        """Known once the config has asked for it."""
         super().__init__()
 
     def load_config(self) -> None:
@@ -135,6 +136,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             self._reread(self.prepared.config)
         self._is_started = True
         config = self.prepared.config
+        if config.pyregistry.fast_path and self._fast_path_works is None:  # once, for all workers
+            self._fast_path_works = fast_path_works()
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
@@ -182,7 +185,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         gc.freeze()
         return make_runner(
             app,
-            fast_path=config.pyregistry.fast_path and self._fast_path_works,
+            fast_path=config.pyregistry.fast_path and bool(self._fast_path_works),
             limits=connection_limits(config),
             access_logger=_access_logger(config.log),
             shutdown_timeout=self.drain_seconds() * 0.95,

@@ -63,6 +63,22 @@ def test_a_file_that_looks_different_each_time_is_taken_over_all_the_same(path: 
     assert taken.contents == [b"first", b"%d" % (UNSETTLED_LOOKS - 1)]
 
 
+def test_a_file_that_is_missing_at_one_look_is_no_error_and_at_two_it_is(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken = Taken(path)
+    assert taken.file.look(settled=True)
+    away = path.rename(path.with_suffix(".away"))
+    assert taken.file.look(settled=True)
+    away.rename(path)
+    assert [taken.file.look(settled=True) for _ in range(3)] == [True, True, True]
+    assert "not usable" not in caplog.text
+    path.unlink()
+    assert [taken.file.look(settled=True) for _ in range(3)] == [True, False, False]
+    assert caplog.text.count("not usable") == 1
+    assert taken.contents == [b"first"]
+
+
 @pytest.mark.parametrize("back", [b"first", b"second"])
 @pytest.mark.parametrize("content", [b"bad", None])
 def test_a_file_is_unusable_until_it_is_mended(path: Path, content: bytes | None, back: bytes) -> None:

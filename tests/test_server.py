@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -179,6 +180,46 @@ def test_a_handshake_that_is_under_way_at_a_shutdown_ends_with_an_answer(tmp_pat
 
     with asyncio.Runner(loop_factory=lambda: SingleAcceptLoop(100)) as runner:
         assert runner.run(exchange()) == b"HTTP/1.1 404"
+
+
+def test_on_the_ordinary_way_a_connection_that_comes_while_requests_end_delays_the_end_by_nothing() -> None:
+    """A TLS handshake may end in that time."""
+
+    async def exchange() -> None:
+        begun, ends = asyncio.Event(), asyncio.Event()
+
+        async def wait(_: web.Request) -> web.Response:
+            begun.set()
+            await ends.wait()
+            return web.Response()
+
+        app = web.Application()
+        app.router.add_get("/", wait)
+        runner = make_runner(
+            app,
+            fast_path=False,
+            limits=ConnectionLimits(header_deadline=600, keepalive=600),
+            access_logger=None,
+            settle_seconds=0,
+            shutdown_timeout=600,
+        )
+        await runner.setup()
+        factory: Any = runner.server
+        running, late = socket.socketpair(), socket.socketpair()
+        loop_of_test = asyncio.get_running_loop()
+        await loop_of_test.connect_accepted_socket(factory, running[0])
+        running[1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await begun.wait()
+        ending = asyncio.create_task(runner.cleanup())
+        await asyncio.sleep(0.1)  # the running one is told of the end
+        await loop_of_test.connect_accepted_socket(factory, late[0])
+        ends.set()
+        async with asyncio.timeout(20):
+            await ending
+        for each in (running[1], late[1]):
+            each.close()
+
+    asyncio.run(exchange())
 
 
 @pytest.mark.parametrize(("number", "name"), [(9, "SIGKILL"), (15, "SIGTERM"), (35, "35"), (63, "63")])

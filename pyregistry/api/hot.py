@@ -46,7 +46,7 @@ class _Row(NamedTuple):
     name: str
     """In metrics."""
     access: Callable[[str], Access | None]
-    """What a caller must be allowed for a repository of this name; None for a text that is no name."""
+    """Returns the access that a caller needs to a repository of this name; None for an invalid name."""
     find: FindCached
     target: EventTarget
 

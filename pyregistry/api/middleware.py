@@ -50,7 +50,7 @@ CLIENT_GONE = 499
 
 Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 MIDDLEWARES: web.AppKey[tuple[Middleware, ...]] = web.AppKey("middlewares")
-"""Those that answers from memory need not pass: they and `hot` ask the same Decision."""
+"""Middlewares that cached responses need not pass: `hot` asks the same Decision."""
 
 log = structlog.get_logger("pyregistry.api")
 

@@ -113,7 +113,7 @@ class PasswordStore(Passwords, Protocol):
 
 
 class Authenticator(LifeCycle, Protocol):
-    """Who: from the request's Authorization headers, and the client's address, to a principal.
+    """Identifies the caller by the Authorization headers of a request and the address of its client.
 
     A kind that does without some of it inherits from BaseAuthenticator.
     """

@@ -50,7 +50,7 @@ class KeyFiles:
 
     @property
     def paths(self) -> list[Path]:
-        """Those that are given."""
+        """Paths that are given."""
         return list(self._paths.values())
 
     def read(self) -> list[bytes]:
@@ -92,6 +92,7 @@ class TrustedKeys:
     def __init__(self, roots: list[x509.Certificate], by_id: Mapping[str, PublicKey]) -> None:
         """Raises KeysInvalid if there is none at all."""
         self._roots = roots
+        self._count = len(roots) + len(by_id)
         self._by_id: dict[str, PublicKey] = {}
         for root in roots:
             key = root.public_key()
@@ -102,8 +103,8 @@ class TrustedKeys:
             raise KeysInvalid("auth.token: neither rootcertbundle nor jwks has a key")
 
     def __len__(self) -> int:
-        """Return the number of certificates and of ids of keys."""
-        return len(self._roots) + len(self._by_id)
+        """Return the number of certificates and of keys of the set."""
+        return self._count
 
     def find(self, header: Mapping[str, Any]) -> PublicKey:
         """The key that a token with this header must be signed with; raises ValueError, KeyError and the like."""

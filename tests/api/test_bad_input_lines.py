@@ -33,6 +33,11 @@ _MALFORMED = {
     "Transfer-Encoding gzip": _UPLOADS + b"Transfer-Encoding: gzip\r\n\r\nabc",
     "Transfer-Encoding identity": _UPLOADS + b"Transfer-Encoding: identity\r\n\r\nabc",
     "chunked before another coding": _UPLOADS + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
+    "a target of a scheme without a host": b"GET http:///v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
+    "a target with a scheme and no more": b"GET http:// HTTP/1.1\r\n" + _HOST + b"\r\n",
+    "a target with a malformed scheme": b"GET a1+.-://registry.test/v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
+    "a target with a port that is too large": b"GET http://registry.test:99999/v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
+    "a target with a port that is no number": b"GET http://registry.test:a/v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
     "a chunk of no size": _UPLOADS + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
 
@@ -105,6 +110,13 @@ async def test_a_transfer_coding_before_chunked_is_answered_400(client: Client) 
     assert status.headers["Range"] == "0-0"
 
 
+@pytest.mark.parametrize("line", [b"GET  /v2/ HTTP/1.1", b"GET /v2/  HTTP/1.1", b"GET   /v2/   HTTP/1.1"])
+async def test_spaces_too_many_in_a_request_line_change_nothing(client: Client, line: bytes) -> None:
+    async with connected(client) as connection:
+        await connection.send(line + b"\r\n" + _HOST + b"\r\n")
+        assert (await connection.answer()).status == 200
+
+
 @pytest.mark.parametrize(
     ("path", "allow"),
     [
@@ -119,7 +131,7 @@ async def test_a_transfer_coding_before_chunked_is_answered_400(client: Client) 
     ],
 )
 async def test_another_method_is_answered_405_with_allow(client: Client, path: str, allow: str) -> None:
-    for method in ["TRACE", "PROPFIND", "SEARCH", "LOCK"]:
+    for method in ["TRACE", "PROPFIND", "SEARCH", "LOCK", "QUERY"]:
         answer = await ask(client, method, path)
         answer.assert_error(405, "UNSUPPORTED")
         assert answer.headers["Allow"] == allow

@@ -11,6 +11,8 @@ import pytest
 from pyregistry.auth.bcrypt_pool import NICER_BY, WAITING, WAITING_PER_ADDRESS, BcryptPool, PasswordCheck, PoolFull
 from pyregistry.auth.hashes import dummy_hash
 
+pytestmark = pytest.mark.usefixtures("patient_pool")
+
 SLOW = PasswordCheck(b"wrong", dummy_hash(10))
 QUICK = PasswordCheck(b"wrong", dummy_hash(4))
 
@@ -97,7 +99,10 @@ async def test_who_waits_at_the_end_is_let_go() -> None:
     assert [future.cancelled() for future in futures[1:]] == [True, True]
 
 
-async def test_bcrypt_has_a_thread_that_is_nicer_than_the_event_loop(pool: BcryptPool) -> None:
+async def test_bcrypt_has_a_thread_that_is_nicer_than_the_event_loop(
+    pool: BcryptPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyregistry.auth.bcrypt_pool.NICER_BY", NICER_BY)
     await pool.submit(QUICK, "0")
     nice = {int(task.joinpath("stat").read_text().rpartition(")")[2].split()[16]) for task in _tasks()}
     own = os.nice(0)

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from jwt.api_jws import PyJWS
 
-from pyregistry.auth.trusted_keys import libtrust_id, thumbprint
+from pyregistry.auth.trusted_keys import KeyFiles, libtrust_id, thumbprint
 from tests.auth.signed import (
     OF_REGISTRY_3,
     REALM,
@@ -271,6 +271,12 @@ async def test_files_of_keys_that_cannot_be_used_leave_the_last_good_ones_in_for
     assert await status(registry, token) == 202
     section(tmp_path, Keys())  # other files in their places
     await _until(registry, token, 401)
+
+
+def test_the_log_counts_each_certificate_and_each_key_once(tmp_path: Path, keys: Keys) -> None:
+    section(tmp_path, keys)
+    files = KeyFiles(tmp_path / "bundle.pem", tmp_path / "jwks.json")
+    assert len(files.keys(files.read())) == 4
 
 
 async def test_keys_may_come_through_a_pipe_which_is_read_once(

@@ -351,6 +351,8 @@ class OrdinaryServer:
         self._limiter = ConnectionLimiter(limits.connections, limits.connections_per_address, counts)
         self._stalled = StalledClientMonitor(limits.send_deadline, limits.send_rate, limits.rate_window)
         self._all_closed = asyncio.Event()
+        self._drains = False
+        """True at a shutdown."""
 
     def __call__(self) -> OrdinaryConnection:
         """Return a protocol for asyncio's server."""
@@ -368,6 +370,8 @@ class OrdinaryServer:
         self.connections[connection] = transport
         self._limiter.begin(connection, transport.get_extra_info("peername"), transport)
         self._stalled.watch(self.connections)
+        if self._drains:  # its handshake has ended only now
+            connection.drain()
 
     def connection_lost(self, connection: OrdinaryConnection, inner: object) -> None:
         """Count down."""
@@ -393,6 +397,7 @@ class OrdinaryServer:
 
     async def drain(self, seconds: float) -> None:
         """Let running requests end, and cut off those that still run after so many seconds."""
+        self._drains = True
         for connection in list(self.connections):
             connection.drain()
         if self.connections:

@@ -32,12 +32,12 @@ _METHODS = frozenset(
         *("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE", "ACL", "BIND", "CHECKOUT"),
         *("COPY", "LINK", "LOCK", "M-SEARCH", "MERGE", "MKACTIVITY", "MKCALENDAR", "MKCOL", "MOVE", "NOTIFY"),
         *("PROPFIND", "PROPPATCH", "PURGE", "REBIND", "REPORT", "SEARCH", "SUBSCRIBE", "UNBIND", "UNLINK", "UNLOCK"),
-        "UNSUBSCRIBE",
+        *("UNSUBSCRIBE", "QUERY"),
     ]
 )
 """Registered methods that aiohttp's parser knows; to others it would answer in plain text."""
-_LINE = re.compile(rb"([A-Z][A-Z-]*) ([!-~]+) HTTP/(1\.[01])")
-_TARGET = re.compile(r"/|[A-Za-z][A-Za-z0-9+.-]*://")
+_LINE = re.compile(rb"([A-Z][A-Z-]*) +([!-~]+) +HTTP/(1\.[01])")
+_TARGET = re.compile(r"/|[A-Za-z]+://[^/?#]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
 _ONCE = frozenset({b"host", b"transfer-encoding"})
 _BLANKS = b" \t"
@@ -177,8 +177,11 @@ def _tidy(method: str, target: str) -> str:
 
 
 def _url(target: str) -> URL:
+    """Raises ValueError, LookupError."""
     if not target.startswith("/"):
-        return URL(target, encoded=True)
+        url = URL(target, encoded=True)
+        _ = url.explicit_port  # raises ValueError for one that is none
+        return url
     path, _, fragment = target.partition("#")
     path, _, query = path.partition("?")
     return URL.build(path=path, query_string=query, fragment=fragment, encoded=True)

@@ -7,7 +7,8 @@ instead of failing at each upload.
 import asyncio
 import socket
 import zlib
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import structlog
@@ -23,6 +24,10 @@ _SECONDS = 2.0
 _BODY = bytes(range(256)) * 4096
 """A megabyte and its parts: threads read such bodies from the socket."""
 _CHUNK_BYTES = 32 * 1024
+_MALFORMED = (
+    b"GET /small HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"PUT /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n",
+)
 
 log = structlog.get_logger("pyregistry.server")
 
@@ -115,26 +120,35 @@ async def _serve_and_ask() -> None:
     logger = _Silent()
     runner = FastRunner(
         app,
-        limits=ConnectionLimits(),
+        limits=ConnectionLimits(lingering=0.0),
         access_logger=logger,
         settle_seconds=0.0,
         shutdown_timeout=0.1,
         responder=_Responder(),
     )
     await runner.setup()
-    ours, theirs = socket.socketpair()
     try:
-        factory: Any = runner.server
-        await asyncio.get_running_loop().connect_accepted_socket(factory, ours)
-        reader, writer = await asyncio.open_connection(sock=theirs)
-        try:
+        async with _connected(runner) as (reader, writer):
             count = await _ask_all(reader, writer)
-        finally:
-            writer.transport.abort()
+        for request in _MALFORMED:
+            async with _connected(runner) as (reader, writer):
+                await _require_refusal(reader, writer, request)
     finally:
         await runner.cleanup()
+    count += len(_MALFORMED)
     if logger.count != count:
         raise SelfTestFailed(f"{count} requests, {logger.count} lines of the access log")
+
+
+@asynccontextmanager
+async def _connected(runner: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    ours, theirs = socket.socketpair()
+    await asyncio.get_running_loop().connect_accepted_socket(runner.server, ours)
+    reader, writer = await asyncio.open_connection(sock=theirs)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 async def _answer_small(_: web.Request) -> web.Response:
@@ -192,6 +206,14 @@ async def _ask_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 def _in_chunks(body: bytes) -> bytes:
     pieces = (body[at : at + _CHUNK_BYTES] for at in range(0, len(body), _CHUNK_BYTES))
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+async def _require_refusal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+    """Require that this is answered 400 with the spec's envelope, and that the connection ends."""
+    writer.write(request)
+    answer = await reader.read()
+    if not answer.startswith(b"HTTP/1.0 400 ") or b'"errors"' not in answer:
+        raise SelfTestFailed(f"{request[-20:]!r} gave {answer[:100]!r}")
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:

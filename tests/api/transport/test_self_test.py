@@ -2,8 +2,10 @@
 
 import hashlib
 import http.client
+import os
 import re
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +13,17 @@ import aiohttp
 import pytest
 
 from pyregistry.api.transport import internals, self_test
+from pyregistry.api.transport.connection import Connection
 from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.modes import fast_path_only
-from tests.processes import Server, pyregistry_server
+from tests.processes import Server, pyregistry_server, wait_until
 
 _WARNING = "fast path off: its self-test failed"
 _BLOB = bytes(range(256)) * 6_000
 _CHUNK = 32 * 1024
 _NAMES = sorted(
     {name for names in internals.NAMES.values() for name in names if name.startswith("_")}
+    | {"finish_response", "handle_error", "writing_paused", "pre_shutdown"}
     | {"RawRequestMessage", "EMPTY_PAYLOAD", "HttpProcessingError", "LineTooLong", "HttpRequestParserPy"}
 )
 
@@ -94,6 +98,31 @@ def test_the_operator_can_ask_for_the_ordinary_way(tmp_path: Path) -> None:
         _push_and_pull(server)
         assert _WARNING not in server.output()
         assert server.faults() == []
+
+
+def _wait_for_reload(server: Server, count: int) -> None:
+    wait_until(lambda: server.output().count("config read again") == count, "the config is read again")
+
+
+def test_the_fast_path_is_tested_only_where_the_config_asks_for_it(tmp_path: Path) -> None:
+    """And once: at the start, or with the SIGHUP that brings it."""
+    _copy_with_other_name(tmp_path / "tomorrow", "_waiter")
+    server = pyregistry_server(tmp_path, pyregistry={"workers": 1, "fast-path": False})
+    server.env["PYTHONPATH"] = f"{tmp_path / 'tomorrow'}:{server.env['PYTHONPATH']}"
+    with server:
+        assert _WARNING not in server.output()
+        server.config.write_text(server.config.read_text().replace("fast-path: false", "fast-path: true"))
+        for count in (1, 2):
+            os.kill(server.pid, signal.SIGHUP)
+            _wait_for_reload(server, count)
+        _push_and_pull(server)
+        assert server.output().count(_WARNING) == 1
+
+
+def test_an_aiohttp_that_answers_a_malformed_request_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(Connection, "handle_error")
+    with pytest.raises(self_test.SelfTestFailed, match="gave"):
+        self_test.run_self_test()
 
 
 def test_the_installed_aiohttp_passes_the_self_test() -> None:
