@@ -3,6 +3,7 @@
 A location is a value: it comes from the config, and a garbage collection in a process of its own gets it as JSON.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,7 +49,7 @@ class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
         if make:
             self.directory.mkdir(parents=True, exist_ok=True)
         driver = FilesystemDriver(self.directory)
-        return Backend(self, driver, LocalUploads, title=str(driver.root))
+        return Backend(Directory(str(driver.root)), driver, LocalUploads, title=str(driver.root))
 
 
 class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
@@ -77,6 +78,7 @@ class Backend:
     """An open storage."""
 
     location: Location
+    """Its own place, which another process opens as well, whatever a relative path or a symbolic link leads to then."""
     driver: Driver
     """What local leases, uploads and repairs work on; other code takes `objects`."""
     make_uploads: Callable[[Driver, int, Coordinator], Uploads]
@@ -114,10 +116,11 @@ class Backend:
 
 
 def read_location(text: str) -> Location:
-    """Read a location that `show_location` wrote; raises msgspec.DecodeError."""
-    return msgspec.json.decode(text, type=Location)
+    """Read a location that `show_location` wrote; raises ValueError, msgspec.ValidationError."""
+    location: Location = msgspec.convert(json.loads(text), type=Location)
+    return location
 
 
 def show_location(location: Location) -> str:
-    """Write a location as JSON in one line."""
-    return msgspec.json.encode(location).decode()
+    """Write a location as JSON in one line, in ASCII: the name of a directory may be no UTF-8."""
+    return json.dumps(msgspec.to_builtins(location))

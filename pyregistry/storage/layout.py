@@ -257,6 +257,11 @@ def possible_homes() -> Iterator[StoragePath]:
         yield StoragePath("/".join((*parts[:count], MOUNTED)))
 
 
+def other_places_of_marks() -> Iterator[StoragePath]:
+    """Yield where a collector leaves marks that sees something mounted which this process does not see."""
+    return (StoragePath(f"{home}/touched") for home in possible_homes() if home != PRIVATE)
+
+
 def locks(place: StoragePath) -> StoragePath:
     """The locks, if the blobs are on the file system of this directory of ours."""
     return StoragePath(f"{place}/locks")

@@ -64,8 +64,13 @@ def is_collecting(driver: Driver) -> bool:
 
     One that begins later waits at its barrier for this section, and sees all that it wrote. So False is true until the
     section ends, and what this section relies on needs no touch.
+
+    A collector that sees other mounts has its directory of marks elsewhere. It has other locks as well, so it is not
+    supported; but only a touch that comes within a moment of its look is missed by it.
     """
-    return _stat_or_none(driver, layout.TOUCHED) is not None
+    if _stat_or_none(driver, layout.TOUCHED) is not None:
+        return True
+    return driver.local is not None and any(_may_be_there(driver, place) for place in layout.other_places_of_marks())
 
 
 def touch(driver: Driver, digest: Digest) -> Stat:
@@ -274,6 +279,14 @@ def _set_mtime(driver: Driver, path: StoragePath, mtime_ns: int | None) -> bool:
 
 def _is_refused(error: OSError) -> bool:
     return error.errno in _CANNOT_SET_TIMES
+
+
+def _may_be_there(driver: Driver, path: StoragePath) -> bool:
+    """Return True also for what this process may not look at."""
+    try:
+        return _stat_or_none(driver, path) is not None
+    except OSError:
+        return True
 
 
 def _stat_or_none(driver: Driver, path: StoragePath) -> Stat | None:

@@ -7,18 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.outcome import Braked
+from pyregistry.gc.collector import collect
+from pyregistry.gc.outcome import Braked, Listener, Options, Plan
+from pyregistry.oci.names import Tag
 from pyregistry.storage import layout
 from pyregistry.storage.driver import PathNotFound, Stat
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.layout import StoragePath
 from pyregistry.storage.registry import Registry
+from tests.builders import image
 from tests.cli.place import Place
 from tests.cli.place import run as run_command
 from tests.gc.collecting import gc, has_blob
 from tests.processes import pyregistry_server, wait_until
 from tests.storage.mounts import FILE_SYSTEMS, bound, file_system, network, tmpfs
-from tests.storage.pushing import push_blob, repository
+from tests.storage.pushing import pull, push_blob, repository
 
 
 def is_refused(driver: FilesystemDriver) -> str | None:
@@ -110,6 +113,25 @@ def test_a_server_that_sees_other_mounts_is_noticed_by_its_locks(tmp_path: Path,
     with bound(volume, place.data / point):
         assert_refused(place, place.data / ".pyregistry/locks", place.data / point / layout.MOUNTED / "locks")
         assert run_command("gc", "--grace", "0", "--allow-empty", "--i-know", place.config).returncode == 0
+
+
+@pytest.mark.parametrize("point", POINTS[:-1])
+def test_a_run_that_cannot_see_the_server_s_locks_keeps_what_it_pushes(tmp_path: Path, point: str) -> None:
+    """Not supported, as nothing can notice it. Touches keep the image all the same."""
+    place, view = Place(tmp_path), tmp_path / "container"
+    for root in (place.data, view):
+        (root / point).mkdir(parents=True, exist_ok=True)
+    repo, pushed = repository(place.registry), image(b"pushed before the run, and used during it")
+    for blob in pushed.blobs:
+        push_blob(repo, blob)
+
+    class PushesBeforeTheSweep(Listener):
+        def planned(self, plan: Plan) -> None:
+            repo.put_manifest(Tag("latest"), pushed.content, pushed.media_type)
+
+    with bound(place.data / point, view / point):
+        collect(FilesystemDriver(view), Options(grace=0, allow_empty=True), PushesBeforeTheSweep())
+    assert pull(repo, pushed)
 
 
 def assert_refused(place: Place, other: Path, used: Path) -> None:

@@ -1,6 +1,9 @@
 """When the server collects by itself."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +14,7 @@ from pyregistry.gc import schedule
 from pyregistry.gc.outcome import Options
 from pyregistry.gc.schedule import Schedule, collect_regularly
 from pyregistry.storage import layout
+from pyregistry.storage.backend import Directory, show_location
 from pyregistry.storage.driver import Driver
 from pyregistry.storage.filesystem import FilesystemDriver
 from pyregistry.storage.memory import MemoryDriver
@@ -29,6 +33,22 @@ async def run_for_a_moment(driver: MemoryDriver, interval: float = DAY) -> None:
     await asyncio.sleep(0.5)
     regularly.cancel()
     await asyncio.gather(regularly, return_exceptions=True)
+
+
+@pytest.mark.parametrize("name", [b"before", b"not UTF-8: \xff"], ids=["ascii", "not UTF-8"])
+def test_a_run_works_on_the_directory_that_the_server_has_open(root: Path, name: bytes) -> None:
+    """The name in the config may lead to another one by now."""
+    before, after, link = root / os.fsdecode(name), root / "after", root / "link"
+    for directory in (before, after):
+        directory.mkdir()
+    link.symlink_to(before)
+    backend = Directory(str(link)).open()
+    link.unlink()
+    link.symlink_to(after)
+    command = [sys.executable, "-m", "pyregistry.gc", show_location(backend.location), "{}"]
+    subprocess.run(command, check=True, capture_output=True)
+    assert backend.objects.read(layout.LAST_GC).startswith(b"{")
+    assert list(after.iterdir()) == []
 
 
 @pytest.fixture

@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+import itertools
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,6 +70,54 @@ async def test_what_is_refused_is_neither_written_nor_hashed(monkeypatch: pytest
     written = driver.read(FILE)
     assert len(written) == 4 * ENOUGH_BYTES
     assert running.hexdigest() == hashlib.sha256(written).hexdigest()
+
+
+class WatchedLock:
+    """A lock that tells before each acquisition and after each release how many there were."""
+
+    def __init__(self, acquires: Callable[[int], object], released: Callable[[int], object]) -> None:
+        self._lock = threading.Lock()
+        self._acquires, self._released = acquires, released
+        self._begun, self._ended = itertools.count(1), itertools.count(1)
+
+    def acquire(self) -> None:
+        self._acquires(next(self._begun))
+        self._lock.acquire()
+
+    def release(self) -> None:
+        number = next(self._ended)
+        self._lock.release()
+        self._released(number)
+
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+async def test_a_part_is_hashed_though_the_other_thread_is_refused_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct_read, "SLICE_SECONDS", 60.0)
+    monkeypatch.setattr(direct_read, "_PROCESSORS", 2)
+    refused = threading.Event()
+    reading = WatchedLock(bool, bool)
+    # Behind its write the first thread waits until the second one, which was refused, asks for the step of the hash.
+    writing = WatchedLock(bool, lambda number: number > 1 or refused.wait(30))
+    hashing = WatchedLock(lambda number: refused.set() if number > 1 else None, bool)
+    locks = iter([reading, writing, hashing])
+    monkeypatch.setattr(direct_read, "threading", SimpleNamespace(Lock=lambda: next(locks)))
+    driver, running = MemoryDriver(), new_hash("sha256")
+
+    def admit(size: int) -> None:
+        if size > len(PIECES[0]):
+            raise BlobTooLarge
+
+    async with driver.appender(FILE, wait=0, create=True) as appender:
+        with pytest.raises(BlobTooLarge):
+            await copy_direct(_reading(PIECES), appender, running, admit)
+    assert refused.is_set()
+    assert driver.read(FILE) == PIECES[0]
+    assert running.hexdigest() == hashlib.sha256(PIECES[0]).hexdigest()
 
 
 async def test_a_thread_does_not_wait_for_who_sends_little() -> None:
