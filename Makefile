@@ -24,7 +24,7 @@ test: $(VENV)/.dev ## run the tests but the slow ones, in JOBS=4 processes; e.g.
 test-all: $(VENV)/.dev ## run all tests; those that `make test` leaves out: ARGS='-m slow'
 	$(PYTEST) $(ARGS)
 
-coverage: $(VENV)/.dev ## run what `make test` runs; fails if it passes through less than fail_under of lines and branches
+coverage: $(VENV)/.dev ## run what `make test` runs, and tell which lines and branches it passes through
 	$(PYTEST) -m "not slow" --cov $(ARGS)
 
 test-versions: $(VENV)/.dev ## run a quick part on each Python, with lowest and newest dependencies; e.g. PYTHONS=3.13 DEPENDENCIES=floors
