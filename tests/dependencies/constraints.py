@@ -22,7 +22,7 @@ SBOM_PROGRAM = "cyclonedx-bom"
 """Writes the image's list of packages, from an environment of its own."""
 
 _FLOORS_HEAD = """\
-# The lowest versions that pyproject.toml allows, made from it by `make constraints`. The tests run with these too.
+# The lowest versions of the dependencies, made from pyproject.toml by `make constraints`. The tests run with these too.
 """
 _IMAGE_HEAD = """\
 # The exact versions of all packages in the image and of those that build it, made by `make constraints`.
@@ -50,8 +50,8 @@ def floor(requirement: Requirement) -> str:
 
 
 def floors_text() -> str:
-    """Return the text of `constraints/floors.txt`: the dependencies, and those of the tests."""
-    pins = [f"{requirement.name}=={floor(requirement)}" for requirement in requirements("test")]
+    """Return the text of `constraints/floors.txt`, which has the dependencies and not the programs of the tests."""
+    pins = [f"{requirement.name}=={floor(requirement)}" for requirement in requirements()]
     return _FLOORS_HEAD + "".join(f"{pin}\n" for pin in sorted(pins, key=str.lower))
 
 

@@ -27,7 +27,7 @@ def test_the_floors_are_those_of_pyproject() -> None:
     assert FLOORS.read_text() == floors_text(), "run `make constraints`"
 
 
-@pytest.mark.parametrize("requirement", requirements("test"), ids=lambda requirement: requirement.name)
+@pytest.mark.parametrize("requirement", DEPENDENCIES, ids=lambda requirement: requirement.name)
 def test_a_dependency_allows_its_floor_and_what_the_tests_run_with(requirement: Requirement) -> None:
     assert requirement.specifier.contains(floor(requirement))
     assert read_pins(FLOORS)[canonicalize_name(requirement.name)] == Version(floor(requirement))
