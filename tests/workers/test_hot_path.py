@@ -198,9 +198,9 @@ def test_a_small_layer_costs_one_hop_for_each_of_its_four_requests(server: Serve
     waiting = calls["epoll_wait"] + calls["getpid"] + calls["futex"]
     # Of these, four look at a file and its new name before each of two renames, so that a name is taken back if its
     # directory cannot be synced. They cannot be left out for a new directory: another writer may have come first. Two
-    # ask which mount an upload is on, as bytes may be lost with one; six ask whether a collector runs, one in each place
-    # where one with other mounts leaves its marks. Three are the lock of the link: with that of the blob, many mounts of
-    # one layer would wait for each other's flushes.
+    # ask which mount an upload is on, as bytes may be lost with one. Six ask whether a collector runs, one in each
+    # place for marks. Three are the lock of the link: with that of the blob, many mounts of one layer would wait for
+    # each other's flushes.
     assert calls.total() - waiting <= 105 * REQUESTS + NOISE
 
 
