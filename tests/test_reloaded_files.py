@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 
 class Taken:
-    """What came into force, in the order in which it did."""
+    """Contents that came into force, in their order."""
 
     def __init__(self, path: Path) -> None:
         self.contents: list[bytes] = []

@@ -70,7 +70,7 @@ class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
 
 
 Location = Directory | Memory
-"""Where the data is. To tell one from another, ask for what it offers (`is_shared`, `directory`), not for its class."""
+"""Place of the data. To tell one from another, ask for what it offers (`is_shared`, `directory`), not for its class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class Backend:
     location: Location
     """Its own place, which another process opens as well, whatever a relative path or a symbolic link leads to then."""
     driver: Driver
-    """What local leases, uploads and repairs work on; other code takes `objects`."""
+    """Driver of local leases, uploads and repairs; other code takes `objects`."""
     make_uploads: Callable[[Driver, int, Coordinator], Uploads]
     """Keeps uploads on a driver; the number is the size of the largest blob, in bytes."""
     title: str
@@ -93,12 +93,12 @@ class Backend:
 
     @property
     def local(self) -> LocalMaintenance | None:
-        """What only a directory of this machine has; None elsewhere."""
+        """Maintenance of a directory of this machine; None elsewhere."""
         return self.driver.local
 
     @property
     def coordinator(self) -> Coordinator:
-        """What writers and the garbage collection agree on."""
+        """Agreement between writers and the garbage collection."""
         return LocalCoordinator(self.driver)
 
     def uploads(self, max_size: int) -> Uploads:

@@ -166,7 +166,7 @@ class Collection(Protocol):
 
 
 class Coordinator(Protocol):
-    """What writers and the collector agree on, for all processes of an installation. Blocking, thread-safe.
+    """Agreement between writers and the collector, in all processes of an installation. Blocking, thread-safe.
 
     Methods raise OSError, and Unavailable after the request's time to wait.
     """

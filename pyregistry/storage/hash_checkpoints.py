@@ -1,4 +1,4 @@
-"""What the bytes of an upload hash to so far: in the memory of this worker, and on disk for the others."""
+"""Hashes of the bytes of an upload so far: in the memory of this worker, and on disk for the others."""
 
 from collections.abc import Hashable
 

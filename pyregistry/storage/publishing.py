@@ -16,7 +16,7 @@ from pyregistry.storage.syscalls import CREATE, absent_is_not_found, fill, new_n
 
 T = TypeVar("T")
 Come = Callable[[str, str], None]
-"""How a file comes from one path to another: os.rename, or os.link where nothing may be replaced."""
+"""Call that brings a file from one path to another: os.rename, or os.link where nothing may be replaced."""
 
 _IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
 """Errors of a rename to the trash after which a directory is taken apart where it is.

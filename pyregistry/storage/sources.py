@@ -64,7 +64,7 @@ class OpenSource(Protocol):
 
 
 class Source(Protocol):
-    """How a client may get the bytes of an object."""
+    """Ways in which a client may get the bytes of an object."""
 
     @property
     def size(self) -> int:

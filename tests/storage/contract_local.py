@@ -1,4 +1,4 @@
-"""What a driver does beside that of objects, for the local leases and uploads: the sentences of storage/driver.py."""
+"""Contract of a driver beyond objects, for the local leases and uploads: the sentences of storage/driver.py."""
 
 from concurrent.futures import ThreadPoolExecutor
 

@@ -1,4 +1,4 @@
-"""What every storage of objects does: the sentences of storage/objects.py, one test each."""
+"""Contract of every storage of objects: the sentences of storage/objects.py, one test each."""
 
 import threading
 import time

@@ -15,7 +15,7 @@ class RemoteDriver(MemoryDriver):
     """A storage in memory that hands nothing of it out at once."""
 
     url: ClassVar[str | None] = None
-    """Where a client may get the bytes."""
+    """Address from which a client may get the bytes."""
     breaks_off_after: ClassVar[int | None] = None
     """Bytes of a reading after which the connection to the storage breaks off."""
     requests: ClassVar[list[tuple[int, int]]] = []

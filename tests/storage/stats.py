@@ -1,4 +1,4 @@
-"""What a driver on a directory says of a file, without the file."""
+"""Stats of files as a driver on a directory gives them, without the files."""
 
 from pyregistry.storage.objects import Stat
 

@@ -25,7 +25,7 @@ _ROW = re.compile(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", re.MULT
 
 
 class CountingCalls(DelegatingDriver):
-    """How often each verb was called is in `calls`."""
+    """Counts the calls of each verb in `calls`."""
 
     def __init__(self, inner: Driver) -> None:
         super().__init__(inner)

@@ -1,4 +1,4 @@
-"""What every coordinator does: two on locks, in a directory and in memory, and one that reads a state again."""
+"""Contract of every coordinator: two on locks, in a directory and in memory, and one that reads a state again."""
 
 import multiprocessing
 import os

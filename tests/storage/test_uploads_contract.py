@@ -1,4 +1,4 @@
-"""What every implementation of uploads does where two workers, a full disk or a failing one are in the way.
+"""Contract of every implementation of uploads, with two workers, a full disk or a failing one in the way.
 
 The ordinary ways are in test_uploads.py, test_at_once.py and test_upload_ends.py, on the same implementations.
 """
