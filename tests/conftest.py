@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -49,6 +50,16 @@ def _logs_to_logging() -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before(_logs_to_logging: None) -> Iterator[None]:
+    """Restore what a command or a test set up for its logs: later tests of the process read their own with caplog."""
+    root = logging.getLogger()
+    before, config = (root.handlers[:], root.level), structlog.get_config()
+    yield
+    root.handlers[:], root.level = before
+    structlog.configure(**config)
 
 
 class RegistryServer(TestServer):

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from io import StringIO
 
 import pytest
@@ -13,16 +12,6 @@ from hypothesis import strategies as st
 from pyregistry.log import configure_logging
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
-
-
-@pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
-    """The root logger belongs to pytest."""
-    root = logging.getLogger()
-    before, config = (root.handlers[:], root.level), structlog.get_config()
-    yield
-    root.handlers[:], root.level = before
-    structlog.configure(**config)
 
 
 def written(formatter: str, event: str, value: object) -> str:

@@ -64,7 +64,8 @@ async def test_what_is_no_request_has_its_line_too(
         writer.close()
     [line] = stream.getvalue().splitlines()
     assert b"400" in line
-    assert caplog.text == ""
+    # aiohttp would log a traceback; our own line about a TLS handshake comes once a minute for each client.
+    assert [record for record in caplog.records if record.name.startswith("aiohttp")] == []
 
 
 async def test_a_log_that_nobody_reads_any_more_stops_nothing() -> None:
