@@ -3,7 +3,7 @@
 
 import sys
 
-from pyregistry.early import hold_hangup
+from pyregistry.common.early import hold_hangup
 
 hold_hangup(sys.argv[1:])  # before the import below, which takes a while
 

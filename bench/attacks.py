@@ -141,7 +141,7 @@ async def _push_small(arena: Arena) -> None:
 _HOLD = """
 import sys, time
 from pyregistry.storage.backend import Directory
-from pyregistry.storage.leases import exclusive_section
+from pyregistry.storage.local.leases import exclusive_section
 with exclusive_section(Directory(sys.argv[1]).open().driver):
     print("held", flush=True)
     time.sleep(600)

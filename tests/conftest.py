@@ -14,12 +14,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import AppKey, Application, BaseRunner, Request, StreamResponse
 from blockbuster import BlockBuster, blockbuster_ctx
 
-from pyregistry.api.access_log import AccessLogger
+from pyregistry.api.http.access_log import AccessLogger
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.runner import make_runner
-from pyregistry.app import create_app
 from pyregistry.config.load import parse
-from pyregistry.parts import connection_limits
+from pyregistry.service.app import create_app
+from pyregistry.service.wiring import connection_limits
 from tests.modes import FAST_PATH
 
 pytest_plugins = ["tests.parallel", "tests.slow", "tests.versions"]
@@ -38,7 +38,7 @@ def no_blocking_call() -> Iterator[BlockBuster]:
     """A blocking call of ours on the event loop fails the request that makes it, and so the test."""
     with blockbuster_ctx("pyregistry") as blockbuster:
         # The one exception, which that module explains: a `stat` for what was served before.
-        blockbuster.functions["os.stat"].can_block_in("pyregistry/storage/cache.py", "_look")
+        blockbuster.functions["os.stat"].can_block_in("pyregistry/storage/repositories/cache.py", "_look")
         yield blockbuster
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry import opener
+from pyregistry.common import opener
 from tests.processes import require_root
 
 SERVICE = 1234

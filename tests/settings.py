@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from pyregistry.config.explain import alternatives, is_section
+from pyregistry.config.error_messages import alternatives, is_section
+from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
 from pyregistry.config.schema import Config
-from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
 from pyregistry.config.unknown import OWN
 from pyregistry.config.values import Duration
 from tests.processes import SOURCE_TREE

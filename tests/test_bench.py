@@ -19,9 +19,9 @@ from bench.usage import Spent, Window, memory_of
 from pyregistry.fsck.checking import check
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.rules import Rules
 from tests.processes import Server, free_port, require
 
 

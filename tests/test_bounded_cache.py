@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.bounded_cache import BoundedCache
+from pyregistry.common.bounded_cache import BoundedCache
 
 
 class Clock:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from pyregistry.counting import forget
-from pyregistry.metrics import Metrics
+from pyregistry.observe.metrics import Metrics
+from pyregistry.observe.multiprocess_metrics import forget
 
 _KEY = mmap_key("requests", "requests_total", ["handler"], ["base"], "Requests.")
 _GONE, _ALIVE = 1_000_001, 1_000_002
@@ -81,5 +81,5 @@ def test_who_asks_waits_for_a_process_that_begins_to_count_at_that_moment(tmp_pa
 
 
 def test_a_service_that_counts_nothing_does_not_load_the_library() -> None:
-    code = "import sys, pyregistry.server; sys.exit('prometheus_client' in sys.modules)"
+    code = "import sys, pyregistry.service.server; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

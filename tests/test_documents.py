@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyregistry.documents import DocumentInvalid, read_yaml
+from pyregistry.common.documents import DocumentInvalid, read_yaml
 
 ONE = [
     "a: 1\n---\n",

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import pytest
 
 from pyregistry.api.routes import ENDPOINTS
-from pyregistry.storage.appending import FileAppender, HeldFile
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.uploads import SMALL_BYTES
+from pyregistry.storage.local.appending import FileAppender, HeldFile
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams.uploads import SMALL_BYTES
 from tests.builders import digest_of, image
 from tests.conftest import StartRegistry
 from tests.push import SPEC_CODES, Client, assert_envelope, push_image, start_upload

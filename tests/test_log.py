@@ -9,7 +9,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.log import configure_logging
+from pyregistry.service.log import configure_logging
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

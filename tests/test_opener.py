@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry import opener
 from pyregistry.auth.htpasswd import PasswordFile
+from pyregistry.common import opener
+from pyregistry.common.opener import open_file, read_file, readable_path, stat_file
 from pyregistry.config.load import load
 from pyregistry.config.schema import Tls
-from pyregistry.opener import open_file, read_file, readable_path, stat_file
-from pyregistry.tls import Certificate
+from pyregistry.service.tls import Certificate
 from tests.auth.credentials import write_htpasswd
 from tests.authority import Authority
 from tests.files_of_root import Place, as_service, place, secret

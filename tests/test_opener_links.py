@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from pyregistry import opener
-from pyregistry.opener import open_file, read_file
+from pyregistry.common import opener
+from pyregistry.common.opener import open_file, read_file
 from tests.files_of_root import SERVICE, Place, as_service, place, secret
 
 __all__ = ["place"]

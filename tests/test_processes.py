@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 
-from pyregistry.processes import _children, _children_by_parent, cpu_seconds, service_processes
+from pyregistry.observe.processes import _children, _children_by_parent, cpu_seconds, service_processes
 
 _PARENT = """
 import subprocess, sys, time

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.auth.access_file import access_file
-from pyregistry.reloaded_files import REPEAT_SECONDS, UNSETTLED_LOOKS, FileUnusable, GivenUp, ReloadedFiles, Use
+from pyregistry.common.reloaded_files import REPEAT_SECONDS, UNSETTLED_LOOKS, FileUnusable, GivenUp, ReloadedFiles, Use
 from tests.processes import wait_until
 from tests.storage.mounts import FILE_SYSTEMS, file_system
 

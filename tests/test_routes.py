@@ -9,7 +9,7 @@ import pytest
 
 from pyregistry.api.routes import ENDPOINTS, Endpoint
 from pyregistry.auth.access import Action
-from pyregistry.observers import EventTarget
+from pyregistry.observe.observers import EventTarget
 from tests.api.test_hot import HOT
 
 PAGE = Path(__file__).parent.parent / "docs/endpoints.md"

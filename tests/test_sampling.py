@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.metrics import Metrics
-from pyregistry.sampling import SAMPLE_SECONDS, Sampler
+from pyregistry.observe.metrics import Metrics
+from pyregistry.observe.sampling import SAMPLE_SECONDS, Sampler
 
 
 def shown(metrics: Metrics, name: str) -> dict[str, float]:

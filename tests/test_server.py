@@ -20,7 +20,7 @@ from pyregistry.api.transport.runner import make_runner
 from pyregistry.api.transport.stalled import socket_of
 from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
-from pyregistry.sockets import listen
+from pyregistry.service.sockets import listen
 from tests.authority import Authority
 from tests.processes import pyregistry_server
 from tests.workers.workers import workers_of

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.system_errors import in_words
+from pyregistry.common.system_errors import in_words
 
 
 @pytest.mark.parametrize(

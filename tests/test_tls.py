@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from pyregistry.config.schema import Tls
-from pyregistry.tls import Certificate
+from pyregistry.service.tls import Certificate
 from tests.authority import Authority
 from tests.builders import digest_of
 from tests.processes import Server, pyregistry_server, wait_until

@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
-from pyregistry.api.context import (
+from pyregistry.api.handlers.health import RETRY, require_health
+from pyregistry.api.http.client import connection_of
+from pyregistry.api.http.context import (
     AUTHENTICATOR,
     HEALTH,
     PRINCIPAL,
@@ -18,17 +20,16 @@ from pyregistry.api.context import (
     authorization,
     repository_name,
 )
-from pyregistry.api.decision import DECISION
-from pyregistry.api.forwarded import remote_of
-from pyregistry.api.health import RETRY, require_health
-from pyregistry.api.origin import origin
-from pyregistry.api.request_id import HEADER, request_id
-from pyregistry.api.responses import SERVER, error_response, warning_headers
+from pyregistry.api.http.decision import DECISION
+from pyregistry.api.http.forwarded import remote_of
+from pyregistry.api.http.origin import origin
+from pyregistry.api.http.request_id import HEADER, request_id
+from pyregistry.api.http.responses import SERVER, error_response, warning_headers
 from pyregistry.api.routes import ENDPOINT_OF, Endpoint
-from pyregistry.api.transport.client import connection_of
 from pyregistry.auth.access import Access, Action, Fault
 from pyregistry.auth.credentials import DELAYING, Refusal
 from pyregistry.auth.scopes import bearer_token, with_implied
+from pyregistry.common.system_errors import explained
 from pyregistry.oci.errors import (
     BlobUploadUnknown,
     Denied,
@@ -42,8 +43,7 @@ from pyregistry.oci.errors import (
     Unavailable,
     Unsupported,
 )
-from pyregistry.storage.waiting import IS_GONE
-from pyregistry.system_errors import explained
+from pyregistry.threads.patience import IS_GONE
 
 CLIENT_GONE = 499
 """Only ever seen in the log: nobody is there to read the answer."""

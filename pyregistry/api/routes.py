@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from pyregistry.api import base, blobs, catalog, health, manifests, metrics, referrers, tags, tokens, uploads
-from pyregistry.api.bodies import defer_continue
-from pyregistry.api.cached import FindCached
-from pyregistry.api.context import METRICS, Handler
+from pyregistry.api.handlers import base, blobs, catalog, health, manifests, metrics, referrers, tags, tokens, uploads
+from pyregistry.api.handlers.bodies import defer_continue
+from pyregistry.api.http.cached import FindCached
+from pyregistry.api.http.context import METRICS, Handler
 from pyregistry.auth.access import Access, Action
 from pyregistry.auth.scopes import TOKEN_PATH
 from pyregistry.oci.errors import Unsupported

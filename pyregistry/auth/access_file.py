@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pyregistry.opener import open_file, stat_file
-from pyregistry.reloaded_files import FileUnusable, GivenUp, ReloadedFiles, Use
+from pyregistry.common.opener import open_file, stat_file
+from pyregistry.common.reloaded_files import FileUnusable, GivenUp, ReloadedFiles, Use
 
 MAX_FILE_BYTES = 1024 * 1024
 

@@ -22,7 +22,7 @@ from pyregistry.auth.bcrypt_pool import BcryptPool, PasswordCheck, PoolFull
 from pyregistry.auth.hashes import dummy_hash
 from pyregistry.auth.remembered import KeyedHash
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
-from pyregistry.bounded_cache import BoundedCache
+from pyregistry.common.bounded_cache import BoundedCache
 from pyregistry.oci.errors import TooManyRequests, Unauthorized
 
 RIGHT_SECONDS = 300.0

@@ -4,7 +4,7 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-from pyregistry.lazy import lazy
+from pyregistry.common.lazy import lazy
 
 if TYPE_CHECKING:
     from passlib import hash as passlib_hash

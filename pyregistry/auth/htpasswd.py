@@ -11,7 +11,7 @@ from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.hashes import HashRefused, parse_hash, prepare
 from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
-from pyregistry.reloaded_files import FileUnusable, GivenUp
+from pyregistry.common.reloaded_files import FileUnusable, GivenUp
 
 MAX_LINE_BYTES = 1024
 MAX_WARNINGS = 20

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from pyregistry.system_errors import in_words
+from pyregistry.common.system_errors import in_words
 
 TOKEN_SECONDS = 300
 ROTATE_SECONDS = 24 * 3600

@@ -9,7 +9,7 @@ import msgspec
 
 from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.auth.scopes import REPOSITORY_ACTIONS
-from pyregistry.documents import DocumentInvalid, read_yaml
+from pyregistry.common.documents import DocumentInvalid, read_yaml
 
 ANONYMOUS, AUTHENTICATED, EVERYONE = "anonymous", "authenticated", "everyone"
 _GROUP = "group:"

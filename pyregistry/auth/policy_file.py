@@ -5,7 +5,7 @@ from pathlib import Path
 from pyregistry.auth.access import Access, Principal
 from pyregistry.auth.access_file import access_file
 from pyregistry.auth.policy import Policy, PolicyInvalid
-from pyregistry.reloaded_files import FileUnusable, GivenUp
+from pyregistry.common.reloaded_files import FileUnusable, GivenUp
 
 
 class CurrentPolicy:

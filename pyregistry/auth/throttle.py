@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address
 
-from pyregistry.bounded_cache import BoundedCache
+from pyregistry.common.bounded_cache import BoundedCache
 
 
 @dataclass(frozen=True, slots=True)

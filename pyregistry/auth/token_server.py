@@ -18,8 +18,8 @@ from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Pri
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
 from pyregistry.auth.trusted_keys import KeyFiles, KeysInvalid, TrustedKeys, algorithms_of
 from pyregistry.auth.verified import Shown, VerifiedTokens
+from pyregistry.common.reloaded_files import ReloadedFiles, Use
 from pyregistry.oci.errors import Unauthorized
-from pyregistry.reloaded_files import ReloadedFiles, Use
 
 LEEWAY = 60
 """Seconds by which the token server's clock may differ, as in the CNCF registry."""

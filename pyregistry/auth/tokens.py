@@ -29,7 +29,7 @@ from pyregistry.auth.scopes import (
 )
 from pyregistry.auth.verified import Shown, VerifiedTokens
 from pyregistry.oci.errors import RequestInvalid, Unauthorized
-from pyregistry.storage.threads import in_reader
+from pyregistry.threads.offload import in_reader
 
 SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""

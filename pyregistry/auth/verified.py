@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pyregistry.auth.access import Principal
 from pyregistry.auth.scopes import TokenScope
-from pyregistry.bounded_cache import BoundedCache
+from pyregistry.common.bounded_cache import BoundedCache
 
 _MOST_REPOSITORIES = 50_000
 """Of all tokens together, of some 200 bytes each: a token of 64 KiB may be for thousands."""

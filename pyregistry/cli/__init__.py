@@ -2,7 +2,7 @@
 
 import sys
 
-from pyregistry.early import hold_hangup
+from pyregistry.common.early import hold_hangup
 
 hold_hangup(sys.argv[1:])  # the imports below take most of the time in which a SIGHUP would end a server
 

@@ -7,19 +7,19 @@ import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.output import print_json, say
+from pyregistry.common.lazy import lazy
 from pyregistry.config.errors import ConfigError
-from pyregistry.lazy import lazy
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 
 if TYPE_CHECKING:
-    from pyregistry import parts
     from pyregistry.auth import access as access_words
     from pyregistry.auth import policy as rules
+    from pyregistry.service import wiring as parts
 else:
     access_words = lazy("pyregistry.auth.access")
     rules = lazy("pyregistry.auth.policy")
-    parts = lazy("pyregistry.parts")
+    parts = lazy("pyregistry.service.wiring")
 
 NO = 1
 

@@ -14,19 +14,21 @@ from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_with_warni
 from pyregistry.cli.failure import ConfigRefused
 from pyregistry.cli.output import say
 from pyregistry.cli.working_directory import leave_lost_directory
+from pyregistry.common.lazy import lazy
+from pyregistry.common.system_errors import in_words
 from pyregistry.config.environment import OF_KUBERNETES
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
-from pyregistry.lazy import lazy
-from pyregistry.system_errors import in_words
 
 if TYPE_CHECKING:
-    from pyregistry import data_directory, in_force, log, prepared
+    from pyregistry.service import data_directory, log
+    from pyregistry.service import effective_settings as in_force
+    from pyregistry.service import preflight as prepared
 else:
-    in_force = lazy("pyregistry.in_force")
-    log = lazy("pyregistry.log")
-    data_directory = lazy("pyregistry.data_directory")
-    prepared = lazy("pyregistry.prepared")
+    in_force = lazy("pyregistry.service.effective_settings")
+    log = lazy("pyregistry.service.log")
+    data_directory = lazy("pyregistry.service.data_directory")
+    prepared = lazy("pyregistry.service.preflight")
 
 WARNED = 1
 

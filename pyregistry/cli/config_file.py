@@ -9,16 +9,16 @@ import typer
 
 from pyregistry.cli.failure import CommandFailed, ConfigRefused
 from pyregistry.cli.output import say
+from pyregistry.common.lazy import lazy
 from pyregistry.config.environment import CONFIGURATION_PATH
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load
 from pyregistry.config.schema import Config, Log
-from pyregistry.lazy import lazy
 
 if TYPE_CHECKING:
-    from pyregistry import log
+    from pyregistry.service import log
 else:
-    log = lazy("pyregistry.log")
+    log = lazy("pyregistry.service.log")
 
 IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
 """Where the CNCF images 3 and 2 keep their file."""

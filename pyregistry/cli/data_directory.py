@@ -8,11 +8,11 @@ from pathlib import Path
 from pyregistry.cli.config_file import fail
 from pyregistry.cli.failures import advice
 from pyregistry.cli.output import say
+from pyregistry.common.system_errors import in_words
 from pyregistry.config.schema import Config
-from pyregistry.location import location_of
-from pyregistry.storage import layout
+from pyregistry.service.location import location_of
 from pyregistry.storage.backend import Backend, Location
-from pyregistry.system_errors import in_words
+from pyregistry.storage.seams import layout
 
 
 def open_storage(config: Config) -> Backend:

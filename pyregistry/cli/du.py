@@ -11,9 +11,9 @@ from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
-from pyregistry.gc.outcome import MarkFailed
+from pyregistry.gc.types import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
-from pyregistry.storage.used import Used, note_used
+from pyregistry.storage.repositories.used import Used, note_used
 
 MARK_FAILED = 4
 _SHOWN = 20

@@ -4,7 +4,7 @@ In Python and not in a shell: Debian's drops every variable whose name it could 
 REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin. What is run gets the environment byte for byte.
 
 A server never needs root's rights. Files that only root can read are opened for it by a process that does nothing
-else (pyregistry/opener.py, docs/decisions/0002).
+else (pyregistry/common/opener.py, docs/decisions/0002).
 """
 
 import os
@@ -20,11 +20,11 @@ from pwd import getpwnam
 from types import FrameType
 from typing import NoReturn
 
-from pyregistry import opener
 from pyregistry.cli.config_file import load_or_fail
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.files import needed_files
 from pyregistry.cli.output import say
+from pyregistry.common import opener
 
 _DEFAULT = "/var/lib/registry"
 _USER = "registry"

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyregistry.cli.config_file import fail
+from pyregistry.common.system_errors import in_words, user_name
 from pyregistry.oci.errors import Unavailable
-from pyregistry.system_errors import in_words, user_name
 
 
 def advice(error: OSError) -> str:

@@ -15,9 +15,10 @@ from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
 from pyregistry.cli.fsck_steps import Run
-from pyregistry.cli.idle import step_back
 from pyregistry.cli.output import say
+from pyregistry.cli.priority import step_back
 from pyregistry.cli.tables import parse_size
+from pyregistry.common.lazy import lazy
 from pyregistry.config.errors import ConfigError
 from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
@@ -25,18 +26,17 @@ from pyregistry.fsck.hashing import no_brake
 from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
-from pyregistry.lazy import lazy
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.links import list_blobs
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import list_blobs
+from pyregistry.storage.seams.rules import Rules
 
 if TYPE_CHECKING:
-    from pyregistry import parts
+    from pyregistry.service import wiring as parts
 else:
-    parts = lazy("pyregistry.parts")
+    parts = lazy("pyregistry.service.wiring")
 
 DAMAGE_FOUND = 1
 MISSING = 3

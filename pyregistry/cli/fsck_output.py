@@ -11,12 +11,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from pyregistry.cli.fsck_steps import Run, next_steps
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Moment, human_size, is_terminal, print_table
+from pyregistry.common.visible import visible
 from pyregistry.fsck.causes import Cause, Causes
 from pyregistry.fsck.checking import Progress as CheckProgress
 from pyregistry.fsck.findings import KINDS, Finding, Kind
 from pyregistry.fsck.repairing import is_lost
 from pyregistry.fsck.scrubbing import Coverage
-from pyregistry.visible import visible
 
 STOPPED = "stopped"
 FAILED = "failed"

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyregistry.cli.data_directory import content_of
+from pyregistry.common.system_errors import user_name
 from pyregistry.fsck.causes import Causes
 from pyregistry.fsck.findings import KINDS, Kind
-from pyregistry.storage import layout
-from pyregistry.system_errors import user_name
+from pyregistry.storage.seams import layout
 
 _BYTES = (Kind.CORRUPT_BLOB, Kind.UNREADABLE_BLOB, Kind.DAMAGED_MANIFEST, Kind.EMPTY_BLOB)
 _QUARANTINED = "quarantined"

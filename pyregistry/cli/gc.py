@@ -14,15 +14,15 @@ from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
 from pyregistry.cli.output import print_json
+from pyregistry.common.lazy import lazy
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
-from pyregistry.lazy import lazy
-from pyregistry.storage import layout
-from pyregistry.storage.open_uploads import list_uploads
-from pyregistry.storage.purging import Purging, purge
-from pyregistry.storage.registry import Registry
+from pyregistry.gc.types import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
+from pyregistry.storage.repositories.open_uploads import list_uploads
+from pyregistry.storage.repositories.purging import Purging, purge
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 
 if TYPE_CHECKING:
     from pyregistry.cli import gc_terminal

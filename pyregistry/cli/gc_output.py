@@ -8,9 +8,9 @@ import typer
 from rich.filesize import decimal
 
 from pyregistry.cli.output import say
-from pyregistry.gc.outcome import Listener, Options, Plan, Report
+from pyregistry.common.visible import visible
+from pyregistry.gc.types import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
-from pyregistry.visible import visible
 
 _LOGGED = {"manifest": "deleting manifest", "layer link": "Deleting layer link path", "blob": "Deleting blob"}
 

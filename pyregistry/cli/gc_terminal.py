@@ -9,9 +9,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from pyregistry.cli.gc_output import kept_by_leases, kept_untagged, open_uploads
-from pyregistry.gc.outcome import Listener, Options, Plan, Report
+from pyregistry.common.visible import visible
+from pyregistry.gc.types import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
-from pyregistry.visible import visible
 
 _NAMED = 20
 """Lines about repositories and uploads that go."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
 from pyregistry.cli.failure import CommandFailed
 from pyregistry.cli.output import say
+from pyregistry.common.system_errors import in_words
 from pyregistry.config.schema import Config, Http
-from pyregistry.system_errors import in_words
 
 SECONDS = 5.0
 HEALTHY = (200, 401)

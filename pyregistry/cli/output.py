@@ -9,7 +9,7 @@ import re
 import msgspec
 import typer
 
-from pyregistry.visible import visible
+from pyregistry.common.visible import visible
 
 _NOT_PLAIN = re.compile(r"[^\n -~]")
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
-from pyregistry.storage.syscalls import sync_directory
+from pyregistry.storage.local.syscalls import sync_directory
 
 NEW_MODE = 0o640
 """For the service's group to read; the hashes are nobody else's business."""

@@ -19,7 +19,7 @@ from pyregistry.cli.failure import CommandFailed, ConfigRefused
 from pyregistry.cli.output import say
 from pyregistry.cli.serve import serve
 from pyregistry.cli.standard_output import checked_output
-from pyregistry.lazy import lazy
+from pyregistry.common.lazy import lazy
 
 if TYPE_CHECKING:
     from pyregistry.cli import gc as collecting

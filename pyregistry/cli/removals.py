@@ -9,7 +9,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.removing import remove_repository, remove_tag
+from pyregistry.storage.repositories.removing import remove_repository, remove_tag
 
 Failed = Callable[[Selected, OSError], None]
 """Called at once with each selection that could not be removed."""

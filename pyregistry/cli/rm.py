@@ -13,8 +13,8 @@ from pyregistry.cli.output import print_json, say
 from pyregistry.cli.removals import Removals
 from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
 from pyregistry.cli.tables import is_terminal
-from pyregistry.storage import volumes
-from pyregistry.system_errors import in_words
+from pyregistry.common.system_errors import in_words
+from pyregistry.storage.local import volumes
 
 NOT_FOUND = 1
 NOT_REMOVED = 3

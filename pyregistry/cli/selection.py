@@ -12,10 +12,10 @@ from pyregistry.cli.output import say
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.links import exists
-from pyregistry.storage.objects import Objects
-from pyregistry.storage.walking import walk_repositories
+from pyregistry.storage.repositories.walking import walk_repositories
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail_in_log, load_again, load_or_fail, refuse
 from pyregistry.cli.working_directory import leave_lost_directory
+from pyregistry.common.lazy import lazy
+from pyregistry.common.system_errors import in_words
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
-from pyregistry.lazy import lazy
-from pyregistry.system_errors import in_words
 
 if TYPE_CHECKING:
-    from pyregistry import data_directory, server
+    from pyregistry.service import data_directory, server
 else:
-    data_directory = lazy("pyregistry.data_directory")
-    server = lazy("pyregistry.server")
+    data_directory = lazy("pyregistry.service.data_directory")
+    server = lazy("pyregistry.service.server")
 
 
 def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None:

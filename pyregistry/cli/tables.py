@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pyregistry.visible import visible
+from pyregistry.common.visible import visible
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([kMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
 _FORGES_A_COLUMN = re.compile(r"^ |(?<= ) | $")

@@ -17,7 +17,7 @@ from pyregistry.cli.data_directory import content_of, location_or_fail
 from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.output import say
 from pyregistry.gc.collector import no_collection
-from pyregistry.gc.outcome import CollectorBusy
+from pyregistry.gc.types import CollectorBusy
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
+from pyregistry.config.error_messages import shown
 from pyregistry.config.errors import Notes
-from pyregistry.config.explain import shown
 from pyregistry.config.schema import Config
 
 WITHOUT_LOGIN = frozenset({"anonymous", "everyone"})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pyregistry.config.errors import Notes
-from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
 from pyregistry.config.unknown import AUTH, join, meant, opens_the_registry
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from pyregistry.config.explain import alternatives, expected, is_section, shown
+from pyregistry.config.error_messages import alternatives, expected, is_section, shown
 from pyregistry.config.schema import Config, Tls
 from pyregistry.config.unknown import join
 from pyregistry.config.values import Duration

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pyregistry.common.documents import MAX_LEVELS, DocumentInvalid, read_yaml
 from pyregistry.config.errors import ConfigError, Notes
-from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
 from pyregistry.config.unknown import AUTH, OWN, guess, is_close, join, opens_the_registry
-from pyregistry.documents import MAX_LEVELS, DocumentInvalid, read_yaml
 
 PREFIX = "REGISTRY_"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"

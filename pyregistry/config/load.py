@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pyregistry.common.documents import DocumentInvalid, read_yaml
+from pyregistry.common.opener import read_file
 from pyregistry.config.access import check_access
 from pyregistry.config.check import check
 from pyregistry.config.convert import convert
 from pyregistry.config.environment import lay_over
+from pyregistry.config.error_messages import shown
 from pyregistry.config.errors import ConfigError, Notes
-from pyregistry.config.explain import shown
+from pyregistry.config.known_keys import AUTH_KINDS, CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.log_fields import plain_fields
 from pyregistry.config.schema import Config
-from pyregistry.config.sense import find_senseless
-from pyregistry.config.surface import AUTH_KINDS, CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.unknown import guess
-from pyregistry.documents import DocumentInvalid, read_yaml
-from pyregistry.opener import read_file
+from pyregistry.config.validate import find_senseless
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import date
 from math import isfinite
 
-from pyregistry.visible import visible
+from pyregistry.common.visible import visible
 
 _LIMIT = 2**63
 """Numbers below it are the same to all readers of JSON."""

@@ -8,12 +8,12 @@ from typing import Literal
 
 import msgspec
 
+from pyregistry.common.defaults import PAGE_ENTRIES
+from pyregistry.config.extensions import Own
 from pyregistry.config.health_section import Health
-from pyregistry.config.own import Own
 from pyregistry.config.spelling import run_together
 from pyregistry.config.validation_section import Validation
 from pyregistry.config.values import Duration, Entries
-from pyregistry.defaults import PAGE_ENTRIES
 
 Level = Literal["error", "warn", "warning", "info", "debug"]
 

@@ -7,9 +7,9 @@ from pyregistry.fsck.entries import Listing, unreadable
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS, EMPTY_DIGESTS, Digest
-from pyregistry.storage import layout
-from pyregistry.storage.inspecting import Entry
-from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.storage.local.inspecting import Entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _PREFIX = re.compile(r"[0-9a-f]{2}", re.ASCII)
 

@@ -17,9 +17,10 @@ from pyregistry.fsck.private import private_findings
 from pyregistry.fsck.repositories import RepositoryCheck, walk
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.locking import repository_lock
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.locking import repository_lock
+from pyregistry.storage.seams import layout
 
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT)
 """Errors of a place in which this process can write nothing."""

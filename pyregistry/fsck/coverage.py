@@ -12,9 +12,9 @@ import msgspec
 
 from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS
-from pyregistry.storage import layout
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.reserved import is_reserved
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+from pyregistry.storage.seams.reserved import is_reserved
 
 _TORN = (msgspec.DecodeError, UnicodeDecodeError)
 

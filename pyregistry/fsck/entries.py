@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pyregistry.common.system_errors import user_name
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.inspecting import Entry
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.reserved import LOST_AND_FOUND, is_reserved
-from pyregistry.system_errors import user_name
+from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.inspecting import Entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.reserved import LOST_AND_FOUND, is_reserved
 
 FORBIDDING = frozenset({errno.EACCES, errno.EPERM})
 """Errors that tell of this user's rights and not of the disk."""

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
-from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.seams.layout import StoragePath
 
 
 class Kind(StrEnum):

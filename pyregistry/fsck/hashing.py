@@ -9,10 +9,11 @@ from typing import Protocol
 
 from pyregistry.fsck.entries import FORBIDDING
 from pyregistry.oci.digest import Digest, new_hash
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.objects import Objects
-from pyregistry.storage.sources import ContentId, OpenSource, PathNotFound
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.sources import ContentId, OpenSource, PathNotFound
 
 
 class Verdict(Enum):

@@ -8,9 +8,9 @@ from pyregistry.gc.references import DocumentDamaged, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.links import list_digests, read_link
-from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import list_digests, read_link
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 
 class Images:

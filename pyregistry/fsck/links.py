@@ -6,10 +6,10 @@ from contextlib import suppress
 from pyregistry.fsck.findings import Finding, Kind, Look
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists, has_bytes, is_no_file, is_revision, list_digests, read_link
-from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists, has_bytes, is_no_file, is_revision, list_digests, read_link
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 Lost = Callable[[Digest], tuple[str, ...]]
 """The images of the repository that need a manifest, by the names under which they are pulled."""

@@ -15,11 +15,11 @@ from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.links import exists, is_revision, read_link, resolve_link
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.referrers import describe, fallback_tag, read_entry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.repositories.referrers import describe, fallback_tag, read_entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import exists, is_revision, read_link, resolve_link
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+from pyregistry.storage.seams.rules import Rules
 
 ManifestRead = tuple[Manifest, int]
 """What a manifest says, with its size in bytes."""

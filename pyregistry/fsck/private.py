@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from pyregistry.fsck.entries import Listing, leftover
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.seams import layout
 
 
 def private_findings(driver: Driver, listing: Listing, uploads: set[str]) -> Iterator[Finding]:

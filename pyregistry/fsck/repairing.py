@@ -14,12 +14,13 @@ from pyregistry.fsck.links import LinkLooks
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.manifest import read_manifest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape, write_link
-from pyregistry.storage.locking import repository_lock
-from pyregistry.storage.referrers import Referrers
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.locking import repository_lock
+from pyregistry.storage.repositories.referrers import Referrers
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import ensure_shape, write_link
 
 
 def repair(driver: Driver, finding: Finding) -> str | None:

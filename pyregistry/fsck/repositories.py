@@ -14,11 +14,11 @@ from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.errors import ManifestInvalid, NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.inspecting import Entry
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists
-from pyregistry.storage.reserved import is_reserved
+from pyregistry.storage.local.inspecting import Entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.reserved import is_reserved
 
 _PARTS = frozenset({"_layers", "_manifests", "_uploads", "_referrers"})
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from pyregistry.fsck.sizes import Hashed
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.seams.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,10 @@ from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import Checked, Verdict, verify
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.sources import ContentId
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+from pyregistry.storage.seams.sources import ContentId
 
 Hashed = dict[tuple[Digest, ContentId | None], Checked]
 """Blobs that were read for their digests, by digest and content_id: many manifests may say another size of one."""

@@ -11,10 +11,10 @@ import sys
 
 import msgspec
 
+from pyregistry.common.system_errors import in_words
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import EXIT_CODES, Failure, Options
+from pyregistry.gc.types import EXIT_CODES, Failure, Options
 from pyregistry.storage.backend import read_location
-from pyregistry.system_errors import in_words
 
 LOWEST_PRIORITY = 19
 """Of the processor, and by that of the disk."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from itertools import accumulate, islice, repeat
 
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
-from pyregistry.storage.coordinator import Generation
+from pyregistry.storage.seams.coordinator import Generation
 
 _WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
 """Bytes of a digest."""

@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.emptied import would_be_emptied
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.sweeping import Sweep
+from pyregistry.gc.types import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.oci.errors import Unavailable
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
-from pyregistry.storage.driver import PathBusy
-from pyregistry.storage.local_coordinator import coordinator_of
-from pyregistry.storage.objects import Objects
-from pyregistry.storage.used import Used, note_used
-from pyregistry.system_errors import in_words
+from pyregistry.storage.local.coordinator import coordinator_of
+from pyregistry.storage.local.driver import PathBusy
+from pyregistry.storage.repositories.used import Used, note_used
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
+from pyregistry.storage.seams.objects import Objects
 
 _BUSY = "another garbage collection is running, or `pyregistry without-gc`"
 

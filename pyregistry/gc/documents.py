@@ -8,10 +8,10 @@ import msgspec
 from pyregistry.gc.references import UNREADABLE, DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import is_no_file, read_link
-from pyregistry.storage.objects import Objects, PathNotFound, Stat
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import is_no_file, read_link
+from pyregistry.storage.seams.objects import Objects, PathNotFound, Stat
 
 AT_ONCE = 100_000
 """References that are sent between processes: some ten megabytes."""

@@ -1,11 +1,11 @@
 """Repositories that a dry run would empty: what the sweep finds out by removing."""
 
-from pyregistry.gc.outcome import Plan
+from pyregistry.gc.types import Plan
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists
-from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 
 def would_be_emptied(driver: Objects, plan: Plan, names: list[RepositoryName]) -> list[RepositoryName]:

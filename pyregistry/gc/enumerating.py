@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 from functools import partial
 
+from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates, Records
-from pyregistry.gc.outcome import MarkFailed
-from pyregistry.gc.sharing import is_worth_it, shared
+from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.types import MarkFailed
 from pyregistry.oci.digest import ALGORITHMS
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.links import links_in_place_of_blobs
-from pyregistry.storage.objects import Objects
-from pyregistry.storage.reserved import is_reserved
-from pyregistry.system_errors import in_words
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Collection
+from pyregistry.storage.seams.links import links_in_place_of_blobs
+from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.reserved import is_reserved
 
 _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""

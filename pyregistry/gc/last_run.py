@@ -5,10 +5,10 @@ from contextlib import suppress
 
 import msgspec
 
-from pyregistry.figures import Figure, single
-from pyregistry.gc.outcome import Report
-from pyregistry.storage import layout
-from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.gc.types import Report
+from pyregistry.observe.figures import Figure, single
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 GC_FIGURES: Mapping[str, str] = {
     "last_run_timestamp_seconds": "Time at which the last garbage collection ended, in seconds since the epoch.",

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
-from pyregistry.gc.outcome import DoomedLayer, Kept, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.parallel import is_worth_it, shared
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.sharing import is_worth_it, shared
+from pyregistry.gc.types import DoomedLayer, Kept, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.objects import Objects
-from pyregistry.storage.walking import walk_repositories
-from pyregistry.system_errors import in_words
+from pyregistry.storage.repositories.walking import walk_repositories
+from pyregistry.storage.seams.coordinator import Collection
+from pyregistry.storage.seams.objects import Objects
 
 
 class Marker:

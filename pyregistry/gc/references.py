@@ -9,8 +9,8 @@ from pyregistry.oci import media_types
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.manifest import MAX_DOCUMENT, read_manifest
-from pyregistry.storage import layout
-from pyregistry.storage.objects import Objects
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects
 
 _DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")

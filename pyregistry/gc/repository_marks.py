@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from pyregistry.gc.documents import Documents, try_link
 from pyregistry.gc.groups import groups_from_the_top
-from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, MarkFailed
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
+from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Unit
-from pyregistry.storage.driver import PathNotFound
-from pyregistry.storage.links import exists, read_link
+from pyregistry.storage.local.driver import PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Unit
+from pyregistry.storage.seams.links import exists, read_link
 
 if TYPE_CHECKING:
     from pyregistry.gc.marking import Marker

@@ -17,13 +17,13 @@ from functools import partial
 import msgspec
 import structlog
 
+from pyregistry.common.system_errors import in_words
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import EXIT_CODES, CollectorBusy, Failure, Options, Report
-from pyregistry.storage import layout
+from pyregistry.gc.types import EXIT_CODES, CollectorBusy, Failure, Options, Report
 from pyregistry.storage.backend import Backend, Location, show_location
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.threads import in_thread
-from pyregistry.system_errors import in_words
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+from pyregistry.threads.offload import in_thread
 
 _LOOK = 60.0
 """Seconds between two looks whether a run is due, at most."""

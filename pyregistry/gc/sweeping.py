@@ -12,18 +12,18 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from pyregistry.common.system_errors import in_words
 from pyregistry.gc import batches
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import DoomedLayer, DoomedManifest, MarkFailed, Plan, Report
 from pyregistry.gc.repository_marks import RepositoryMarks
+from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Batch
-from pyregistry.storage.driver import PathNotFound
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import ensure_shape, exists
-from pyregistry.system_errors import in_words
+from pyregistry.storage.local.driver import PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Batch
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import ensure_shape, exists
 
 T = TypeVar("T")
 

@@ -15,11 +15,11 @@ from pyregistry.gc.documents import Documents, current_link, try_link
 from pyregistry.gc.references import DocumentDamaged, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists, has_bytes, is_file, is_no_file
-from pyregistry.storage.objects import Objects, PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Collection
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists, has_bytes, is_file, is_no_file
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _SHOWN_TAGS = 5
 """Tags of one manifest that a sentence names; pushers may have made thousands."""

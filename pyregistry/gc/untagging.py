@@ -16,11 +16,11 @@ from pyregistry.gc.groups import groups_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Coordinator, Unit
-from pyregistry.storage.local_coordinator import coordinator_of
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.referrers import Referrers
+from pyregistry.storage.local.coordinator import coordinator_of
+from pyregistry.storage.repositories.referrers import Referrers
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator, Unit
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 """Of a child that is no manifest of the repository, and is read all the same for what it may refer to."""

@@ -12,9 +12,9 @@ from pyregistry.oci.document import Descriptor, Platform
 from pyregistry.oci.errors import BlobUnknown, ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import Manifest, StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _MAX_CONFIG = 8 * 1024 * 1024
 """Bytes of a config that is read for its platform."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Listener, Options
+from pyregistry.gc.types import Listener, Options
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.objects import Objects, PathNotFound
-from pyregistry.storage.open_uploads import list_uploads
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.repositories.open_uploads import list_uploads
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+from pyregistry.storage.seams.uploads import Upload
 
 _SHARED = -1
 

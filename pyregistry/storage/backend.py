@@ -12,18 +12,18 @@ from typing import ClassVar
 
 import msgspec
 
-from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver, LocalMaintenance
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.local_uploads import LocalUploads
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, LocalMaintenance
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.uploads import LocalUploads
 from pyregistry.storage.measured import MeasuredDriver, Observe
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.objects import Objects
-from pyregistry.storage.piece_uploads import PieceUploads
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Uploads
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Uploads
+from pyregistry.storage.uploads.pieces import PieceUploads
 
 
 class Directory(msgspec.Struct, frozen=True, tag="filesystem"):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TypeVar
 
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Appender, Driver, LocalMaintenance, LockedFile
-from pyregistry.storage.inspecting import Entry
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.objects import Objects, Source, Stat
+from pyregistry.storage.local.driver import Appender, Driver, LocalMaintenance, LockedFile
+from pyregistry.storage.local.inspecting import Entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Objects, Source, Stat
 
 T = TypeVar("T")
 

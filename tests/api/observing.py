@@ -10,12 +10,12 @@ import yaml
 from aiohttp.test_utils import TestClient
 from aiohttp.typedefs import Middleware
 
-from pyregistry.app import create_app
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.config.load import parse
-from pyregistry.observers import Event, Observer
-from pyregistry.parts import connection_limits
+from pyregistry.observe.observers import Event, Observer
+from pyregistry.service.app import create_app
+from pyregistry.service.wiring import connection_limits
 from tests.conftest import PREPARED, RegistryServer
 from tests.push import Client
 

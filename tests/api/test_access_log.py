@@ -12,7 +12,7 @@ from aiohttp import ClientSession, web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.api.access_log import AccessLogger, JsonAccessLogger, in_pieces
+from pyregistry.api.http.access_log import AccessLogger, JsonAccessLogger, in_pieces
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.runner import make_runner
 from tests.modes import FAST_PATH

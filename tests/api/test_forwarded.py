@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from pyregistry.api.forwarded import MAX_CHARACTERS, MAX_HOPS, TrustedProxies, first_words, unmapped
+from pyregistry.api.http.forwarded import MAX_CHARACTERS, MAX_HOPS, TrustedProxies, first_words, unmapped
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import image
 from tests.conftest import RegistryServer, StartRegistry

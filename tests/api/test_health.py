@@ -15,10 +15,10 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from pyregistry.config.errors import ConfigError
-from pyregistry.health import ask as health_of
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
+from pyregistry.observe.health import ask as health_of
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.builders import digest_of
 from tests.conftest import StartRegistry

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from pyregistry.api.holding import FREE, Holding, Holdings
+from pyregistry.api.http.holding import FREE, Holding, Holdings
 from pyregistry.oci.errors import Unavailable
 
 _MOST = 100 * FREE

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local.filesystem import FilesystemDriver
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.rules import CI, GUEST, bearer, start_with_rules, token_for
 from tests.builders import digest_of, image, index

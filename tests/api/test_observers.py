@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
-from pyregistry import observers as observers_module
-from pyregistry.api.context import Handler
-from pyregistry.observers import Event, EventAction, EventTarget
+from pyregistry.api.http.context import Handler
+from pyregistry.observe import observers as observers_module
+from pyregistry.observe.observers import Event, EventAction, EventTarget
 from tests.api.observing import Seen, registry_with
 from tests.api.test_hot import age, prepared
 from tests.auth.credentials import auth_section, basic, write_htpasswd

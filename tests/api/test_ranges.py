@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.api.ranges import parse_range
+from pyregistry.api.http.ranges import parse_range
 from tests.builders import digest_of, image
 from tests.push import Client, push_blob, push_image
 from tests.raw import RawAnswer, ask, connected

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.rooms import Room, rooms
+from pyregistry.threads.pools import Room, rooms
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, artifact, digest_of, image
 from tests.conftest import StartRegistry

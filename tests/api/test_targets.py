@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from yarl import URL
 
-from pyregistry.api.targets import is_untidy, tidy
+from pyregistry.api.http.targets import is_untidy, tidy
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import digest_of, index
 from tests.conftest import RegistryServer, StartRegistry

@@ -78,7 +78,7 @@ async def test_a_manifest_that_breaks_off_is_not_stored(client: Client) -> None:
 
 @pytest.fixture
 def _short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.storage.uploads.BUSY_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr("pyregistry.storage.seams.uploads.BUSY_WAIT_SECONDS", 0.2)
 
 
 @pytest.mark.usefixtures("_short_wait")

@@ -14,7 +14,7 @@ from pyregistry.auth.access import Principal
 from pyregistry.auth.credentials import ANSWER_SECONDS, RIGHT_SECONDS, WRONG_SECONDS, Credentials, Users
 from pyregistry.auth.hashes import matches
 from pyregistry.auth.throttle import ADDRESS_RATE, ANSWERED_RATE, REFUSED_RATE, USER_RATE
-from pyregistry.bounded_cache import BoundedCache
+from pyregistry.common.bounded_cache import BoundedCache
 from pyregistry.oci.errors import RegistryError, TooManyRequests, Unauthorized
 from tests.auth.credentials import basic, hash_of
 from tests.auth.test_throttle import ELSEWHERE, HERE, Clock

@@ -19,9 +19,9 @@ from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.tokens import SERVICE, TokenService
 from pyregistry.oci.errors import Unauthorized
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.secrets import Secret
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.secrets import Secret
+from pyregistry.storage.seams import layout
 from tests.auth.rules import ADMIN, bearer, start_with_rules, token_for
 from tests.auth.test_tokens import claims_of, keys_in
 from tests.conftest import StartRegistry

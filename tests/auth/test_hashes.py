@@ -48,7 +48,7 @@ def test_a_password_with_a_nul_is_wrong() -> None:
 
 
 def test_a_server_without_passwords_imports_nothing_that_hashes_them() -> None:
-    code = "import sys, pyregistry.server; print(*sys.modules)"
+    code = "import sys, pyregistry.service.server; print(*sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=SOURCE_TREE, timeout=60)
     assert not {"bcrypt", "passlib", "re2"} & set(done.stdout.split())

@@ -8,10 +8,10 @@ from typing import NoReturn
 import pytest
 
 from pyregistry.auth.keys import ROTATE_SECONDS, TOKEN_SECONDS, KeyRing
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.secrets import Secret
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.secrets import Secret
+from pyregistry.storage.seams import layout
 
 
 class Clock:

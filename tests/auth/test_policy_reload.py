@@ -8,7 +8,7 @@ import pytest
 
 from pyregistry.auth.policy import PolicyInvalid
 from pyregistry.auth.policy_file import PolicyFile
-from pyregistry.reloaded_files import POLL_SECONDS
+from pyregistry.common.reloaded_files import POLL_SECONDS
 from tests.auth.rules import ACCESS, ADMIN, GUEST, start_with_rules
 from tests.conftest import StartRegistry
 from tests.push import Client
@@ -19,7 +19,7 @@ _OPEN = "/v2/public/app/tags/list"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.POLL_SECONDS", 0.03)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", 0.03)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def test_a_rule_that_is_taken_away_or_added_applies(ruled: Client, file: P
 async def test_it_applies_within_two_seconds_at_the_real_pace(
     start_registry: StartRegistry, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.POLL_SECONDS", POLL_SECONDS)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", POLL_SECONDS)
     client = await start_with_rules(start_registry, tmp_path, file)
     file.write_text(json.dumps(ACCESS[:2]))
     await _until(client, 403, seconds=2)
@@ -93,7 +93,7 @@ async def test_a_broken_file_keeps_the_last_rules_for_a_minute_and_then_denies_e
     change: bytes | int | None,
 ) -> None:
     """A rule may have been taken away in it."""
-    monkeypatch.setattr("pyregistry.reloaded_files.KEPT_LOOKS", 40)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 40)
     if isinstance(change, int):
         file.chmod(change)
     elif change is None:
@@ -126,7 +126,7 @@ def test_a_registry_does_not_start_with_rules_that_everybody_may_write(file: Pat
 async def test_a_file_that_is_still_being_written_is_left_alone(
     ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.UNSETTLED_LOOKS", 1_000)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_LOOKS", 1_000)
     text = json.dumps(ACCESS[:2])
     for end in range(1, len(text), 9):
         file.write_text(text[:end])

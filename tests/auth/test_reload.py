@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.app import create_app
 from pyregistry.auth.access_file import MAX_FILE_BYTES
+from pyregistry.common.reloaded_files import KEPT_LOOKS, POLL_SECONDS
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
-from pyregistry.reloaded_files import KEPT_LOOKS, POLL_SECONDS
+from pyregistry.service.app import create_app
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.rules import ADMIN, bearer, start_with_rules, token_for
 from tests.conftest import StartRegistry
@@ -25,7 +25,7 @@ ALICE, BOB = basic("alice", "a secret"), basic("bob", "another")
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_removed_user_is_out_and_the_others_stay(guarded: Client, passwo
 async def test_a_removed_user_is_out_within_two_seconds_at_the_real_pace(
     start_registry: StartRegistry, password_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.POLL_SECONDS", POLL_SECONDS)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", POLL_SECONDS)
     client = await start_registry(auth=auth_section(password_file))
     assert await _status(client, BOB) == 200
     write_htpasswd(password_file, {"alice": "a secret"})
@@ -170,7 +170,7 @@ async def test_an_unusable_file_keeps_the_last_users_for_a_minute_and_then_lets_
     monkeypatch: pytest.MonkeyPatch,
     make_unusable: Callable[[Path], None],
 ) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.KEPT_LOOKS", 20)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 20)
     make_unusable(password_file)
     async with asyncio.timeout(20):
         while (status := await _status(guarded, ALICE)) == 200:
@@ -212,7 +212,7 @@ def test_a_minute_is_no_longer_than_a_minute() -> None:
 async def test_a_token_of_a_user_ends_with_the_file_of_passwords(
     start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.KEPT_LOOKS", 5)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 5)
     client = await start_with_rules(start_registry, tmp_path)
     token = bearer(await token_for(client, ADMIN, ["repository:app:pull"]))
     tags = "/v2/app/tags/list"
@@ -229,8 +229,8 @@ async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pyregistry.reloaded_files.POLL_SECONDS", 0.2)
-    monkeypatch.setattr("pyregistry.reloaded_files.UNSETTLED_LOOKS", 1_000)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", 0.2)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_LOOKS", 1_000)
     client = await start_registry(auth=auth_section(password_file))
     content = password_file.read_bytes()
     with password_file.open("r+b") as file:

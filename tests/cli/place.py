@@ -8,10 +8,11 @@ from pathlib import Path
 
 import yaml
 
-from pyregistry.storage import layout, volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.uploads import Upload
 from tests.storage.pushing import repository
 
 

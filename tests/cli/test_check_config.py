@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyregistry.checks import checks
 from pyregistry.config.load import load, parse
-from pyregistry.in_force import in_force, worker_count
-from pyregistry.parts import api_settings
+from pyregistry.service.effective_settings import in_force, worker_count
+from pyregistry.service.health_config import checks
+from pyregistry.service.wiring import api_settings
 from tests.auth.credentials import write_htpasswd
 from tests.authority import Authority
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout, leases
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.running import run, run_process, write_config
 from tests.cli.test_hostile_text import OUR_COLOURS, at_a_terminal

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams import layout
 from tests.cli.test_fsck import config, driver, next_steps
 from tests.fsck.trees import blob_path, current
 from tests.processes import require_root
@@ -24,7 +24,7 @@ NOBODY = 65_534
 def as_nobody(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     code = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})"
     # Python itself may lie where only root may look, so all is imported before.
-    modules = "pyregistry.cli.fsck, pyregistry.parts, pyregistry.cli, concurrent.futures.thread"
+    modules = "pyregistry.cli.fsck, pyregistry.service.wiring, pyregistry.cli, concurrent.futures.thread"
     command = [sys.executable, "-c", f"import {modules}; {code}; pyregistry.cli.main()", *map(str, words)]
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 

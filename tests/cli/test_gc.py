@@ -11,7 +11,7 @@ import pytest
 from pyregistry.cli.gc_output import UploadLog, idle_time
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
+from pyregistry.storage.seams import layout
 from tests.builders import digest_of, image
 from tests.cli.place import Place, begin_upload, run
 from tests.cli.terminal import run_at_terminal

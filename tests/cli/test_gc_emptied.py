@@ -8,10 +8,10 @@ import pytest
 from pyregistry.cli.gc_terminal import ProgressBars
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.types import Options
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.place import Place, begin_upload, run
 from tests.cli.terminal import run_at_terminal

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import print_table
+from pyregistry.common.visible import visible
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.visible import visible
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import Image, image
 from tests.cli.running import run, write_config
 from tests.storage.pushing import push_image, repository

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pyregistry.storage import volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
 from tests.cli.place import run
 from tests.cli.running import write_config
 from tests.fsck.trees import APP, blob_path, fill

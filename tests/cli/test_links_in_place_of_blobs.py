@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pyregistry.config.load import load
-from pyregistry.data_directory import try_storage
-from pyregistry.storage import layout
+from pyregistry.service.data_directory import try_storage
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.place import Place, run
 from tests.storage.pushing import pull, push_image, repository

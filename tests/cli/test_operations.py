@@ -17,9 +17,9 @@ import typer
 from pyregistry.cli.tables import human_size, parse_size
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image, index
 from tests.cli.running import run, run_process, write_config
 from tests.fsck.trees import APP, NEW, OLD, SBOM, blob_path, current, fill

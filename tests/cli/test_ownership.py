@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from pyregistry.cli.data_directory import become_owner_of
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
 from tests.builders import digest_of
 from tests.cli.running import run_process
 from tests.fsck.trees import current, fill

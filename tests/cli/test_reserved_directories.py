@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.outcome import Braked, MarkFailed
-from pyregistry.storage import layout, volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.reserved import is_reserved
+from pyregistry.gc.types import Braked, MarkFailed
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.reserved import is_reserved
 from tests.builders import image
 from tests.cli.running import run_process, write_config
 from tests.fsck.trees import fill

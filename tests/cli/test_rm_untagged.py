@@ -10,11 +10,12 @@ import pytest
 from pyregistry.gc.untagging import Untagging
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout, volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.referrer_pages import Wanted
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.referrer_pages import Wanted
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
 from tests.cli.running import run, write_config
 from tests.fsck.trees import APP

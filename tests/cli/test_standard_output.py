@@ -11,9 +11,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from pyregistry.storage import volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
 from tests.cli.commands import ours
 from tests.cli.running import write_config
 from tests.fsck.trees import fill

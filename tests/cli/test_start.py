@@ -23,8 +23,8 @@ from pathlib import Path
 from pyregistry.cli.config_file import load_again
 from pyregistry.cli.serve import quick_imports
 with quick_imports():
-    import pyregistry.server
-    from pyregistry.prepared import prepare
+    import pyregistry.service.server
+    from pyregistry.service.preflight import prepare
 prepare(load_again(Path(sys.argv[1])))
 print(*sys.modules)
 import rich.console
@@ -35,7 +35,10 @@ import rich.console
     ("words", "not_imported"),
     [
         (["--version"], {"pyregistry.config", "pyregistry.storage", "pyregistry.gc"}),
-        (["gc", "--help"], {"pyregistry.fsck", "pyregistry.inventory", "pyregistry.server", "pyregistry.cli.htpasswd"}),
+        (
+            ["gc", "--help"],
+            {"pyregistry.fsck", "pyregistry.inventory", "pyregistry.service.server", "pyregistry.cli.htpasswd"},
+        ),
         (["serve", "--help"], {"pyregistry.gc", "pyregistry.fsck", "pyregistry.inventory", "pyregistry.storage"}),
     ],
 )
@@ -100,7 +103,7 @@ def test_a_server_waits_for_no_library_that_it_does_without(tmp_path: Path) -> N
     command = [sys.executable, "-c", PREPARED, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=SOURCE_TREE, timeout=60)
     imported = set(done.stdout.split())
-    assert {"pyregistry.server", "structlog", "aiohttp"} <= imported
+    assert {"pyregistry.service.server", "structlog", "aiohttp"} <= imported
     assert not imported & {
         "jwt",
         "cryptography",

@@ -7,9 +7,10 @@ import pytest
 
 from pyregistry.cli.tables import Narrower, narrow
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout, volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image, index
 from tests.cli.running import run, write_config
 from tests.cli.terminal import run_at_terminal

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage import layout
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.place import Place, run
 from tests.processes import require, require_root, wait_until

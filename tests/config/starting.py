@@ -23,7 +23,7 @@ OWN = ("PATH", "PYTHONPATH", "HOME", "TMPDIR")
 def context() -> ForkServerContext:
     """Where processes are forked from."""
     found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["pyregistry.cli", "pyregistry.server"])
+    found.set_forkserver_preload(["pyregistry.cli", "pyregistry.service.server"])
     return found
 
 

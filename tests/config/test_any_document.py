@@ -11,14 +11,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyregistry.api.access_log import Entry, JsonAccessLogger
+from pyregistry.api.http.access_log import Entry, JsonAccessLogger
+from pyregistry.config.error_messages import alternatives, is_section
 from pyregistry.config.errors import ConfigError
-from pyregistry.config.explain import alternatives, is_section
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config
-from pyregistry.in_force import in_force
-from pyregistry.log import configure_logging
-from pyregistry.parts import api_settings, connection_limits, storage_rules
+from pyregistry.service.effective_settings import in_force
+from pyregistry.service.log import configure_logging
+from pyregistry.service.wiring import api_settings, connection_limits, storage_rules
 
 SCALARS = st.one_of(
     st.none(),

@@ -10,9 +10,9 @@ import yaml
 
 from pyregistry.config.check import check
 from pyregistry.config.errors import Notes
+from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config
-from pyregistry.config.surface import SURFACE, Free, Items, Key, Surface
 
 CONFIGS = sorted((Path(__file__).parents[2] / "config").glob("*.yml"))
 

@@ -7,15 +7,15 @@ from typing import Any, get_args, get_origin
 import msgspec
 import pytest
 
-from pyregistry.api.context import Settings
+from pyregistry.api.http.context import Settings
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.config.explain import alternatives, is_section
+from pyregistry.config.error_messages import alternatives, is_section
+from pyregistry.config.known_keys import SURFACE, Items, Key, Surface
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config
-from pyregistry.config.surface import SURFACE, Items, Key, Surface
-from pyregistry.gc.outcome import Options
-from pyregistry.parts import api_settings, connection_limits, gc_options, storage_rules
-from pyregistry.storage.rules import Rules
+from pyregistry.gc.types import Options
+from pyregistry.service.wiring import api_settings, connection_limits, gc_options, storage_rules
+from pyregistry.storage.seams.rules import Rules
 
 _OF_THE_CONFIG_ALONE = {"default_platform"}
 """Values of which those that are made without a config have none."""

@@ -9,11 +9,11 @@ import pytest
 import yaml
 from aiohttp.test_utils import TestServer
 
-from pyregistry.app import create_app
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
-from pyregistry.sockets import listen
-from pyregistry.tls import Certificate
+from pyregistry.service.app import create_app
+from pyregistry.service.sockets import listen
+from pyregistry.service.tls import Certificate
 from tests.auth.credentials import write_htpasswd
 from tests.config.asking import Asked
 from tests.config.environment_table import REFUSED, ROWS, SAME, Row

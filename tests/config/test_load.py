@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import load, parse
 from pyregistry.config.schema import Auth, Config, Filesystem, Htpasswd, InMemory, Storage
-from pyregistry.parts import create_policy
+from pyregistry.service.wiring import create_policy
 
 SAMPLE = Path(__file__).parents[2] / "config" / "config.yml"
 LEAST = "version: 0.1\nstorage: {filesystem: {}}\n"

@@ -4,7 +4,7 @@ import pytest
 
 from pyregistry.config.environment import lay_over
 from pyregistry.config.errors import Notes
-from pyregistry.config.own import Limits
+from pyregistry.config.extensions import Limits
 from tests.settings import PAGE, Setting, main, not_carried_out, settings
 
 ALL = list(settings())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
 from tests.engine.images import digest_of, oci_image, unique
 from tests.engine.leftovers import LEFTOVERS, NOBODY, REPOSITORY, TAG, UPLOAD, Place, remove
 from tests.engine.volume import Volume

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import write_link
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import write_link
 from tests.fsck.trees import APP, ARM, LATEST, NEW, OLD, SBOM, WIDE, blob_path, current, layer_link
 
 UPLOAD = "11111111-2222-4333-8444-555555555555"

@@ -13,10 +13,10 @@ from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage, scrub
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.removing import remove_repository
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.removing import remove_repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.rules import Rules
 from tests.engine.images import OCI_INDEX, digest_of, oci_image, oci_index
 from tests.engine.wire import Wire
 from tests.processes import Server, cncf_server, data_directory, pyregistry_server

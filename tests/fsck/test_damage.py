@@ -11,12 +11,12 @@ from pyregistry.fsck.hashing import Checked
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.links import write_link
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.sources import ContentId
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import write_link
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.sources import ContentId
 from tests.builders import image, index
 from tests.fsck import trees
 from tests.fsck.damage import DAMAGE, UPLOAD, Case, revision, under

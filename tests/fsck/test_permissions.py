@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
 from tests.fsck.trees import blob_path, fill, findings, layer_link
 from tests.processes import require_root
 

@@ -9,10 +9,11 @@ from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.repairing import repair
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.locking import repository_lock
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.locking import repository_lock
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.fsck.trees import (
     APP,
     LATEST,

@@ -10,10 +10,10 @@ from pyregistry.fsck.scrubbing import Coverage, scrub
 from pyregistry.inventory.images import tagged_images
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.fsck.trees import APP, NEW, blob_path, current, fill, findings, kinds, layer_link, repair_all
 from tests.storage.backends import backend_on
 from tests.storage.pushing import files_of, pull, push_image, repository

@@ -6,11 +6,11 @@ from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import artifact, image, index
 from tests.storage.pushing import files_of, push_blob, push_image, repository
 

@@ -16,10 +16,10 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from pyregistry.api.context import SETTINGS, Settings
-from pyregistry.api.origin import base_url, origin
-from pyregistry.api.paging import page_size
-from pyregistry.api.ranges import check_length, parse_content_range, parse_range
+from pyregistry.api.handlers.paging import page_size
+from pyregistry.api.http.context import SETTINGS, Settings
+from pyregistry.api.http.origin import base_url, origin
+from pyregistry.api.http.ranges import check_length, parse_content_range, parse_range
 from pyregistry.api.transport.framing import Chunked, Counted
 from pyregistry.api.transport.head_parser import HeadParser
 from pyregistry.api.transport.heads import Heads
@@ -28,6 +28,7 @@ from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.htpasswd import parse_htpasswd
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, format_scopes, parse_scopes
+from pyregistry.common.expressions import understand
 from pyregistry.config.environment import PREFIX
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
@@ -38,12 +39,11 @@ from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, ManifestInva
 from pyregistry.oci.json_text import read_strictly
 from pyregistry.oci.manifest import MAX_ANNOTATIONS, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId, parse_reference
-from pyregistry.storage import layout
-from pyregistry.storage.expressions import understand
-from pyregistry.storage.hash_checkpoints import read_checkpoint
-from pyregistry.storage.links import read_link
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.referrers import read_entry
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.referrers import read_entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import read_link
+from pyregistry.storage.uploads.hash_checkpoints import read_checkpoint
 from tests.fuzz.inputs import Input, pieces
 from tests.fuzz.tokens import show_token
 

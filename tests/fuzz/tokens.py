@@ -10,9 +10,9 @@ from pyregistry.auth.policy import Policy
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.tokens import TokenService
 from pyregistry.oci.errors import Unauthorized
-from pyregistry.storage import layout
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.secrets import Secret
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.secrets import Secret
+from pyregistry.storage.seams import layout
 
 RULES = [{"repositories": "**", "who": "everyone", "actions": "pull"}]
 

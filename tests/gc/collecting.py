@@ -3,16 +3,16 @@
 import time
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Options, Report
+from pyregistry.gc.types import Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Collection
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import GRACE
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Collection
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.rules import GRACE
 from tests.storage.pushing import files_of
 
 HOUR = 3600 * 10**9

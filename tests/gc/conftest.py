@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage import volumes
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
 
 pytest.register_assert_rewrite("tests.storage.pushing")
 
@@ -23,7 +23,7 @@ def filesystem(root: Path) -> FilesystemDriver:
 @pytest.fixture(params=[1, 3], ids=["alone", "shared"])
 def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process reads all, or others share even the smallest trees."""
-    monkeypatch.setattr("pyregistry.gc.sharing.WORTH_SHARING", 0)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 0)
     monkeypatch.setattr("tests.gc.collecting.PROCESSES", request.param)
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pyregistry.gc import batches, collector
-from pyregistry.gc.outcome import Options
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.gc.types import Options
+from pyregistry.storage.local.filesystem import FilesystemDriver
 
 _READS = frozenset({"read", "stat", "children", "symbolic_links", "scan"})
 _CHANGES = frozenset(

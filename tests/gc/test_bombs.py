@@ -12,11 +12,11 @@ from pyregistry.inventory.images import tagged_images
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.links import write_link
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import write_link
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import digest_of, image
 from tests.gc.collecting import age, gc, has_blob
 from tests.storage.backends import backend_on

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyregistry.gc.candidates import Candidates, Records
-from pyregistry.storage.coordinator import Generation
+from pyregistry.storage.seams.coordinator import Generation
 
 # Few different bytes: many digests that begin alike, and that contain each other across their borders.
 ENCODED = {

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Listener, MarkFailed, Options, Report
+from pyregistry.gc.types import Listener, MarkFailed, Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, Stat
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import artifact, image, index
 from tests.gc.collecting import remove_tag
 from tests.storage.pushing import files_of, push_image, repository
@@ -32,7 +32,7 @@ NAMES = [f"team/app{number}" for number in range(7)]
 
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.gc.sharing.WORTH_SHARING", 0)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 0)
 
 
 def fill(registry: Registry) -> None:

@@ -16,13 +16,13 @@ import pytest
 
 from pyregistry.gc.collector import collect
 from pyregistry.gc.enumerating import enumerate_blobs
-from pyregistry.gc.outcome import MarkFailed, Options
+from pyregistry.gc.types import MarkFailed, Options
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, Stat
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.gc.collecting import looking
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of
@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees of a few hundred blobs are shared, too."""
-    monkeypatch.setattr("pyregistry.gc.sharing.WORTH_SHARING", 1)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 1)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ import os, signal, sys, time
 from pathlib import Path
 from pyregistry.gc import sharing
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.types import Options
 from tests.gc.test_enumerating import Watching
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it

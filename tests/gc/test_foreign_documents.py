@@ -7,10 +7,10 @@ import pytest
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.links import write_link
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import write_link
 from tests.builders import LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, image, index
 from tests.gc.collecting import gc, has_blob
 from tests.oci.documents import encoded

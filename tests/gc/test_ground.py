@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Braked, Listener, Options, Plan
+from pyregistry.gc.types import Braked, Listener, Options, Plan
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import PathNotFound, Stat
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import PathNotFound, Stat
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import image
 from tests.cli.place import Place
 from tests.cli.place import run as run_command

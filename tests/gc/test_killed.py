@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
 from tests.gc.collecting import blobs, gc, remove_repository, remove_tag
 from tests.processes import SOURCE_TREE

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from pyregistry.gc.collector import collect
 from pyregistry.gc.last_run import GC_FIGURES, gc_figures
-from pyregistry.gc.outcome import Options
-from pyregistry.metrics import Metrics
-from pyregistry.storage import layout
-from pyregistry.storage.registry import Registry
+from pyregistry.gc.types import Options
+from pyregistry.observe.metrics import Metrics
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.storage.counting import CountingDriver
 from tests.storage.pushing import push_image, repository

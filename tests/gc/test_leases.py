@@ -9,13 +9,14 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestBlobUnknown
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout, leases
-from pyregistry.storage.coordinator import Unit
-from pyregistry.storage.driver import Driver, Stat
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, Unit, renewed_after
+from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
 from tests.storage.pushing import pull, push_blob, push_image, repository
@@ -251,20 +252,20 @@ def test_what_another_repository_uses_is_not_counted_as_kept_by_leases(
 def test_each_head_is_good_for_nearly_a_grace_whatever_the_servers_renew_by(
     driver: Driver, registry: Registry, grace: float, servers: float | None, part: float, is_kept: bool
 ) -> None:
-    renewed = leases.LONGEST_RENEWAL
+    renewed = LONGEST_RENEWAL
     if servers is not None:
-        renewed = leases.renewed_after(servers)
+        renewed = renewed_after(servers)
         leases.note_renewal(driver, renewed)
     repo = repository(registry)
     link = layout.layer_link(repo.name, push_blob(repo, b"layer"))
     # The oldest lease that a server answers without renewing it, and the time that the push took since.
-    age(driver, link, round((max(renewed, leases.renewed_after(grace)) + part * grace) * 1e9))
+    age(driver, link, round((max(renewed, renewed_after(grace)) + part * grace) * 1e9))
     gc(driver, grace=grace)
     assert has_blob(driver, b"layer") == is_kept
 
 
 def test_the_servers_renew_by_the_longest_that_one_of_them_noted(driver: Driver) -> None:
-    assert leases.noted_renewal(driver) == leases.LONGEST_RENEWAL
+    assert leases.noted_renewal(driver) == LONGEST_RENEWAL
     for noted, longest in ((3.0, 3.0), (180.0, 180.0), (0.0, 180.0), (3.0, 180.0)):
         leases.note_renewal(driver, noted)
         assert leases.noted_renewal(driver) == longest
@@ -273,7 +274,7 @@ def test_the_servers_renew_by_the_longest_that_one_of_them_noted(driver: Driver)
 @pytest.mark.parametrize("content", [b"", b"soon", b"nan", b"-1", b"inf", b"301", b"\xff"])
 def test_a_note_that_says_nothing_counts_as_the_longest(driver: Driver, content: bytes) -> None:
     driver.write(layout.RENEWAL, content)
-    assert leases.noted_renewal(driver) == leases.LONGEST_RENEWAL
+    assert leases.noted_renewal(driver) == LONGEST_RENEWAL
 
 
 def test_with_no_grace_what_has_a_time_in_the_future_goes_too(driver: Driver, registry: Registry) -> None:

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from pyregistry.storage import layout
-from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams import layout
 from tests.gc.model.__main__ import run
 from tests.gc.model.protocol import Protocol
 from tests.gc.model.scenarios import SCENARIOS as MODELLED

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc import schedule
-from pyregistry.gc.outcome import Options
 from pyregistry.gc.schedule import Schedule, collect_regularly
-from pyregistry.storage import layout
+from pyregistry.gc.types import Options
 from pyregistry.storage.backend import Directory, show_location
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.storage.backends import backend_on
 from tests.storage.mounts import remount_read_only, tmpfs

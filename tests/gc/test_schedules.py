@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
 from tests.gc.schedules.breaking import Mutant
 from tests.gc.schedules.mutants import EPOCH_MUTANTS, MUTANTS
 from tests.gc.schedules.scenario import Scenario

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc import batches
-from pyregistry.gc.outcome import MarkFailed
+from pyregistry.gc.types import MarkFailed
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import image, index
 from tests.gc.collecting import blobs, exists, gc, has_blob, remove_tag
 from tests.storage.pushing import pull, push_blob, push_image, repository

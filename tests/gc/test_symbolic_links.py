@@ -6,9 +6,10 @@ import pytest
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout, leases
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.gc.collecting import gc, has_blob
 from tests.storage.pushing import pull, push_blob, push_image, repository

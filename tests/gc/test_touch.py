@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Listener, Options, Plan
+from pyregistry.gc.types import Listener, Options, Plan
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.gc.collecting import age
 from tests.storage.mounts import FILE_SYSTEMS, file_system

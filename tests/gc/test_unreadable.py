@@ -13,16 +13,16 @@ import pytest
 from pyregistry.gc.batches import BATCH
 from pyregistry.gc.collector import collect
 from pyregistry.gc.documents import list_links
-from pyregistry.gc.outcome import Listener, MarkFailed, Options, Plan, Report
+from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.driver import PathNotFound
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import Image, artifact, image, index
 from tests.gc.collecting import gc, has_blob, looking, remove_tag
 from tests.storage.pushing import pull, push_blob, push_image, repository

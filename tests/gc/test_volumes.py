@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Braked, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import Braked, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, volumes
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.place import Place, run
 from tests.gc.collecting import blobs, gc, has_blob, remove_repository

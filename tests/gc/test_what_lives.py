@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from pyregistry.gc.outcome import Braked, MarkFailed
+from pyregistry.gc.types import Braked, MarkFailed
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.referrer_pages import Wanted
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.referrer_pages import Wanted
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import artifact, digest_of, image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
 from tests.storage.pushing import files_of, pull, push_blob, push_image, repository

@@ -107,7 +107,7 @@ def site(docker: Engine, bridged: BridgedDaemon, volume: Path, image: str) -> It
 def test_server_is_not_root_and_one_small_process_is(docker: Engine, site: Site) -> None:
     processes = site.processes()
     assert set(processes) == {0, SERVICE}
-    assert "opener.py" in processes[0]
+    assert "common/opener.py" in processes[0]
     said = logs(docker)
     for file in ("/files/live/domain.key", "/files/auth/htpasswd"):
         assert f"user {SERVICE} cannot read {file}: a process of root's opens it for the server" in said

@@ -5,9 +5,9 @@ from pathlib import Path
 from pyregistry.inventory.images import tagged_images
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, image, index
 from tests.oci.documents import encoded, image_document
 from tests.storage.counting import CountingDriver

@@ -3,14 +3,14 @@
 import time
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.types import Options
 from pyregistry.inventory.usage import RepositoryUsage, measure
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import artifact, image, index
 from tests.storage.backends import backend_on
 from tests.storage.pushing import push_blob, push_image, repository

@@ -9,7 +9,7 @@ import yaml
 
 from pyregistry import __version__
 from pyregistry.config.load import load
-from pyregistry.in_force import DRAIN_SECONDS
+from pyregistry.service.effective_settings import DRAIN_SECONDS
 from tests.engine.client import Client
 from tests.kubernetes.conftest import RELEASES, Schemas, documents
 from tests.processes import SOURCE_TREE

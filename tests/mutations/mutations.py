@@ -25,7 +25,7 @@ class Mutation:
 MUTATIONS = (
     Mutation(
         "wrong status: a blob pushed answers 200",
-        "api/responses.py",
+        "api/http/responses.py",
         "return web.Response(status=201, headers=headers)",
         "return web.Response(status=200, headers=headers)",
         "test_blobs.py",
@@ -33,7 +33,7 @@ MUTATIONS = (
     ),
     Mutation(
         "missing header: a push with a subject has no OCI-Subject",
-        "api/manifests.py",
+        "api/handlers/manifests.py",
         'headers["OCI-Subject"] = pushed.subject',
         "pass",
         "test_referrers.py",
@@ -41,7 +41,7 @@ MUTATIONS = (
     ),
     Mutation(
         "missing header: a manifest comes without Docker-Content-Digest",
-        "api/manifests.py",
+        "api/handlers/manifests.py",
         """headers = {
             "Docker-Content-Digest": stored.digest,
             "ETag": etag(stored.digest),
@@ -53,7 +53,7 @@ MUTATIONS = (
     ),
     Mutation(
         "missing header: a filtered list of referrers does not say so",
-        "api/referrers.py",
+        "api/handlers/referrers.py",
         '{} if wanted.artifact_type is None else {"OCI-Filters-Applied": "artifactType"}',
         "{}",
         "test_referrers.py",
@@ -61,7 +61,7 @@ MUTATIONS = (
     ),
     Mutation(
         "missing header: a 416 does not say where the upload stands",
-        "api/uploads.py",
+        "api/handlers/uploads.py",
         "raise UploadRangeInvalid(error.detail, headers=upload_headers(request, upload, offset)) from error",
         "raise UploadRangeInvalid(error.detail) from error",
         "test_chunks.py",
@@ -69,7 +69,7 @@ MUTATIONS = (
     ),
     Mutation(
         "wrong order: tags come backwards",
-        "storage/repository.py",
+        "storage/repositories/repository.py",
         "self._driver.children(layout.tags(self.name), after)",
         "reversed([*self._driver.children(layout.tags(self.name), after)])",
         "test_tags.py",
@@ -77,7 +77,7 @@ MUTATIONS = (
     ),
     Mutation(
         "tags: null where there are none",
-        "api/tags.py",
+        "api/handlers/tags.py",
         '{"name": repo.name, "tags": page}',
         '{"name": repo.name, "tags": page or None}',
         "test_base.py",
@@ -85,7 +85,7 @@ MUTATIONS = (
     ),
     Mutation(
         "off by one: the Range of an upload counts its bytes instead of naming the last",
-        "api/responses.py",
+        "api/http/responses.py",
         'f"0-{max(offset - 1, 0)}"',
         'f"0-{offset}"',
         "test_chunks.py",
@@ -93,7 +93,7 @@ MUTATIONS = (
     ),
     Mutation(
         "off by one: the Content-Range of a download ends behind its last byte",
-        "api/download.py",
+        "api/handlers/download.py",
         'f"bytes {part.start}-{part.stop - 1}/{size}"',
         'f"bytes {part.start}-{part.stop}/{size}"',
         "test_ranges.py",
@@ -101,7 +101,7 @@ MUTATIONS = (
     ),
     Mutation(
         "off by one: a page of referrers begins with `last` itself",
-        "storage/referrer_pages.py",
+        "storage/repositories/referrer_pages.py",
         "digest > wanted.after",
         "digest >= wanted.after",
         "test_referrers.py",
@@ -109,7 +109,7 @@ MUTATIONS = (
     ),
     Mutation(
         "off by one: a manifest of exactly the limit is refused",
-        "api/bodies.py",
+        "api/handlers/bodies.py",
         "size > limit",
         "size >= limit",
         "test_manifests.py",
@@ -117,7 +117,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a chunk behind a gap is taken",
-        "storage/uploads.py",
+        "storage/seams/uploads.py",
         "at is not None and at != offset",
         "at is not None and at < offset",
         "test_chunks.py",
@@ -125,7 +125,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a blob is stored without looking at its digest",
-        "storage/local_uploads.py",
+        "storage/local/uploads.py",
         "self._digest(file, digest.algorithm, running) != digest",
         "False",
         "test_blobs.py",
@@ -133,7 +133,7 @@ MUTATIONS = (
     ),
     Mutation(
         "n=0 gives everything",
-        "api/paging.py",
+        "api/handlers/paging.py",
         "return [], False",
         "return list(items), False",
         "test_tags.py",
@@ -141,7 +141,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a page that ends the list has a Link all the same",
-        "api/paging.py",
+        "api/handlers/paging.py",
         "return page[:size], len(page) > size",
         "return page[:size], len(page) >= size",
         "test_tags.py",
@@ -149,7 +149,7 @@ MUTATIONS = (
     ),
     Mutation(
         "referrers of what nobody knows are a 404",
-        "api/referrers.py",
+        "api/handlers/referrers.py",
         "    page = repo.referrers(subject, wanted)\n",
         "    page = repo.referrers(subject, wanted)\n    repo.require()\n",
         "test_base.py",
@@ -157,7 +157,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a mount from nowhere answers 201",
-        "api/uploads.py",
+        "api/handlers/uploads.py",
         "return size",
         "return size or 0",
         "test_blobs.py",
@@ -165,7 +165,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a deleted manifest leaves its tags",
-        "storage/repository.py",
+        "storage/repositories/repository.py",
         "named == digest",
         "False",
         "test_manifests.py",
@@ -181,7 +181,7 @@ MUTATIONS = (
     ),
     Mutation(
         "a 304 for whoever has something else",
-        "api/responses.py",
+        "api/http/responses.py",
         'not any(_names(tag, digest) for tag in ",".join(tags).split(","))',
         "tags is None",
         "test_ranges.py",

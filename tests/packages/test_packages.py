@@ -89,7 +89,7 @@ def test_wheel_has_the_package_and_nothing_else(packages: list[Path]) -> None:
     with zipfile.ZipFile(packages[1]) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"pyregistry", f"{NAME}-{__version__}.dist-info"}
-    assert {"pyregistry/py.typed", "pyregistry/server.py"} <= set(names)
+    assert {"pyregistry/py.typed", "pyregistry/service/server.py"} <= set(names)
 
 
 def test_extras_name_the_distribution_itself() -> None:

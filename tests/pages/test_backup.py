@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
+from pyregistry.storage.seams import layout
 from tests.engine.images import oci_image
 from tests.engine.wire import Wire
 from tests.pages.commands import Page

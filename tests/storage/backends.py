@@ -1,9 +1,9 @@
 """Backends on drivers that a test made."""
 
 from pyregistry.storage.backend import Backend, Directory, Memory
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.local_uploads import LocalUploads
-from pyregistry.storage.piece_uploads import PieceUploads
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.uploads import LocalUploads
+from pyregistry.storage.uploads.pieces import PieceUploads
 
 
 def backend_on(driver: Driver) -> Backend:

@@ -16,9 +16,9 @@ from pathlib import Path
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import image
 from tests.storage.paths import at
 driver = FilesystemDriver(Path(sys.argv[1]))

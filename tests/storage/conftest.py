@@ -12,10 +12,10 @@ pytest.register_assert_rewrite(
     *(f"tests.storage.contract_{part}" for part in ("appender", "local", "locks", "objects"))
 )
 
-from pyregistry.storage.driver import Driver  # noqa: E402 - imports the storage, not the suites
-from pyregistry.storage.filesystem import FilesystemDriver  # noqa: E402 - the same
-from pyregistry.storage.memory import MemoryDriver  # noqa: E402 - the same
-from pyregistry.storage.registry import Registry  # noqa: E402 - the same
+from pyregistry.storage.local.driver import Driver  # noqa: E402 - imports the storage, not the suites
+from pyregistry.storage.local.filesystem import FilesystemDriver  # noqa: E402 - the same
+from pyregistry.storage.memory.driver import MemoryDriver  # noqa: E402 - the same
+from pyregistry.storage.repositories.registry import Registry  # noqa: E402 - the same
 from tests.storage.installations import INSTALLATIONS, Installation  # noqa: E402 - the same
 
 settings.register_profile("no deadline", deadline=None)

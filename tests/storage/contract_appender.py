@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
-from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.seams.layout import StoragePath
 from tests.storage.paths import MISSING, at
 
 FILE = at("a", "data")

@@ -1,12 +1,12 @@
-"""Contract of a driver beyond objects, for the local leases and uploads: the sentences of storage/driver.py."""
+"""Contract of a driver beyond objects, for the local leases and uploads: the sentences of storage/local/driver.py."""
 
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
-from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.storage.contract_locks import held_elsewhere
 from tests.storage.paths import MISSING, at
 

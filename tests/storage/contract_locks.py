@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.local.driver import Driver
 
 PATIENCE = 10.0
 """Seconds until a test gives up on what must happen."""

@@ -1,4 +1,4 @@
-"""Contract of every storage of objects: the sentences of storage/objects.py, one test each."""
+"""Contract of every storage of objects: the sentences of storage/seams/objects.py, one test each."""
 
 import threading
 import time
@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.objects import AlreadyThere, Objects, PathNotFound
-from pyregistry.storage.sources import opened
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathNotFound
+from pyregistry.storage.seams.sources import opened
 from tests.storage.paths import MISSING, at, content_of
 
 NAMES = ["~", "a", "Z", "a-b", "a.b", "a0", "_x", "0", "10", "9", "\u00e9", "\U0001f600", "ab", "A"]

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.coordinator import Collection, Coordinator, Leases, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.coordinator import Collection, Coordinator, Leases, Section, Staged, Unit, nothing
 
 T = TypeVar("T")
 

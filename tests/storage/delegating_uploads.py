@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage.uploads import DirectReader, Upload, Uploads, UploadState
+from pyregistry.storage.seams.uploads import DirectReader, Upload, Uploads, UploadState
 
 
 class DelegatingUploads:

@@ -14,11 +14,11 @@ from typing import TypeVar
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import COLLECTOR, Doomed, Generation, Section, Staged, Unit, nothing
-from pyregistry.storage.driver import Driver, PathNotFound, Stat
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists, link_blob, read_link, stat_file, write_link
+from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists, link_blob, read_link, stat_file, write_link
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from pyregistry.storage.delegating import DelegatingDriver
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.local.driver import Driver
 
 T = TypeVar("T")
 CHANGES = frozenset(

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.local_uploads import LocalUploads
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.piece_uploads import PieceUploads
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload, Uploads
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.uploads import LocalUploads
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Upload, Uploads
+from pyregistry.storage.uploads.pieces import PieceUploads
 from tests.storage.delegating import RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator
 from tests.storage.pushing import repository

@@ -1,8 +1,8 @@
 """Paths for tests of the drivers, and what is at them."""
 
-from pyregistry.storage import layout
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.sources import Source, opened
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.sources import Source, opened
 
 
 def at(*names: str) -> StoragePath:

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import Image
 from tests.storage.paths import content_of
 

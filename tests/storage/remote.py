@@ -3,10 +3,10 @@
 from collections.abc import AsyncGenerator, Iterator
 from typing import ClassVar
 
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.objects import Source
-from pyregistry.storage.sources import Remote
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Source
+from pyregistry.storage.seams.sources import Remote
 
 PIECE = 1000
 

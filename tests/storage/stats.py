@@ -1,6 +1,6 @@
 """Stats of files as a driver on a directory gives them, without the files."""
 
-from pyregistry.storage.objects import Stat
+from pyregistry.storage.seams.objects import Stat
 
 
 def file_stat(size: int, mtime_ns: int, inode: int) -> Stat:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.types import Options
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.abilities import CANNOT_SET_TIMES, CANNOT_SYNC, lacks
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.syscalls import fsync_directory, sync_directory
+from pyregistry.storage.local.abilities import CANNOT_SET_TIMES, CANNOT_SYNC, lacks
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.syscalls import fsync_directory, sync_directory
+from pyregistry.storage.repositories.registry import Registry
 from tests.builders import digest_of, image
 from tests.processes import data_directory, pyregistry_server, require
 from tests.storage.faults import FailingSync

@@ -11,13 +11,13 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobTooLarge, BlobUnknown, BlobUploadUnknown, DigestInvalid, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout, uploads
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Upload
 from tests.storage.failing import FailingDriver
 from tests.storage.installations import Installation
 from tests.storage.paths import content_of

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from pyregistry.oci.errors import Unavailable
-from pyregistry.storage import leases, waiting
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.threads import in_reader, in_thread
-from pyregistry.storage.waiting import IS_GONE, MustWait, begin_patience, begin_patience_of, read_only
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.threads import patience as waiting
+from pyregistry.threads.offload import in_reader, in_thread
+from pyregistry.threads.patience import IS_GONE, MustWait, begin_patience, begin_patience_of, read_only
 from tests.processes import SOURCE_TREE
 from tests.storage.contract_locks import PATIENCE, held_elsewhere
 
@@ -120,8 +121,8 @@ def test_neither_a_collector_nor_writers_with_a_bound_starve_the_others(
     program = """
 import sys, time
 from pathlib import Path
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.leases import exclusive_section
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.leases import exclusive_section
 driver = FilesystemDriver(Path(sys.argv[1]))
 for number in range(100):
     with exclusive_section(driver):

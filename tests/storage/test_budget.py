@@ -2,8 +2,8 @@
 
 import pytest
 
-from pyregistry.storage.batches import BATCH_BYTES, FIRST_BATCH_BYTES, batches
-from pyregistry.storage.budget import BUDGET, READ, Budget
+from pyregistry.storage.uploads.batches import BATCH_BYTES, FIRST_BATCH_BYTES, batches
+from pyregistry.threads.upload_budget import BUDGET, READ, Budget
 from tests.storage.pushing import stream
 
 _CONNECTIONS = 2_000

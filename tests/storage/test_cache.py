@@ -7,17 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.bounded_cache import BoundedCache
+from pyregistry.common.bounded_cache import BoundedCache
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.names import Tag
-from pyregistry.storage import cache, layout
-from pyregistry.storage.cache import HotBlobs, HotManifests
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories import cache
+from pyregistry.storage.repositories.cache import HotBlobs, HotManifests
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import image
 from tests.storage.counting import AskedDriver
 from tests.storage.pushing import push_blob, push_image, repository

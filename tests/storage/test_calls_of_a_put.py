@@ -8,11 +8,11 @@ from typing import TypeVar
 import pytest
 
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
 from pyregistry.storage.delegating import DelegatingDriver
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import push_blob, repository

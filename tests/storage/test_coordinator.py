@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import CollectorBusy, Listener, Options, Plan, Report
+from pyregistry.gc.types import CollectorBusy, Listener, Options, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import COLLECTOR, Coordinator, Section, Staged, Unit
-from pyregistry.storage.driver import Driver, PathBusy, PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.rules import GRACE
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import COLLECTOR, Coordinator, Section, Staged, Unit
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.rules import GRACE
 from tests.storage.delegating import DelegatingCoordinator, RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 import pytest
 
 from pyregistry.storage.delegating import DelegatingDriver, DelegatingObjects
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.objects import AlreadyThere, Objects, PathNotFound
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathNotFound
 from tests.storage.contract_objects import ObjectsContract
 from tests.storage.failing import CHANGES, FailingDriver
 from tests.storage.paths import MISSING, at

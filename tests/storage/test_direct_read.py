@@ -12,10 +12,10 @@ import pytest
 
 from pyregistry.oci.digest import new_hash
 from pyregistry.oci.errors import BlobTooLarge
-from pyregistry.storage import direct_read
-from pyregistry.storage.direct_read import ENOUGH_BYTES, copy_direct
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.uploads import Read
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams.uploads import Read
+from pyregistry.storage.uploads import direct_read
+from pyregistry.storage.uploads.direct_read import ENOUGH_BYTES, copy_direct
 from tests.storage.paths import at
 
 FILE = at("a", "data")

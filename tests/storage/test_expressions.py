@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.common.expressions import understand
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.names import Tag
-from pyregistry.storage.expressions import understand
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import MAX_URLS, Rules
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.rules import MAX_URLS, Rules
 from tests.builders import LAYER, Image, descriptor, image
 from tests.storage.pushing import push_blob, repository
 

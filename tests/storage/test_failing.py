@@ -10,10 +10,10 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, RegistryError
 from pyregistry.oci.names import Tag, UploadId
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
 from tests.builders import Image, artifact, image, index
 from tests.storage.failing import FailingDriver
 from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pyregistry.storage.file_systems import file_systems, parse_mounts
+from pyregistry.storage.local.file_systems import file_systems, parse_mounts
 from tests.storage.mounts import tmpfs
 
 ROOT = PurePosixPath("/srv/registry data")

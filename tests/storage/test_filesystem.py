@@ -2,9 +2,9 @@
 
 import pytest
 
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.objects import Objects
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams.objects import Objects
 from tests.storage.contract_appender import Appending, Holding
 from tests.storage.contract_local import LocalContract
 from tests.storage.contract_locks import Locks

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage import layout
-from pyregistry.storage.driver import LocalFile, PathBusy, PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.syscalls import counts_directories, mount_id, times_of
+from pyregistry.storage.local.driver import LocalFile, PathBusy, PathNotFound
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.syscalls import counts_directories, mount_id, times_of
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from tests.processes import SOURCE_TREE, missing
 from tests.storage.mounts import file_system, network, tmpfs
 from tests.storage.paths import at, content_of
@@ -25,7 +25,7 @@ SHORT = 0.05
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path
-from pyregistry.storage.filesystem import FilesystemDriver
+from pyregistry.storage.local.filesystem import FilesystemDriver
 from tests.storage.paths import at
 driver = FilesystemDriver(Path(sys.argv[1]))
 def wait():

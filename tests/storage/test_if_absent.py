@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage import layout
-from pyregistry.storage.driver import NotDurable
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.objects import AlreadyThere, PathNotFound
+from pyregistry.storage.local.driver import NotDurable
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import AlreadyThere, PathNotFound
 from tests.storage.faults import SlowSync, refuse
 from tests.storage.paths import at
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import RegistryError
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
-from pyregistry.storage import layout
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import write_link
-from pyregistry.storage.memory import MemoryDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import write_link
 
 NAME = RepositoryName("team/app")
 DIGEST = Digest("sha256:ab" + "0" * 62)

@@ -13,11 +13,12 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, RegistryError
 from pyregistry.oci.names import Tag, UploadId
-from pyregistry.storage import batches, layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.uploads import Upload
+from pyregistry.storage.uploads import batches
 from tests.builders import image
 from tests.storage.faults import LYING, FailingSync, fail_writes, refuse
 from tests.storage.mounts import tmpfs

@@ -17,19 +17,20 @@ from pyregistry.fsck.checking import check
 from pyregistry.fsck.hashing import quarantine_if_damaged
 from pyregistry.fsck.scope import Scope
 from pyregistry.gc.collector import collect
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.types import Options
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import PathBusy, PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.local_uploads import LocalUpload
-from pyregistry.storage.places import mount_points
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.volumes import remember
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import PathBusy, PathNotFound
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.places import mount_points
+from pyregistry.storage.local.uploads import LocalUpload
+from pyregistry.storage.local.volumes import remember
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import image
 from tests.storage.backends import backend_on
 from tests.storage.mounts import bound, overlay, remount_read_only, resize, tmpfs

@@ -8,11 +8,11 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestUnknown
 from pyregistry.oci.names import Tag
-from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.coordinator import Coordinator
 from tests.builders import artifact, image, index
 from tests.storage.delegating import DelegatingCoordinator, RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.driver import PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
+from pyregistry.storage.local.driver import PathNotFound
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.seams.layout import StoragePath
 from tests.storage.mounts import FLUSH_LOG, FLUSH_NOTHING, Disk
 from tests.storage.paths import at
 

@@ -12,14 +12,14 @@ import structlog
 from structlog.testing import capture_logs
 
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import layout
-from pyregistry.storage.appending import FileAppender
-from pyregistry.storage.driver import Stat
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.local.appending import FileAppender
+from pyregistry.storage.local.driver import Stat
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.uploads import Upload
 from tests.processes import wait_until
 from tests.storage.mounts import remount_read_only, tmpfs
 
@@ -218,7 +218,7 @@ async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> No
 async def test_the_server_looks_for_room_by_itself_and_sooner_than_it_purges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.storage.purging._LOOK", 0.02)
+    monkeypatch.setattr("pyregistry.storage.repositories.purging._LOOK", 0.02)
     with tmpfs(tmp_path, "size=16m"):
         registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
         old = await holding(registry, tmp_path, 4 * MIB, hours_ago=2)

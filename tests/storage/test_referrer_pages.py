@@ -13,11 +13,11 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.repositories.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import Image, artifact, image, index
 from tests.storage.counting import CountingDriver
 from tests.storage.pushing import push_image, repository

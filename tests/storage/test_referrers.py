@@ -6,11 +6,11 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.referrer_pages import Wanted
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.referrer_pages import Wanted
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
 from tests.builders import IMAGE_CONFIG, OCI_INDEX, OCI_MANIFEST, Image, artifact, image, index
 from tests.storage.pushing import push_image, repository
 

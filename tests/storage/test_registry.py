@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.links import exists
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import EVERYTHING, Registry
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import EVERYTHING, Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import exists
 from tests.builders import OCI_INDEX, image, index
 from tests.storage.counting import AskedDriver
 from tests.storage.mounts import read_only_part

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyregistry.storage.objects import Objects
+from pyregistry.storage.seams.objects import Objects
 from tests.storage.contract_objects import ObjectsContract
 from tests.storage.remote import RemoteDriver, forget
 

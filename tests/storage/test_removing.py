@@ -1,10 +1,10 @@
 """Removing repositories and tags beside others."""
 
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.removing import remove_repository, remove_tag
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.removing import remove_repository, remove_tag
+from pyregistry.storage.seams import layout
 from tests.builders import artifact, image
 from tests.gc.collecting import exists
 from tests.storage.pushing import pull, push_image, repository, tagged_images

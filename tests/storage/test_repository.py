@@ -15,11 +15,11 @@ from pyregistry.oci.errors import (
     NameUnknown,
 )
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.rules import Rules
 from tests.builders import DOCKER_LIST, LAYER, OCI_INDEX, OCI_MANIFEST, Image, descriptor, digest_of, image, index
 from tests.oci.documents import encoded, image_document, index_document
 from tests.storage.counting import AskedDriver

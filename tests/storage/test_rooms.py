@@ -9,10 +9,10 @@ from concurrent.futures import Future
 
 import pytest
 
-from pyregistry.storage.rooms import Room
-from pyregistry.storage.threads import in_thread, walk
-from pyregistry.storage.turns import BEGUN, SLICE_SECONDS, Turns, Walk
-from pyregistry.storage.waiting import IS_GONE
+from pyregistry.threads.offload import in_thread, walk
+from pyregistry.threads.patience import IS_GONE
+from pyregistry.threads.pools import Room
+from pyregistry.threads.turns import BEGUN, SLICE_SECONDS, Turns, Walk
 
 PATIENCE = 20.0
 """Seconds until a test gives up on what must happen."""

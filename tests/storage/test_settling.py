@@ -4,12 +4,12 @@ import time
 
 import pytest
 
+from pyregistry.common.settling import SECOND_NS, settles_after
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.cache import HotManifests
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.settling import SECOND_NS, settles_after
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.cache import HotManifests
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.storage.pushing import push_image, repository
 

@@ -9,13 +9,13 @@ import pytest
 
 from pyregistry.fsck.hashing import Verdict, quarantine_if_damaged, verify
 from pyregistry.oci.digest import Digest
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.hashing import hash_source
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.sources import BLOCK_BYTES, OpenSource, Remote, Source, opened
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.hashing import hash_source
+from pyregistry.storage.seams.sources import BLOCK_BYTES, OpenSource, Remote, Source, opened
 from tests.storage.paths import at
 from tests.storage.pushing import push_blob, repository
 from tests.storage.remote import PIECE, RemoteDriver, forget

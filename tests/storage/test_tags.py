@@ -8,11 +8,11 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.locking import repository_lock
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.locking import repository_lock
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
 from tests.storage.pushing import files_of, pull, push_blob, push_image, repository, tagged_images
 

@@ -16,15 +16,15 @@ from pyregistry.fsck.hashing import quarantine_if_damaged
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import Tag
-from pyregistry.storage import layout
-from pyregistry.storage.driver import NotDurable
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.local_uploads import LocalUpload
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload
-from pyregistry.storage.waiting import begin_patience_of
+from pyregistry.storage.local.driver import NotDurable
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.uploads import LocalUpload
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Upload
+from pyregistry.threads.patience import begin_patience_of
 from tests.builders import image
 from tests.storage.faults import FailingSync, SlowSync, refuse
 from tests.storage.pushing import files_of, pull, push_blob, push_image, repository, stream

@@ -10,12 +10,12 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid
 from pyregistry.oci.names import UploadId
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.uploads import Upload
 from tests.storage.installations import Installation
 from tests.storage.pushing import files_of, repository, stream
 

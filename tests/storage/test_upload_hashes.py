@@ -10,14 +10,16 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, DigestInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage import hash_checkpoints, layout, local_uploads, uploads
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.local_uploads import LocalUploads
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.local import uploads as local_uploads
+from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.uploads import LocalUploads
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Upload
+from pyregistry.storage.uploads import hash_checkpoints
 from tests.storage.paths import content_of
 from tests.storage.pushing import broken, repository, stream
 

@@ -14,10 +14,11 @@ from pyregistry.oci.errors import (
     SizeInvalid,
     UploadRangeInvalid,
 )
-from pyregistry.storage import batches, layout, uploads
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Upload
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Upload
+from pyregistry.storage.uploads import batches
 from tests.storage.installations import Installation
 from tests.storage.paths import content_of
 from tests.storage.pushing import Body, broken, stream

@@ -27,15 +27,15 @@ from pyregistry.oci.errors import (
     UploadRangeInvalid,
 )
 from pyregistry.oci.names import UploadId
-from pyregistry.storage import layout, uploads
-from pyregistry.storage.batches import BATCH_BYTES, FIRST_BATCH_BYTES
 from pyregistry.storage.delegating import DelegatingDriver
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.local_uploads import LocalUploads
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.uploads import Read, Upload
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.uploads import LocalUploads
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Read, Upload
+from pyregistry.storage.uploads.batches import BATCH_BYTES, FIRST_BATCH_BYTES
 from tests.storage.delegating import DelegatingCoordinator
 from tests.storage.delegating_uploads import FailingUploads
 from tests.storage.failing import FailingDriver

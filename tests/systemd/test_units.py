@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.config.load import load
-from pyregistry.in_force import DRAIN_SECONDS
+from pyregistry.service.effective_settings import DRAIN_SECONDS
 from tests.engine.client import Client
 from tests.processes import SOURCE_TREE, require
 from tests.systemd.machine import UNITS, program, run_inside

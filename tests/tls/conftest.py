@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from pyregistry.log import configure_logging
+from pyregistry.service.log import configure_logging
 from tests.authority import Authority
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pyregistry.config.schema import Tls
-from pyregistry.tls import Certificate
+from pyregistry.service.tls import Certificate
 from tests.authority import Authority
 from tests.test_tls import Handshake
 

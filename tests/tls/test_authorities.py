@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
-from pyregistry.tls import Certificate
+from pyregistry.service.tls import Certificate
 from tests.authority import Authority, certified
 from tests.tls.shaking import shake
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
-from pyregistry.tls import Certificate
+from pyregistry.service.tls import Certificate
 from tests.authority import Authority, self_signed
 from tests.processes import pyregistry_server, require_root, wait_until
 from tests.test_tls import TlsServer, serving

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry import counting_place
-from pyregistry.counting_place import counting_directory
+from pyregistry.observe import metrics_directory as counting_place
+from pyregistry.observe.metrics_directory import counting_directory
 from tests.processes import wait_until
 from tests.workers.http import ask
 from tests.workers.watching import Watched, watched_server

@@ -14,12 +14,12 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import RegistryError
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import Rules
-from pyregistry.storage.syscalls import mount_id
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.syscalls import mount_id
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.rules import Rules
 from tests.clients.programs import Regctl
 from tests.engine.images import oci_image, write_layout
 from tests.processes import Server, missing, pyregistry_server, wait_until

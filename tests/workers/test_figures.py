@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry import __version__
-from pyregistry.survey import pause_after
+from pyregistry.observe.survey import pause_after
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.authority import Authority
 from tests.builders import OCI_MANIFEST, digest_of, image

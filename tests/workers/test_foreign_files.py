@@ -12,9 +12,10 @@ import pytest
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams import layout
 from tests.builders import Image, digest_of, image
 from tests.processes import Server, data_directory, pyregistry_server, require, require_root
 from tests.storage.pushing import push_image, repository

@@ -6,7 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from pyregistry.storage import layout
+from pyregistry.storage.seams import layout
 from tests.builders import digest_of, image
 from tests.cli.place import run
 from tests.processes import Server, pyregistry_server, wait_until

@@ -26,8 +26,8 @@ PUSHERS = 20
 _HOLD = """
 import sys, time
 from pathlib import Path
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.leases import exclusive_section
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.local.leases import exclusive_section
 with exclusive_section(FilesystemDriver(Path(sys.argv[1]))):
     print("held", flush=True)
     time.sleep(600)

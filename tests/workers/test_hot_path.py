@@ -19,7 +19,7 @@ from types import MappingProxyType
 import pytest
 
 from pyregistry.api.transport.coalescing import BEGIN_SECONDS, COALESCE_BYTES, COALESCE_SECONDS
-from pyregistry.storage.batches import BATCH_BYTES
+from pyregistry.storage.uploads.batches import BATCH_BYTES
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.processes import Server, pyregistry_server, require, wait_until

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.filesystem import FilesystemDriver
-from pyregistry.storage.registry import Registry
+from pyregistry.storage.local.filesystem import FilesystemDriver
+from pyregistry.storage.repositories.registry import Registry
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.builders import digest_of, image
 from tests.processes import Server, data_directory, pyregistry_server, require_root, wait_until
@@ -233,7 +233,7 @@ def test_a_data_directory_that_cannot_be_read_or_made_is_refused(place: Path, co
     elif kind == "no way to read it":
         data.mkdir(mode=0o700)
     code = f"import os; os.setgid({SERVICE}); os.setuid({SERVICE}); from pyregistry.cli import main; main()"
-    modules = "encodings.idna, pyregistry.server, pyregistry.cli.serve, pyregistry.cli.check_config"
+    modules = "encodings.idna, pyregistry.service.server, pyregistry.cli.serve, pyregistry.cli.check_config"
     words = [sys.executable, "-c", f"import sys, {modules}\n{code}", command, str(server.config)]
     done = subprocess.run(words, check=False, capture_output=True, text=True, env=server.env, timeout=60)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from pyregistry import __version__
-from pyregistry.storage import number_of_repositories
-from pyregistry.storage.number_of_repositories import count_repositories
+from pyregistry.storage.local import number_of_repositories
+from pyregistry.storage.local.number_of_repositories import count_repositories
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.processes import SOURCE_TREE, Server, data_directory, pyregistry_server, wait_until
 from tests.workers.http import start_upload
@@ -197,12 +197,12 @@ def test_tls_to_the_plain_port_is_answered_and_logged_once(tmp_path: Path) -> No
 _HANGING_UP = """
 import os, signal, sys
 sys.argv = ["pyregistry", "serve", sys.argv[1]]
-import pyregistry.early
-hold = pyregistry.early.hold_hangup
+import pyregistry.common.early
+hold = pyregistry.common.early.hold_hangup
 def hold_and_hang_up(words):
     hold(words)
     os.kill(os.getpid(), signal.SIGHUP)
-pyregistry.early.hold_hangup = hold_and_hang_up
+pyregistry.common.early.hold_hangup = hold_and_hang_up
 from pyregistry.cli import main
 main()
 """
@@ -257,7 +257,7 @@ def test_the_entry_point_lives_through_a_hangup_from_its_first_line(tmp_path: Pa
     """As the image runs it, but with a user of its own, so that it gives nothing away."""
     made = pyregistry_server(tmp_path, pyregistry={"workers": 1})
     code = (
-        "import sys, os, signal, pyregistry.early as early\nhold = early.hold_hangup\n"
+        "import sys, os, signal, pyregistry.common.early as early\nhold = early.hold_hangup\n"
         "def hang_up(words):\n    hold(words)\n    os.kill(os.getpid(), signal.SIGHUP)\n"
         "early.hold_hangup = hang_up\nos.geteuid = lambda: 1\n"
         f"exec(open({str(SOURCE_TREE / 'entrypoint.py')!r}).read())"

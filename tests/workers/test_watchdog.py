@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry import watchdog
-from pyregistry.watchdog import Heartbeat, Watchdog
+from pyregistry.api.transport import watchdog
+from pyregistry.api.transport.watchdog import Heartbeat, Watchdog
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import digest_of
 from tests.processes import Server, pyregistry_server, wait_until

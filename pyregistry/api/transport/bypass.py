@@ -30,8 +30,8 @@ from pyregistry.api.transport.internals import (
 )
 from pyregistry.api.transport.limits import FIRST_READ_BYTES, READ_BYTES
 from pyregistry.oci.errors import RegistryError, RequestInvalid
-from pyregistry.storage.budget import uploads
-from pyregistry.storage.uploads import Read
+from pyregistry.storage.seams.uploads import Read
+from pyregistry.threads.upload_budget import uploads
 
 _PATIENCE_MS = 3
 """Milliseconds that a thread waits for the next bytes."""

@@ -7,17 +7,18 @@ requests in plain text, and decompresses bodies, whose digest would then be that
 import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiohttp import web
 
-from pyregistry.api.access_log import AccessLogger, Entry
-from pyregistry.api.forwarded import peer_of
-from pyregistry.api.request_id import HEADER, request_id
-from pyregistry.api.responses import SERVER, error_response
+from pyregistry.api.http.access_log import AccessLogger
+from pyregistry.api.http.cached import CachedResponder
+from pyregistry.api.http.client import ClientConnection
+from pyregistry.api.http.forwarded import peer_of
+from pyregistry.api.http.request_id import HEADER, request_id
+from pyregistry.api.http.responses import SERVER, error_response
 from pyregistry.api.transport.bypass import BodyBypass
-from pyregistry.api.transport.client import ClientConnection
 from pyregistry.api.transport.head_parser import HeadRefused
 from pyregistry.api.transport.internals import (
     EMPTY_PAYLOAD,
@@ -30,31 +31,12 @@ from pyregistry.api.transport.internals import (
 from pyregistry.api.transport.limiter import ConnectionCounts, ConnectionLimiter
 from pyregistry.api.transport.limits import FIRST_READ_BYTES, NEW_CONNECTION_SECONDS, ConnectionLimits
 from pyregistry.api.transport.stalled import StalledClientMonitor
-from pyregistry.mistakes import log_tls
+from pyregistry.common.system_errors import explained
+from pyregistry.observe.wrong_protocol import log_tls
 from pyregistry.oci.errors import InternalError, TlsToPlainPort
-from pyregistry.storage.uploads import Read
-from pyregistry.system_errors import explained
+from pyregistry.storage.seams.uploads import Read
 
 log = structlog.get_logger("pyregistry.api")
-
-
-class CachedResponse(Protocol):
-    """A response of the fast path."""
-
-    @property
-    def content(self) -> bytes:
-        """Return head and body."""
-
-    @property
-    def entry(self) -> Entry:
-        """Return its line of the access log."""
-
-
-class CachedResponder(Protocol):
-    """Answers from memory."""
-
-    def find(self, message: RawRequestMessage, peer: str) -> CachedResponse | None:
-        """Return the response to a request without a body; None if it has to go the ordinary way."""
 
 
 class Connection(HandlerAdapter, ClientConnection):

@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.context import proxies_of
-from pyregistry.api.hot import HOT_ANSWERS
-from pyregistry.api.transport.connection import CachedResponder, ConnectionServer
+from pyregistry.api.http.access_log import AccessLogger
+from pyregistry.api.http.cached import CACHED_RESPONDER, CachedResponder
+from pyregistry.api.http.context import proxies_of
+from pyregistry.api.transport.connection import ConnectionServer
 from pyregistry.api.transport.internals import RunnerAdapter
 from pyregistry.api.transport.limiter import CONNECTION_COUNTS
 from pyregistry.api.transport.limits import READ_BYTES, SETTLE_SECONDS, ConnectionLimits
@@ -50,5 +50,5 @@ class FastRunner(RunnerAdapter, Runner):
         """See RunnerAdapter."""
         made.request_factory = naming_clients(tidying_targets(made.request_factory), proxies_of(self.app))
         server = ConnectionServer(made, self._limits, self._options, self.app.get(CONNECTION_COUNTS))
-        server.responder = self._responder or self.app.get(HOT_ANSWERS)
+        server.responder = self._responder or self.app.get(CACHED_RESPONDER)
         return server

@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 from aiohttp import web
 
-from pyregistry.api.forwarded import peer_of
+from pyregistry.api.http.forwarded import peer_of
 from pyregistry.api.transport.stalled import socket_of
 from pyregistry.auth.throttle import network_of
 

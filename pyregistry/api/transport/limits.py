@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pyregistry import defaults
+from pyregistry.common import defaults
 
 NEW_CONNECTION_SECONDS = 1.0
 """Seconds in which a connection without a request may still send its first, at a shutdown."""

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from pyregistry.api.transport.plain_http import AnsweringPlainHttp
-from pyregistry.system_errors import explained
+from pyregistry.common.system_errors import explained
 
 HANDSHAKE_SECONDS = 15.0
 

@@ -16,21 +16,21 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 
-from pyregistry.api.access_log import AccessLogger, Entry
-from pyregistry.api.forwarded import REMOTE, TrustedProxies, client_address, peer_of, unmapped
-from pyregistry.api.request_id import HEADER, accepted_id, request_id
-from pyregistry.api.responses import SERVER, error_response
-from pyregistry.api.targets import TARGET
-from pyregistry.api.transport.client import ClientConnection, connection_of
+from pyregistry.api.http.access_log import AccessLogger, Entry
+from pyregistry.api.http.client import ClientConnection, connection_of
+from pyregistry.api.http.forwarded import REMOTE, TrustedProxies, client_address, peer_of, unmapped
+from pyregistry.api.http.request_id import HEADER, accepted_id, request_id
+from pyregistry.api.http.responses import SERVER, error_response
+from pyregistry.api.http.targets import TARGET
 from pyregistry.api.transport.framing import Chunked, Framing, FramingInvalid
 from pyregistry.api.transport.heads import Heads
 from pyregistry.api.transport.limiter import ConnectionCounts, ConnectionLimiter
 from pyregistry.api.transport.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
 from pyregistry.api.transport.plain_heads import Head, HeadReader
 from pyregistry.api.transport.stalled import StalledClientMonitor
-from pyregistry.mistakes import log_tls
+from pyregistry.observe.wrong_protocol import log_tls
 from pyregistry.oci.errors import RegistryError, RequestInvalid, TlsToPlainPort
-from pyregistry.storage.budget import uploads
+from pyregistry.threads.upload_budget import uploads
 
 HELD_BYTES = 64 * 1024
 """Bytes behind a running request from which on no more are read."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from yarl import URL
 
-from pyregistry.api.targets import is_untidy, tidy
+from pyregistry.api.http.targets import is_untidy, tidy
 from pyregistry.api.transport.framing import Chunked, Counted, Framing
 from pyregistry.api.transport.heads import (
     BEGIN,

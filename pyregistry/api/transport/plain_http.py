@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from pyregistry.api.forwarded import peer_of
-from pyregistry.mistakes import log_plain_http
+from pyregistry.api.http.forwarded import peer_of
+from pyregistry.observe.wrong_protocol import log_plain_http
 from pyregistry.oci.errors import RequestInvalid
 
 _BODY = msgspec.json.encode(

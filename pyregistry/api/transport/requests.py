@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from pyregistry.api.forwarded import REMOTE, TrustedProxies, client_address, peer_of
-from pyregistry.api.targets import is_untidy, tidy
+from pyregistry.api.http.forwarded import REMOTE, TrustedProxies, client_address, peer_of
+from pyregistry.api.http.targets import is_untidy, tidy
 
 if TYPE_CHECKING:
     from pyregistry.api.transport.internals import RawRequestMessage

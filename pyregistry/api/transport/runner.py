@@ -9,13 +9,13 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from pyregistry.api.access_log import AccessLogger
-from pyregistry.api.context import proxies_of
+from pyregistry.api.http.access_log import AccessLogger
+from pyregistry.api.http.context import proxies_of
 from pyregistry.api.transport.heads import LONGEST_LINE, MOST_HEADERS
 from pyregistry.api.transport.limiter import CONNECTION_COUNTS
 from pyregistry.api.transport.limits import SETTLE_SECONDS, ConnectionLimits
 from pyregistry.api.transport.ordinary import OrdinaryServer, end_where_needed, noting_requests, telling
-from pyregistry.system_errors import explained
+from pyregistry.common.system_errors import explained
 
 ORDINARY_READ_BYTES = 64 * 1024
 """Bytes of a body that wait for its handler on the ordinary way; reading pauses above twice as many."""

@@ -15,8 +15,8 @@ import structlog
 from aiohttp import __version__ as aiohttp_version
 from aiohttp import web
 
-from pyregistry.api.access_log import AccessLogger, Entry
-from pyregistry.api.transport.client import connection_of
+from pyregistry.api.http.access_log import AccessLogger, Entry
+from pyregistry.api.http.client import connection_of
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.runner import Runner
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import structlog
 
-from pyregistry.api.forwarded import peer_of
+from pyregistry.api.http.forwarded import peer_of
 
 _LOOKS = 4
 """How often a connection is looked at within the deadline."""

@@ -21,9 +21,9 @@ from gunicorn.workers.base import Worker as BaseWorker
 
 from pyregistry.api.transport.loop import SingleAcceptLoop
 from pyregistry.api.transport.runner import Runner
-from pyregistry.counting import End
-from pyregistry.early import release_hangup
-from pyregistry.watchdog import Heartbeat, Watchdog
+from pyregistry.api.transport.watchdog import Heartbeat, Watchdog
+from pyregistry.common.early import release_hangup
+from pyregistry.observe.multiprocess_metrics import End
 
 SWITCH_SECONDS = 0.001
 """Seconds for which a thread that computes may keep the interpreter from the event loop; Python's own are 5 ms."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
-from pyregistry.api.context import Settings
+from pyregistry.api.http.context import Settings
 from pyregistry.api.transport.connection import Connection
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.runner import Runner
@@ -131,7 +131,7 @@ async def test_a_client_that_takes_little_at_a_time_is_left_alone(start_registry
 @pytest.fixture
 def short_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge the speed of readers after 0.6 seconds."""
-    monkeypatch.setattr("pyregistry.parts.ConnectionLimits", partial(ConnectionLimits, rate_window=0.6))
+    monkeypatch.setattr("pyregistry.service.wiring.ConnectionLimits", partial(ConnectionLimits, rate_window=0.6))
 
 
 async def _read_100_bytes_at_a_time(reader: socket.socket, seconds: float) -> None:
@@ -200,7 +200,7 @@ def test_connections_live_longer_than_the_idle_time_of_clients_and_proxies() -> 
 @pytest.fixture
 async def impatient(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A registry that judges the speed of a body after 0.4 seconds: 4,000 bytes or 408."""
-    monkeypatch.setattr("pyregistry.parts.Settings", partial(Settings, body_window=0.4))
+    monkeypatch.setattr("pyregistry.service.wiring.Settings", partial(Settings, body_window=0.4))
     return await start_registry(pyregistry={"limits": {"body-rate": 10_000}})
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
-from pyregistry.storage.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE
 from tests.mutating import mutate
 
 

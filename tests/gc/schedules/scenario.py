@@ -7,8 +7,9 @@ from functools import cached_property
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout, leases
-from pyregistry.storage.driver import Driver
+from pyregistry.storage.local import leases
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.seams import layout
 from tests.builders import IMAGE_CONFIG, LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of
 
 

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice, permutations
 
-from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.memory import MemoryDriver
-from pyregistry.storage.rules import GRACE
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.rules import GRACE
 from tests.gc.schedules.scenario import Scenario
 from tests.gc.schedules.stepping import Actor, Schedule
 from tests.gc.schedules.world import World

@@ -11,14 +11,14 @@ it is back.
 from collections.abc import Iterator
 
 from pyregistry.gc import collector
-from pyregistry.gc.outcome import Options
+from pyregistry.gc.types import Options
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage import layout
-from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.local_coordinator import LocalCoordinator
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.layout import StoragePath
 from tests.gc.collecting import blobs, exists
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Stage

@@ -5,17 +5,18 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pyregistry.gc import batches, collector
-from pyregistry.gc.outcome import MarkFailed, Options
+from pyregistry.gc.types import MarkFailed, Options
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout, volumes
-from pyregistry.storage.coordinator import Coordinator
-from pyregistry.storage.driver import Driver, PathNotFound
-from pyregistry.storage.layout import StoragePath
-from pyregistry.storage.local_coordinator import LocalCoordinator
-from pyregistry.storage.registry import Registry
-from pyregistry.storage.repository import Repository
-from pyregistry.storage.rules import GRACE
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.rules import GRACE
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
 from tests.gc.schedules.watching import COLLECTOR, Watch

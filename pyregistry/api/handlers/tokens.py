@@ -1,0 +1,98 @@
+"""The token endpoint, for clients that got a Bearer challenge."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from aiohttp import web
+
+from pyregistry.api.handlers.bodies import body
+from pyregistry.api.handlers.large import answer
+from pyregistry.api.http.context import PRINCIPAL, TOKENS, authorization, offload_read
+from pyregistry.api.http.forwarded import remote_of
+from pyregistry.api.http.responses import encode_json, json_response
+from pyregistry.api.transport.heads import LONGEST_HEAD
+from pyregistry.auth.access import Principal
+from pyregistry.auth.scopes import parse_scopes
+from pyregistry.oci.errors import NameUnknown, RequestInvalid
+
+if TYPE_CHECKING:  # see context
+    from pyregistry.auth.tokens import TokenService
+
+_MOST_BYTES = LONGEST_HEAD
+"""Of a form: a client may ask there for as much as in a query, and gives its password as well."""
+_MOST_FIELDS = 5_000
+_MANY_BYTES = 4_000
+"""Of scopes that are understood in a thread: those of the longest request take 30 ms."""
+_NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+async def get_token(request: web.Request) -> web.StreamResponse:
+    """docker `GET /auth/token`: a token for the user of a Basic header, or an anonymous one.
+
+    `scope` may be given several times; all other parameters are for token servers that serve several registries.
+    """
+    tokens = _tokens(request)
+    principal = request[PRINCIPAL] = await tokens.identify(authorization(request), remote_of(request))
+    return await _answer(request, tokens, principal, request.query.getall("scope", ()))
+
+
+async def post_token(request: web.Request) -> web.StreamResponse:
+    """docker `POST /auth/token`: the same as OAuth2 (RFC 6749, 4.3), with the password in a form.
+
+    There are no refresh tokens: who asks for one with `access_type=offline` goes on with the password.
+    """
+    tokens = _tokens(request)
+    form = await _form(request)
+    if form.get("grant_type") != ["password"]:
+        return _refusal("unsupported_grant_type")
+    users, passwords = form.get("username", []), form.get("password", [])
+    if len(users) != 1 or len(passwords) != 1:
+        return _refusal("invalid_request")
+    principal = request[PRINCIPAL] = await tokens.sign_in(users[0], passwords[0].encode(), remote_of(request))
+    return await _answer(request, tokens, principal, form.get("scope", ()))
+
+
+def _tokens(request: web.Request) -> "TokenService":
+    tokens = request.app[TOKENS]
+    if tokens is None:
+        raise NameUnknown("no tokens are made here")
+    return tokens
+
+
+async def _form(request: web.Request) -> dict[str, list[str]]:
+    content = bytearray()
+    async for chunk in body(request):
+        content += chunk
+        if len(content) > _MOST_BYTES:
+            raise RequestInvalid("the form is too large")
+    try:
+        text = content.decode("ascii")
+        return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise RequestInvalid("not a form") from error
+
+
+async def _answer(
+    request: web.Request, tokens: "TokenService", principal: Principal, scopes: Sequence[str]
+) -> web.StreamResponse:
+    """`token` for docker, `access_token` for OAuth2; clients read either."""
+    many = sum(map(len, scopes)) > _MANY_BYTES
+    issued = await tokens.issue(principal, await offload_read(parse_scopes, scopes) if many else parse_scopes(scopes))
+    value = {
+        "token": issued.token,
+        "access_token": issued.token,
+        "token_type": "Bearer",
+        "scope": issued.scope,
+        "expires_in": issued.expires_in,
+        "issued_at": datetime.fromtimestamp(issued.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return await answer(request, encode_json(value), _NOT_KEPT)
+
+
+def _refusal(error: str) -> web.Response:
+    """RFC 6749, 5.2: the one answer that is not the envelope of the spec, as this is not its endpoint."""
+    response = json_response({"error": error}, _NOT_KEPT)
+    response.set_status(400)
+    return response

@@ -1,0 +1,79 @@
+"""Responses from memory: the `cached` column of the endpoint table finds them, connections ask for them."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from aiohttp import HttpVersion, web
+from multidict import CIMultiDictProxy
+
+from pyregistry.api.http.access_log import Entry
+from pyregistry.api.http.decision import Headers
+from pyregistry.auth.access import Principal
+from pyregistry.storage.repositories.cache import HotBlobs, HotManifests
+
+
+class Caches(NamedTuple):
+    """Memory of a worker."""
+
+    manifests: HotManifests
+    blobs: HotBlobs
+
+
+class Cached(NamedTuple):
+    """A response with status 200; `size` is its Content-Length, also that of a HEAD."""
+
+    headers: Mapping[str, str]
+    size: int
+    body: bytes
+
+
+FindCached = Callable[[Caches, str, str, Headers, Principal], Cached | None]
+"""Finds the response for a repository's name, a reference, the headers of a request and its caller, who may pull.
+
+Returns what the handler would, if memory and a `stat` or two have it; None: ask the handler. May raise OSError.
+"""
+
+
+class ParsedHead(Protocol):
+    """The head of a request, as aiohttp's parser returns it."""
+
+    @property
+    def method(self) -> str:
+        """`GET`, `HEAD` and the like."""
+
+    @property
+    def path(self) -> str:
+        """The target, with its query."""
+
+    @property
+    def version(self) -> HttpVersion:
+        """Of HTTP."""
+
+    @property
+    def headers(self) -> "CIMultiDictProxy[str]":
+        """Headers, by their names in any case."""
+
+    @property
+    def should_close(self) -> bool:
+        """True if the connection closes after the response."""
+
+    @property
+    def upgrade(self) -> bool:
+        """True if the client wants another protocol."""
+
+
+class CachedResponse(NamedTuple):
+    """The bytes of a response, head and body, and its line of the access log."""
+
+    content: bytes
+    entry: Entry
+
+
+class CachedResponder(Protocol):
+    """Responses from memory, for a connection."""
+
+    def find(self, message: ParsedHead, peer: str) -> CachedResponse | None:
+        """Return the response to a request without a body; None if it has to go the ordinary way."""
+
+
+CACHED_RESPONDER = web.AppKey("cached_responder", CachedResponder)

@@ -1,0 +1,110 @@
+"""Bytes that requests hold in memory while their clients send or read them: bounded in sum for each worker.
+
+Above the bound the largest request gives way that waits for its client; without such a one, the largest of all.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyregistry.oci.errors import Unavailable
+from pyregistry.threads.patience import RETRY
+from pyregistry.threads.upload_budget import BUDGET, uploads
+
+FREE = 16 * 1024
+"""Bytes that each request may hold without being counted: most manifests are smaller."""
+_STEP = 16 * 1024
+"""Bytes a second, below which a client stalls: a few of them now and then are no progress."""
+_STALL_SECONDS = 1.0
+
+
+class Holding:
+    """Bytes that one request holds."""
+
+    def __init__(self, holdings: "Holdings") -> None:
+        self._holdings = holdings
+        self.size = 0
+        self.moved_at = asyncio.get_running_loop().time()
+        """Time of the loop at which the client sent or took _STEP bytes."""
+        self._moved_size = 0
+        self._yielding: asyncio.Timeout | None = None
+
+    @property
+    def counted(self) -> int:
+        """Bytes that count."""
+        return self.size if self.size > FREE else 0
+
+    @property
+    def can_give_way(self) -> bool:
+        """True while the request waits for its client."""
+        return self._yielding is not None
+
+    def add(self, size: int) -> None:
+        """Hold so many bytes more; raise Unavailable if that is too much, and no other request gives way."""
+        before = self.counted
+        self.size += size
+        if self.size - self._moved_size >= _STEP:
+            self._moved_size, self.moved_at = self.size, asyncio.get_running_loop().time()
+        self._holdings.grow(self, self.counted - before)
+
+    def may_give_way(self) -> asyncio.Timeout:
+        """Return a context: TimeoutError is raised in it if the request has to give way."""
+        self._yielding = asyncio.timeout(None)
+        return self._yielding
+
+    def keep(self) -> None:
+        """Give way no more: all has come."""
+        self._yielding = None
+
+    def give_way(self) -> None:
+        """End what waits for the client."""
+        if self._yielding is not None:
+            self._yielding.reschedule(asyncio.get_running_loop().time())
+            self._yielding = None
+
+
+class Holdings:
+    """Counts the bytes of all such requests of a worker. Belongs to the event loop."""
+
+    def __init__(self, refusal: str, most: int = BUDGET) -> None:
+        """`refusal` is the detail of a 503; `most` in bytes."""
+        self._refusal, self._most = refusal, most
+        self._all: set[Holding] = set()
+        self._total = 0
+
+    @contextmanager
+    def hold(self) -> Iterator[Holding]:
+        """Count what one request holds until the block ends."""
+        holding = Holding(self)
+        self._all.add(holding)
+        try:
+            yield holding
+        finally:
+            self._forget(holding)
+
+    def grow(self, holding: Holding, size: int) -> None:
+        """Count so many bytes more of this request, and let others give way; raise Unavailable if it must itself."""
+        if holding not in self._all:  # it had to give way, and has not heard of it yet
+            raise self.refusal()
+        self._total += size
+        while self._total > self._most:
+            largest = self._largest(holding)
+            self._forget(largest)
+            if largest is holding:
+                raise self.refusal()
+            largest.give_way()
+
+    def refusal(self) -> Unavailable:
+        """Return the 503 of a request that had to give way."""
+        return Unavailable(self._refusal, headers=RETRY)
+
+    def _largest(self, growing: Holding) -> Holding:
+        stalled_before = asyncio.get_running_loop().time() - _STALL_SECONDS
+        candidates = [each for each in self._all if each is growing or (each.can_give_way and each.counted)]
+        return max(candidates, key=lambda each: (each.moved_at < stalled_before, each.size))
+
+    def _forget(self, holding: Holding) -> None:
+        if holding in self._all:
+            self._all.discard(holding)
+            self._total -= holding.counted
+            uploads.freed(holding.counted)

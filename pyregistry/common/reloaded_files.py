@@ -1,0 +1,291 @@
+"""A value that is made from files, and made anew when they change: passwords, rules, keys, certificates.
+
+A thread of each process looks at the files, so that neither requests nor the storage can delay it. Where a value may
+be given up, a second thread counts for how long no look found the files usable, also where a look never returns. Looks
+are counted, not seconds: a process that was paused need not give up files that it had no chance to read.
+"""
+
+import mmap
+import stat
+import struct
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import structlog
+
+from pyregistry.common.opener import stat_file
+from pyregistry.common.settling import settles_after
+
+POLL_SECONDS = 0.5
+"""Seconds between two looks. A change counts when it was seen twice, and so is in force after a second."""
+UNSETTLED_LOOKS = 3
+"""Looks in a row after which files that look different at each of them are taken over all the same."""
+KEPT_LOOKS = 115
+"""Looks, in sum just below a minute, for which a value stays in force that is given up then."""
+FIRST_LOOK_SECONDS = 1.0
+"""Seconds for which a process that begins waits for its first look, which may never return."""
+REPEAT_SECONDS = 60.0
+"""Seconds between two log lines that say the same."""
+_LATE_NS = 100_000_000
+"""More nanoseconds than the clock of the kernel for files is late."""
+_DIGEST_BYTES = 32
+
+T = TypeVar("T")
+
+_Status = tuple[int, ...]
+"""State of one file; two numbers for what is no regular file, and one, that of the error, for what is missing."""
+_Signature = tuple[_Status, ...]
+
+
+class FileUnusable(Exception):
+    """The file cannot be used; the text says why, and quotes nothing of the file that may be secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp(Generic[T]):
+    """Replacement of a value whose files were unusable for a minute."""
+
+    value: T
+    consequence: str
+    """Its effect, for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use(Generic[T]):
+    """Making a value of files, and the words about it in the log."""
+
+    name: str
+    read: Callable[[], Sequence[bytes]]
+    """Return the contents of the files; raise FileUnusable or `invalid`. Blocks."""
+    make: Callable[[Sequence[bytes]], T]
+    """Make the value of these contents; raise FileUnusable or `invalid`. Blocks."""
+    describe: Callable[[T], Mapping[str, object]]
+    """Return fields for the log line about a new value."""
+    invalid: type[Exception] = FileUnusable
+    """Error of `read` and `make` whose text may be logged."""
+    unusable: str = ""
+    """Log line for unusable files whose last good value stays in force; empty: it does so for a minute."""
+    restored: str = ""
+    """Log line for files that can be used again, and have not changed; empty: none."""
+    place: Mapping[str, str] = field(default_factory=dict)
+    """Fields of log lines about unusable files."""
+    given_up: GivenUp[T] | None = None
+    """None: the last good value stays in force until there is another."""
+    logger: str = "pyregistry.auth"
+
+
+class _SharedState:
+    """The last good contents and the last complaint, in memory shared with all processes forked from this one."""
+
+    _FORMAT = struct.Struct(f"d{_DIGEST_BYTES}s")
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 2 * self._FORMAT.size)
+
+    def note_good(self, digest: bytes) -> None:
+        """A look found these contents in force, or took them over."""
+        self._FORMAT.pack_into(self._memory, 0, time.monotonic(), digest)
+
+    def looks_since(self, digest: bytes) -> int:
+        """Looks that were due since then; more than are waited for if the contents were others."""
+        at, noted = self._FORMAT.unpack_from(self._memory, 0)
+        return int((time.monotonic() - at) / POLL_SECONDS) if noted == digest else KEPT_LOOKS
+
+    def is_new(self, complaint: str) -> bool:
+        """Return True for a complaint that no process logged in the last minute, and note it; empty: a recovery."""
+        digest = blake2b(complaint.encode(errors="replace"), digest_size=_DIGEST_BYTES).digest()
+        at, noted = self._FORMAT.unpack_from(self._memory, self._FORMAT.size)
+        if noted == digest and (not complaint or time.monotonic() - at <= REPEAT_SECONDS):
+            return False
+        self._FORMAT.pack_into(self._memory, self._FORMAT.size, time.monotonic(), digest)
+        return True
+
+
+class ReloadedFiles(Generic[T]):
+    """One such value, of one file or of several that belong together. Made before the fork, watched after it."""
+
+    value: T
+    """The value in force."""
+
+    def __init__(self, paths: Sequence[Path], use: Use[T]) -> None:
+        """Make the value of what is there. Blocks. Raises FileUnusable, and `use.invalid`."""
+        self._paths, self._use = tuple(paths), use
+        self._log = structlog.get_logger(use.logger)
+        self._end = threading.Event()
+        self._lock = threading.Lock()
+        self._shared = _SharedState()
+        self._contents: bytes | None = None
+        """Digest of the contents that were read last, good or not; None: nothing of them is known."""
+        self._trouble = ""
+        """Reason why those contents are not good."""
+        self._in_force = b""
+        """Digest of the contents in force."""
+        self._missed = 0
+        """Looks in a row that did not find the files usable."""
+        self._is_given_up = False
+        self._complained = False
+        self._known: _Signature | None = None
+        """Signature of the contents that were read last; None: to be read again."""
+        self._seen: _Signature | None = None
+        self._unsettled = 0
+        self._load(self._signature())
+
+    def start(self) -> None:
+        """Look at the files regularly, until `close`. Blocks for a first look, for FIRST_LOOK_SECONDS at most.
+
+        This process may replace another, which knew newer contents than were there before the fork. If the files
+        cannot be used at this moment, the time that they were unusable already counts.
+        """
+        looked = threading.Event()
+        self._start_thread("looking", lambda: self._watch(looked))
+        if self._use.given_up is not None:
+            self._start_thread("counting", self._watch_the_looks)
+        if not looked.wait(FIRST_LOOK_SECONDS):
+            self._count_since_the_last_good()
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._end.set()
+
+    def look(self, *, settled: bool) -> bool:
+        """Take over what has changed; return False if the files cannot be used.
+
+        `settled`: only if they look as they did the last time, as editors truncate a file before they write it.
+        """
+        try:
+            self._look(settled=settled)
+        except (FileUnusable, self._use.invalid) as error:
+            self._complain(str(error))
+        except Exception as error:  # the watch has to go on
+            self._complain(type(error).__name__)
+        else:
+            return True
+        return False
+
+    def _look(self, *, settled: bool) -> None:
+        signature = self._signature()
+        before, self._seen = self._seen, signature
+        if signature == self._known and not self._is_given_up and not self._trouble:
+            self._unsettled = 0
+            self._found_good()
+        elif signature == before or not settled or self._unsettled + 1 >= UNSETTLED_LOOKS:
+            self._unsettled = 0
+            self._load(signature)
+        else:
+            self._unsettled += 1
+
+    def _start_thread(self, work: str, run: Callable[[], None]) -> None:
+        threading.Thread(target=run, name=f"{self._use.name}, {work}", daemon=True).start()
+
+    def _watch(self, looked: threading.Event) -> None:
+        if not self.look(settled=False):
+            self._count_since_the_last_good()
+        looked.set()
+        while not self._end.wait(POLL_SECONDS):
+            self.look(settled=True)
+
+    def _watch_the_looks(self) -> None:
+        while not self._end.wait(POLL_SECONDS):
+            self._count()
+
+    def _count_since_the_last_good(self) -> None:
+        """Count the looks that another process missed before this one, too."""
+        with self._lock:
+            self._missed = max(self._missed, self._shared.looks_since(self._in_force))
+        self._count()
+
+    def _count(self) -> None:
+        """Give the value up when too many looks in a row missed the files."""
+        given_up = self._use.given_up
+        with self._lock:
+            self._missed += 1
+            if given_up is None or self._missed <= KEPT_LOOKS or self._is_given_up:
+                return
+            self._is_given_up = True
+            self.value = given_up.value
+        event = f"{self._use.name} not usable for a minute: {given_up.consequence} until it can be used"
+        self._log.error(event, **self._use.place)
+
+    def _complain(self, reason: str) -> None:
+        self._complained = True
+        if self._shared.is_new(reason):
+            self._log.error(self._unusable(), reason=reason, **self._use.place)
+
+    def _unusable(self) -> str:
+        given_up = self._use.given_up if self._is_given_up else None
+        if given_up is None and self._use.unusable:
+            return self._use.unusable
+        kept = "the last good content stays in force for up to a minute"
+        return f"{self._use.name} not usable, {kept if given_up is None else given_up.consequence}"
+
+    def _load(self, signature: _Signature) -> None:
+        contents = self._use.read()
+        digest = _digest_of(contents)
+        is_other = digest != self._contents or (self._is_given_up and not self._trouble)
+        if is_other:
+            self._make(contents, digest, signature)
+        if self._trouble:
+            raise FileUnusable(self._trouble)
+        # Once more if they changed while they were read, or so shortly before that a second change would look the same.
+        self._known = signature if signature == self._signature() and _has_settled(signature) else None
+        self._found_good(is_other=is_other)
+
+    def _make(self, contents: Sequence[bytes], digest: bytes, signature: _Signature) -> None:
+        is_first, self._contents = not self._in_force, digest
+        try:
+            made = self._use.make(contents)
+        except Exception as error:
+            is_told = isinstance(error, FileUnusable | self._use.invalid)
+            self._trouble = str(error) if is_told else type(error).__name__
+            if signature != self._signature():  # `make` may have met other files than these
+                self._contents = None
+            raise
+        self._trouble = ""
+        with self._lock:
+            self.value = made
+            self._in_force = digest
+            self._is_given_up, self._missed = False, 0
+        if not is_first:
+            self._log.info(f"{self._use.name} read again", **self._use.describe(made))
+
+    def _found_good(self, *, is_other: bool = False) -> None:
+        if self._complained:
+            self._complained = False
+            if self._shared.is_new("") and self._use.restored and not is_other:
+                self._log.info(self._use.restored, **self._use.place)
+        with self._lock:
+            self._missed = 0
+            self._shared.note_good(self._in_force)
+
+    def _signature(self) -> _Signature:
+        return tuple(map(_status_of, self._paths))
+
+
+def _status_of(path: Path) -> _Status:
+    try:
+        found = stat_file(path)
+    except OSError as error:
+        return (error.errno or 0,)
+    if not stat.S_ISREG(found.st_mode):  # its times change when it is used
+        return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _has_settled(signature: _Signature) -> bool:
+    """Return True if each later change of these files would show."""
+    now = time.time_ns()  # against the time of the last change of any kind, which cannot be set
+    changes = [status[-1] for status in signature if len(status) > 2]
+    return all(abs(now - changed_ns) > settles_after(changed_ns, _LATE_NS) for changed_ns in changes)
+
+
+def _digest_of(contents: Sequence[bytes]) -> bytes:
+    total = sha256()
+    for content in contents:
+        total.update(len(content).to_bytes(8, "big"))
+        total.update(content)
+    return total.digest()

@@ -1,0 +1,172 @@
+"""What has the right type and still cannot be meant: values out of range, and keys that need one another."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
+from math import inf
+from urllib.parse import urlsplit
+
+import msgspec
+
+from pyregistry.config.error_messages import shown
+from pyregistry.config.extensions import Gc, Limits
+from pyregistry.config.health_section import Health
+from pyregistry.config.schema import Config, Http, Storage, Tls, UploadPurging
+from pyregistry.config.values import Duration
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""The name of a header, RFC 9110 section 5.6.2."""
+HEALTH_PATH = "/debug/health"
+"""What `http.debug.addr` answers with the checks that fail."""
+_PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
+_FRAMING = frozenset({"connection", "content-length", "date", "keep-alive", "trailer", "transfer-encoding", "upgrade"})
+"""Headers that the server sets for each answer: a second one would let a proxy find another end."""
+_PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+_MAY_BE_ZERO = frozenset({"send_rate"})
+"""Limits that 0 switches off."""
+_SHORTEST = 1.0
+"""Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
+_BARE = 1e-3
+"""Seconds: shorter durations are those of numbers without a unit."""
+_SHORTEST_WAIT = 0.001
+"""Seconds. Half a second for a check is meant; `interval: 10`, nanoseconds too, is not."""
+
+
+def find_senseless(config: Config) -> list[str]:
+    """Return a sentence for each value that has the right type and still cannot be meant."""
+    return [f"{key}: {shown(value)}, expected {expected}" for key, value, expected in _wrong(config)]
+
+
+Wrong = Iterator[tuple[str, object, str]]
+"""The key, what stands there, what was expected."""
+
+
+def _wrong(config: Config) -> Wrong:
+    yield from _in_http(config.http)
+    yield from _in_tls(config.http.tls)
+    yield from _in_storage(config.storage)
+    yield from _in_health(config.health)
+    yield from _in_gc(config.pyregistry.gc)
+    yield from _in_words(config)
+    if config.tags.max_tags < 0:
+        yield "tags.maxtags", config.tags.max_tags, "0 or more"
+    if config.pyregistry.workers < 0:
+        yield "pyregistry.workers", config.pyregistry.workers, "0 or more"
+    for index, word in enumerate(config.pyregistry.trusted_proxies or ()):
+        if not _is_proxy(word):
+            yield f"pyregistry.trusted-proxies[{index}]", word, "an address, a network such as 10.0.0.0/8, or unix"
+    platform = config.pyregistry.default_platform
+    if platform and not _PLATFORM.fullmatch(platform):
+        yield "pyregistry.default-platform", platform, "an operating system and an architecture, such as linux/amd64"
+    yield from _in_limits(config.pyregistry.limits)
+
+
+def _in_limits(limits: Limits) -> Wrong:
+    for field in msgspec.structs.fields(limits):
+        value, may_be_zero = getattr(limits, field.name), field.name in _MAY_BE_ZERO
+        if value == inf:
+            yield f"pyregistry.limits.{field.encode_name}", str(value), "a number that is finite"
+        if not (value >= 0 if may_be_zero else value > 0):  # NaN is neither
+            yield f"pyregistry.limits.{field.encode_name}", value, "0 or more" if may_be_zero else "more than 0"
+
+
+def _in_http(http: Http) -> Wrong:
+    if http.host and not (http.host.isprintable() and _is_origin(http.host)):
+        yield "http.host", http.host, "a URL such as https://registry.example.org"
+    if http.prefix and not _PREFIX.fullmatch(http.prefix):
+        yield "http.prefix", http.prefix, "a path such as /registry/"
+    metrics = http.debug.prometheus.path
+    if not _PREFIX.fullmatch(metrics) or metrics == HEALTH_PATH:
+        yield "http.debug.prometheus.path", metrics, "a path such as /metrics"
+    yield from _in_headers(http.headers)
+    yield from _too_short("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
+
+
+def _in_headers(headers: Mapping[str, Sequence[str]]) -> Wrong:
+    for name, values in headers.items():
+        if not _TOKEN.fullmatch(name):
+            yield "http.headers", name, "the name of a header"
+        if name.lower() in _FRAMING:
+            yield "http.headers", name, "a header that does not say where an answer ends, and is not Date"
+        for value in values:
+            if _UNPRINTABLE.search(value):
+                yield f"http.headers.{name}", value, "text without control characters"
+
+
+def _in_tls(tls: Tls) -> Wrong:
+    if tls.certificate and not tls.key:
+        yield "http.tls.key", tls.key, "the file of the certificate's key"
+    if not tls.certificate:
+        # The CNCF registry serves without TLS then, and lets in whoever was to show a certificate.
+        for key, value in (("key", tls.key), ("clientcas", tls.client_cas), ("clientauth", tls.client_auth)):
+            if value:
+                yield f"http.tls.{key}", value, "http.tls.certificate beside it"
+    elif tls.client_auth and not tls.client_cas:
+        yield "http.tls.clientauth", tls.client_auth, "http.tls.clientcas beside it"
+
+
+def _in_storage(storage: Storage) -> Wrong:
+    if storage.filesystem is not None and not storage.filesystem.root_directory:
+        yield "storage.filesystem.rootdirectory", "", "the path of a directory"
+    yield from _in_purging(storage.maintenance.upload_purging)
+
+
+def _in_purging(purging: UploadPurging) -> Wrong:
+    for key, value in (("age", purging.age), ("interval", purging.interval)):
+        if purging.enabled and value < _SHORTEST:
+            yield f"storage.maintenance.uploadpurging.{key}", str(value), f"1s or more{_unit_missing(value)}"
+
+
+def _in_health(health: Health) -> Wrong:
+    if health.storage_driver.enabled:
+        yield from _too_short("health.storagedriver.interval", health.storage_driver.interval, _SHORTEST_WAIT)
+    for index, file in enumerate(health.file):
+        yield from _too_short(f"health.file[{index}].interval", file.interval, _SHORTEST_WAIT)
+    asking = [(f"health.http[{index}]", each.interval, each.timeout) for index, each in enumerate(health.http)]
+    asking += [(f"health.tcp[{index}]", each.interval, each.timeout) for index, each in enumerate(health.tcp)]
+    for key, interval, timeout in asking:
+        yield from _too_short(f"{key}.interval", interval, _SHORTEST_WAIT)
+        yield from _too_short(f"{key}.timeout", timeout, _SHORTEST_WAIT)
+
+
+def _in_gc(gc: Gc) -> Wrong:
+    yield from _too_short("pyregistry.gc.interval", gc.interval, _SHORTEST)
+    yield from _too_short("pyregistry.gc.grace", gc.grace, _SHORTEST)
+
+
+def _in_words(config: Config) -> Wrong:
+    """What goes into headers of answers."""
+    auth = config.auth.chosen
+    kind = type(auth).__name__.lower()
+    words = [(f"pyregistry.warnings[{index}]", text) for index, text in enumerate(config.pyregistry.warnings)]
+    words += [(f"auth.{kind}.{key}", getattr(auth, key, "")) for key in ("realm", "service")]
+    for key, text in words:
+        if _UNPRINTABLE.search(text):
+            yield key, text, "text without control characters"
+
+
+def _too_short(key: str, value: Duration, shortest: float) -> Wrong:
+    """Where 0 has a meaning of its own."""
+    if value and value < shortest:
+        yield key, str(value), f"0, or {Duration(shortest)} or more{_unit_missing(value)}"
+
+
+def _unit_missing(value: Duration) -> str:
+    """Return the advice for a value that can only have been a number without a unit."""
+    return "; give a unit (30s, 24h), as a number without one is nanoseconds" if 0 < abs(value) < _BARE else ""
+
+
+def _is_proxy(text: str) -> bool:
+    try:
+        return text == "unix" or bool(ip_network(text))
+    except ValueError:
+        return False
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query and parts.port != 0
+    except ValueError:
+        return False

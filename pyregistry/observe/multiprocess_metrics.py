@@ -1,0 +1,116 @@
+"""The directory that the processes of a service count into, and what becomes of the files of one that has ended.
+
+Each process has a file of each kind of metric, which it maps into its memory; whoever is asked adds all of them up.
+"""
+
+import fcntl
+import os
+import signal
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from pyregistry.common.lazy import lazy
+
+if TYPE_CHECKING:
+    from prometheus_client import mmap_dict, multiprocess
+else:
+    mmap_dict = lazy("prometheus_client.mmap_dict")
+    multiprocess = lazy("prometheus_client.multiprocess")
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the library looks for the directory, once, when it is imported; so nothing may import it before that is set."""
+
+_TRIES, _PAUSE = 20, 0.01
+
+ENDS = "pyregistry_worker_ends"
+ENDS_TEXT = "Workers that ended: stopped when told to, failed with a status, or killed by a signal."
+
+
+class End(StrEnum):
+    """Ways in which a worker ends."""
+
+    STOPPED = "stopped"
+    FAILED = "failed"
+    KILLED = "killed"
+
+    @classmethod
+    def of_status(cls, status: int) -> "End":
+        """Return that of an exit code; one below zero is a signal, and SIGTERM is what stops a worker."""
+        if status in {0, -signal.SIGTERM}:
+            return cls.STOPPED
+        return cls.FAILED if status > 0 else cls.KILLED
+
+
+log = structlog.get_logger("pyregistry.metrics")
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Nothing is merged meanwhile, which would count it twice. Blocks."""
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+def forget(pid: int, directory: Path, end: End | None = None) -> None:
+    """A process has ended: what it had under way is over, and its counts go to those of the others that have ended.
+
+    Without that a service whose workers are replaced now and then would add up more files every time. `end` is counted
+    among those of all workers. Raises OSError.
+    """
+    multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call] # has none
+    handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _locked(handle):  # else a reader hangs, for which nobody here can wait: the files stay, and are added up
+            for kind in ("counter", "histogram"):
+                _merge(directory / f"{kind}_{pid}.db", directory / f"{kind}_ended.db")
+            if end is not None:
+                _count_end(directory / "counter_ended.db", end)
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        else:
+            return True
+    return False
+
+
+def _count_end(target: Path, end: End) -> None:
+    key = mmap_dict.mmap_key(ENDS, f"{ENDS}_total", ["reason"], [end], ENDS_TEXT)
+    ended = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
+    before, _ = ended.read_value(key)  # type: ignore[no-untyped-call] # has none
+    ended.write_value(key, before + 1.0, 0.0)  # type: ignore[no-untyped-call] # has none
+    ended.close()  # type: ignore[no-untyped-call] # has none
+
+
+def _merge(source: Path, target: Path) -> None:
+    if not source.exists():
+        return
+    try:
+        counted = list(mmap_dict.MmapedDict.read_all_values_from_file(str(source)))  # type: ignore[no-untyped-call] # has none
+    except (RuntimeError, ValueError, struct.error) as error:
+        # Killed in the middle of a write. The file would spoil every reading.
+        log.warning("the counts of a worker are lost", file=source.name, reason=str(error))
+    else:
+        ended = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none
+        for key, value, timestamp, _ in counted:
+            before, _ = ended.read_value(key)  # type: ignore[no-untyped-call] # has none
+            ended.write_value(key, before + value, timestamp)  # type: ignore[no-untyped-call] # has none
+        ended.close()  # type: ignore[no-untyped-call] # has none
+    source.unlink()

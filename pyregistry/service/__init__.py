@@ -1,0 +1,1 @@
+"""The service: config to objects, checks before the start, sockets, TLS, processes, logs."""

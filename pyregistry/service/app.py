@@ -1,0 +1,213 @@
+"""START HERE: the only file that sees storage, auth, gc and the API together; `parts` makes them from the config."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import structlog
+from aiohttp import web
+
+from pyregistry.api.fast_path import CachedResponses
+from pyregistry.api.http.cached import CACHED_RESPONDER
+from pyregistry.api.http.context import (
+    AUTHENTICATOR,
+    AUTHORIZER,
+    HEALTH,
+    HOT_BLOBS,
+    HOT_MANIFESTS,
+    LARGE_DOCUMENTS,
+    METRICS,
+    READINESS,
+    REFUSED_TOKENS,
+    REGISTRY,
+    SETTINGS,
+    TOKENS,
+)
+from pyregistry.api.http.decision import DECISION, Decision
+from pyregistry.api.http.request_id import identify
+from pyregistry.api.middleware import MIDDLEWARES, access, adding_headers, errors, healthy, measure
+from pyregistry.api.routes import add_routes
+from pyregistry.auth.access import AllowAll, Authenticator, LifeCycle
+from pyregistry.auth.policy_file import CurrentPolicy
+from pyregistry.common.lazy import lazy
+from pyregistry.config.health_section import Health as HealthSection
+from pyregistry.config.schema import Config
+from pyregistry.observe.health import Health, InThread, Readiness, gets_locks
+from pyregistry.observe.metrics import Metrics
+from pyregistry.observe.observers import Observer, Observers
+from pyregistry.service.health_config import checks
+from pyregistry.service.location import open_backend
+from pyregistry.service.wiring import (
+    api_settings,
+    create_authenticator,
+    create_policy,
+    gc_options,
+    storage_rules,
+)
+from pyregistry.storage.backend import Backend
+from pyregistry.storage.repositories.cache import MAX_ENTRIES, HotBlobs, HotManifests
+from pyregistry.storage.repositories.purging import Purging, purge_regularly
+from pyregistry.storage.repositories.secrets import Secret
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import renewed_after
+from pyregistry.threads.offload import in_thread
+from pyregistry.threads.pools import closing_rooms
+
+if TYPE_CHECKING:
+    from pyregistry.gc import schedule as gc_schedule
+    from pyregistry.service import gauges as monitoring
+else:
+    monitoring = lazy("pyregistry.service.gauges")
+    gc_schedule = lazy("pyregistry.gc.schedule")
+
+
+def create_app(  # noqa: PLR0913 - each part can be given by name, and none belongs to another
+    config: Config,
+    authenticator: Authenticator | None = None,
+    policy: CurrentPolicy | None = None,
+    metrics: Metrics | None = None,
+    spare_secret: bytes | None = None,
+    *,
+    backend: Backend | None = None,
+    observers: Sequence[Observer] = (),
+) -> web.Application:
+    """The whole service as an aiohttp application. Blocks: it opens the storage.
+
+    `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
+    Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
+    `backend` is used in place of the storage that the config names.
+    `observers` are notified of pushes, pulls and deletions; their maker starts and closes them.
+
+    Raises OSError if the data directory cannot be used, ConfigError.
+    """
+    # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
+    outer = [identify] if metrics is None else [identify, measure]
+    inner = [healthy, access] if _has_checks(config.health) else [access]
+    middlewares = (*outer, errors, *inner)
+    app = web.Application(middlewares=middlewares)
+    app[MIDDLEWARES] = middlewares
+    app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
+    app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
+    backend = backend or open_backend(config, make=True)
+    served = backend if metrics is None else backend.measured(metrics.storage_action)
+    app[REGISTRY] = served.registry(storage_rules(config))
+    policy = policy or create_policy(config)
+    # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
+    renewal = renewed_after(config.pyregistry.gc.grace)
+    if not config.storage.maintenance.readonly.enabled:
+        with suppress(OSError):  # it can only be read, or is full
+            backend.coordinator.note_renewal(renewal)
+    young_ns = round(renewal * 1e9)
+    entries = MAX_ENTRIES if backend.location.is_quick else 0
+    app[HOT_MANIFESTS] = HotManifests(backend.objects, young_ns=young_ns, entries=entries)
+    app[HOT_BLOBS] = HotBlobs(backend.objects, young_ns=young_ns, entries=entries)
+    authenticator = authenticator or create_authenticator(config)
+    app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
+    _keep_up(app, authenticator)
+    _add_policy(app, policy)
+    _add_tokens(app, policy, backend, spare_secret)
+    _add_purging(app, config)
+    _add_garbage_collection(app, backend, config)
+    _add_health(app, config)
+    if metrics is not None:
+        _add_metrics(app, config, metrics, backend, authenticator)
+    add_routes(app, app[SETTINGS].prefix)
+    app[DECISION] = Decision(app, metrics, Observers(observers))
+    app[CACHED_RESPONDER] = CachedResponses(app)
+    app.on_response_prepare.append(adding_headers(app[SETTINGS]))
+    return app
+
+
+def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
+    if policy is None:
+        app[AUTHORIZER] = AllowAll()
+        return
+    app[AUTHORIZER] = policy
+    _keep_up(app, policy)
+
+
+def _add_tokens(
+    app: web.Application, policy: CurrentPolicy | None, backend: Backend, spare_secret: bytes | None
+) -> None:
+    """Beside the passwords of a registry with a policy, which may let anonymous callers in."""
+    app[TOKENS] = None
+    authenticator = app[AUTHENTICATOR]
+    passwords = authenticator.passwords
+    if policy is not None and passwords is not None:
+        from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
+        from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
+
+        keys = KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
+        app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
+        app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
+
+
+def _add_purging(app: web.Application, config: Config) -> None:
+    section = config.storage.maintenance.upload_purging
+    if not section.enabled or config.storage.maintenance.readonly.enabled:
+        return
+    purging = Purging(section.age, section.interval, section.dry_run)
+    _in_background(app, lambda: purge_regularly(app[REGISTRY], purging, structlog.get_logger("pyregistry.purging")))
+
+
+def _add_garbage_collection(app: web.Application, backend: Backend, config: Config) -> None:
+    section = config.pyregistry.gc
+    if not section.interval or config.storage.maintenance.readonly.enabled:
+        return
+    schedule = gc_schedule.Schedule(float(section.interval), gc_options(config))
+    _in_background(app, lambda: gc_schedule.collect_regularly(backend, schedule))
+
+
+def _has_checks(section: HealthSection) -> bool:
+    return section != HealthSection()
+
+
+def _add_health(app: web.Application, config: Config) -> None:
+    registry = app[REGISTRY]
+    health = Health(list(checks(config, registry.try_reading)))
+    writes = locks = None
+    if not config.storage.maintenance.readonly.enabled:
+        writes, locks = InThread(registry.try_writing), InThread(gets_locks(registry.try_locks))
+    app[HEALTH], app[READINESS] = health, Readiness(health, writes, locks)
+    app.cleanup_ctx.append(health.watch)
+    for probe in (writes, locks, *(check.probe for check in health.checks)):
+        if isinstance(probe, InThread):
+            app.cleanup_ctx.append(probe.closing)
+
+    async def drain(app: web.Application) -> None:
+        app[READINESS].draining = True
+
+    app.on_shutdown.append(drain)
+
+
+def _add_metrics(
+    app: web.Application, config: Config, metrics: Metrics, backend: Backend, authenticator: Authenticator
+) -> None:
+    monitoring.add_app_figures(app, config, metrics, backend, authenticator)
+    if config.pyregistry.metrics:
+        app[METRICS] = metrics
+
+
+def _keep_up(app: web.Application, made: LifeCycle) -> None:
+    """Start it with the worker. It may have been made long before, from a file that was changed since."""
+
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        await in_thread(made.start)
+        yield
+        made.close()
+
+    app.cleanup_ctx.append(run)
+
+
+def _in_background(app: web.Application, work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do this for as long as the application runs."""
+
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(work())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    app.cleanup_ctx.append(run)

@@ -1,0 +1,124 @@
+"""The data directory at the start: what can be read is served, also where nothing can be written.
+
+A disk may be full or have no inodes left, a volume may be mounted read-only or belong to somebody else. Writes are then
+refused with 503 or 507 one by one, until that changes; it needs no restart.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from pyregistry.common.system_errors import explained
+from pyregistry.config.schema import Config
+from pyregistry.service.location import location_of, open_backend
+from pyregistry.storage.local import volumes
+from pyregistry.storage.local.abilities import Lack, lacks, visible_lacks
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import links_in_place_of_blobs
+
+log = structlog.get_logger("pyregistry.storage")
+
+
+def follow_group_rights(root: Path) -> None:
+    """Let the group write what this process makes from now on, if it may write in the data directory.
+
+    So the next server may run as another user of that group. Kubernetes and setgid directories are made for this.
+    """
+    places = [place.stat().st_mode for place in (root, root / layout.TREE) if place.is_dir()]
+    if any(mode & stat.S_IWGRP for mode in places):
+        os.umask(os.umask(0) & ~stat.S_IRWXG)
+
+
+def try_storage(config: Config) -> None:
+    """Make the data directory, and warn if it cannot be written. Raises OSError if it cannot be read. Blocks.
+
+    Asked at the start, and not by each worker.
+    """
+    driver = open_backend(config, make=True).local
+    if driver is None:
+        return
+    _require_readable(driver.root)
+    follow_group_rights(driver.root)
+    with suppress(OSError):  # a part that cannot be read is said by who reads it
+        for path in links_in_place_of_blobs(driver):
+            event = "a symbolic link is not followed: gc frees no blob behind it, fsck checks none; mount it"
+            log.warning(event, path=path)
+    if config.storage.maintenance.readonly.enabled:
+        return
+    try:
+        driver.probe()
+    except OSError as error:
+        _warn(driver.root, error)
+        return
+    with suppress(OSError):
+        _warn_of_lacks(lacks(driver))
+    with suppress(OSError):  # only a garbage collection asks for it
+        volumes.remember(driver)
+
+
+def look_at_storage(config: Config) -> None:
+    """Do the same for `check-config`, which changes nothing. Raises OSError, and warns in the same words. Blocks."""
+    directory = location_of(config).directory
+    if directory is None:
+        return
+    root = directory.absolute()
+    there = next(path for path in (root, *root.parents) if path.exists())
+    obstacle = _obstacle(there)
+    if there != root:
+        if obstacle is not None:
+            raise OSError(obstacle.errno, obstacle.strerror, str(root))
+        return
+    _require_readable(root)
+    _warn_of_lacks(visible_lacks(root))
+    if obstacle is None and (root / layout.PRIVATE).exists():
+        obstacle = _obstacle(root / layout.PRIVATE)
+    if obstacle is not None and not config.storage.maintenance.readonly.enabled:
+        _warn(root, obstacle)
+
+
+def rights(root: Path) -> dict[str, str]:
+    """Return what an operator needs to know to mend a volume that cannot be written; nothing if it is not there."""
+    try:
+        found = root.stat()
+    except OSError:
+        return {}
+    mine, theirs = f"{os.geteuid()}:{os.getegid()}", f"{found.st_uid}:{found.st_gid}"
+    return {"user": mine, "owner": theirs, "mode": f"{found.st_mode & 0o7777:o}"}
+
+
+def _warn(root: Path, error: OSError) -> None:
+    event = "the data directory cannot be written: reads are answered, writes are refused until that changes"
+    log.warning(event, directory=str(root), **explained(error), **rights(root))
+
+
+def _warn_of_lacks(found: Iterable[Lack]) -> None:
+    for lack in found:
+        log.warning(lack.event, directory=lack.directory, kind=lack.kind, reason=lack.reason)
+
+
+def _require_readable(root: Path) -> None:
+    """Raise OSError for a directory that cannot be listed."""
+    with os.scandir(root):
+        pass
+    for part in (layout.BLOBS, layout.REPOSITORIES):
+        if (root / part).exists():
+            with os.scandir(root / part):
+                pass
+
+
+def _obstacle(directory: Path) -> OSError | None:
+    """Return why nothing can be made in a directory, as far as one can see without trying."""
+    usage = os.statvfs(directory)
+    number = 0
+    if usage.f_flag & os.ST_RDONLY:
+        number = errno.EROFS
+    elif not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+        number = errno.EACCES
+    elif usage.f_bavail == 0 or (usage.f_files and usage.f_favail == 0):
+        number = errno.ENOSPC
+    return OSError(number, os.strerror(number), str(directory)) if number else None

@@ -1,0 +1,314 @@
+"""The coordinator of a directory. Locks keep writers and the collector apart; file times are generations and leases.
+
+The steps are those of docs/gc.md, whose proof they carry.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from typing import TypeVar, cast
+
+from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage.local import ground, leases, volumes
+from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.locking import repository_lock
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import (
+    COLLECTOR,
+    Batch,
+    Collection,
+    Coordinator,
+    Doomed,
+    Generation,
+    Leases,
+    NotSafe,
+    Section,
+    Staged,
+    Unit,
+    nothing,
+)
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.links import ensure_shape, link_blob, read_link, write_link
+from pyregistry.storage.seams.objects import Objects
+
+T = TypeVar("T")
+
+_64_BITS = 2**64 - 1
+_TEMPORARY_SECONDS = 86_400.0
+"""No write takes longer from its temporary file to the rename."""
+
+
+class LocalCoordinator:
+    """See Coordinator."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def run(self, work: Callable[[Section], T], changing: RepositoryName | None = None) -> T:
+        """See Coordinator.run."""
+        with ExitStack() as held:
+            held.enter_context(leases.commit_section(self._driver))
+            if changing is not None:
+                held.enter_context(repository_lock(self._driver, changing))
+            return work(LocalSection(self._driver))
+
+    def change(self, name: RepositoryName, work: Callable[[], T], look_back: Callable[[], None] = nothing) -> T:
+        """See Coordinator.change."""
+        with repository_lock(self._driver, name):
+            return work()
+
+    def is_promised(self, unit: Unit, seconds: float) -> bool:
+        """See Coordinator.is_promised."""
+        return leases.is_young(self._driver.stat(unit.link), seconds, time.time_ns())
+
+    def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
+        """See Coordinator.single."""
+        return self._driver.lock(name, exclusive=True, wait=wait)
+
+    @contextmanager
+    def quiet(self, name: RepositoryName | None = None) -> Iterator[None]:
+        """See Coordinator.quiet."""
+        with ExitStack() as held:
+            held.enter_context(leases.exclusive_section(self._driver))
+            if name is not None:
+                held.enter_context(repository_lock(self._driver, name))
+            yield
+
+    @contextmanager
+    def collection(self, grace: float, *, only_look: bool = False, even_unsafe: bool = False) -> Iterator[Collection]:
+        """See Coordinator.collection."""
+        collection = LocalCollection(self, self._driver, grace, only_look=only_look)
+        if only_look:
+            yield collection
+            return
+        with self.single(COLLECTOR, wait=False):
+            if not even_unsafe:
+                self._require_safe()
+            self._driver.empty_trash()  # of a run that was killed
+            with leases.marks_of_touches(self._driver):
+                yield collection
+
+    def leases(self, grace: float, now_ns: int | None = None) -> Leases:
+        """See Coordinator.leases."""
+        kept = leases.kept_for(grace, leases.noted_renewal(self._driver))
+        return LocalLeases(kept, time.time_ns() if now_ns is None else now_ns)
+
+    def _require_safe(self) -> None:
+        reasons = list(ground.doubts(self._driver))
+        if reasons:
+            raise NotSafe(*reasons)
+
+    def note_renewal(self, seconds: float) -> None:
+        """See Coordinator.note_renewal."""
+        leases.note_renewal(self._driver, seconds)
+
+    def try_relying_on(self, digest: Digest) -> None:
+        """See Coordinator.try_relying_on."""
+        leases.try_touching(self._driver, digest)
+
+
+class LocalSection:
+    """See Section: the commit lock is held shared meanwhile, so that the collector removes nothing."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._collecting: bool | None = None
+        self._content_of: dict[Unit, Digest] = {}
+        self._placed: set[StoragePath] = set()
+
+    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
+        """See Section.rely_on."""
+        return [unit for unit in units if not self._relies_on(unit)]
+
+    def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
+        """See Section.publish."""
+        driver = self._driver
+        # The lock of the link comes first, so that no wait for it can end between the two.
+        with leases.written_alone(driver, unit.link):
+            if isinstance(content, bytes):
+                leases.write(driver, unit.digest, content, collecting=self._is_collecting())
+            elif content.path not in self._placed:
+                leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())
+                self._placed.add(content.path)
+            if unit.is_manifest:
+                ensure_shape(driver, unit.repository)
+                entry()
+                write_link(driver, unit.link, unit.digest)
+            else:
+                entry()
+                link_blob(driver, unit.repository, unit.digest)
+
+    def link(self, unit: Unit, source: Unit) -> None:
+        """See Section.link."""
+        with leases.written_alone(self._driver, unit.link):
+            link_blob(self._driver, unit.repository, unit.digest, self._content_of[source])
+
+    def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
+        """See Section.set_tags."""
+        for tag in tags:
+            write_link(self._driver, layout.tag_index_link(unit.repository, tag, unit.digest), unit.digest)
+            write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
+
+    def promise(self, unit: Unit) -> None:
+        """See Section.promise."""
+        try:
+            leases.renew(self._driver, unit.link)
+        except leases.NotOurs:
+            with repository_lock(self._driver, unit.repository):
+                leases.write_again(self._driver, unit.link)
+
+    def finish(self, units: Iterable[Unit]) -> list[Unit]:
+        """See Section.finish."""
+        return [unit for unit in units if not self._ends(unit)]
+
+    def _relies_on(self, unit: Unit) -> bool:
+        try:
+            content = self._find_content(unit)
+            found = self._touch(content)
+            leases.require_link(self._driver, unit.link)
+        except PathNotFound:
+            return False
+        self._content_of[unit] = content
+        is_whole = found.size > 0 or (content in EMPTY_DIGESTS and not unit.is_manifest)
+        return found.is_file and is_whole
+
+    def _find_content(self, unit: Unit) -> Digest:
+        """Return the digest under which the bytes are, by a link whose path says it, for nearly all links."""
+        if unit.is_manifest or unit.digest.algorithm == CANONICAL:
+            return unit.digest
+        return read_link(self._driver, unit.link) or unit.digest
+
+    def _touch(self, content: Digest) -> Stat:
+        """Change what a collector remembers of a blob, if there may be one; return the stat that it had."""
+        if self._is_collecting():
+            return leases.touch(self._driver, content)
+        return self._driver.stat(layout.blob_data(content))
+
+    def _is_collecting(self) -> bool:
+        if self._collecting is None:
+            self._collecting = leases.is_collecting(self._driver)
+        return self._collecting
+
+    def _ends(self, unit: Unit) -> bool:
+        with suppress(PathNotFound):
+            leases.end(self._driver, unit.link)
+            return True
+        return False
+
+
+class LocalLeases:
+    """See Leases."""
+
+    def __init__(self, seconds: float, now_ns: int) -> None:
+        self._seconds = seconds
+        self._now_ns = now_ns
+
+    def end_ns(self, unit: Unit, link: Stat) -> int:
+        """See Leases.end_ns."""
+        if not leases.is_young(link, self._seconds, self._now_ns):
+            return 0
+        return link.mtime_ns + round(self._seconds * 1e9)
+
+
+class LocalCollection:
+    """See Collection."""
+
+    def __init__(self, coordinator: LocalCoordinator, driver: Driver, grace: float, *, only_look: bool) -> None:
+        self._coordinator = coordinator
+        self._driver = driver
+        self._grace = grace
+        self._only_look = only_look
+        self._begun_ns = time.time_ns()
+
+    def generations(self, algorithm: str, prefix: str) -> Iterator[tuple[str, Generation]]:
+        """See Collection.generations."""
+        path = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
+        for encoded, stat in self._driver.scan(path, layout.DATA):
+            if stat is not None and stat.is_file:
+                yield encoded, _generation(stat)
+
+    def barrier(self) -> None:
+        """See Collection.barrier."""
+        with leases.exclusive_section(self._driver):
+            pass  # each section that had begun has ended
+
+    def leases(self) -> Leases:
+        """See Collection.leases."""
+        return self._coordinator.leases(self._grace, self._begun_ns)
+
+    def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
+        """See Collection.quiet."""
+        return nullcontext() if self._only_look else self._coordinator.quiet(name)
+
+    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+        """See Collection.condemn: the locks make an announcement unnecessary."""
+        return False
+
+    @contextmanager
+    def batch(self) -> Iterator[Batch]:
+        """See Collection.batch."""
+        with leases.exclusive_section(self._driver):
+            yield LocalBatch(self._driver)
+
+    def settle(self) -> None:
+        """See Collection.settle."""
+        self._driver.sync()
+
+    def free(self) -> None:
+        """See Collection.free."""
+        self._driver.empty_trash()
+
+    def missing(self) -> str | None:
+        """See Collection.missing."""
+        return volumes.missing(self._driver)
+
+    def note_parts(self, *, everything: bool) -> None:
+        """See Collection.note_parts."""
+        volumes.remember(self._driver, everything=everything)
+
+    def tidy(self) -> None:
+        """See Collection.tidy: of this machine, or of another server."""
+        before_ns = time.time_ns() - round(_TEMPORARY_SECONDS * 1e9)
+        for directory in map(layout.temporaries, self._driver.places()):
+            for name in self._driver.children(directory):
+                path = layout.child(directory, name)
+                with suppress(PathNotFound):
+                    if self._driver.stat(path).mtime_ns < before_ns:
+                        self._driver.discard(path)
+        self._driver.empty_trash()
+
+
+class LocalBatch:
+    """See Batch: the commit lock is held exclusively meanwhile, so that no section runs."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def is_unchanged(self, digest: Digest, generation: Generation | None) -> bool:
+        """See Batch.is_unchanged."""
+        now: Generation | None = None
+        with suppress(PathNotFound):
+            now = _generation(self._driver.stat(layout.blob_data(digest)))
+        return now == generation and not leases.is_marked(self._driver, digest)
+
+    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
+        """See Batch.may_remove."""
+        return all(self.is_unchanged(each.content, each.generation) for each in doomed)
+
+    def remove(self, path: StoragePath) -> None:
+        """See Batch.remove."""
+        self._driver.discard(path)
+
+    def prune(self, path: StoragePath) -> bool:
+        """See Batch.prune."""
+        return self._driver.prune(path)
+
+
+def _generation(stat: Stat) -> Generation:
+    return Generation(stat.inode, stat.mtime_ns & _64_BITS, stat.size)
+
+
+def coordinator_of(driver: Objects) -> Coordinator:
+    """Return the coordinator of a driver, for callers that have no backend: tests, and work in one process."""
+    return LocalCoordinator(cast("Driver", driver))

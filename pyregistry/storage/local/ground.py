@@ -1,0 +1,70 @@
+"""Reasons why a collector could not be safe in a directory: its proof rests on locks that exclude and fresh looks."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from uuid import uuid4
+
+from pyregistry.storage.local.driver import Driver, PathBusy
+from pyregistry.storage.local.file_systems import file_systems
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import exists
+
+_TRIAL = "trial"
+_BETWEEN_MACHINES = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "coda", "ncpfs"}
+    | {
+        f"fuse.{name}"
+        for name in (
+            *("sshfs", "glusterfs", "davfs", "curlftpfs", "rclone", "s3fs", "goofys", "geesefs", "mountpoint-s3"),
+            *("gcsfuse", "blobfuse", "blobfuse2", "ossfs", "cosfs", "juicefs", "seaweedfs", "mfs", "gvfsd-fuse"),
+        )
+    }
+)
+"""Kinds that machines share, and of which each machine keeps what it has seen of files for a while. Those that keep
+machines in step (ceph, gfs2, lustre, ocfs2) are not among them, nor those between a machine and its guest (virtiofs,
+9p)."""
+
+
+def doubts(driver: Driver) -> Iterator[str]:
+    """Yield each reason why a collector may remove what is relied on; raises OSError. Blocks."""
+    yield from _unsafe_kinds(driver)
+    yield from _other_locks(driver)
+    yield from _failed_trials(driver)
+
+
+def _unsafe_kinds(driver: Driver) -> Iterator[str]:
+    if driver.local is None:
+        return
+    for place, kind in file_systems(driver.local.root).items():
+        if kind in _BETWEEN_MACHINES:
+            yield f"{place} is {kind}, where what a server on another machine did may be seen too late"
+
+
+def _other_locks(driver: Driver) -> Iterator[str]:
+    """Yield a sentence for each directory of locks that only a process with other mounts uses."""
+    if driver.local is None:
+        return
+    root = driver.local.root
+    used = root / layout.locks(driver.place_of(layout.LOCKS))
+    for place in layout.possible_homes():
+        other = root / layout.locks(place)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if not other.samefile(used):
+                yield (
+                    f"{other} has locks as well as {used}, so a server may see other mounts and use those: run where "
+                    "the server runs, with the same mounts, or remove it if no process uses it"
+                )
+
+
+def _failed_trials(driver: Driver) -> Iterator[str]:
+    try:
+        with driver.lock(_TRIAL, exclusive=True), suppress(PathBusy), driver.lock(_TRIAL, exclusive=False, wait=False):
+            yield "a lock (flock) does not keep another one out"
+    except OSError as error:
+        yield f"files cannot be locked (flock): {error.strerror}"
+    path = layout.trial(layout.TMP, uuid4().hex)
+    driver.write(path, b"", durable=False)
+    seen = exists(driver, path)
+    driver.delete(path, durable=False)
+    if not seen or exists(driver, path):
+        yield "what was just made or removed is not seen"

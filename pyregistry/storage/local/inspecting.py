@@ -1,0 +1,66 @@
+"""Directories as they are, with what the registry itself passes over: for `fsck`."""
+
+import os
+import stat as modes
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyregistry.storage.local.syscalls import absent_is_not_found, stat_of
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound, Stat
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a directory; what is neither a file nor a directory is a symbolic link or something stranger.
+
+    A symbolic link to a file is a file, as for the registry; one to a directory is none of both.
+    """
+
+    name: str
+    stat: Stat
+    is_directory: bool
+    obstacle: str | None = None
+    """Why the owner of the data directory cannot use it; None if nothing hinders."""
+
+
+def list_directory(root: str, path: StoragePath) -> list[Entry]:
+    """The entries of a directory of this machine."""
+    top = _owner(root)
+    entries = []
+    try:
+        with absent_is_not_found(), os.scandir(f"{root}/{path}") as found:
+            for each in found:
+                try:
+                    result = each.stat(follow_symlinks=False)
+                    looks = stat_of(each.path)
+                except FileNotFoundError:  # it vanished meanwhile
+                    continue
+                is_directory = modes.S_ISDIR(result.st_mode)
+                entries.append(Entry(each.name, looks, is_directory, _obstacle(result, top)))
+    except PathNotFound:
+        return []
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _owner(root: str) -> os.stat_result:
+    """The tree, if there is one: on a volume of Kubernetes the data directory is root's, whoever serves it."""
+    try:
+        return Path(root, layout.TREE).stat()
+    except FileNotFoundError:
+        return os.lstat(root)
+
+
+def _obstacle(result: os.stat_result, top: os.stat_result) -> str | None:
+    """Judge by the owner and the group of the data directory, which the server is taken to have."""
+    if top.st_uid == 0 or modes.S_ISLNK(result.st_mode):
+        return None
+    is_directory = modes.S_ISDIR(result.st_mode)
+    if result.st_uid == top.st_uid:
+        needed = 0o700 if is_directory else 0o600
+        reason = f"has the mode {modes.S_IMODE(result.st_mode):04o}, its owner needs {needed:04o}"
+    else:  # a file of another user is read only, and a link is replaced by one of our own
+        needed = (0o7 if is_directory else 0o4) << (3 if result.st_gid == top.st_gid else 0)
+        reason = f"belongs to the user {result.st_uid}, the data directory to {top.st_uid}"
+    return None if result.st_mode & needed == needed else reason

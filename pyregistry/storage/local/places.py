@@ -1,0 +1,108 @@
+"""The file systems below the root: each has a directory of ours, because a rename cannot leave its file system.
+
+Nearly always there is one, and `.pyregistry` is that directory. Where others are mounted, at `docker` or at
+`repositories/team`, temporary files and the trash for what is on them are in `_pyregistry` at the top of each.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyregistry.oci.errors import Unavailable
+from pyregistry.storage.local.file_systems import file_systems
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.threads.patience import RETRY
+
+_PRIVATE = f"{layout.PRIVATE}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """The file systems that were seen at one moment."""
+
+    points: tuple[StoragePath, ...]
+    """The mount points below the root that hold a part of the tree, the deepest first."""
+    private: Mapping[StoragePath, StoragePath]
+    """The directory of ours on each, by its mount point; that of the root first."""
+
+    home: StoragePath | None
+    """The one with the blobs, which has the locks, marks and notes; None for `.pyregistry`."""
+
+    def holding(self, path: str) -> StoragePath:
+        """Return the mount point that holds `path`; ROOT for the root."""
+        return _holding(self.points, path)
+
+
+class Places:
+    """Which directory of ours is on the file system of a path. Safe for use from several threads."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._mutex = threading.Lock()
+        self.seen = _look(root)
+        """The places that hold at this moment: another object as soon as something else is seen."""
+
+    @property
+    def mounts(self) -> tuple[StoragePath, ...]:
+        """The mount points below the root that hold a part of the tree, the deepest first."""
+        return self.seen.points
+
+    def look_again(self) -> Mounts:
+        """Read the mount points again; return the same object while they have not changed. Blocks."""
+        with self._mutex:
+            if (now := _look(self._root)) != self.seen:
+                self.seen = now
+            return self.seen
+
+    def require_home(self, home: StoragePath | None) -> None:
+        """Raise Unavailable if the locks are not in this directory any more."""
+        if self.seen.home != home:
+            raise Unavailable("another file system was mounted in the data directory", headers=RETRY)
+
+    def real(self, path: StoragePath) -> StoragePath:
+        """Return where a path is: what is in `.pyregistry` is with the blobs, and others may see it there.
+
+        Of two containers with one volume at `docker` each has a root of its own, and they must share locks and marks.
+        """
+        home = self.seen.home
+        if home is None or not path.startswith(_PRIVATE):
+            return path
+        return StoragePath(f"{home}/{path.removeprefix(_PRIVATE)}")
+
+    def of(self, path: str) -> StoragePath:
+        """Return the directory of ours on the file system that the name `path` is on."""
+        seen = self.seen
+        for point in seen.points:  # mostly none
+            if path.startswith(f"{point}/"):
+                return seen.private[point]
+        return seen.private[layout.ROOT]
+
+    def all(self) -> tuple[StoragePath, ...]:
+        """Return all of them, that of the root first."""
+        return tuple(self.seen.private.values())
+
+    def mount_of(self, path: str) -> StoragePath:
+        """Return the mount point that holds `path`; ROOT for the root."""
+        return self.seen.holding(path)
+
+
+def _look(root: str) -> Mounts:
+    found = mount_points(root)
+    points, private = layout.mounts_of_the_tree(found), layout.private_directories(found)
+    home = private[_holding(points, layout.BLOBS)]
+    return Mounts(points, private, None if home == layout.PRIVATE else home)
+
+
+def _holding(points: Sequence[StoragePath], path: str) -> StoragePath:
+    return next((point for point in points if f"{path}/".startswith(f"{point}/")), layout.ROOT)
+
+
+def mount_points(root: str) -> list[str]:
+    """Return the mount points below `root`, relative to it; none where the system does not say.
+
+    The number of the device would not do: two volumes of one disk have the same, and no rename leads from one to the
+    other.
+    """
+    return [point.removeprefix(f"{root}/") for point in file_systems(Path(root)) if point.startswith(f"{root}/")]

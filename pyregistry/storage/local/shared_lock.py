@@ -1,0 +1,39 @@
+"""The locks of the driver in memory, between the threads of one process."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+from pyregistry.storage.local.driver import PathBusy
+from pyregistry.threads.patience import Patience
+
+
+class SharedLock:
+    """A lock held by one exclusively or by several together."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._shared = 0
+        self._exclusive = False
+
+    def _may_hold(self, *, exclusive: bool) -> bool:
+        return not self._exclusive and not (exclusive and self._shared)
+
+    @contextmanager
+    def hold(self, *, exclusive: bool, bound: Patience | None, wait: bool) -> Iterator[None]:
+        """Hold it until the block ends; raise PathBusy without `wait`, and what `bound` raises."""
+        with self._condition:
+            if not wait and not self._may_hold(exclusive=exclusive):
+                raise PathBusy
+            with nullcontext() if bound is None else bound.waiting():
+                while not self._may_hold(exclusive=exclusive):
+                    self._condition.wait(None if bound is None else bound.left())
+            self._exclusive = exclusive
+            self._shared += not exclusive
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._exclusive = self._exclusive and not exclusive
+                self._shared -= not exclusive
+                self._condition.notify_all()

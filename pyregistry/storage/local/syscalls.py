@@ -1,0 +1,250 @@
+"""What the driver on a local directory asks of the operating system."""
+
+import contextlib
+import ctypes
+import errno
+import os
+import random
+import shutil
+import struct
+import uuid
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from pyregistry.storage.seams.objects import PathNotFound, Stat
+
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Nothing of ours is there: no file, a directory in its place, a loop of symbolic links, a name that cannot exist."""
+_AT_FDCWD, _STATX_MNT_ID_UNIQUE, _STATX_MNT_ID_AT, _STATX_SIZE = -100, 0x4000, 0x90, 0x100
+"""Of statx(2), for which Python before 3.15 has no name."""
+_COUNTING = frozenset({0xEF53, 0x58465342, 0x01021994})
+"""The f_type of ext2 to ext4, xfs and tmpfs: see statfs(2)."""
+_STATFS_LONGS = 64
+"""More than a struct statfs has, whose first field is f_type."""
+_TYPE, _FILE, _SYMBOLIC_LINK = 0o170000, 0o100000, 0o120000
+"""Of a mode; the `stat` module's functions cost a call each, in every hot answer."""
+_CANNOT_SYNC_DIRECTORIES = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""Answers to fsync on a directory of a file system that has no such call: CIFS on older kernels, some of FUSE."""
+_LARGE = 1_000
+"""Directories in one directory, for which it pays to ask how many there are before they are looked at."""
+
+
+def new_name() -> str:
+    """A name that nobody else gives a file, in whichever process; it keeps no secret."""
+    # Python seeds this anew in each process that is forked, and asks the system for nothing.
+    return f"{random.getrandbits(128):032x}"
+
+
+def to_stat(result: os.stat_result) -> Stat:
+    """What we use of a stat."""
+    time_ns, inode = result.st_mtime_ns, result.st_ino
+    return Stat(result.st_size, time_ns, (inode, time_ns), result.st_mode & _TYPE == _FILE, inode)
+
+
+def stat_of(path: str) -> Stat:
+    """Look at a path, and through a symbolic link at its file; raises OSError.
+
+    One system call for what is no symbolic link.
+    """
+    result = os.lstat(path)
+    kind = result.st_mode & _TYPE
+    if kind == _SYMBOLIC_LINK:
+        return _through(path, result)
+    time_ns, inode = result.st_mtime_ns, result.st_ino
+    return Stat(result.st_size, time_ns, (inode, time_ns), kind == _FILE, inode)
+
+
+def _through(path: str, link: os.stat_result) -> Stat:
+    try:
+        file = os.stat(path)
+    except OSError as error:
+        if not is_absent(error):
+            raise
+        return to_stat(link)
+    if file.st_mode & _TYPE != _FILE:
+        return to_stat(link)
+    version = (link.st_ino, link.st_mtime_ns, file.st_dev, file.st_ino, file.st_mtime_ns)
+    return Stat(file.st_size, link.st_mtime_ns, version, is_file=True, content_id=file.st_ino)
+
+
+def times_of(stat: Stat) -> tuple[int, ...]:
+    """Return the times in the version of a file of this machine: its own and, of a symbolic link, that of its file."""
+    return cast("tuple[int, ...]", stat.version)[1::3]
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """`os.write` may take less than all."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def fill(handle: int, data: bytes, *, durable: bool) -> None:
+    """Write a new file and close it, even if that fails."""
+    try:
+        write_all(handle, data)
+        if durable:
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_all(handle: int, limit: int | None, begin: int = 0) -> bytes:
+    """Read from `begin` to the end, or `limit` bytes at most; raises OSError, also for what is no file."""
+    status = os.fstat(handle)
+    if status.st_mode & _TYPE != _FILE:  # a pipe or a device, which may never end, is no file of a registry
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    left = status.st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
+    if begin:
+        os.lseek(handle, begin, os.SEEK_SET)
+    if limit is not None:
+        left = min(left, limit)
+    parts = []
+    while left > 0 and (part := os.read(handle, left)):
+        parts.append(part)
+        left -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def set_mtime(path: str, mtime_ns: int | None) -> None:
+    """See Driver.set_mtime."""
+    if mtime_ns is None:  # not the same as the time of now: the system asks for less
+        os.utime(path, follow_symlinks=False)
+    else:
+        os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory survive a power cut, where the file system can; raises OSError with the path.
+
+    Where it cannot, names are kept as it keeps them by itself: an error would make every write impossible.
+    """
+    try:
+        fsync_directory(path)
+    except FileNotFoundError:
+        return  # removed by an operator meanwhile: there is nothing left to keep
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_DIRECTORIES:
+            raise
+
+
+def fsync_directory(path: str) -> None:
+    """Sync a directory; raises OSError with the path, also where the file system has no such call."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error  # of a descriptor the system names no path
+    finally:
+        os.close(handle)
+
+
+def sync_file_system(path: Path) -> None:
+    """Make all changes of the file system that `path` is on survive a power cut."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Python has no name for syncfs; os.sync, which every system has, would wait for all other disks as well.
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(handle) != 0:
+            raise OSError(number := ctypes.get_errno(), os.strerror(number), str(path))
+    finally:
+        os.close(handle)
+
+
+def remove_all(path: str, *, is_directory: bool = False) -> None:
+    """Remove a file, or a directory with all that is in it, as far as that is possible."""
+    if not is_directory:  # as far as the caller knows
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+            return
+    try:  # a directory, which mostly has one file in it
+        with os.scandir(path) as entries:
+            for entry in list(entries):
+                os.unlink(entry.path)
+        os.rmdir(path)
+    except OSError:  # there are directories in it, or it is gone
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_tree(path: str) -> None:
+    """Remove a directory with all that is in it, in the order of the names; raise OSError for what stays."""
+    with contextlib.suppress(FileNotFoundError):  # somebody else removes it as well
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(entry.path)
+            else:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(entry.path)
+        os.rmdir(path)
+
+
+def names_and_links(directory: str) -> tuple[list[str], list[str]]:
+    """The names in a directory, those of symbolic links apart; in no order."""
+    # A directory has a link from each directory in it, and two more, where the file system counts them. If they are as
+    # many as the names, none is of a symbolic link, and a page of a large list need not look at a hundred thousand.
+    links = os.stat(directory).st_nlink
+    if links > _LARGE and counts_directories(directory):
+        names = os.listdir(directory)
+        if len(names) == links - 2 and os.stat(directory).st_nlink == links:  # nothing came or went meanwhile
+            return names, []
+    with os.scandir(directory) as entries:
+        found = list(entries)
+    kept = [entry.name for entry in found if not entry.is_symlink()]
+    return kept, [] if len(kept) == len(found) else [entry.name for entry in found if entry.is_symlink()]
+
+
+def counts_directories(directory: str) -> bool:
+    """Return True where the number of links of a directory is known to be that of the directories in it, and two.
+
+    Others count one for each directory, or each name in it, symbolic links included, as those of macOS do that Docker's
+    machine gets from its host.
+    """
+    statfs = getattr(ctypes.CDLL(None), "statfs", None)
+    answer = (ctypes.c_long * _STATFS_LONGS)()
+    return statfs is not None and statfs(os.fsencode(directory), answer) == 0 and answer[0] in _COUNTING
+
+
+def is_absent(error: OSError) -> bool:
+    """Whether it says that nothing is there."""
+    return error.errno in _ABSENT
+
+
+@contextlib.contextmanager
+def absent_is_not_found() -> Iterator[None]:
+    """Raise PathNotFound for the errors that say so."""
+    try:
+        yield
+    except OSError as error:
+        if is_absent(error):
+            raise PathNotFound(error.filename) from error
+        raise
+
+
+@cache
+def _statx() -> Callable[..., int] | None:
+    found: Callable[..., int] | None = getattr(ctypes.CDLL(None), "statx", None)
+    return found
+
+
+def mount_id(path: str) -> int:
+    """Return a number that no other mount has had since the boot; 0 where the system has none (Linux before 6.8)."""
+    statx, answer = _statx(), ctypes.create_string_buffer(_STATX_SIZE)
+    if statx is None or statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_MNT_ID_UNIQUE, answer) != 0:
+        return 0
+    (mask,), (number,) = struct.unpack_from("I", answer), struct.unpack_from("Q", answer, _STATX_MNT_ID_AT)
+    return int(number) if mask & _STATX_MNT_ID_UNIQUE else 0
+
+
+def boot_id() -> str:
+    """Another one after each start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return uuid.uuid4().hex

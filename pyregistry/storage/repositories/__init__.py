@@ -1,0 +1,1 @@
+"""Repositories on the three seams: blobs, manifests, tags, referrers, the catalog."""

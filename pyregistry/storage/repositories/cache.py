@@ -1,0 +1,196 @@
+"""What a worker remembers of manifests and blobs, so that the event loop can answer with a `stat` or two.
+
+Only what cannot change is kept: the content of a digest. Whether a tag still names that digest, and whether the
+repository still has it, is asked of the disk each time, so that a push to another worker, a deletion, a garbage
+collection and an operator's `rm -rf` are seen at once. No other path is asked for on the event loop: a `stat` of one
+that was there a moment ago is answered by the kernel from memory, in two microseconds, and a thread would cost fifty.
+`docs/decisions/0009` names the two other things that may wait there: the `sendfile` of a download, and the logs.
+
+A link whose content matters is known by its inode, size and time, as git knows a file of its index; and as git does,
+a link that was written less than a second before it was read is not trusted, because within one tick of the clock
+two links may look the same; on file systems that keep whole seconds it is three seconds. A link file that is a symbolic
+link is known by its own looks and by those of the file that it leads to: either may be replaced.
+"""
+
+import time
+from dataclasses import dataclass
+
+from pyregistry.common.bounded_cache import BoundedCache
+from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
+from pyregistry.oci.manifest import StoredManifest
+from pyregistry.oci.names import Tag
+from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Objects, PathNotFound, Source, Stat
+
+MAX_ENTRIES = 10_000
+MAX_CONTENT = 32 * 1024 * 1024
+"""Bytes of manifests that a worker keeps; one of them may take an eighth."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLink:
+    """A link that was read: while it looks the same it says the same."""
+
+    path: StoragePath
+    looks: Stat
+
+
+@dataclass(frozen=True, slots=True)
+class KnownManifest:
+    """What a reference came to, and where to look before that is said again."""
+
+    digest: Digest
+    revision: StoragePath
+    data: StoragePath
+    tag: KnownLink | None
+    """None for a manifest asked for by its digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBlob:
+    """Where the bytes of a blob are, by the link that says so."""
+
+    link: KnownLink
+    data: StoragePath
+    may_be_empty: bool
+
+
+class HotManifests:
+    """The manifests that this worker served last. `read` blocks; the rest belongs to the event loop."""
+
+    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+        """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
+
+        With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
+        """
+        self._driver = driver
+        self._young_ns = young_ns
+        self.hits = self.misses = 0
+        """Finds, and readings of the disk that succeeded, since the worker began."""
+        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=entries, by_use=True)
+        self._contents = BoundedCache[Digest, StoredManifest](
+            limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
+        )
+
+    def find(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
+        """The manifest if it was read before and the disk still says so; None: it must be read.
+
+        With `leased`, as for a HEAD, what is asked for by digest must also have its bytes and a young lease.
+        """
+        known = self._known.get((name, reference))
+        if known is None:
+            return None
+        if known.tag is not None:
+            there = _look(self._driver, known.tag.path) == known.tag.looks
+            there = there and _look(self._driver, known.revision) is not None
+        elif leased:
+            there = _size(_look(self._driver, known.data), may_be_empty=False) is not None
+            there = there and _is_young(_look(self._driver, known.revision), self._young_ns)
+        else:
+            there = _look(self._driver, known.revision) is not None
+        found = self._contents.get(known.digest) if there else None
+        if found is not None:
+            self.hits += 1
+        return found
+
+    def read(
+        self, repository: Repository, reference: Tag | Digest, *, leased: bool
+    ) -> tuple[StoredManifest, KnownManifest | None]:
+        """The manifest from the disk, and what to remember of it; raises ManifestUnknown. Blocks.
+
+        With `leased` what is asked for by digest gets a lease.
+        """
+        tag = None
+        if isinstance(reference, Tag):  # looked at before it is read, so that a change in between shows
+            tag = _settled(self._driver, layout.tag_current_link(repository.name, reference))
+        if leased and isinstance(reference, Digest):
+            manifest = repository.promise_manifest(reference)
+        else:
+            manifest = repository.manifest(reference)
+        digest = manifest.digest
+        if (isinstance(reference, Tag) and tag is None) or len(manifest.content) > MAX_CONTENT // 8:
+            return manifest, None
+        revision = layout.revision_link(repository.name, digest)
+        return manifest, KnownManifest(digest, revision, layout.blob_data(digest), tag)
+
+    def source(self, digest: Digest) -> Source:
+        """Return the way to send a manifest whose content was checked; raise PathNotFound. Blocks."""
+        return self._driver.source(layout.blob_data(digest))
+
+    def remember(self, name: str, reference: str, manifest: StoredManifest, known: KnownManifest | None) -> None:
+        """Keep what `read` returned."""
+        self.misses += 1
+        if known is not None:
+            self._known.put((name, reference), known)
+            self._contents.put(manifest.digest, manifest)
+
+
+class HotBlobs:
+    """The blobs that this worker was asked for last: where they are, not what is in them. As HotManifests."""
+
+    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+        """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
+
+        With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
+        """
+        self._driver = driver
+        self._young_ns = young_ns
+        self.hits = self.misses = 0
+        """Finds, and readings of the disk that succeeded, since the worker began."""
+        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=entries, by_use=True)
+
+    def find(self, name: str, digest: str) -> int | None:
+        """The size in bytes of a blob that is still there and has a young lease; None: it must be asked for."""
+        known = self._known.get((name, digest))
+        if known is None:
+            return None
+        # The bytes first: a collector that takes both takes the link first, and finds a young lease before.
+        size = _size(_look(self._driver, known.data), may_be_empty=known.may_be_empty)
+        if size is None or not _is_young(known.link.looks, self._young_ns):
+            return None
+        if _look(self._driver, known.link.path) != known.link.looks:
+            return None
+        self.hits += 1
+        return size
+
+    def read(self, repository: Repository, digest: Digest) -> tuple[Source, KnownBlob | None]:
+        """How to send a blob, which gets a lease, and what to remember of it; raises BlobUnknown. Blocks."""
+        repository.promise_blob(digest)
+        link = layout.layer_link(repository.name, digest)
+        looks = _settled(self._driver, link)
+        target, source = repository.find_blob(digest)
+        if looks is None:
+            return source, None
+        return source, KnownBlob(looks, layout.blob_data(target), may_be_empty=target in EMPTY_DIGESTS)
+
+    def remember(self, name: str, digest: str, known: KnownBlob | None) -> None:
+        """Keep what `read` returned."""
+        self.misses += 1
+        if known is not None:
+            self._known.put((name, digest), known)
+
+
+def _look(driver: Objects, path: StoragePath) -> Stat | None:
+    # The one function that may ask the disk on the event loop; tests/conftest.py allows it to, by this name.
+    try:
+        stat = driver.stat(path)
+    except PathNotFound:
+        return None
+    return stat if stat.is_file else None
+
+
+def _settled(driver: Objects, path: StoragePath) -> KnownLink | None:
+    looks = _look(driver, path)
+    if looks is None or not driver.is_settled(looks):
+        return None
+    return KnownLink(path, looks)
+
+
+def _size(stat: Stat | None, *, may_be_empty: bool) -> int | None:
+    return None if stat is None or (stat.size == 0 and not may_be_empty) else stat.size
+
+
+def _is_young(link: Stat | None, young_ns: int) -> bool:
+    return link is not None and 0 <= time.time_ns() - link.modified_ns < young_ns

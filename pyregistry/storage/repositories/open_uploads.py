@@ -1,0 +1,63 @@
+"""The uploads that are open: what they hold, and for how long nobody has sent anything."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyregistry.oci.names import RepositoryName, UploadId
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.uploads import Upload
+from pyregistry.threads.turns import Walk
+
+Skip = Callable[[Upload, OSError], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """One of them as it was when it was looked at."""
+
+    upload: Upload
+    size: int
+    """In bytes."""
+    changed_ns: int
+    """When its last byte came, in nanoseconds since the epoch."""
+
+    @property
+    def id(self) -> UploadId:
+        """Its id."""
+        return self.upload.id
+
+    @property
+    def repository(self) -> RepositoryName:
+        """The repository in which it was begun."""
+        return self.upload.repository
+
+
+def walk_uploads(registry: Registry, skip: Skip) -> Walk[list[OpenUpload]]:
+    """Walk to all open uploads; return them, those first that are idle longest.
+
+    `skip` is told which cannot be read.
+    """
+    found = []
+    for upload in registry.list_uploads():
+        yield
+        if upload is None:
+            continue
+        try:
+            state = upload.state()
+        except OSError as error:
+            skip(upload, error)
+        else:
+            if state is not None:
+                found.append(OpenUpload(upload, state.size, state.changed_ns))
+    return sorted(found, key=lambda each: each.changed_ns)
+
+
+def list_uploads(registry: Registry, skip: Skip) -> list[OpenUpload]:
+    """Return what `walk_uploads` returns, without a pause. Blocks."""
+    steps = walk_uploads(registry, skip)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: list[OpenUpload] = end.value
+            return found

@@ -1,0 +1,115 @@
+"""Uploads that nobody goes on with, removed from time to time: `storage.maintenance.uploadpurging`.
+
+While the disk is short of room, so that uploads are refused, those go that are idle for an hour, and first those that
+are idle longest, until there is room: a broken push must not keep a full disk full for a week.
+
+The CNCF registry goes by the time at which an upload began, and so deletes a slow one under its writer; here the last
+byte counts, and whoever is writing holds the upload's lock.
+"""
+
+import asyncio
+import errno
+import random
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyregistry.common.system_errors import in_words
+from pyregistry.storage.repositories.open_uploads import OpenUpload, walk_uploads
+from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.seams.uploads import Upload
+from pyregistry.storage.uploads.batches import BATCH_BYTES
+from pyregistry.threads.offload import in_reader, walk
+from pyregistry.threads.turns import Walk
+
+FIRST_RUN = 3600.0
+"""Seconds within which the first run happens, at random, so that workers and servers do not run together."""
+
+
+SHORT_AGE = 3600.0
+"""Seconds after which an upload that nobody goes on with is removed while there is no room."""
+_LOOK = 60.0
+"""Seconds between two looks whether there is room, at most."""
+
+
+class Log(Protocol):
+    """What we use of structlog's loggers; a command has one of its own, and need not wait for that library."""
+
+    def info(self, event: str, **values: object) -> object:
+        """An upload was removed."""
+
+    def warning(self, event: str, **values: object) -> object:
+        """One upload could not be removed."""
+
+    def error(self, event: str, **values: object) -> object:
+        """The purge failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purging:
+    """Times in seconds."""
+
+    age: float
+    interval: float
+    dry_run: bool = False
+
+
+async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> None:
+    """Purge again and again until cancelled, and in between look whether there is room."""
+    due = time.monotonic() + random.uniform(0, min(FIRST_RUN, purging.interval))  # noqa: S311 - spreads load, keeps no secret
+    while True:
+        await asyncio.sleep(max(min(due - time.monotonic(), _LOOK), 0.0))
+        try:
+            if time.monotonic() >= due:
+                due = time.monotonic() + purging.interval
+                await purge(registry, purging, log)
+            await purge_for_room(registry, purging, log)
+        except OSError as error:
+            log.error("uploads could not be purged", reason=in_words(error))
+
+
+async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
+    """Remove the uploads older than `age`; the removed ones, or with `dry_run` those that would be."""
+    before_ns = time.time_ns() - round(purging.age * 1e9)
+    purged = []
+    for each in await walk("purging", _older(registry, before_ns, log)):
+        if purging.dry_run or await _expire(each, before_ns, log):
+            purged.append(each)
+            log.info("upload purged", repository=each.repository, upload=each.id, dry_run=purging.dry_run)
+    return purged
+
+
+async def purge_for_room(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
+    """Remove uploads that are idle for SHORT_AGE until there is room for others; return them.
+
+    On each file system those that are on it. Nothing with `dry_run`.
+    """
+    if purging.dry_run or not await in_reader(registry.is_short_of_room, BATCH_BYTES):
+        return []
+    before_ns = time.time_ns() - round(min(purging.age, SHORT_AGE) * 1e9)
+    purged = []
+    for each in await walk("purging", _older(registry, before_ns, log)):
+        if await in_reader(each.upload.available_bytes) < BATCH_BYTES and await _expire(each, before_ns, log):
+            purged.append(each)
+            log.info("upload purged, there is no room", repository=each.repository, upload=each.id, size=each.size)
+    return purged
+
+
+async def _expire(each: OpenUpload, before_ns: int, log: Log) -> bool:
+    try:
+        return await each.upload.expire(before_ns)
+    except OSError as error:
+        if error.errno == errno.EROFS:  # none can be
+            raise
+        _stays(each.upload, error, log)
+        return False
+
+
+def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[OpenUpload]]:
+    found = yield from walk_uploads(registry, lambda upload, error: _stays(upload, error, log))
+    return [each for each in found if each.changed_ns < before_ns]
+
+
+def _stays(upload: Upload, error: OSError, log: Log) -> None:
+    # What another server left may belong to another user; those behind it are purged all the same.
+    log.warning("upload cannot be purged", repository=upload.repository, upload=upload.id, reason=in_words(error))

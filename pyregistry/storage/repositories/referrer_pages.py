@@ -1,0 +1,212 @@
+"""The referrers API: a page of descriptors, whose cost its reader chooses and no pusher.
+
+A page is made from digests: those of our index, and those that clients listed under a tag while they found no referrers
+API (the "referrers tag schema"; the spec wants them included). Only what the page shows is read, each manifest once,
+and no more than MAX_WORK bytes. Whatever was read of a manifest of such a list is remembered by its digest.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from pyregistry.common.bounded_cache import BoundedCache
+from pyregistry.oci.digest import Digest
+from pyregistry.oci.document import Descriptor
+from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestUnknown
+from pyregistry.oci.manifest import StoredManifest, read_manifest
+from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage.repositories.referrers import HEAD, describe, fallback_tag, read_entry
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.links import is_file
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""Of descriptors; clients take an index of at most as much."""
+MAX_WORK = 8 * 1024 * 1024
+"""Bytes that are read for one page, which ends there: two manifests of 4 MiB, or 8,000 entries of our index."""
+_LOOK = 1024
+"""The cost of a look for a file, in bytes."""
+_LISTED = 20_000
+"""Digests of clients' lists that a worker remembers, three megabytes of them."""
+_FACTS_BYTES = 4 * 1024 * 1024
+_FACT_BYTES = 500
+"""Bytes that a worker needs to remember one manifest, beside its annotations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The wanted content of a page."""
+
+    artifact_type: str | None = None
+    """None: every type."""
+    after: str = ""
+    """A digest: only those behind it, in the order of their text."""
+    count: int | None = None
+    size: int = PAGE_BYTES
+    """Bytes of descriptors, at most; but at least one descriptor, unless `count` is 0."""
+
+
+class Page(NamedTuple):
+    """Descriptors as JSON, in the order of their digests."""
+
+    descriptors: list[bytes]
+    last: str | None
+    """The digest behind which the next page begins; None: there is none."""
+
+
+class Manifests(Protocol):
+    """The manifests of a repository; both methods raise ManifestUnknown."""
+
+    def tagged(self, tag: Tag) -> Digest:
+        """The digest that a tag names."""
+
+    def manifest(self, reference: Digest) -> StoredManifest:
+        """The manifest, whose bytes are those of its digest."""
+
+
+class Fact(NamedTuple):
+    """The fields of a manifest, which never change, since its digest is of these bytes."""
+
+    subject: str | None
+    descriptor: Descriptor | None
+    """None for a manifest without a subject."""
+    weight: int
+
+
+class ReferrerMemory:
+    """The memory of manifests in clients' lists that this process read. Safe for use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._facts = BoundedCache[str, Fact](limit=_FACTS_BYTES, weigh=lambda fact: fact.weight, by_use=True)
+        self._lists = BoundedCache[str, tuple[str, ...]](
+            limit=_LISTED, weigh=lambda digests: len(digests) + 1, by_use=True
+        )
+
+    def listed(self, digest: Digest) -> tuple[str, ...] | None:
+        """The digests in the index of this digest, if they are known."""
+        with self._lock:
+            return self._lists.get(digest)
+
+    def remember_list(self, digest: Digest, listed: tuple[str, ...]) -> None:
+        """Keep the digests in an index."""
+        with self._lock:
+            self._lists.put(digest, listed)
+
+    def fact(self, digest: str) -> Fact | None:
+        """Return what is known of a manifest."""
+        with self._lock:
+            return self._facts.get(digest)
+
+    def remember_fact(self, digest: str, fact: Fact) -> None:
+        """Keep what a manifest says."""
+        with self._lock:
+            self._facts.put(digest, fact)
+
+
+class ReferrerPages:
+    """The lists of referrers of one repository."""
+
+    def __init__(self, driver: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
+        self._driver = driver
+        self._name = name
+        self._manifests = manifests
+        self._memory = memory
+        self._work = 0
+
+    def page(self, subject: Digest, wanted: Wanted) -> Page:
+        """All that our index and the clients' list name, as far as `wanted` goes. Blocks."""
+        if wanted.count == 0:
+            return Page([], None)
+        descriptors: list[bytes] = []
+        shown = looked_at = ""
+        room = wanted.size
+        for digest, found in self._matching(subject, wanted):
+            if found is not None:
+                encoded = msgspec.json.encode(found)
+                room -= len(encoded) + 1
+                if len(descriptors) == wanted.count or (descriptors and room < 0):
+                    return Page(descriptors, shown or None)
+                descriptors.append(encoded)
+                shown = digest
+            looked_at = digest
+            if self._work > MAX_WORK:
+                return Page(descriptors, looked_at)
+        return Page(descriptors, None)
+
+    def _matching(self, subject: Digest, wanted: Wanted) -> Iterator[tuple[str, Descriptor | None]]:
+        """Every digest in order, with its descriptor if it is wanted."""
+        indexed, listed = set(self._indexed(subject)), self._listed_by_clients(subject)
+        for text in sorted(digest for digest in indexed.union(listed) if digest > wanted.after):
+            try:
+                digest = Digest(text)
+            except DigestInvalid:
+                continue
+            self._work += _LOOK
+            found = None
+            if is_file(self._driver, layout.revision_link(self._name, digest)):
+                found = self._of_index(subject, digest, wanted.artifact_type) if text in indexed else None
+                if found is None and text in listed:
+                    found = self._of_list(subject, digest)
+            is_wanted = found is not None and wanted.artifact_type in (None, found.artifact_type)
+            yield text, found if is_wanted else None
+
+    def _indexed(self, subject: Digest) -> Iterator[str]:
+        directory = layout.referrers(self._name, subject)
+        for algorithm in self._driver.children(directory):
+            for encoded in self._driver.children(layout.child(directory, algorithm)):
+                yield f"{algorithm}:{encoded}"
+
+    def _of_index(self, subject: Digest, digest: Digest, artifact_type: str | None) -> Descriptor | None:
+        """The entry; of another type than the wanted one its head is enough."""
+        path = layout.referrer(self._name, subject, digest)
+        with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # removed meanwhile, or torn
+            if artifact_type is not None:
+                head = read_entry(self._driver, path, HEAD)
+                if head.artifact_type != artifact_type:
+                    return head
+            found = read_entry(self._driver, path)
+            self._work += sum(len(key) + len(value) for key, value in (found.annotations or {}).items())
+            return found
+        return None
+
+    def _listed_by_clients(self, subject: Digest) -> frozenset[str]:
+        with suppress(ManifestUnknown, ManifestInvalid):
+            digest = self._manifests.tagged(fallback_tag(subject))
+            listed = self._memory.listed(digest)
+            if listed is None:
+                index = read_manifest(self._read(digest))
+                listed = tuple({child.digest for child in index.children})
+                self._memory.remember_list(digest, listed)
+            elif not is_file(self._driver, layout.revision_link(self._name, digest)):
+                return frozenset()
+            return frozenset(listed)
+        return frozenset()
+
+    def _of_list(self, subject: Digest, digest: Digest) -> Descriptor | None:
+        fact = self._memory.fact(digest)
+        if fact is None:
+            with suppress(ManifestUnknown, ManifestInvalid):
+                fact = self._read_fact(digest)
+        return fact.descriptor if fact is not None and fact.subject == subject else None
+
+    def _read_fact(self, digest: Digest) -> Fact:
+        content = self._read(digest)
+        manifest = read_manifest(content)
+        fact = Fact(None, None, _FACT_BYTES)
+        if manifest.subject is not None:
+            descriptor = describe(digest, manifest, len(content))
+            fact = Fact(
+                manifest.subject.digest, descriptor, _FACT_BYTES + 2 * len(msgspec.json.encode(descriptor.annotations))
+            )
+        self._memory.remember_fact(digest, fact)
+        return fact
+
+    def _read(self, digest: Digest) -> bytes:
+        content = self._manifests.manifest(digest).content
+        self._work += len(content)
+        return content

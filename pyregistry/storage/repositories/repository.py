@@ -1,0 +1,326 @@
+"""A repository: what the handlers see of the storage. Blocking, but for its uploads."""
+
+import errno
+import threading
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+
+from pyregistry.oci.digest import CANONICAL, Digest
+from pyregistry.oci.errors import (
+    BlobUnknown,
+    DigestInvalid,
+    ManifestInvalid,
+    ManifestTooLarge,
+    ManifestUnknown,
+    NameUnknown,
+)
+from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.names import RepositoryName, Tag, UploadId
+from pyregistry.storage.repositories.committing import CheckedManifest, ManifestCommit
+from pyregistry.storage.repositories.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
+from pyregistry.storage.repositories.referrers import Referrers
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator, Section, Unit, renewed_after
+from pyregistry.storage.seams.links import exists, find_bytes, read_link, stat_file
+from pyregistry.storage.seams.objects import Objects, PathNotFound, Source
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Upload, Uploads
+from pyregistry.storage.uploads.batches import require_room
+
+_LARGE_BYTES = 256 * 1024
+_LARGE_AT_ONCE = threading.BoundedSemaphore(2)
+"""Larger documents that are understood at the same time: each takes several times its size meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushedManifest:
+    """What a push stored."""
+
+    digest: Digest
+    subject: Digest | None
+    media_type: str
+    tags: tuple[Tag, ...]
+    previous: Mapping[str, Digest]
+    """Digests that the tags named before, without those of new tags; empty unless it was asked for."""
+
+
+class Repository:
+    """One repository of a registry; it exists as soon as something was pushed to it."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each seam
+        self,
+        driver: Objects,
+        name: RepositoryName,
+        rules: Rules,
+        uploads: Uploads,
+        memory: ReferrerMemory,
+        coordinator: Coordinator,
+    ) -> None:
+        self.name = name
+        self._driver = driver
+        self._coordinator = coordinator
+        self._rules = rules
+        self._uploads = uploads
+        self._memory = memory
+        self._referrers = Referrers(driver, name)
+
+    # Blobs
+
+    def blob(self, digest: Digest) -> Source:
+        """end-2: how to send a blob; raises BlobUnknown.
+
+        HEAD, GET, mount and manifest PUT all ask the same, so that none of them can promise what another denies.
+        """
+        return self.find_blob(digest)[1]
+
+    def promise_blob(self, digest: Digest) -> Source:
+        """HEAD: as `blob`, and garbage collection leaves the push that asked the time to use it."""
+        source = self.blob(digest)
+        try:
+            self._renew(Unit(self.name, digest))
+        except PathNotFound as error:
+            raise BlobUnknown({"digest": digest}) from error
+        return source
+
+    def find_blob(self, digest: Digest) -> tuple[Digest, Source]:
+        """The digest under which the bytes of a blob are, and how to send them; raises BlobUnknown."""
+        try:
+            return find_bytes(self._driver, layout.layer_link(self.name, digest), digest, self._driver.source)
+        except PathNotFound as error:
+            raise BlobUnknown({"digest": digest}) from error
+
+    def mount_blob(self, digest: Digest, source: "Repository") -> int:
+        """end-11: make a blob of `source` known here, and return its bytes; raises BlobUnknown."""
+        there = Unit(source.name, digest)
+
+        def mount(section: Section) -> int:
+            found = source.blob(digest)
+            if section.rely_on([there]):
+                raise BlobUnknown({"digest": digest})
+            section.link(Unit(self.name, digest), there)
+            return found.size
+
+        return self._coordinator.run(mount)
+
+    def unlink_blob(self, digest: Digest) -> int:
+        """end-10: forget a blob here, and nowhere else, and return its bytes; raises BlobUnknown.
+
+        Garbage collection frees them.
+        """
+
+        def unlink() -> int:
+            found = self.blob(digest)
+            self._delete(layout.layer(self.name, digest))
+            return found.size
+
+        return self._coordinator.change(self.name, unlink)
+
+    def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None, size: int = 1) -> Upload:
+        """end-4: a new upload, of that user if there is one; `size` bytes are announced for it.
+
+        Raises StorageFull.
+        """
+        return self._uploads.begin(self.name, UploadId(str(uuid.uuid4())), algorithm, owner, size)
+
+    def upload(self, upload_id: UploadId) -> Upload:
+        """An upload of this repository, by its id; whether it exists shows at its first use."""
+        return self._uploads.open(self.name, upload_id)
+
+    def uploads(self) -> Iterator[Upload]:
+        """The open uploads."""
+        return self._uploads.list(self.name)
+
+    # Manifests and tags
+
+    def manifest(self, reference: Tag | Digest) -> StoredManifest:
+        """end-3; raises ManifestUnknown."""
+        digest = reference if isinstance(reference, Digest) else self.tagged(reference)
+        try:
+            stat_file(self._driver, layout.revision_link(self.name, digest))
+            content = self._driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+        except PathNotFound as error:
+            raise ManifestUnknown({"reference": reference}) from error
+        # A damaged manifest is absent rather than served: the next push of it heals it.
+        if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
+            raise ManifestUnknown({"reference": reference})
+        try:
+            with _LARGE_AT_ONCE if len(content) > _LARGE_BYTES else nullcontext():
+                return StoredManifest(digest, read_manifest(content).media_type, content)
+        except ManifestInvalid as error:  # a schema 1 image in a tree from another registry
+            raise ManifestUnknown({"reference": reference}) from error
+
+    def promise_manifest(self, digest: Digest) -> StoredManifest:
+        """HEAD by digest: as `manifest`, and garbage collection leaves the push that asked the time to use it."""
+        stored = self.manifest(digest)
+        try:
+            self._renew(Unit(self.name, digest, is_manifest=True))
+        except PathNotFound as error:
+            raise ManifestUnknown({"reference": digest}) from error
+        return stored
+
+    def tagged(self, tag: Tag) -> Digest:
+        """The digest that a tag names; raises ManifestUnknown, also for a torn link."""
+        with suppress(PathNotFound):
+            digest = read_link(self._driver, layout.tag_current_link(self.name, tag))
+            if digest is not None:
+                return digest
+        raise ManifestUnknown({"reference": tag})
+
+    def put_manifest(
+        self,
+        reference: Tag | Digest,
+        content: bytes,
+        content_type: str | None,
+        tags: Sequence[Tag] = (),
+        note_previous: bool = False,
+    ) -> PushedManifest:
+        """end-7: store a manifest and let the tags name it.
+
+        Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, StorageFull, and
+        DigestInvalid if `reference` is the digest of something else.
+        """
+        return self.put_checked(self.check_manifest(reference, content, content_type), tags, note_previous)
+
+    def check_manifest(self, reference: Tag | Digest, content: bytes, content_type: str | None) -> CheckedManifest:
+        """Do all of a push that needs no storage, which is the interpreter's work; raise as `put_manifest` does."""
+        if len(content) > self._rules.max_manifest_size:
+            raise ManifestTooLarge(f"a manifest has at most {self._rules.max_manifest_size} bytes here")
+        digest = Digest.of(content, reference.algorithm if isinstance(reference, Digest) else CANONICAL)
+        if isinstance(reference, Digest) and reference != digest:
+            raise DigestInvalid("the manifest received has another digest")
+        manifest = parse_manifest(content, content_type)
+        self._rules.check_urls(manifest)
+        return CheckedManifest(reference, digest, content, manifest)
+
+    def put_checked(
+        self, checked: CheckedManifest, tags: Sequence[Tag] = (), note_previous: bool = False
+    ) -> PushedManifest:
+        """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull.
+
+        With `note_previous` look at what the tags name before, which takes a read for each.
+        """
+        digest, content, manifest = checked.digest, checked.content, checked.manifest
+        if isinstance(checked.reference, Tag):
+            tags = (checked.reference, *tags)
+        require_room(self._driver, layout.repository(self.name), len(content))
+
+        def commit(section: Section) -> dict[str, Digest]:
+            steps = ManifestCommit(section, self._driver, self.name, self._rules, checked)
+            steps.check_references()
+            previous = self._named_by(tags) if note_previous else {}
+            steps.store(tags)
+            steps.end_leases(tagged=bool(tags))
+            return previous
+
+        previous = self._coordinator.run(commit, changing=self.name)
+        subject = Digest(manifest.subject.digest) if manifest.subject else None
+        return PushedManifest(digest, subject, manifest.media_type, tuple(dict.fromkeys(tags)), previous)
+
+    def _named_by(self, tags: Sequence[Tag]) -> dict[str, Digest]:
+        found: dict[str, Digest] = {}
+        for tag in tags:
+            with suppress(ManifestUnknown):
+                found[tag] = self.tagged(tag)
+        return found
+
+    def delete_manifest(self, digest: Digest) -> tuple[Tag, ...]:
+        """end-9: forget a manifest here, and the tags that name it, and return these; raises ManifestUnknown."""
+        deleted: dict[Tag, None] = {}
+
+        def remove_tags() -> None:
+            for tag, named in self._tagged():
+                if named == digest:
+                    self._delete(layout.tag(self.name, tag))
+                    deleted[tag] = None
+
+        def remove() -> None:
+            subject = self._subject_of(digest)
+            remove_tags()
+            self._delete(layout.revision(self.name, digest))
+            if subject is not None:
+                self._referrers.remove(subject, digest)
+
+        self._coordinator.change(self.name, remove, look_back=remove_tags)
+        return tuple(deleted)
+
+    def _subject_of(self, digest: Digest) -> Digest | None:
+        # A manifest whose content is damaged or foreign can be deleted all the same.
+        try:
+            self._driver.stat(layout.revision_link(self.name, digest))
+        except PathNotFound as error:
+            raise ManifestUnknown({"reference": digest}) from error
+        with suppress(ManifestUnknown, DigestInvalid):
+            subject = read_manifest(self.manifest(digest).content).subject
+            return Digest(subject.digest) if subject is not None else None
+        return None
+
+    def delete_tag(self, tag: Tag) -> Digest:
+        """end-9: forget a tag, and nothing else, and return the digest that it named; raises ManifestUnknown."""
+
+        def remove() -> Digest:
+            named = self.tagged(tag)
+            self._delete(layout.tag(self.name, tag))
+            return named
+
+        return self._coordinator.change(self.name, remove)
+
+    def tags(self, after: str | None = None) -> Iterator[Tag]:
+        """end-8: the tags behind `after`, in byte order; nothing for a repository that does not exist."""
+        return (tag for tag, _ in self._tagged(after))
+
+    def _tagged(self, after: str | None = None) -> Iterator[tuple[Tag, Digest]]:
+        for child in self._driver.children(layout.tags(self.name), after):
+            with suppress(ManifestInvalid, ManifestUnknown):  # not ours, or left by a deletion that was cut off
+                tag = Tag(child)
+                yield tag, self.tagged(tag)
+
+    def referrers(self, subject: Digest, wanted: Wanted) -> Page:
+        """end-12: descriptors of the manifests here that have this subject, in the order of their digests."""
+        return ReferrerPages(self._driver, self.name, self, self._memory).page(subject, wanted)
+
+    def exists(self) -> bool:
+        """True if it has a manifest or a tag, or had one: the same question as the CNCF registry's."""
+        return exists(self._driver, layout.manifests(self.name))
+
+    def require(self) -> None:
+        """Raise NameUnknown unless the repository exists."""
+        if not self.exists():
+            raise NameUnknown({"name": self.name})
+
+    def is_empty(self) -> bool:
+        """True if it has neither a tag nor a manifest: such a repository is not in the catalog."""
+        if next(self._driver.children(layout.tags(self.name)), None) is not None:
+            return False
+        revisions = layout.revisions(self.name)
+        for algorithm in self._driver.children(revisions):
+            directory = layout.child(revisions, algorithm)
+            for encoded in self._driver.children(directory):
+                with suppress(PathNotFound):  # the CNCF registry leaves the directory of a deleted manifest
+                    self._driver.stat(layout.child(layout.child(directory, encoded), layout.LINK))
+                    return False
+        return True
+
+    def _renew(self, unit: Unit) -> None:
+        """Renew the lease of what was just found; raises PathNotFound."""
+        # Only the lease decides, never the time of the data: a blob that a manifest used a minute ago is young, and
+        # its lease is ended.
+        if self._coordinator.is_promised(unit, renewed_after(self._rules.grace)):
+            return
+
+        def promise(section: Section) -> None:
+            if section.rely_on([unit]):
+                raise PathNotFound(unit.link)
+            section.promise(unit)
+
+        try:
+            self._coordinator.run(promise)
+        except OSError as error:
+            # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.
+            if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+                raise
+
+    def _delete(self, path: layout.StoragePath) -> None:
+        with suppress(PathNotFound):  # an operator's `rm` was quicker
+            self._driver.delete(path)

@@ -1,0 +1,33 @@
+"""Sizes of all blobs as they were counted last, by garbage collection or `du`: no scrape walks over the blobs."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects, PathNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """All blobs, manifests included; `size` in bytes. `counted_at` is in seconds since the epoch."""
+
+    blobs: int
+    size: int
+    counted_at: float = 0.0
+
+
+def note_used(driver: Objects, used: Used) -> None:
+    """Keep the figures in the data directory, if it can be written. Blocks."""
+    with suppress(OSError):  # it is read-only, full or another user's: the figures are of the time before
+        driver.write(layout.USED, msgspec.json.encode({"blobs": used.blobs, "size": used.size}), durable=False)
+
+
+def last_used(driver: Objects) -> Used | None:
+    """Return the figures that were kept last; None if there are none. Blocks."""
+    try:
+        found = msgspec.json.decode(driver.read(layout.USED), type=Used)
+        return Used(found.blobs, found.size, driver.stat(layout.USED).modified_ns / 1e9)
+    except (PathNotFound, msgspec.DecodeError):
+        return None

@@ -1,0 +1,144 @@
+"""Link files: the path says which digest a repository has, the content says where its bytes are.
+
+Both are the same digest, except for sha512 in a tree that the CNCF registry wrote: it stores the bytes under their
+sha256 and its link for the sha512 says so.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TypeVar
+
+from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
+from pyregistry.oci.errors import DigestInvalid
+from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Objects, PathNotFound, Source, Stat
+from pyregistry.storage.seams.reserved import is_reserved
+
+Looks = TypeVar("Looks", Source, Stat)
+
+_LIMIT = 1024
+"""Bytes read of a link: a digest has at most 135."""
+
+
+def write_link(driver: Objects, path: StoragePath, digest: Digest) -> None:
+    """Without a newline, which the CNCF registry would refuse."""
+    driver.write(path, digest.encode())
+
+
+def read_link(driver: Objects, path: StoragePath) -> Digest | None:
+    """The digest in a link, None for a torn or empty one; raises PathNotFound.
+
+    The CNCF registry before 3.1 writes links in place, so a crash leaves empty ones.
+    """
+    with suppress(DigestInvalid, UnicodeDecodeError):
+        return Digest(driver.read(path, _LIMIT).decode("ascii").strip())
+    return None
+
+
+def resolve_link(driver: Objects, path: StoragePath, named: Digest) -> Digest:
+    """Where the bytes of `named` are, by a link whose path names it; a torn one counts as what its path says.
+
+    Raises PathNotFound.
+    """
+    if named.algorithm == CANONICAL:  # what a link for a sha256 says is what its path says, so it need not be read
+        stat_file(driver, path)
+        return named
+    return read_link(driver, path) or named
+
+
+def stat_file(driver: Objects, path: StoragePath) -> Stat:
+    """Look at a file; raises PathNotFound, also for a symbolic link that leads nowhere."""
+    stat = driver.stat(path)
+    if not stat.is_file:
+        raise PathNotFound(path)
+    return stat
+
+
+def is_file(driver: Objects, path: StoragePath) -> bool:
+    """Return True for a file, also at the end of a symbolic link."""
+    with suppress(PathNotFound):
+        return driver.stat(path).is_file
+    return False
+
+
+def is_no_file(driver: Objects, path: StoragePath) -> bool:
+    """Return True where something else is in the place of a file: a symbolic link that leads nowhere, a directory."""
+    with suppress(PathNotFound):
+        return not driver.stat(path).is_file
+    return False
+
+
+def find_bytes(
+    driver: Objects, link: StoragePath, named: Digest, look: Callable[[StoragePath], Looks]
+) -> tuple[Digest, Looks]:
+    """Is this blob here: the digest under which its bytes are, and what `look` says of them; raises PathNotFound.
+
+    Everybody asks here, so that none can promise what another denies.
+    """
+    target = resolve_link(driver, link, named)
+    path = layout.blob_data(target)
+    looks = look(path)
+    if looks.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
+        raise PathNotFound(path)
+    return target, looks
+
+
+def link_blob(driver: Objects, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
+    """Make a blob known in a repository; `target` is where its bytes are, if not under `digest`.
+
+    The CNCF registry wants to see both directories: see layout. With the lock of the link held (leases.written_alone),
+    so that no writer relies on one that is taken back.
+    """
+    write_link(driver, layout.layer_link(name, digest), target or digest)  # which makes the one
+    driver.make_directory(layout.manifests(name))
+
+
+def ensure_shape(driver: Objects, name: RepositoryName) -> None:
+    """Make the two directories by which the CNCF registry's catalog and garbage collection find a repository."""
+    for path in (layout.layers(name), layout.manifests(name)):
+        driver.make_directory(path)  # also where it is there: its maker may not have synced it
+
+
+def exists(driver: Objects, path: StoragePath) -> bool:
+    """Whether anything is there."""
+    with suppress(PathNotFound):
+        driver.stat(path)
+        return True
+    return False
+
+
+def has_bytes(driver: Objects, digest: Digest) -> bool:
+    """Whether a file is there for this digest, whatever is in it."""
+    return is_file(driver, layout.blob_data(digest))
+
+
+def is_revision(driver: Objects, name: RepositoryName, digest: Digest) -> bool:
+    """Whether the repository has this manifest, link and file."""
+    return exists(driver, layout.revision_link(name, digest)) and has_bytes(driver, digest)
+
+
+def list_digests(driver: Objects, path: StoragePath) -> Iterator[Digest]:
+    """The digests that have a directory below `path`, by algorithm; other names are passed over."""
+    for algorithm in driver.children(path):
+        for encoded in driver.children(layout.child(path, algorithm)):
+            with suppress(DigestInvalid):
+                yield Digest(f"{algorithm}:{encoded}")
+
+
+def list_blobs(driver: Objects) -> Iterator[Digest]:
+    """The digests that have a directory of their own below `blobs/`, one directory of them after the other."""
+    for algorithm in driver.children(layout.BLOBS):
+        below = layout.child(layout.BLOBS, algorithm)
+        for prefix in (name for name in driver.children(below) if not is_reserved(name)):
+            for encoded in driver.children(layout.child(below, prefix)):
+                with suppress(DigestInvalid):
+                    yield Digest(f"{algorithm}:{encoded}")
+
+
+def links_in_place_of_blobs(driver: Objects) -> Iterator[StoragePath]:
+    """Yield the symbolic links at `blobs/sha256` and the like: blobs behind them can be pulled and are not walked."""
+    algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
+    for directory in (layout.BLOBS, *algorithms):
+        yield from (layout.child(directory, name) for name in driver.symbolic_links(directory))

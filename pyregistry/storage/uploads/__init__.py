@@ -1,0 +1,1 @@
+"""Uploads that any storage can keep: batches, direct reads, hash checkpoints, uploads as pieces."""

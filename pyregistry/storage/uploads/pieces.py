@@ -1,0 +1,354 @@
+"""Uploads as objects: each piece of the bytes is one, named for its offset, and the commit joins them.
+
+For a storage that cannot append to what is there: memory, a bucket. No file is locked. Pieces are written one after
+the other and only where none is, so of two writers at the same offset one is refused, also in two processes.
+"""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+
+from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
+from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
+from pyregistry.oci.names import RepositoryName, UploadId
+from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.coordinator import Coordinator, Unit
+from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathNotFound
+from pyregistry.storage.seams.uploads import Bounds, DirectReader, Upload, UploadState, WouldBlock, busy, check_offset
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
+from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
+from pyregistry.threads.offload import in_thread
+
+_PIECE = re.compile(r"[0-9a-f]{12}", re.ASCII)
+"""Name of a piece: the offset of its first byte, so that the order of the names is that of the bytes."""
+_POLL_SECONDS = 0.02
+"""Pause between two tries while another request of this process is writing."""
+
+
+class PieceUploads:
+    """See Uploads."""
+
+    def __init__(self, objects: Objects, max_size: int, coordinator: Coordinator) -> None:
+        """`max_size` is that of a blob, in bytes."""
+        self.objects = objects
+        self.coordinator = coordinator
+        self.max_size = max_size
+        self.hashes = RunningHashes()
+        self._busy: set[UploadId] = set()
+        self._mutex = threading.Lock()
+
+    def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
+        """See Uploads.begin."""
+        require_room(self.objects, layout.repository(name), size)
+        started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if owner or algorithm != CANONICAL:  # first: without an owner any user may go on with the upload
+            write_checkpoint(self.objects, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
+        self.objects.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
+        return PieceUpload(self, name, upload_id, algorithm)
+
+    def open(self, name: RepositoryName, upload_id: UploadId) -> Upload:
+        """See Uploads.open."""
+        return PieceUpload(self, name, upload_id)
+
+    def list(self, name: RepositoryName) -> Iterator[Upload]:
+        """See Uploads.list."""
+        for child in self.objects.children(layout.uploads(name)):
+            with suppress(BlobUploadUnknown):  # not ours
+                yield self.open(name, UploadId(child))
+
+    def try_to_hold(self, upload_id: UploadId) -> bool:
+        """Return True if no other request of this process writes to it; then this one does, until `release`."""
+        with self._mutex:
+            if upload_id in self._busy:
+                return False
+            self._busy.add(upload_id)
+            return True
+
+    def release(self, upload_id: UploadId) -> None:
+        """Let the next request write to it."""
+        with self._mutex:
+            self._busy.discard(upload_id)
+
+
+class PieceUpload(Upload):
+    """See Upload."""
+
+    def __init__(
+        self, uploads: PieceUploads, name: RepositoryName, upload_id: UploadId, algorithm: str = CANONICAL
+    ) -> None:
+        self._uploads = uploads
+        self._objects = uploads.objects
+        self._name = name
+        self._id = upload_id
+        self._algorithm = algorithm
+        self._path = layout.upload(name, upload_id)
+
+    @property
+    def repository(self) -> RepositoryName:
+        """See Upload.repository."""
+        return self._name
+
+    @property
+    def id(self) -> UploadId:
+        """See Upload.id."""
+        return self._id
+
+    # Questions
+
+    def check_owner(self, user: str | None) -> None:
+        """See Upload.check_owner."""
+        checkpoint = read_checkpoint(self._objects, self._id)
+        if checkpoint is not None:
+            self._algorithm = checkpoint.algorithm
+            if checkpoint.owner not in {"", user}:
+                raise self._unknown()
+
+    def admit(self, user: str | None, size: int) -> None:
+        """See Upload.admit."""
+        self.check_owner(user)
+        if size <= self._uploads.max_size:  # else it is refused for another reason
+            require_room(self._objects, self._path, size)
+
+    def offset(self) -> int:
+        """See Upload.offset."""
+        state = self.state()
+        # A piece that was written while another process removed the upload is the end of nothing.
+        if state is None or (state.size and not exists(self._objects, self._piece(0))):
+            raise self._unknown()
+        return state.size
+
+    def state(self) -> UploadState | None:
+        """See Upload.state."""
+        names = list(self._objects.children(self._path))
+        if not names:
+            return None
+        pieces = [name for name in names if _PIECE.fullmatch(name)]
+        last = pieces[-1] if pieces else names[-1]
+        try:
+            stat = self._objects.stat(layout.child(self._path, last))
+        except PathNotFound:  # committed, or removed, meanwhile
+            return None
+        return UploadState(int(last, 16) + stat.size if pieces else 0, stat.modified_ns)
+
+    def available_bytes(self) -> int:
+        """See Upload.available_bytes."""
+        return self._objects.room(self._path)
+
+    def _piece(self, offset: int) -> layout.StoragePath:
+        return layout.child(self._path, f"{offset:012x}")
+
+    def _unknown(self) -> BlobUploadUnknown:
+        return BlobUploadUnknown({"upload": self._id})
+
+    # Receiving
+
+    async def append(
+        self,
+        chunks: AsyncIterable[bytes],
+        at: int | None = None,
+        length: int | None = None,
+        direct: DirectReader | None = None,
+    ) -> int:
+        """See Upload.append."""
+        async with self._hold():
+            sink = await in_thread(self._end)
+            await self._receiving(sink, at, length, None).take(chunks, direct)
+            return sink.offset
+
+    async def commit(
+        self,
+        digest: Digest,
+        chunks: AsyncIterable[bytes],
+        at: int | None = None,
+        length: int | None = None,
+        direct: DirectReader | None = None,
+    ) -> int:
+        """See Upload.commit."""
+        async with self._hold():
+            sink = await in_thread(self._end)
+            body = self._receiving(sink, at, length, digest.algorithm)
+            running = await body.take(chunks, direct, commits=True)
+            await in_thread(self._finish, digest, sink.offset, body.bounds.begin, running)
+            return sink.offset
+
+    async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
+        """See Upload.append_at_once: one hop to a thread."""
+        try:
+            return await in_thread(self._append_now, data, user, at)
+        except WouldBlock:
+            return await super().append_at_once(data, user, at)
+
+    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
+        """See Upload.commit_at_once: one hop to a thread."""
+        try:
+            return await in_thread(self._commit_now, digest, data, user, at)
+        except WouldBlock:
+            return await super().commit_at_once(digest, data, user, at)
+
+    def _append_now(self, data: bytes, user: str | None, at: int | None) -> int:
+        with self._held():
+            self.admit(user, len(data))
+            sink = self._end()
+            running = self._receive_now(sink, data, at, None)
+            if running is not None:
+                self._leave_hash(sink, running)
+            return sink.offset
+
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None) -> int:
+        with self._held():
+            self.admit(user, len(data))
+            sink = self._end()
+            begin = sink.offset
+            running = self._receive_now(sink, data, at, digest.algorithm)
+            self._finish(digest, sink.offset, begin, running)
+            return sink.offset
+
+    def _receiving(self, sink: "PieceSink", at: int | None, length: int | None, algorithm: str | None) -> Receiving:
+        bounds = self._bounds(sink, at, length)
+        space = SpaceCheck(self._objects, self._path, sink.offset)
+        return Receiving(sink, bounds, space, self._running_hash(sink, algorithm), partial(self._leave_hash, sink))
+
+    def _receive_now(self, sink: "PieceSink", data: bytes, at: int | None, algorithm: str | None) -> Hash | None:
+        self._bounds(sink, at, None).check(sink.offset + len(data))
+        running = self._running_hash(sink, algorithm)
+        write_and_hash(sink, [data], running)
+        return running
+
+    def _bounds(self, sink: "PieceSink", at: int | None, length: int | None) -> Bounds:
+        check_offset(at, sink.offset)
+        return Bounds(sink.offset, length, self._uploads.max_size)
+
+    def _running_hash(self, sink: "PieceSink", algorithm: str | None) -> Hash | None:
+        if sink.offset == 0:
+            return new_hash(algorithm or self._algorithm)
+        return self._uploads.hashes.pop(self._id, sink.offset)
+
+    def _leave_hash(self, sink: "PieceSink", running: Hash) -> None:
+        self._uploads.hashes.put(self._id, sink.offset, running)
+
+    def _end(self) -> "PieceSink":
+        return PieceSink(self.offset(), self._write_piece)
+
+    def _write_piece(self, offset: int, data: bytes) -> None:
+        try:
+            self._objects.write(self._piece(offset), data, durable=False, if_absent=True)
+        except AlreadyThere as error:
+            raise busy() from error
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Be the only request of this process that writes; raise WouldBlock where another one is."""
+        if not self._uploads.try_to_hold(self._id):
+            raise WouldBlock
+        try:
+            yield
+        finally:
+            self._uploads.release(self._id)
+
+    @asynccontextmanager
+    async def _hold(self, wait: float | None = None) -> AsyncIterator[None]:
+        """Be the only request of this process that writes; raise UploadRangeInvalid where another one does not end."""
+        deadline = time.monotonic() + (uploads.BUSY_WAIT_SECONDS if wait is None else wait)
+        while not self._uploads.try_to_hold(self._id):
+            if time.monotonic() >= deadline:
+                raise busy()
+            await asyncio.sleep(_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self._uploads.release(self._id)
+
+    # The end
+
+    def _finish(self, digest: Digest, offset: int, begin: int, running: Hash | None) -> None:
+        content = self._joined(offset)
+        found = None
+        if running is not None and running.name == digest.algorithm:
+            found = Digest.from_hash(running)
+        if (found or Digest.of(content, digest.algorithm)) != digest:
+            self.remove()
+            raise DigestInvalid("the content received has another digest")
+        try:
+            self._publish(digest, content)
+        except (Unavailable, ConnectionAbortedError):
+            self._take_back(begin, offset)
+            raise
+        with suppress(BlobUploadUnknown):  # another process removed it; the blob is there all the same
+            self.remove()
+
+    def _joined(self, size: int) -> bytes:
+        """Return the first `size` bytes; what another process writes behind them is not the caller's."""
+        pieces, offset = [], 0
+        with suppress(PathNotFound):
+            while offset < size and (piece := self._objects.read(self._piece(offset))):
+                pieces.append(piece)
+                offset += len(piece)
+        if offset != size:  # a piece is gone: another process removed the upload
+            raise self._unknown()
+        return b"".join(pieces)
+
+    def _publish(self, digest: Digest, content: bytes) -> None:
+        unit = Unit(self._name, digest)
+        self._uploads.coordinator.run(lambda section: section.publish(unit, content))
+
+    def _take_back(self, begin: int, end: int) -> None:
+        """Remove the pieces from `begin` to `end`. Bytes behind them were acknowledged by another process."""
+        self._uploads.hashes.evict(self._id)
+        names = [name for name in self._objects.children(self._path) if _PIECE.fullmatch(name)]
+        self._objects.delete_many(layout.child(self._path, name) for name in names if begin <= int(name, 16) < end)
+
+    async def cancel(self) -> None:
+        """See Upload.cancel."""
+        async with self._hold():
+            await in_thread(self.remove)
+
+    async def expire(self, before_ns: int) -> bool:
+        """See Upload.expire."""
+        try:
+            async with self._hold(wait=0):
+                return await in_thread(self._remove_if_older, before_ns)
+        except UploadRangeInvalid:
+            return False
+
+    def _remove_if_older(self, before_ns: int) -> bool:
+        state = self.state()
+        if state is None or state.changed_ns >= before_ns:
+            return False
+        with suppress(BlobUploadUnknown):  # another process removed it first
+            self.remove()
+        return True
+
+    def remove(self) -> None:
+        """See Upload.remove."""
+        self._uploads.hashes.evict(self._id)
+        with suppress(PathNotFound):
+            self._objects.delete(layout.upload_record(self._id), durable=False)
+        try:
+            self._objects.delete(self._path, durable=False)
+        except PathNotFound as error:
+            raise self._unknown() from error
+
+
+class PieceSink:
+    """See AsyncSink: each write is a piece."""
+
+    def __init__(self, offset: int, write: Callable[[int, bytes], None]) -> None:
+        self.offset = offset
+        self._write = write
+
+    def write_now(self, pieces: Sequence[memoryview]) -> None:
+        """See Sink.write_now."""
+        data = b"".join(pieces)
+        if data:  # a piece without bytes would have the name of the next one
+            self._write(self.offset, data)
+            self.offset += len(data)
+
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """See AsyncSink.write."""
+        await in_thread(self.write_now, [memoryview(data)])

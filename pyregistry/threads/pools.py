@@ -1,0 +1,184 @@
+"""The rooms of a worker: threads for blocking work, apart by what can keep them. docs/decisions/0026 has the table."""
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, Future
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, ParamSpec, TypeVar
+
+from pyregistry.threads.turns import Turns
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 8
+"""Threads that only read. Each needs the interpreter or the disk, and waits for nothing else."""
+WRITERS = 128
+"""Threads that may wait for a flush or a lock, most of which sleep: one for each push that is being committed."""
+FLOWS = (os.cpu_count() or 1) + 4
+"""Threads that carry large bodies. Each has a buffer of a MiB, and gives its thread back after a slice of 20 ms."""
+WALKERS = 1
+"""Threads that walk. A second one would want the interpreter as much as the event loop does, and walk no faster."""
+IDLE_SECONDS = 300.0
+"""Seconds after which a thread without work ends: an idle one costs some 30 KiB, and its end a few calls."""
+
+
+class Room(Executor):
+    """Threads that are made when work comes, up to a bound, and end when they have been idle."""
+
+    def __init__(self, name: str, most: int, *, idle: float = IDLE_SECONDS) -> None:
+        self._name = name
+        self._idle = idle
+        self.most = most
+        self._mutex = threading.Lock()
+        self._queue = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]()
+        self.threads = 0
+        self._free = 0
+        """Threads that wait, and for which nothing is in the queue yet."""
+        self._behind = 0
+        """Calls in the queue for which no thread was free, nor could be made."""
+        self._is_closed = False
+
+    @property
+    def waiting(self) -> int:
+        """Calls for which no thread is free, nor can be made."""
+        return self._behind
+
+    @property
+    def busy(self) -> int:
+        """Threads that carry out a call."""
+        return self.threads - self._free
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
+        """See Executor."""
+        future: Future[T] = Future()
+        start = False
+        with self._mutex:
+            if self._free:
+                self._free -= 1
+            elif self.threads < self.most:
+                self.threads += 1
+                start = True
+            else:
+                self._behind += 1
+            self._queue.put((future, partial(function, *args, **kwargs)))
+        if start:
+            try:
+                self._start()
+            except RuntimeError:
+                future.cancel()  # it is in the queue, and its caller is told that it is not
+                raise
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Let the threads end as soon as there is no more work; none is waited for."""
+        with self._mutex:
+            self._is_closed = True
+            free, self._free = self._free, 0
+            for _ in range(free):  # woken, they see that the room is closed
+                self._queue.put((Future(), lambda: None))
+
+    def abandon(self) -> None:
+        """Let the threads end of a room that nobody has any more. Takes no lock: the garbage collector may call it."""
+        self._queue.put(None)
+
+    def _start(self) -> None:
+        try:
+            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+        except RuntimeError:  # no more threads, says the system: one that is there has to do it
+            with self._mutex:
+                self.threads -= 1
+                self._behind += 1
+                if not self.threads:
+                    raise
+
+    def _work(self) -> None:
+        while True:
+            try:
+                item = self._queue.get(timeout=self._idle)
+            except Empty:
+                if self._may_end():
+                    return
+                continue
+            if item is None:
+                self._queue.put(None)  # for the others
+                return
+            _carry_out(*item)
+            del item  # it holds what the call returned
+            if not self._goes_on():
+                return
+
+    def _may_end(self) -> bool:
+        with self._mutex:
+            if not self._free:  # something is on its way into the queue for this thread
+                return False
+            self._free -= 1
+            self.threads -= 1
+            return True
+
+    def _goes_on(self) -> bool:
+        with self._mutex:
+            if self._behind:
+                self._behind -= 1
+            elif self._is_closed:
+                self.threads -= 1
+                return False
+            else:
+                self._free += 1
+            return True
+
+
+def _carry_out(future: "Future[Any]", call: Callable[[], Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:  # whoever awaits the future raises it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+class Rooms:
+    """The rooms of one event loop."""
+
+    def __init__(self) -> None:
+        self.reads = Room("read", READERS)
+        self.writes = Room("write", WRITERS)
+        self.flows = Room("flow", FLOWS)
+        self.walking = Room("walk", WALKERS)
+        self.walks = Turns(self.walking)
+        self.all = (self.reads, self.writes, self.flows, self.walking)
+        self.by_name = {"reads": self.reads, "writes": self.writes, "flows": self.flows, "walks": self.walking}
+        """As docs/decisions/0026 calls them."""
+
+    def close(self) -> None:
+        """Let all threads end."""
+        for room in self.all:
+            room.shutdown()
+
+
+_rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
+
+
+def rooms() -> Rooms:
+    """Return the rooms of the running loop, made at the first call."""
+    loop = asyncio.get_running_loop()
+    found = _rooms.get(loop)
+    if found is None:
+        found = _rooms[loop] = Rooms()
+        for room in found.all:  # a loop that ends without an application
+            weakref.finalize(loop, room.abandon).atexit = False
+    return found
+
+
+async def closing_rooms(_: object) -> AsyncIterator[None]:
+    """End the threads with the application; for Application.cleanup_ctx."""
+    yield
+    found = _rooms.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        found.close()
