@@ -15,15 +15,15 @@ import pyregistry
 PACKAGE = Path(pyregistry.__file__).parent
 
 OF_STRANGERS = {
-    "api.access_log": ["_SAFE", "_SAFE_WORD"],
+    "api.http.access_log": ["_SAFE", "_SAFE_WORD"],
     "api.transport.framing": ["_SIZE", "_NEXT_SIZE", "_TRAILER"],
     "api.transport.heads": ["BEGIN", "_CHUNKED", "_LENGTH", "_NEWER", "_VALUE"],
     "api.transport.plain_heads": ["_HEADER", "_LINE", "_TARGET"],
-    "api.origin": ["_HOST"],
-    "api.paging": ["_NUMBER"],
-    "api.ranges": ["_SPEC", "_CONTENT_RANGE"],
-    "api.request_id": ["_HARMLESS"],
-    "api.uploads": ["_OFFSET"],
+    "api.http.origin": ["_HOST"],
+    "api.handlers.paging": ["_NUMBER"],
+    "api.http.ranges": ["_SPEC", "_CONTENT_RANGE"],
+    "api.http.request_id": ["_HARMLESS"],
+    "api.handlers.uploads": ["_OFFSET"],
     "cli.output": ["_NOT_PLAIN"],
     "cli.tables": ["_FORGES_A_COLUMN"],
     "fsck.blobs": ["_PREFIX"],
@@ -32,7 +32,7 @@ OF_STRANGERS = {
     "oci.digest": ["_ENCODED"],
     "oci.json_text": ["_OBJECT", "_ESCAPES"],
     "oci.names": ["_COMPONENT", "_TAG", "_UPLOAD_ID"],
-    "storage.piece_uploads": ["_PIECE"],
+    "storage.uploads.pieces": ["_PIECE"],
 }
 """What is matched with text of clients, or of other registries on the disk; tests/auth/test_patterns has the rules'."""
 SEARCHED = {"cli.output._NOT_PLAIN", "cli.tables._FORGES_A_COLUMN", "gc.references._DIGEST_SHAPED"} | {
@@ -46,10 +46,10 @@ OF_OPERATORS = {
     "cli.check_config": [],
     "cli.tables": ["_SIZE"],
     "config.environment": ["_KUBERNETES"],
-    "config.sense": ["_TOKEN", "_PREFIX", "_PLATFORM", "_UNPRINTABLE"],
+    "config.validate": ["_TOKEN", "_PREFIX", "_PLATFORM", "_UNPRINTABLE"],
     "config.values": ["_PART", "_DURATION"],
-    "storage.expressions": ["_ANY_BYTE"],
-    "storage.file_systems": ["_ESCAPED"],
+    "common.expressions": ["_ANY_BYTE"],
+    "storage.local.file_systems": ["_ESCAPED"],
 }
 """What is matched with the config, the environment, the command line and the table of mounts alone."""
 
