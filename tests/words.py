@@ -23,8 +23,8 @@ FIRST_WORDS = re.compile(r"(?:What|Who|Whoever|Whose|Whether|How|Where|When|Why|
 SEE = re.compile(r"See \S+(?:\.\S+)?[.:]?(?:\s|$)")
 """A method that adds nothing to its protocol's docstring has `@override` instead."""
 BANNED = re.compile(
-    r"\b(?:nobody|somebody|whoever|whosoever|anybody|everybody|of no use|by now|any more|beside|besides|is none|are none"
-    r"|goes? on|went on|going on|is told|are told|is said|are said|comes to|came to|stands)\b",
+    r"\b(?:nobody|somebody|whoever|whosoever|anybody|everybody|of no use|by now|any more|beside|besides"
+    r"|is none|are none|goes? on|went on|going on|is told|are told|is said|are said|comes to|came to|stands)\b",
     re.IGNORECASE,
 )
 """Words that have a plainer one; the table in CONTRIBUTING has it."""
