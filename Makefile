@@ -10,7 +10,7 @@ SECONDS ?= 20
 # The server is started some hundred times: without its bytecode each start compiles all of it.
 PYTEST := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS)
 
-.PHONY: serve test test-all test-ordinary test-versions coverage gc-model soak fuzz clients conformance conformance-table settings sizing bench bench-report dist constraints hooks check fmt image clean help
+.PHONY: serve test test-all test-ordinary test-versions coverage gc-model soak fuzz clients conformance conformance-table architecture settings sizing bench bench-report dist constraints hooks check fmt image clean help
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -50,6 +50,9 @@ conformance: $(VENV)/.dev ## run the OCI's own program (needs Go)
 
 conformance-table: $(VENV)/.dev ## write which client is tested with what
 	$(BIN)/python -m tests.client_table --write
+
+architecture: $(VENV)/.dev ## write the rooms of docs/architecture.md and their picture
+	$(BIN)/python -m tests.architecture --write
 
 settings: $(VENV)/.dev ## write docs/settings.md from the structs of the config
 	$(BIN)/python -m tests.settings --write
