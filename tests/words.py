@@ -5,6 +5,7 @@ the code, and the text of the documents, without their code and tables.
 """
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -44,7 +45,7 @@ class Text(NamedTuple):
 
 
 def texts_of_python(source: str) -> Iterator[Text]:
-    """Return docstrings, also those below an attribute, and comments; and each other string, a message perhaps."""
+    """Return docstrings without their indented trees, also those below an attribute, comments, and other strings."""
     tree = ast.parse(source)
     docstrings = set()
     for node in ast.walk(tree):
@@ -53,7 +54,8 @@ def texts_of_python(source: str) -> Iterator[Text]:
                 text = statement.value.value
                 if isinstance(text, str):
                     docstrings.add(id(statement.value))
-                    yield Text(statement.lineno, text, is_docstring=True)
+                    lines = [line for line in inspect.cleandoc(text).splitlines() if not line.startswith("    ")]
+                    yield Text(statement.lineno, "\n".join(lines), is_docstring=True)
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield Text(node.lineno, node.value, is_docstring=False)

@@ -6,7 +6,7 @@ requests are served the ordinary way. docs/decisions/0049 lists the names with t
 
 import asyncio
 from collections import deque
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import HttpVersion10, HttpVersion11, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
@@ -39,6 +39,22 @@ QUEUE_LENGTH = 32
 """Requests of a connection that may wait, as in aiohttp."""
 
 
+T = TypeVar("T")
+
+
+class Slot(Protocol[T]):
+    """The descriptor of a slot."""
+
+    def __get__(self, owner: object, kind: type) -> T:
+        """Return the value of a connection."""
+
+    def __set__(self, owner: object, value: T) -> None:
+        """Set the value of a connection."""
+
+
+_SLOTS: Any = RequestHandler  # whose slots are descriptors, which the type checker takes for values
+
+
 class HandlerAdapter(RequestHandler):
     """aiohttp's connection, whose insides have names of our own."""
 
@@ -49,47 +65,22 @@ class HandlerAdapter(RequestHandler):
         self.queue: deque[Queued] = self._messages
         """Requests that wait for aiohttp's task; it is never replaced."""
 
-    @property
-    def waiter(self) -> "asyncio.Future[None] | None":
-        """The future with which aiohttp's task waits for a request; None while one runs."""
-        return self._waiter
-
-    @waiter.setter
-    def waiter(self, waiter: "asyncio.Future[None] | None") -> None:
-        self._waiter = waiter
-
-    @property
-    def parser(self) -> Any:
-        """The parser of heads; None once the connection is lost."""
-        return self._parser
-
-    @parser.setter
-    def parser(self, parser: HttpRequestParser) -> None:
-        self._parser = parser
-
-    @property
-    def current(self) -> web.BaseRequest | None:
-        """The request whose handler runs."""
-        return self._current_request
+    # The slots themselves under other names: a property would be a call for each of several looks at a request.
+    waiter: "Slot[asyncio.Future[None] | None]" = _SLOTS._waiter
+    """The future with which aiohttp's task waits for a request; None while one runs."""
+    parser: "Slot[Any]" = _SLOTS._parser
+    """The parser of heads; None once the connection is lost."""
+    current: "Slot[web.BaseRequest | None]" = _SLOTS._current_request
+    """The request whose handler runs."""
+    request_count: "Slot[int]" = _SLOTS._request_count
+    """Requests so far, as aiohttp counts them."""
+    idle_until: "Slot[float]" = _SLOTS._next_keepalive_close_time
+    """Time of the loop at which the connection is closed if it is idle until then."""
 
     @property
     def is_closing(self) -> bool:
         """True if no further request is taken."""
         return self._close or self._force_close
-
-    @property
-    def request_count(self) -> int:
-        """Requests so far, as aiohttp counts them."""
-        return self._request_count
-
-    @property
-    def idle_until(self) -> float:
-        """Time of the loop at which the connection is closed if it is idle until then."""
-        return self._next_keepalive_close_time
-
-    @idle_until.setter
-    def idle_until(self, time: float) -> None:
-        self._next_keepalive_close_time = time
 
     def feed_parser(self, head: bytes) -> None:
         """Let aiohttp parse a head, and queue its request."""
