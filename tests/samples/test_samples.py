@@ -15,7 +15,6 @@ from tests.processes import SOURCE_TREE, require
 COMPOSE = sorted((SOURCE_TREE / "config/compose").glob("*.yml"))
 PIPELINES = {"gitlab-ci": "vendor.gitlab-ci", "github-workflow": "vendor.github-workflows"}
 PAGES = [SOURCE_TREE / "README.md", *sorted((SOURCE_TREE / "docs").glob("*.md"))]
-DECISIONS = sorted((SOURCE_TREE / "docs/decisions").glob("*.md"))
 
 
 def check_schema(schema: str, path: Path) -> None:
@@ -54,7 +53,7 @@ def test_a_shell_reads_every_command(page: Path) -> None:
         subprocess.run(["bash", "-n"], input=block.encode(), check=True)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_a_page_leads_to_are_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
@@ -67,7 +66,7 @@ def places(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", [*PAGES, *DECISIONS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_headings_that_a_page_leads_to_are_there(page: Path) -> None:
     links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
     wrong = [link for link in links if link[1] not in places(page.parent / link[0] if link[0] else page)]
@@ -77,14 +76,6 @@ def test_headings_that_a_page_leads_to_are_there(page: Path) -> None:
 def test_the_readme_leads_to_each_page() -> None:
     links = set(re.findall(r"\]\(docs/([\w-]+\.md)", PAGES[0].read_text()))
     assert links == {page.name for page in PAGES[1:]}
-
-
-def test_the_index_has_each_decision_with_its_title() -> None:
-    *decisions, index = DECISIONS
-    titles = {page.name: page.read_text().splitlines()[0].removeprefix("# ") for page in decisions}
-    assert re.findall(r"^- \[(.+)\]\((.+)\)$", index.read_text(), re.MULTILINE) == [
-        (title, name) for name, title in titles.items()
-    ]
 
 
 def test_images_that_the_quick_start_pushes_are_those_that_it_pulls() -> None:
