@@ -53,39 +53,6 @@ def test_a_shell_reads_every_command(page: Path) -> None:
         subprocess.run(["bash", "-n"], input=block.encode(), check=True)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_files_that_a_page_leads_to_are_there(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
-
-
-def places(page: Path) -> set[str]:
-    """The names of the headings of a page, as links have them."""
-    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    headings = [heading.strip().lower() for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
-    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_headings_that_a_page_leads_to_are_there(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
-    wrong = [link for link in links if link[1] not in places(page.parent / link[0] if link[0] else page)]
-    assert wrong == []
-
-
-def test_the_readme_leads_to_each_page() -> None:
-    links = set(re.findall(r"\]\(docs/([\w-]+\.md)", PAGES[0].read_text()))
-    assert links == {page.name for page in PAGES[1:]}
-
-
-def test_images_that_the_quick_start_pushes_are_those_that_it_pulls() -> None:
-    [start] = [block for block in blocks(PAGES[0], "sh") if "docker push 127.0.0.1" in block]
-    lines = [line.split() for line in start.splitlines()]
-    assert [line[1] for line in lines] == ["pull", "tag", "push", "rmi", "pull"]
-    source, name = lines[1][2:]
-    assert [line[2:] for line in lines] == [[source], [source, name], [name], [source, name], [name]]
-
-
 @pytest.mark.parametrize(
     ("present", "served"),
     [(("config.yml",), "config/config.yml"), (("config.yml", "config.local.yml"), "config/config.local.yml")],
