@@ -1,4 +1,4 @@
-"""What a repository's manifests say, read before it is marked, and perhaps by another process."""
+"""The links and references of a repository, read before it is marked, perhaps by another process."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,21 +14,21 @@ from pyregistry.storage.seams.links import is_no_file, read_link
 from pyregistry.storage.seams.objects import Objects, PathNotFound, Stat
 
 AT_ONCE = 100_000
-"""References that are sent between processes: some ten megabytes."""
+"""Most references sent between processes: about ten megabytes."""
 
 
 class Documents(msgspec.Struct, array_like=True):
-    """The revision links and tags of a repository, and what some of the manifests refer to."""
+    """The revision links and tags of a repository, and the references of some manifests."""
 
     revisions: dict[str, Stat] = {}
     references: dict[str, References] = {}
-    """Not of a manifest that cannot be read: who marks shall see why."""
+    """Without unreadable manifests: marking finds the reason."""
     tags: dict[str, str | None] = {}
-    """The digest that each tag names; None where its link cannot be read."""
+    """The digest that each tag names; None if its link cannot be read."""
 
 
 Sent = tuple[bytes, dict[str, str | None]]
-"""Documents on their way from another process; the tags apart, as a directory's name need not be UTF-8."""
+"""Documents as sent by another process; the tags apart, as a directory's name need not be UTF-8."""
 
 
 def list_links(driver: Objects, name: RepositoryName, *, strict: bool) -> Documents:
@@ -39,7 +39,7 @@ def list_links(driver: Objects, name: RepositoryName, *, strict: bool) -> Docume
 
 
 def read_documents(driver: Objects, name: RepositoryName, *, strict: bool) -> Sent:
-    """Links and manifests, for `decode`; raises OSError. Of a very large repository not all manifests."""
+    """Read links and manifests, for `decode`; raises OSError. Of a very large repository not all manifests."""
     documents, count = list_links(driver, name, strict=strict), 0
     for digest in documents.revisions:
         if count > AT_ONCE:
@@ -52,14 +52,14 @@ def read_documents(driver: Objects, name: RepositoryName, *, strict: bool) -> Se
 
 
 def decode(sent: Sent) -> Documents:
-    """What `read_documents` wrote."""
+    """Decode the result of `read_documents`."""
     documents = msgspec.msgpack.decode(sent[0], type=Documents)
     documents.tags = sent[1]
     return documents
 
 
 def current_link(name: RepositoryName, tag: str) -> StoragePath:
-    """Return the path of a tag's link; `tag` is what the directory of tags lists, and need not be the name of one."""
+    """Return the path of a tag's link; `tag` is a directory entry and need not be a valid tag."""
     return layout.child(layout.child(layout.child(layout.tags(name), tag), "current"), layout.LINK)
 
 
@@ -69,14 +69,14 @@ def _named(driver: Objects, name: RepositoryName, tag: str) -> str | None:
 
 
 def try_link(driver: Objects, path: StoragePath) -> tuple[Digest | None, str | None]:
-    """Read a link file: the digest that it says, or the reason why it says none; neither where nothing is there.
+    """Read a link file; return its digest, or the reason why it has none; neither if it does not exist.
 
-    Raises OSError for an error that is not of the file.
+    Raises OSError unless the error is that of the file.
     """
     try:
         digest = read_link(driver, path)
     except PathNotFound:
-        return None, "is a symbolic link that leads nowhere, or no file" if is_no_file(driver, path) else None
+        return None, "is a broken symbolic link, or not a file" if is_no_file(driver, path) else None
     except OSError as error:
         if error.errno not in UNREADABLE:
             raise

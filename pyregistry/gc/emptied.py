@@ -1,4 +1,4 @@
-"""Repositories that a dry run would empty: what the sweep finds out by removing."""
+"""Repositories that a run would empty, for a dry run."""
 
 from pyregistry.gc.types import Plan
 from pyregistry.oci.names import RepositoryName
@@ -9,7 +9,7 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 
 def would_be_emptied(driver: Objects, plan: Plan, names: list[RepositoryName]) -> list[RepositoryName]:
-    """Return those of the repositories in which a sweep leaves no file. Blocks; raises OSError."""
+    """Return the repositories in which a sweep leaves no file. Blocks; raises OSError."""
     doomed = {layout.revision(each.repository, each.digest) for group in plan.manifests for each in group}
     doomed |= {layout.layer(link.repository, link.digest) for link in plan.links}
     return [name for name in names if _exists(driver, name) and not _keeps_something(driver, name, doomed)]

@@ -1,4 +1,4 @@
-"""The generations of all blobs: the part of a run that looks at the most files."""
+"""The generations of all blobs: the part of a run that reads the most files."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -19,7 +19,7 @@ _Directory = tuple[str, str]
 
 
 def enumerate_blobs(driver: Objects, collection: Collection, processes: int = 1) -> Candidates:
-    """Return all blobs with their generations, of whatever age; raise MarkFailed. `processes` as in `shared`."""
+    """Return all blobs of any age with their generations; raise MarkFailed. `processes` as in `shared`."""
     candidates = Candidates()
     try:
         directories = list(_directories(driver))
@@ -38,10 +38,10 @@ def enumerate_blobs(driver: Objects, collection: Collection, processes: int = 1)
 
 
 def unseen_blobs(driver: Objects) -> Iterator[str]:
-    """Yield a sentence for each symbolic link behind which there may be blobs; raises MarkFailed."""
+    """Yield a sentence for each symbolic link that may lead to blobs; raises MarkFailed."""
     try:
         for path in links_in_place_of_blobs(driver):
-            yield f"{path} is a symbolic link, which is not followed: no blob behind it is counted or removed; mount it"
+            yield f"{path} is a symbolic link, which is not followed: no blob in it is counted or removed; mount it"
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
 
