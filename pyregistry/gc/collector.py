@@ -103,7 +103,7 @@ def _run(driver: Objects, collection: Collection, options: Options, listener: Li
 
 def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
     """Mark new content; return a plan without garbage that the first plan did not have."""
-    again = Marker(marker.driver, marker.collection, marker.candidates, marker.options, marker.listener)
+    again = Marker(marker.objects, marker.collection, marker.candidates, marker.options, marker.listener)
     found = again.plan()
     manifests = {each for group in plan.manifests for each in group}
     for group in found.manifests:

@@ -31,21 +31,21 @@ Sent = tuple[bytes, dict[str, str | None]]
 """Documents as sent by another process; the tags apart, as a directory's name need not be UTF-8."""
 
 
-def list_links(driver: Objects, name: RepositoryName, *, strict: bool) -> Documents:
+def list_links(objects: Objects, name: RepositoryName, *, strict: bool) -> Documents:
     """Read the links alone; raises OSError, with `strict` also for a symbolic link in the list of tags."""
-    revisions = dict(_revisions(driver, name))
-    tags = driver.children(layout.tags(name), strict=strict)
-    return Documents(revisions, {}, {tag: _named(driver, name, tag) for tag in tags})
+    revisions = dict(_revisions(objects, name))
+    tags = objects.children(layout.tags(name), strict=strict)
+    return Documents(revisions, {}, {tag: _named(objects, name, tag) for tag in tags})
 
 
-def read_documents(driver: Objects, name: RepositoryName, *, strict: bool) -> Sent:
+def read_documents(objects: Objects, name: RepositoryName, *, strict: bool) -> Sent:
     """Read links and manifests, for `decode`; raises OSError. Of a very large repository not all manifests."""
-    documents, count = list_links(driver, name, strict=strict), 0
+    documents, count = list_links(objects, name, strict=strict), 0
     for digest in documents.revisions:
         if count > AT_ONCE:
             break
         with suppress(PathNotFound, DocumentDamaged):
-            found = documents.references[digest] = read_references(driver, Digest(digest))
+            found = documents.references[digest] = read_references(objects, Digest(digest))
             count += len(found.blobs) + len(found.children)
     tags, documents.tags = documents.tags, {}
     return msgspec.msgpack.encode(documents), tags
@@ -63,20 +63,20 @@ def current_link(name: RepositoryName, tag: str) -> StoragePath:
     return layout.child(layout.child(layout.child(layout.tags(name), tag), "current"), layout.LINK)
 
 
-def _named(driver: Objects, name: RepositoryName, tag: str) -> str | None:
-    digest, _ = try_link(driver, current_link(name, tag))
+def _named(objects: Objects, name: RepositoryName, tag: str) -> str | None:
+    digest, _ = try_link(objects, current_link(name, tag))
     return None if digest is None else str(digest)
 
 
-def try_link(driver: Objects, path: StoragePath) -> tuple[Digest | None, str | None]:
+def try_link(objects: Objects, path: StoragePath) -> tuple[Digest | None, str | None]:
     """Read a link file; return its digest, or the reason why it has none; neither if it does not exist.
 
     Raises OSError unless the error is that of the file.
     """
     try:
-        digest = read_link(driver, path)
+        digest = read_link(objects, path)
     except PathNotFound:
-        return None, "is a broken symbolic link, or not a file" if is_no_file(driver, path) else None
+        return None, "is a broken symbolic link, or not a file" if is_no_file(objects, path) else None
     except OSError as error:
         if error.errno not in UNREADABLE:
             raise
@@ -84,12 +84,12 @@ def try_link(driver: Objects, path: StoragePath) -> tuple[Digest | None, str | N
     return digest, "is torn" if digest is None else None
 
 
-def _revisions(driver: Objects, name: RepositoryName) -> Iterator[tuple[str, Stat]]:
+def _revisions(objects: Objects, name: RepositoryName) -> Iterator[tuple[str, Stat]]:
     revisions = layout.revisions(name)
-    for algorithm in driver.children(revisions, strict=True):
+    for algorithm in objects.children(revisions, strict=True):
         if algorithm not in ALGORITHMS:
             continue
-        for encoded, stat in driver.scan(layout.child(revisions, algorithm), layout.LINK, strict=True):
+        for encoded, stat in objects.scan(layout.child(revisions, algorithm), layout.LINK, strict=True):
             digest = parse(f"{algorithm}:{encoded}")
             if digest is not None and stat is not None:  # the CNCF registry leaves the directory of a deleted one
                 yield digest, stat

@@ -25,10 +25,10 @@ class Marker:
     """Marks all repositories, and keeps of each what the sweep needs for its second check."""
 
     def __init__(
-        self, driver: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
+        self, objects: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
     ) -> None:
         """To be made after the barrier of the collection."""
-        self.driver = driver
+        self.objects = objects
         self.collection = collection
         self.leases = collection.leases()
         self.candidates = candidates
@@ -68,7 +68,7 @@ class Marker:
 
     def _names(self) -> list[RepositoryName]:
         try:
-            return list(walk_repositories(self.driver, strict=True))
+            return list(walk_repositories(self.objects, strict=True))
         except NameInvalid as error:
             raise MarkFailed(f"not all repositories can be looked at: {error.detail}") from error
         except OSError as error:
@@ -78,10 +78,10 @@ class Marker:
     def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
         strict = self.options.delete_untagged  # otherwise marking needs no tags, in a tree without damage
         if is_worth_it(len(self.candidates), processes):
-            with shared(partial(read_documents, self.driver, strict=strict), names, processes) as read:
+            with shared(partial(read_documents, self.objects, strict=strict), names, processes) as read:
                 yield map(decode, read)
         else:
-            yield (list_links(self.driver, name, strict=strict) for name in names)
+            yield (list_links(self.objects, name, strict=strict) for name in names)
 
     def _mark(self, name: RepositoryName, read: Iterator[Documents]) -> None:
         marks = RepositoryMarks(self, name)

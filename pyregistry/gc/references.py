@@ -33,10 +33,10 @@ class References(msgspec.Struct, frozen=True, array_like=True):
     subject: str | None
 
 
-def read_references(driver: Objects, digest: Digest) -> References:
+def read_references(objects: Objects, digest: Digest) -> References:
     """Return the references of a manifest; raises PathNotFound, DocumentDamaged, OSError."""
     try:
-        content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+        content = objects.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
     except OSError as error:
         if error.errno not in UNREADABLE:
             raise

@@ -30,14 +30,14 @@ class RepositoryMarks:
     def __init__(self, marker: "Marker", name: RepositoryName) -> None:
         self.name = name
         self._marker = marker
-        self._driver = marker.driver
+        self._objects = marker.objects
         self._candidates = marker.candidates
         self._before = Documents()
         self._kept: set[str] = set()
         self._needed: set[str] = set()  # the blobs of those, until the repository is marked
         self._referrers: dict[str, list[str]] = defaultdict(list)
         self._documents: dict[str, References] = {}  # of doomed manifests
-        self._unread = Unread(marker.driver, marker.collection, name, self._before)
+        self._unread = Unread(marker.objects, marker.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
         self.maybe_empty = False
@@ -47,12 +47,12 @@ class RepositoryMarks:
 
     def exists(self) -> bool:
         """Return False for a namespace that only contains repositories; raises OSError."""
-        return exists(self._driver, layout.manifests(self.name)) or exists(self._driver, layout.layers(self.name))
+        return exists(self._objects, layout.manifests(self.name)) or exists(self._objects, layout.layers(self.name))
 
     def mark_roots(self, documents: Documents) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
         self._before = documents
-        self._unread = Unread(self._driver, self._marker.collection, self.name, documents)
+        self._unread = Unread(self._objects, self._marker.collection, self.name, documents)
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
@@ -157,7 +157,7 @@ class RepositoryMarks:
         self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads kept manifests again
         # A manifest that was readable may be damaged by then.
-        self._unread = Unread(self._driver, self._marker.collection, self.name, self._before)
+        self._unread = Unread(self._objects, self._marker.collection, self.name, self._before)
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._before, self._kept, self._documents = Documents(), set(), {}
@@ -166,8 +166,8 @@ class RepositoryMarks:
     def doomed_layers(self) -> Iterator[DoomedLayer]:
         """Yield the layer links without a lease that no manifest of this repository needs; raises OSError."""
         layers = layout.layers(self.name)
-        for algorithm in self._driver.children(layers, strict=True):
-            for encoded in self._driver.children(layout.child(layers, algorithm), strict=True):
+        for algorithm in self._objects.children(layers, strict=True):
+            for encoded in self._objects.children(layout.child(layers, algorithm), strict=True):
                 name = f"{algorithm}:{encoded}"
                 if self._is_whole:
                     self._keep_layer(name)
@@ -182,7 +182,7 @@ class RepositoryMarks:
 
     def _keep_layer(self, name: str) -> None:
         if name not in self._needed and (digest := parse(name)) is not None:
-            target = try_link(self._driver, layout.layer_link(self.name, digest))[0] or digest
+            target = try_link(self._objects, layout.layer_link(self.name, digest))[0] or digest
             for each in dict.fromkeys((digest, target)):
                 self._candidates.mark(each)
                 self._marker.listener.marked_blob(self.name, each)
@@ -190,7 +190,7 @@ class RepositoryMarks:
     def _look_at_layer(self, digest: Digest) -> DoomedLayer | None:
         link = layout.layer_link(self.name, digest)
         try:
-            stat = self._driver.stat(link)
+            stat = self._objects.stat(link)
             target = self.target(digest)
         except PathNotFound:
             return None
@@ -219,13 +219,13 @@ class RepositoryMarks:
         """
         if digest.algorithm == CANONICAL:
             return digest
-        return read_link(self._driver, layout.layer_link(self.name, digest)) or digest
+        return read_link(self._objects, layout.layer_link(self.name, digest)) or digest
 
     def _mark_target(self, digest: Digest, mark: Callable[[str], object]) -> None:
-        target, _ = try_link(self._driver, layout.layer_link(self.name, digest))
+        target, _ = try_link(self._objects, layout.layer_link(self.name, digest))
         if target is not None:
             mark(target)
-        elif self._candidates.size(digest) is None and exists(self._driver, layout.layer(self.name, digest)):
+        elif self._candidates.size(digest) is None and exists(self._objects, layout.layer(self.name, digest)):
             self._unread.alias(digest)
 
     def _is_small(self, reference: str) -> bool:
@@ -237,7 +237,7 @@ class RepositoryMarks:
         if (known := self._before.references.get(digest)) is not None:
             return known
         try:
-            return read_references(self._driver, Digest(digest))
+            return read_references(self._objects, Digest(digest))
         except (PathNotFound, DocumentDamaged):
             self._unread.manifest(digest)
             return None

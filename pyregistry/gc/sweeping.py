@@ -32,7 +32,7 @@ class Sweep:
     """Carries out a plan of `marker`."""
 
     def __init__(self, marker: Marker, plan: Plan, report: Report) -> None:
-        self._driver = marker.driver
+        self._objects = marker.objects
         self._collection = marker.collection
         self._marker = marker
         self._plan = plan
@@ -134,15 +134,15 @@ class Sweep:
 
     def _remove_if_empty(self, batch: Batch, name: RepositoryName) -> None:
         """Remove the directories of an empty repository, and its empty namespaces."""
-        existed = exists(self._driver, layout.manifests(name)) or exists(self._driver, layout.layers(name))
+        existed = exists(self._objects, layout.manifests(name)) or exists(self._objects, layout.layers(name))
         if not all(batch.prune(part(name)) for part in (layout.uploads, layout.layers, layout.manifests)):
             if existed:
-                ensure_shape(self._driver, name)
+                ensure_shape(self._objects, name)
             return
         with suppress(PathNotFound):
             batch.remove(layout.all_referrers(name))
         for path in layout.repository_and_above(name):
-            if next(self._driver.children(path), None) is not None:
+            if next(self._objects.children(path), None) is not None:
                 break
             batch.prune(path)
         if existed:

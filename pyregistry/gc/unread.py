@@ -48,8 +48,8 @@ class Found:
 class Unread:
     """The suspects of one repository: content that was unreadable at the first check."""
 
-    def __init__(self, driver: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
+        self._objects = objects
         self._collection = collection
         self._name = name
         self._documents = documents
@@ -106,7 +106,7 @@ class Unread:
             yield partial(self._look_at_alias, alias, found)
 
     def _look_at_tag(self, tag: str, found: Found) -> None:
-        digest, reason = try_link(self._driver, current_link(self._name, tag))
+        digest, reason = try_link(self._objects, current_link(self._name, tag))
         if digest is not None:
             found.readable.append(digest)
             return
@@ -125,13 +125,13 @@ class Unread:
         """
         try:
             # Cached: at a third check it could be missing again, and there is no fourth.
-            self._documents.references[digest] = read_references(self._driver, Digest(digest))
+            self._documents.references[digest] = read_references(self._objects, Digest(digest))
         except PathNotFound:
             return False
         except DocumentDamaged as error:
             self._hide(digest, tags, str(error), found)
             return True
-        if tags and not is_file(self._driver, self._link(digest)):
+        if tags and not is_file(self._objects, self._link(digest)):
             return False
         found.readable.append(digest)
         return True
@@ -141,10 +141,10 @@ class Unread:
             tags = []
         if digest not in self._documents.references:
             try:
-                self._documents.references[digest] = read_references(self._driver, Digest(digest))
+                self._documents.references[digest] = read_references(self._objects, Digest(digest))
             except PathNotFound:
-                if tags or exists(self._driver, self._link(digest)):  # otherwise deleted meanwhile
-                    nowhere = is_no_file(self._driver, layout.blob_data(Digest(digest)))
+                if tags or exists(self._objects, self._link(digest)):  # otherwise deleted meanwhile
+                    nowhere = is_no_file(self._objects, layout.blob_data(Digest(digest)))
                     reason = "is a broken symbolic link, or not a file" if nowhere else "is missing"
                     self._hide(digest, tags, reason, found)
                 return
@@ -152,7 +152,7 @@ class Unread:
                 self._hide(digest, tags, str(error), found)
                 return
         found.readable.append(digest)
-        if tags and not is_file(self._driver, self._link(digest)):
+        if tags and not is_file(self._objects, self._link(digest)):
             which = self._described(digest, tags)
             found.sentences.append(f"{which} is not linked in this repository; it is kept with all its content")
 
@@ -171,13 +171,13 @@ class Unread:
         return layout.revision_link(self._name, Digest(digest))
 
     def _names(self, tag: str, digest: str) -> bool:
-        return try_link(self._driver, current_link(self._name, tag))[0] == digest
+        return try_link(self._objects, current_link(self._name, tag))[0] == digest
 
     def _look_at_alias(self, digest: Digest, found: Found) -> None:
-        target, reason = try_link(self._driver, layout.layer_link(self._name, digest))
+        target, reason = try_link(self._objects, layout.layer_link(self._name, digest))
         if target is not None:
             found.targets.append(target)
-        elif exists(self._driver, layout.layer(self._name, digest)) and not has_bytes(self._driver, digest):
+        elif exists(self._objects, layout.layer(self._name, digest)) and not has_bytes(self._objects, digest):
             found.hides = found.hides_bytes = True
             found.sentences.append(
                 f"{self._name}: the link of {digest} {reason or 'is missing'}, so its bytes are unknown; "
@@ -186,7 +186,7 @@ class Unread:
 
     def _ever_named(self, tag: str) -> Iterator[str]:
         index = layout.child(layout.child(layout.tags(self._name), tag), "index")
-        for algorithm in self._driver.children(index, strict=True):
-            for encoded, looks in self._driver.scan(layout.child(index, algorithm), layout.LINK, strict=True):
+        for algorithm in self._objects.children(index, strict=True):
+            for encoded, looks in self._objects.scan(layout.child(index, algorithm), layout.LINK, strict=True):
                 if looks is not None and (digest := parse(f"{algorithm}:{encoded}")) is not None:
                     yield digest

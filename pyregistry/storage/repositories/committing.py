@@ -41,10 +41,10 @@ class ManifestCommit:
     """The commit of one manifest. Its methods are called in this order, in one section."""
 
     def __init__(
-        self, section: Section, driver: Objects, name: RepositoryName, rules: Rules, checked: CheckedManifest
+        self, section: Section, objects: Objects, name: RepositoryName, rules: Rules, checked: CheckedManifest
     ) -> None:
         self._section = section
-        self._driver = driver
+        self._objects = objects
         self._name = name
         self._rules = rules
         self._digest = checked.digest
@@ -104,7 +104,7 @@ class ManifestCommit:
     def _add_to_subject(self) -> None:
         if self._manifest.subject is not None:
             subject = Digest(self._manifest.subject.digest)
-            Referrers(self._driver, self._name).add(subject, self._digest, self._manifest, len(self._content))
+            Referrers(self._objects, self._name).add(subject, self._digest, self._manifest, len(self._content))
 
     def _end_below(self) -> None:
         # A client that finds a child by HEAD does not PUT it. So no other request ends the leases of its layers.
@@ -128,8 +128,8 @@ class ManifestCommit:
     def _read_child(self, digest: Digest) -> bytes:
         """Return the content, empty if it is not a manifest of this repository."""
         with suppress(PathNotFound):
-            stat_file(self._driver, layout.revision_link(self._name, digest))
-            return self._driver.read(layout.blob_data(digest), MAX_DOCUMENT)
+            stat_file(self._objects, layout.revision_link(self._name, digest))
+            return self._objects.read(layout.blob_data(digest), MAX_DOCUMENT)
         return b""
 
 

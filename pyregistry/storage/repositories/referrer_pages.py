@@ -111,8 +111,8 @@ class ReferrerMemory:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, driver: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
+        self._objects = objects
         self._name = name
         self._manifests = manifests
         self._memory = memory
@@ -148,7 +148,7 @@ class ReferrerPages:
                 continue
             self._work += _LOOK
             found = None
-            if is_file(self._driver, layout.revision_link(self._name, digest)):
+            if is_file(self._objects, layout.revision_link(self._name, digest)):
                 found = self._of_index(subject, digest, wanted.artifact_type) if text in indexed else None
                 if found is None and text in listed:
                     found = self._of_list(subject, digest)
@@ -157,8 +157,8 @@ class ReferrerPages:
 
     def _indexed(self, subject: Digest) -> Iterator[str]:
         directory = layout.referrers(self._name, subject)
-        for algorithm in self._driver.children(directory):
-            for encoded in self._driver.children(layout.child(directory, algorithm)):
+        for algorithm in self._objects.children(directory):
+            for encoded in self._objects.children(layout.child(directory, algorithm)):
                 yield f"{algorithm}:{encoded}"
 
     def _of_index(self, subject: Digest, digest: Digest, artifact_type: str | None) -> Descriptor | None:
@@ -166,10 +166,10 @@ class ReferrerPages:
         path = layout.referrer(self._name, subject, digest)
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # removed meanwhile, or torn
             if artifact_type is not None:
-                head = read_entry(self._driver, path, HEAD)
+                head = read_entry(self._objects, path, HEAD)
                 if head.artifact_type != artifact_type:
                     return head
-            found = read_entry(self._driver, path)
+            found = read_entry(self._objects, path)
             self._work += sum(len(key) + len(value) for key, value in (found.annotations or {}).items())
             return found
         return None
@@ -182,7 +182,7 @@ class ReferrerPages:
                 index = read_manifest(self._read(digest))
                 listed = tuple({child.digest for child in index.children})
                 self._memory.remember_list(digest, listed)
-            elif not is_file(self._driver, layout.revision_link(self._name, digest)):
+            elif not is_file(self._objects, layout.revision_link(self._name, digest)):
                 return frozenset()
             return frozenset(listed)
         return frozenset()

@@ -23,19 +23,19 @@ _ANNOTATIONS = b',"annotations":'
 class Referrers:
     """The index of one repository."""
 
-    def __init__(self, driver: Objects, name: RepositoryName) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, name: RepositoryName) -> None:
+        self._objects = objects
         self._name = name
 
     def add(self, subject: Digest, digest: Digest, manifest: Manifest, size: int) -> None:
         """Note that the manifest `digest` has this subject."""
         path = layout.referrer(self._name, subject, digest)
-        self._driver.write(path, msgspec.json.encode(describe(digest, manifest, size)))
+        self._objects.write(path, msgspec.json.encode(describe(digest, manifest, size)))
 
     def remove(self, subject: Digest, digest: Digest) -> None:
         """Remove one referrer."""
         with suppress(PathNotFound):
-            self._driver.delete(layout.referrer(self._name, subject, digest))
+            self._objects.delete(layout.referrer(self._name, subject, digest))
 
 
 def fallback_tag(subject: Digest) -> Tag:
@@ -57,12 +57,12 @@ def describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:
     )
 
 
-def read_entry(driver: Objects, path: StoragePath, limit: int = HEAD + MAX_ANNOTATIONS) -> Descriptor:
+def read_entry(objects: Objects, path: StoragePath, limit: int = HEAD + MAX_ANNOTATIONS) -> Descriptor:
     """Return an entry, without its annotations if it has more than `limit` bytes.
 
     Raises PathNotFound, msgspec.DecodeError and UnicodeDecodeError.
     """
-    content = driver.read(path, limit + 1)
+    content = objects.read(path, limit + 1)
     if len(content) > limit:  # written before there was a limit; only its head is used
         content = content.partition(_ANNOTATIONS)[0] + b"}"
     return msgspec.json.decode(content, type=Descriptor)

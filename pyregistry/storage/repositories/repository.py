@@ -51,7 +51,7 @@ class Repository:
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each seam
         self,
-        driver: Objects,
+        objects: Objects,
         name: RepositoryName,
         rules: Rules,
         uploads: Uploads,
@@ -59,12 +59,12 @@ class Repository:
         coordinator: Coordinator,
     ) -> None:
         self.name = name
-        self._driver = driver
+        self._objects = objects
         self._coordinator = coordinator
         self._rules = rules
         self._uploads = uploads
         self._memory = memory
-        self._referrers = Referrers(driver, name)
+        self._referrers = Referrers(objects, name)
 
     # Blobs
 
@@ -87,7 +87,7 @@ class Repository:
     def find_blob(self, digest: Digest) -> tuple[Digest, Source]:
         """Return the digest that stores the bytes of a blob, and their source; raises BlobUnknown."""
         try:
-            return find_bytes(self._driver, layout.layer_link(self.name, digest), digest, self._driver.source)
+            return find_bytes(self._objects, layout.layer_link(self.name, digest), digest, self._objects.source)
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
 
@@ -138,8 +138,8 @@ class Repository:
         """Return a manifest (end-3); raises ManifestUnknown."""
         digest = reference if isinstance(reference, Digest) else self.tagged(reference)
         try:
-            stat_file(self._driver, layout.revision_link(self.name, digest))
-            content = self._driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+            stat_file(self._objects, layout.revision_link(self.name, digest))
+            content = self._objects.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
         except PathNotFound as error:
             raise ManifestUnknown({"reference": reference}) from error
         # A damaged manifest counts as missing: the next push repairs it.
@@ -163,7 +163,7 @@ class Repository:
     def tagged(self, tag: Tag) -> Digest:
         """Return the digest that a tag names; raises ManifestUnknown, also for a torn link."""
         with suppress(PathNotFound):
-            digest = read_link(self._driver, layout.tag_current_link(self.name, tag))
+            digest = read_link(self._objects, layout.tag_current_link(self.name, tag))
             if digest is not None:
                 return digest
         raise ManifestUnknown({"reference": tag})
@@ -204,10 +204,10 @@ class Repository:
         digest, content, manifest = checked.digest, checked.content, checked.manifest
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
-        require_room(self._driver, layout.repository(self.name), len(content))
+        require_room(self._objects, layout.repository(self.name), len(content))
 
         def commit(section: Section) -> dict[str, Digest]:
-            steps = ManifestCommit(section, self._driver, self.name, self._rules, checked)
+            steps = ManifestCommit(section, self._objects, self.name, self._rules, checked)
             steps.check_references()
             previous = self._named_by(tags) if note_previous else {}
             steps.store(tags)
@@ -248,7 +248,7 @@ class Repository:
     def _subject_of(self, digest: Digest) -> Digest | None:
         # A manifest with damaged or foreign content can be deleted as well.
         try:
-            self._driver.stat(layout.revision_link(self.name, digest))
+            self._objects.stat(layout.revision_link(self.name, digest))
         except PathNotFound as error:
             raise ManifestUnknown({"reference": digest}) from error
         with suppress(ManifestUnknown, DigestInvalid):
@@ -271,18 +271,18 @@ class Repository:
         return (tag for tag, _ in self._tagged(after))
 
     def _tagged(self, after: str | None = None) -> Iterator[tuple[Tag, Digest]]:
-        for child in self._driver.children(layout.tags(self.name), after):
+        for child in self._objects.children(layout.tags(self.name), after):
             with suppress(ManifestInvalid, ManifestUnknown):  # not ours, or left by an interrupted deletion
                 tag = Tag(child)
                 yield tag, self.tagged(tag)
 
     def referrers(self, subject: Digest, wanted: Wanted) -> Page:
         """Return descriptors of the manifests with this subject (end-12), in the order of their digests."""
-        return ReferrerPages(self._driver, self.name, self, self._memory).page(subject, wanted)
+        return ReferrerPages(self._objects, self.name, self, self._memory).page(subject, wanted)
 
     def exists(self) -> bool:
         """Return True if it has, or had, a manifest or a tag, as in the CNCF registry."""
-        return exists(self._driver, layout.manifests(self.name))
+        return exists(self._objects, layout.manifests(self.name))
 
     def require(self) -> None:
         """Raise NameUnknown unless the repository exists."""
@@ -291,14 +291,14 @@ class Repository:
 
     def is_empty(self) -> bool:
         """Return True if it has neither a tag nor a manifest: such a repository is not in the catalog."""
-        if next(self._driver.children(layout.tags(self.name)), None) is not None:
+        if next(self._objects.children(layout.tags(self.name)), None) is not None:
             return False
         revisions = layout.revisions(self.name)
-        for algorithm in self._driver.children(revisions):
+        for algorithm in self._objects.children(revisions):
             directory = layout.child(revisions, algorithm)
-            for encoded in self._driver.children(directory):
+            for encoded in self._objects.children(directory):
                 with suppress(PathNotFound):  # the CNCF registry leaves the directory of a deleted manifest
-                    self._driver.stat(layout.child(layout.child(directory, encoded), layout.LINK))
+                    self._objects.stat(layout.child(layout.child(directory, encoded), layout.LINK))
                     return False
         return True
 
@@ -323,4 +323,4 @@ class Repository:
 
     def _delete(self, path: layout.StoragePath) -> None:
         with suppress(PathNotFound):  # an operator's `rm` was quicker
-            self._driver.delete(path)
+            self._objects.delete(path)

@@ -18,16 +18,16 @@ class Used:
     counted_at: float = 0.0
 
 
-def note_used(driver: Objects, used: Used) -> None:
+def note_used(objects: Objects, used: Used) -> None:
     """Store the figures in the data directory, if it can be written. Blocks."""
     with suppress(OSError):  # it is read-only, full or another user's: the earlier figures stay
-        driver.write(layout.USED, msgspec.json.encode({"blobs": used.blobs, "size": used.size}), durable=False)
+        objects.write(layout.USED, msgspec.json.encode({"blobs": used.blobs, "size": used.size}), durable=False)
 
 
-def last_used(driver: Objects) -> Used | None:
+def last_used(objects: Objects) -> Used | None:
     """Return the figures that were stored last, if any. Blocks."""
     try:
-        found = msgspec.json.decode(driver.read(layout.USED), type=Used)
-        return Used(found.blobs, found.size, driver.stat(layout.USED).modified_ns / 1e9)
+        found = msgspec.json.decode(objects.read(layout.USED), type=Used)
+        return Used(found.blobs, found.size, objects.stat(layout.USED).modified_ns / 1e9)
     except (PathNotFound, msgspec.DecodeError):
         return None

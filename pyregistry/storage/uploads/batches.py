@@ -89,8 +89,8 @@ def write_and_hash(sink: Sink, batch: Sequence[bytes], running: Hash | None) -> 
 class SpaceCheck:
     """Checks from time to time that the storage has free space for the rest of a body."""
 
-    def __init__(self, driver: Objects, path: StoragePath, begin: int) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, path: StoragePath, begin: int) -> None:
+        self._objects = objects
         self._path = path
         self._next = begin
 
@@ -101,7 +101,7 @@ class SpaceCheck:
     def require(self, size: int) -> None:
         """Raise StorageFull without free space for a batch, if a check is due. Blocks."""
         if self.is_due(size):
-            available = require_room(self._driver, self._path, BATCH_BYTES)
+            available = require_room(self._objects, self._path, BATCH_BYTES)
             self._next = size + min(_CHECK_SPACE_BYTES, max(available // 2, BATCH_BYTES))
 
 
@@ -151,9 +151,9 @@ class Receiving:
         self.space.require(size)
 
 
-def require_room(driver: Objects, path: StoragePath, size: int) -> int:
+def require_room(objects: Objects, path: StoragePath, size: int) -> int:
     """Return the free bytes at `path` above the reserve; raise StorageFull for fewer than `size`. Blocks."""
-    available = driver.room(path)
+    available = objects.room(path)
     if available < size:
         raise no_room()
     return available
