@@ -1,8 +1,8 @@
-"""Removing tags together with the manifests that nothing else needs: `pyregistry rm --delete-untagged`.
+"""Removal of tags with the manifests that nothing else needs: `pyregistry rm --delete-untagged`.
 
-Manifests go by the rule of `gc --delete-untagged`: what a tag, a young lease or another manifest of the repository
-keeps stays, with all below it and its referrers. An untagged index that was there before keeps its children too. All
-is decided and done with the lock of the repository held, as in DELETE, so no push is between two of its steps.
+Manifests are removed by the rule of `gc --delete-untagged`. A tag, a young lease or another manifest keeps a manifest,
+with all below it and its referrers. An existing untagged index keeps its children too. All is decided and done with the
+lock of the repository held, as in DELETE. So no push is between two of its steps.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from pyregistry.storage.seams.coordinator import Coordinator, Unit
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
-"""Of a child that is no manifest of the repository, and is read all the same for what it may refer to."""
+"""Most bytes of a child that is not a manifest of the repository, but is read for its possible references."""
 
 
 class Untagging:
@@ -54,7 +54,7 @@ class Untagging:
         for begin in range(0, len(tags), BATCH):
             batch = tags[begin : begin + BATCH]
             yield from self._coordinator.change(self._name, partial(self._remove_tags, batch, seeds))
-        self._look(())  # what is read here need not be read with the lock
+        self._look(())  # so that less has to be read with the lock
         while True:
             gone = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
             yield from gone
@@ -62,7 +62,7 @@ class Untagging:
                 return
 
     def plan(self, tags: Sequence[Tag], digests: Sequence[Digest]) -> Iterator[Tag | Digest]:
-        """Yield what `remove` would remove, and change nothing."""
+        """Yield all that `remove` would remove, and change nothing."""
         named = list_links(self._driver, self._name, strict=True).tags
         seeds: dict[str, None] = dict.fromkeys(digests)
         seeds |= {digest: None for tag in tags if (digest := named.get(tag)) is not None}
@@ -83,7 +83,7 @@ class Untagging:
         return False
 
     def _remove_some(self, seeds: Collection[str], digests: Sequence[Digest]) -> list[Digest]:
-        """Remove so many that writers need not wait for long; return them."""
+        """Remove one batch, so that writers need not wait for long; return it."""
         self._look(())
         doomed = self._doomed(seeds, digests)[:BATCH]
         for digest in doomed:
@@ -129,7 +129,7 @@ class Untagging:
         return [Digest(digest) for group in groups_from_the_top(doomed) for digest in group]
 
     def _reach(self, roots: Iterable[str], blocked: Collection[str]) -> dict[str, str]:
-        """Return all that manifests reach, themselves included, each with the one that it was reached from."""
+        """Return all that the manifests reach, themselves included, each with its predecessor."""
         found = {root: root for root in roots}
         unvisited = list(found)
         while unvisited:
@@ -162,7 +162,7 @@ class Untagging:
         return False
 
     def _unread(self, digests: Collection[Digest]) -> str | None:
-        """Return what hides which manifests are needed, except those that are to be removed themselves."""
+        """Return a reason why it is unknown which manifests are needed; `digests` are removed anyway."""
         for digest in self._links.revisions:
             if self._references.get(digest) is None and digest not in digests:
                 return f"the manifest {digest} cannot be read"

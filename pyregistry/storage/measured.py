@@ -1,4 +1,4 @@
-"""A driver that says how long another one takes, in the words of the CNCF registry's metrics."""
+"""A driver that measures how long another one takes, in the words of the CNCF registry's metrics."""
 
 import time
 from collections.abc import Callable
@@ -26,16 +26,16 @@ _ACTIONS = {
 
 
 class MeasuredDriver(DelegatingDriver):
-    """See Driver."""
+    """Driver that measures another one."""
 
     def __init__(self, driver: Driver, observer: Callable[[str], Observe]) -> None:
-        """`observer` gives for an action what is to be called with its seconds, from whichever thread it ran in."""
+        """`observer` returns for an action the function to call with its seconds, from any thread."""
         super().__init__(driver)
         observed = {action: observer(action) for action in dict.fromkeys(_ACTIONS.values())}
         self._observe = {verb: observed[action] for verb, action in _ACTIONS.items()}
 
     def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
-        """Tell the seconds of one call, also if it fails."""
+        """Observe the seconds of one call, also if it fails."""
         observe = self._observe.get(verb)
         if observe is None:
             return work()

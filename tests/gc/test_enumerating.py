@@ -142,7 +142,7 @@ def remove(driver: Driver, path: StoragePath) -> None:
 def test_a_process_that_is_killed_fails_the_run(root: Path) -> None:
     fill(FilesystemDriver(root))
     watching = Watching(root, "80", lambda: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(MarkFailed, match=re.escape("a process that read for this one ended before its end, with -9")):
+    with pytest.raises(MarkFailed, match=re.escape("a helper process ended too early, with -9")):
         enumerate_blobs(watching, looking(watching), 2)
 
 
