@@ -166,8 +166,8 @@ def _conditions(run: Run) -> str:
     if strangers:
         parts.append(
             "“load” is the load programs' part of the processor time of load and registry, with pyregistry and with"
-            f" {REFERENCE}. Foreign programs took {median(strangers):.0%} of the processors (median of all measurements;"
-            f" at most {max(strangers):.0%})."
+            f" {REFERENCE}. Foreign programs took {median(strangers):.0%} of the processors (median of all"
+            f" measurements; at most {max(strangers):.0%})."
         )
     if any(not each.strangers and each.reference == REFERENCE for each in run.figures):
         parts.append("Of a work without a figure for the load it is not known what other programs took meanwhile.")
