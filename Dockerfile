@@ -48,6 +48,6 @@ ENV PYTHONUNBUFFERED=1
 EXPOSE 5000
 VOLUME /var/lib/registry
 HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["pyregistry", "healthcheck"]
-# The entry point gives the volume to the user "registry" and goes on as that user; with --user it does neither.
+# The entry point gives the volume to the user "registry" and continues as that user; with --user it does neither.
 ENTRYPOINT ["/entrypoint.sh"]
 CMD ["/etc/docker/registry/config.yml"]

@@ -30,7 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
 {{- end -}}
 
-{{- /* The Secret with the users; empty where there are none. */ -}}
+{{- /* The Secret with the users; empty without users. */ -}}
 {{- define "pyregistry.auth" -}}
 {{- if .Values.existingHtpasswdSecret -}}
 {{- .Values.existingHtpasswdSecret -}}
@@ -64,7 +64,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- $config := mergeOverwrite $made (deepCopy .Values.config) -}}
 {{- if and .Values.host (not $config.auth) (not (dig "http" "tls" "clientcas" list $config)) -}}
-{{- fail (printf "host has the value %s, and there are no users: set htpasswd (with a line for each) or existingHtpasswdSecret, or `--set-json 'config.auth={\"none\": {}}'` if everybody may push and delete" .Values.host) -}}
+{{- fail (printf "host has the value %s, and there are no users: set htpasswd (with a line for each) or existingHtpasswdSecret, or `--set-json 'config.auth={\"none\": {}}'` if every client may push and delete" .Values.host) -}}
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
