@@ -10,7 +10,7 @@ import pytest
 from pyregistry.api.routes import ENDPOINTS, Endpoint
 from pyregistry.auth.access import Action
 from pyregistry.observe.observers import EventTarget
-from tests.api.test_hot import HOT
+from tests.api.test_fast_path import HOT
 
 PAGE = Path(__file__).parent.parent / "docs/endpoints.md"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from tests.api.test_hot import age, both_ways, same
+from tests.api.test_fast_path import age, both_ways, same
 from tests.builders import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Image, image, index
 from tests.conftest import StartRegistry
 from tests.modes import fast_path_only

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import ALICE
-from tests.api.test_hot import age
+from tests.api.test_fast_path import age
 from tests.builders import digest_of, image
 from tests.conftest import PREPARED
 from tests.modes import fast_path_only

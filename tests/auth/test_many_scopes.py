@@ -13,7 +13,7 @@ from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.auth.scopes import TokenScope, parse_scopes
 from pyregistry.auth.verified import Shown, VerifiedTokens
 from pyregistry.oci.names import RepositoryName
-from tests.api.test_hot import age
+from tests.api.test_fast_path import age
 from tests.auth.rules import CI, PASSWORDS, bearer, start_with_rules
 from tests.auth.signed import Keys, claims, section
 from tests.builders import digest_of, image
