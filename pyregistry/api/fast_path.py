@@ -17,7 +17,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from pyregistry.api.http.access_log import Entry
 from pyregistry.api.http.cached import Cached, CachedResponse, Caches, FindCached, ParsedHead
-from pyregistry.api.http.context import HOT_BLOBS, HOT_MANIFESTS, SETTINGS
+from pyregistry.api.http.context import BLOB_CACHE, MANIFEST_CACHE, SETTINGS
 from pyregistry.api.http.decision import DECISION, Content, pull_action
 from pyregistry.api.http.forwarded import client_address
 from pyregistry.api.http.request_id import HEADER, accepted_id
@@ -48,7 +48,7 @@ class CachedResponses:
         self._app = app
         self._is_on: bool | None = None
         """None until the first request: before it a middleware may be added."""
-        self._caches = Caches(app[HOT_MANIFESTS], app[HOT_BLOBS])
+        self._caches = Caches(app[MANIFEST_CACHE], app[BLOB_CACHE])
         self._decision = app[DECISION]
         self._proxies = app[SETTINGS].proxies
         self._root = f"{app[SETTINGS].prefix}/v2/"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from pyregistry import __version__
-from pyregistry.api.http.context import HEALTH, HOT_BLOBS, HOT_MANIFESTS, REFUSED_TOKENS, REGISTRY
+from pyregistry.api.http.context import BLOB_CACHE, HEALTH, MANIFEST_CACHE, REFUSED_TOKENS, REGISTRY
 from pyregistry.api.transport.limiter import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.credentials import Refusal
@@ -134,13 +134,13 @@ def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authen
 
 def _sample_cache(sampler: Sampler, app: web.Application) -> None:
     """Count under the names of the CNCF registry 3 and of 2, whose labels begin with a capital."""
-    hot = app[HOT_MANIFESTS], app[HOT_BLOBS]
+    caches = app[MANIFEST_CACHE], app[BLOB_CACHE]
 
     def hits() -> float:
-        return sum(each.hits for each in hot)
+        return sum(each.hits for each in caches)
 
     def requests() -> float:
-        return sum(each.hits + each.misses for each in hot)
+        return sum(each.hits + each.misses for each in caches)
 
     prefix, what = "registry_storage_cache", "manifests, and blobs that were asked for with HEAD"
     sampler.counter(f"{prefix}_requests_total", f"The number of cache requests received: {what}.", requests)

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from pyregistry.api.handlers.download import opened, send_blob
 from pyregistry.api.http.cached import Cached, Caches
-from pyregistry.api.http.context import HOT_BLOBS, offload, offload_read, principal, repository
+from pyregistry.api.http.context import BLOB_CACHE, offload, offload_read, principal, repository
 from pyregistry.api.http.decision import Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.http.responses import etag, not_modified
 from pyregistry.auth.access import Principal
@@ -29,11 +29,11 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
 
 
 async def _head_blob(request: web.Request) -> web.StreamResponse:
-    name, digest, hot = request.match_info["name"], request.match_info["digest"], request.app[HOT_BLOBS]
-    size = hot.find(name, digest)
+    name, digest, cache = request.match_info["name"], request.match_info["digest"], request.app[BLOB_CACHE]
+    size = cache.get(name, digest)
     if size is None:
-        source, known = await offload_read(hot.read, repository(request), Digest(digest))
-        hot.remember(name, digest, known)
+        source, known = await offload_read(cache.load, repository(request), Digest(digest))
+        cache.store(name, digest, known)
         size = source.size
     headers = blob_headers(digest, principal(request))
     response = not_modified(request, digest, headers)
@@ -48,7 +48,7 @@ def cached_blob_head(
     caches: Caches, name: str, reference: str, _headers: Headers, principal: Principal
 ) -> Cached | None:
     """Return the HEAD of `get_blob` from the cache, as a FindCached."""
-    size = caches.blobs.find(name, reference)
+    size = caches.blobs.get(name, reference)
     return None if size is None else Cached(blob_headers(reference, principal), size, b"")
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from pyregistry.api.http.context import HOT_MANIFESTS, offload_read
+from pyregistry.api.http.context import MANIFEST_CACHE, offload_read
 from pyregistry.api.http.ranges import parse_range
 from pyregistry.api.http.responses import etag
 from pyregistry.api.http.sent import count_sent
@@ -106,9 +106,9 @@ async def send_manifest(
 
     It is sent from its file, as a blob: a client that stops reading keeps no copy of it in memory.
     """
-    hot = request.app[HOT_MANIFESTS]
+    cache = request.app[MANIFEST_CACHE]
     with _unknown(ManifestUnknown, digest):
-        manifest = await offload_read(lambda: _open(hot.source(digest)))
+        manifest = await offload_read(lambda: _open(cache.source(digest)))
     try:
         if manifest.size != size:  # it was damaged since it was checked
             raise ManifestUnknown({"digest": digest})

@@ -9,7 +9,7 @@ from pyregistry.api.handlers.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.handlers.download import send_manifest
 from pyregistry.api.handlers.large import LARGE_BYTES
 from pyregistry.api.http.cached import Cached, Caches
-from pyregistry.api.http.context import HOT_MANIFESTS, offload, offload_read, repository, repository_name, turn, walk
+from pyregistry.api.http.context import MANIFEST_CACHE, offload, offload_read, repository, repository_name, turn, walk
 from pyregistry.api.http.decision import DECISION, Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.http.origin import base_url
 from pyregistry.api.http.responses import etag, not_modified
@@ -36,7 +36,7 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
     types, which has broken clients. `accepting` has the exception.
     """
     name, reference = request.match_info["name"], request.match_info["reference"]
-    stored = request.app[HOT_MANIFESTS].find(name, reference, leased=request.method == "HEAD")
+    stored = request.app[MANIFEST_CACHE].get(name, reference, leased=request.method == "HEAD")
     if stored is None:
         stored = await _read_manifest(request, reference)
     image = await image_of_list(request, stored)
@@ -60,7 +60,7 @@ def cached_manifest(
     caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
 ) -> Cached | None:
     """Return the GET of `get_manifest` from the cache, as a FindCached."""
-    stored = caches.manifests.find(name, reference, leased=False)
+    stored = caches.manifests.get(name, reference, leased=False)
     if stored is None or not _is_usual(stored, headers):
         return None
     if len(stored.content) > LARGE_BYTES:  # sent from its file: a client that stops reading would keep a copy
@@ -72,7 +72,7 @@ def cached_manifest_head(
     caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
 ) -> Cached | None:
     """Return the HEAD of `get_manifest` from the cache, as a FindCached."""
-    stored = caches.manifests.find(name, reference, leased=True)
+    stored = caches.manifests.get(name, reference, leased=True)
     if stored is None or not _is_usual(stored, headers):
         return None
     return Cached(manifest_headers(stored), len(stored.content), b"")
@@ -97,13 +97,13 @@ def manifest_headers(stored: StoredManifest) -> dict[str, str]:
 
 
 async def _read_manifest(request: web.Request, value: str) -> StoredManifest:
-    repo, hot = repository(request), request.app[HOT_MANIFESTS]
+    repo, cache = repository(request), request.app[MANIFEST_CACHE]
     try:
         reference = parse_reference(value)
     except ManifestInvalid as error:  # a tag that cannot exist
         raise ManifestUnknown(error.detail) from error
-    stored, known = await offload_read(hot.read, repo, reference, leased=request.method == "HEAD")
-    hot.remember(repo.name, reference, stored, known)
+    stored, known = await offload_read(cache.load, repo, reference, leased=request.method == "HEAD")
+    cache.store(repo.name, reference, stored, known)
     return stored
 
 

@@ -9,14 +9,14 @@ from multidict import CIMultiDictProxy
 from pyregistry.api.http.access_log import Entry
 from pyregistry.api.http.decision import Headers
 from pyregistry.auth.access import Principal
-from pyregistry.storage.repositories.cache import HotBlobs, HotManifests
+from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
 
 
 class Caches(NamedTuple):
     """Caches of a worker."""
 
-    manifests: HotManifests
-    blobs: HotBlobs
+    manifests: ManifestCache
+    blobs: BlobCache
 
 
 class Cached(NamedTuple):

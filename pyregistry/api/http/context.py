@@ -18,7 +18,7 @@ from pyregistry.observe.health import Health, Readiness
 from pyregistry.observe.metrics import Metrics
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.repositories.cache import HotBlobs, HotManifests
+from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
 from pyregistry.storage.repositories.registry import Registry, View
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.threads.offload import in_reader, in_thread
@@ -67,8 +67,8 @@ class Settings:
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
-HOT_MANIFESTS = web.AppKey("hot_manifests", HotManifests)
-HOT_BLOBS = web.AppKey("hot_blobs", HotBlobs)
+MANIFEST_CACHE = web.AppKey("manifest_cache", ManifestCache)
+BLOB_CACHE = web.AppKey("blob_cache", BlobCache)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
 HEALTH = web.AppKey("health", Health)
