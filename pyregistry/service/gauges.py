@@ -32,7 +32,7 @@ from pyregistry.storage.backend import Backend
 from pyregistry.storage.local.driver import LocalMaintenance
 from pyregistry.storage.repositories.used import last_used
 from pyregistry.storage.seams import layout
-from pyregistry.threads.pools import Room, rooms
+from pyregistry.threads.pools import Pool, pools
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -92,15 +92,15 @@ def add_app_figures(
 
 
 def _sample_queues(sampler: Sampler, app: web.Application, local: LocalMaintenance | None) -> None:
-    def of_rooms(read: Callable[[Room], int]) -> Callable[[], Mapping[str, float]]:
-        return lambda: {name: float(read(room)) for name, room in rooms().by_name.items()}
+    def of_pools(read: Callable[[Pool], int]) -> Callable[[], Mapping[str, float]]:
+        return lambda: {name: float(read(pool)) for name, pool in pools().by_name.items()}
 
     for name, text, read in (
-        ("threads", "Threads of the workers by room, see docs/decisions/0026.", lambda room: room.threads),
-        ("threads_busy", "Threads that carry out a call, by room.", lambda room: room.busy),
-        ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda room: room.waiting),
+        ("threads", "Threads of the workers by room, see docs/decisions/0026.", lambda pool: pool.threads),
+        ("threads_busy", "Threads that carry out a call, by room.", lambda pool: pool.busy),
+        ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda pool: pool.waiting),
     ):
-        sampler.gauges(f"pyregistry_{name}", text, "room", of_rooms(read))
+        sampler.gauges(f"pyregistry_{name}", text, "room", of_pools(read))
     if local is not None:
         sampler.gauge(
             "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: local.lock_waiters

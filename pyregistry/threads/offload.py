@@ -12,7 +12,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pyregistry.threads.patience import IS_GONE, MustWait, begin_patience, read_only
-from pyregistry.threads.pools import rooms
+from pyregistry.threads.pools import pools
 from pyregistry.threads.turns import Walk
 
 P = ParamSpec("P")
@@ -52,7 +52,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         if patience is not None:
             patience.is_abandoned = True
 
-    return await finish(asyncio.get_running_loop().run_in_executor(rooms().writes, call), abandon)
+    return await finish(asyncio.get_running_loop().run_in_executor(pools().writes, call), abandon)
 
 
 async def in_reader(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -64,7 +64,7 @@ async def in_reader(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     context.run(read_only)
     call = partial(context.run, function, *args, **kwargs)
     try:
-        return await finish(asyncio.get_running_loop().run_in_executor(rooms().reads, call))
+        return await finish(asyncio.get_running_loop().run_in_executor(pools().reads, call))
     except MustWait:
         return await in_thread(function, *args, **kwargs)
 
@@ -83,4 +83,4 @@ async def walk(caller: str, steps: Walk[T]) -> T:
         nonlocal is_abandoned
         is_abandoned = True
 
-    return await finish(asyncio.wrap_future(rooms().walks.begin(caller, steps, context, is_over)), abandon)
+    return await finish(asyncio.wrap_future(pools().walks.begin(caller, steps, context, is_over)), abandon)

@@ -28,13 +28,13 @@ IDLE_SECONDS = 300.0
 """Seconds after which an idle thread ends: it costs some 30 KiB, and its end a few calls."""
 
 
-class Room(Executor):
+class Pool(Executor):
     """Threads that start on demand, up to a bound, and end after they have been idle."""
 
-    def __init__(self, name: str, most: int, *, idle: float = IDLE_SECONDS) -> None:
+    def __init__(self, name: str, max_threads: int, *, idle: float = IDLE_SECONDS) -> None:
         self._name = name
         self._idle = idle
-        self.most = most
+        self.max_threads = max_threads
         self._mutex = threading.Lock()
         self._queue = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]()
         self.threads = 0
@@ -61,7 +61,7 @@ class Room(Executor):
         with self._mutex:
             if self._free:
                 self._free -= 1
-            elif self.threads < self.most:
+            elif self.threads < self.max_threads:
                 self.threads += 1
                 start = True
             else:
@@ -144,14 +144,14 @@ def _carry_out(future: "Future[Any]", call: Callable[[], Any]) -> None:
         future.set_result(result)
 
 
-class Rooms:
+class Pools:
     """The pools of one event loop."""
 
     def __init__(self) -> None:
-        self.reads = Room("read", READERS)
-        self.writes = Room("write", WRITERS)
-        self.flows = Room("flow", FLOWS)
-        self.walking = Room("walk", WALKERS)
+        self.reads = Pool("read", READERS)
+        self.writes = Pool("write", WRITERS)
+        self.flows = Pool("flow", FLOWS)
+        self.walking = Pool("walk", WALKERS)
         self.walks = Turns(self.walking)
         self.all = (self.reads, self.writes, self.flows, self.walking)
         self.by_name = {"reads": self.reads, "writes": self.writes, "flows": self.flows, "walks": self.walking}
@@ -159,27 +159,27 @@ class Rooms:
 
     def close(self) -> None:
         """Let all threads end."""
-        for room in self.all:
-            room.shutdown()
+        for pool in self.all:
+            pool.shutdown()
 
 
-_rooms: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Rooms] = weakref.WeakKeyDictionary()
+_pools: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pools] = weakref.WeakKeyDictionary()
 
 
-def rooms() -> Rooms:
+def pools() -> Pools:
     """Return the pools of the running loop, made at the first call."""
     loop = asyncio.get_running_loop()
-    found = _rooms.get(loop)
+    found = _pools.get(loop)
     if found is None:
-        found = _rooms[loop] = Rooms()
-        for room in found.all:  # a loop that ends without an application
-            weakref.finalize(loop, room.abandon).atexit = False
+        found = _pools[loop] = Pools()
+        for pool in found.all:  # a loop that ends without an application
+            weakref.finalize(loop, pool.abandon).atexit = False
     return found
 
 
-async def closing_rooms(_: object) -> AsyncIterator[None]:
+async def closing_pools(_: object) -> AsyncIterator[None]:
     """End the threads with the application; for Application.cleanup_ctx."""
     yield
-    found = _rooms.pop(asyncio.get_running_loop(), None)
+    found = _pools.pop(asyncio.get_running_loop(), None)
     if found is not None:
         found.close()

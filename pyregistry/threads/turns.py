@@ -32,10 +32,10 @@ Steps = Iterator[T | None]
 
 
 class Turns:
-    """The walks of one event loop, on the threads of `room`."""
+    """The walks of one event loop, on the threads of `pool`."""
 
-    def __init__(self, room: Executor) -> None:
-        self.room = room
+    def __init__(self, pool: Executor) -> None:
+        self.pool = pool
         self._mutex = Lock()
         self._callers: dict[str, _Caller] = {}
         self._order: dict[str, None] = {}
@@ -59,7 +59,7 @@ class Turns:
     def _put(self, of_caller: "_Caller", walking: "_Walking[T]") -> None:
         of_caller.ready.append(walking)
         self._order.setdefault(walking.caller)
-        self.room.submit(self._take_turn)
+        self.pool.submit(self._take_turn)
 
     def _take_turn(self) -> None:
         # The pool has as many of these calls as there are ready walks; only now is it known whose turn it is.

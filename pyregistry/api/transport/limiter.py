@@ -87,10 +87,10 @@ class ConnectionLimiter:
         self._counts.open += 1
         of_network[connection] = None
         if len(of_network) > self._max_per_network:
-            has_room = self._make_room(network, connection)
+            is_admitted = self._close_longest_idle(network, connection)
         else:
-            has_room = len(self._counted) <= self._max_connections or self._make_room(_WHOLE, connection)
-        if not has_room:
+            is_admitted = len(self._counted) <= self._max_connections or self._close_longest_idle(_WHOLE, connection)
+        if not is_admitted:
             self._counts.refused += 1
             log.warning("connection refused: too many", address=network, connections=len(self._counted))
             asyncio.get_running_loop().call_soon(transport.abort)  # a TLS transport has its socket only then
@@ -111,7 +111,7 @@ class ConnectionLimiter:
     def _largest_first(self) -> list[str]:
         return sorted(self._by_network, key=lambda network: len(self._by_network[network]), reverse=True)
 
-    def _make_room(self, searched: str, newcomer: Countable) -> bool:
+    def _close_longest_idle(self, searched: str, newcomer: Countable) -> bool:
         """Close the longest idle connection of this network, or of the largest network that has an idle one.
 
         Return False if no connection is idle.
