@@ -219,16 +219,16 @@ def _detail(request: web.Request, endpoint: Endpoint | None) -> object:
 
 
 def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
-    of_app = request.app[SETTINGS]
-    if of_app.read_only and endpoint.mutates:
+    settings = request.app[SETTINGS]
+    if settings.read_only and endpoint.mutates:
         raise Unsupported("the registry is read-only")
-    if endpoint.action is Action.DELETE and not of_app.delete_enabled:
+    if endpoint.action is Action.DELETE and not settings.delete_enabled:
         raise Unsupported("deletion is disabled; set storage.delete.enabled")
 
 
-def adding_headers(of_app: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+def adding_headers(settings: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
     """Return a function that adds the headers of every response; for Application.on_response_prepare."""
-    configured = _configured_headers(of_app)
+    configured = _configured_headers(settings)
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_OURS, **{HEADER: request_id(request)})
@@ -237,10 +237,10 @@ def adding_headers(of_app: Settings) -> Callable[[web.Request, web.StreamRespons
     return add_headers
 
 
-def constant_headers(of_app: Settings) -> list[tuple[str, str]]:
+def constant_headers(settings: Settings) -> list[tuple[str, str]]:
     """Return the headers of every response that are always the same."""
-    return [*_OURS.items(), *_configured_headers(of_app)]
+    return [*_OURS.items(), *_configured_headers(settings)]
 
 
-def _configured_headers(of_app: Settings) -> list[tuple[str, str]]:
-    return [*of_app.headers, *warning_headers(of_app.warnings)]
+def _configured_headers(settings: Settings) -> list[tuple[str, str]]:
+    return [*settings.headers, *warning_headers(settings.warnings)]

@@ -28,7 +28,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
 _SIZES = tuple(1024.0 * 2**power for power in range(22))
 """Bytes: 1 KiB to 2 GiB. Both are the CNCF registry's buckets."""
-_TRIES, _PAUSE = 50, 0.02
+_TRIES, _PAUSE_SECONDS = 50, 0.02
 """Readings of the files, and seconds between them, until none of them is just being made."""
 _ACTIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -180,7 +180,7 @@ class _Shared:
                 tries -= 1
                 if not tries:
                     raise
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
 
     def _collect(self) -> Iterable["Metric"]:
         with reading(self._directory):

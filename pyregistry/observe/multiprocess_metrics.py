@@ -27,7 +27,7 @@ else:
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Names the directory. The library reads it once, at its import: nothing may import it before that is set."""
 
-_TRIES, _PAUSE = 20, 0.01
+_TRIES, _PAUSE_SECONDS = 20, 0.01
 
 ENDS = "pyregistry_worker_ends"
 ENDS_TEXT = "Workers that ended: stopped when told to, failed with a status, or killed by a signal."
@@ -84,7 +84,7 @@ def _locked(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
         else:
             return True
     return False

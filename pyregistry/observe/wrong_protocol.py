@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-MOST_CLIENTS = 1_000
+MAX_CLIENTS = 1_000
 """Clients that are remembered. Others are not logged meanwhile, so that a network scan does not fill the disk."""
 SILENT_SECONDS = 60.0
 
@@ -25,7 +25,7 @@ class OncePerClient:
         now = self._clock()
         while self._seen and next(iter(self._seen.values())) <= now - SILENT_SECONDS:
             self._seen.popitem(last=False)
-        if client in self._seen or len(self._seen) >= MOST_CLIENTS:
+        if client in self._seen or len(self._seen) >= MAX_CLIENTS:
             return False
         self._seen[client] = now
         return True

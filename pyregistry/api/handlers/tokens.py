@@ -12,7 +12,7 @@ from pyregistry.api.handlers.large import answer
 from pyregistry.api.http.context import PRINCIPAL, TOKENS, authorization, offload_read
 from pyregistry.api.http.forwarded import remote_of
 from pyregistry.api.http.responses import encode_json, json_response
-from pyregistry.api.transport.heads import LONGEST_HEAD
+from pyregistry.api.transport.heads import MAX_HEAD_BYTES
 from pyregistry.auth.access import Principal
 from pyregistry.auth.scopes import parse_scopes
 from pyregistry.oci.errors import NameUnknown, RequestInvalid
@@ -20,10 +20,10 @@ from pyregistry.oci.errors import NameUnknown, RequestInvalid
 if TYPE_CHECKING:  # see context
     from pyregistry.auth.tokens import TokenService
 
-_MOST_BYTES = LONGEST_HEAD
+_MAX_FORM_BYTES = MAX_HEAD_BYTES
 """Bytes of a form: it may have as many scopes as a query, and the password as well."""
-_MOST_FIELDS = 5_000
-_MANY_BYTES = 4_000
+_MAX_FIELDS = 5_000
+_SCOPES_IN_THREAD_BYTES = 4_000
 """Bytes of scopes above which a thread parses them: those of the longest request take 30 ms."""
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -65,11 +65,11 @@ async def _form(request: web.Request) -> dict[str, list[str]]:
     content = bytearray()
     async for chunk in body(request):
         content += chunk
-        if len(content) > _MOST_BYTES:
+        if len(content) > _MAX_FORM_BYTES:
             raise RequestInvalid("the form is too large")
     try:
         text = content.decode("ascii")
-        return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as error:
         raise RequestInvalid("not a form") from error
 
@@ -78,7 +78,7 @@ async def _answer(
     request: web.Request, tokens: "TokenService", principal: Principal, scopes: Sequence[str]
 ) -> web.StreamResponse:
     """Respond with the token: `token` for docker, `access_token` for OAuth2; clients read either."""
-    many = sum(map(len, scopes)) > _MANY_BYTES
+    many = sum(map(len, scopes)) > _SCOPES_IN_THREAD_BYTES
     issued = await tokens.issue(principal, await offload_read(parse_scopes, scopes) if many else parse_scopes(scopes))
     value = {
         "token": issued.token,

@@ -20,14 +20,14 @@ def origin(request: web.Request) -> Origin:
     could only mislead that client. A proxy without a scheme is assumed to use TLS: with an `http` realm clients
     would send passwords in clear.
     """
-    of_app = settings(request)
-    if of_app.origin:
-        url = URL(of_app.origin)
-        return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + of_app.prefix)
+    configured = settings(request)
+    if configured.origin:
+        url = URL(configured.origin)
+        return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + configured.prefix)
     scheme, host = _said(request)
     if not scheme and (request.secure or shows_a_proxy(request.headers)):
         scheme = "https"
-    return Origin(scheme, host or _host(request) or _own_address(request), of_app.prefix)
+    return Origin(scheme, host or _host(request) or _own_address(request), configured.prefix)
 
 
 def base_url(request: web.Request) -> str:
@@ -36,16 +36,16 @@ def base_url(request: web.Request) -> str:
     Scheme and host come from `http.host`, else as in the CNCF registry from the proxy or the request. With a proxy that
     names no scheme, and with `http.relativeurls`, it is the prefix alone.
     """
-    of_app = settings(request)
-    if of_app.origin or of_app.relative_urls:
-        return of_app.origin + of_app.prefix
+    configured = settings(request)
+    if configured.origin or configured.relative_urls:
+        return configured.origin + configured.prefix
     # nginx without further configuration uses HTTP/1.0, no header of its own, and the host `upstream`.
     if shows_a_proxy(request.headers) or request.version < HttpVersion11:
         scheme, host = _said(request)
     else:
         scheme, host = "https" if request.secure else "http", ""
     host = host or _host(request)
-    return f"{scheme}://{host}{of_app.prefix}" if scheme and host else of_app.prefix
+    return f"{scheme}://{host}{configured.prefix}" if scheme and host else configured.prefix
 
 
 def _said(request: web.Request) -> tuple[str, str]:

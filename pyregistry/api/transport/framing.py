@@ -8,9 +8,9 @@ from typing import Protocol
 
 from pyregistry.common.overriding import override
 
-LONGEST_LINE = 1024
+MAX_LINE_BYTES = 1024
 """Bytes of a chunk's size with its extensions, or of a trailer."""
-_MOST_TRAILERS = 64
+_MAX_TRAILERS = 64
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
 _LAST_CHUNK = b"0\r\n\r\n"
 _NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
@@ -117,10 +117,10 @@ class Chunked(Framing):
 
     def _read_line(self, data: memoryview, at: int) -> int:
         """Read a line if it is complete; return the position after what was read."""
-        line = self._begun + bytes(data[at : at + LONGEST_LINE + 2 - len(self._begun)])
+        line = self._begun + bytes(data[at : at + MAX_LINE_BYTES + 2 - len(self._begun)])
         end = line.find(b"\r\n")
         if end < 0:
-            if len(line) >= LONGEST_LINE + 2:
+            if len(line) >= MAX_LINE_BYTES + 2:
                 raise FramingInvalid("a line is too long")
             at += len(line) - len(self._begun)
             self._begun = line
@@ -147,5 +147,5 @@ class Chunked(Framing):
         self._trailers += 1
         if not line:
             self.ended = True
-        elif self._trailers > _MOST_TRAILERS or not _TRAILER.fullmatch(line):
+        elif self._trailers > _MAX_TRAILERS or not _TRAILER.fullmatch(line):
             raise FramingInvalid("not a trailer")

@@ -7,8 +7,8 @@ from aiohttp import hdrs
 from pyregistry.api.transport.heads import (
     END_OF_HEAD,
     END_OF_LINE,
-    LONGEST_LINE,
-    MOST_SLASHES,
+    MAX_LINE_BYTES,
+    MAX_SLASHES,
     NO_REQUEST,
     has_body,
     no_request,
@@ -102,7 +102,7 @@ def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
     return (
         content is EMPTY_PAYLOAD
         and not message.upgrade
-        and len(message.path) <= MOST_SLASHES
+        and len(message.path) <= MAX_SLASHES
         and message.version is HttpVersion11
         and hdrs.CONTENT_LENGTH not in headers
         and hdrs.TRANSFER_ENCODING not in headers
@@ -136,5 +136,5 @@ def _require_no_head(messages: "list[tuple[RawRequestMessage, StreamReader]]", d
 def _reason(error: HttpProcessingError, data: bytes) -> RegistryError:
     """Return the error for a head that aiohttp's parser refused."""
     if isinstance(error, LineTooLong):
-        return too_large(data.find(END_OF_LINE) <= LONGEST_LINE)
+        return too_large(data.find(END_OF_LINE) <= MAX_LINE_BYTES)
     return too_many_headers() if error.message == "Too many headers received" else no_request(data)

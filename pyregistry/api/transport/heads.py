@@ -16,13 +16,13 @@ from pyregistry.oci.errors import (
     VersionUnsupported,
 )
 
-LONGEST_HEAD = 100 * 1024
+MAX_HEAD_BYTES = 100 * 1024
 """Bytes of a request line and all headers."""
-LONGEST_LINE = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 """Bytes of a target, and of a header's name and value."""
-MOST_SLASHES = 512
+MAX_SLASHES = 512
 """Slashes in a path: three times those of the longest name. The time of routing grows with their square."""
-MOST_HEADERS = 1_000
+MAX_HEADERS = 1_000
 END_OF_HEAD = b"\r\n\r\n"
 END_OF_LINE = b"\r\n"
 BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
@@ -74,8 +74,8 @@ def has_body(method: str, target: str, *, is_http10: bool, coding: str | None, l
     `coding` and `length` are the values of Transfer-Encoding and Content-Length. Raises TargetTooLong, and
     RequestInvalid for a head whose body may end elsewhere for another reader.
     """
-    if target.count("/") > MOST_SLASHES and target.partition("?")[0].count("/") > MOST_SLASHES:
-        raise TargetTooLong(f"a path has at most {MOST_SLASHES} slashes here")
+    if target.count("/") > MAX_SLASHES and target.partition("?")[0].count("/") > MAX_SLASHES:
+        raise TargetTooLong(f"a path has at most {MAX_SLASHES} slashes here")
     if length is not None and not _LENGTH.fullmatch(length):
         raise RequestInvalid("Content-Length is a number of at most 19 digits")
     if coding is not None and (is_http10 or length is not None or not _CHUNKED.fullmatch(coding)):
@@ -93,15 +93,15 @@ def no_request(data: bytes) -> RegistryError:
 
 
 def too_many_headers() -> RegistryError:
-    """Return the error for a head with more than MOST_HEADERS headers."""
-    return HeadTooLarge(f"a request has at most {MOST_HEADERS} headers here")
+    """Return the error for a head with more than MAX_HEADERS headers."""
+    return HeadTooLarge(f"a request has at most {MAX_HEADERS} headers here")
 
 
 def too_large(has_target: bool) -> RegistryError:
     """Return the error for a head above a limit; `has_target` if its request line was complete."""
     if has_target:
-        return HeadTooLarge(f"a header has at most {LONGEST_LINE} bytes here, and a head {LONGEST_HEAD}")
-    return TargetTooLong(f"a request line has at most {LONGEST_LINE} bytes here")
+        return HeadTooLarge(f"a header has at most {MAX_LINE_BYTES} bytes here, and a head {MAX_HEAD_BYTES}")
+    return TargetTooLong(f"a request line has at most {MAX_LINE_BYTES} bytes here")
 
 
 class Heads:
@@ -123,7 +123,7 @@ class Heads:
         """
         end = data.find(END_OF_HEAD, at) + len(END_OF_HEAD)
         is_first = not self._begun and not self._has_target
-        if end >= len(END_OF_HEAD) and is_first and self._given + end - at <= LONGEST_HEAD:
+        if end >= len(END_OF_HEAD) and is_first and self._given + end - at <= MAX_HEAD_BYTES:
             self._given += end - at
             return data[at:end], end
         piece, left = self._take_part(data[at:])
@@ -140,8 +140,8 @@ class Heads:
         is_whole = end > 0
         if not is_whole:
             end = self._end_of_what_the_parser_may_see(before)
-        if self._given + (end if is_whole else before + len(data)) > LONGEST_HEAD:
-            raise too_large(self._has_target or 0 <= self._begun.find(END_OF_LINE) <= LONGEST_LINE)
+        if self._given + (end if is_whole else before + len(data)) > MAX_HEAD_BYTES:
+            raise too_large(self._has_target or 0 <= self._begun.find(END_OF_LINE) <= MAX_LINE_BYTES)
         piece, left = bytes(self._begun[:end]), len(self._begun) - end if is_whole else 0
         if is_whole:
             self._begun.clear()

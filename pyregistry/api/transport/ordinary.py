@@ -33,7 +33,7 @@ from pyregistry.observe.wrong_protocol import log_tls
 from pyregistry.oci.errors import RegistryError, RequestInvalid, TlsToPlainPort
 from pyregistry.threads.upload_budget import uploads
 
-HELD_BYTES = 64 * 1024
+PENDING_BYTES = 64 * 1024
 """Bytes after a running request at which reading pauses."""
 DENSE_BYTES = 4 * 1024
 """Bytes of a body in tiny chunks fed in one turn of the event loop: each chunk costs a microsecond."""
@@ -66,7 +66,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._transport: asyncio.Transport | None = None
         self._handshaking: asyncio.Transport | None = None
         self._heads, self._reader = Heads(), HeadReader()
-        self._held = b""
+        self._pending = b""
         """Bytes after the running request."""
         self._body: Framing | None = None
         """The framing of the body that arrives now."""
@@ -124,8 +124,8 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._held:
-            data, self._held = self._held + data, b""
+        if self._pending:
+            data, self._pending = self._pending + data, b""
         self._feed(data)
         if self._runs:
             self._stop_deadline()
@@ -218,7 +218,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         if self._transport is None:
             return
         self._transport.resume_reading()
-        if self._held:
+        if self._pending:
             self.data_received(b"")
 
     def _feed(self, data: bytes) -> None:
@@ -233,7 +233,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             elif not self._takes_requests:
                 return  # discarded, so that the client can read the response
             elif self._runs:
-                self._hold(data[at:] if at else data)
+                self._keep_pending(data[at:] if at else data)
                 return
             else:
                 at = self._feed_head(data, at)
@@ -241,7 +241,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     def _feed_slice(self, framing: Framing, data: bytes) -> None:
         """Feed a small part of the body; other connections have their turn before the rest."""
         behind = self._feed_body(framing, data[:DENSE_BYTES])
-        self._held = behind + data[DENSE_BYTES:]
+        self._pending = behind + data[DENSE_BYTES:]
         transport = self._transport
         if transport is not None and transport.is_reading():
             transport.pause_reading()
@@ -249,9 +249,9 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         else:
             self._loop.call_later(_RETRY_SECONDS, self._continue_if_reading)
 
-    def _hold(self, data: bytes) -> None:
-        self._held = data
-        if len(data) >= HELD_BYTES and self._transport is not None:
+    def _keep_pending(self, data: bytes) -> None:
+        self._pending = data
+        if len(data) >= PENDING_BYTES and self._transport is not None:
             self._transport.pause_reading()
 
     def _feed_head(self, data: bytes, at: int) -> int:

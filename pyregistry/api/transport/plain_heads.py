@@ -16,8 +16,8 @@ from pyregistry.api.transport.heads import (
     END_OF_HEAD,
     END_OF_LINE,
     FIRST_COUNTS,
-    LONGEST_LINE,
-    MOST_HEADERS,
+    MAX_HEADERS,
+    MAX_LINE_BYTES,
     NO_REQUEST,
     SAME_COUNTS,
     has_body,
@@ -91,7 +91,7 @@ def _read(data: bytes) -> Head:
     line, *lines = data.removesuffix(END_OF_HEAD).split(END_OF_LINE)
     method, target, version = _read_line(line)
     headers = _one_of_each([_read_header(each) for each in lines])
-    if len(lines) > MOST_HEADERS:
+    if len(lines) > MAX_HEADERS:
         raise too_many_headers()
     found = {name.lower(): value for name, value in headers}
     if version == "1.1" and b"host" not in found:
@@ -114,7 +114,7 @@ def _read(data: bytes) -> Head:
 
 def _read_line(line: bytes) -> tuple[str, str, str]:
     """Return method, target and version."""
-    if len(line) > LONGEST_LINE:
+    if len(line) > MAX_LINE_BYTES:
         raise too_large(False)
     found = _LINE.fullmatch(line)
     if found is None:
@@ -126,7 +126,7 @@ def _read_line(line: bytes) -> tuple[str, str, str]:
 
 
 def _read_header(line: bytes) -> Header:
-    if len(line) > LONGEST_LINE:
+    if len(line) > MAX_LINE_BYTES:
         raise too_large(True)
     found = _HEADER.fullmatch(line)
     if found is None:

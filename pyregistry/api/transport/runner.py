@@ -11,7 +11,7 @@ from aiohttp import web
 
 from pyregistry.api.http.access_log import AccessLogger
 from pyregistry.api.http.context import proxies_of
-from pyregistry.api.transport.heads import LONGEST_LINE, MOST_HEADERS
+from pyregistry.api.transport.heads import MAX_HEADERS, MAX_LINE_BYTES
 from pyregistry.api.transport.limiter import CONNECTION_COUNTS
 from pyregistry.api.transport.limits import SETTLE_SECONDS, ConnectionLimits
 from pyregistry.api.transport.ordinary import OrdinaryServer, calling, close_where_needed, noting_requests
@@ -30,9 +30,9 @@ def protocol_options(limits: ConnectionLimits) -> dict[str, Any]:
         "auto_decompress": False,
         "keepalive_timeout": limits.keepalive,
         "lingering_time": limits.lingering,
-        "max_line_size": LONGEST_LINE,
-        "max_field_size": LONGEST_LINE,
-        "max_headers": MOST_HEADERS,
+        "max_line_size": MAX_LINE_BYTES,
+        "max_field_size": MAX_LINE_BYTES,
+        "max_headers": MAX_HEADERS,
     }
 
 
