@@ -90,7 +90,7 @@ async def test_a_small_token_is_one_that_every_reader_understands(ruled: Client)
     assert len(jwt.decode(token, options={"verify_signature": False})["access"]) == 25
 
 
-async def test_a_large_token_gets_hot_answers_too(ruled: Client, tmp_path: Path) -> None:
+async def test_a_large_token_gets_cached_responses_too(ruled: Client, tmp_path: Path) -> None:
     names, content = _names(_LINE - 20_000, 8), image()
     token = bearer((await _get(ruled, names, "pull,push")).json()["token"])
     for blob in content.blobs:
