@@ -1,6 +1,6 @@
-"""Cached responses are those of the ordinary way, given sooner: same status, headers, bytes, line of the log and figures.
+"""Cached responses equal those of the ordinary way: status, headers, bytes, line of the log and metrics.
 
-Two requests that arrive together go the ordinary way, which is how the two are compared.
+Two requests that arrive together take the ordinary way, so that both can be compared.
 """
 
 import asyncio
