@@ -1,5 +1,5 @@
 #!/opt/pyregistry/bin/python -I
-"""The image's /entrypoint.sh, under the name that it has in the official image."""
+"""The image's /entrypoint.sh, named as in the official image."""
 
 import sys
 

@@ -29,7 +29,7 @@ pytest.register_assert_rewrite(
 
 RegistryClient = TestClient
 PREPARED = AppKey("prepared", list[str])
-"""The paths of the answers that went through aiohttp's handlers, which hot ones do not."""
+"""The paths of the answers that went through aiohttp's handlers, which cached ones do not."""
 StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg] # its application
 
 

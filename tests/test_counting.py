@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
 from pyregistry.observe.metrics import Metrics
-from pyregistry.observe.multiprocess_metrics import forget
+from pyregistry.observe.multiprocess_metrics import merge_dead_worker
 
 _KEY = mmap_key("requests", "requests_total", ["handler"], ["base"], "Requests.")
 _GONE, _ALIVE = 1_000_001, 1_000_002
@@ -37,8 +37,8 @@ def test_what_a_process_counted_is_added_to_what_others_before_it_did(tmp_path: 
         _count(tmp_path, f"histogram_{pid}.db", 5)
         _count(tmp_path, f"gauge_livesum_{pid}.db", 1)
     _count(tmp_path, f"counter_{_ALIVE}.db", 7)
-    forget(_GONE, tmp_path)
-    forget(_GONE + 10, tmp_path)
+    merge_dead_worker(_GONE, tmp_path)
+    merge_dead_worker(_GONE + 10, tmp_path)
     assert _counted(tmp_path) == {"counter_ended.db": 6, "histogram_ended.db": 10, f"counter_{_ALIVE}.db": 7}
 
 
@@ -48,7 +48,7 @@ def test_a_file_that_was_cut_off_in_a_write_is_left_out_and_said(
 ) -> None:
     (tmp_path / f"counter_{_GONE}.db").write_bytes(damage)
     _count(tmp_path, "counter_ended.db", 2)
-    forget(_GONE, tmp_path)
+    merge_dead_worker(_GONE, tmp_path)
     assert _counted(tmp_path) == {"counter_ended.db": 2}
     assert "the counts of a worker are lost" in caplog.text
 
@@ -58,7 +58,7 @@ def test_while_somebody_reads_nothing_is_merged_and_nobody_waits_long(tmp_path: 
     reader = os.open(tmp_path, os.O_RDONLY)
     try:
         fcntl.flock(reader, fcntl.LOCK_SH)
-        forget(_GONE, tmp_path)
+        merge_dead_worker(_GONE, tmp_path)
     finally:
         os.close(reader)
     assert _counted(tmp_path) == {f"counter_{_GONE}.db": 3}

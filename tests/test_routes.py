@@ -10,7 +10,7 @@ import pytest
 from pyregistry.api.routes import ENDPOINTS, Endpoint
 from pyregistry.auth.access import Action
 from pyregistry.observe.observers import EventTarget
-from tests.api.test_hot import HOT
+from tests.api.test_fast_path import CACHED
 
 PAGE = Path(__file__).parent.parent / "docs/endpoints.md"
 
@@ -103,7 +103,7 @@ def test_each_row_of_memory_has_a_word_of_its_own() -> None:
 
 
 def test_what_is_answered_from_memory_is_compared_with_the_handlers_answer() -> None:
-    compared = {(method, path.split("/")[-2]) for method, path in HOT}
+    compared = {(method, path.split("/")[-2]) for method, path in CACHED}
     assert compared == {(endpoint.method, _readable(endpoint.path).split("/")[-2]) for endpoint in _CACHED}
 
 

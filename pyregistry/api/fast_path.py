@@ -1,10 +1,9 @@
-"""Small answers from memory, given where a request is parsed: without a task, a router and middlewares.
+"""The fast path: small cached responses, sent where a request is parsed, without a task, a router and middlewares.
 
-What clients ask most, whether a manifest or a blob is still there and what it says, takes a look or two at the disk;
-aiohttp's way from a parsed request to its handler and back costs more than that. So a plain GET or HEAD of an endpoint
-whose row has a `cached` is tried here first. Whatever is unusual, whatever has to wait and every refusal goes the
-ordinary way, whose answers are the same: `tests/api/test_hot.py` lays them side by side. docs/decisions/0015 has the
-reasons, 0050 says what both ways share.
+The most frequent requests need a `stat` or two: is a manifest or blob still there? aiohttp's way from a parsed request
+to its handler and back costs more than that. So a plain GET or HEAD of an endpoint with `cached` is tried here first.
+Unusual requests, those that have to wait and refusals take the ordinary way. Its responses are the same, which
+`tests/api/test_fast_path.py` compares. docs/decisions/0015 has the reasons, 0050 the parts that both ways share.
 """
 
 import time
@@ -18,7 +17,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from pyregistry.api.http.access_log import Entry
 from pyregistry.api.http.cached import Cached, CachedResponse, Caches, FindCached, ParsedHead
-from pyregistry.api.http.context import HOT_BLOBS, HOT_MANIFESTS, SETTINGS
+from pyregistry.api.http.context import BLOB_CACHE, MANIFEST_CACHE, SETTINGS
 from pyregistry.api.http.decision import DECISION, Content, pull_action
 from pyregistry.api.http.forwarded import client_address
 from pyregistry.api.http.request_id import HEADER, accepted_id
@@ -34,22 +33,22 @@ log = structlog.get_logger("pyregistry.api")
 
 class _Row(NamedTuple):
     name: str
-    """In metrics."""
+    """The name in metrics."""
     access: Callable[[str], Access | None]
-    """Returns the access that a caller needs to a repository of this name; None for an invalid name."""
+    """Returns the access that a request for this repository needs; None for an invalid name."""
     find: FindCached
     target: EventTarget
 
 
 class CachedResponses:
-    """Answers from what an application's caches know. Belongs to the event loop."""
+    """Responses from an application's caches. Belongs to the event loop."""
 
     def __init__(self, app: web.Application) -> None:
-        """When all parts of the application are there."""
+        """Take a complete application."""
         self._app = app
         self._is_on: bool | None = None
         """None until the first request: before it a middleware may be added."""
-        self._caches = Caches(app[HOT_MANIFESTS], app[HOT_BLOBS])
+        self._caches = Caches(app[MANIFEST_CACHE], app[BLOB_CACHE])
         self._decision = app[DECISION]
         self._proxies = app[SETTINGS].proxies
         self._root = f"{app[SETTINGS].prefix}/v2/"
@@ -57,9 +56,9 @@ class CachedResponses:
         self._constant = "".join(f"{name}: {value}\r\n" for name, value in constant_headers(app[SETTINGS]))
 
     def find(self, message: ParsedHead, peer: str) -> CachedResponse | None:
-        """The answer to a request that has no body; None: it has to go the ordinary way.
+        """Return the response to a request without a body; None: it must take the ordinary way.
 
-        `peer` is the address of the other side, empty where it has none.
+        `peer` is the address of the peer, empty for a unix socket.
         """
         begun = time.perf_counter()
         method, path, headers, decision = message.method, message.path, message.headers, self._decision
@@ -68,7 +67,7 @@ class CachedResponses:
         row = self._rows.get((method, kind))
         if row is None or not path.startswith(self._root) or not self._is_plain(message):
             return None
-        # As the router reads it, from the right. What is no name, no tag and no digest was never remembered.
+        # Matched from the right, as by the router. The caches have no invalid name, tag or digest.
         access = row.access(above[len(self._root) :])
         remote = client_address(self._proxies, peer, headers)
         principal = decision.recognize(headers, remote)
@@ -104,12 +103,12 @@ class CachedResponses:
         return self._is_on and self._decision.is_serving
 
     def _knows_all_middlewares(self) -> bool:
-        """Return False if a middleware was added, which cached responses would not pass."""
+        """Return False if a middleware was added, which cached responses would skip."""
         unknown = [each for each in self._app.middlewares if each not in self._app[MIDDLEWARES]]
         if unknown:
             names = [getattr(each, "__qualname__", type(each).__name__) for each in unknown]
             log.warning(
-                "cached responses switched off, for requests have to pass middlewares that were added",
+                "fast path off: requests must pass the middlewares that were added",
                 middlewares=names,
             )
         return not unknown
@@ -123,7 +122,7 @@ class CachedResponses:
 
 
 def _cached_rows(endpoints: Sequence[Endpoint]) -> dict[tuple[str, str], _Row]:
-    """Return the rows that have a `cached`, by their method and the word before the reference."""
+    """Return the rows with `cached`, by their method and the word before the reference."""
     return {
         (each.method, each.path.rpartition("/{")[0].rpartition("/")[2]): _Row(
             each.name, lru_cache(1024)(partial(_access, each.action)), each.cached, EventTarget(each.name)

@@ -1,4 +1,4 @@
-"""What happens around every handler: errors become the spec's envelope, then the caller is checked, once."""
+"""Middlewares around every handler: errors become the spec's body, and the caller is checked once."""
 
 import errno
 from collections.abc import Awaitable, Callable, Mapping
@@ -46,11 +46,11 @@ from pyregistry.oci.errors import (
 from pyregistry.threads.patience import IS_GONE
 
 CLIENT_GONE = 499
-"""Only ever seen in the log: nobody is there to read the answer."""
+"""Status of a request whose client has disconnected, only for the log."""
 
 Middleware = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 MIDDLEWARES: web.AppKey[tuple[Middleware, ...]] = web.AppKey("middlewares")
-"""Middlewares that cached responses need not pass: `hot` asks the same Decision."""
+"""Middlewares that cached responses need not pass: the fast path calls the same Decision."""
 
 log = structlog.get_logger("pyregistry.api")
 
@@ -64,19 +64,19 @@ _BY_ERRNO: Mapping[int, RegistryError] = {
 }
 
 _REFUSED = frozenset({errno.EACCES, errno.EPERM, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
-"""No right to write, or a file system without locks: see docs/operations.md."""
+"""No permission to write, or a file system without locks: see docs/operations.md."""
 
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error leaves as an envelope; what is inside a 5xx stays in the log."""
+    """Turn every error into the spec's error body; the cause of a 5xx is only logged."""
     IS_GONE.set(lambda: request.transport is None)  # a request has a context of its own: see request_id.identify
     try:
         return await handler(request)
     except RegistryError as error:
-        known = _told(request, error)
+        known = _logged(request, error)
     except web.HTTPException as error:
-        # aiohttp's own: no route at all, as outside of http.prefix.
+        # aiohttp's own: no route, as outside of http.prefix.
         known = NameUnknown("no such endpoint") if error.status == 404 else RequestInvalid(error.reason)
     except web.RequestPayloadError:
         known = RequestInvalid("the body is not valid HTTP")
@@ -89,14 +89,14 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         known = InternalError()
     response = error_response(known, request_id(request))
     if not request.content.at_eof() or (isinstance(known, BlobUploadUnknown) and request.body_exists):
-        # Whoever still sends a body gets the answer at once, and the rest of the body is not read. One for an unknown
-        # upload is, if it came with its headers (bodies.body_at_hand); the answer shall not depend on packets.
+        # If the body is unread, close after responding. Do so for every unknown upload, so the response does not depend
+        # on packet timing: a body that came with its headers was read (bodies.body_at_hand).
         response.force_close()
     return response
 
 
-def _told(request: web.Request, error: RegistryError) -> RegistryError:
-    """Log what an operator has to mend: the reserve is reached, and the system would say ENOSPC a little later."""
+def _logged(request: web.Request, error: RegistryError) -> RegistryError:
+    """Log an error that needs the operator: at the reserve's limit, a little before the system's own ENOSPC."""
     if isinstance(error, StorageFull):
         log.error("storage error", method=request.method, path=request.path, error="ENOSPC", reason=error.detail)
     return error
@@ -111,7 +111,7 @@ def _storage_error(request: web.Request, error: OSError) -> RegistryError:
 
 @web.middleware
 async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count requests, but not those about the service; around `errors`, so that it sees every status."""
+    """Count requests, except those of probes; around `errors`, so that it sees every status."""
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
     if endpoint is not None and endpoint.watches:
         return await handler(request)
@@ -134,7 +134,7 @@ def _bytes_to_send(request: web.Request, response: web.StreamResponse) -> int:
 
 @web.middleware
 async def healthy(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """While a health check fails nobody is served, as in the CNCF registry, but for those who ask how it is."""
+    """Refuse requests while a health check fails, as in the CNCF registry; probes are still served."""
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
     if (endpoint is None or not endpoint.watches) and not request.app[DECISION].is_serving:
         require_health(request.app[HEALTH])
@@ -143,9 +143,9 @@ async def healthy(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 @web.middleware
 async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Who is it, and may they: asked once, before the handler, the storage and `100 Continue`."""
+    """Authenticate and authorize the caller once, before the handler, the storage and `100 Continue`."""
     if request.method == "OPTIONS":
-        if request.raw_path == "*":  # a ping of the whole server (RFC 9110, 9.3.7), which has no route
+        if request.raw_path == "*":  # a ping of the whole server (RFC 9110, 9.3.7), without a route
             return web.Response(status=204)
         return await handler(request)
     _let_refusals_give_way(request)
@@ -177,7 +177,7 @@ def _let_refusals_give_way(request: web.Request) -> None:
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:
-    """401 for who could log in or get another token, 403 for who is known and may not: clients print it as "denied"."""
+    """Raise 401 if a login or another token could help, else 403, which clients print as "denied"."""
     principal, decision = request[PRINCIPAL], request.app[DECISION]
     if decision.allows(principal, wanted):
         return
@@ -189,7 +189,7 @@ def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None
 
 
 def _challenge(request: web.Request, endpoint: Endpoint | None, *, failed: bool) -> dict[str, str]:
-    """How to get in; `failed` if what the caller showed is no credential at all."""
+    """Return the challenge; `failed` if the caller's credentials are invalid."""
     fault = None
     if bearer_token(authorization(request)) is not None:
         fault = Fault.INVALID_TOKEN if failed else Fault.INSUFFICIENT_SCOPE
@@ -198,7 +198,7 @@ def _challenge(request: web.Request, endpoint: Endpoint | None, *, failed: bool)
 
 
 def _wanted(request: web.Request, endpoint: Endpoint | None) -> list[Access]:
-    """Return what a token for this request should cover."""
+    """Return the accesses that a token for this request should cover."""
     if endpoint is None:
         return []
     if "name" not in request.match_info:
@@ -211,7 +211,7 @@ def _wanted(request: web.Request, endpoint: Endpoint | None) -> list[Access]:
 
 
 def _detail(request: web.Request, endpoint: Endpoint | None) -> object:
-    """What the caller asked for, as the CNCF registry says it: without a detail podman and skopeo show no sentence."""
+    """Return the CNCF registry's detail of the request: without one podman and skopeo show no message."""
     name = request.match_info.get("name")
     if endpoint is None or name is None:
         return None
@@ -219,16 +219,16 @@ def _detail(request: web.Request, endpoint: Endpoint | None) -> object:
 
 
 def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
-    of_app = request.app[SETTINGS]
-    if of_app.read_only and endpoint.mutates:
+    settings = request.app[SETTINGS]
+    if settings.read_only and endpoint.mutates:
         raise Unsupported("the registry is read-only")
-    if endpoint.action is Action.DELETE and not of_app.delete_enabled:
-        raise Unsupported("deletion is switched off; set storage.delete.enabled")
+    if endpoint.action is Action.DELETE and not settings.delete_enabled:
+        raise Unsupported("deletion is disabled; set storage.delete.enabled")
 
 
-def adding_headers(of_app: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    """What every answer carries; for Application.on_response_prepare."""
-    configured = _configured_headers(of_app)
+def adding_headers(settings: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """Return a function that adds the headers of every response; for Application.on_response_prepare."""
+    configured = _configured_headers(settings)
 
     async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(_OURS, **{HEADER: request_id(request)})
@@ -237,10 +237,10 @@ def adding_headers(of_app: Settings) -> Callable[[web.Request, web.StreamRespons
     return add_headers
 
 
-def constant_headers(of_app: Settings) -> list[tuple[str, str]]:
-    """What every answer carries and is always the same."""
-    return [*_OURS.items(), *_configured_headers(of_app)]
+def constant_headers(settings: Settings) -> list[tuple[str, str]]:
+    """Return the headers of every response that are always the same."""
+    return [*_OURS.items(), *_configured_headers(settings)]
 
 
-def _configured_headers(of_app: Settings) -> list[tuple[str, str]]:
-    return [*of_app.headers, *warning_headers(of_app.warnings)]
+def _configured_headers(settings: Settings) -> list[tuple[str, str]]:
+    return [*settings.headers, *warning_headers(settings.warnings)]

@@ -1,4 +1,4 @@
-"""THE endpoint table. Nothing is reachable that does not stand here, and nothing stands here without an action."""
+"""THE endpoint table. Only its rows are reachable, and each row has an action."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -14,8 +14,8 @@ from pyregistry.auth.access import Access, Action
 from pyregistry.auth.scopes import TOKEN_PATH
 from pyregistry.oci.errors import Unsupported
 
-# `.+` is greedy, so a path is understood from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads`.
-# aiohttp decodes what it matched, so these patterns check nothing; the types of `oci.names` do. With `s` a decoded
+# `.+` is greedy, so a path is matched from the right: a name may contain `blobs`, `manifests`, `tags`, `uploads`.
+# aiohttp decodes after the match, so these patterns check nothing; the types of `oci.names` do. With `s` a decoded
 # newline matches as well, so that they see it.
 _REPOSITORY = "/v2/{name:(?s:.+)}"
 _MANIFEST = _REPOSITORY + "/manifests/{reference:[^/]+}"
@@ -34,12 +34,12 @@ _NAMES = {
     _REFERRERS: "referrers",
     "/v2/_catalog": "catalog",
 }
-"""What the CNCF registry's metrics call them; what is not here goes by its handler's name."""
+"""Names in the CNCF registry's metrics; other endpoints have their handler's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One row; `spec` are the ids of the distribution spec, `mutates` decides for a read-only registry."""
+    """One row; `spec` has the ids of the distribution spec, `mutates` decides for a read-only registry."""
 
     method: str
     path: str
@@ -47,23 +47,23 @@ class Endpoint:
     action: Action
     spec: str
     cached: FindCached | None = None
-    """Makes the response that `hot` gives; only for a path that ends in `/WORD/REFERENCE`, with a word of its own."""
+    """Finds the cached response; only for a path that ends in `/WORD/REFERENCE`, with a word of its own."""
     reads: Callable[[web.Request], Sequence[Access]] | None = None
-    """Returns what a token for the request should cover beside the action."""
+    """Returns the further accesses that a token for the request should cover."""
 
     @property
     def mutates(self) -> bool:
-        """True if it changes what is stored."""
+        """True if it changes the storage."""
         return self.method not in {"GET", "HEAD", _ANY}
 
     @property
     def watches(self) -> bool:
-        """True for questions about the service: answered whatever its health is, at the root, and not counted."""
+        """True for probes and metrics: served at the root whatever the health is, and not counted."""
         return self.action in {Action.PROBE, Action.METRICS}
 
     @property
     def name(self) -> str:
-        """In metrics."""
+        """The name in metrics."""
         return _NAMES.get(self.path) or self.handler.__name__
 
 
@@ -79,7 +79,7 @@ ENDPOINTS = (
     Endpoint("HEAD", _UPLOAD, uploads.upload_status, Action.PUSH, "end-13"),
     Endpoint("PATCH", _UPLOAD, uploads.append_to_upload, Action.PUSH, "end-5"),
     Endpoint("PUT", _UPLOAD, uploads.finish_upload, Action.PUSH, "end-6"),
-    # With the right to push alone: who begins an upload may end it.
+    # Needs only the right to push: a client that begins an upload may end it.
     Endpoint("DELETE", _UPLOAD, uploads.cancel_upload, Action.PUSH, "end-14"),
     Endpoint("GET", _BLOB, blobs.get_blob, Action.PULL, "end-2"),
     Endpoint("HEAD", _BLOB, blobs.get_blob, Action.PULL, "end-2", cached=blobs.cached_blob_head),
@@ -100,19 +100,19 @@ ENDPOINTS = (
 )
 
 ENDPOINT_OF: web.AppKey[dict[web.AbstractRoute, Endpoint]] = web.AppKey("endpoint_of")
-"""Which row a matched route is; a route of `OPTIONS` and of wrong methods has none."""
+"""The row of a matched route; routes for `OPTIONS` and wrong methods are not in it."""
 
 
 def add_routes(app: web.Application, prefix: str) -> None:
-    """Register the table below `prefix`, but what watches at the root.
+    """Register the table below `prefix`, and the probes at the root.
 
-    Each path also answers OPTIONS, and 405 to every other method.
+    Each path also responds to OPTIONS, and with 405 to every other method.
     """
     endpoint_of: dict[web.AbstractRoute, Endpoint] = {}
     by_path: dict[str, list[Endpoint]] = defaultdict(list)
     for endpoint in ENDPOINTS:
         if endpoint.action is Action.METRICS and METRICS not in app:
-            continue  # then it is a path like any other that does not exist
+            continue  # then the path does not exist
         by_path[endpoint.path].append(endpoint)
     for path, endpoints in by_path.items():
         resource = app.router.add_resource(path if endpoints[0].watches else prefix + path)
@@ -129,7 +129,7 @@ def _other_methods(allowed: list[str]) -> Handler:
     allow = ", ".join((*allowed, "OPTIONS"))
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        """`OPTIONS`, which browsers send before anything else and without credentials, and 405."""
+        """Respond to `OPTIONS`, which browsers send first and without credentials, or with 405."""
         if request.method == "OPTIONS":
             return web.Response(status=204, headers={"Allow": allow})
         raise Unsupported(f"this path takes {allow}", headers={"Allow": allow})

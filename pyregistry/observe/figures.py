@@ -1,4 +1,4 @@
-"""Families that are read at a scrape, rather than counted: of the disk, of the processes, of the config."""
+"""Metric families that are read at a scrape instead of counted: of the disk, the processes, the config."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -28,21 +28,21 @@ class Figure:
 
     @property
     def is_counter(self) -> bool:
-        """True if it only grows."""
+        """True if its values only increase."""
         return self.name.endswith("_total")
 
 
 def single(name: str, text: str, value: float | None) -> Figure:
-    """Return a family of one value without labels; of none where `value` is None."""
+    """Return a family of one value without labels; an empty family if `value` is absent."""
     return Figure(name, text, {} if value is None else {(): value})
 
 
 ReadFigures = Callable[[], Iterable[Figure]]
-"""Reads families that are shown together. Blocks; an OSError, LookupError or ValueError leaves them out."""
+"""Reads families together. Blocks; an OSError, LookupError or ValueError leaves all of them out."""
 
 
 class FigureCollector:
-    """Collector of prometheus_client for what one function reads."""
+    """Collector of prometheus_client for the families of one function."""
 
     def __init__(self, read: ReadFigures) -> None:
         self._read = read
@@ -52,10 +52,10 @@ class FigureCollector:
         return []
 
     def collect(self) -> Iterable["Metric"]:
-        """See prometheus_client.registry.Collector; families without values are left out."""
+        """Return the families that have values."""
         try:
             figures = list(self._read())
-        except (OSError, LookupError, ValueError) as error:  # the last two: a /proc that is not Linux's own
+        except (OSError, LookupError, ValueError) as error:  # the last two: of a /proc that is not Linux's own
             log.debug("figures left out", reason=repr(error))
             return
         for figure in figures:

@@ -1,6 +1,6 @@
-"""Health checks: each asks at its interval, and too many failures in a row make the service unhealthy.
+"""Health checks: each runs at its interval, and too many failures in a row make the service unhealthy.
 
-Each process checks for itself: it must answer for itself, and what one knows of the storage is not what another does.
+Each process runs its own checks: one may fail to reach a storage that another reaches.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 Probe = Callable[[], Awaitable[None]]
-"""Raises Unhealthy, OSError or TimeoutError if something is wrong."""
+"""Raises Unhealthy, OSError or TimeoutError on failure."""
 
 LOCK_SECONDS = 2.0
 """Seconds within which a writer should get the locks of the storage: a collector keeps them for 50 ms."""
@@ -26,7 +26,7 @@ log = structlog.get_logger("pyregistry.health")
 
 
 class Unhealthy(Exception):
-    """The text says what is wrong."""
+    """A failed check; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class Check:
     interval: float = 10.0
     timeout: float = 10.0
     threshold: int = 1
-    """Failures in a row that count."""
+    """Failures in a row that make the service unhealthy."""
 
 
 class Health:
-    """The checks of this process and what came of them."""
+    """The checks of this process, and their results."""
 
     def __init__(self, checks: Sequence[Check] = ()) -> None:
         self.checks = tuple(checks)
@@ -51,17 +51,17 @@ class Health:
 
     @property
     def failing(self) -> Mapping[str, str]:
-        """Name to reason; for the operator only: names are paths and addresses."""
+        """Reasons by name; for the operator only, since names are paths and addresses."""
         return {check.name: reason for check, reason in self._failing.items()}
 
     @property
     def is_failing(self) -> bool:
-        """True while nobody is to be served."""
+        """True while requests are refused."""
         return bool(self._failing)
 
     @property
     def failing_kinds(self) -> list[str]:
-        """What may be told to anybody."""
+        """Kinds of the failing checks, which may be public."""
         return sorted({check.kind for check in self._failing})
 
     async def watch(self, _: object) -> AsyncIterator[None]:
@@ -91,7 +91,7 @@ class Health:
 
 
 async def ask(probe: Probe, timeout: float) -> str | None:
-    """Return the fault, None if there is none."""
+    """Run a probe; return the reason of a failure, None on success."""
     try:
         async with asyncio.timeout(timeout):
             await probe()
@@ -101,16 +101,16 @@ async def ask(probe: Probe, timeout: float) -> str | None:
         return error.strerror or str(error) or type(error).__name__
     except Unhealthy as error:
         return str(error)
-    except Exception as error:  # of a URL or a header that cannot be sent; its text may be a secret
+    except Exception as error:  # of a URL or header that cannot be sent; its text may be a secret
         return type(error).__name__
     return None
 
 
 class InThread:
-    """A probe that blocks, in a thread of its own.
+    """A blocking probe in a thread of its own.
 
-    A storage that hangs holds this thread and no other: the loop's pool has work to do. While it hangs the next call
-    waits behind it, and fails for its deadline.
+    A hanging storage blocks only this thread, and not the loop's pool. The next call then waits for it, and fails at
+    its deadline.
     """
 
     def __init__(self, probe: Callable[[], None]) -> None:
@@ -118,7 +118,7 @@ class InThread:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="health")
 
     async def __call__(self) -> None:
-        """See Probe."""
+        """Run the probe in the thread."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._probe)
 
     async def closing(self, _: object) -> AsyncIterator[None]:
@@ -128,7 +128,7 @@ class InThread:
 
 
 def no_file(path: Path) -> Callable[[], None]:
-    """Healthy as long as nothing is at `path`: `touch` it to take the service out. Blocks."""
+    """Return a probe that fails if `path` exists: `touch` it to take the service out of rotation. Blocks."""
 
     def probe() -> None:
         with suppress(FileNotFoundError):
@@ -139,7 +139,7 @@ def no_file(path: Path) -> Callable[[], None]:
 
 
 def answers_head(uri: URL, status: int, headers: Sequence[tuple[str, str]]) -> Probe:
-    """Healthy if a HEAD of `uri` is answered with `status`, redirects followed."""
+    """Return a probe that expects `status` from a HEAD of `uri`, after redirects."""
 
     async def probe() -> None:
         try:
@@ -158,7 +158,7 @@ def answers_head(uri: URL, status: int, headers: Sequence[tuple[str, str]]) -> P
 
 
 def accepts(host: str, port: int) -> Probe:
-    """Healthy if a TCP connection can be made."""
+    """Return a probe that opens a TCP connection."""
 
     async def probe() -> None:
         _, writer = await asyncio.open_connection(host, port)
@@ -168,7 +168,7 @@ def accepts(host: str, port: int) -> Probe:
 
 
 def gets_locks(try_locks: Callable[[float], bool]) -> Callable[[], None]:
-    """Healthy as long as a writer would get the locks of the storage soon. Blocks."""
+    """Return a probe that fails if a writer would not get the locks of the storage soon. Blocks."""
     lost_at: float | None = None
 
     def probe() -> None:
@@ -184,17 +184,17 @@ def gets_locks(try_locks: Callable[[float], bool]) -> Callable[[], None]:
 
 
 class Readiness:
-    """Whether this process should be sent requests."""
+    """Readiness of this process for requests."""
 
     def __init__(self, health: Health, write: Probe | None, locks: Probe | None = None) -> None:
-        """`write` tries the storage, `locks` its locks; None if nothing is to be written."""
+        """Take probes of a write to the storage and of its locks; None for a read-only registry."""
         self.draining = False
         self._health = health
-        self._write = _Remembered("the storage cannot be written", write)
-        self._locks = _Remembered("the storage is locked", locks)
+        self._write = _CachedProbe("the storage cannot be written", write)
+        self._locks = _CachedProbe("the storage is locked", locks)
 
     async def obstacles(self) -> list[str]:
-        """Why not; what anybody may know of it."""
+        """Return the reasons against it, which may be public."""
         found = ["draining"] if self.draining else []
         found += [f"health check {kind} fails" for kind in self._health.failing_kinds]
         if await self._write.reason() is not None:
@@ -204,12 +204,12 @@ class Readiness:
         return found
 
 
-class _Remembered:
-    """A probe that anybody may cause, and which costs the disk something."""
+class _CachedProbe:
+    """A probe whose result is kept for a second: any client may cause it, and it uses the disk."""
 
     _SECONDS = 1.0
-    """For which one answer speaks for all who ask."""
-    _DEADLINE = 5.0
+    """Seconds for which a result is valid."""
+    _DEADLINE_SECONDS = 5.0
 
     def __init__(self, what: str, probe: Probe | None) -> None:
         self._what = what
@@ -219,12 +219,12 @@ class _Remembered:
         self._asking = asyncio.Lock()
 
     async def reason(self) -> str | None:
-        """Return the fault, None if there is none."""
+        """Return the reason of a failure, None on success."""
         if self._probe is None:
             return None
         async with self._asking:
             if time.monotonic() - self._asked_at >= self._SECONDS:
-                before, self._reason = self._reason, await ask(self._probe, self._DEADLINE)
+                before, self._reason = self._reason, await ask(self._probe, self._DEADLINE_SECONDS)
                 self._asked_at = time.monotonic()
                 if self._reason is not None and before is None:
                     log.error(self._what, reason=self._reason)

@@ -1,7 +1,7 @@
 """Metrics for Prometheus, under the names of the CNCF registry where it has one.
 
-The processes of a service count into files of one directory, and whichever is asked adds them up. No label says which
-repository: there is no bound on their number.
+The processes of a service count into files of one directory, and a scrape adds them up. Repositories are not a label:
+their number is unbounded.
 """
 
 import struct
@@ -28,13 +28,13 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60)
 _SIZES = tuple(1024.0 * 2**power for power in range(22))
 """Bytes: 1 KiB to 2 GiB. Both are the CNCF registry's buckets."""
-_TRIES, _PAUSE = 50, 0.02
-"""How often, and how many seconds apart, the files are read of which one is just being made."""
+_TRIES, _PAUSE_SECONDS = 50, 0.02
+"""Readings of the files, and seconds between them, until none of them is just being made."""
 _ACTIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """The counters of this process, and what it and all others count into `directory`."""
+    """The counters of this process, and the totals of all processes that count into `directory`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -65,7 +65,7 @@ class Metrics:
             "registry_http_in_flight_requests",
             "The in-flight HTTP requests.",
             ["handler"],
-            multiprocess_mode="livesum",  # what a killed process had under way is over
+            multiprocess_mode="livesum",  # the requests of a killed process have ended
             registry=self._registry,
         )
         self._actions = prometheus_client.Histogram(
@@ -77,8 +77,8 @@ class Metrics:
         )
 
     def request(self, handler: str, method: str, begun: float | None = None) -> "RunningRequest":
-        """A request for this handler has come, now or at `begun`, a time of `time.perf_counter`."""
-        known = method.lower() if method in _METHODS else "unknown"  # a client can make up methods without end
+        """Count a request for this handler, which began now or at `begun` of `time.perf_counter`."""
+        known = method.lower() if method in _METHODS else "unknown"  # a client can invent any number of methods
         series = self._series.get((handler, known))
         if series is None:
             series = self._series[handler, known] = _Series(
@@ -91,11 +91,11 @@ class Metrics:
         return RunningRequest(series, time.perf_counter() if begun is None else begun)
 
     def storage_action(self, driver: str, action: str) -> Callable[[float], None]:
-        """A function to call with the seconds that such an action took, from any thread."""
+        """Return a function to call, from any thread, with the seconds that such an action took."""
         return self._actions.labels(driver, action).observe
 
     def gauge(self, name: str, text: str, labels: Sequence[str] = (), mode: str = "livesum") -> "Gauge":
-        """Make a gauge of this worker; `mode` says what all workers show together, see prometheus_client.Gauge."""
+        """Make a gauge of this worker; `mode` aggregates all workers, see prometheus_client.Gauge."""
         return prometheus_client.Gauge(name, text, labels, registry=self._registry, multiprocess_mode=mode)  # type: ignore[arg-type] # a Literal there
 
     def counter(self, name: str, text: str, *labels: str) -> "Counter":
@@ -103,11 +103,11 @@ class Metrics:
         return prometheus_client.Counter(name, text, labels, registry=self._registry)
 
     def at_scrape(self, read: ReadFigures) -> None:
-        """Show what `read` returns at each scrape, in a thread: what is the same for all processes."""
+        """Show the families that `read` returns at each scrape, in a thread; for values common to all processes."""
         self._at_scrape.append(FigureCollector(read))
 
     def page(self, accept: str) -> tuple[bytes, str]:
-        """The metrics in the format that the `Accept` header asks for, and its Content-Type. Blocks."""
+        """Return the metrics in the format of the `Accept` header, and its Content-Type. Blocks."""
         encode, content_type = exposition.choose_encoder(accept)
         return encode(self._all_processes()), content_type
 
@@ -121,7 +121,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class _Series:
-    """What the requests of one handler and method count into, looked up once."""
+    """The metrics of one handler and method, looked up once."""
 
     in_flight: "Gauge"
     durations: "Histogram"
@@ -131,7 +131,7 @@ class _Series:
     by_status: "dict[int, Counter]" = field(default_factory=dict)
 
     def counter(self, status: int) -> "Counter":
-        """Of the answers with this status."""
+        """Return the counter of the responses with this status."""
         counter = self.by_status.get(status)
         if counter is None:
             counter = self.by_status[status] = self.make_counter(status)
@@ -139,7 +139,7 @@ class _Series:
 
 
 class RunningRequest:
-    """One request, from its coming to its answer."""
+    """A request until its response."""
 
     __slots__ = ("_begun", "_series")
 
@@ -149,7 +149,7 @@ class RunningRequest:
         series.in_flight.inc()
 
     def end(self, status: int, received: int, sent: int) -> None:
-        """It was answered; `received` and `sent` are the bytes of the bodies."""
+        """Count the response; `received` and `sent` are the bytes of the bodies."""
         series = self._series
         series.in_flight.dec()
         series.counter(status).inc()
@@ -161,26 +161,26 @@ class RunningRequest:
 
 
 class _Shared:
-    """A Collector of what all processes counted."""
+    """Collector of the totals of all processes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     def describe(self) -> Iterable["Metric"]:
-        """Nothing: see FigureCollector."""
+        """Return nothing: a registration must not read the disk."""
         return []
 
     def collect(self) -> Iterable["Metric"]:
-        """See prometheus_client.registry.Collector."""
+        """Return the families of all processes."""
         tries = _TRIES
         while True:
             try:
                 return self._collect()
-            except struct.error:  # of a file that a process has made, and not yet filled: a worker that just began
+            except struct.error:  # of the still empty file of a worker that has just started
                 tries -= 1
                 if not tries:
                     raise
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
 
     def _collect(self) -> Iterable["Metric"]:
         with reading(self._directory):

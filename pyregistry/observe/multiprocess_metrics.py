@@ -1,6 +1,6 @@
-"""The directory that the processes of a service count into, and what becomes of the files of one that has ended.
+"""Files into which the processes of a service count, and the merge of those of an ended process.
 
-Each process has a file of each kind of metric, which it maps into its memory; whoever is asked adds all of them up.
+Each process has a file for each kind of metric, mapped into its memory. A scrape adds up all files.
 """
 
 import fcntl
@@ -24,10 +24,10 @@ else:
     mmap_dict = lazy("prometheus_client.mmap_dict")
     multiprocess = lazy("prometheus_client.multiprocess")
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the library looks for the directory, once, when it is imported; so nothing may import it before that is set."""
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the directory. The library reads it once, at its import: nothing may import it before that is set."""
 
-_TRIES, _PAUSE = 20, 0.01
+_TRIES, _PAUSE_SECONDS = 20, 0.01
 
 ENDS = "pyregistry_worker_ends"
 ENDS_TEXT = "Workers that ended: stopped when told to, failed with a status, or killed by a signal."
@@ -42,7 +42,7 @@ class End(StrEnum):
 
     @classmethod
     def of_status(cls, status: int) -> "End":
-        """Return that of an exit code; one below zero is a signal, and SIGTERM is what stops a worker."""
+        """Return the end of an exit code; a negative one is a signal, and SIGTERM stops a worker."""
         if status in {0, -signal.SIGTERM}:
             return cls.STOPPED
         return cls.FAILED if status > 0 else cls.KILLED
@@ -53,7 +53,7 @@ log = structlog.get_logger("pyregistry.metrics")
 
 @contextmanager
 def reading(directory: Path) -> Iterator[None]:
-    """Nothing is merged meanwhile, which would count it twice. Blocks."""
+    """Prevent merges until the block ends: they would count twice. Blocks."""
     handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -62,16 +62,15 @@ def reading(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def forget(pid: int, directory: Path, end: End | None = None) -> None:
-    """A process has ended: what it had under way is over, and its counts go to those of the others that have ended.
+def merge_dead_worker(pid: int, directory: Path, end: End | None = None) -> None:
+    """Merge the counts of an ended process into those of all ended ones, and drop its live gauges.
 
-    Without that a service whose workers are replaced now and then would add up more files every time. `end` is counted
-    among those of all workers. Raises OSError.
+    Otherwise each replaced worker would leave more files to add up. `end` is counted as well. Raises OSError.
     """
     multiprocess.mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call] # has none
     handle = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if _locked(handle):  # else a reader hangs, for which nobody here can wait: the files stay, and are added up
+        if _locked(handle):  # else a reader hangs, and the arbiter cannot wait: the files stay, and are added up
             for kind in ("counter", "histogram"):
                 _merge(directory / f"{kind}_{pid}.db", directory / f"{kind}_ended.db")
             if end is not None:
@@ -85,7 +84,7 @@ def _locked(handle: int) -> bool:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE_SECONDS)
         else:
             return True
     return False
@@ -105,7 +104,7 @@ def _merge(source: Path, target: Path) -> None:
     try:
         counted = list(mmap_dict.MmapedDict.read_all_values_from_file(str(source)))  # type: ignore[no-untyped-call] # has none
     except (RuntimeError, ValueError, struct.error) as error:
-        # Killed in the middle of a write. The file would spoil every reading.
+        # It was killed during a write, and the file would break every reading.
         log.warning("the counts of a worker are lost", file=source.name, reason=str(error))
     else:
         ended = mmap_dict.MmapedDict(str(target))  # type: ignore[no-untyped-call] # has none

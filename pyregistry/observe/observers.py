@@ -1,7 +1,7 @@
-"""Events of the registry, and the seam for parts that follow them: notifications, metadata, an audit log.
+"""Events of the registry, and the seam for their observers: notifications, metadata, an audit log.
 
-An event is about a change that is durable, or content that was sent. Failed requests have none. docs/decisions/0050
-has the reasons.
+An event is a durable change, or content that was sent. Failed requests cause no event. docs/decisions/0050 has the
+reasons.
 """
 
 import asyncio
@@ -26,29 +26,29 @@ log = structlog.get_logger("pyregistry.observers")
 
 
 class EventAction(StrEnum):
-    """Things that happen to a manifest, a blob or a tag."""
+    """Actions on a manifest, a blob or a tag."""
 
     PUSH = "push"
     MOUNT = "mount"
     DELETE = "delete"
     PULL = "pull"
-    """GET that was answered with the whole content."""
+    """GET with the whole content as its response."""
     PULL_RANGE = "pull-range"
-    """GET that was answered with the ranges that it asked for (206)."""
+    """GET of ranges (206)."""
     HEAD = "head"
-    """HEAD that was answered 200: clients check for a new image this way, or look before a push."""
+    """HEAD with status 200: clients check for a new image this way, or before a push."""
     NOT_MODIFIED = "not-modified"
-    """GET or HEAD that was answered 304: the client has the content."""
+    """GET or HEAD with status 304: the client has the content."""
 
 
 class EventTarget(StrEnum):
-    """Kinds of things that an event is about."""
+    """Kinds of objects of an event."""
 
     MANIFEST = "manifest"
     BLOB = "blob"
-    """Link of a repository to a blob: to delete it frees no bytes."""
+    """Link of a repository to a blob: deleting it frees no bytes."""
     TAG = "tag"
-    """Tag that was deleted, and its manifest was not. A tag is set by the push of its manifest."""
+    """Tag that was deleted without its manifest. Tags are set by the push of a manifest."""
 
 
 class Caller(NamedTuple):
@@ -57,7 +57,7 @@ class Caller(NamedTuple):
     principal: Principal
     request_id: str
     remote: str
-    """Address; that of the client where a trusted proxy names it, empty for a unix socket."""
+    """Address of the client, also behind a trusted proxy; empty for a unix socket."""
     user_agent: str
     """As the client sent it: any text."""
 
@@ -69,16 +69,16 @@ class Event(NamedTuple):
     target: EventTarget
     repository: RepositoryName
     digest: Digest
-    """Digest of the content; of a deleted tag the digest that it named."""
+    """Digest of the content; for a deleted tag the digest that it named."""
     caller: Caller
     media_type: str = ""
-    """Empty where it is not known: for deletions."""
+    """Empty for deletions."""
     size: int | None = None
-    """Bytes of the whole content; None where that is not known: for deletions of manifests and tags."""
+    """Bytes of the whole content; None for deletions of manifests and tags."""
     tags: tuple[str, ...] = ()
     """Tags that were set or deleted, or the tag of a pull; empty for a pull by digest."""
     previous: Mapping[str, Digest] = MappingProxyType({})
-    """Digests that the pushed tags named before; a new tag is not in it."""
+    """Digests that the pushed tags named before, without new tags."""
     source: RepositoryName | None = None
     """Repository from which a blob was mounted."""
 
@@ -95,15 +95,15 @@ class Observer(Protocol):
     """Follows the events of one process."""
 
     def observe(self, event: Event) -> None:
-        """Take note of an event. Called on the event loop: must not block, and hands its work to a thread or task."""
+        """Note an event. Called on the event loop: must not block, and hands its work to a thread or task."""
 
 
 @runtime_checkable
 class Recorder(Protocol):
-    """Observer that has to record a change before the client learns of it, such as an outbox of notifications."""
+    """Observer that records a change before the client gets its response, such as an outbox of notifications."""
 
     async def record(self, event: Event) -> None:
-        """Return when the event, which was observed before, is durable. The response waits RECORD_SECONDS at most."""
+        """Return when an event, already observed, is durable. The response waits RECORD_SECONDS at most."""
 
 
 class Observers:
@@ -123,11 +123,11 @@ class Observers:
         for observer in self._observers:
             try:
                 observer.observe(event)
-            except Exception as error:  # whatever is wrong with it: the change is durable, the content was sent
+            except Exception as error:  # any failure: the change is durable, or the content was sent
                 self._failed(observer, error)
 
     async def record(self, event: Event) -> None:
-        """Notify all observers of a change, and wait until those that record it have done so."""
+        """Notify all observers of a change, and wait until the Recorders have recorded it."""
         self.observe(event)
         if self._recorders:
             await asyncio.gather(*(self._record(recorder, event) for recorder in self._recorders))
@@ -147,7 +147,7 @@ class Observers:
 
 
 class _Failures:
-    """Failures of one observer, so that a log need not have a line for each."""
+    """Failures of one observer, so that not each needs a line in the log."""
 
     def __init__(self) -> None:
         self.count = 0

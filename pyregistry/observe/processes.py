@@ -1,4 +1,4 @@
-"""Processor time, memory and files of the service's processes, the master and its workers, as /proc tells them.
+"""Processor time, memory and files of the service's processes, the master and its workers, from /proc.
 
 The names and units are those that Prometheus's own client libraries use (`process_*`), as in the CNCF registry. A
 scrape reads some five small files for each process.
@@ -19,9 +19,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _UNLIMITED_BYTES = float(2**64 - 1)
 """Shown by Go's client for an address space without a limit."""
 _TRIES = 5
-"""Readings of all times, until no worker ends in the middle of one."""
+"""Readings of all times, until no worker ends during one."""
 _PARENT, _CPU, _THREADS, _START, _VIRTUAL, _RESIDENT = 1, slice(11, 15), 17, 19, 20, 21
-"""Fields of /proc/PID/stat behind the name, see proc(5)."""
+"""Fields of /proc/PID/stat after the name, see proc(5)."""
 
 _LABEL = ("process",)
 
@@ -35,24 +35,24 @@ class Process:
     """Since the epoch."""
     virtual_bytes: int
     resident_bytes: int
-    """Its share: a page that several processes map is divided among them, where the system tells."""
+    """Its share: shared pages are divided among their processes, where the system has that number."""
     threads: int
     open_fds: int
 
 
 def service_processes(master: int) -> list[Process]:
-    """Return the master and its workers, the oldest first; raise OSError if the system does not tell of the master."""
+    """Return the master and its workers, the oldest first; raise OSError if the master cannot be read."""
     workers = []
     program = _program(master)
     for pid in _children(master):
         with suppress(FileNotFoundError, ProcessLookupError):  # it has ended since
-            if _program(pid) == program:  # as process 1 the master also has orphans of others
+            if _program(pid) == program:  # as process 1 the master also has orphans
                 workers.append(_read(pid))
     return [_read(master), *sorted(workers, key=lambda each: (each.started_at, each.pid))]
 
 
 def cpu_seconds(master: int) -> float:
-    """Return the seconds of the master and all its children, also of those that have ended; they never fall.
+    """Return the seconds of the master and all its children, also ended ones; they never decrease.
 
     Raises OSError.
     """
@@ -60,7 +60,7 @@ def cpu_seconds(master: int) -> float:
     for _ in range(_TRIES):
         before, children = _ticks(master), _children(master)
         ticks = sum(before)
-        for pid in children:  # also those that have ended, until the master knows: then they are in its own
+        for pid in children:  # also ended ones, until the master has reaped them: then its own times have them
             with suppress(FileNotFoundError, ProcessLookupError):
                 ticks += sum(_ticks(pid))
         if (_children(master), _ticks(master)[2:]) == (children, before[2:]):
@@ -108,7 +108,7 @@ def process_figures(master: int) -> Iterator[Figure]:
 
 
 def network_figures() -> Iterator[Figure]:
-    """Yield the bytes of the network namespace, which a container has for itself. Raises OSError."""
+    """Yield the bytes of the network namespace; each container has its own. Raises OSError."""
     lines = [line.split() for line in Path("/proc/self/net/netstat").read_text().splitlines()]
     for names, values in zip(lines[::2], lines[1::2], strict=False):
         if names[0] == "IpExt:":
@@ -153,13 +153,13 @@ def _fields(pid: int) -> list[str]:
 
 
 def _ticks(pid: int) -> list[int]:
-    """Return its time in user and system mode, and that of its children that have ended."""
+    """Return its user and system time, and those of its ended children."""
     return [int(field) for field in _fields(pid)[_CPU]]
 
 
 def _children(pid: int) -> list[int]:
     lists = list(Path(f"/proc/{pid}/task").glob("*/children"))
-    if not lists:  # not every kernel, nor what stands for one, has them
+    if not lists:  # not every kernel, or emulation of one, has them
         return sorted(_children_by_parent(pid))
     return sorted(int(child) for path in lists for child in path.read_text().split())
 
@@ -179,7 +179,7 @@ def _program(pid: int) -> str | None:
 
 
 def _proportional_bytes(pid: int) -> int | None:
-    with suppress(PermissionError, FileNotFoundError):  # not every kernel has it, nor lets us read it
+    with suppress(PermissionError, FileNotFoundError):  # not every kernel has it, or lets us read it
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024

@@ -1,7 +1,7 @@
-"""A worker's own numbers, copied every second to where all workers count.
+"""A worker's own numbers, copied every second into the metrics of all workers.
 
-A request changes a plain number of its process and pays nothing for the file that the processes share. What a killed
-worker had not copied yet, at most that of a second, is lost.
+A request changes a plain number of its process, without the cost of the shared files. A killed worker loses at most
+the numbers of one second.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from pyregistry.observe.metrics import Metrics
 
 SAMPLE_SECONDS = 1.0
 _DELAYS_KEPT = 60
-"""Samples of which the longest delay is shown: those of the last minute."""
+"""Samples whose longest delay is shown: those of the last minute."""
 
 Values = Mapping[str, float]
-"""Values by the value of the one label that they have."""
+"""Numbers by the value of their one label."""
 
 
 class Sampler:
-    """Copies what it was told of, as long as the application runs."""
+    """Copies its gauges and counters as long as the application runs."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -28,12 +28,12 @@ class Sampler:
         self._delays: deque[float] = deque(maxlen=_DELAYS_KEPT)
 
     def gauge(self, name: str, text: str, read: Callable[[], float], mode: str = "livesum") -> None:
-        """Show the sum over all workers of what `read` returns, or with `livemax` the highest."""
+        """Show the sum over all workers of the number that `read` returns, or with `livemax` the highest."""
         gauge = self._metrics.gauge(name, text, mode=mode)
         self._samples.append(lambda: gauge.set(read()))
 
     def gauges(self, name: str, text: str, label: str, read: Callable[[], Values]) -> None:
-        """Show the sums over all workers of what `read` returns, by the value of `label`."""
+        """Show the sums over all workers of the numbers that `read` returns, by the value of `label`."""
         gauge = self._metrics.gauge(name, text, (label,))
 
         def sample() -> None:
@@ -43,7 +43,7 @@ class Sampler:
         self._samples.append(sample)
 
     def counter(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Count on by as much as the number that `read` returns has grown."""
+        """Increase a counter by the growth of the number that `read` returns."""
         counter = self._metrics.counter(name, text)
         before = 0.0
 
@@ -56,7 +56,7 @@ class Sampler:
         self._samples.append(sample)
 
     def counters(self, name: str, text: str, label: str, read: Callable[[], Values]) -> None:
-        """Count on by as much as the numbers that `read` returns have grown."""
+        """Increase counters by the growth of the numbers that `read` returns."""
         counter = self._metrics.counter(name, text, label)
         before: dict[str, float] = {}
 
@@ -68,7 +68,7 @@ class Sampler:
         self._samples.append(sample)
 
     def longest_delay(self) -> float:
-        """Return the seconds by which the event loop was late for a sample of the last minute, at most."""
+        """Return the longest delay of the event loop for a sample of the last minute, in seconds."""
         return max(self._delays, default=0.0)
 
     async def run(self, _: object) -> AsyncIterator[None]:

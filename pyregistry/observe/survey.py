@@ -1,6 +1,6 @@
-"""Repositories and open uploads, counted now and then by one worker: a scrape reads what was found.
+"""Repositories and open uploads, counted from time to time by one worker; a scrape reads the last result.
 
-A survey that takes 10 ms comes again in a minute, one that takes 20 seconds in an hour.
+A survey that takes 10 ms is repeated after a minute, one that takes 20 seconds after an hour.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from pyregistry.threads.turns import Walk
 _LEAST_SECONDS, _MOST_SECONDS = 60.0, 3600.0
 """Seconds between two surveys."""
 _REST = 200
-"""Times of the last survey before the next: half a percent of one thread goes into them."""
+"""Pause before the next survey, in durations of the last: surveys take half a percent of one thread."""
 _FIRST_SECONDS = 2.0
-"""Seconds after the start of a worker in which it looks for the first time."""
-_LOOK_SECONDS = 60.0
-"""Seconds between two looks of a worker whether a survey is due."""
+"""Seconds after the start of a worker within which it checks for the first time."""
+_CHECK_SECONDS = 60.0
+"""Seconds between two checks of a worker for a due survey."""
 
 log = structlog.get_logger("pyregistry.metrics")
 
@@ -48,12 +48,12 @@ class Counted:
 
 
 def pause_after(seconds: float) -> float:
-    """Return the seconds from the end of a survey that took so long to the next."""
+    """Return the seconds from the end of a survey that took `seconds` to the next."""
     return min(max(seconds * _REST, _LEAST_SECONDS), _MOST_SECONDS)
 
 
 class Survey:
-    """Surveys of one service; `directory` is that of its metrics, and has the last result."""
+    """Surveys of one service; the `directory` of its metrics has the last result."""
 
     def __init__(self, registry: Registry, directory: Path) -> None:
         self._registry = registry
@@ -67,7 +67,7 @@ class Survey:
         await asyncio.gather(task, return_exceptions=True)
 
     def figures(self) -> Iterator[Figure]:
-        """Yield what was counted last; raise OSError if nothing was. Blocks."""
+        """Yield the last result; raise OSError without one. Blocks."""
         counted = self._last()
         yield single(
             "pyregistry_repositories", "Repositories in the catalog, when they were counted last.", counted.repositories
@@ -88,7 +88,7 @@ class Survey:
         pause = _FIRST_SECONDS
         while True:
             await asyncio.sleep(pause * random.uniform(0, 1))  # noqa: S311 - spreads the workers, keeps no secret
-            pause = _LOOK_SECONDS
+            pause = _CHECK_SECONDS
             try:
                 await self._survey_if_due()
             except OSError as error:
@@ -107,7 +107,7 @@ class Survey:
             os.close(lock)
 
     def _try_lock(self) -> int | None:
-        """Return a descriptor that holds the lock; None while another worker counts."""
+        """Return a locked descriptor; None while another worker counts."""
         handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

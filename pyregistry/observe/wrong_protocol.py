@@ -1,4 +1,4 @@
-"""Clients that speak HTTP where TLS is expected, or TLS where HTTP is: each is logged once a minute by each worker."""
+"""Clients that use HTTP on a TLS port, or TLS on an HTTP port: each worker logs each once a minute."""
 
 import time
 from collections import OrderedDict
@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import structlog
 
-MOST_CLIENTS = 1_000
-"""Clients that are remembered; of others nothing is logged meanwhile, so that a scan of the network fills no disk."""
+MAX_CLIENTS = 1_000
+"""Clients that are remembered. Others are not logged meanwhile, so that a network scan does not fill the disk."""
 SILENT_SECONDS = 60.0
 
 log = structlog.get_logger("pyregistry.server")
@@ -25,7 +25,7 @@ class OncePerClient:
         now = self._clock()
         while self._seen and next(iter(self._seen.values())) <= now - SILENT_SECONDS:
             self._seen.popitem(last=False)
-        if client in self._seen or len(self._seen) >= MOST_CLIENTS:
+        if client in self._seen or len(self._seen) >= MAX_CLIENTS:
             return False
         self._seen[client] = now
         return True
@@ -37,19 +37,19 @@ _speaking_tls, _speaking_http = OncePerClient(), OncePerClient()
 def log_tls(client: str) -> None:
     """Log that a client began a TLS handshake on a port without TLS."""
     if _speaking_tls.is_first(client):
-        # Not a warning: docker tries TLS first at each registry that it knows to be insecure, and then plain HTTP.
+        # Not a warning: docker tries TLS first at each insecure registry, and then plain HTTP.
         log.info(
-            "a client speaks TLS to this port, which speaks plain HTTP: if it does not go on with plain HTTP, set "
-            "http.tls or a proxy that ends TLS, or tell the client (docker: insecure-registries)",
+            "a client speaks TLS to this port, which serves plain HTTP. If it does not retry with plain HTTP, "
+            "configure it (docker: insecure-registries), or set http.tls, or use a proxy for TLS",
             client=client or "unix",
         )
 
 
 def log_plain_http(client: str) -> None:
-    """Log that a client sent a plain request to a port of TLS."""
+    """Log that a client sent a plain request to a TLS port."""
     if _speaking_http.is_first(client):
         log.warning(
-            "a client speaks plain HTTP to this port, which speaks TLS: let the client use https (docker: remove the "
-            "registry from insecure-registries; a proxy: https:// as the upstream)",
+            "a client speaks plain HTTP to this port, which serves TLS. Configure the client for https (docker: remove "
+            "the registry from insecure-registries; a proxy: https:// as the upstream)",
             client=client or "unix",
         )

@@ -1,1 +1,1 @@
-"""The spec's nouns as values: no I/O, no server. Words are those of the OCI distribution and image specs."""
+"""The spec's nouns as values, without I/O, in the words of the OCI distribution and image specs."""

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from pyregistry.oci.errors import DigestInvalid
 
 CANONICAL = "sha256"
-"""The algorithm where none is asked for."""
+"""The default algorithm."""
 
 _ENCODED: Mapping[str, re.Pattern[str]] = {
     "sha256": re.compile(r"[a-f0-9]{64}", re.ASCII),
@@ -18,11 +18,11 @@ ALGORITHMS = tuple(_ENCODED)
 
 
 class Hash(Protocol):
-    """What we use of hashlib's objects."""
+    """A hash object of hashlib, as far as it is used."""
 
     @property
     def name(self) -> str:
-        """The algorithm, as it stands in a digest."""
+        """The algorithm, as in a digest."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
         """Add bytes; releases the interpreter's lock for more than 2 KiB."""
@@ -32,14 +32,14 @@ class Hash(Protocol):
 
 
 def parse_algorithm(value: str) -> str:
-    """The `digest-algorithm` parameter of end-4c; raises DigestInvalid."""
+    """Return the `digest-algorithm` parameter of end-4c; raise DigestInvalid."""
     if value not in _ENCODED:
         raise DigestInvalid(f"supported digest algorithms are {' and '.join(ALGORITHMS)}")
     return value
 
 
 def new_hash(algorithm: str = CANONICAL) -> Hash:
-    """An empty hash of one of ALGORITHMS."""
+    """Return an empty hash of one of ALGORITHMS."""
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
@@ -49,7 +49,7 @@ class Digest(str):
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        """Raise unless the algorithm is supported and the encoded part is lower-case and of its length."""
+        """Raise unless the algorithm is supported, and the encoded part is lower-case and of the right length."""
         algorithm, _, encoded = value[:136].partition(":")
         pattern = _ENCODED.get(algorithm)
         if pattern is None or pattern.fullmatch(encoded) is None:
@@ -58,14 +58,14 @@ class Digest(str):
 
     @classmethod
     def of(cls, content: bytes, algorithm: str = CANONICAL) -> Self:
-        """The digest of `content`."""
+        """Return the digest of `content`."""
         content_hash = new_hash(algorithm)
         content_hash.update(content)
         return cls.from_hash(content_hash)
 
     @classmethod
     def from_hash(cls, content_hash: Hash) -> Self:
-        """The digest that a running hash has reached."""
+        """Return the digest of all bytes that a hash has got."""
         return cls(f"{content_hash.name}:{content_hash.hexdigest()}")
 
     @property
@@ -80,4 +80,4 @@ class Digest(str):
 
 
 EMPTY_DIGESTS = frozenset(Digest.of(b"", algorithm) for algorithm in ALGORITHMS)
-"""The digests of no bytes: the only ones for which a file of size 0 is right."""
+"""The digests of empty content: the only ones with a file of size 0."""

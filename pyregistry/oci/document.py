@@ -1,8 +1,7 @@
-"""A manifest's JSON, read as Go reads it: what the CNCF registry took has the same meaning here.
+"""A manifest's JSON, decoded as Go does: documents of the CNCF registry have the same meaning here.
 
-Go matches the keys of an object also in other letters, and `null` leaves a field as it is: empty. A document that has
-only the spec's keys, which is almost every one, is decoded in one go. Any other is written anew first: with the
-spec's keys, without unknown members and without null.
+Go matches keys without regard to case, and `null` leaves a field empty. Almost every document has only the spec's keys,
+and is decoded directly. Any other is rewritten first: with the spec's keys, without unknown members and null.
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from pyregistry.oci import media_types
 from pyregistry.oci.errors import ManifestInvalid
 
 Size = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""Below zero only in what another registry stored."""
+"""Negative only in documents that another registry stored."""
 
 
 class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -26,7 +25,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
-    """A descriptor of the image spec, with the fields that a registry looks at; `size` in bytes, as it is claimed."""
+    """A descriptor of the image spec, with the fields that a registry uses; `size` in bytes, as claimed."""
 
     digest: str
     size: Size = 0
@@ -39,12 +38,12 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
 
     @property
     def distributable(self) -> bool:
-        """False for a layer that clients fetch elsewhere, so that it need not be here."""
+        """False for a layer that clients fetch elsewhere, and that need not be here."""
         return not self.urls and self.media_type not in media_types.NON_DISTRIBUTABLE_LAYERS
 
     @property
     def may_be_manifest(self) -> bool:
-        """False for a type that says that it is something else; a type need not be written as a client should."""
+        """False for another media type; its spelling may differ from the spec's."""
         base = self.media_type.partition(";")[0].strip().lower()
         return not base or base in media_types.SUPPORTED
 
@@ -60,7 +59,7 @@ class _Descriptor(Descriptor, frozen=True, forbid_unknown_fields=True):
 
 
 class Subject(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """The descriptor of a subject: of all that it says only the digest is looked at."""
+    """The descriptor of a subject, of which only the digest is used."""
 
     digest: str
     size: object = None
@@ -73,7 +72,7 @@ class Subject(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields
 
 
 class Document(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """A manifest or an index, as far as a registry looks."""
+    """A manifest or an index, with the fields that a registry uses."""
 
     schema_version: int
     media_type: str | None = None
@@ -86,15 +85,15 @@ class Document(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_field
 
     @property
     def children(self) -> list[_Descriptor] | None:
-        """The `manifests`, None also where there are none."""
+        """The `manifests`; None if null or absent."""
         return None if self.manifests is msgspec.UNSET else self.manifests
 
     @property
     def type(self) -> str:
-        """The media type that the bytes alone give, so that a digest always has one type."""
+        """The media type, from the bytes alone, so that a digest always has one type."""
         if self.media_type:
             return self.media_type
-        # "manifests": null is the empty list of an index written in Go, but beside a config it says nothing.
+        # "manifests": null is the empty list of an index written in Go, but with a config it means nothing.
         is_index = self.children is not None or (self.manifests is None and self.config is None)
         return media_types.OCI_INDEX if is_index else media_types.OCI_MANIFEST
 
@@ -119,14 +118,14 @@ _STRINGS: Final[Mapping[str, "msgspec.json.Decoder[Any]"]] = {
 }
 _NULL = b"null"
 _UNREAD_BY_OTHERS: Final = ("subject", "artifactType", "annotations")
-"""Fields that the CNCF registry does not look at, at least in Docker's documents, so that anything may be in them."""
+"""Fields that the CNCF registry ignores, at least in Docker's documents: they may have any value."""
 _DECODER = msgspec.json.Decoder(Document)
 
 
 def decode_document(content: bytes, *, leniently: bool = False) -> tuple[Document, str | None]:
-    """Return what a document says, and a key that its object has twice if letters do not count.
+    """Return a document, and a key that one object has twice if case is ignored.
 
-    Raises ManifestInvalid. With `leniently` a field that no other registry reads counts as absent where it is wrong.
+    Raises ManifestInvalid. With `leniently` invalid fields that no other registry reads count as absent.
     """
     try:
         try:
@@ -147,20 +146,19 @@ def decode_document(content: bytes, *, leniently: bool = False) -> tuple[Documen
 
 
 def _go_name(key: str) -> str | None:
-    """Return the field that Go's reader takes a key for, None for no field of a manifest."""
-    # Of all letters that are not ASCII only these two stand for one that is: the Kelvin sign, which lower() knows, and
-    # the long s.
+    """Return the field that Go matches with a key; None if it is not one of a manifest."""
+    # Only two letters outside of ASCII match one of ASCII: the Kelvin sign, which lower() handles, and the long s.
     return _FIELDS.get(key.lower().replace("\u017f", "s"))
 
 
 class _Rewriting:
-    """One document that is written anew."""
+    """Rewrites one document."""
 
     def __init__(self) -> None:
         self.double: str | None = None
 
     def members(self, raw: bytes, struct: type[msgspec.Struct]) -> dict[str, bytes]:
-        """Return the known members of an object, by the spec's keys; of two that Go takes for one, the last."""
+        """Return the known members of an object by the spec's keys; of two that Go matches, the last."""
         found: dict[str, bytes] = {}
         known = _KEYS[struct]
         for key, member in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
@@ -170,7 +168,7 @@ class _Rewriting:
             if name in found:
                 self.double = key
             found[name] = self._member(name, bytes(member))
-        # Only for the type of a document does it matter that `manifests` is there.
+        # The presence of `manifests` matters only for the type of a document.
         return {name: member for name, member in found.items() if member != _NULL or name == "manifests"}
 
     def _member(self, name: str, raw: bytes) -> bytes:
@@ -178,7 +176,7 @@ class _Rewriting:
             return raw
         if name in _OBJECTS:
             written = self._try(raw, _OBJECTS[name])
-            # Go writes a descriptor that is not there as an empty one, unless it was told otherwise.
+            # Go by default writes an absent descriptor as an empty one.
             return _NULL if name == "subject" and raw.startswith(b"{") and b'"digest"' not in written else written
         if name in _LISTS and raw.startswith(b"["):
             return self._descriptors(raw)
@@ -192,18 +190,18 @@ class _Rewriting:
         except msgspec.ValidationError:
             descriptors = msgspec.json.decode(raw, type=list[msgspec.Raw])
             return b"[%b]" % b",".join(self._try(bytes(each), _Descriptor) for each in descriptors)
-        return raw  # as almost always: fifty thousand take five times as long to write anew
+        return raw  # as almost always: rewriting fifty thousand takes five times as long
 
     def _try(self, raw: bytes, struct: type[msgspec.Struct]) -> bytes:
-        # What is no object is left to the decoder, which says where it stands.
+        # Values that are not objects are left to the decoder, whose error has their position.
         return _joined(self.members(raw, struct)) if raw.startswith(b"{") else raw
 
 
 def _with_empty_strings(raw: bytes, decoder: "msgspec.json.Decoder[Any]") -> bytes:
-    """Put an empty string in the place of each null in a list or an object of strings."""
+    """Replace each null in a list or an object of strings with an empty string."""
     try:
         strings = decoder.decode(raw)
-    except msgspec.ValidationError:  # which the decoder of the document says better
+    except msgspec.ValidationError:  # the decoder of the document has a better error
         return raw
     if isinstance(strings, list):
         return msgspec.json.encode([each or "" for each in strings])

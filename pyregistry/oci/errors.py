@@ -1,9 +1,9 @@
-"""The table of errors that a client can see, one exception per row.
+"""The table of errors for clients, one exception per row.
 
-Raise the row where the fact is known; one middleware writes the answer. `message` is the spec's sentence for the
-code (distribution-spec, "Error Codes"), `detail` is ours and says what was wrong in one sentence.
+Raise an error where its cause is known; one middleware writes the response. `message` is the spec's text for the code
+("Error Codes"). `detail` is ours, and has the reason in one sentence.
 
-Every 4xx uses one of the spec's fourteen codes. The spec has none for a bad `n` and for 5xx; those use Docker's three.
+Every 4xx uses one of the spec's fourteen codes. For an invalid `n` and for 5xx there are three codes of Docker's.
 """
 
 from collections.abc import Mapping
@@ -24,19 +24,19 @@ MESSAGES: Mapping[str, str] = {
     "DENIED": "requested access to the resource is denied",
     "UNSUPPORTED": "the operation is unsupported",
     "TOOMANYREQUESTS": "too many requests",
-    # Docker's codes, for answers that the spec's table does not cover.
+    # Docker's codes, for responses that the spec's table does not cover.
     "UNKNOWN": "unknown error",
     "UNAVAILABLE": "service unavailable",
     "PAGINATION_NUMBER_INVALID": "invalid number of results requested",
 }
-"""Code to sentence: code-1 to code-14 of the spec, then Docker's three."""
+"""Messages by code: code-1 to code-14 of the spec, then Docker's three."""
 
 MAX_ENTRIES = 1_000
-"""Members of one envelope, at most: a manifest may refer to fifty thousand blobs that are not here."""
+"""The most entries of one error body: a manifest may refer to fifty thousand missing blobs."""
 
 
 class RegistryError(Exception):
-    """An answer of the error table.
+    """An error response of the table.
 
     `detail` is any JSON value; `headers` are sent along (`Range` with a 416, `Retry-After` with a 429).
     """
@@ -50,12 +50,12 @@ class RegistryError(Exception):
         self.headers: Mapping[str, str] = headers or {}
 
     def entries(self) -> list[dict[str, object]]:
-        """The members of the envelope's `errors` list."""
+        """Return the entries of the body's `errors` list."""
         return [error_entry(self.code, self.detail)]
 
 
 def error_entry(code: str, detail: object = None) -> dict[str, object]:
-    """One member of the spec's `errors` list."""
+    """Return one entry of the spec's `errors` list."""
     entry: dict[str, object] = {"code": code, "message": MESSAGES[code]}
     if detail is not None:
         entry["detail"] = detail
@@ -102,7 +102,7 @@ class ManifestBlobUnknown(RegistryError):
         self.missing = missing
 
     def entries(self) -> list[dict[str, object]]:
-        """One entry per missing digest."""
+        """Return one entry per missing digest."""
         return [error_entry(self.code, {"digest": digest}) for digest in self.missing[:MAX_ENTRIES]]
 
 
@@ -113,9 +113,9 @@ class ManifestInvalid(RegistryError):
 
 
 class ManifestTypeUnsupported(RegistryError):
-    """code-6 with 415: a Content-Type that is no manifest type.
+    """code-6 with 415: a Content-Type that is not a manifest type.
 
-    The code is MANIFEST_INVALID, since skopeo tries another format after that code and stops after others.
+    The code is MANIFEST_INVALID: after it skopeo tries another format, and after others it stops.
     """
 
     code, status = "MANIFEST_INVALID", 415
@@ -176,29 +176,29 @@ class Unauthorized(RegistryError):
 
 
 class Denied(RegistryError):
-    """code-12: known caller, no right."""
+    """code-12: a known caller without this right."""
 
     code, status = "DENIED", 403
 
 
 class Unsupported(RegistryError):
-    """code-13 with 405: a method or operation that is switched off or does not exist."""
+    """code-13 with 405: a method or operation that is disabled or does not exist."""
 
     code, status = "UNSUPPORTED", 405
 
 
 class RequestInvalid(RegistryError):
-    """code-13 with 400: an HTTP request or a query parameter that makes no sense."""
+    """code-13 with 400: an invalid HTTP request or query parameter."""
 
     code, status = "UNSUPPORTED", 400
 
 
 class TlsToPlainPort(RequestInvalid):
-    """400: a TLS handshake where plain HTTP is spoken; Go's clients say "server gave HTTP response to HTTPS client"."""
+    """400: a TLS handshake on a plain HTTP port; Go's clients print "server gave HTTP response to HTTPS client"."""
 
 
 class PageSizeInvalid(RegistryError):
-    """400: an `n` that is no number; Docker's code, which clients of the CNCF registry know."""
+    """400: an `n` that is not a number; Docker's code, known to clients of the CNCF registry."""
 
     code, status = "PAGINATION_NUMBER_INVALID", 400
 
@@ -228,13 +228,13 @@ class TooManyRequests(RegistryError):
 
 
 class InternalError(RegistryError):
-    """500: says nothing about the inside; the log has it."""
+    """500: hides the cause, which is logged."""
 
     code, status = "UNKNOWN", 500
 
 
 class Unavailable(RegistryError):
-    """503: the storage refuses to write or is out of descriptors."""
+    """503: the storage cannot be written, or the process is out of descriptors."""
 
     code, status = "UNAVAILABLE", 503
 
@@ -246,6 +246,6 @@ class VersionUnsupported(RegistryError):
 
 
 class StorageFull(RegistryError):
-    """507: no room for the upload."""
+    """507: not enough free space for the upload."""
 
     code, status = "UNAVAILABLE", 507

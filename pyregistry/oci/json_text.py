@@ -1,7 +1,7 @@
-"""JSON from strangers, measured by its bytes before a value is built of it.
+"""Untrusted JSON, measured by its bytes before it is decoded.
 
-A value costs 50 to 100 bytes of memory and two bytes to send: 4 MiB of small arrays become 100 MiB, and take seconds.
-So commas and brackets are counted first, outside of strings, in pieces that are searched at the speed of C.
+A value takes two bytes to send and 50 to 100 bytes of memory: 4 MiB of small arrays become 100 MiB, and take seconds.
+So commas and brackets outside of strings are counted first, in pieces that are searched at the speed of C.
 """
 
 import re
@@ -15,10 +15,10 @@ import msgspec
 from pyregistry.oci.errors import ManifestInvalid
 
 MAX_VALUES: Final = 200_000
-"""Commas and opening brackets, at least one for each value. As many descriptors as 4 MiB can hold have half of them."""
+"""Commas and opening brackets, at least one for each value. The descriptors that fit into 4 MiB have half as many."""
 MAX_DEPTH: Final = 32
 _PIECE: Final = 64 * 1024
-"""Bytes that are looked at in one go: a tenth of a millisecond, during which no other thread runs."""
+"""Bytes measured at once, in a tenth of a millisecond during which no other thread runs."""
 
 _OBJECT = re.compile(rb"[ \t\r\n]*\{")
 _ESCAPES = re.compile(
@@ -26,16 +26,16 @@ _ESCAPES = re.compile(
     rb"|(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+"
     rb"|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
-"""Backslashes, whole characters outside of the basic plane, and, as a group, the half of one."""
+"""Backslashes, surrogate pairs, and, as a group, lone surrogates."""
 _BRACKETS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 """One level down is 1, one level up is -1 as a signed byte."""
 _NO_BRACKETS = bytes(set(range(256)).difference(b"[{]}"))
 
 
 def read_strictly(content: bytes) -> dict[str, object]:
-    """Return the object that `content` is, if every JSON reader understands the same.
+    """Return the object in `content`, if every JSON reader decodes the same.
 
-    Raises ManifestInvalid, also for equal keys in an object, and for more than MAX_VALUES or MAX_DEPTH.
+    Raises ManifestInvalid, also for equal keys in an object, and above MAX_VALUES or MAX_DEPTH.
     """
     if _OBJECT.match(content) is None:
         raise ManifestInvalid("a manifest is a JSON object")
@@ -44,7 +44,7 @@ def read_strictly(content: bytes) -> dict[str, object]:
         value = msgspec.json.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # numbers that are too large, too
         raise ManifestInvalid(f"not valid JSON: {type(error).__name__}") from error
-    if count_keys(value) != keys:  # some readers take the first of equal keys, others the last
+    if count_keys(value) != keys:  # some readers use the first of equal keys, others the last
         raise ManifestInvalid("an object has the same key twice")
     assert isinstance(value, dict)
     return value
@@ -69,9 +69,9 @@ def measure(content: bytes, max_depth: int = MAX_DEPTH) -> int:
 
 
 def with_valid_text(content: bytes) -> bytes:
-    """Return a document in which U+FFFD stands for what is no text: bytes that are not UTF-8, and lone surrogates.
+    """Replace invalid text with U+FFFD: bytes that are not UTF-8, and lone surrogates.
 
-    Go reads it so, and such documents are in trees of the CNCF registry.
+    Go does the same, and trees of the CNCF registry have such documents.
     """
     content = content.decode(errors="replace").encode()
     return _ESCAPES.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], content)
@@ -100,7 +100,7 @@ def _outside_of_strings(content: bytes) -> Iterator[bytes]:
         piece = escape + content[begin : begin + _PIECE]
         escape = b""
         if b"\\" in piece:
-            if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # the next piece begins with what is escaped
+            if (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # the next piece begins with the escaped character
                 piece, escape = piece[:-1], b"\\"
             piece = piece.replace(b"\\\\", b"").replace(b'\\"', b"")
         parts = piece.split(b'"')

@@ -1,7 +1,7 @@
 """Manifests and indexes: strict where two readers could disagree, lenient everywhere else.
 
-A document is stored byte for byte and its unknown fields are kept, so this parser only looks. What it refuses are
-documents that another JSON reader could understand differently (duplicate keys, CVE-2021-41190's two types in one).
+A document is stored byte for byte with its unknown fields, so this parser only checks. It refuses documents that
+another JSON reader could understand differently (duplicate keys, CVE-2021-41190's two types in one).
 """
 
 import base64
@@ -17,19 +17,19 @@ from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUn
 from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly, with_valid_text
 
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
-"""Bytes of a stored manifest that are read: no registry takes one as large as that, whatever its limit is or was."""
-MAX_ANNOTATIONS: Final = 256 * 1024
-"""Bytes of annotations, as JSON, that a list of referrers shows of one manifest."""
-MAX_ARTIFACT_TYPE: Final = 1024
+"""Bytes of a stored manifest that are read: no registry ever accepted one as large as this."""
+MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
+"""Bytes of annotations, as JSON, that a list of referrers shows for one manifest."""
+MAX_ARTIFACT_TYPE_BYTES: Final = 1024
 """Bytes of a type, as JSON, that a list of referrers shows."""
 _ESCAPED: Final = 6
-"""Bytes of a character of JSON, at most."""
+"""The most bytes of a character in JSON."""
 _MAX_STORED_DEPTH: Final = 1_000
-"""The decoder refuses more by itself."""
+"""The decoder's own limit."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a manifest or index says, as far as a registry cares."""
+    """The parts of a manifest or index that a registry uses."""
 
     media_type: str
     blobs: tuple[Descriptor, ...]
@@ -38,14 +38,14 @@ class Manifest(msgspec.Struct, frozen=True):
     """The `manifests` of an index; BuildKit's cache puts blobs there too."""
     subject: Subject | None
     artifact_type: str
-    """As the referrers API shows it: an image without one has its config's media type; may be empty.
+    """As in the referrers API: any text. An image without one has its config's media type.
 
-    It is any text. More than MAX_ARTIFACT_TYPE bytes count as none.
+    Empty if unknown, or above MAX_ARTIFACT_TYPE_BYTES bytes.
     """
     annotations: dict[str, str] | None
-    """As the referrers API shows them: None also for more than MAX_ANNOTATIONS bytes of them."""
+    """As in the referrers API: None also above MAX_ANNOTATIONS_BYTES bytes."""
     is_ambiguous: bool = False
-    """True for a document that two readers of JSON may understand differently: it may refer to more than this."""
+    """True for a document that JSON readers may understand differently: it may refer to more than this."""
 
     @property
     def is_index(self) -> bool:
@@ -62,9 +62,9 @@ class StoredManifest(msgspec.Struct, frozen=True):
 
 
 def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
-    """Check what a client wants to store.
+    """Check a manifest that a client pushes.
 
-    `content_type` is the request's header without parameters, None if there was none. Raises ManifestInvalid and
+    `content_type` is the request's header without parameters, None if absent. Raises ManifestInvalid and
     ManifestTypeUnsupported.
     """
     if content_type is not None and content_type in media_types.SCHEMA1:
@@ -82,14 +82,14 @@ def parse_manifest(content: bytes, content_type: str | None) -> Manifest:
 
 
 def read_manifest(content: bytes) -> Manifest:
-    """What a stored document says; its type comes from its bytes alone, so that a digest always has one type.
+    """Read a stored document; its type comes from its bytes alone, so that a digest always has one type.
 
-    Raises ManifestInvalid for bytes that are no manifest at all.
+    Raises ManifestInvalid for bytes that are not a manifest.
     """
     if len(content) > MAX_VALUES:  # fewer bytes cannot hold more values
         measure(content, _MAX_STORED_DEPTH)
     document, double = _decode_stored(content)
-    if document.schema_version != 2:  # schema 1 has no field of its own that this reader would miss
+    if document.schema_version != 2:  # schema 1 has no required field that this reader would miss
         raise ManifestInvalid("schemaVersion is 2")
     return _to_manifest(document, len(content), double)
 
@@ -106,7 +106,7 @@ def _decode_stored(content: bytes) -> tuple[Document, str | None]:
 
 def _to_manifest(document: Document, size: int, double: str | None = None) -> Manifest:
     media_type, config, subject = document.type, document.config, document.subject
-    if subject is not None and not subject.digest:  # an empty descriptor, as Go may write for none
+    if subject is not None and not subject.digest:  # an empty descriptor, as Go may write for an absent one
         subject = None
     artifact_type = document.artifact_type or ""
     if not artifact_type and config is not None:
@@ -117,30 +117,33 @@ def _to_manifest(document: Document, size: int, double: str | None = None) -> Ma
         children=tuple(document.children or ()),
         subject=subject,
         artifact_type=artifact_type if _is_shown(artifact_type) else "",
-        annotations=document.annotations if size <= MAX_ANNOTATIONS else shown_annotations(document.annotations),
-        # No registry takes an image without a config, but of two, of which one is null, a reader may see none.
+        annotations=document.annotations if size <= MAX_ANNOTATIONS_BYTES else shown_annotations(document.annotations),
+        # Every registry wants a config in an image, but of two, one of them null, a reader may find none.
         is_ambiguous=double is not None
         or (config is None and (document.children is None or media_type in media_types.MANIFESTS)),
     )
 
 
 def _is_shown(artifact_type: str) -> bool:
-    if len(artifact_type) * _ESCAPED + 2 <= MAX_ARTIFACT_TYPE:
+    if len(artifact_type) * _ESCAPED + 2 <= MAX_ARTIFACT_TYPE_BYTES:
         return True
-    return len(artifact_type) <= MAX_ARTIFACT_TYPE and len(msgspec.json.encode(artifact_type)) <= MAX_ARTIFACT_TYPE
+    return (
+        len(artifact_type) <= MAX_ARTIFACT_TYPE_BYTES
+        and len(msgspec.json.encode(artifact_type)) <= MAX_ARTIFACT_TYPE_BYTES
+    )
 
 
 def shown_annotations(annotations: dict[str, str] | None) -> dict[str, str] | None:
-    """Return what the referrers API shows of these; None for too many bytes."""
-    return annotations if len(msgspec.json.encode(annotations)) <= MAX_ANNOTATIONS else None
+    """Return the annotations for the referrers API; None above MAX_ANNOTATIONS_BYTES bytes."""
+    return annotations if len(msgspec.json.encode(annotations)) <= MAX_ANNOTATIONS_BYTES else None
 
 
 def _decode(content: bytes) -> Document:
     read_strictly(content)
-    # From the bytes again, as read_manifest does: what is accepted here must be readable later.
+    # From the bytes again, as read_manifest does: an accepted document must be readable later.
     document, double = decode_document(content)
-    if double is not None:  # Go takes the last of them, others the one in the letters of the spec
-        raise ManifestInvalid(f"an object has the key {double[:40]!r} twice, in other letters")
+    if double is not None:  # Go uses the last of them, other readers the one in the spec's case
+        raise ManifestInvalid(f"an object has the key {double[:40]!r} twice, in different case")
     return document
 
 
@@ -152,14 +155,14 @@ def _media_type_of(document: Document, content_type: str | None) -> str:
     stored = document.type
     if stored not in media_types.SUPPORTED:
         raise ManifestInvalid("the document's mediaType is not one that this registry knows")
-    # Only what the bytes say is stored, so a header that says something else would not come back.
+    # Only the bytes are stored, so another type in the header would be lost.
     if content_type is not None and content_type != stored:
         raise ManifestInvalid(f"Content-Type is {content_type}, but the document is {stored}")
     return stored
 
 
 def _check_shape(document: Document, media_type: str) -> None:
-    # An empty list is null where it comes from Go, so null says of nothing that it is there.
+    # Go may write an empty list as null, so null does not mean that a field is present.
     if document.children is not None and (document.layers is not None or document.config is not None):
         raise ManifestInvalid("a document has either manifests, or config and layers (CVE-2021-41190)")
     if media_type in media_types.INDEXES:
@@ -188,14 +191,14 @@ def _check_digest(text: str) -> Digest:
 def _check_descriptor(descriptor: Descriptor) -> None:
     digest = _check_digest(descriptor.digest)
     if descriptor.size < 0:
-        raise ManifestInvalid(f"the size of {digest} is below zero")
-    if descriptor.data:  # Go writes no data as an empty string
+        raise ManifestInvalid(f"the size of {digest} is negative")
+    if descriptor.data:  # Go may write absent data as an empty string
         _check_data(descriptor.data, digest)
 
 
 def _check_data(data: str, digest: Digest) -> None:
     try:
-        # RFC 4648 leaves line ends to the reader: Go's takes them.
+        # RFC 4648 leaves line ends to the reader: Go accepts them.
         content = base64.b64decode(data.replace("\r", "").replace("\n", ""), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ManifestInvalid(f"the data of {digest} is not base64") from error

@@ -11,7 +11,7 @@ SCHEMA1 = frozenset(
         "application/vnd.docker.distribution.manifest.v1+prettyjws",
     }
 )
-"""Docker's first format, deprecated since 2016; refused with a sentence that says so."""
+"""Docker's first format, deprecated since 2016; refused with a message that says so."""
 
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES = frozenset({OCI_INDEX, DOCKER_MANIFEST_LIST})

@@ -1,6 +1,6 @@
 """Repository names, tags and upload ids: strings that cannot hold an invalid value.
 
-The HTTP server decodes `%2F` before a handler sees a path, so a route's pattern protects nothing: only these types,
+The HTTP server decodes `%2F` before a handler gets a path, so a route's pattern protects nothing. Only these types,
 made from the decoded value, may reach the storage.
 """
 
@@ -12,7 +12,7 @@ from pyregistry.oci.errors import BlobUploadUnknown, ManifestInvalid, NameInvali
 
 NAME_LENGTH = 255
 NAME_COMPONENTS = (NAME_LENGTH + 1) // 2
-"""Components of the longest name: as in the CNCF registry, its length alone bounds them."""
+"""Components of the longest name: as in the CNCF registry, only its length bounds them."""
 TAG_LENGTH = 128
 
 # distribution-spec, "Pulling manifests". `fullmatch`, never `$`, which accepts a trailing newline.
@@ -33,8 +33,8 @@ class RepositoryName(str):
         for component in value.split("/"):
             if _COMPONENT.fullmatch(component) is None:
                 raise NameInvalid(
-                    "each component of a repository name is lower-case letters and digits, "
-                    "separated by one '.', one or two '_', or any number of '-'"
+                    "a component of a repository name is lower-case letters and digits, "
+                    "separated by '.', '_', '__' or any number of '-'"
                 )
         return super().__new__(cls, value)
 
@@ -48,23 +48,23 @@ class Tag(str):
         """Raise unless `value` matches the spec's pattern for tags."""
         if _TAG.fullmatch(value[: TAG_LENGTH + 1]) is None:
             raise ManifestInvalid(
-                f"a tag is 1 to {TAG_LENGTH} letters, digits, '_', '.' and '-', and begins with none of '.' and '-'"
+                f"a tag is 1 to {TAG_LENGTH} letters, digits, '_', '.' and '-', and does not begin with '.' or '-'"
             )
         return super().__new__(cls, value)
 
 
 class UploadId(str):
-    """The id of an upload: a canonical lower-case UUID, as the CNCF registry writes them; raises BlobUploadUnknown."""
+    """The id of an upload: a canonical lower-case UUID, as in the CNCF registry; raises BlobUploadUnknown."""
 
     __slots__ = ()
 
     def __new__(cls, value: str) -> Self:
-        """An id of any other shape cannot exist, so it is unknown rather than invalid."""
+        """Refuse other ids as unknown rather than invalid, since they cannot exist."""
         if _UPLOAD_ID.fullmatch(value[:37]) is None:
             raise BlobUploadUnknown("an upload's id is a lower-case UUID")
         return super().__new__(cls, value)
 
 
 def parse_reference(value: str) -> Tag | Digest:
-    """A `<tag-or-digest>` of the spec: whatever has a colon is a digest, never a tag."""
+    """Return a `<tag-or-digest>` of the spec: a value with a colon is always a digest."""
     return Digest(value) if ":" in value else Tag(value)

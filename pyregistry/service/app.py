@@ -14,10 +14,10 @@ from pyregistry.api.http.cached import CACHED_RESPONDER
 from pyregistry.api.http.context import (
     AUTHENTICATOR,
     AUTHORIZER,
+    BLOB_CACHE,
     HEALTH,
-    HOT_BLOBS,
-    HOT_MANIFESTS,
     LARGE_DOCUMENTS,
+    MANIFEST_CACHE,
     METRICS,
     READINESS,
     REFUSED_TOKENS,
@@ -47,13 +47,13 @@ from pyregistry.service.wiring import (
     storage_rules,
 )
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.repositories.cache import MAX_ENTRIES, HotBlobs, HotManifests
+from pyregistry.storage.repositories.cache import MAX_ENTRIES, BlobCache, ManifestCache
 from pyregistry.storage.repositories.purging import Purging, purge_regularly
 from pyregistry.storage.repositories.secrets import Secret
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import renewed_after
 from pyregistry.threads.offload import in_thread
-from pyregistry.threads.pools import closing_rooms
+from pyregistry.threads.pools import closing_pools
 
 if TYPE_CHECKING:
     from pyregistry.gc import schedule as gc_schedule
@@ -89,7 +89,7 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     app = web.Application(middlewares=middlewares)
     app[MIDDLEWARES] = middlewares
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
-    app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
+    app.cleanup_ctx.append(closing_pools)  # the first, and so the last to be left
     backend = backend or open_backend(config, make=True)
     served = backend if metrics is None else backend.measured(metrics.storage_action)
     app[REGISTRY] = served.registry(storage_rules(config))
@@ -101,8 +101,8 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
             backend.coordinator.note_renewal(renewal)
     young_ns = round(renewal * 1e9)
     entries = MAX_ENTRIES if backend.location.is_quick else 0
-    app[HOT_MANIFESTS] = HotManifests(backend.objects, young_ns=young_ns, entries=entries)
-    app[HOT_BLOBS] = HotBlobs(backend.objects, young_ns=young_ns, entries=entries)
+    app[MANIFEST_CACHE] = ManifestCache(backend.objects, young_ns=young_ns, entries=entries)
+    app[BLOB_CACHE] = BlobCache(backend.objects, young_ns=young_ns, entries=entries)
     authenticator = authenticator or create_authenticator(config)
     app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
     _keep_up(app, authenticator)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from pyregistry import __version__
-from pyregistry.api.http.context import HEALTH, HOT_BLOBS, HOT_MANIFESTS, REFUSED_TOKENS, REGISTRY
+from pyregistry.api.http.context import BLOB_CACHE, HEALTH, MANIFEST_CACHE, REFUSED_TOKENS, REGISTRY
 from pyregistry.api.transport.limiter import CONNECTION_COUNTS, ConnectionCounts
 from pyregistry.auth.access import Authenticator
 from pyregistry.auth.credentials import Refusal
@@ -32,7 +32,7 @@ from pyregistry.storage.backend import Backend
 from pyregistry.storage.local.driver import LocalMaintenance
 from pyregistry.storage.repositories.used import last_used
 from pyregistry.storage.seams import layout
-from pyregistry.threads.pools import Room, rooms
+from pyregistry.threads.pools import Pool, pools
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -92,15 +92,15 @@ def add_app_figures(
 
 
 def _sample_queues(sampler: Sampler, app: web.Application, local: LocalMaintenance | None) -> None:
-    def of_rooms(read: Callable[[Room], int]) -> Callable[[], Mapping[str, float]]:
-        return lambda: {name: float(read(room)) for name, room in rooms().by_name.items()}
+    def of_pools(read: Callable[[Pool], int]) -> Callable[[], Mapping[str, float]]:
+        return lambda: {name: float(read(pool)) for name, pool in pools().by_name.items()}
 
     for name, text, read in (
-        ("threads", "Threads of the workers by room, see docs/decisions/0026.", lambda room: room.threads),
-        ("threads_busy", "Threads that carry out a call, by room.", lambda room: room.busy),
-        ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda room: room.waiting),
+        ("threads", "Threads of the workers by room, see docs/decisions/0026.", lambda pool: pool.threads),
+        ("threads_busy", "Threads that carry out a call, by room.", lambda pool: pool.busy),
+        ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda pool: pool.waiting),
     ):
-        sampler.gauges(f"pyregistry_{name}", text, "room", of_rooms(read))
+        sampler.gauges(f"pyregistry_{name}", text, "room", of_pools(read))
     if local is not None:
         sampler.gauge(
             "pyregistry_lock_waiters", "Calls that wait for a lock of the storage.", lambda: local.lock_waiters
@@ -134,13 +134,13 @@ def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authen
 
 def _sample_cache(sampler: Sampler, app: web.Application) -> None:
     """Count under the names of the CNCF registry 3 and of 2, whose labels begin with a capital."""
-    hot = app[HOT_MANIFESTS], app[HOT_BLOBS]
+    caches = app[MANIFEST_CACHE], app[BLOB_CACHE]
 
     def hits() -> float:
-        return sum(each.hits for each in hot)
+        return sum(each.hits for each in caches)
 
     def requests() -> float:
-        return sum(each.hits + each.misses for each in hot)
+        return sum(each.hits + each.misses for each in caches)
 
     prefix, what = "registry_storage_cache", "manifests, and blobs that were asked for with HEAD"
     sampler.counter(f"{prefix}_requests_total", f"The number of cache requests received: {what}.", requests)

@@ -28,7 +28,7 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Log
 from pyregistry.observe.metrics import Metrics
 from pyregistry.observe.metrics_directory import counting_directory, places
-from pyregistry.observe.multiprocess_metrics import forget
+from pyregistry.observe.multiprocess_metrics import merge_dead_worker
 from pyregistry.observe.reloads import Reload
 from pyregistry.service.announcing import announce_address, announce_rules, announce_storage, announce_version, is_new
 from pyregistry.service.app import create_app
@@ -201,7 +201,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def _forget_counting(self, arbiter: Arbiter, worker: Worker) -> None:
         if counts(self.prepared.config) and self._directory is not None:
             try:
-                forget(worker.pid, self._directory, worker.end)
+                merge_dead_worker(worker.pid, self._directory, worker.end)
             except OSError as error:  # gunicorn would end
                 log.warning("the counts of a worker could not be merged", reason=in_words(error))
 

@@ -1,1 +1,1 @@
-"""Blocking work beside the event loop: pools of threads, turns, patience for locks, memory of uploads."""
+"""Blocking work off the event loop: thread pools, turns, waits for locks, memory of uploads."""

@@ -1,7 +1,7 @@
-"""Blocking work leaves the event loop, and a cancelled request does not overtake it.
+"""Runs blocking work off the event loop, and waits for its end even if the request is cancelled.
 
-Work that may write, flush or wait for a lock goes to `in_thread`, which is right for everything short; what only reads
-goes to `in_reader`, long walks to `walk`. docs/decisions/0026 has the table.
+Work that may write, flush or wait for a lock goes to `in_thread`, which is right for everything short. Work that only
+reads goes to `in_reader`, long walks to `walk`. docs/decisions/0026 has the table.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from functools import partial
 from typing import ParamSpec, TypeVar
 
 from pyregistry.threads.patience import IS_GONE, MustWait, begin_patience, read_only
-from pyregistry.threads.pools import rooms
+from pyregistry.threads.pools import pools
 from pyregistry.threads.turns import Walk
 
 P = ParamSpec("P")
@@ -20,10 +20,10 @@ T = TypeVar("T")
 
 
 async def finish(work: Awaitable[T], abandon: Callable[[], None] = lambda: None) -> T:
-    """Await `work` to its end even if the caller is cancelled, then raise the cancellation.
+    """Await the end of `work` even if the caller is cancelled, then raise the cancellation.
 
-    A thread cannot be stopped: whoever went on without it would close the file that it writes to, or give back the
-    lock that it relies on. `abandon` is called at the cancellation: it may let the work end sooner.
+    A thread cannot be stopped. A caller that did not wait would close the file that it writes to, or release its lock.
+    `abandon` is called at the cancellation: it may let the work end sooner.
     """
     future = asyncio.ensure_future(work)
     try:
@@ -35,9 +35,9 @@ async def finish(work: Awaitable[T], abandon: Callable[[], None] = lambda: None)
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a blocking function to its end in the room for writes; its log lines know of which request they are.
+    """Call a blocking function in the pool for writes; its log lines have the request's id.
 
-    For a request its locks are waited for up to LOCK_SECONDS, then it raises Unavailable.
+    For a request it waits for locks up to LOCK_SECONDS, then raises Unavailable.
     """
     context = contextvars.copy_context()
     patience = context.run(begin_patience)
@@ -52,25 +52,25 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         if patience is not None:
             patience.is_abandoned = True
 
-    return await finish(asyncio.get_running_loop().run_in_executor(rooms().writes, call), abandon)
+    return await finish(asyncio.get_running_loop().run_in_executor(pools().writes, call), abandon)
 
 
 async def in_reader(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a blocking function that only reads in the room for reads.
+    """Call a blocking function that only reads in the pool for reads.
 
-    A function that comes to a lock there is called once more, in the room for writes.
+    If it needs a lock, it is called again in the pool for writes.
     """
     context = contextvars.copy_context()
     context.run(read_only)
     call = partial(context.run, function, *args, **kwargs)
     try:
-        return await finish(asyncio.get_running_loop().run_in_executor(rooms().reads, call))
+        return await finish(asyncio.get_running_loop().run_in_executor(pools().reads, call))
     except MustWait:
         return await in_thread(function, *args, **kwargs)
 
 
 async def walk(caller: str, steps: Walk[T]) -> T:
-    """Walk in slices, in turn with the walks of other callers. It takes no lock: that would raise MustWait."""
+    """Walk in slices, in turn with the walks of other callers. A lock in a walk raises MustWait."""
     context = contextvars.copy_context()
     context.run(read_only)
     is_gone = IS_GONE.get()
@@ -83,4 +83,4 @@ async def walk(caller: str, steps: Walk[T]) -> T:
         nonlocal is_abandoned
         is_abandoned = True
 
-    return await finish(asyncio.wrap_future(rooms().walks.begin(caller, steps, context, is_over)), abandon)
+    return await finish(asyncio.wrap_future(pools().walks.begin(caller, steps, context, is_over)), abandon)

@@ -1,7 +1,7 @@
-"""Long walks over the storage, one slice after another, and the callers take turns.
+"""Long walks over the storage, in slices, in which the callers take turns.
 
 A walk is a generator that pauses between two of its steps. A caller with twelve walks and a caller with one get the
-same share of the threads: the single one waits for the slice that is running, and not for twelve walks.
+same share of the threads: the single one waits for the running slice, and not for twelve walks.
 """
 
 import time
@@ -21,28 +21,28 @@ T = TypeVar("T")
 SLICE_SECONDS = 0.01
 """Seconds of one turn."""
 LONG_SECONDS = 0.1
-"""Seconds of slices after which a walk gives way: it rests as long as it walked, so that other threads get on."""
+"""Seconds of slices after which a walk rests as long as it walks, for other threads."""
 BEGUN = 8
-"""Walks of one caller that are under way; each may hold the names of a large directory. The others wait for them."""
+"""Running walks of one caller; each may hold the names of a large directory. Its other walks wait."""
 
 Walk = Generator[None, None, T]
-"""Steps with nothing between them but a pause; what it returns is the result."""
+"""Steps with pauses between them; the generator's return value is the result."""
 Steps = Iterator[T | None]
-"""A find of a walk; None for a step without one."""
+"""The finds of a walk; None for a step without one."""
 
 
 class Turns:
-    """The walks of one event loop, on the threads of `room`."""
+    """The walks of one event loop, on the threads of `pool`."""
 
-    def __init__(self, room: Executor) -> None:
-        self.room = room
+    def __init__(self, pool: Executor) -> None:
+        self.pool = pool
         self._mutex = Lock()
         self._callers: dict[str, _Caller] = {}
         self._order: dict[str, None] = {}
-        """The callers that have a walk to go on with; whose turn is next comes first."""
+        """The callers with a walk to continue, in the order of their turns."""
 
     def begin(self, caller: str, walk: Walk[T], context: Context, is_gone: IsGone) -> "Future[T]":
-        """Carry out a walk in turn with the others; it ends early, with ConnectionAbortedError, if `is_gone`."""
+        """Run a walk in turn with the others; it ends early, with ConnectionAbortedError, if `is_gone`."""
         walking = _Walking(caller, walk, context, is_gone)
         with self._mutex:
             of_caller = self._callers.setdefault(caller, _Caller())
@@ -59,10 +59,10 @@ class Turns:
     def _put(self, of_caller: "_Caller", walking: "_Walking[T]") -> None:
         of_caller.ready.append(walking)
         self._order.setdefault(walking.caller)
-        self.room.submit(self._take_turn)
+        self.pool.submit(self._take_turn)
 
     def _take_turn(self) -> None:
-        # There are as many of these in the room as there are ready walks: whose turn it is shows only now.
+        # The pool has as many of these calls as there are ready walks; only now is it known whose turn it is.
         with self._mutex:
             name = next(iter(self._order))
             del self._order[name]
@@ -70,7 +70,7 @@ class Turns:
             walking = of_caller.ready.popleft()
             if of_caller.ready:
                 self._order[name] = None
-        is_over = walking.go_on()
+        is_over = walking.walk_slice()
         if not is_over and walking.spent > LONG_SECONDS:
             time.sleep(SLICE_SECONDS)
         with self._mutex:
@@ -103,13 +103,13 @@ class _Walking(Generic[T]):
         self._context = context
         self._is_gone = is_gone
 
-    def go_on(self) -> bool:
+    def walk_slice(self) -> bool:
         """Walk for one slice; return True at the end of the walk."""
         try:
             return self._context.run(self._walk_on)
         except StopIteration as end:
             self.future.set_result(end.value)
-        except BaseException as error:  # whoever awaits the future raises it
+        except BaseException as error:  # awaiting the future raises it
             self.future.set_exception(error)
         return True
 
@@ -132,7 +132,7 @@ def at_once(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Walk
 
 
 def first(items: Steps[T]) -> Walk[T | None]:
-    """Walk to the first find; return it, None where there is none."""
+    """Walk to the first find and return it; None without a find."""
     for item in items:
         if item is not None:
             return item

@@ -1,7 +1,7 @@
-"""A bound on the memory of uploads in progress: the more there are, the smaller their buffers.
+"""Bounds the memory of uploads in progress: the more there are, the smaller their buffers.
 
-An upload holds up to three reads of its connection, a batch that is gathered and one that is written. Their sizes
-follow from the share that each upload has of the budget. Few uploads have buffers as large as is good for their speed.
+An upload holds up to three reads of its connection, a batch that is collected and one that is written. Their sizes
+follow from each upload's share of the budget. A few uploads have buffers of the best size for their speed.
 """
 
 import asyncio
@@ -11,40 +11,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
-BUDGET = 64 * 1024 * 1024
+BUDGET_BYTES = 64 * 1024 * 1024
 """Bytes for the buffers of all uploads of a worker."""
-READ = 256 * 1024
-"""Bytes that the event loop reads at once from a connection, where few uploads are in progress."""
-_LEAST = 2 * 1024
+READ_BYTES = 256 * 1024
+"""Bytes that the event loop reads at once from a connection, with few uploads in progress."""
+_LEAST_BYTES = 2 * 1024
 """Bytes below which reads and batches cost more than they hold."""
 _MANY = 16
-"""Uploads and large answers at a time, from which on freed memory is worth giving back to the system."""
-_LEAST_BLOCK = 16 * 1024
+"""Uploads and large responses at a time from which on freed memory is returned to the system."""
+_LEAST_BLOCK_BYTES = 16 * 1024
 """Bytes below which a block of a download costs more than it holds."""
-_MUCH = 16 * 1024 * 1024
-"""Bytes of large bodies, likewise."""
+_MANY_BYTES = 16 * 1024 * 1024
+"""Freed bytes of large bodies from which on memory is returned to the system."""
 _GIVE_BACK_SECONDS = 1.0
 _M_MMAP_THRESHOLD = -3
-_OWN_PAGES = 2 * 1024 * 1024
-"""Bytes of a block from which on glibc takes pages of its own for it, and gives them back with it.
+_OWN_PAGES_BYTES = 2 * 1024 * 1024
+"""Bytes of a block from which on glibc maps separate pages, and unmaps them when the block is freed.
 
-Left to itself, glibc raises this to the largest block that was freed. Each thread then keeps as much at the end of its
-arena, which no trim sees."""
+By default glibc raises this to the largest freed block. Each thread then keeps as much at the end of its arena, and
+no trim returns it."""
 
 
 class Budget:
-    """Counts the uploads and the large answers of a worker. Belongs to the event loop."""
+    """Counts the uploads and the large responses of a worker. Belongs to the event loop."""
 
-    def __init__(self, size: int = BUDGET) -> None:
+    def __init__(self, size: int = BUDGET_BYTES) -> None:
         self._size = size
         self._uploads = 0
         self._answers = 0
         self._most = 0
-        """Uploads and large answers at a time since memory was given back."""
+        """Most uploads and large responses at a time since memory was last returned."""
         self._freed = 0
         self._timer: asyncio.TimerHandle | None = None
         if _mallopt is not None:
-            _mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+            _mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES_BYTES)
 
     def enter(self) -> None:
         """Count an upload."""
@@ -52,12 +52,12 @@ class Budget:
         self._note()
 
     def leave(self) -> None:
-        """Count an upload down."""
+        """Stop counting an upload."""
         self._uploads -= 1
 
     @contextmanager
     def answer(self) -> Iterator[None]:
-        """Count a large answer until the block ends."""
+        """Count a large response until the block ends."""
         self._answers += 1
         self._note()
         try:
@@ -66,22 +66,22 @@ class Budget:
             self._answers -= 1
 
     def freed(self, size: int) -> None:
-        """Note that a body of so many bytes is not needed any more."""
+        """Note that a body of `size` bytes was freed."""
         self._freed += size
-        if self._freed >= _MUCH and self._timer is None:
+        if self._freed >= _MANY_BYTES and self._timer is None:
             self._give_back_later()
 
     def block_size(self, most: int) -> int:
-        """Return how many bytes of a file are read at once for an answer; never more than `most`."""
-        return max(_LEAST_BLOCK, min(most, self._size // (4 * max(self._answers, 1))))
+        """Return the bytes of a file to read at once for a response; at most `most`."""
+        return max(_LEAST_BLOCK_BYTES, min(most, self._size // (4 * max(self._answers, 1))))
 
     def read_size(self) -> int:
-        """Return how many bytes the event loop reads at once for an upload."""
-        return max(_LEAST, min(READ, self._size // (16 * max(self._uploads, 1))))
+        """Return the bytes that the event loop reads at once for an upload."""
+        return max(_LEAST_BYTES, min(READ_BYTES, self._size // (16 * max(self._uploads, 1))))
 
     def batch_size(self, most: int) -> int:
-        """Return how many bytes are gathered before a write; never more than `most`."""
-        return max(_LEAST, min(most, self._size // (8 * max(self._uploads, 1))))
+        """Return the bytes to collect before a write; at most `most`."""
+        return max(_LEAST_BYTES, min(most, self._size // (8 * max(self._uploads, 1))))
 
     def _note(self) -> None:
         self._most = max(self._most, self._uploads + self._answers)
@@ -92,7 +92,7 @@ class Budget:
         self._timer = asyncio.get_running_loop().call_later(_GIVE_BACK_SECONDS, self._give_back)
 
     def _give_back(self) -> None:
-        # glibc keeps what was freed between what is in use: its heap grew with the uploads, and stays without this.
+        # glibc keeps freed memory between used blocks: without a trim its heap never shrinks after many uploads.
         self._timer, self._most, self._freed = None, self._uploads + self._answers, 0
         free_buffers.clear()
         if _trim is not None:
@@ -102,7 +102,7 @@ class Budget:
 
 
 def _find(name: str, *arguments: type[ctypes.c_size_t] | type[ctypes.c_int]) -> Callable[..., int] | None:
-    """Return a function of glibc that gives an int; None with another C library."""
+    """Return a function of glibc that returns an int; None with another C library."""
     try:
         found = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
@@ -114,6 +114,6 @@ def _find(name: str, *arguments: type[ctypes.c_size_t] | type[ctypes.c_int]) -> 
 _trim = _find("malloc_trim", ctypes.c_size_t)
 _mallopt = _find("mallopt", ctypes.c_int, ctypes.c_int)
 free_buffers: deque[memoryview] = deque()
-"""Of threads that have done their work: as many as were at it side by side since memory was given back."""
+"""Buffers of threads that have finished, at most as many as ran at a time since memory was last returned."""
 uploads = Budget()
 """Of this worker, which has one event loop."""

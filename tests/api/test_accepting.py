@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from multidict import CIMultiDict
 
-from tests.api.test_hot import age, both_ways, same
+from tests.api.test_fast_path import age, both_ways, same
 from tests.builders import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Image, image, index
 from tests.conftest import StartRegistry
 from tests.modes import fast_path_only
@@ -131,14 +131,14 @@ async def test_what_the_client_has_already_is_that_image(client: Client) -> None
 
 @fast_path_only("its responses are compared with the ordinary ones")
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_hot_list_is_the_ordinary_one(client: Client, tmp_path: Path, method: str) -> None:
+async def test_a_cached_list_is_the_ordinary_one(client: Client, tmp_path: Path, method: str) -> None:
     await push_image(client, "app", ATTESTED, "v1")
     age(tmp_path / "data")
     async with connected(client) as connection:
         for accept in (OCI_INDEX, f"{DOCKER_MANIFEST}, */*"):
-            hot, ordinary = await both_ways(client, connection, method, "/v2/app/manifests/v1", {"Accept": accept})
-            assert hot.headers["Docker-Content-Digest"] == ATTESTED.digest
-            assert same(hot, ordinary)
+            cached, ordinary = await both_ways(client, connection, method, "/v2/app/manifests/v1", {"Accept": accept})
+            assert cached.headers["Docker-Content-Digest"] == ATTESTED.digest
+            assert same(cached, ordinary)
         for _ in range(2):
             answer = await connection.request(method, "/v2/app/manifests/v1", {"Accept": DOCKER_MANIFEST})
             assert answer.headers["Docker-Content-Digest"] == AMD.digest

@@ -1,4 +1,4 @@
-"""The way of access log lines to their output; tests/workers/test_logs.py has their content."""
+"""Writing of the access log; tests/workers/test_logs.py has the contents of its lines."""
 
 import asyncio
 import io

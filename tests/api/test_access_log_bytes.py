@@ -42,7 +42,7 @@ async def _assert_logged(client: Client, answer: RawAnswer) -> None:
 )
 async def test_of_a_blob(client: Client, content: bytes, method: str, headers: dict[str, str]) -> None:
     path = f"/v2/app/blobs/{await push_blob(client, 'app', content)}"
-    for _ in range(2):  # once from the disk, once hot
+    for _ in range(2):  # once from the disk, once from the cache
         await _assert_logged(client, await ask(client, method, path, headers))
 
 

@@ -1,4 +1,4 @@
-"""A request's body is requested and read only after authentication and the checks."""
+"""Request bodies are requested and read only after authentication and the checks."""
 
 import pytest
 

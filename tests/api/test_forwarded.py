@@ -1,4 +1,4 @@
-"""Headers of proxies about their clients: which count, for which of many addresses, and for how much text."""
+"""Client addresses from proxies: trusted proxies, the choice among many addresses, and limits of the text."""
 
 import sys
 from collections.abc import Callable
@@ -151,7 +151,9 @@ async def _addresses_in_log(client: Client) -> list[str]:
 Ask = Callable[[dict[str, str]], Any]
 
 
-async def test_the_access_log_has_the_address_of_the_client_also_of_hot_answers(start_registry: StartRegistry) -> None:
+async def test_the_access_log_has_the_address_of_the_client_also_of_cached_responses(
+    start_registry: StartRegistry,
+) -> None:
     client = await start_registry(pyregistry={"trusted-proxies": ["127.0.0.1"], "sparse": True})
     manifest = image(b"layer")
     put = await ask(client, "PUT", "/v2/app/manifests/1", {"Content-Type": manifest.media_type}, manifest.content)

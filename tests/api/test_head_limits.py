@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import ALICE
-from tests.api.test_hot import age
+from tests.api.test_fast_path import age
 from tests.builders import digest_of, image
 from tests.conftest import PREPARED
 from tests.modes import fast_path_only
@@ -66,7 +66,7 @@ async def test_a_long_head_is_taken_however_it_arrives(client: Client, size: int
 
 
 @fast_path_only("there are no cached responses")
-async def test_a_hot_answer_takes_the_same_head(client: Client, tmp_path: Path) -> None:
+async def test_a_cached_response_takes_the_same_head(client: Client, tmp_path: Path) -> None:
     await push_image(client, "app", image(), "latest")
     age(tmp_path / "data")
     await ask(client, "GET", "/v2/app/manifests/latest")

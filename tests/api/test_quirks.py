@@ -1,4 +1,8 @@
-"""Requests that break naive servers: protocol.md, section 6, the list at its end, and known needs of clients."""
+"""Requests that break naive servers: protocol.md, section 6, the list at its end, and known needs of clients.
+
+Connections are in test_connections.py, the time of reading a body in test_expect.py, ranges of a
+download in test_ranges.py, uploads in test_uploads.py.
+"""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The threads that an operation needs, as docs/decisions/0026 says: with all others occupied it is answered."""
+"""Operations need only the thread pools of docs/decisions/0026: with all others taken they get a response."""
 
 import asyncio
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.threads.pools import Room, rooms
+from pyregistry.threads.pools import Pool, pools
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, artifact, digest_of, image
 from tests.conftest import StartRegistry
@@ -29,10 +29,10 @@ _STREAM = b"s" * 2_000_000
 
 @dataclass(frozen=True)
 class Operation:
-    """One line of the table; `rooms` in the order in which it passes them."""
+    """One line of the table; `pools` in the order in which it passes them."""
 
     name: str
-    rooms: tuple[str, ...]
+    pools: tuple[str, ...]
     method: str
     path: str
     status: int
@@ -90,7 +90,7 @@ OPERATIONS = (
 def test_the_page_has_the_same_table() -> None:
     rows = re.findall(r"^\| (.+?) \| (.*?) \|", _PAGE.read_text(), re.MULTILINE)
     documented = {name: tuple(re.findall(r"`(\w+)`", cell)) for name, cell in rows}
-    assert {each.name: each.rooms for each in OPERATIONS} == {
+    assert {each.name: each.pools for each in OPERATIONS} == {
         name: found for name, found in documented.items() if name in {str(each) for each in OPERATIONS}
     }
 
@@ -111,27 +111,27 @@ async def client(start_registry: StartRegistry, tmp_path: Path) -> Client:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
-async def test_with_all_other_rooms_taken_it_is_answered(client: Client, operation: Operation) -> None:
+async def test_with_all_other_pools_taken_it_is_answered(client: Client, operation: Operation) -> None:
     path = await _path(client, operation)
-    others = [name for name in ("reads", "writes", "flows", "walks") if name not in operation.rooms]
+    others = [name for name in ("reads", "writes", "flows", "walks") if name not in operation.pools]
     with _taken(*others):
         answer = await _ask(client, operation.method, path, operation.headers, operation.body)
     assert answer.status == operation.status, answer.body
 
 
 @pytest.mark.parametrize(
-    ("operation", "room"),
+    ("operation", "pool"),
     [
         # Without the fast path no thread reads from a connection.
-        pytest.param(each, room, marks=[fast_path_only("threads read large bodies")] if room == "flows" else [])
+        pytest.param(each, pool, marks=[fast_path_only("threads read large bodies")] if pool == "flows" else [])
         for each in OPERATIONS
-        for room in each.rooms
+        for pool in each.pools
     ],
     ids=str,
 )
-async def test_it_waits_for_each_of_its_rooms(client: Client, operation: Operation, room: str) -> None:
+async def test_it_waits_for_each_of_its_pools(client: Client, operation: Operation, pool: str) -> None:
     path = await _path(client, operation)
-    with _taken(room) as waiting:
+    with _taken(pool) as waiting:
         asking = asyncio.create_task(_ask(client, operation.method, path, operation.headers, operation.body))
         async with asyncio.timeout(DEADLINE):
             while not waiting.behind():
@@ -155,7 +155,7 @@ async def _ask(
 
 
 class _Taken:
-    def __init__(self, taken: list[Room]) -> None:
+    def __init__(self, taken: list[Pool]) -> None:
         self._taken = taken
 
     def behind(self) -> int:
@@ -164,14 +164,14 @@ class _Taken:
 
 @contextmanager
 def _taken(*names: str) -> Iterator[_Taken]:
-    """All threads of these rooms are busy until the block ends."""
-    of_loop, release = rooms(), threading.Event()
+    """All threads of these pools are busy until the block ends."""
+    of_loop, release = pools(), threading.Event()
     by_name = {"reads": of_loop.reads, "writes": of_loop.writes, "flows": of_loop.flows, "walks": of_loop.walking}
     taken = [by_name[name] for name in names]
     try:
-        for room in taken:
-            for _ in range(room.most):
-                room.submit(release.wait, 60)
+        for pool in taken:
+            for _ in range(pool.max_threads):
+                pool.submit(release.wait, 60)
         yield _Taken(taken)
     finally:
         release.set()

@@ -13,7 +13,7 @@ from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.auth.scopes import TokenScope, parse_scopes
 from pyregistry.auth.verified import Shown, VerifiedTokens
 from pyregistry.oci.names import RepositoryName
-from tests.api.test_hot import age
+from tests.api.test_fast_path import age
 from tests.auth.rules import CI, PASSWORDS, bearer, start_with_rules
 from tests.auth.signed import Keys, claims, section
 from tests.builders import digest_of, image
@@ -90,7 +90,7 @@ async def test_a_small_token_is_one_that_every_reader_understands(ruled: Client)
     assert len(jwt.decode(token, options={"verify_signature": False})["access"]) == 25
 
 
-async def test_a_large_token_gets_hot_answers_too(ruled: Client, tmp_path: Path) -> None:
+async def test_a_large_token_gets_cached_responses_too(ruled: Client, tmp_path: Path) -> None:
     names, content = _names(_LINE - 20_000, 8), image()
     token = bearer((await _get(ruled, names, "pull,push")).json()["token"])
     for blob in content.blobs:

@@ -27,7 +27,7 @@ QUICK = (
                 "deletion",
                 "expect",
                 "head_limits",
-                "hot",
+                "fast_path",
                 "lists",
                 "manifests",
             ),

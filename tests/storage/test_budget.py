@@ -3,7 +3,7 @@
 import pytest
 
 from pyregistry.storage.uploads.batches import BATCH_BYTES, FIRST_BATCH_BYTES, batches
-from pyregistry.threads.upload_budget import BUDGET, READ, Budget
+from pyregistry.threads.upload_budget import BUDGET_BYTES, READ_BYTES, Budget
 from tests.storage.pushing import stream
 
 _CONNECTIONS = 2_000
@@ -21,14 +21,14 @@ def _with(uploads: int) -> Budget:
 async def test_the_buffers_of_any_number_of_uploads_are_within_the_budget(uploads: int) -> None:
     budget = _with(uploads)
     held = 3 * budget.read_size()
-    assert uploads * (held + 2 * (budget.batch_size(BATCH_BYTES) + held)) <= BUDGET
+    assert uploads * (held + 2 * (budget.batch_size(BATCH_BYTES) + held)) <= BUDGET_BYTES
 
 
 @pytest.mark.parametrize("uploads", [0, 1, 4, 8])
 async def test_a_few_uploads_have_whole_buffers(uploads: int) -> None:
     budget = _with(uploads)
     assert (budget.read_size(), budget.batch_size(BATCH_BYTES), budget.batch_size(FIRST_BATCH_BYTES)) == (
-        READ,
+        READ_BYTES,
         BATCH_BYTES,
         FIRST_BATCH_BYTES,
     )

@@ -11,7 +11,7 @@ import pytest
 
 from pyregistry.threads.offload import in_thread, walk
 from pyregistry.threads.patience import IS_GONE
-from pyregistry.threads.pools import Room
+from pyregistry.threads.pools import Pool
 from pyregistry.threads.turns import BEGUN, SLICE_SECONDS, Turns, Walk
 
 PATIENCE = 20.0
@@ -19,9 +19,9 @@ PATIENCE = 20.0
 
 
 @pytest.fixture
-def room() -> Iterator[Room]:
+def pool() -> Iterator[Pool]:
     """Three threads at most, which end at once when they have nothing to do."""
-    made = Room("test", 3, idle=0.01)
+    made = Pool("test", 3, idle=0.01)
     yield made
     made.shutdown()
 
@@ -30,7 +30,7 @@ def _wait_for(fact: threading.Event) -> None:
     assert fact.wait(PATIENCE)
 
 
-def test_calls_run_side_by_side_up_to_the_bound_and_the_rest_in_their_order(room: Room) -> None:
+def test_calls_run_side_by_side_up_to_the_bound_and_the_rest_in_their_order(pool: Pool) -> None:
     go_on, running, ended = threading.Event(), threading.Semaphore(0), list[int]()
 
     def call(number: int) -> int:
@@ -39,44 +39,44 @@ def test_calls_run_side_by_side_up_to_the_bound_and_the_rest_in_their_order(room
         ended.append(number)
         return number
 
-    calls = [room.submit(call, number) for number in range(9)]
+    calls = [pool.submit(call, number) for number in range(9)]
     for _ in range(3):
         assert running.acquire(timeout=PATIENCE)
     assert not running.acquire(timeout=0.05)
-    assert (room.threads, room.busy, room.waiting) == (3, 3, 6)
+    assert (pool.threads, pool.busy, pool.waiting) == (3, 3, 6)
     go_on.set()
     assert [each.result(PATIENCE) for each in calls] == list(range(9))
-    assert room.waiting == 0
+    assert pool.waiting == 0
     assert sorted(ended) == list(range(9))
 
 
-def test_idle_threads_end_and_later_calls_are_carried_out(room: Room) -> None:
+def test_idle_threads_end_and_later_calls_are_carried_out(pool: Pool) -> None:
     for _ in range(20):
-        assert [room.submit(int, "7").result(PATIENCE) for _ in range(5)] == [7] * 5
-        _until(lambda: room.threads == 0)
-    assert room.submit(int, "7").result(PATIENCE) == 7
+        assert [pool.submit(int, "7").result(PATIENCE) for _ in range(5)] == [7] * 5
+        _until(lambda: pool.threads == 0)
+    assert pool.submit(int, "7").result(PATIENCE) == 7
 
 
-def test_what_a_call_raises_is_raised_to_who_asked_and_the_thread_lives_on(room: Room) -> None:
-    failing: Future[int] = room.submit(int, "seven")
+def test_what_a_call_raises_is_raised_to_who_asked_and_the_thread_lives_on(pool: Pool) -> None:
+    failing: Future[int] = pool.submit(int, "seven")
     with pytest.raises(ValueError, match="seven"):
         failing.result(PATIENCE)
-    assert room.submit(int, "7").result(PATIENCE) == 7
+    assert pool.submit(int, "7").result(PATIENCE) == 7
 
 
-def test_a_closed_room_carries_out_what_it_has_and_keeps_no_thread() -> None:
-    room, go_on = Room("test", 1, idle=60), threading.Event()
-    calls = [room.submit(_wait_for, go_on) for _ in range(3)]
-    room.shutdown()
+def test_a_closed_pool_carries_out_what_it_has_and_keeps_no_thread() -> None:
+    pool, go_on = Pool("test", 1, idle=60), threading.Event()
+    calls = [pool.submit(_wait_for, go_on) for _ in range(3)]
+    pool.shutdown()
     go_on.set()
     for each in calls:
         each.result(PATIENCE)
-    _until(lambda: room.threads == 0)
+    _until(lambda: pool.threads == 0)
 
 
 async def test_a_single_walk_is_behind_one_slice_of_another_caller_and_not_behind_twelve_walks() -> None:
-    room = Room("test", 1)
-    turns, steps, go_on = Turns(room), list[str](), threading.Event()
+    pool = Pool("test", 1)
+    turns, steps, go_on = Turns(pool), list[str](), threading.Event()
 
     def steps_of(caller: str, count: int) -> Walk[str]:
         for _ in range(count):
@@ -85,7 +85,7 @@ async def test_a_single_walk_is_behind_one_slice_of_another_caller_and_not_behin
             steps.append(caller)
         return caller
 
-    room.submit(_wait_for, go_on)
+    pool.submit(_wait_for, go_on)
     context = contextvars.copy_context()
     greedy = [turns.begin("greedy", steps_of("greedy", 10), context.copy(), lambda: False) for _ in range(12)]
     single = turns.begin("single", steps_of("single", 5), context.copy(), lambda: False)
@@ -95,12 +95,12 @@ async def test_a_single_walk_is_behind_one_slice_of_another_caller_and_not_behin
     assert (steps.count("greedy"), steps.count("single")) == (120, 5)
     last = len(steps) - 1 - steps[::-1].index("single")
     assert steps[: last + 1].count("greedy") <= 6
-    room.shutdown()
+    pool.shutdown()
 
 
 async def test_a_caller_has_so_many_walks_under_way_and_the_others_begin_when_those_end() -> None:
-    room = Room("test", 1)
-    turns, begun = Turns(room), set[int]()
+    pool = Pool("test", 1)
+    turns, begun = Turns(pool), set[int]()
     release = threading.Event()
 
     def steps_of(number: int) -> Walk[int]:
@@ -119,7 +119,7 @@ async def test_a_caller_has_so_many_walks_under_way_and_the_others_begin_when_th
     release.set()
     assert [await asyncio.wrap_future(each) for each in walks] == list(range(BEGUN + 4))
     assert await asyncio.wrap_future(other) == 99
-    room.shutdown()
+    pool.shutdown()
 
 
 async def test_a_walk_ends_when_its_client_has_left() -> None:

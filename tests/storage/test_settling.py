@@ -7,7 +7,7 @@ import pytest
 from pyregistry.common.settling import SECOND_NS, settles_after
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.cache import HotManifests
+from pyregistry.storage.repositories.cache import ManifestCache
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
@@ -41,5 +41,5 @@ def test_a_tag_is_remembered_when_its_link_has_settled(
     push_image(repo, image(), "v1")
     link = layout.tag_current_link(repo.name, Tag("v1"))
     filesystem.set_mtime(link, (time.time_ns() // SECOND_NS - ago) * SECOND_NS + fraction)
-    _, known = HotManifests(filesystem, young_ns=SECOND_NS).read(repo, Tag("v1"), leased=False)
+    _, known = ManifestCache(filesystem, young_ns=SECOND_NS).load(repo, Tag("v1"), leased=False)
     assert (known is not None) == is_trusted

@@ -60,7 +60,7 @@ def test_the_start_and_the_end_are_lines_of_json_with_fields(tmp_path: Path) -> 
         server.stop()
         told = [entry["signal"] for entry in _entries(server) if entry["event"] == "signal received"]
         assert told == ["SIGHUP", "SIGTERM"]
-        assert _entry(server, "stopping: requests that run may end, a second signal cuts them off")["seconds"] == 30
+        assert _entry(server, "stopping: running requests may end, a second signal aborts them")["seconds"] == 30
         assert _entries(server)[-1]["event"] == "stopped"
         assert _entries(server)[-1]["status"] == 0
 
@@ -75,7 +75,7 @@ def test_a_second_signal_is_told_from_a_quiet_end(tmp_path: Path) -> None:
             os.kill(server.pid, signal.SIGTERM)
             wait_until(lambda: "stopping" in server.output(), "it stops")
             os.kill(server.pid, signal.SIGTERM)
-            wait_until(lambda: "stopped by a second signal: requests were cut off" in server.output(), "it is said")
+            wait_until(lambda: "stopped by a second signal: requests were aborted" in server.output(), "it is said")
 
 
 def _is_waiting(client: socket.socket) -> bool:

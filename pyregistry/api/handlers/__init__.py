@@ -1,1 +1,1 @@
-"""Handlers of the endpoints, one file for each noun of the spec, and what only they share."""
+"""Handlers of the endpoints, one file for each noun of the spec, and the code that only they share."""

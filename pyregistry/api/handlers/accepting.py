@@ -1,7 +1,7 @@
-"""The `Accept` of clients that know no lists: they get an image of the list that a tag names.
+"""The `Accept` header of clients without manifest lists: they get one image of the list that a tag names.
 
-Scripts and cleaners from before 2017 ask for Docker's image manifest alone, and read `config` of whatever comes. The
-CNCF registry sends them the image of linux/amd64. For all others `Accept` means nothing here.
+Scripts and cleaners from before 2017 accept only Docker's image manifest, and read `config` of any response. The CNCF
+registry sends them the image of linux/amd64. For all others `Accept` is ignored.
 """
 
 from aiohttp import hdrs, web
@@ -15,31 +15,31 @@ from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
 from pyregistry.oci.manifest import StoredManifest, read_manifest
 
 VARY = {"Vary": hdrs.ACCEPT}
-"""Headers of a response that is a list, or stands for one: a cache must not give it to other clients."""
-_TAKE_LISTS = media_types.INDEXES | {"*/*", "application/*"}
-_LONGEST = 4096
-"""Characters of an `Accept` that is looked at."""
+"""Headers of a list, or of the image sent instead: a cache must not give it to other clients."""
+_ACCEPT_LISTS = media_types.INDEXES | {"*/*", "application/*"}
+_MAX_CHARACTERS = 4096
+"""Characters of an `Accept` header above which it is ignored."""
 _chosen = BoundedCache[tuple[Digest, str], tuple[Digest | None]](limit=10_000, by_use=True)
-"""The images of lists by digest and platform, which never change: a list of 4 MiB takes half a second to be read."""
+"""Images of lists by digest and platform, which never change: parsing a list of 4 MiB takes half a second."""
 
 
 def wants_image(headers: CIMultiDict[str] | CIMultiDictProxy[str]) -> bool:
-    """Return True if a client accepts Docker's image manifests, and no lists."""
+    """Return True if a client accepts Docker's image manifests, but not lists."""
     lines = headers.getall(hdrs.ACCEPT, ())
     for line in lines:
         if media_types.OCI_INDEX in line or media_types.DOCKER_MANIFEST_LIST in line:  # nearly all clients
             return False
     accept = ",".join(lines)
-    if len(accept) > _LONGEST:
+    if len(accept) > _MAX_CHARACTERS:
         return False
     types = {word.partition(";")[0].strip().lower() for word in accept.split(",")}
-    return media_types.DOCKER_MANIFEST in types and types.isdisjoint(_TAKE_LISTS)
+    return media_types.DOCKER_MANIFEST in types and types.isdisjoint(_ACCEPT_LISTS)
 
 
 async def image_of_list(request: web.Request, stored: StoredManifest) -> Digest | None:
-    """Return the digest of the image that stands for a list here; None: the list itself is the answer.
+    """Return the digest of the image to send instead of a list; None: send the list.
 
-    Only for a tag: what is asked for by digest must have that digest.
+    Only for a tag: content requested by digest must have that digest.
     """
     platform = settings(request).default_platform
     if not platform or stored.media_type not in media_types.INDEXES or ":" in request.match_info["reference"]:

@@ -1,4 +1,4 @@
-"""What is about the API as a whole."""
+"""Endpoints of the API as a whole."""
 
 from aiohttp import web
 
@@ -7,10 +7,10 @@ from pyregistry.oci.errors import NameUnknown
 
 
 async def base(request: web.Request) -> web.Response:
-    """end-1 `GET /v2/`: this is a registry, and you may come in. Its 401 decides how docker authenticates."""
+    """end-1 `GET /v2/`: confirms the API and the login. Its 401 decides how docker authenticates."""
     return json_response({})
 
 
 async def not_found(request: web.Request) -> web.Response:
-    """Every other path. The spec has no code for "no such endpoint"."""
+    """Refuse every other path. The spec has no code for "no such endpoint"."""
     raise NameUnknown("no such endpoint; a repository's are /v2/<name>/manifests, blobs, tags/list and referrers")

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from pyregistry.api.handlers.download import opened, send_blob
 from pyregistry.api.http.cached import Cached, Caches
-from pyregistry.api.http.context import HOT_BLOBS, offload, offload_read, principal, repository
+from pyregistry.api.http.context import BLOB_CACHE, offload, offload_read, principal, repository
 from pyregistry.api.http.decision import Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.http.responses import etag, not_modified
 from pyregistry.auth.access import Principal
@@ -16,7 +16,7 @@ from pyregistry.oci.media_types import OCTET_STREAM
 async def get_blob(request: web.Request) -> web.StreamResponse:
     """end-2 `GET` and `HEAD /v2/<name>/blobs/<digest>`.
 
-    One range is answered 206, several 206 multipart/byteranges, none satisfiable 416. The ETag is the digest.
+    One range gets a 206, several a 206 multipart/byteranges, unsatisfiable ones a 416. The ETag is the digest.
     """
     if request.method == "HEAD":
         return await _head_blob(request)
@@ -29,11 +29,11 @@ async def get_blob(request: web.Request) -> web.StreamResponse:
 
 
 async def _head_blob(request: web.Request) -> web.StreamResponse:
-    name, digest, hot = request.match_info["name"], request.match_info["digest"], request.app[HOT_BLOBS]
-    size = hot.find(name, digest)
+    name, digest, cache = request.match_info["name"], request.match_info["digest"], request.app[BLOB_CACHE]
+    size = cache.get(name, digest)
     if size is None:
-        source, known = await offload_read(hot.read, repository(request), Digest(digest))
-        hot.remember(name, digest, known)
+        source, known = await offload_read(cache.load, repository(request), Digest(digest))
+        cache.store(name, digest, known)
         size = source.size
     headers = blob_headers(digest, principal(request))
     response = not_modified(request, digest, headers)
@@ -47,8 +47,8 @@ async def _head_blob(request: web.Request) -> web.StreamResponse:
 def cached_blob_head(
     caches: Caches, name: str, reference: str, _headers: Headers, principal: Principal
 ) -> Cached | None:
-    """See FindCached: the HEAD of `get_blob`."""
-    size = caches.blobs.find(name, reference)
+    """Return the HEAD of `get_blob` from the cache, as a FindCached."""
+    size = caches.blobs.get(name, reference)
     return None if size is None else Cached(blob_headers(reference, principal), size, b"")
 
 
@@ -57,9 +57,9 @@ def _content(digest: str, size: int) -> Content:
 
 
 def blob_headers(digest: str, caller: Principal) -> dict[str, str]:
-    """Return the headers of a response that is a blob.
+    """Return the headers of a blob.
 
-    One for a user may be kept by that user's client alone: a cache such as nginx's does not look at `Authorization`.
+    A response to a user may be cached by that user's client alone: caches such as nginx's ignore `Authorization`.
     """
     whose = "private, " if caller.name is not None else ""
     return {
@@ -72,7 +72,7 @@ def blob_headers(digest: str, caller: Principal) -> dict[str, str]:
 
 
 async def delete_blob(request: web.Request) -> web.Response:
-    """end-10 `DELETE /v2/<name>/blobs/<digest>`: forgets it in this repository only; gc frees the bytes."""
+    """end-10 `DELETE /v2/<name>/blobs/<digest>`: unlinks it from this repository only; gc frees the bytes."""
     repo, digest = repository(request), Digest(request.match_info["digest"])
     size = await offload(repo.unlink_blob, digest)
     await record(request, Event(EventAction.DELETE, EventTarget.BLOB, repo.name, digest, caller_of(request), size=size))

@@ -1,4 +1,4 @@
-"""Request bodies: read only after authentication and checks, never decompressed, never waited for without end."""
+"""Request bodies: read only after authentication and checks, never decompressed, never without a timeout."""
 
 import asyncio
 import math
@@ -21,9 +21,9 @@ from pyregistry.oci.errors import (
 from pyregistry.storage.seams.uploads import SMALL_BYTES, Read
 
 _PAUSE_SECONDS = 0.2
-"""Without a byte, after which an upload writes what it has instead of holding it."""
-_UNUSUAL = ("Content-Range", "Expect")
-"""Headers of a request that is not taken in one go."""
+"""Seconds without a byte after which an upload writes its buffer instead of holding it."""
+_STREAMING = ("Content-Range", "Expect")
+"""Requests with these headers take the streaming path."""
 _manifests = Holdings("too many large manifests arrive")
 """Of this worker, which has one event loop."""
 _HOLDING = web.RequestKey("holding", Holding)
@@ -31,24 +31,24 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 async def defer_continue(request: web.Request) -> None:
-    """The expect handler of every route: 100 Continue is sent by `body`, when somebody really wants the body.
+    """Do nothing, as the expect handler of every route: `body` sends 100 Continue when the body is read.
 
-    aiohttp's own one answers before the middlewares run, so a client would send its gigabytes to a 401.
+    aiohttp's own handler sends it before the middlewares run, so a client would send its gigabytes to a 401.
     """
 
 
 class Body:
-    """The body in the pieces in which it arrives.
+    """The pieces of a body as they arrive.
 
-    Raises ExpectationFailed, RequestTimeout for a client that hardly sends anything, and what aiohttp raises for a body
-    that breaks off. `Content-Encoding` is ignored, as in the CNCF registry: the bytes are stored as they were sent.
+    Raises ExpectationFailed, RequestTimeout for a client that sends too slowly, and aiohttp's error for a body that
+    breaks off. `Content-Encoding` is ignored, as in the CNCF registry: the bytes are stored as sent.
     """
 
     def __init__(self, request: web.Request) -> None:
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Once only. An empty chunk stands for a pause of the client's."""
+        """Yield the chunks, once only. An empty chunk means that the client pauses."""
         request, content = self._request, self._request.content
         check_body_headers(request)
         await _continue(request)
@@ -74,27 +74,27 @@ class Body:
             if loop.time() >= begin + window:
                 begin, before = loop.time(), content.total_bytes
             yield chunk
-            chunk = b""  # nothing is kept while the next one is waited for
+            chunk = b""  # keeps no memory while it waits for the next one
             pause = loop.time() + _PAUSE_SECONDS
 
     def direct_reader(self) -> AbstractContextManager[Read | None]:
-        """See DirectReader."""
+        """Return a direct read, as a DirectReader does."""
         connection = connection_of(self._request)
         return nullcontext() if connection is None else connection.direct_read(self._request.content)
 
 
 def body(request: web.Request) -> Body:
-    """The body of this request, to be read once."""
+    """Return the body of this request, to be read once."""
     return Body(request)
 
 
 def body_at_hand(request: web.Request) -> bytes | None:
-    """The whole body, taken, if it is small and has arrived by now, as most do that share a packet with their headers.
+    """Read and return the whole body if it is small and has arrived; most come in the packet of their headers.
 
-    None: whoever wants it waits for `body`, which also sees to headers that ask for more than to take the bytes.
+    None: read `body`, which waits, and handles the headers that need the streaming path.
     """
     content, headers = request.content, request.headers
-    if not content.is_eof() or content.total_bytes > SMALL_BYTES or any(name in headers for name in _UNUSUAL):
+    if not content.is_eof() or content.total_bytes > SMALL_BYTES or any(name in headers for name in _STREAMING):
         return None
     _check(request)
     return content.read_nowait() if headers.get("Transfer-Encoding", "chunked") == "chunked" else None
@@ -122,8 +122,8 @@ def holding_manifest(
 async def read_manifest_body(request: web.Request) -> bytes:
     """Return the whole body, for a handler that is `holding_manifest`.
 
-    Raises ManifestTooLarge, before anything is read if its length is announced, and Unavailable where the manifests of
-    all clients would hold too much memory.
+    Raises ManifestTooLarge, for an announced length before it reads. Raises Unavailable if the manifests of all
+    clients would hold too much memory.
     """
     limit = settings(request).max_manifest_size
     if (request.content_length or 0) > limit:
@@ -137,30 +137,30 @@ async def read_manifest_body(request: web.Request) -> bytes:
                     raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
                 holding.add(len(chunk))
                 pieces.append(chunk)
-                chunk = b""  # noqa: PLW2901 # nothing is kept while the next one is waited for
+                chunk = b""  # noqa: PLW2901 # keeps no memory while it waits for the next one
         holding.keep()
         return b"".join(pieces)
     except TimeoutError as error:
         raise _manifests.refusal() from error
     finally:
-        pieces.clear()  # the stream keeps the error that it raised, and that keeps this frame
+        pieces.clear()  # the stream keeps the error that it raised, and the error keeps this frame
 
 
 def check_blob_size(request: web.Request) -> None:
-    """Raise BlobTooLarge for an announced length, before a byte of it is sent."""
+    """Raise BlobTooLarge for an announced length, before the client sends the body."""
     limit = settings(request).max_blob_size
     if (request.content_length or 0) > limit:
         raise BlobTooLarge(f"a blob has at most {limit} bytes here")
 
 
 def announced_size(request: web.Request) -> int:
-    """Return the bytes for which there must be room: the announced length, or one if there is a body without one."""
+    """Return the bytes that need free space: the announced length, or 1 for a body without one."""
     length = request.content_length
     return int(request.body_exists) if length is None else length
 
 
 def check_body_headers(request: web.Request) -> None:
-    """Raise for a body that cannot be taken as it is."""
+    """Raise RequestInvalid or ExpectationFailed for a body that cannot be accepted."""
     if request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
         raise RequestInvalid("the only transfer coding is chunked")
     if _expectations(request) and not _waits_for_continue(request):
@@ -172,7 +172,7 @@ def _expectations(request: web.Request) -> str:
 
 
 def _waits_for_continue(request: web.Request) -> bool:
-    """Return True if it is among the expectations, as the CNCF registry looks for it."""
+    """Return True if 100-continue is among the expectations, as in the CNCF registry."""
     return "100-continue" in _expectations(request).replace(",", " ").split()
 
 

@@ -9,7 +9,7 @@ from pyregistry.api.http.responses import encode_list
 
 
 async def list_repositories(request: web.Request) -> web.StreamResponse:
-    """`GET /v2/_catalog`: what the caller may pull, in the order of the names' components."""
+    """`GET /v2/_catalog`: the repositories that the caller may pull, in the order of their names' components."""
     return await answer(request, *await _listed(request))
 
 

@@ -1,6 +1,7 @@
-"""Sending a blob: our own headers, then the kernel copies from the file to the socket.
+"""Blob responses: our own headers, then the kernel copies from the file to the socket.
 
-Not aiohttp's FileResponse: it makes ETag and Last-Modified from the file's time, which changes without the content.
+aiohttp's FileResponse is not used: its ETag and Last-Modified come from the file's time, which changes without the
+content.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from pyregistry.api.http.context import HOT_MANIFESTS, offload_read
+from pyregistry.api.http.context import MANIFEST_CACHE, offload_read
 from pyregistry.api.http.ranges import parse_range
 from pyregistry.api.http.responses import etag
 from pyregistry.api.http.sent import count_sent
@@ -25,25 +26,25 @@ from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams.sources import Bytes, OpenSource, PathNotFound, Source
 from pyregistry.threads.upload_budget import uploads
 
-_SMALL = 64 * 1024
-"""Bytes of a blob that are read where it is opened, a config's above all: three threads' hops become one."""
+_SMALL_BYTES = 64 * 1024
+"""Bytes of a blob that is read in the thread that opens it, such as a config: three hops become one."""
 
 log = structlog.get_logger("pyregistry.api")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBlob:
-    """A blob that can be read; `size` in bytes."""
+    """An open blob; `size` in bytes."""
 
     size: int
     reading: OpenSource
     location: str | None
-    """A URL at which a client may GET the bytes; None where they are sent from here."""
+    """A URL from which a client may GET the bytes; None: they are sent from here."""
 
 
 @asynccontextmanager
 async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBlob]:
-    """A blob, open until the block ends; raises BlobUnknown."""
+    """Open a blob until the block ends; raise BlobUnknown."""
     with _unknown(BlobUnknown, digest):
         blob = await offload_read(lambda: _open(repository.blob(digest)))
     try:
@@ -56,13 +57,13 @@ async def opened(repository: Repository, digest: Digest) -> AsyncIterator[OpenBl
 def _unknown(error: type[BlobUnknown | ManifestUnknown], digest: Digest) -> Iterator[None]:
     try:
         yield
-    except PathNotFound as gone:  # garbage collection was quicker
+    except PathNotFound as gone:  # garbage collection was faster
         raise error({"digest": digest}) from gone
 
 
 def _open(source: Source) -> OpenBlob:
     reading = source.open()
-    if reading.file is None or source.size > _SMALL:
+    if reading.file is None or source.size > _SMALL_BYTES:
         return OpenBlob(source.size, reading, source.redirect())
     with reading.file as file:
         content = file.read()
@@ -77,9 +78,9 @@ async def _close(blob: OpenBlob) -> None:
 async def send_blob(
     request: web.Request, blob: OpenBlob, digest: Digest, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Answer with the blob or the parts of it that were asked for; raises RangeNotSatisfiable.
+    """Respond with the blob or the requested parts of it; raise RangeNotSatisfiable.
 
-    Where its bytes are to be had elsewhere the answer is 307, and a client asks there with its `Range`.
+    Where the storage offers a URL, respond 307: the client requests its `Range` there.
     """
     if blob.location is not None:
         kept = {"Docker-Content-Digest": headers["Docker-Content-Digest"], "Cache-Control": "no-store"}
@@ -101,13 +102,13 @@ async def send_blob(
 async def send_manifest(
     request: web.Request, digest: Digest, size: int, headers: Mapping[str, str]
 ) -> web.StreamResponse:
-    """Answer with a manifest that was checked, and has that many bytes; raises ManifestUnknown.
+    """Respond with a checked manifest of `size` bytes; raise ManifestUnknown.
 
-    From its file as a blob, so that a client that reads nothing keeps no copy of it in memory.
+    It is sent from its file, as a blob: a client that stops reading keeps no copy of it in memory.
     """
-    hot = request.app[HOT_MANIFESTS]
+    cache = request.app[MANIFEST_CACHE]
     with _unknown(ManifestUnknown, digest):
-        manifest = await offload_read(lambda: _open(hot.source(digest)))
+        manifest = await offload_read(lambda: _open(cache.source(digest)))
     try:
         if manifest.size != size:  # it was damaged since it was checked
             raise ManifestUnknown({"digest": digest})
@@ -143,7 +144,7 @@ async def _send(
     status: int,
     headers: Mapping[str, str],
 ) -> web.StreamResponse:
-    """`pieces` are bytes to send as they are, each followed by a part of the blob."""
+    """Respond with `pieces`: bytes to send as they are, each followed by a part of the blob."""
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
@@ -153,7 +154,7 @@ async def _send(
                 await _write(request, response, head)
                 await _send_part(request, response, blob.reading, part)
     except OSError as error:
-        # Too late for an answer: cut the connection, so that nobody takes what was sent for the whole.
+        # Too late for an error response: abort the connection, so that the client sees that the blob is incomplete.
         if not isinstance(error, ConnectionError):
             log.error("a blob could not be read", digest=headers["Docker-Content-Digest"], reason=in_words(error))
         if request.transport is not None:

@@ -1,4 +1,4 @@
-"""Whether this process lives, is ready, and may answer at all: for whoever watches it, without a password."""
+"""Probe endpoints: liveness, readiness and health of this process, without a password."""
 
 from aiohttp import web
 
@@ -11,18 +11,18 @@ RETRY = {"Retry-After": "5"}
 
 
 async def alive(request: web.Request) -> web.Response:
-    """`GET /`: empty, as the CNCF registry answers it; load balancers ask for it. 503 while a health check fails."""
+    """`GET /`: empty, as in the CNCF registry, for load balancers. 503 while a health check fails."""
     require_health(request.app[HEALTH])
     return web.Response(headers={"Cache-Control": "no-cache"})
 
 
 async def livez(request: web.Request) -> web.Response:
-    """`GET /livez`: this process answers; whoever gets no answer should start it again."""
+    """`GET /livez`: this process responds; without a response it should be restarted."""
     return json_response({"status": "ok"}, {"Cache-Control": "no-cache"})
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """`GET /readyz`: 503 while a health check fails, the storage cannot be written, or the process is ending."""
+    """`GET /readyz`: 503 while a health check fails, the storage cannot be written, or the process is stopping."""
     obstacles = await request.app[READINESS].obstacles()
     if obstacles:
         raise Unavailable(f"not ready: {', '.join(obstacles)}", headers=RETRY)
@@ -30,7 +30,7 @@ async def readyz(request: web.Request) -> web.Response:
 
 
 def require_health(health: Health) -> None:
-    """Raises Unavailable while a check fails; which file or address it is, only /debug/health and the log tell."""
+    """Raise Unavailable while a check fails; only /debug/health and the log name its file or address."""
     kinds = health.failing_kinds
     if kinds:
         raise Unavailable(f"health check failed: {', '.join(kinds)}", headers=RETRY)

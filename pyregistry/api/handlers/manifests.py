@@ -7,9 +7,9 @@ from aiohttp import web
 from pyregistry.api.handlers.accepting import VARY, image_of_list, wants_image
 from pyregistry.api.handlers.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.handlers.download import send_manifest
-from pyregistry.api.handlers.large import LARGE
+from pyregistry.api.handlers.large import LARGE_BYTES
 from pyregistry.api.http.cached import Cached, Caches
-from pyregistry.api.http.context import HOT_MANIFESTS, offload, offload_read, repository, repository_name, turn, walk
+from pyregistry.api.http.context import MANIFEST_CACHE, offload, offload_read, repository, repository_name, turn, walk
 from pyregistry.api.http.decision import DECISION, Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.http.origin import base_url
 from pyregistry.api.http.responses import etag, not_modified
@@ -25,32 +25,32 @@ from pyregistry.threads.turns import at_once
 
 MAX_TAGS = 32
 """`tag` parameters of one push; the spec wants at least ten."""
-_LARGE = 64 * 1024
-"""Bytes of a manifest that is taken apart in turn with other large ones: many at once would keep the interpreter."""
+_PARSED_IN_TURN_BYTES = 64 * 1024
+"""Bytes of a manifest above which parsing waits its turn: many large ones at once would keep the interpreter."""
 
 
 async def get_manifest(request: web.Request) -> web.StreamResponse:
     """end-3 `GET` and `HEAD /v2/<name>/manifests/<tag-or-digest>`.
 
-    Whatever `Accept` says, the stored bytes are served with their own type: the CNCF registry answers 404 for a type
-    that is not in the list, which has broken clients. `accepting` has the exception.
+    The stored bytes are served with their own type, whatever `Accept` has: the CNCF registry responds 404 for other
+    types, which has broken clients. `accepting` has the exception.
     """
     name, reference = request.match_info["name"], request.match_info["reference"]
-    stored = request.app[HOT_MANIFESTS].find(name, reference, leased=request.method == "HEAD")
+    stored = request.app[MANIFEST_CACHE].get(name, reference, leased=request.method == "HEAD")
     if stored is None:
         stored = await _read_manifest(request, reference)
     image = await image_of_list(request, stored)
     if image is not None:
-        with suppress(ManifestUnknown):  # an index may name what is not here
+        with suppress(ManifestUnknown):  # an index may name manifests that are not here
             stored = await _read_manifest(request, image)
     headers = manifest_headers(stored) | (VARY if image is not None else {})
     content = Content(EventTarget.MANIFEST, stored.digest, stored.media_type, len(stored.content))
     response = not_modified(request, stored.digest, headers)
-    if response is None and (request.method == "HEAD" or content.size <= LARGE):
+    if response is None and (request.method == "HEAD" or content.size <= LARGE_BYTES):
         response = web.Response(body=stored.content, headers=headers)
     if response is None:
         digest = stored.digest
-        del stored  # it would stay in memory for as long as the client takes
+        del stored  # it would stay in memory until the client has read it
         response = await send_manifest(request, digest, content.size, headers)
     observe_pull(request, reference, content, response.status)
     return response
@@ -59,11 +59,11 @@ async def get_manifest(request: web.Request) -> web.StreamResponse:
 def cached_manifest(
     caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
 ) -> Cached | None:
-    """See FindCached: the GET of `get_manifest`."""
-    stored = caches.manifests.find(name, reference, leased=False)
+    """Return the GET of `get_manifest` from the cache, as a FindCached."""
+    stored = caches.manifests.get(name, reference, leased=False)
     if stored is None or not _is_usual(stored, headers):
         return None
-    if len(stored.content) > LARGE:  # sent from its file: a client that reads nothing would make this a copy of it
+    if len(stored.content) > LARGE_BYTES:  # sent from its file: a client that stops reading would keep a copy
         return None
     return Cached(manifest_headers(stored), len(stored.content), stored.content)
 
@@ -71,21 +71,21 @@ def cached_manifest(
 def cached_manifest_head(
     caches: Caches, name: str, reference: str, headers: Headers, _principal: Principal
 ) -> Cached | None:
-    """See FindCached: the HEAD of `get_manifest`."""
-    stored = caches.manifests.find(name, reference, leased=True)
+    """Return the HEAD of `get_manifest` from the cache, as a FindCached."""
+    stored = caches.manifests.get(name, reference, leased=True)
     if stored is None or not _is_usual(stored, headers):
         return None
     return Cached(manifest_headers(stored), len(stored.content), b"")
 
 
 def _is_usual(stored: StoredManifest, headers: Headers) -> bool:
-    if not stored.media_type.isprintable():  # a foreign one could break the head
+    if not stored.media_type.isprintable():  # another registry's could break the head
         return False
     return stored.media_type not in INDEXES or not wants_image(headers)
 
 
 def manifest_headers(stored: StoredManifest) -> dict[str, str]:
-    """Of an answer that is a manifest."""
+    """Return the headers of a manifest."""
     headers = {
         "Docker-Content-Digest": stored.digest,
         "ETag": etag(stored.digest),
@@ -97,13 +97,13 @@ def manifest_headers(stored: StoredManifest) -> dict[str, str]:
 
 
 async def _read_manifest(request: web.Request, value: str) -> StoredManifest:
-    repo, hot = repository(request), request.app[HOT_MANIFESTS]
+    repo, cache = repository(request), request.app[MANIFEST_CACHE]
     try:
         reference = parse_reference(value)
     except ManifestInvalid as error:  # a tag that cannot exist
         raise ManifestUnknown(error.detail) from error
-    stored, known = await offload_read(hot.read, repo, reference, leased=request.method == "HEAD")
-    hot.remember(repo.name, reference, stored, known)
+    stored, known = await offload_read(cache.load, repo, reference, leased=request.method == "HEAD")
+    cache.store(repo.name, reference, stored, known)
     return stored
 
 
@@ -112,7 +112,7 @@ async def put_manifest(request: web.Request) -> web.Response:
     """end-7a and 7b `PUT /v2/<name>/manifests/<tag-or-digest>`, by digest also with `tag` parameters."""
     repo = repository(request)
     reference = parse_reference(request.match_info["reference"])
-    # A push by tag has its tag: no other registry looks at the parameter then.
+    # A push by tag has its tag: other registries then ignore the parameter.
     wanted = () if isinstance(reference, Tag) else request.query.getall("tag", ())
     tags = [Tag(tag) for tag in wanted if tag]
     if len(tags) > MAX_TAGS:
@@ -135,7 +135,7 @@ async def put_manifest(request: web.Request) -> web.Response:
 async def _put(request: web.Request, reference: Tag | Digest, content: bytes, tags: list[Tag]) -> PushedManifest:
     repo, content_type = repository(request), _content_type(request)
     is_observed = request.app[DECISION].is_observed
-    if len(content) <= _LARGE:
+    if len(content) <= _PARSED_IN_TURN_BYTES:
         return await offload(repo.put_manifest, reference, content, content_type, tags, is_observed)
     checked = await walk(request, at_once(repo.check_manifest, reference, content, content_type), purpose="push")
     return await offload(repo.put_checked, checked, tags, is_observed)
@@ -158,7 +158,7 @@ def _pushed(request: web.Request, pushed: PushedManifest, size: int) -> Event:
 async def delete_manifest(request: web.Request) -> web.Response:
     """end-9 `DELETE /v2/<name>/manifests/<tag-or-digest>`.
 
-    By digest the manifest goes and every tag that names it; by tag only the tag.
+    By digest it deletes the manifest and every tag that names it; by tag only the tag.
     """
     repo = repository(request)
     reference = parse_reference(request.match_info["reference"])
@@ -171,8 +171,8 @@ async def delete_manifest(request: web.Request) -> web.Response:
 
 
 def _content_type(request: web.Request) -> str | None:
-    """Return the media type without parameters, which the spec wants ignored; None where the client sent none.
+    """Return the media type without its parameters, which the spec ignores; None if absent.
 
-    In lower case, as the CNCF registry reads it (RFC 9110, 8.3.1).
+    In lower case, as in the CNCF registry (RFC 9110, 8.3.1).
     """
     return request.headers.get("Content-Type", "").partition(";")[0].strip().lower() or None

@@ -1,4 +1,4 @@
-"""Showing what was counted."""
+"""The metrics endpoint."""
 
 from aiohttp import web
 
@@ -8,12 +8,12 @@ from pyregistry.threads.turns import at_once
 
 
 async def get_metrics(request: web.Request) -> web.Response:
-    """`GET /metrics`, if `pyregistry.metrics` is set: what the debug address shows, with the registry's passwords."""
+    """`GET /metrics`, if `pyregistry.metrics` is set: the page of the debug address, with the registry's login."""
     return await metrics_page(request, request.app[METRICS])
 
 
 async def metrics_page(request: web.Request, metrics: Metrics) -> web.Response:
-    """All processes together, in the format that was asked for."""
+    """Return the metrics of all processes, in the format of the `Accept` header."""
     page = at_once(metrics.page, request.headers.get("Accept", ""))
     content, content_type = await walk(request, page)
     return web.Response(body=content, headers={"Content-Type": content_type})

@@ -17,7 +17,7 @@ Item = TypeVar("Item", bound=str)
 
 
 def page_size(request: web.Request, maximum: int, default: int | None) -> int | None:
-    """Return `n`, at most `maximum`, and `default` where it is absent or empty; raise PageSizeInvalid.
+    """Return `n`, at most `maximum`, or `default` if absent or empty; raise PageSizeInvalid.
 
     The CNCF registry refuses a large `n` of its catalog; the spec does not.
     """
@@ -30,7 +30,7 @@ def page_size(request: web.Request, maximum: int, default: int | None) -> int | 
 
 
 def take(items: Steps[Item], size: int | None) -> Walk[tuple[list[Item], bool]]:
-    """Walk to the first `size` items; return them, and whether there are more."""
+    """Walk to the first `size` items; return them, and True if there are more."""
     if size == 0:  # "When n is zero, this endpoint MUST return an empty list, and MUST NOT include a Link header"
         return [], False
     page: list[Item] = []
@@ -48,7 +48,7 @@ def take(items: Steps[Item], size: int | None) -> Walk[tuple[list[Item], bool]]:
 def next_link(request: web.Request, **parameters: str | int) -> dict[str, str]:
     """Return a `Link` header to the same path with other parameters (RFC 8288), in the CNCF registry's order.
 
-    It is relative, and begins with the path of `http.host`: a proxy may have taken that off the request's.
+    It is relative, and begins with the path of `http.host`, which a proxy may have removed from the request.
     """
     above, query = URL(settings(request).origin).raw_path.rstrip("/"), urlencode(sorted(parameters.items()))
     return {"Link": f'<{above}{request.rel_url.raw_path}?{query}>; rel="next"'}

@@ -1,4 +1,4 @@
-"""Referrers: which manifests name this one as their subject."""
+"""Referrers: the manifests that name this one as their subject."""
 
 import msgspec
 from aiohttp import web
@@ -20,8 +20,8 @@ _AROUND = 200
 async def list_referrers(request: web.Request) -> web.StreamResponse:
     """end-12a and 12b `GET /v2/<name>/referrers/<digest>`.
 
-    200 with an empty list for whatever is unknown, also for an unknown repository: 404 would tell the client that
-    there is no referrers API. A page holds at most as many bytes as a manifest may have, and never above 4 MiB.
+    200 with an empty list for an unknown subject or repository: a 404 would tell the client that there is no
+    referrers API. A page has at most as many bytes as a manifest may have, and never above 4 MiB.
     """
     return await answer(request, *await _listed(request), OCI_INDEX)
 

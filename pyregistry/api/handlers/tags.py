@@ -1,4 +1,4 @@
-"""Tags: the list of them."""
+"""The list of tags."""
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from pyregistry.threads.turns import Walk
 
 
 async def list_tags(request: web.Request) -> web.StreamResponse:
-    """end-8a and 8b `GET /v2/<name>/tags/list`, in byte order; all of them where `n` is not given."""
+    """end-8a and 8b `GET /v2/<name>/tags/list`, in byte order; all tags without `n`."""
     return await answer(request, *await _listed(request))
 
 

@@ -12,7 +12,7 @@ from pyregistry.api.handlers.large import answer
 from pyregistry.api.http.context import PRINCIPAL, TOKENS, authorization, offload_read
 from pyregistry.api.http.forwarded import remote_of
 from pyregistry.api.http.responses import encode_json, json_response
-from pyregistry.api.transport.heads import LONGEST_HEAD
+from pyregistry.api.transport.heads import MAX_HEAD_BYTES
 from pyregistry.auth.access import Principal
 from pyregistry.auth.scopes import parse_scopes
 from pyregistry.oci.errors import NameUnknown, RequestInvalid
@@ -20,18 +20,18 @@ from pyregistry.oci.errors import NameUnknown, RequestInvalid
 if TYPE_CHECKING:  # see context
     from pyregistry.auth.tokens import TokenService
 
-_MOST_BYTES = LONGEST_HEAD
-"""Of a form: a client may ask there for as much as in a query, and gives its password as well."""
-_MOST_FIELDS = 5_000
-_MANY_BYTES = 4_000
-"""Of scopes that are understood in a thread: those of the longest request take 30 ms."""
-_NOT_KEPT = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_MAX_FORM_BYTES = MAX_HEAD_BYTES
+"""Bytes of a form: it may have as many scopes as a query, and the password as well."""
+_MAX_FIELDS = 5_000
+_SCOPES_IN_THREAD_BYTES = 4_000
+"""Bytes of scopes above which a thread parses them: those of the longest request take 30 ms."""
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
 async def get_token(request: web.Request) -> web.StreamResponse:
     """docker `GET /auth/token`: a token for the user of a Basic header, or an anonymous one.
 
-    `scope` may be given several times; all other parameters are for token servers that serve several registries.
+    `scope` may be given several times; the other parameters are for token servers of several registries.
     """
     tokens = _tokens(request)
     principal = request[PRINCIPAL] = await tokens.identify(authorization(request), remote_of(request))
@@ -41,7 +41,7 @@ async def get_token(request: web.Request) -> web.StreamResponse:
 async def post_token(request: web.Request) -> web.StreamResponse:
     """docker `POST /auth/token`: the same as OAuth2 (RFC 6749, 4.3), with the password in a form.
 
-    There are no refresh tokens: who asks for one with `access_type=offline` goes on with the password.
+    There are no refresh tokens: a client that requests one with `access_type=offline` keeps using the password.
     """
     tokens = _tokens(request)
     form = await _form(request)
@@ -57,7 +57,7 @@ async def post_token(request: web.Request) -> web.StreamResponse:
 def _tokens(request: web.Request) -> "TokenService":
     tokens = request.app[TOKENS]
     if tokens is None:
-        raise NameUnknown("no tokens are made here")
+        raise NameUnknown("this registry issues no tokens")
     return tokens
 
 
@@ -65,11 +65,11 @@ async def _form(request: web.Request) -> dict[str, list[str]]:
     content = bytearray()
     async for chunk in body(request):
         content += chunk
-        if len(content) > _MOST_BYTES:
+        if len(content) > _MAX_FORM_BYTES:
             raise RequestInvalid("the form is too large")
     try:
         text = content.decode("ascii")
-        return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS)
+        return parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError as error:
         raise RequestInvalid("not a form") from error
 
@@ -77,8 +77,8 @@ async def _form(request: web.Request) -> dict[str, list[str]]:
 async def _answer(
     request: web.Request, tokens: "TokenService", principal: Principal, scopes: Sequence[str]
 ) -> web.StreamResponse:
-    """`token` for docker, `access_token` for OAuth2; clients read either."""
-    many = sum(map(len, scopes)) > _MANY_BYTES
+    """Respond with the token: `token` for docker, `access_token` for OAuth2; clients read either."""
+    many = sum(map(len, scopes)) > _SCOPES_IN_THREAD_BYTES
     issued = await tokens.issue(principal, await offload_read(parse_scopes, scopes) if many else parse_scopes(scopes))
     value = {
         "token": issued.token,
@@ -88,11 +88,11 @@ async def _answer(
         "expires_in": issued.expires_in,
         "issued_at": datetime.fromtimestamp(issued.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    return await answer(request, encode_json(value), _NOT_KEPT)
+    return await answer(request, encode_json(value), _NO_STORE)
 
 
 def _refusal(error: str) -> web.Response:
-    """RFC 6749, 5.2: the one answer that is not the envelope of the spec, as this is not its endpoint."""
-    response = json_response({"error": error}, _NOT_KEPT)
+    """Return an error of RFC 6749, 5.2: this endpoint is not the spec's, so its error body is not used."""
+    response = json_response({"error": error}, _NO_STORE)
     response.set_status(400)
     return response

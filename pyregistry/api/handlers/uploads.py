@@ -1,4 +1,4 @@
-"""Uploads: how blobs come in."""
+"""Uploads: pushes of blobs."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -34,9 +34,9 @@ _OFFSET = re.compile(r"[0-9]{1,19}", re.ASCII)
 async def start_upload(request: web.Request) -> web.Response:
     """end-4a, 4b, 4c and 11 `POST /v2/<name>/blobs/uploads/`.
 
-    With `mount` the blob is linked from `from`, or from any repository that the caller may read; if that is not
-    possible, for whatever reason, an ordinary upload begins, so that nothing is disclosed. With `digest` the body is
-    the whole blob; without a body an upload begins, as in the CNCF registry.
+    With `mount` the blob is linked from `from`, or from any repository that the caller may pull. If that fails, for any
+    reason, an ordinary upload begins, so that nothing is disclosed. With `digest` the body is the whole blob; without
+    a body an upload begins, as in the CNCF registry.
     """
     target = repository(request)
     algorithm = parse_algorithm(parameter(request, "digest-algorithm") or CANONICAL)
@@ -54,7 +54,7 @@ async def start_upload(request: web.Request) -> web.Response:
 
 
 async def upload_status(request: web.Request) -> web.Response:
-    """end-13 `GET` and `HEAD <blob-push-location>`: how many bytes there are."""
+    """end-13 `GET` and `HEAD <blob-push-location>`: the offset of an upload."""
     upload = _named(request)
     await _require_own(request, upload)
     offset = await offload(upload.offset)
@@ -62,10 +62,10 @@ async def upload_status(request: web.Request) -> web.Response:
 
 
 async def append_to_upload(request: web.Request) -> web.Response:
-    """end-5 `PATCH <blob-push-location>`: a chunk, or without `Content-Range` whatever comes next.
+    """end-5 `PATCH <blob-push-location>`: a chunk, or without `Content-Range` the next bytes.
 
-    While another request writes to the same upload this one waits a little, then gets 416 with the current `Range`,
-    from which any client can resume.
+    While another request writes to the same upload, this one waits a little. Then it gets a 416 with the current
+    `Range`, from which any client can resume.
     """
     upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
@@ -80,7 +80,7 @@ async def append_to_upload(request: web.Request) -> web.Response:
 
 
 async def finish_upload(request: web.Request) -> web.Response:
-    """end-6 `PUT <blob-push-location>?digest=<digest>`: the last chunk, or none, or the whole blob."""
+    """end-6 `PUT <blob-push-location>?digest=<digest>`, with the last chunk, the whole blob, or no body."""
     digest = Digest(parameter(request, "digest") or "")
     upload, data = _named(request), body_at_hand(request)
     async with _resumable(request, upload):
@@ -103,7 +103,7 @@ async def cancel_upload(request: web.Request) -> web.Response:
 
 
 def _named(request: web.Request) -> Upload:
-    """The upload that the path names; to know its id is not enough, its owner must be asked for."""
+    """Return the upload that the path names; its owner must still be checked."""
     return repository(request).upload(UploadId(request.match_info["upload"]))
 
 
@@ -129,28 +129,28 @@ async def _push_at_once(request: web.Request, target: Repository, digest: Digest
         received = body(request)
         return await upload.commit(digest, received, direct=received.direct_reader)
     except BaseException:
-        # The client never learned of this upload, so nobody could go on with it.
+        # The client never learned of this upload, so it cannot be continued.
         with suppress(BlobUploadUnknown):
             await offload(upload.remove)
         raise
 
 
 def mounted(request: web.Request) -> list[Access]:
-    """Return the pull that a mount needs beside the push: docker and oras then ask for a token for both."""
-    with suppress(NameInvalid):  # then it is no mount, but an upload all the same
+    """Return the pull that a mount needs in addition to the push: docker and oras then request a token for both."""
+    with suppress(NameInvalid):  # then it is an ordinary upload
         return [Access(Action.PULL, RepositoryName(parameter(request, "from") or ""))]
     return []
 
 
 async def _mount(request: web.Request, target: Repository) -> Event | None:
-    """Mount the blob that the query names; return None if it names none, or if that cannot be done."""
+    """Mount the blob that the query names; return None if it does not name one, or if that fails."""
     mount, origin = parameter(request, "mount"), parameter(request, "from")
     if mount is None:
         return None
     try:
         digest = Digest(mount)
         name = None if origin is None else RepositoryName(origin)
-    except (DigestInvalid, NameInvalid):  # containerd sends whatever a label says, of any registry
+    except (DigestInvalid, NameInvalid):  # containerd sends any text of a label, of any registry
         return None
     source = await _any_source(request, digest) if name is None else _source(request, name)
     size = None if source is None else await offload(_mount_from, target, digest, source)
@@ -179,16 +179,16 @@ def _mount_from(target: Repository, digest: Digest, source: Repository) -> int |
 
 
 async def _announced(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:
-    """Where the client thinks the upload stands, and how many bytes it announces beyond what HTTP checks itself."""
+    """Return the offset that the client expects, and the announced length if HTTP does not check it."""
     check_blob_size(request)
     header = request.headers.get("Content-Range")
-    if not header:  # an empty one says nothing, as in the CNCF registry
+    if not header:  # an empty one counts as absent, as in the CNCF registry
         return _sent_from(request), None
     announced = parse_content_range(header)
     try:
         check_length(announced, request.content_length)
     except SizeInvalid:
-        await _require_no_gap(announced, upload, exactly=True)  # a 416 tells a client more, and resumes it
+        await _require_no_gap(announced, upload, exactly=True)  # from a 416 a client can resume
         raise
     return announced.start, len(announced)
 
@@ -199,14 +199,14 @@ async def _commit(request: web.Request, upload: Upload, digest: Digest) -> int:
         received = body(request)
         return await upload.commit(digest, received, at, length, received.direct_reader)
     except UploadRangeInvalid:
-        # A client that does not know whether anything is left sends chunks, and the last may be the only one.
+        # A client that does not know if bytes are left uses chunked coding, perhaps with an empty body.
         if not await _is_without_bytes(request):
             raise
         return await upload.commit(digest, body(request))
 
 
 async def _is_without_bytes(request: web.Request) -> bool:
-    """Return True for a body in chunks that ends before its first byte. Waits for that byte."""
+    """Return True for an empty chunked body. Waits for its first byte or its end."""
     if request.content_length is not None or "Expect" in request.headers:
         return False
     async for _ in body(request):
@@ -215,10 +215,10 @@ async def _is_without_bytes(request: web.Request) -> bool:
 
 
 async def _announced_at_the_end(request: web.Request, upload: Upload) -> tuple[int | None, int | None]:
-    """As `_announced`, for a closing PUT, which the CNCF registry judges by its digest alone.
+    """Return as `_announced`, for a closing PUT, which the CNCF registry checks by its digest alone.
 
-    A client may leave there the `Content-Range` of its last chunk, or any text. A gap or a repetition is refused while
-    the upload is still there to be resumed: a wrong digest would end it.
+    A client may send the `Content-Range` of its last chunk, or any text. A gap or a repetition is refused while
+    the upload can still be resumed: a wrong digest would end it.
     """
     try:
         announced = parse_content_range(request.headers.get("Content-Range", ""))
@@ -234,15 +234,15 @@ async def _announced_at_the_end(request: web.Request, upload: Upload) -> tuple[i
 async def _require_no_gap(announced: range, upload: Upload, *, exactly: bool = False) -> None:
     offset = await offload(upload.offset)
     if announced.start > offset or (exactly and announced.start < offset):
-        raise UploadRangeInvalid(f"this upload stands at byte {offset}, the request at {announced.start}")
+        raise UploadRangeInvalid(f"this upload is at byte {offset}, the request at {announced.start}")
 
 
 def _sent_from(request: web.Request) -> int | None:
-    """Return the offset that the client's `Location` names, for a body whose place nothing else says.
+    """Return the offset in the client's `Location`, for a body without `Content-Range`.
 
-    A client that sends a body again after a broken connection uses the `Location` of before: the upload stands
-    elsewhere since then. Return None without a body, and for a `Location` that the CNCF registry made. Nothing signs
-    the offset: it can make a request refused, never accepted.
+    A client that repeats a body after a broken connection uses an old `Location`, with an outdated offset.
+    Return None without a body, and for a `Location` of the CNCF registry. The offset is not signed: it can get a
+    request refused, never accepted.
     """
     state = parameter(request, "_state") or ""
     return int(state) if request.body_exists and _OFFSET.fullmatch(state) else None
@@ -250,7 +250,7 @@ def _sent_from(request: web.Request) -> int | None:
 
 @contextmanager
 def _none_if_empty(request: web.Request, digest: Digest) -> Iterator[None]:
-    """Go on behind the block if a body of chunks, whose length nothing told, was none at all."""
+    """Ignore DigestInvalid if a chunked body, whose length was not announced, was empty."""
     try:
         yield
     except DigestInvalid:
@@ -260,7 +260,7 @@ def _none_if_empty(request: web.Request, digest: Digest) -> Iterator[None]:
 
 @asynccontextmanager
 async def _resumable(request: web.Request, upload: Upload) -> AsyncIterator[None]:
-    """Tell the client of a 416 where the upload stands."""
+    """Add the upload's offset to a 416."""
     try:
         yield
     except UploadRangeInvalid as error:

@@ -1,7 +1,7 @@
-"""One line per request: never a query string, a credential or another header.
+"""Access log: one line per request, never with a query string, a credential or another header.
 
-Combined Log Format as the CNCF registry writes it, or JSON. Every text that a client chose is cut and escaped, so that
-nobody can forge a line or break one in two; a line stays below 4096 bytes, which a pipe takes in one piece.
+Combined Log Format as in the CNCF registry, or JSON. Text from clients is cut and escaped, so that it cannot forge or
+split a line. A line stays below 4096 bytes, which a pipe takes in one piece.
 """
 
 import asyncio
@@ -21,23 +21,24 @@ from aiohttp.abc import AbstractAccessLogger
 from pyregistry.api.http.decision import caller_of
 from pyregistry.api.http.sent import body_bytes_sent
 from pyregistry.api.http.targets import raw_path
+from pyregistry.common.overriding import override
 from pyregistry.common.visible import LOGSTASH_FIELDS, visible
 
 LOGGER = "pyregistry.access"
-"""What a line of JSON says it comes from."""
+"""The `logger` member of a JSON line."""
 
-_PATH_ROOM, _TEXT_ROOM = 1024, 200
-"""The most characters of a path, and of any other text, that a line shows."""
+_PATH_CHARACTERS, _TEXT_CHARACTERS = 1024, 200
+"""The most characters of a path, and of other text, in a line."""
 _SAFE = re.compile(r"[ !#-\[\]-~]*")
 _SAFE_WORD = re.compile(r"[!#-\[\]-~]*")
-_PIPE_ROOM = 4096
+_PIPE_BYTES = 4096
 """Bytes that a pipe takes in one piece (PIPE_BUF on Linux)."""
-_REMEMBERED = 256
-"""Texts whose escaped form is kept: clients say who they are in the same words all day."""
+_CACHED_TEXTS = 256
+"""Texts whose escaped form is cached: clients send the same user agents again and again."""
 
 
 class Entry(NamedTuple):
-    """What a line tells of a request: texts as the client sent them, `size` in bytes; empty where there is nothing."""
+    """The fields of a line: text as the client sent it, `size` in bytes; empty where unknown."""
 
     remote: str
     request_id: str
@@ -52,23 +53,22 @@ class Entry(NamedTuple):
 
 
 class AccessLogger(AbstractAccessLogger):
-    """Called when the answer is out, so that bytes and time are what really happened.
+    """Writes Combined Log Format, called after each response, so that bytes and time are the real ones.
 
-    In Combined Log Format. Its second field, which servers leave empty, is the request's id, so that what reads such
-    logs need not learn another format. The field for the referrer stays empty: no client of a registry sends one, and
-    a browser's could hold a secret.
+    The second field, which servers leave empty, has the request's id, so that log readers need no other format.
+    The referrer stays empty: registry clients send none, and a browser's could hold a secret.
 
-    Not by way of `logging`, whose records and locks cost more than the answer to a small request: the lines of one turn
-    of the event loop are written together, after its answers.
+    It does without `logging`, whose records and locks cost more than a small response. The lines of one turn of the
+    event loop are written together, after its responses.
     """
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
-        """To standard output, unless `stream` is given."""
+        """Write to standard output, unless `stream` is given."""
         self._stream = stream or sys.stdout.buffer
         self._lines: list[bytes] = []
 
+    @override
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """See AbstractAccessLogger; `time` is in seconds."""
         caller = caller_of(request)
         entry = Entry(
             caller.remote,
@@ -85,23 +85,23 @@ class AccessLogger(AbstractAccessLogger):
         self.write(entry, time)
 
     def write(self, entry: Entry, seconds: float) -> None:
-        """A line for this answer, which took so long."""
+        """Add a line for a response that took `seconds`."""
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
         self._lines.append(self._line(entry, seconds).encode(errors="backslashreplace") + b"\n")
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []
-        with suppress(OSError):  # who read it is gone, or the disk is full: no reason to stop serving
+        with suppress(OSError):  # the reader is gone, or the disk is full: no reason to stop serving
             for piece in in_pieces(lines):
                 self._stream.write(piece)
                 self._stream.flush()
 
     def _line(self, entry: Entry, seconds: float) -> str:
-        user = _escaped(entry.user, _TEXT_ROOM, _SAFE_WORD) or "-"
+        user = _escaped(entry.user, _TEXT_CHARACTERS, _SAFE_WORD) or "-"
         begun = _moment(int(clock.time() - seconds))
-        path = _escaped(entry.path, _PATH_ROOM, _SAFE_WORD)
-        agent = _escaped(entry.agent, _TEXT_ROOM, _SAFE)
+        path = _escaped(entry.path, _PATH_CHARACTERS, _SAFE_WORD)
+        agent = _escaped(entry.agent, _TEXT_CHARACTERS, _SAFE)
         return (
             f"{entry.remote or '-'} {entry.request_id} {user} [{begun}] "
             f'"{entry.method} {path} {entry.protocol}" {entry.status} {entry.size} "-" "{agent}"'
@@ -109,12 +109,12 @@ class AccessLogger(AbstractAccessLogger):
 
 
 class JsonAccessLogger(AccessLogger):
-    """The same and more as JSON, for `log.formatter` json."""
+    """Writes these fields and more as JSON, for `log.formatter` json."""
 
     _TIMESTAMP = "timestamp"
 
     def __init__(self, stream: BinaryIO | None = None, fields: Mapping[str, object] | None = None) -> None:
-        """`fields` are members of each line; those of a request win. Many of them may make it longer than a pipe."""
+        """Add `fields` to each line; a request's own win. With many fields a line may exceed 4096 bytes."""
         super().__init__(stream)
         self._fields = dict(fields or {})
 
@@ -127,20 +127,20 @@ class JsonAccessLogger(AccessLogger):
             "logger": LOGGER,
             "request_id": entry.request_id,
             "remote": entry.remote,
-            "user": _text(entry.user, _TEXT_ROOM) or None,
+            "user": _text(entry.user, _TEXT_CHARACTERS) or None,
             "method": entry.method,
-            "path": _text(entry.path, _PATH_ROOM),
+            "path": _text(entry.path, _PATH_CHARACTERS),
             "protocol": entry.protocol,
-            "repository": _text(entry.repository, _TEXT_ROOM) or None,
+            "repository": _text(entry.repository, _TEXT_CHARACTERS) or None,
             "status": entry.status,
             "bytes": entry.size,
             "seconds": round(seconds, 6),
-            "agent": _text(entry.agent, _TEXT_ROOM),
+            "agent": _text(entry.agent, _TEXT_CHARACTERS),
         }
 
 
 class LogstashAccessLogger(JsonAccessLogger):
-    """The same with the members that Logstash expects, for `log.formatter` logstash."""
+    """Writes JSON with the members that Logstash expects, for `log.formatter` logstash."""
 
     _TIMESTAMP = "@timestamp"
 
@@ -148,15 +148,15 @@ class LogstashAccessLogger(JsonAccessLogger):
         super().__init__(stream, {**LOGSTASH_FIELDS, **(fields or {})})
 
     def _members(self, entry: Entry, seconds: float) -> dict[str, object]:
-        message = f"{entry.method} {_text(entry.path, _TEXT_ROOM)} {entry.status}"
+        message = f"{entry.method} {_text(entry.path, _TEXT_CHARACTERS)} {entry.status}"
         return {**super()._members(entry, seconds), "level": "info", "message": message}
 
 
 def in_pieces(lines: list[bytes]) -> Iterator[bytes]:
-    """As many lines at a time as a pipe takes in one piece, so that those of two workers do not mix."""
+    """Yield as many lines as a pipe takes in one piece, so that those of two workers do not mix."""
     piece = b""
     for line in lines:
-        if piece and len(piece) + len(line) > _PIPE_ROOM:
+        if piece and len(piece) + len(line) > _PIPE_BYTES:
             yield piece
             piece = b""
         piece += line
@@ -165,36 +165,36 @@ def in_pieces(lines: list[bytes]) -> Iterator[bytes]:
 
 @lru_cache(1)
 def _moment(second: int) -> str:
-    """Of Unix time, as Combined Log Format writes it."""
+    """Return a Unix time in Combined Log Format."""
     return clock.strftime("%d/%b/%Y:%H:%M:%S +0000", clock.gmtime(second))
 
 
 def _repository(request: web.BaseRequest) -> str:
     try:
         found = request.match_info if isinstance(request, web.Request) else None
-    except AssertionError:  # of aiohttp: no route was looked for, as of a head that was refused
+    except AssertionError:  # of aiohttp: the request was not routed, as with a refused head
         return ""
     return found.get("name", "") if found else ""
 
 
-def _text(text: str, room: int) -> str:
-    return visible(text[:room])
+def _text(text: str, limit: int) -> str:
+    return visible(text[:limit])
 
 
-@lru_cache(_REMEMBERED)
-def _escaped(text: str, room: int, safe: re.Pattern[str]) -> str:
-    """In printable ASCII: a quote and a backslash with a backslash before them, any other byte as `\\xhh`."""
+@lru_cache(_CACHED_TEXTS)
+def _escaped(text: str, limit: int, safe: re.Pattern[str]) -> str:
+    """Return printable ASCII: a backslash before a quote or backslash, and other bytes as `\\xhh`."""
     if safe.fullmatch(text):
-        return text[:room]
+        return text[:limit]
     shown = ""
-    for character in text[:room]:
+    for character in text[:limit]:
         if safe.fullmatch(character):
             piece = character
         elif character in '"\\':
             piece = "\\" + character
         else:
             piece = "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogateescape"))
-        if len(shown) + len(piece) > room:
+        if len(shown) + len(piece) > limit:
             break
         shown += piece
     return shown

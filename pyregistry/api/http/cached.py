@@ -1,4 +1,4 @@
-"""Responses from memory: the `cached` column of the endpoint table finds them, connections ask for them."""
+"""Cached responses: the `cached` column of the endpoint table finds them, and connections send them."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
@@ -9,14 +9,14 @@ from multidict import CIMultiDictProxy
 from pyregistry.api.http.access_log import Entry
 from pyregistry.api.http.decision import Headers
 from pyregistry.auth.access import Principal
-from pyregistry.storage.repositories.cache import HotBlobs, HotManifests
+from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
 
 
 class Caches(NamedTuple):
-    """Memory of a worker."""
+    """Caches of a worker."""
 
-    manifests: HotManifests
-    blobs: HotBlobs
+    manifests: ManifestCache
+    blobs: BlobCache
 
 
 class Cached(NamedTuple):
@@ -28,9 +28,10 @@ class Cached(NamedTuple):
 
 
 FindCached = Callable[[Caches, str, str, Headers, Principal], Cached | None]
-"""Finds the response for a repository's name, a reference, the headers of a request and its caller, who may pull.
+"""Finds the response for a repository name, a reference, the request's headers and a caller who may pull.
 
-Returns what the handler would, if memory and a `stat` or two have it; None: ask the handler. May raise OSError.
+Returns the handler's response if the caches have it, revalidated with a `stat` or two. None: call the handler.
+May raise OSError.
 """
 
 
@@ -47,11 +48,11 @@ class ParsedHead(Protocol):
 
     @property
     def version(self) -> HttpVersion:
-        """Of HTTP."""
+        """The version of HTTP."""
 
     @property
     def headers(self) -> "CIMultiDictProxy[str]":
-        """Headers, by their names in any case."""
+        """The headers; their names ignore case."""
 
     @property
     def should_close(self) -> bool:
@@ -63,17 +64,17 @@ class ParsedHead(Protocol):
 
 
 class CachedResponse(NamedTuple):
-    """The bytes of a response, head and body, and its line of the access log."""
+    """The bytes of a response, head and body, and its access log entry."""
 
     content: bytes
     entry: Entry
 
 
 class CachedResponder(Protocol):
-    """Responses from memory, for a connection."""
+    """Source of cached responses for a connection."""
 
     def find(self, message: ParsedHead, peer: str) -> CachedResponse | None:
-        """Return the response to a request without a body; None if it has to go the ordinary way."""
+        """Return the response to a request without a body; None if it must take the ordinary way."""
 
 
 CACHED_RESPONDER = web.AppKey("cached_responder", CachedResponder)

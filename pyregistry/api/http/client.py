@@ -1,4 +1,4 @@
-"""A client's connection as handlers see it, on the fast path and on the ordinary way alike."""
+"""A client's connection as handlers see it, on both the fast path and the ordinary way."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,7 +15,7 @@ class ClientConnection:
 
     @contextmanager
     def giving_way(self) -> Iterator[None]:
-        """Let the response wait in the block, unless another client needs the connection."""
+        """Allow the connection to be closed for another client while the response waits in the block."""
         self.let_wait(True)
         try:
             yield
@@ -23,11 +23,11 @@ class ClientConnection:
             self.let_wait(False)
 
     def let_wait(self, waits: bool) -> None:
-        """Note that the response waits on purpose: the connection may then be closed for another client's."""
+        """Note whether the response waits on purpose: then the connection may be closed for another client."""
         raise NotImplementedError
 
     def direct_read(self, content: StreamReader) -> AbstractContextManager[Read | None]:
-        """Return Flowing.straight of this body; the event loop reads it where threads cannot."""
+        """Return a direct read of this body; it gives None where threads cannot read it."""
         return nullcontext()
 
     def check_body(self, content: StreamReader) -> None:
@@ -35,7 +35,7 @@ class ClientConnection:
 
 
 def connection_of(request: web.BaseRequest) -> ClientConnection | None:
-    """Return the connection of a request; None once it is lost, and for a server that is not ours."""
+    """Return the connection of a request; None once it is lost, and with a foreign server."""
     transport = request.transport
     protocol: object = None if transport is None else transport.get_protocol()
     return protocol if isinstance(protocol, ClientConnection) else None

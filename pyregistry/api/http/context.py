@@ -1,4 +1,4 @@
-"""What a handler gets from its request and its application."""
+"""Parts of the application, and values of the request, for handlers."""
 
 import asyncio
 from collections import Counter
@@ -13,11 +13,12 @@ from pyregistry.api.http.forwarded import TrustedProxies, remote_of
 from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Principal, is_allowed
 from pyregistry.auth.throttle import network_of
 from pyregistry.common import defaults
+from pyregistry.common.overriding import override
 from pyregistry.observe.health import Health, Readiness
 from pyregistry.observe.metrics import Metrics
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.repositories.cache import HotBlobs, HotManifests
+from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
 from pyregistry.storage.repositories.registry import Registry, View
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.threads.offload import in_reader, in_thread
@@ -25,7 +26,7 @@ from pyregistry.threads.offload import walk as in_turn
 from pyregistry.threads.patience import LOCK_SECONDS, RETRY
 from pyregistry.threads.turns import Walk
 
-if TYPE_CHECKING:  # what signs and verifies takes a while to import, and few registries make tokens
+if TYPE_CHECKING:  # signing is slow to import, and few registries issue tokens
     from pyregistry.auth.tokens import TokenService
 
 P = ParamSpec("P")
@@ -41,49 +42,49 @@ class Settings:
     delete_enabled: bool = False
     read_only: bool = False
     prefix: str = ""
-    """Served below this path, without a slash at its end."""
+    """Path below which the API is served, without a final slash."""
     origin: str = ""
     """`http.host`: scheme and host for `Location` and realms; empty: those that the client used."""
     relative_urls: bool = False
     """`Location` is a path, unless `origin` is set."""
     headers: tuple[tuple[str, str], ...] = ()
-    """Sent with every answer."""
+    """Headers of every response."""
     max_manifest_size: int = defaults.MANIFEST_BYTES
     max_blob_size: int = defaults.BLOB_BYTES
     max_catalog_entries: int = defaults.PAGE_ENTRIES
     max_tags: int = defaults.PAGE_ENTRIES
     """Largest page of tags; a request without `n` gets them all."""
     min_body_rate: int = defaults.BODY_BYTES_PER_SECOND
-    """Bytes per second below which a request body is given up, averaged over `body_window` seconds."""
+    """Bytes per second below which a request body times out, averaged over `body_window` seconds."""
     body_window: float = 60.0
     proxies: TrustedProxies | None = None
-    """Proxies whose word is taken for a client's address; None where the config names none, not even an empty list."""
+    """Proxies that may name a client's address; None where the config has no such key, not even an empty list."""
     default_platform: str = ""
-    """Operating system and architecture of the image that stands for a list, see accepting; empty: none does."""
+    """OS and architecture of the image sent instead of a list, see `accepting`; empty: always send the list."""
     warnings: tuple[str, ...] = field(default=())
-    """Sentences for the user, as `Warning` headers of every answer."""
+    """Sentences for the user, as `Warning` headers of every response."""
 
 
 SETTINGS = web.AppKey("settings", Settings)
 REGISTRY = web.AppKey("registry", Registry)
-HOT_MANIFESTS = web.AppKey("hot_manifests", HotManifests)
-HOT_BLOBS = web.AppKey("hot_blobs", HotBlobs)
+MANIFEST_CACHE = web.AppKey("manifest_cache", ManifestCache)
+BLOB_CACHE = web.AppKey("blob_cache", BlobCache)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
 HEALTH = web.AppKey("health", Health)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
-"""Missing where nothing is counted, or not shown at `http.addr`."""
+"""Absent without metrics, or where `http.addr` does not serve them."""
 REFUSED_TOKENS: web.AppKey["Counter[str]"] = web.AppKey("refused_tokens")
-"""Tokens that did not count, by their kind, since the worker began."""
+"""Rejected tokens by kind, since the worker started."""
 TOKENS: "web.AppKey[TokenService | None]" = web.AppKey("tokens")
-"""None where no tokens are made here."""
+"""None where this registry issues no tokens."""
 LARGE_DOCUMENTS = web.AppKey("large_documents", asyncio.Semaphore)
-"""The number of manifests above LARGE_DOCUMENT that a worker understands and stores at the same time."""
+"""Bounds the manifests above LARGE_DOCUMENT_BYTES that a worker parses and stores at the same time."""
 PRINCIPAL = web.RequestKey("principal", Principal)
 
-LARGE_DOCUMENT = 256 * 1024
-"""Bytes of a manifest that may take a hundred times as much memory, and tens of milliseconds, to be understood."""
+LARGE_DOCUMENT_BYTES = 256 * 1024
+"""Bytes of a manifest above which parsing may take tens of milliseconds, and a hundred times the memory."""
 
 offload = in_thread
 """Call blocking storage code that may write or wait: `await offload(repository.delete_tag, tag)`."""
@@ -92,9 +93,9 @@ offload_read = in_reader
 
 
 async def walk(request: web.Request, steps: Walk[T], *, purpose: str = "list") -> T:
-    """Walk over much of the storage, in turn with other callers: the same user, or without one the same address.
+    """Walk over much of the storage, in turn with other callers. A caller is a user, or an address without a user.
 
-    What one caller asks for with another `purpose` has turns of its own, and does not wait behind these walks.
+    Walks of one caller with another `purpose` have turns of their own, and do not wait for these.
     """
     known = request.get(PRINCIPAL)
     name = None if known is None else known.name
@@ -103,27 +104,27 @@ async def walk(request: web.Request, steps: Walk[T], *, purpose: str = "list") -
 
 
 def settings(request: web.Request) -> Settings:
-    """The application's settings."""
+    """Return the application's settings."""
     return request.app[SETTINGS]
 
 
 def proxies_of(app: web.Application) -> TrustedProxies | None:
-    """Return the proxies that an application trusts; None for one without settings, too."""
+    """Return the proxies that an application trusts; None also without settings."""
     return app[SETTINGS].proxies if SETTINGS in app else None
 
 
 def registry(request: web.Request) -> Registry:
-    """The application's registry."""
+    """Return the application's registry."""
     return request.app[REGISTRY]
 
 
 def repository_name(request: web.Request) -> RepositoryName:
-    """The `<name>` in the path; raises NameInvalid."""
+    """Return the `<name>` in the path; raise NameInvalid."""
     return RepositoryName(request.match_info["name"])
 
 
 def repository(request: web.Request) -> Repository:
-    """The repository that the path names; raises NameInvalid."""
+    """Return the repository that the path names; raise NameInvalid."""
     return registry(request).repository(repository_name(request))
 
 
@@ -133,25 +134,25 @@ def authorization(request: web.Request) -> Sequence[str]:
 
 
 def distinct(authorization: Sequence[str]) -> Sequence[str]:
-    """Return Authorization headers; one that came twice is one, as some proxies repeat what a client sends.
+    """Return Authorization headers without repetitions, which some proxies add.
 
-    Different ones stay: another reader on the way may have taken the first for the user, and we the second.
+    Different ones stay: a proxy may have used the first, and we would use the second.
     """
     return authorization if len(authorization) < 2 else list(dict.fromkeys(authorization))
 
 
 def principal(request: web.Request) -> Principal:
-    """Who asks."""
+    """Return the caller."""
     return request[PRINCIPAL]
 
 
 @asynccontextmanager
 async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
-    """Wait until this document may be understood: large ones of all clients take turns.
+    """Wait until this document may be parsed: large ones of all clients take turns.
 
-    Raises Unavailable where those before it wait for a lock that a stopped process holds.
+    Raises Unavailable if those before it wait for a lock that a stopped process holds.
     """
-    if len(document) <= LARGE_DOCUMENT:
+    if len(document) <= LARGE_DOCUMENT_BYTES:
         yield
         return
     turns = request.app[LARGE_DOCUMENTS]
@@ -167,43 +168,43 @@ async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
 
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:
-    """Return True if the caller may also do this: a mount needs to read its source."""
+    """Return True if the caller may also do this: a mount pulls from its source."""
     return is_allowed(request.app[AUTHORIZER], principal(request), Access(action, name))
 
 
 def view(request: web.Request, *, covered: bool = False) -> View:
-    """Return what the caller may pull.
+    """Return the repositories that the caller may pull.
 
-    With `covered` also the caller's token must be for it: that of the catalog is for the catalog alone.
+    With `covered` the caller's token must cover them too: a token for the catalog does not.
     """
     return CallersView(request.app[AUTHORIZER], principal(request), covered)
 
 
 @dataclass(frozen=True, slots=True)
-class CallersView:
-    """See View: what one caller may pull by the rules, and with `covered` by the token as well."""
+class CallersView(View):
+    """The repositories that one caller may pull by the rules, and with `covered` by the token as well."""
 
     authorizer: Authorizer
     principal: Principal
     covered: bool
 
     @property
+    @override
     def shows_all(self) -> bool:
-        """See View."""
         return self.authorizer.pulls_all(self.principal)
 
+    @override
     def shows(self, name: RepositoryName) -> bool:
-        """See View."""
         access = Access(Action.PULL, name)
         if self.covered:
             return is_allowed(self.authorizer, self.principal, access)
         return self.authorizer.allows(self.principal, access)
 
+    @override
     def reaches(self, namespace: str) -> bool:
-        """See View."""
         return self.authorizer.pulls_below(self.principal, namespace)
 
 
 def parameter(request: web.Request, name: str) -> str | None:
-    """Return the value of a query parameter, None if absent; of several the first counts, as in the CNCF registry."""
+    """Return the value of a query parameter, None if absent; the first of several, as in the CNCF registry."""
     return request.query.get(name)

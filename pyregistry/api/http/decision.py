@@ -1,7 +1,7 @@
-"""The one decision on every request: the caller, the rights, the figures and the observers.
+"""The one decision on every request: the caller, its rights, the metrics and the observers.
 
-Both ways to a response ask here: the ordinary one through middlewares and a handler, and that of `hot`, which has
-neither. So each rule is written once. See docs/decisions/0050.
+Both ways to a response call it: the ordinary one through middlewares and a handler, and the fast path, which has
+neither. So each rule is written once. docs/decisions/0050 has the reasons.
 """
 
 from typing import NamedTuple
@@ -22,20 +22,20 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
 class Content(NamedTuple):
-    """Manifest or blob that was asked for."""
+    """The requested manifest or blob."""
 
     target: EventTarget
     digest: str
     media_type: str
     size: int
-    """Bytes of the whole."""
+    """Bytes of the whole content."""
 
 
 class Decision:
     """Rules before a response, and notices after it. Belongs to the event loop."""
 
     def __init__(self, app: web.Application, metrics: Metrics | None, observers: Observers) -> None:
-        """Take the parts of the application, which must be complete. Without `metrics` nothing is counted."""
+        """Take the parts of a complete application. Without `metrics` nothing is counted."""
         self._health = app[HEALTH]
         self._authenticator, self._authorizer = app[AUTHENTICATOR], app[AUTHORIZER]
         self._metrics = metrics
@@ -47,18 +47,18 @@ class Decision:
 
     @property
     def is_serving(self) -> bool:
-        """False while a health check fails: then only questions about the service are answered."""
+        """False while a health check fails: then only the probe endpoints respond."""
         return not self._health.is_failing
 
     async def authenticate(self, headers: Headers, remote: str) -> Principal:
         """Return the caller; raise Unauthorized and TooManyRequests.
 
-        `remote` is the peer, or the client that a trusted proxy names: X-Forwarded-For is whatever a client writes.
+        `remote` is the peer, or the client named by a trusted proxy: anyone can write X-Forwarded-For.
         """
         return await self._authenticator.authenticate(distinct(headers.getall(hdrs.AUTHORIZATION, ())), remote)
 
     def recognize(self, headers: Headers, remote: str) -> Principal | None:
-        """Return the caller if that needs no waiting; None: ask `authenticate`."""
+        """Return the caller if that needs no waiting; None: call `authenticate`."""
         return self._authenticator.recognize(distinct(headers.getall(hdrs.AUTHORIZATION, ())), remote)
 
     def allows(self, principal: Principal, access: Access) -> bool:
@@ -66,13 +66,13 @@ class Decision:
         return is_allowed(self._authorizer, principal, access)
 
     def allows_another_login(self, principal: Principal, access: Access) -> bool:
-        """Return True if what was refused might be allowed after a login, or with a token for it."""
+        """Return True if a refused access might be allowed after a login, or with a token for it."""
         return principal.name is None or self._authorizer.allows(principal, access)
 
     # After it
 
     def begin(self, endpoint: str, method: str, begun: float | None = None) -> RunningRequest | None:
-        """Count a request, which came at `begun` of `time.perf_counter`; None where nothing is counted."""
+        """Count a request that began at `begun` of `time.perf_counter`; return None without metrics."""
         return None if self._metrics is None else self._metrics.request(endpoint, method, begun)
 
     def observe_pull(
@@ -85,7 +85,7 @@ class Decision:
         self._observers.observe(Event(action, target, name, known, caller, media_type, size, tags))
 
     async def record(self, event: Event) -> None:
-        """Notify the observers of a change that is durable, before its response."""
+        """Notify the observers of a durable change, before its response."""
         await self._observers.record(event)
 
 
@@ -93,7 +93,7 @@ DECISION = web.AppKey("decision", Decision)
 
 
 def pull_action(method: str, status: int) -> EventAction:
-    """Return the kind of pull that a response was."""
+    """Return the kind of pull that a response is."""
     if status == 304:
         return EventAction.NOT_MODIFIED
     if method == hdrs.METH_HEAD:
@@ -102,7 +102,7 @@ def pull_action(method: str, status: int) -> EventAction:
 
 
 def caller_of(request: web.BaseRequest) -> Caller:
-    """Return the client of a request; anonymous where it was refused before its name was asked for."""
+    """Return the client of a request; anonymous if it was refused before authentication."""
     try:
         principal = request[PRINCIPAL]
     except KeyError:
@@ -111,7 +111,7 @@ def caller_of(request: web.BaseRequest) -> Caller:
 
 
 def observe_pull(request: web.Request, reference: str, content: Content, status: int) -> None:
-    """Notify the observers of a response to a GET or HEAD; call it when the response was sent, or is ready to be."""
+    """Notify the observers of a response to a GET or HEAD that was sent, or is ready to be."""
     decision = request.app[DECISION]
     if decision.is_observed:
         name, action = repository_name(request), pull_action(request.method, status)
@@ -119,5 +119,5 @@ def observe_pull(request: web.Request, reference: str, content: Content, status:
 
 
 async def record(request: web.Request, event: Event) -> None:
-    """Notify the observers of a change that this request made, and that is durable."""
+    """Notify the observers of a durable change by this request."""
     await request.app[DECISION].record(event)

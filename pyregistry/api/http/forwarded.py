@@ -1,7 +1,7 @@
-"""Headers by which proxies tell of their clients: bounded, and believed only of the proxies that the config names.
+"""Proxy headers that name the client: bounded, and trusted only from the proxies of the config.
 
-`X-Forwarded-*` come before `Forwarded` (RFC 7239), as in the CNCF registry: nginx, Caddy and Traefik write the former
-and pass on the latter as a client wrote it.
+`X-Forwarded-*` come before `Forwarded` (RFC 7239), as in the CNCF registry: nginx, Caddy and Traefik write the former,
+and pass on the latter as the client sent it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,16 +13,16 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 UNIX = "unix"
-"""Word for whatever speaks to a unix socket, which has no address."""
+"""Name for the clients of a unix socket, which have no address."""
 MAX_HOPS = 32
-"""Proxies in a row that are looked at, from the nearest on."""
+"""Proxies in a row that are considered, from the nearest on."""
 MAX_CHARACTERS = 2048
-"""Characters of these headers that are looked at; a client may send megabytes."""
+"""Characters of these headers that are parsed; a client may send megabytes."""
 _SIGNS = ("Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP")
 _USUAL_PORTS = frozenset({"80", "443"})
 
 REMOTE = web.RequestKey("remote", str)
-"""The client's address, set when a request is made; `remote_of` reads it."""
+"""The client's address, set when the request is made; `remote_of` reads it."""
 
 Headers: TypeAlias = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -31,24 +31,24 @@ class TrustedProxies:
     """`pyregistry.trusted-proxies` of the config."""
 
     def __init__(self, words: Iterable[str]) -> None:
-        """Raises ValueError for a word that is no address, no network and not `unix`."""
+        """Parse addresses, networks and `unix`; raise ValueError for another word."""
         known = set(words)
         self._unix = UNIX in known
         self._networks: list[IPv4Network | IPv6Network] = [ip_network(unmapped(word)) for word in known - {UNIX}]
         self.trusts = lru_cache(4096)(self._trusts)
 
     def _trusts(self, address: str) -> bool:
-        """True if this is a proxy of ours; an empty address is that of a unix socket."""
+        """Return True if this is a trusted proxy; an empty address is a unix socket."""
         if not address:
             return self._unix
         parsed = ip_address(address)
         return any(parsed in network for network in self._networks)
 
     def client(self, peer: str, headers: Headers) -> str:
-        """Return the address of the client whose request came from `peer`: the nearest that is no proxy of ours.
+        """Return the client's address for a request from `peer`: the nearest one that is not a trusted proxy.
 
-        Each proxy adds the address that it heard of at the right end. What is left of the nearest stranger, that one
-        may have made up. Where a hop is not an address, the proxy that named it is the nearest that is known.
+        Each proxy appends its peer's address at the right. An untrusted hop may have invented all to its left.
+        Where a hop is not an address, the proxy that named it is the result.
         """
         address = peer
         if self.trusts(peer):
@@ -74,14 +74,14 @@ def unmapped(address: str) -> str:
 
 
 def peer_of(peername: object) -> str:
-    """Return the address in what the system calls the other side; empty for a unix socket."""
+    """Return the address in a socket's peer name; empty for a unix socket."""
     return unmapped(str(peername[0])) if isinstance(peername, tuple) else ""
 
 
 def first_words(headers: Headers) -> Iterator[tuple[str, str]]:
-    """Yield scheme and host as the client used them, from each kind of header; either may be empty, or nonsense.
+    """Yield scheme and host as the client used them, from each kind of header; either may be empty or invalid.
 
-    Of several proxies it is the one that the client spoke to.
+    Of several proxies, the one that the client connected to counts.
     """
     host = _with_port(_first(headers, "X-Forwarded-Host"), _first(headers, "X-Forwarded-Port"))
     yield _first(headers, "X-Forwarded-Proto"), host
@@ -90,17 +90,17 @@ def first_words(headers: Headers) -> Iterator[tuple[str, str]]:
 
 
 def shows_a_proxy(headers: Headers) -> bool:
-    """Return True if these headers came through a proxy, which may speak TLS where we do not."""
+    """Return True if these headers came through a proxy, which may use TLS where we do not."""
     return any(name in headers for name in _SIGNS)
 
 
 def client_address(proxies: TrustedProxies | None, peer: str, headers: Headers) -> str:
-    """Return the address of the client: the peer, or what a trusted proxy says of it."""
+    """Return the address of the client: the peer's, or the one that a trusted proxy names."""
     return peer if proxies is None else proxies.client(peer, headers)
 
 
 def remote_of(request: web.BaseRequest) -> str:
-    """Return the address of the client, which may be behind a trusted proxy; empty for one of a unix socket."""
+    """Return the address of the client, also through a trusted proxy; empty for a unix socket."""
     known: str | None = request.get(REMOTE)
     return unmapped(request.remote or "") if known is None else known
 
@@ -112,7 +112,7 @@ def _first(headers: Headers, name: str) -> str:
 def _with_port(host: str, port: str) -> str:
     """Return a host with the port of `X-Forwarded-Port`, if it has none of its own.
 
-    The usual ports are left out: behind a second proxy, which ends TLS, the inner one writes its own 80.
+    The usual ports are omitted: with an outer proxy that terminates TLS, the inner one writes its own 80.
     """
     has_port = ":" in host.rpartition("]")[2]
     if not host or has_port or port in _USUAL_PORTS or not (port.isascii() and port.isdecimal() and len(port) <= 5):
@@ -121,7 +121,7 @@ def _with_port(host: str, port: str) -> str:
 
 
 def _hops(headers: Headers) -> Iterator[str]:
-    """Yield what proxies say of where a request came to them from, the nearest first."""
+    """Yield the hops that proxies name, the nearest first."""
     count = 0
     for line in reversed(headers.getall("X-Forwarded-For", ())):
         for hop in reversed(_end_of(line).split(",")):
@@ -139,12 +139,12 @@ def _hops(headers: Headers) -> Iterator[str]:
 
 
 def _end_of(line: str) -> str:
-    """Return the end of a list, and only whole members of it."""
+    """Return the end of a long list, without a partial member."""
     return line if len(line) <= MAX_CHARACTERS else line[-MAX_CHARACTERS:].partition(",")[2]
 
 
 def _elements(text: str) -> Iterator[str]:
-    """Yield the members of a list in which a quoted string may hold a comma; it works on reversed text, too."""
+    """Yield the members of a list whose quoted strings may hold commas; it also works on reversed text."""
     begin, is_quoted = 0, False
     for place, character in enumerate(text):
         if character == '"':
@@ -156,7 +156,7 @@ def _elements(text: str) -> Iterator[str]:
 
 
 def _parameter(element: str, name: str) -> str:
-    """Return a parameter of one element of `Forwarded`; empty if it is absent, or given twice."""
+    """Return a parameter of one element of `Forwarded`; empty if absent or given twice."""
     pairs = [pair.strip().partition("=") for pair in element.split(";")]
     values = [value.strip().strip('"') for word, _, value in pairs if word.strip().lower() == name]
     return values[0] if len(values) == 1 else ""
@@ -164,7 +164,7 @@ def _parameter(element: str, name: str) -> str:
 
 @lru_cache(1024)
 def _address(hop: str) -> str | None:
-    """Return the address of a hop, which may have a port: `192.0.2.1:80`, `[2001:db8::1]:80`; None if it has none."""
+    """Return the address of a hop, without its port: `192.0.2.1:80`, `[2001:db8::1]:80`; None if it is invalid."""
     text = hop.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]

@@ -1,6 +1,6 @@
-"""Bytes that requests hold in memory while their clients send or read them: bounded in sum for each worker.
+"""Bounds the bytes in memory that wait for clients to send or read them, in total for each worker.
 
-Above the bound the largest request gives way that waits for its client; without such a one, the largest of all.
+Above the bound the largest request that waits for its client is ended; if none does, the growing one.
 """
 
 import asyncio
@@ -9,12 +9,12 @@ from contextlib import contextmanager
 
 from pyregistry.oci.errors import Unavailable
 from pyregistry.threads.patience import RETRY
-from pyregistry.threads.upload_budget import BUDGET, uploads
+from pyregistry.threads.upload_budget import BUDGET_BYTES, uploads
 
-FREE = 16 * 1024
+FREE_BYTES = 16 * 1024
 """Bytes that each request may hold without being counted: most manifests are smaller."""
-_STEP = 16 * 1024
-"""Bytes a second, below which a client stalls: a few of them now and then are no progress."""
+_STEP_BYTES = 16 * 1024
+"""Bytes a second, below which a client stalls: a few bytes now and then are not progress."""
 _STALL_SECONDS = 1.0
 
 
@@ -25,14 +25,14 @@ class Holding:
         self._holdings = holdings
         self.size = 0
         self.moved_at = asyncio.get_running_loop().time()
-        """Time of the loop at which the client sent or took _STEP bytes."""
+        """Time of the loop at which the client last completed _STEP_BYTES."""
         self._moved_size = 0
         self._yielding: asyncio.Timeout | None = None
 
     @property
     def counted(self) -> int:
-        """Bytes that count."""
-        return self.size if self.size > FREE else 0
+        """Bytes that count against the bound."""
+        return self.size if self.size > FREE_BYTES else 0
 
     @property
     def can_give_way(self) -> bool:
@@ -40,24 +40,24 @@ class Holding:
         return self._yielding is not None
 
     def add(self, size: int) -> None:
-        """Hold so many bytes more; raise Unavailable if that is too much, and no other request gives way."""
+        """Hold `size` more bytes; raise Unavailable above the bound if no other request can be ended."""
         before = self.counted
         self.size += size
-        if self.size - self._moved_size >= _STEP:
+        if self.size - self._moved_size >= _STEP_BYTES:
             self._moved_size, self.moved_at = self.size, asyncio.get_running_loop().time()
         self._holdings.grow(self, self.counted - before)
 
     def may_give_way(self) -> asyncio.Timeout:
-        """Return a context: TimeoutError is raised in it if the request has to give way."""
+        """Return a context that raises TimeoutError when the request has to end for others."""
         self._yielding = asyncio.timeout(None)
         return self._yielding
 
     def keep(self) -> None:
-        """Give way no more: all has come."""
+        """Let the request run to its end: all bytes have arrived."""
         self._yielding = None
 
     def give_way(self) -> None:
-        """End what waits for the client."""
+        """End the wait for the client."""
         if self._yielding is not None:
             self._yielding.reschedule(asyncio.get_running_loop().time())
             self._yielding = None
@@ -66,36 +66,36 @@ class Holding:
 class Holdings:
     """Counts the bytes of all such requests of a worker. Belongs to the event loop."""
 
-    def __init__(self, refusal: str, most: int = BUDGET) -> None:
-        """`refusal` is the detail of a 503; `most` in bytes."""
+    def __init__(self, refusal: str, most: int = BUDGET_BYTES) -> None:
+        """Allow `most` bytes; `refusal` is the detail of a 503."""
         self._refusal, self._most = refusal, most
         self._all: set[Holding] = set()
         self._total = 0
 
     @contextmanager
     def hold(self) -> Iterator[Holding]:
-        """Count what one request holds until the block ends."""
+        """Count the bytes of one request until the block ends."""
         holding = Holding(self)
         self._all.add(holding)
         try:
             yield holding
         finally:
-            self._forget(holding)
+            self._release(holding)
 
     def grow(self, holding: Holding, size: int) -> None:
-        """Count so many bytes more of this request, and let others give way; raise Unavailable if it must itself."""
-        if holding not in self._all:  # it had to give way, and has not heard of it yet
+        """Count `size` more bytes of this request, and end others; raise Unavailable if it must end itself."""
+        if holding not in self._all:  # it was ended, and has not noticed yet
             raise self.refusal()
         self._total += size
         while self._total > self._most:
             largest = self._largest(holding)
-            self._forget(largest)
+            self._release(largest)
             if largest is holding:
                 raise self.refusal()
             largest.give_way()
 
     def refusal(self) -> Unavailable:
-        """Return the 503 of a request that had to give way."""
+        """Return the 503 of a request that was ended for others."""
         return Unavailable(self._refusal, headers=RETRY)
 
     def _largest(self, growing: Holding) -> Holding:
@@ -103,7 +103,7 @@ class Holdings:
         candidates = [each for each in self._all if each is growing or (each.can_give_way and each.counted)]
         return max(candidates, key=lambda each: (each.moved_at < stalled_before, each.size))
 
-    def _forget(self, holding: Holding) -> None:
+    def _release(self, holding: Holding) -> None:
         if holding in self._all:
             self._all.discard(holding)
             self._total -= holding.counted

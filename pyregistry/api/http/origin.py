@@ -1,4 +1,4 @@
-"""The address of this registry for a client: docker resolves no relative realm, some clients no relative `Location`."""
+"""URL of this registry: docker does not resolve relative realms, nor some clients a relative `Location`."""
 
 import re
 
@@ -14,42 +14,42 @@ _SCHEMES = frozenset({"http", "https"})
 
 
 def origin(request: web.Request) -> Origin:
-    """`http.host` of the config, else what the proxy in front says (X-Forwarded-*, or RFC 7239), else the request.
+    """Return `http.host` of the config, else the origin in proxy headers (X-Forwarded-*, RFC 7239) or the request.
 
-    Without `pyregistry.trusted-proxies` whatever says so is believed, as in the CNCF registry: a header of the client's
-    own could only mislead that client, to which alone the answer goes. A proxy that says nothing of a scheme is taken
-    for one that speaks TLS: with an `http` realm clients would send passwords in clear.
+    Without `pyregistry.trusted-proxies` all these headers are trusted, as in the CNCF registry: a client's own header
+    could only mislead that client. A proxy without a scheme is assumed to use TLS: with an `http` realm clients
+    would send passwords in clear.
     """
-    of_app = settings(request)
-    if of_app.origin:
-        url = URL(of_app.origin)
-        return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + of_app.prefix)
+    configured = settings(request)
+    if configured.origin:
+        url = URL(configured.origin)
+        return Origin(url.scheme, url.raw_authority, url.raw_path.rstrip("/") + configured.prefix)
     scheme, host = _said(request)
     if not scheme and (request.secure or shows_a_proxy(request.headers)):
         scheme = "https"
-    return Origin(scheme, host or _host(request) or _own_address(request), of_app.prefix)
+    return Origin(scheme, host or _host(request) or _own_address(request), configured.prefix)
 
 
 def base_url(request: web.Request) -> str:
-    """Return what every `Location` begins with: scheme, host and prefix, or the prefix alone, which is never wrong.
+    """Return the start of every `Location`: scheme, host and prefix, or the prefix alone, which is never wrong.
 
-    Scheme and host come from `http.host`, else as the CNCF registry finds them, from the proxy in front or the request.
-    A proxy that says nothing of a scheme may speak TLS or not, and `http.relativeurls` asks for the prefix alone.
+    Scheme and host come from `http.host`, else as in the CNCF registry from the proxy or the request. With a proxy that
+    names no scheme, and with `http.relativeurls`, it is the prefix alone.
     """
-    of_app = settings(request)
-    if of_app.origin or of_app.relative_urls:
-        return of_app.origin + of_app.prefix
-    # nginx, if nothing else is configured, asks in HTTP/1.0, without a header of its own, and for the host `upstream`.
+    configured = settings(request)
+    if configured.origin or configured.relative_urls:
+        return configured.origin + configured.prefix
+    # nginx without further configuration uses HTTP/1.0, no header of its own, and the host `upstream`.
     if shows_a_proxy(request.headers) or request.version < HttpVersion11:
         scheme, host = _said(request)
     else:
         scheme, host = "https" if request.secure else "http", ""
     host = host or _host(request)
-    return f"{scheme}://{host}{of_app.prefix}" if scheme and host else of_app.prefix
+    return f"{scheme}://{host}{configured.prefix}" if scheme and host else configured.prefix
 
 
 def _said(request: web.Request) -> tuple[str, str]:
-    """Return scheme and host that a proxy in front names; empty where it names none that is valid."""
+    """Return scheme and host that a proxy names; empty where missing or invalid."""
     proxies = settings(request).proxies
     if proxies is not None and not proxies.trusts(peer_of(request.protocol.peername)):
         return "", ""
@@ -59,13 +59,13 @@ def _said(request: web.Request) -> tuple[str, str]:
 
 
 def _host(request: web.Request) -> str:
-    """Return the host that the request is for; empty where it names none that is valid, which HTTP/1.0 need not."""
+    """Return the request's host; empty if missing, as HTTP/1.0 allows, or invalid."""
     host = request.headers.get("Host", "")
     return host if _HOST.fullmatch(host) else ""
 
 
 def _own_address(request: web.Request) -> str:
-    """For HTTP/1.0, where a client need not say to whom it speaks."""
+    """Return the socket's own address, for HTTP/1.0 without a host."""
     address = request.transport.get_extra_info("sockname") if request.transport is not None else None
     if not isinstance(address, tuple):
         return "localhost"

@@ -1,20 +1,20 @@
-"""The two headers that speak of byte ranges: `Range` of a download (RFC 9110), `Content-Range` of a chunk (end-5)."""
+"""Byte ranges in headers: `Range` of a download (RFC 9110), `Content-Range` of a chunk (end-5)."""
 
 import re
 
 from pyregistry.oci.errors import SizeInvalid, UploadRangeInvalid
 
 MAX_RANGES = 4_000
-"""podman asks for up to 1,024 ranges of a zstd:chunked layer at once. More would keep others waiting: 1.5 µs each."""
+"""podman requests up to 1,024 ranges of a zstd:chunked layer at once. More would delay others: 1.5 µs each."""
 _SPEC = re.compile(r"[ \t]*+(?:([0-9]{1,19})[ \t]*+-[ \t]*+([0-9]{1,19})?|-[ \t]*+([0-9]{1,19}))[ \t]*+", re.ASCII)
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,19})-([0-9]{1,19})(?:/(?:\*|[0-9]{1,19}))?", re.ASCII)
 
 
 def parse_range(header: str, size: int) -> list[range] | None:
-    """The parts of `size` bytes that a `Range` asks for.
+    """Return the parts of `size` bytes that a `Range` requests; overlapping parts become one.
 
-    None: answer with everything (another unit, malformed, too many, or more bytes than there are). An empty list:
-    none of them can be satisfied, which is a 416. Parts that overlap become one.
+    None: send everything (another unit, malformed, too many, or more bytes than the blob has). An empty list: none
+    can be satisfied, which is a 416.
     """
     unit, _, specs = header.partition("=")
     parts = [part for part in specs.split(",") if part.strip()]  # a list may have empty elements (RFC 9110, 5.6.1)
@@ -27,14 +27,14 @@ def parse_range(header: str, size: int) -> list[range] | None:
             return None
         found.append(_resolve(match, size))
     satisfiable = [part for part in found if part]
-    # Overlapping ranges may not make the answer larger than the blob (RFC 9110, 14.2).
+    # Overlapping ranges may not make the response larger than the blob (RFC 9110, 14.2).
     return None if sum(map(len, satisfiable)) > size else _coalesced(satisfiable)
 
 
 def _coalesced(parts: list[range]) -> list[range]:
-    """Join those that overlap, in the place of the first of them (RFC 9110, 15.3.7.2).
+    """Join overlapping parts, at the position of the first (RFC 9110, 15.3.7.2).
 
-    Those that only touch stay apart: podman counts the parts of an answer, and asks for neighbours one by one.
+    Adjacent parts stay separate: podman counts the parts of a response, and requests neighbours one by one.
     """
     found: list[tuple[int, range]] = []
     for place, part in sorted(enumerate(parts), key=lambda numbered: numbered[1].start):
@@ -57,7 +57,7 @@ def _resolve(match: re.Match[str], size: int) -> range:
 
 
 def parse_content_range(header: str) -> range:
-    """The bytes that a chunk is: `0-99` in the spec, and `bytes 0-99/100` and `bytes=0-99` as clients send it.
+    """Return the bytes of a chunk: `0-99` in the spec, `bytes 0-99/100` and `bytes=0-99` from clients.
 
     Raises UploadRangeInvalid for anything else.
     """

@@ -1,7 +1,7 @@
-"""One id for each request: in its answer, in its line of the access log, in every other line that it caused.
+"""One id for each request: in its response, in its access log line, and in every other log line that it causes.
 
-What a client or a proxy sends as `X-Request-ID` is taken, so that its log and ours can be laid side by side, but only
-if it is short and made of harmless characters: it goes into log lines.
+An `X-Request-ID` from a client or a proxy is used, so that its log can be compared with ours. It must be short and
+have only harmless characters, since it goes into log lines.
 """
 
 import random
@@ -19,7 +19,7 @@ _HARMLESS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 
 
 def request_id(request: web.BaseRequest) -> str:
-    """The id of this request: made, or taken over, when it is first asked for."""
+    """Return the id of this request, from its header or new."""
     try:
         return request[REQUEST_ID]
     except KeyError:
@@ -28,18 +28,18 @@ def request_id(request: web.BaseRequest) -> str:
 
 
 def accepted_id(sent: str | None) -> str:
-    """What the client sent as the id, if that is harmless, or a new one."""
+    """Return the id that the client sent, if it is harmless, or a new one."""
     if sent is not None and _HARMLESS.fullmatch(sent):
         return sent
-    # Keeps no secret, so that no system call is needed; Python seeds it anew in each process that is forked.
+    # Not a secret, so it needs no system call; Python reseeds the generator in each forked process.
     return f"{random.getrandbits(64):016x}"
 
 
 @web.middleware
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every log line from here on carries the id, those of the storage's threads included.
+    """Add the id to every log line from here on, also in the storage's threads.
 
-    Nothing is taken back: aiohttp runs each request in a task, and so in a context, of its own.
+    Nothing is undone: aiohttp runs each request in its own task, and so in its own context.
     """
     structlog.contextvars.bind_contextvars(request_id=request_id(request))
     return await handler(request)

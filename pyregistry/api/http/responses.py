@@ -1,4 +1,4 @@
-"""Answers that several handlers give."""
+"""Responses of several handlers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,36 +12,36 @@ from pyregistry.storage.seams.uploads import Upload
 
 JSON = "application/json"
 SERVER = "pyregistry"
-"""The `Server` header: no version, which would tell an attacker what to try."""
+"""The `Server` header: no version, which would help an attacker."""
 _WARNING_BYTES = 4096
-"""The most that the spec allows all `Warning` headers of an answer to have together."""
+"""The spec's limit for all `Warning` headers of a response together."""
 
 
 def json_response(value: object, headers: Mapping[str, str] | None = None, content_type: str = JSON) -> web.Response:
-    """200 with a JSON body."""
+    """Return a 200 with a JSON body."""
     return web.Response(body=encode_json(value), content_type=content_type, headers=headers)
 
 
 def encode_json(value: object) -> bytes:
-    """JSON; our own string types (names, tags, digests) as the strings that they are."""
+    """Return JSON; our own string types (names, tags, digests) become strings."""
     return msgspec.json.encode(value, enc_hook=str)
 
 
 def encode_list(value: object) -> bytes:
-    """JSON and a newline, as from the CNCF registry: in a shell `while read` leaves out a line that does not end."""
+    """Return JSON and a newline, as the CNCF registry sends: `while read` in a shell skips an unterminated line."""
     return encode_json(value) + b"\n"
 
 
 def error_response(error: RegistryError, request_id: str) -> web.Response:
-    """The spec's envelope; see "Error Codes"."""
+    """Return an error with the spec's body, see "Error Codes"."""
     return web.Response(status=error.status, headers=error.headers, content_type=JSON, body=envelope(error, request_id))
 
 
 def envelope(error: RegistryError, request_id: str) -> bytes:
-    """The bytes of an error's body, with a newline for whoever reads it in a terminal.
+    """Return the body of an error, with a newline for terminals.
 
-    A 5xx says nothing of the inside, but by which id the operator finds it in the log: clients show their users the
-    body, and not the header that every answer has.
+    A 5xx hides its cause, and has the request's id, by which the operator finds it in the log. Clients show their users
+    the body, but not the header that every response has.
     """
     entries = error.entries()
     if error.status >= 500:
@@ -54,16 +54,16 @@ def _with_id(detail: object, request_id: str) -> str:
 
 
 def blob_created(request: web.Request, name: str, digest: Digest) -> web.Response:
-    """201 with the blob's place."""
+    """Return a 201 with the blob's location."""
     headers = {"Location": f"{base_url(request)}/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest}
     return web.Response(status=201, headers=headers)
 
 
 def upload_headers(request: web.Request, upload: Upload, offset: int) -> dict[str, str]:
-    """Where to go on with an upload.
+    """Return the headers from which a client continues an upload.
 
-    docker reads the layer's size from `Range: 0-N`, without a unit; an upload without bytes says `0-0`. The query says
-    where the upload stands, and is there for scripts that append `&digest=` to the CNCF registry's.
+    docker reads the layer's size from `Range: 0-N`, without a unit; an upload without bytes has `0-0`. The query has
+    the offset, and lets scripts append `&digest=`, as they do with the CNCF registry.
     """
     return {
         "Location": f"{base_url(request)}/v2/{upload.repository}/blobs/uploads/{upload.id}?_state={offset}",
@@ -73,12 +73,12 @@ def upload_headers(request: web.Request, upload: Upload, offset: int) -> dict[st
 
 
 def etag(digest: str) -> str:
-    """A strong validator: the digest, never made from the file's time, which garbage collection changes."""
+    """Return a strong validator: the digest, not the file's time, which garbage collection changes."""
     return f'"{digest}"'
 
 
 def not_modified(request: web.Request, digest: str, headers: Mapping[str, str]) -> web.StreamResponse | None:
-    """304 if the client has these bytes already."""
+    """Return a 304 if the client has these bytes already."""
     tags = request.headers.getall("If-None-Match", ())
     if not any(_names(tag, digest) for tag in ",".join(tags).split(",")):
         return None
@@ -91,14 +91,14 @@ def _names(tag: str, digest: str) -> bool:
 
 
 def warning_headers(sentences: Sequence[str]) -> list[tuple[str, str]]:
-    """The spec's "Warnings": code 299, agent "-", no date, and as many of them as fit into 4096 bytes."""
+    """Return the spec's "Warnings": code 299, agent "-", no date, as many as fit into 4096 bytes."""
     found: list[tuple[str, str]] = []
-    room = _WARNING_BYTES
+    left = _WARNING_BYTES
     for text in sentences:
         line = " ".join(text.split())  # YAML's `|` leaves a newline at the end
         value = '299 - "{}"'.format(line.replace("\\", "\\\\").replace('"', '\\"'))
-        room -= len(value.encode())
-        if room < 0:
+        left -= len(value.encode())
+        if left < 0:
             break
         found.append(("Warning", value))
     return found

@@ -1,8 +1,8 @@
-"""Past aiohttp's parser: it sees heads, one at a time, and each body goes around it.
+"""Bypasses aiohttp's parser for bodies: the parser gets one head at a time.
 
-Each byte of a body is copied once, from the kernel into our memory. aiohttp's parser copies and announces every chunk
-of a body, of 32 KiB with Go's clients, which costs as much as the hash. It sees a head and nothing of the body. Then a
-new parser goes on behind that, so that no byte of a body can ever be taken for a request.
+Each byte of a body is copied once, from the kernel into our memory. aiohttp's parser copies and announces every chunk,
+of 32 KiB with Go's clients, which costs as much as the hash. Each body is followed by a new parser: none of its
+bytes can ever be taken for a request.
 """
 
 import asyncio
@@ -33,17 +33,16 @@ from pyregistry.oci.errors import RegistryError, RequestInvalid
 from pyregistry.storage.seams.uploads import Read
 from pyregistry.threads.upload_budget import uploads
 
-_PATIENCE_MS = 3
+_POLL_MS = 3
 """Milliseconds that a thread waits for the next bytes."""
 _DENSE_BYTES = 4 * 1024
-"""Bytes read at once of a body in tiny chunks: each costs a microsecond, and others wait meanwhile."""
+"""Bytes read at once of a body in tiny chunks: each chunk costs a microsecond, and other clients wait meanwhile."""
 _TINY_BYTES = 64
 """Bytes of a chunk with its size, on average, below which chunks are tiny."""
 _SEVERAL = 16
-"""Chunks; of fewer, one may be the rest of a large one."""
+"""Chunks from which on the average counts: of fewer, one may be the rest of a large chunk."""
 _SLOW_SECONDS = 0.06
-"""Seconds for a megabyte, after which a thread would mostly wait for the next one. Not less: they also go by while all
-threads are busy."""
+"""Seconds for a megabyte above which a client is too slow for a thread. Not less: busy threads also cost this time."""
 
 
 class BodyBypass:
@@ -58,13 +57,13 @@ class BodyBypass:
         self._loop = loop
         self._heads = Heads()
         self._behind: tuple[bytes, int] | None = None
-        """Bytes that came while the queue was full, and the place of what was not taken yet."""
+        """Bytes that came while the queue was full, and the position of the first that is not parsed yet."""
         self._refused: StreamReader | None = None
-        """Stands for the body of a request whose head was refused, of which nothing is known."""
+        """Placeholder for the body of a request whose head was refused."""
         self._begin_parser()
 
     def feed(self, data: bytes, at: int = 0) -> None:
-        """Take the bytes from `at` on: heads for the parser, and what comes behind a head as its body."""
+        """Feed the bytes from `at` on: heads to the parser, and what follows a head as its body."""
         if self._behind is not None:
             (waiting, at), self._behind = self._behind, None
             data, at = (waiting[at:] + data, 0) if data else (waiting, at)
@@ -75,22 +74,22 @@ class BodyBypass:
             elif handler.is_closing or handler.parser is None or self._refused is not None:
                 return
             elif len(handler.queue) >= QUEUE_LENGTH:
-                self._behind = data, at  # aiohttp has paused the transport, and asks again when there is room
+                self._behind = data, at  # aiohttp has paused the transport, and asks again when the queue has space
                 return
             else:
                 at = self._feed_head(data, at)
 
     @property
     def is_between_requests(self) -> bool:
-        """True if no request is running or waiting; of the next one a part may have come."""
+        """True if no request is running or waiting; part of the next one may have arrived."""
         return self._handler.current is None and not self._handler.queue and self.body is None
 
     def finish_body(self) -> None:
-        """Go on with heads."""
+        """Finish the bypassed body; the next bytes are a head."""
         if self.body is not None:
             self.body.close()
         self.body = None
-        self._begin_parser()  # the one that saw the head waits for its body
+        self._begin_parser()  # the parser of the last head still waits for its body
 
     def refuse_body(self, content: StreamReader, error: FramingInvalid) -> None:
         """Answer 400 to a malformed body, unless a response was already sent."""
@@ -106,7 +105,7 @@ class BodyBypass:
             handler.close()
 
     def prepare_end(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """End the connection behind a response if what comes next cannot be told from the body."""
+        """Close the connection after a response if the next bytes may belong to the body."""
         content = request.content
         if self.body is not None and self.body.invalid and self.body.content is content:
             response.force_close()
@@ -116,7 +115,7 @@ class BodyBypass:
             response.force_close()
 
     def is_refusal(self, request: web.BaseRequest) -> bool:
-        """Return True if this stands for a head that was refused."""
+        """Return True if this request is the placeholder of a refused head."""
         return request.content is self._refused
 
     def _begin_parser(self) -> None:
@@ -126,7 +125,7 @@ class BodyBypass:
         self._handler.parser = self._head_parser
 
     def _feed_head(self, data: bytes, at: int) -> int:
-        """Take the head that begins at this place, if it is there as a whole; return the place behind it."""
+        """Parse the head that begins at `at` if it is complete; return the position after it."""
         queue = self._handler.queue
         before = len(queue)
         try:
@@ -145,7 +144,7 @@ class BodyBypass:
     def _refuse(self, error: RegistryError) -> None:
         before = len(self._handler.queue)
         self._head_parser.refusal = HeadRefused(error)
-        self._handler.feed_parser(b"")  # raises it, and makes a message of it
+        self._handler.feed_parser(b"")  # raises the refusal, of which aiohttp makes a message
         if len(self._handler.queue) > before:
             self._begin_body(*self._handler.queue[-1])
 
@@ -158,7 +157,7 @@ class BodyBypass:
 
 
 def framing_of(message: RawRequestMessage) -> Framing:
-    """Return the framing of a request's body; its head is valid and says that it has one."""
+    """Return the framing of a request's body; its head is valid and announces one."""
     return Chunked() if message.chunked else Counted(int(message.headers["Content-Length"]))
 
 
@@ -184,14 +183,14 @@ class UploadBody:
         uploads.enter()
 
     def close(self) -> None:
-        """Count it down; nothing more of it comes."""
+        """Stop counting this upload."""
         if self._is_counted:
             self._is_counted = False
             uploads.leave()
             self._fit(FIRST_READ_BYTES)
 
     def feed(self, data: bytes) -> bytes:
-        """Take bytes that the event loop has read; return those that come behind the body."""
+        """Feed bytes that the event loop has read; return those after the body."""
         if self._framing.failure is not None:
             return b""
         pieces = self._framing.body_of(memoryview(data))
@@ -203,18 +202,18 @@ class UploadBody:
         return self._end()
 
     def _fit(self, size: int) -> None:
-        """Read so many bytes at once from now on, and stop reading while twice as many wait for the handler."""
+        """Read `size` bytes at once from now on, and pause while twice as many wait for the handler."""
         if set_read_size(self._handler.transport, size):
             set_water_marks(self.content, size)
 
     @property
     def invalid(self) -> bool:
-        """True if something came that is not part of a body."""
+        """True if bytes arrived that are not part of a body."""
         return self._framing.failure is not None
 
     @contextmanager
-    def straight(self) -> Iterator[Read | None]:
-        """See DirectReader, which is asked for behind each megabyte."""
+    def direct_reader(self) -> Iterator[Read | None]:
+        """Return the direct read of a DirectReader; callers ask again after each megabyte."""
         took, self._asked_at = self._loop.time() - self._asked_at, self._loop.time()
         transport = self._handler.transport
         own = None if took > _SLOW_SECONDS or self._framing.ended or self.invalid else _socket_of(transport)
@@ -237,7 +236,7 @@ class UploadBody:
                     self._handler.data_received(rest)
 
     def _end(self) -> bytes:
-        """Signal the end of the body, or a framing error, to its reader; return what comes behind it."""
+        """Signal end of body, or a framing error, to the reader; return the bytes after it."""
         if self._framing.ended or self.invalid:
             self._coalescer.stop()
         if self._framing.failure is not None:
@@ -250,9 +249,9 @@ class UploadBody:
 
 
 def _socket_of(transport: asyncio.Transport | None) -> socket.socket | None:
-    """A descriptor of our own; None where a thread cannot read the body from it.
+    """Return a duplicate of the socket; None where a thread cannot read the body from it.
 
-    The transport's may be closed, and its number be another connection's, while a thread reads.
+    The transport's own may be closed while a thread reads, and its number then belong to another connection.
     """
     if transport is None or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
         return None
@@ -264,7 +263,7 @@ def _socket_of(transport: asyncio.Transport | None) -> socket.socket | None:
 
 
 class _Reader:
-    """Reads the body from a socket, in whichever thread."""
+    """Reads the body from a socket, in any thread."""
 
     def __init__(self, own: socket.socket, transport: asyncio.Transport, framing: Framing, begun: bytes) -> None:
         self._socket = own
@@ -276,7 +275,7 @@ class _Reader:
         self.received = 0
 
     def read(self, buffer: memoryview) -> Sequence[memoryview]:
-        """See Read."""
+        """Return the slices of `buffer` that are body data, as a Read does."""
         if self._begun:
             begun, self._begun = self._begun, b""
             return [memoryview(begun)]
@@ -292,11 +291,11 @@ class _Reader:
             try:
                 arrived = self._socket.recv_into(buffer[size:])
             except BlockingIOError:
-                # Once: a thread is not there to wait for a sender that is slower than it.
-                if waited or self._framing.may_end_with(buffer[:size]) or not self._poll.poll(_PATIENCE_MS):
+                # Once: a thread must not wait for a sender that is slower than it.
+                if waited or self._framing.may_end_with(buffer[:size]) or not self._poll.poll(_POLL_MS):
                     break
                 waited = True
-            except OSError:  # the transport will meet it as well
+            except OSError:  # the transport will get it as well
                 break
             else:
                 if not arrived:

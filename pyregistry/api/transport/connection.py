@@ -1,7 +1,7 @@
 """The fast path's connection: aiohttp's, with cached responses before its task and bodies past its parser.
 
-aiohttp itself has no timer between a connection and its first request, none inside the headers, answers malformed
-requests in plain text, and decompresses bodies, whose digest would then be that of other bytes.
+aiohttp itself has no timer before a connection's first request, and none inside the headers. It answers malformed
+requests in plain text. It also decompresses bodies, whose digest would then be that of other bytes.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from pyregistry.api.transport.internals import (
 from pyregistry.api.transport.limiter import ConnectionCounts, ConnectionLimiter
 from pyregistry.api.transport.limits import FIRST_READ_BYTES, NEW_CONNECTION_SECONDS, ConnectionLimits
 from pyregistry.api.transport.stalled import StalledClientMonitor
+from pyregistry.common.overriding import override
 from pyregistry.common.system_errors import explained
 from pyregistry.observe.wrong_protocol import log_tls
 from pyregistry.oci.errors import InternalError, TlsToPlainPort
@@ -69,12 +70,12 @@ class Connection(HandlerAdapter, ClientConnection):
         self._gives_way = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
-        """The other side's address, once it is there; empty for one of a unix socket."""
+        """Address of the peer once it is connected; empty for a unix socket."""
         self._begun = loop.time()
         self._handshaking: asyncio.Transport | None = None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         self._handshaking = None
         set_read_size(transport, FIRST_READ_BYTES)
         super().connection_made(transport)
@@ -82,22 +83,22 @@ class Connection(HandlerAdapter, ClientConnection):
         self._await_headers()
 
     def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
-        """See SingleAcceptLoop; connection_made comes only when the handshake has ended, and never if it fails."""
+        """Count a TLS handshake: `connection_made` is called only after it, and never if it fails."""
         self._handshaking = transport
         self._server.handshake_begun(self, peer, transport, ended)
 
+    @override
     def direct_read(self, content: StreamReader) -> AbstractContextManager[Read | None]:
-        """See ClientConnection."""
         body = self.bypass.body
-        # Where this body has come as a whole, what arrives now is that of the next request.
-        return nullcontext() if body is None or body.content is not content else body.straight()
+        # Where this body is complete, what arrives now belongs to the next request.
+        return nullcontext() if body is None or body.content is not content else body.direct_reader()
 
+    @override
     def let_wait(self, waits: bool) -> None:
-        """See ClientConnection."""
         self._gives_way = waits
 
     def idle_since(self) -> float | None:
-        """See Countable; bytes of a head that is not whole change nothing."""
+        """Return the time since which it is idle, as a Countable; bytes of an incomplete head change nothing."""
         if self._handshaking is not None:
             return self._begun
         if self._gives_way:
@@ -107,17 +108,17 @@ class Connection(HandlerAdapter, ClientConnection):
         return self.idle_until - self.keepalive_timeout
 
     def close_idle(self) -> None:
-        """See Countable."""
+        """Close an idle connection, as a Countable."""
         self.force_close() if self._handshaking is None else self._handshaking.abort()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         responder, waiter = self._server.responder, self.waiter
         if self.bypass.body is not None:
             self.bypass.feed(data)
         elif self.is_closing and (self._is_busy() or self._is_new()):
-            # aiohttp then waits for the running requests, but throws away the rest of their bodies, so that an upload
-            # would hang until the end of that time, in vain.
+            # aiohttp then waits for the running requests, but discards the rest of their bodies. An upload would hang
+            # until the end of that time, in vain.
             self.feed_while_closing(self.bypass.feed, data)
         elif responder is not None and waiter is not None and not waiter.done():
             if self._receive_when_idle(data, responder, waiter):
@@ -130,10 +131,9 @@ class Connection(HandlerAdapter, ClientConnection):
             self._await_headers()
 
     def close(self) -> None:
-        """Asked to end, at a shutdown: a connection that was just accepted may have its first request on the way.
+        """Close at a shutdown, but let a new connection send its first request.
 
-        The client could not know whether a request that it lost was carried out; on an idle connection it expects to
-        lose one.
+        Its client could not know whether a lost request was carried out. On an idle connection it expects a loss.
         """
         if not self._is_new():
             super().close()
@@ -142,7 +142,7 @@ class Connection(HandlerAdapter, ClientConnection):
             self._event_loop.call_later(NEW_CONNECTION_SECONDS, self._close_if_new)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """See RequestHandler, which waits once more as long for a request that it has cancelled."""
+        """Shut down within `timeout`; aiohttp alone waits twice as long for a request that it has cancelled."""
         ending = None if timeout is None else self._event_loop.call_later(timeout, self.abort)
         try:
             await super().shutdown(timeout)
@@ -151,12 +151,12 @@ class Connection(HandlerAdapter, ClientConnection):
                 ending.cancel()
 
     def abort(self) -> None:
-        """Cut the connection off."""
+        """Abort the connection."""
         if self.transport is not None:
             self.transport.abort()
 
+    @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See asyncio.Protocol."""
         self._stop_deadline()
         super().connection_lost(exc)
         self.bypass.finish_body()
@@ -164,12 +164,12 @@ class Connection(HandlerAdapter, ClientConnection):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """End the connection behind a malformed head or body."""
+        """Close the connection after a malformed head or body."""
         self.bypass.prepare_end(request, resp)
         finished = await super().finish_response(request, resp, start_time)
         if self.bypass.is_refusal(request) and self.transport is not None and self.transport.can_write_eof():
             with suppress(OSError):  # the client has gone
-                self.transport.write_eof()  # it may still send, and would lose the answer if this closed at once
+                self.transport.write_eof()  # it may still send, and would lose the response if this closed at once
         return finished
 
     def handle_error(
@@ -179,9 +179,9 @@ class Connection(HandlerAdapter, ClientConnection):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer a head that was refused, or a failure outside the middlewares (500)."""
+        """Respond to a refused head, or to a failure outside the middlewares (500)."""
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
+            raise ConnectionError("a response was already started")
         if isinstance(exc, HeadRefused):
             if isinstance(exc.error, TlsToPlainPort):
                 log_tls(self._remote)
@@ -198,8 +198,8 @@ class Connection(HandlerAdapter, ClientConnection):
         return self.request_count == 0
 
     def _is_busy(self) -> bool:
-        # Not `current`: between a request's headers and that lies a turn of the loop or two, in which a shutdown may
-        # begin and more of the body may come.
+        # Not `current`, which aiohttp sets only one or two turns of the loop after the headers. Meanwhile a shutdown
+        # may begin, and more of the body may come.
         waiter = self.waiter
         return waiter is None or (waiter.done() and not waiter.cancelled())
 
@@ -209,8 +209,8 @@ class Connection(HandlerAdapter, ClientConnection):
 
     def _receive_when_idle(self, data: bytes, responder: CachedResponder, waiter: "asyncio.Future[None]") -> bool:
         """Return True if `data` completed a request and it was answered from the cache."""
-        # aiohttp's task waits for a request. It sleeps on if the one that came can be answered here and now: to wake
-        # it, and the task that it makes for each request, costs more than such an answer.
+        # aiohttp's task waits for a request. A cached response does not wake it: waking it, and the task that it makes
+        # for each request, costs more than the response.
         self.waiter = None
         self.bypass.feed(data)
         self.waiter = waiter
@@ -226,16 +226,16 @@ class Connection(HandlerAdapter, ClientConnection):
         return False
 
     def _answer(self, responder: CachedResponder, message: object, body: object) -> bool:
-        """Answer a request at once; return False if that is not possible, and nothing was sent."""
+        """Respond from the cache; return False if that is not possible, and nothing was sent."""
         if body is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or self.writing_paused:
             return False
         begun = self._event_loop.time()
         try:
             answer = responder.find(message, self._remote)
-        except OSError:  # of the storage; the ordinary way meets it again, and has an answer for it
+        except OSError:  # of the storage; the ordinary way gets it again, and responds to it
             return False
-        except Exception as error:  # the ordinary way may do without what is wrong here
-            log.error("no hot answer", method=message.method, path=message.path, exc_info=error)
+        except Exception as error:  # the ordinary way may still work
+            log.error("fast path failed", method=message.method, path=message.path, exc_info=error)
             return False
         if answer is None or self.transport is None:
             return False
@@ -263,7 +263,7 @@ class Connection(HandlerAdapter, ClientConnection):
 
 
 class ConnectionServer(web.Server):
-    """Makes a Connection for each client, up to the limits."""
+    """Makes a connection for each client, up to the limits."""
 
     def __init__(
         self,
@@ -272,10 +272,10 @@ class ConnectionServer(web.Server):
         options: Mapping[str, Any],
         counts: ConnectionCounts | None,
     ) -> None:
-        """Stand for `made`, which aiohttp made; `options` are those of its connections."""
+        """Replace `made`, which aiohttp made; `options` are those of its connections."""
         super().__init__(made.request_handler, request_factory=made.request_factory)
         self.responder: CachedResponder | None = None
-        """Answers from memory; None: aiohttp's tasks answer all requests."""
+        """Source of cached responses; None: aiohttp's tasks handle all requests."""
         self._limits = limits
         self._options = options
         self._event_loop = asyncio.get_running_loop()
@@ -290,12 +290,12 @@ class ConnectionServer(web.Server):
     def handshake_begun(
         self, handler: Connection, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
     ) -> None:
-        """Count what may never become a connection."""
+        """Count a handshake, which may never become a connection."""
         self._limiter.begin(handler, peer, transport)
         ended.add_done_callback(lambda _: None if handler in self._transports else self._limiter.end(handler))
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count it."""
+        """Count a connection."""
         super().connection_made(handler, transport)
         self._transports[handler] = transport
         if isinstance(handler, Connection):
@@ -303,7 +303,7 @@ class ConnectionServer(web.Server):
         self._stalled.watch(self._transports)
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Count down."""
+        """Stop counting a connection."""
         if isinstance(handler, Connection):
             self._limiter.end(handler)
         self._transports.pop(handler, None)

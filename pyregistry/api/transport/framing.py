@@ -1,14 +1,16 @@
-"""Where a request's body ends: what HTTP/1.1 says of it (RFC 9112, section 6), without a copy of its bytes.
+"""Framing of request bodies by HTTP/1.1 (RFC 9112, section 6), without a copy of their bytes.
 
-As strict as aiohttp's parser, which reads heads alone: a proxy before us must not see another end than we do.
+As strict as aiohttp's parser, which reads heads alone: a proxy in front must not see another end than we do.
 """
 
 import re
 from typing import Protocol
 
-LONGEST_LINE = 1024
+from pyregistry.common.overriding import override
+
+MAX_LINE_BYTES = 1024
 """Bytes of a chunk's size with its extensions, or of a trailer."""
-_MOST_TRAILERS = 64
+_MAX_TRAILERS = 64
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
 _LAST_CHUNK = b"0\r\n\r\n"
 _NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
@@ -17,72 +19,64 @@ _TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
 
 
 class FramingInvalid(Exception):
-    """What comes now is no part of a body."""
+    """Bytes that cannot be part of a body; the message says why."""
 
 
 class Framing(Protocol):
     """Finds a body in the bytes of a connection."""
 
-    @property
-    def ended(self) -> bool:
-        """Whether the whole body has been there."""
-
-    @property
-    def rest(self) -> bytes:
-        """What came behind the end, which is another request's."""
-
-    @property
-    def failure(self) -> FramingInvalid | None:
-        """What is wrong behind the bytes that were found; then there is no more to come."""
+    ended: bool
+    """True once the whole body was decoded."""
+    rest: bytes
+    """The bytes after the body, which belong to the next request."""
+    failure: FramingInvalid | None
+    """The framing error after the decoded bytes, if any. Nothing is decoded after it."""
 
     def body_of(self, data: memoryview) -> list[memoryview]:
-        """The parts of `data` that belong to the body."""
+        """Return the parts of `data` that belong to the body."""
 
     def may_end_with(self, data: memoryview) -> bool:
-        """Whether the body could end with `data`, which comes next, so that nothing may be left to wait for."""
+        """Return True if `data` may complete the body: then do not wait for more."""
 
 
-class Counted:
-    """See Framing: a body with a Content-Length."""
+class Counted(Framing):
+    """A body with a Content-Length."""
 
     def __init__(self, length: int) -> None:
         self._missing = length
+        self.ended = length == 0
         self.rest = b""
         self.failure: FramingInvalid | None = None
 
-    @property
-    def ended(self) -> bool:
-        """See Framing.ended."""
-        return self._missing == 0
-
+    @override
     def body_of(self, data: memoryview) -> list[memoryview]:
-        """See Framing.body_of."""
         piece = data[: self._missing]
         self._missing -= len(piece)
+        self.ended = self._missing == 0
         self.rest = bytes(data[len(piece) :])
         return [piece] if piece else []
 
+    @override
     def may_end_with(self, data: memoryview) -> bool:
-        """See Framing.may_end_with."""
         return len(data) >= self._missing
 
 
-class Chunked:
-    """See Framing: a body in chunked transfer coding."""
+class Chunked(Framing):
+    """A body in chunked transfer coding."""
 
     def __init__(self) -> None:
         self.ended = False
         self.rest = b""
         self.failure: FramingInvalid | None = None
         self._missing = 0
-        """Bytes of the chunk that are still to come."""
+        """Bytes of the current chunk that have not arrived."""
         self._begun = b""
-        """A line whose end is still to come."""
+        """The beginning of a line whose end has not arrived."""
         self._take_line = self._take_size
         self._trailers = 0
 
+    @override
     def body_of(self, data: memoryview) -> list[memoryview]:
-        """See Framing.body_of."""
         pieces: list[memoryview] = []
         if self.failure is not None:
             return pieces
@@ -92,8 +86,9 @@ class Chunked:
             self.failure = error
         return pieces
 
+    @override
     def may_end_with(self, data: memoryview) -> bool:
-        """See Framing.may_end_with; a body's own bytes can look like an end."""
+        # A body's own bytes can look like an end.
         return data[-len(_LAST_CHUNK) :] == _LAST_CHUNK
 
     def _find(self, data: memoryview, pieces: list[memoryview]) -> None:
@@ -112,7 +107,7 @@ class Chunked:
             self.rest = bytes(data[at:])
 
     def _skip_to_next(self, data: memoryview, at: int) -> int:
-        """Behind a chunk: nearly always the size of the next one is there as well, and has no extensions."""
+        """Skip to the next chunk; nearly always its size has arrived as well, and has no extensions."""
         found = _NEXT_SIZE.match(bytes(data[at : at + _NEXT_SIZE_ROOM]))
         if found is not None and (size := int(found[1], 16)):
             self._missing = size
@@ -121,11 +116,11 @@ class Chunked:
         return at
 
     def _read_line(self, data: memoryview, at: int) -> int:
-        """Take a line, if it is there as a whole; where to go on."""
-        line = self._begun + bytes(data[at : at + LONGEST_LINE + 2 - len(self._begun)])
+        """Read a line if it is complete; return the position after what was read."""
+        line = self._begun + bytes(data[at : at + MAX_LINE_BYTES + 2 - len(self._begun)])
         end = line.find(b"\r\n")
         if end < 0:
-            if len(line) >= LONGEST_LINE + 2:
+            if len(line) >= MAX_LINE_BYTES + 2:
                 raise FramingInvalid("a line is too long")
             at += len(line) - len(self._begun)
             self._begun = line
@@ -152,5 +147,5 @@ class Chunked:
         self._trailers += 1
         if not line:
             self.ended = True
-        elif self._trailers > _MOST_TRAILERS or not _TRAILER.fullmatch(line):
+        elif self._trailers > _MAX_TRAILERS or not _TRAILER.fullmatch(line):
             raise FramingInvalid("not a trailer")

@@ -1,4 +1,4 @@
-"""aiohttp's parser for the fast path: it gets one head at a time, and refuses those with two meanings."""
+"""aiohttp's parser for the fast path: it gets one head at a time, and refuses ambiguous ones."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from aiohttp import hdrs
 from pyregistry.api.transport.heads import (
     END_OF_HEAD,
     END_OF_LINE,
-    LONGEST_LINE,
-    MOST_SLASHES,
+    MAX_LINE_BYTES,
+    MAX_SLASHES,
     NO_REQUEST,
     has_body,
     no_request,
@@ -32,7 +32,7 @@ _feed = HttpRequestParser.feed_data
 
 
 class HeadRefused(HttpProcessingError):
-    """A head that is answered with `error`; nothing that comes after it is read."""
+    """A head that is refused with `error`; nothing after it is read."""
 
     def __init__(self, error: RegistryError) -> None:
         super().__init__(code=error.status, message=str(error.detail))
@@ -40,25 +40,25 @@ class HeadRefused(HttpProcessingError):
 
 
 class HeadParser(HttpRequestParser):
-    """aiohttp's parser, which refuses what another reader on the way may understand differently.
+    """aiohttp's parser, which refuses what a proxy may understand differently.
 
     It expects one head at a time, and no bytes of a body.
     """
 
     refusal: HeadRefused | None = None
-    """Set: nothing is parsed any more."""
+    """If set, nothing more is parsed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """As HttpRequestParser, of which this is one."""
+        """Take the arguments of HttpRequestParser."""
         super().__init__(*args, **kwargs)
         self._arguments = args, kwargs
         self._begun = b""
-        """The bytes that it was given of a head that is not whole."""
+        """The bytes of an incomplete head that it has parsed."""
 
     def feed_data(  # type: ignore[override] # the C parser has no more parameters than this
         self, data: bytes
     ) -> tuple[list[tuple[RawRequestMessage, StreamReader]], bool, bytes]:
-        """See HttpRequestParser; raises HeadRefused. The connection never becomes one of another protocol."""
+        """Parse a head, or a part of one; raise HeadRefused. The connection never switches to another protocol."""
         if self.refusal is not None:
             raise self.refusal
         try:
@@ -87,7 +87,7 @@ class HeadParser(HttpRequestParser):
             if head is None:
                 raise
             args, kwargs = self._arguments
-            super().__init__(*args, **kwargs)  # the parser that refused a head would refuse whatever comes
+            super().__init__(*args, **kwargs)  # a parser that refused a head refuses all that follows
             messages = _feed(self, head)[0]
         if not messages:
             self._begun += data
@@ -97,12 +97,12 @@ class HeadParser(HttpRequestParser):
 
 
 def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
-    """Return True for most requests: a short target, and nothing of a body or of another protocol (CONNECT is one)."""
+    """Return True for most requests: a short target, no body and no other protocol (CONNECT is one)."""
     headers = message.headers
     return (
         content is EMPTY_PAYLOAD
         and not message.upgrade
-        and len(message.path) <= MOST_SLASHES
+        and len(message.path) <= MAX_SLASHES
         and message.version is HttpVersion11
         and hdrs.CONTENT_LENGTH not in headers
         and hdrs.TRANSFER_ENCODING not in headers
@@ -110,7 +110,7 @@ def _is_plain(message: RawRequestMessage, content: StreamReader) -> bool:
 
 
 def _judge(message: RawRequestMessage, is_announced: bool) -> RawRequestMessage:
-    """Return the head; raise the answer to one of which another reader may find the end of the body elsewhere."""
+    """Return the head; raise the error for one whose body may end elsewhere for another reader."""
     headers, version = message.headers, message.version
     if version is not HttpVersion11 and version is not HttpVersion10:
         raise VersionUnsupported("HTTP/1.1 is expected") if version.major > 1 else RequestInvalid(NO_REQUEST)
@@ -123,7 +123,7 @@ def _judge(message: RawRequestMessage, is_announced: bool) -> RawRequestMessage:
     )
     if announced != is_announced:
         raise RequestInvalid(NO_REQUEST)
-    # To a proxy, what comes behind the body of an upgrade may be a tunnel: then nothing more is read here.
+    # To a proxy, what follows the body of an upgrade may be a tunnel: then nothing more is read here.
     return message._replace(should_close=True) if announced and message.upgrade else message
 
 
@@ -134,7 +134,7 @@ def _require_no_head(messages: "list[tuple[RawRequestMessage, StreamReader]]", d
 
 
 def _reason(error: HttpProcessingError, data: bytes) -> RegistryError:
-    """Return the answer to a head that aiohttp's parser refused."""
+    """Return the error for a head that aiohttp's parser refused."""
     if isinstance(error, LineTooLong):
-        return too_large(data.find(END_OF_LINE) <= LONGEST_LINE)
+        return too_large(data.find(END_OF_LINE) <= MAX_LINE_BYTES)
     return too_many_headers() if error.message == "Too many headers received" else no_request(data)

@@ -1,7 +1,7 @@
-"""Heads of requests: each is found, bounded and judged by itself, before anything that comes after it is read.
+"""Heads of requests: each is delimited, bounded and validated by itself, before the bytes after it are read.
 
-A proxy forwards what it takes for a body and uses the connection for the next client. If we took such bytes for a
-request, it would carry that client's credentials. So a parser is given one head at a time and nothing else.
+A proxy forwards what it takes for a body and reuses the connection for the next client. If we took such bytes for a
+request, it would carry that client's credentials. So the parser gets one head at a time, and nothing else.
 docs/decisions/0024 has the reasons.
 """
 
@@ -16,13 +16,13 @@ from pyregistry.oci.errors import (
     VersionUnsupported,
 )
 
-LONGEST_HEAD = 100 * 1024
+MAX_HEAD_BYTES = 100 * 1024
 """Bytes of a request line and all headers."""
-LONGEST_LINE = 64 * 1024
+MAX_LINE_BYTES = 64 * 1024
 """Bytes of a target, and of a header's name and value."""
-MOST_SLASHES = 512
-"""In a target up to its query: thrice what a name may have. Routing takes time with their square."""
-MOST_HEADERS = 1_000
+MAX_SLASHES = 512
+"""Slashes in a path: three times those of the longest name. The time of routing grows with their square."""
+MAX_HEADERS = 1_000
 END_OF_HEAD = b"\r\n\r\n"
 END_OF_LINE = b"\r\n"
 BEGIN = re.compile(rb"[\r\n]*(?:[A-Z]|\Z)")
@@ -32,25 +32,25 @@ _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 _NEWER = re.compile(rb"[\r\n]*[^\r\n]* HTTP/[2-9]\.[0-9]\r\n")
 NO_REQUEST = "not a valid HTTP request"
 _HANDSHAKE = b"\x16\x03"
-"""Type and major version in the record that a TLS client begins with: RFC 8446, 5.1."""
+"""Type and major version of the first record of a TLS client (RFC 8446, 5.1)."""
 
 
 FIRST_COUNTS = frozenset({b"content-location", b"content-type", b"etag", b"max-forwards", b"server", b"user-agent"})
-"""Headers that aiohttp's parser takes once; of several lines the first counts, as with the CNCF registry.
+"""Headers that aiohttp's parser accepts once. Of several lines the first counts, as in the CNCF registry.
 
-They say nothing of where a body ends and nothing of who asks.
+They have no effect on the end of a body or on the caller.
 """
 SAME_COUNTS = frozenset({b"content-length", b"content-range"})
-"""The same, if the values are equal. `Host` and `Transfer-Encoding` stand there once, as with the CNCF registry."""
+"""The same, if the values are equal. `Host` and `Transfer-Encoding` may appear only once, as in the CNCF registry."""
 
 
 def without_repetitions(head: bytes) -> bytes | None:
-    """Return a head without the lines that say again what another line said; None if there are none of them.
+    """Return a head without its repeated lines; None if no line is repeated.
 
-    RFC 9110, 8.6 allows it for a `Content-Length`, as the values are the same. Whatever else is wrong stays as it is,
-    also in such a line: where it has a bare line end, another reader may find the length of a body behind that.
+    RFC 9110, 8.6 allows this for a `Content-Length` with equal values. Other faults stay, also in such a line: after
+    a bare line end another reader may find the length of a body.
     """
-    if not head.endswith(END_OF_HEAD) or b"\n " in head or b"\n\t" in head:  # a value may go on in the next line
+    if not head.endswith(END_OF_HEAD) or b"\n " in head or b"\n\t" in head:  # a value may continue on the next line
         return None
     kept: list[bytes] = []
     said: dict[bytes, bytes] = {}
@@ -71,66 +71,66 @@ def without_repetitions(head: bytes) -> bytes | None:
 def has_body(method: str, target: str, *, is_http10: bool, coding: str | None, length: str | None) -> bool:
     """Return True if a head announces a body.
 
-    `coding` and `length` are the values of Transfer-Encoding and Content-Length. Raises RequestInvalid for a head in
-    which another reader may find the end of the body elsewhere, TargetTooLong.
+    `coding` and `length` are the values of Transfer-Encoding and Content-Length. Raises TargetTooLong, and
+    RequestInvalid for a head whose body may end elsewhere for another reader.
     """
-    if target.count("/") > MOST_SLASHES and target.partition("?")[0].count("/") > MOST_SLASHES:
-        raise TargetTooLong(f"a path has at most {MOST_SLASHES} slashes here")
+    if target.count("/") > MAX_SLASHES and target.partition("?")[0].count("/") > MAX_SLASHES:
+        raise TargetTooLong(f"a path has at most {MAX_SLASHES} slashes here")
     if length is not None and not _LENGTH.fullmatch(length):
         raise RequestInvalid("Content-Length is a number of at most 19 digits")
     if coding is not None and (is_http10 or length is not None or not _CHUNKED.fullmatch(coding)):
         raise RequestInvalid("the only transfer coding is chunked, of HTTP/1.1 and without Content-Length")
-    if method == "CONNECT":  # a tunnel to some readers, and a request with a body to others
+    if method == "CONNECT":  # a tunnel to some readers, a request with a body to others
         raise RequestInvalid(NO_REQUEST)
     return coding is not None or (length is not None and int(length) > 0)
 
 
 def no_request(data: bytes) -> RegistryError:
-    """Return the answer to what is not a head of HTTP/1.1."""
+    """Return the error for bytes that are not an HTTP/1.1 head."""
     if data.startswith(_HANDSHAKE):
         return TlsToPlainPort("this port speaks plain HTTP, and the client began a TLS handshake")
     return VersionUnsupported("HTTP/1.1 is expected") if _NEWER.match(data) else RequestInvalid(NO_REQUEST)
 
 
 def too_many_headers() -> RegistryError:
-    """Return the answer to a head with more than MOST_HEADERS headers."""
-    return HeadTooLarge(f"a request has at most {MOST_HEADERS} headers here")
+    """Return the error for a head with more than MAX_HEADERS headers."""
+    return HeadTooLarge(f"a request has at most {MAX_HEADERS} headers here")
 
 
 def too_large(has_target: bool) -> RegistryError:
-    """Return the answer to a head above a limit, whose request line was there as a whole or not."""
+    """Return the error for a head above a limit; `has_target` if its request line was complete."""
     if has_target:
-        return HeadTooLarge(f"a header has at most {LONGEST_LINE} bytes here, and a head {LONGEST_HEAD}")
-    return TargetTooLong(f"a request line has at most {LONGEST_LINE} bytes here")
+        return HeadTooLarge(f"a header has at most {MAX_LINE_BYTES} bytes here, and a head {MAX_HEAD_BYTES}")
+    return TargetTooLong(f"a request line has at most {MAX_LINE_BYTES} bytes here")
 
 
 class Heads:
-    """Finds the heads in the bytes of one connection, and keeps one whose end has not come yet."""
+    """Finds the heads in the bytes of one connection, and keeps an incomplete one."""
 
     def __init__(self) -> None:
         self._begun = bytearray()
-        """The bytes that the parser has not been given yet."""
+        """Bytes that the parser has not got yet."""
         self._given = 0
-        """Bytes of this head that it has been given."""
+        """The number of bytes of this head that the parser has got."""
         self._has_target = False
-        """True if the parser has the request line, with its end; the rest of the head is still here."""
+        """True if the parser has got the whole request line; the rest of the head is kept here."""
 
     def take(self, data: bytes, at: int = 0) -> tuple[bytes, int]:
-        """Return what the parser is given next of the bytes from `at` on, and the place of what comes after it.
+        """Return the parser's next piece of `data` from `at` on, empty while the head is incomplete, and its end.
 
-        It is empty while more has to come. A place and not the rest: a copy of it for each head would be quadratic.
+        The end is a position, not the remaining bytes: copying those for each head would be quadratic.
         Raises HeadTooLarge, TargetTooLong.
         """
         end = data.find(END_OF_HEAD, at) + len(END_OF_HEAD)
         is_first = not self._begun and not self._has_target
-        if end >= len(END_OF_HEAD) and is_first and self._given + end - at <= LONGEST_HEAD:
+        if end >= len(END_OF_HEAD) and is_first and self._given + end - at <= MAX_HEAD_BYTES:
             self._given += end - at
             return data[at:end], end
         piece, left = self._take_part(data[at:])
         return piece, len(data) - left
 
     def end(self) -> None:
-        """Begin with the next one."""
+        """Begin the next head."""
         self._given, self._has_target = 0, False
 
     def _take_part(self, data: bytes) -> tuple[bytes, int]:
@@ -140,8 +140,8 @@ class Heads:
         is_whole = end > 0
         if not is_whole:
             end = self._end_of_what_the_parser_may_see(before)
-        if self._given + (end if is_whole else before + len(data)) > LONGEST_HEAD:
-            raise too_large(self._has_target or 0 <= self._begun.find(END_OF_LINE) <= LONGEST_LINE)
+        if self._given + (end if is_whole else before + len(data)) > MAX_HEAD_BYTES:
+            raise too_large(self._has_target or 0 <= self._begun.find(END_OF_LINE) <= MAX_LINE_BYTES)
         piece, left = bytes(self._begun[:end]), len(self._begun) - end if is_whole else 0
         if is_whole:
             self._begun.clear()
@@ -151,14 +151,14 @@ class Heads:
         return piece, left
 
     def _end_of_head(self, before: int) -> int:
-        """Return the place behind it; 0 if it is not there yet."""
+        """Return the position after the head; 0 while it is incomplete."""
         if self._has_target and self._begun.startswith(END_OF_LINE):  # there are no headers
             return len(END_OF_LINE)
         at = self._begun.find(END_OF_HEAD, max(before - 3, 0))
         return at + len(END_OF_HEAD) if at >= 0 else 0
 
     def _end_of_what_the_parser_may_see(self, before: int) -> int:
-        """Return the end of the request line, or of what is wrong in any case: its answer need not wait."""
+        """Return the end of the request line, or of bytes that are invalid whatever follows them."""
         begun = self._begun
         if not self._given and not BEGIN.match(begun):
             return len(begun)

@@ -1,7 +1,7 @@
-"""aiohttp's insides that the fast path needs: each private or undocumented name once, under a name of our own.
+"""aiohttp's internals that the fast path needs: each private or undocumented name once, under a name of our own.
 
-Import it only on the fast path. Where a version of aiohttp lacks a name, importing this or the self-test fails, and
-requests are served the ordinary way. docs/decisions/0049 lists the names with their reasons.
+Import it only on the fast path. Where aiohttp lacks a name, this import or the self-test fails. Requests are then
+served the ordinary way. docs/decisions/0049 lists the names with their reasons.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ _SLOTS: Any = RequestHandler  # whose slots are descriptors, which the type chec
 
 
 class HandlerAdapter(RequestHandler):
-    """aiohttp's connection, whose insides have names of our own."""
+    """aiohttp's connection, whose internals have names of our own."""
 
     __slots__ = ("queue",)
 
@@ -87,7 +87,7 @@ class HandlerAdapter(RequestHandler):
         RequestHandler.data_received(self, head)
 
     def feed_while_closing(self, feed: Any, data: bytes) -> None:
-        """Call `feed` with data that aiohttp would throw away, as it does once it is told to close."""
+        """Call `feed` with data that aiohttp would discard, as it does once it is closing."""
         flags = self._close, self._force_close
         self._close = self._force_close = False
         try:
@@ -96,7 +96,7 @@ class HandlerAdapter(RequestHandler):
             self._close, self._force_close = flags
 
     def close_after_request(self) -> None:
-        """Take no further request, and let one that may be on its way begin."""
+        """Accept one more request, which may be on its way, and then close."""
         self._close = True
 
     def new_stream(self, size: int, loop: asyncio.AbstractEventLoop) -> StreamReader:
@@ -119,10 +119,10 @@ class HandlerAdapter(RequestHandler):
 
 
 class RunnerAdapter(web.AppRunner):
-    """aiohttp's runner, whose server is ours."""
+    """aiohttp's runner with our server."""
 
     def replace(self, made: web.Server) -> web.Server:
-        """Return the server in the place of the one that aiohttp made."""
+        """Return the server that replaces aiohttp's."""
         raise NotImplementedError
 
     async def _make_server(self) -> web.Server:
@@ -164,7 +164,7 @@ def missing_names() -> list[str]:
 def has_c_parser() -> bool:
     """Return False where aiohttp was installed without its C parser.
 
-    The one in Python is not strict enough for the fast path. The ordinary way gives it only heads that it wrote itself.
+    The Python parser is not strict enough for the fast path. The ordinary way gives it only rewritten heads.
     """
     return HttpRequestParser is not HttpRequestParserPy
 
@@ -175,7 +175,7 @@ def set_water_marks(content: StreamReader, size: int) -> None:
 
 
 def set_read_size(transport: asyncio.BaseTransport | None, size: int) -> bool:
-    """Read at most so many bytes at once from now on; return True if that is a change. TLS reads as it likes."""
+    """Read at most `size` bytes at once from now on; return True if that is a change. TLS ignores it."""
     if transport is None or getattr(transport, "max_size", 0) == size:
         return False
     transport.max_size = size  # type: ignore[attr-defined] # asyncio's, and no slot over TLS

@@ -1,6 +1,6 @@
-"""Limits of connections, in all and by address, counted from the first byte of a TLS handshake on.
+"""Limits the number of connections, in total and by address, counted from the start of a TLS handshake.
 
-At a limit the connection that has been idle longest is closed for the new one, so that idle clients lock out no other.
+At a limit the longest idle connection is closed, so that idle clients do not lock out others.
 """
 
 import asyncio
@@ -19,21 +19,21 @@ from pyregistry.api.transport.stalled import socket_of
 from pyregistry.auth.throttle import network_of
 
 _SEARCHED_AT_ONCE = 64
-"""Idle connections that one search finds, so that a flood of new ones does not cost a search each."""
+"""Idle connections found by one search, so that in a flood of new ones not each costs a search."""
 _FRUITLESS_SECONDS = 0.1
-"""Time after a search without success in which the same search is not repeated."""
+"""Seconds after a fruitless search in which it is not repeated."""
 _WHOLE = ""
-"""The search of all networks, beside the names of networks."""
+"""Name for all networks together."""
 _INT = struct.Struct("i")
 
 log = structlog.get_logger("pyregistry.api")
 
 
 class Countable(Protocol):
-    """A connection."""
+    """A connection that the limiter counts."""
 
     def idle_since(self) -> float | None:
-        """Return the time (of the loop) since which it has had no whole head; None while a request runs."""
+        """Return the time (of the loop) since which it has had no complete head; None while a request runs."""
 
     def close_idle(self) -> None:
         """Close it."""
@@ -47,37 +47,37 @@ class _Counted:
 
 @dataclass(slots=True)
 class ConnectionCounts:
-    """Connections of a worker: those that are open, and those that a limit has ended since the worker began."""
+    """Connections of a worker: those open now, and those closed by a limit since it started."""
 
     open: int = 0
     refused: int = 0
-    """Ended as they came."""
+    """Closed when they were accepted."""
     closed_idle: int = 0
-    """Ended for a new one."""
+    """Idle ones, closed for a new one."""
 
 
 CONNECTION_COUNTS = web.AppKey("connection_counts", ConnectionCounts)
-"""Missing where nothing shows them."""
+"""Absent without metrics."""
 
 
 class ConnectionLimiter:
-    """Makes room for new connections at the limits, or refuses them."""
+    """Closes idle connections at the limits, or refuses new ones."""
 
     def __init__(self, connections: int, connections_per_address: int, counts: ConnectionCounts | None = None) -> None:
-        """`counts` are kept up to date."""
+        """Keep `counts` up to date."""
         self._counts = counts or ConnectionCounts()
         self._max_connections, self._max_per_network = connections, connections_per_address
         self._counted: dict[Countable, _Counted] = {}
         self._by_network: dict[str, dict[Countable, None]] = {}
         self._idle: dict[str, deque[tuple[Countable, float]]] = {}
-        """The finds of the last search of a network, the longest idle first. They may have changed since."""
+        """Idle connections by network, found by its last search, the longest idle first. They may be stale."""
         self._fruitless_until: dict[str, float] = {}
-        """For each network, and for the whole: one that is at its own limit stops no search for the others."""
+        """By network, and for all: one network at its own limit stops no search for the others."""
 
     def begin(self, connection: Countable, peer: object, transport: asyncio.Transport) -> None:
         """Count a connection, unless it is counted. Above a limit, close an idle one, or this one at once.
 
-        `peer` is the system's name of the other side. An IPv6 network of 64 bits is one address.
+        `peer` is the socket's peer name. An IPv6 network of 64 bits counts as one address.
         """
         if connection in self._counted:
             return
@@ -87,17 +87,17 @@ class ConnectionLimiter:
         self._counts.open += 1
         of_network[connection] = None
         if len(of_network) > self._max_per_network:
-            has_room = self._make_room(network, connection)
+            is_admitted = self._close_longest_idle(network, connection)
         else:
-            has_room = len(self._counted) <= self._max_connections or self._make_room(_WHOLE, connection)
-        if not has_room:
+            is_admitted = len(self._counted) <= self._max_connections or self._close_longest_idle(_WHOLE, connection)
+        if not is_admitted:
             self._counts.refused += 1
             log.warning("connection refused: too many", address=network, connections=len(self._counted))
-            asyncio.get_running_loop().call_soon(transport.abort)  # one of TLS has its socket only then
+            asyncio.get_running_loop().call_soon(transport.abort)  # a TLS transport has its socket only then
 
     def end(self, connection: Countable) -> None:
-        """Count a connection down, unless that was done."""
-        counted = self._counted.pop(connection, None)  # a transport's, after TLS, is forgotten by now
+        """Stop counting a connection, if it is counted."""
+        counted = self._counted.pop(connection, None)
         if counted is None:
             return
         self._counts.open -= 1
@@ -111,10 +111,10 @@ class ConnectionLimiter:
     def _largest_first(self) -> list[str]:
         return sorted(self._by_network, key=lambda network: len(self._by_network[network]), reverse=True)
 
-    def _make_room(self, searched: str, newcomer: Countable) -> bool:
-        """Close the connection that is idle longest: in this network, or in the largest one that has an idle one.
+    def _close_longest_idle(self, searched: str, newcomer: Countable) -> bool:
+        """Close the longest idle connection of this network, or of the largest network that has an idle one.
 
-        Return False if none is idle.
+        Return False if no connection is idle.
         """
         now = asyncio.get_running_loop().time()
         if now < self._fruitless_until.get(searched, 0.0):
@@ -155,7 +155,7 @@ class ConnectionLimiter:
 
 
 def _has_unread(transport: asyncio.Transport) -> bool:
-    """Return True if something has come that was not read yet: a request, most likely."""
+    """Return True if bytes have arrived that were not read yet: most likely a request."""
     connected = socket_of(transport)
     if connected is None or transport.get_extra_info("sslcontext") is not None:
         return False

@@ -1,8 +1,8 @@
 """The ordinary way: aiohttp as it is, behind a protocol of ours that uses documented names alone.
 
-`OrdinaryConnection` is what asyncio calls. It passes one request at a time on to aiohttp's own protocol: a head that it
-has read and written anew, then the body in a framing of its own. So deadlines, limits, the spec's errors and the end of
-each body hold whatever aiohttp's insides look like. aiohttp tells of the end of a response with its access log.
+asyncio calls `OrdinaryConnection`, which passes one request at a time to aiohttp's own protocol: a rewritten head, then
+the body in a framing of its own. So deadlines, limits, the spec's errors and the end of each body do not depend on
+aiohttp's internals. aiohttp signals the end of a response with its access log.
 """
 
 import asyncio
@@ -28,22 +28,23 @@ from pyregistry.api.transport.limiter import ConnectionCounts, ConnectionLimiter
 from pyregistry.api.transport.limits import NEW_CONNECTION_SECONDS, ConnectionLimits
 from pyregistry.api.transport.plain_heads import Head, HeadReader
 from pyregistry.api.transport.stalled import StalledClientMonitor
+from pyregistry.common.overriding import override
 from pyregistry.observe.wrong_protocol import log_tls
 from pyregistry.oci.errors import RegistryError, RequestInvalid, TlsToPlainPort
 from pyregistry.threads.upload_budget import uploads
 
-HELD_BYTES = 64 * 1024
-"""Bytes behind a running request from which on no more are read."""
+PENDING_BYTES = 64 * 1024
+"""Bytes after a running request at which reading pauses."""
 DENSE_BYTES = 4 * 1024
-"""Bytes of a body in tiny chunks that are fed in one turn of the event loop: each costs a microsecond."""
+"""Bytes of a body in tiny chunks fed in one turn of the event loop: each chunk costs a microsecond."""
 _TINY_BYTES = 64
 """Bytes of a chunk with its size, on average, below which chunks are tiny."""
 _RETRY_SECONDS = 0.01
 _GOODBYE_SECONDS = 1.0
-"""Seconds in which a client of TLS may confirm the end of its connection, at a shutdown."""
-_LOOK_SECONDS = 0.1
+"""Seconds a TLS client may take to confirm the end of its connection at a shutdown."""
+_CHECK_SECONDS = 0.1
 _SEVERAL = 16
-"""Chunks; of fewer, one may be the rest of a large one."""
+"""Chunks from which on the average counts: of fewer, one may be the rest of a large chunk."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -56,36 +57,36 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     def __init__(self, server: "OrdinaryServer", inner: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
         self._gives_way = self._is_tls = False
         self.target = ""
-        """The target of the request that runs, as the client sent it."""
+        """The target of the running request, as the client sent it."""
         self.remote = ""
-        """The other side's address, once it is there; empty for one of a unix socket."""
+        """Address of the peer once it is connected; empty for a unix socket."""
         self._server = server
         self._inner = inner
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._handshaking: asyncio.Transport | None = None
         self._heads, self._reader = Heads(), HeadReader()
-        self._held = b""
-        """Bytes behind the request that runs."""
+        self._pending = b""
+        """Bytes after the running request."""
         self._body: Framing | None = None
         """The framing of the body that arrives now."""
         self._is_dense = False
-        """True while the chunks of the body are tiny, or not known yet."""
+        """True while the chunks of the body are tiny, or their size is not known yet."""
         self._runs = False
         """True from a head to the end of its response."""
         self._request: web.Request | None = None
         self._failure: FramingInvalid | None = None
         """The fault of a malformed body."""
         self._takes_requests = True
-        """False behind a malformed head or body, a response that ends the connection, and at a shutdown."""
+        """False at a shutdown, and after a malformed head or body or a response that closes the connection."""
         self._drains = False
         """True at a shutdown."""
         self._count = 0
         self._idle_from = loop.time()
         self._deadline: asyncio.TimerHandle | None = None
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._handshaking = transport, None
         self._idle_from = self._loop.time()
@@ -96,12 +97,12 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._await_headers()
 
     def handshake_begun(self, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]") -> None:
-        """See SingleAcceptLoop; connection_made comes only when the handshake has ended, and never if it fails."""
+        """Count a TLS handshake: `connection_made` is called only after it, and never if it fails."""
         self._handshaking = transport
         self._server.handshake_begun(self, peer, transport, ended)
 
+    @override
     def connection_lost(self, exc: BaseException | None) -> None:
-        """See asyncio.Protocol."""
         self._stop_deadline()
         self._end_body()
         self._transport = None
@@ -109,75 +110,76 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._server.connection_lost(self, self._inner)
         self._inner.connection_lost(exc if isinstance(exc, Exception) else None)
 
+    @override
     def pause_writing(self) -> None:
-        """See asyncio.Protocol."""
         self._inner.pause_writing()
 
+    @override
     def resume_writing(self) -> None:
-        """See asyncio.Protocol."""
         self._inner.resume_writing()
 
+    @override
     def eof_received(self) -> bool | None:
-        """See asyncio.Protocol."""
         return self._inner.eof_received()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        if self._held:
-            data, self._held = self._held + data, b""
+        if self._pending:
+            data, self._pending = self._pending + data, b""
         self._feed(data)
         if self._runs:
             self._stop_deadline()
         elif data and self._takes_requests:
             self._await_headers()
 
+    @override
     def let_wait(self, waits: bool) -> None:
-        """See ClientConnection."""
         self._gives_way = waits
 
     def idle_since(self) -> float | None:
-        """See Countable; bytes of a head that is not whole change nothing."""
+        """Return the time since which it is idle, as a Countable; bytes of an incomplete head change nothing."""
         if self._gives_way:
             return 0.0  # before all that are idle
         return None if self._runs or self._body is not None else self._idle_from
 
     def close_idle(self) -> None:
-        """See Countable."""
+        """Close an idle connection, as a Countable."""
         transport = self._transport or self._handshaking
         if transport is not None:
             transport.abort()
 
     def begin(self, request: web.Request) -> FramingInvalid | None:
-        """Note the request that aiohttp made of the head; return the fault of its body, if that is known."""
+        """Note the request that aiohttp made of the head; return the framing error of its body, if there is one."""
         self._request = request
         return self._failure
 
+    @override
     def check_body(self, content: StreamReader) -> None:
-        """See ClientConnection: the handler has first read all that came before the fault."""
+        # The handler has first read all that came before the fault.
         if self._failure is not None and self._request is not None and self._request.content is content:
             raise web.RequestPayloadError(str(self._failure))
 
-    def must_end_behind(self, request: web.BaseRequest) -> bool:
-        """Return True if this request's response has to end the connection."""
+    def must_close_after(self, request: web.BaseRequest) -> bool:
+        """Return True if the connection must close after this request's response."""
         # A client that waits for 100 Continue need not send the body after this.
         is_expected = hdrs.EXPECT in request.headers and not request.content.is_eof()
         return is_expected or self._drains or not self._takes_requests
 
     def answered(self, *, keeps_alive: bool) -> None:
-        """Go on with the next request: aiohttp has sent a response."""
+        """Continue with the next request: aiohttp has sent a response."""
         self._runs, self._request = False, None
         self._count += 1
         self._idle_from = self._loop.time()
-        if not keeps_alive:  # aiohttp closes, and first discards for a moment what still comes of the body
+        if not keeps_alive:  # aiohttp closes, after it has discarded the rest of the body for a moment
             self._takes_requests = False
         elif self._drains or not self._takes_requests:
             self._takes_requests = False
             self._loop.call_later(self._server.limits.lingering if self._body is not None else 0, self._close)
         else:
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._continue)
 
     def drain(self) -> None:
-        """Take no further request; a connection that was just accepted may have its first on the way."""
+        """Take no further request; the first one of a new connection may be on its way."""
         self._drains = True
         if self._count == 0 and not self._runs:
             self._loop.call_later(NEW_CONNECTION_SECONDS, self._close_unless_running)
@@ -186,11 +188,11 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._close_unless_running()
 
     def waits_for_goodbye(self) -> bool:
-        """Return True if it is closed here, and its client has not confirmed that; for this TLS waits 30 s."""
+        """Return True if TLS is closed here and the client has not confirmed it, for which TLS waits 30 s."""
         return self._is_tls and self._transport is not None and self._transport.is_closing()
 
     def abort(self) -> None:
-        """Cut the connection off."""
+        """Abort the connection."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -203,20 +205,20 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         if not self._runs:
             self._close()
 
-    def _go_on_if_reading(self) -> None:
-        """Go on where aiohttp reads again: it had too much of the body."""
+    def _continue_if_reading(self) -> None:
+        """Continue once aiohttp reads again: it had too much of the body."""
         if self._transport is None:
             return
         if self._transport.is_reading():
-            self._go_on()
+            self._continue()
         else:
-            self._loop.call_later(_RETRY_SECONDS, self._go_on_if_reading)
+            self._loop.call_later(_RETRY_SECONDS, self._continue_if_reading)
 
-    def _go_on(self) -> None:
+    def _continue(self) -> None:
         if self._transport is None:
             return
         self._transport.resume_reading()
-        if self._held:
+        if self._pending:
             self.data_received(b"")
 
     def _feed(self, data: bytes) -> None:
@@ -231,29 +233,29 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             elif not self._takes_requests:
                 return  # discarded, so that the client can read the response
             elif self._runs:
-                self._hold(data[at:] if at else data)
+                self._keep_pending(data[at:] if at else data)
                 return
             else:
                 at = self._feed_head(data, at)
 
     def _feed_slice(self, framing: Framing, data: bytes) -> None:
-        """Feed a little of the body; others have their turn before the rest."""
+        """Feed a small part of the body; other connections have their turn before the rest."""
         behind = self._feed_body(framing, data[:DENSE_BYTES])
-        self._held = behind + data[DENSE_BYTES:]
+        self._pending = behind + data[DENSE_BYTES:]
         transport = self._transport
         if transport is not None and transport.is_reading():
             transport.pause_reading()
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._continue)
         else:
-            self._loop.call_later(_RETRY_SECONDS, self._go_on_if_reading)
+            self._loop.call_later(_RETRY_SECONDS, self._continue_if_reading)
 
-    def _hold(self, data: bytes) -> None:
-        self._held = data
-        if len(data) >= HELD_BYTES and self._transport is not None:
+    def _keep_pending(self, data: bytes) -> None:
+        self._pending = data
+        if len(data) >= PENDING_BYTES and self._transport is not None:
             self._transport.pause_reading()
 
     def _feed_head(self, data: bytes, at: int) -> int:
-        """Take the head that begins at this place, if it is there as a whole; return the place behind it."""
+        """Parse the head that begins at `at` if it is complete; return the position after it."""
         try:
             piece, behind = self._heads.take(data, at)
             head = self._reader.feed(piece)
@@ -273,7 +275,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._inner.data_received(head.content)
 
     def _feed_body(self, framing: Framing, data: bytes) -> bytes:
-        """Pass on what belongs to the body; return what comes behind it."""
+        """Pass the body's bytes on; return the bytes after the body."""
         pieces = framing.body_of(memoryview(data))
         if pieces:
             size = sum(map(len, pieces))
@@ -297,7 +299,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             uploads.leave()
 
     def _fail(self, failure: FramingInvalid) -> None:
-        """End a malformed body: 400, unless a response was already sent."""
+        """Handle a malformed body: respond 400 unless a response was already sent."""
         self._failure, self._takes_requests = failure, False
         self._inner.data_received(b"0\r\n\r\n")  # aiohttp has nothing to wait for
         self._end_body()
@@ -305,7 +307,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             self._close()
 
     def _refuse(self, error: RegistryError) -> None:
-        """Answer a malformed head; all that comes behind it is discarded for a moment."""
+        """Respond to a malformed head; discard what follows it for a moment."""
         self._takes_requests = False
         self._stop_deadline()
         transport = self._transport
@@ -325,7 +327,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         self._server.log(Entry(self.remote, own_id, "", "UNKNOWN", "/", "HTTP/1.0", "", response.status, len(body), ""))
         if transport.can_write_eof():
             with suppress(OSError):  # the client has gone
-                transport.write_eof()  # it may still send, and would lose the answer if this closed at once
+                transport.write_eof()  # it may still send, and would lose the response if this closed at once
         self._loop.call_later(self._server.limits.lingering, self._close)
 
     def _await_headers(self) -> None:
@@ -344,7 +346,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
 
 
 class OrdinaryServer:
-    """Makes a connection for each client, up to the limits; asyncio takes it for a factory of protocols."""
+    """Makes a connection for each client, up to the limits; asyncio's factory of protocols."""
 
     def __init__(
         self,
@@ -371,12 +373,12 @@ class OrdinaryServer:
     def handshake_begun(
         self, connection: OrdinaryConnection, peer: object, transport: asyncio.Transport, ended: "asyncio.Future[Any]"
     ) -> None:
-        """Count what may never become a connection."""
+        """Count a handshake, which may never become a connection."""
         self._limiter.begin(connection, peer, transport)
         ended.add_done_callback(lambda _: None if connection in self.connections else self._limiter.end(connection))
 
     def connection_made(self, connection: OrdinaryConnection, transport: asyncio.Transport) -> None:
-        """Count it."""
+        """Count a connection."""
         self.connections[connection] = transport
         self._limiter.begin(connection, transport.get_extra_info("peername"), transport)
         self._stalled.watch(self.connections)
@@ -384,14 +386,14 @@ class OrdinaryServer:
             connection.drain()
 
     def connection_lost(self, connection: OrdinaryConnection, inner: object) -> None:
-        """Count down."""
+        """Stop counting a connection."""
         self._limiter.end(connection)
         self.connections.pop(connection, None)
         if not self.connections:
             self._all_closed.set()
 
     def answered(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-        """Log a response, and let its connection go on."""
+        """Log a response, and let its connection continue."""
         self.requests_count += 1
         if self._access_logger is not None:
             self._access_logger.log(request, response, seconds)
@@ -400,13 +402,13 @@ class OrdinaryServer:
             connection.answered(keeps_alive=bool(response.keep_alive))
 
     def log(self, entry: Entry) -> None:
-        """Log an answer that aiohttp does not know of."""
+        """Log a response that did not come from aiohttp."""
         self.requests_count += 1
         if self._access_logger is not None:
             self._access_logger.write(entry, 0.0)
 
     async def drain(self, seconds: float) -> None:
-        """Let running requests end, and cut off those that still run after so many seconds."""
+        """Let running requests end, and abort those that still run after `seconds`."""
         self._drains = True
         for connection in list(self.connections):
             connection.drain()
@@ -419,31 +421,31 @@ class OrdinaryServer:
             connection.abort()
 
     async def _wait_for_ends(self) -> None:
-        """Wait until all connections are closed; one of TLS may wait for its client's goodbye, which need not come."""
+        """Wait until all connections are closed, but not long for TLS clients that do not confirm the end."""
         left = _GOODBYE_SECONDS
         while self.connections and left > 0:
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_SECONDS):
+                async with asyncio.timeout(_CHECK_SECONDS):
                     await self._all_closed.wait()
             if all(each.waits_for_goodbye() for each in self.connections):
-                left -= _LOOK_SECONDS
+                left -= _CHECK_SECONDS
 
 
-def telling(answered: Callable[[web.BaseRequest, web.StreamResponse, float], None]) -> type[AbstractAccessLogger]:
-    """Return a class for `access_log_class`, whose objects call `answered` behind each response."""
+def calling(answered: Callable[[web.BaseRequest, web.StreamResponse, float], None]) -> type[AbstractAccessLogger]:
+    """Return a class for `access_log_class` whose objects call `answered` after each response."""
 
-    class Telling(AbstractAccessLogger):
-        """aiohttp's way to tell of the end of a response."""
+    class Calling(AbstractAccessLogger):
+        """Called by aiohttp at the end of a response."""
 
+        @override
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-            """See AbstractAccessLogger; `time` is in seconds."""
             answered(request, response, time)
 
-    return Telling
+    return Calling
 
 
 def noting_requests(proxies: TrustedProxies | None) -> Any:
-    """Return the outermost middleware: it tells the connection of its request, and the request of its client."""
+    """Return the outermost middleware, which gives the request to its connection, and the client to the request."""
 
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -461,7 +463,7 @@ def noting_requests(proxies: TrustedProxies | None) -> Any:
 
 
 def _address(name: str) -> str:
-    """Return the address of a client that has gone; empty for the name that one may give to its unix socket."""
+    """Return the address of a client that has disconnected; empty for the name of a unix socket."""
     try:
         ip_address(name)
     except ValueError:
@@ -469,9 +471,9 @@ def _address(name: str) -> str:
     return unmapped(name)
 
 
-async def end_where_needed(request: web.Request, response: web.StreamResponse) -> None:
-    """End the connection behind a response if what comes next cannot be told from the body; see on_response_prepare."""
+async def close_where_needed(request: web.Request, response: web.StreamResponse) -> None:
+    """Close the connection after a response if the next bytes may belong to the body; for on_response_prepare."""
     connection = connection_of(request)
-    if isinstance(connection, OrdinaryConnection) and connection.must_end_behind(request):
+    if isinstance(connection, OrdinaryConnection) and connection.must_close_after(request):
         response.force_close()
         response.headers["Connection"] = "close"

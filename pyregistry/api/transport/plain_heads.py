@@ -1,7 +1,7 @@
-"""Heads for aiohttp's ordinary way: read strictly here, and written anew, so that every reader finds the same in them.
+"""Heads for the ordinary way: parsed strictly here, and rewritten so that they have one meaning.
 
-aiohttp has no documented way to see a head before its parser acts on it. So the parser is given only heads that have
-one meaning: no repeated header, no folded line, no offer of another protocol, a tidy target.
+aiohttp has no documented way to see a head before its parser acts on it. So its parser gets only rewritten heads:
+no repeated header, no folded line, no offer of another protocol, a tidy target.
 """
 
 import re
@@ -16,8 +16,8 @@ from pyregistry.api.transport.heads import (
     END_OF_HEAD,
     END_OF_LINE,
     FIRST_COUNTS,
-    LONGEST_LINE,
-    MOST_HEADERS,
+    MAX_HEADERS,
+    MAX_LINE_BYTES,
     NO_REQUEST,
     SAME_COUNTS,
     has_body,
@@ -35,7 +35,7 @@ _METHODS = frozenset(
         *("UNSUBSCRIBE", "QUERY"),
     ]
 )
-"""Registered methods that aiohttp's parser knows; to others it would answer in plain text."""
+"""Registered methods that aiohttp's parser knows; to others it responds in plain text."""
 _LINE = re.compile(rb"([A-Z][A-Z-]*) +([!-~]+) +HTTP/(1\.[01])")
 _TARGET = re.compile(r"/|[A-Za-z]+://[^/?#]")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
@@ -47,24 +47,24 @@ Header = tuple[bytes, bytes]
 
 
 class Head(NamedTuple):
-    """A request's head that was understood."""
+    """A valid head of a request."""
 
     content: bytes
-    """The head to parse, with one meaning."""
+    """The rewritten head."""
     target: str
     """The target as the client sent it."""
     framing: Framing | None
-    """The framing of the body; None if there is none."""
+    """The framing of the body; None without a body."""
 
 
 class HeadReader:
-    """Puts together the pieces of one head after the other, and reads each."""
+    """Joins the pieces of one head after the other, and parses each."""
 
     def __init__(self) -> None:
         self._begun = b""
 
     def feed(self, piece: bytes) -> Head | None:
-        """Return the head that ends with this piece; None while it is not whole.
+        """Return the head that ends with this piece; None while it is incomplete.
 
         Raises RequestInvalid, VersionUnsupported, TlsToPlainPort, HeadTooLarge, TargetTooLong.
         """
@@ -91,7 +91,7 @@ def _read(data: bytes) -> Head:
     line, *lines = data.removesuffix(END_OF_HEAD).split(END_OF_LINE)
     method, target, version = _read_line(line)
     headers = _one_of_each([_read_header(each) for each in lines])
-    if len(lines) > MOST_HEADERS:
+    if len(lines) > MAX_HEADERS:
         raise too_many_headers()
     found = {name.lower(): value for name, value in headers}
     if version == "1.1" and b"host" not in found:
@@ -114,7 +114,7 @@ def _read(data: bytes) -> Head:
 
 def _read_line(line: bytes) -> tuple[str, str, str]:
     """Return method, target and version."""
-    if len(line) > LONGEST_LINE:
+    if len(line) > MAX_LINE_BYTES:
         raise too_large(False)
     found = _LINE.fullmatch(line)
     if found is None:
@@ -126,7 +126,7 @@ def _read_line(line: bytes) -> tuple[str, str, str]:
 
 
 def _read_header(line: bytes) -> Header:
-    if len(line) > LONGEST_LINE:
+    if len(line) > MAX_LINE_BYTES:
         raise too_large(True)
     found = _HEADER.fullmatch(line)
     if found is None:
@@ -135,7 +135,7 @@ def _read_header(line: bytes) -> Header:
 
 
 def _one_of_each(headers: list[Header]) -> list[Header]:
-    """Leave out repetitions of headers that have one value; raise RequestInvalid for two values."""
+    """Remove repetitions of headers that have one value; raise RequestInvalid for two values."""
     kept: list[Header] = []
     said: dict[bytes, bytes] = {}
     for header in headers:
@@ -151,9 +151,9 @@ def _one_of_each(headers: list[Header]) -> list[Header]:
 
 
 def _without_offer(headers: list[Header], *, closing: bool) -> list[Header]:
-    """Leave out an offer of another protocol, which is ignored (RFC 9110, 7.8).
+    """Remove an offer of another protocol, which is ignored (RFC 9110, 7.8).
 
-    To a proxy, what comes behind the body of such a request may be a tunnel, so that the connection ends there.
+    To a proxy, what follows the body of such a request may be a tunnel: so the connection closes there.
     """
     kept = [header for header in headers if header[0].lower() != b"upgrade"]
     if closing:
@@ -163,7 +163,7 @@ def _without_offer(headers: list[Header], *, closing: bool) -> list[Header]:
 
 
 def _tidy(method: str, target: str) -> str:
-    """Return the target with one way to write it; raise RequestInvalid for one that is not of HTTP."""
+    """Return the normalized target; raise RequestInvalid for one that is not of HTTP."""
     if method in {"OPTIONS", "CONNECT"} and target == "*":
         return target
     if not _TARGET.match(target):
@@ -177,10 +177,10 @@ def _tidy(method: str, target: str) -> str:
 
 
 def _url(target: str) -> URL:
-    """Raises ValueError, LookupError."""
+    """Return the URL of a target; raise ValueError or LookupError for an invalid one."""
     if not target.startswith("/"):
         url = URL(target, encoded=True)
-        _ = url.explicit_port  # raises ValueError for one that is none
+        _ = url.explicit_port  # raises ValueError for an invalid one
         return url
     path, _, fragment = target.partition("#")
     path, _, query = path.partition("?")

@@ -1,4 +1,4 @@
-"""A client that speaks plain HTTP to a port of TLS: it is answered in words, as by Go's servers, and logged."""
+"""Clients that speak plain HTTP to a TLS port: they get an error that says so, as from Go's servers, and are logged."""
 
 import socket
 import ssl
@@ -21,16 +21,16 @@ _ANSWER = (
 
 
 class AnsweringPlainHttp:
-    """The context of one connection, for asyncio, which asks it for `wrap_bio` and nothing else."""
+    """The TLS context of one connection, of which asyncio calls only `wrap_bio`."""
 
     def __init__(self, context: ssl.SSLContext, connection: socket.socket, peer: object) -> None:
-        """Wrap the context that serves `connection`, whose other side is at `peer`."""
+        """Wrap the context of `connection`, whose peer is `peer`."""
         self._context = context
         self._connection = connection
         self._peer = peer
 
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """See SSLContext."""
+        """Return the connection's TLS object, which calls back for a plain HTTP request."""
         made = self._context.wrap_bio(*args, **kwargs)
         if hasattr(made, "on_plain_http"):
             made.on_plain_http = self._answer

@@ -1,4 +1,4 @@
-"""Requests as handlers get them: with a tidy target, and with the address of the client behind trusted proxies."""
+"""Requests as handlers get them: with a tidy target, and the client's address even behind trusted proxies."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ def naming_clients(make: Make, proxies: TrustedProxies | None) -> Make:
     def make_request(message: "RawRequestMessage", payload: Any, protocol: Any, *rest: Any) -> web.BaseRequest:
         request = make(message, payload, protocol, *rest)
         peer = peer_of(protocol.peername)
-        # Of a head that was refused aiohttp keeps nothing: its placeholder has a plain dict, without `getall`.
+        # aiohttp's placeholder for a refused head has a plain dict, without `getall`.
         request[REMOTE] = client_address(proxies, peer, message.headers) if message.headers else peer
         return request
 

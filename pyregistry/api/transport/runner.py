@@ -11,10 +11,11 @@ from aiohttp import web
 
 from pyregistry.api.http.access_log import AccessLogger
 from pyregistry.api.http.context import proxies_of
-from pyregistry.api.transport.heads import LONGEST_LINE, MOST_HEADERS
+from pyregistry.api.transport.heads import MAX_HEADERS, MAX_LINE_BYTES
 from pyregistry.api.transport.limiter import CONNECTION_COUNTS
 from pyregistry.api.transport.limits import SETTLE_SECONDS, ConnectionLimits
-from pyregistry.api.transport.ordinary import OrdinaryServer, end_where_needed, noting_requests, telling
+from pyregistry.api.transport.ordinary import OrdinaryServer, calling, close_where_needed, noting_requests
+from pyregistry.common.overriding import override
 from pyregistry.common.system_errors import explained
 
 ORDINARY_READ_BYTES = 64 * 1024
@@ -24,19 +25,19 @@ log = structlog.get_logger("pyregistry.api")
 
 
 def protocol_options(limits: ConnectionLimits) -> dict[str, Any]:
-    """Return options of aiohttp's protocol that its documentation names."""
+    """Return the documented options of aiohttp's protocol."""
     return {
         "auto_decompress": False,
         "keepalive_timeout": limits.keepalive,
         "lingering_time": limits.lingering,
-        "max_line_size": LONGEST_LINE,
-        "max_field_size": LONGEST_LINE,
-        "max_headers": MOST_HEADERS,
+        "max_line_size": MAX_LINE_BYTES,
+        "max_field_size": MAX_LINE_BYTES,
+        "max_headers": MAX_HEADERS,
     }
 
 
 class Runner(web.AppRunner):
-    """Serves an application; `make_runner` chooses the subclass, whose constructor says what it takes."""
+    """Serves an application; `make_runner` chooses the subclass."""
 
     def __init__(self, app: web.Application, limits: ConnectionLimits, settle_seconds: float, **kwargs: Any) -> None:
         super().__init__(app, **protocol_options(limits), **kwargs)
@@ -44,13 +45,13 @@ class Runner(web.AppRunner):
         self._listening: list[asyncio.Server] = []
 
     async def listen(self, listening: socket.socket, ssl_context: ssl.SSLContext | None = None) -> None:
-        """Accept connections of this socket until `cleanup`, after `setup`."""
+        """Accept connections of this socket until `cleanup`; call it after `setup`."""
         factory: Any = self.server
         loop = asyncio.get_running_loop()
         self._listening.append(await loop.create_server(factory, sock=listening, ssl=ssl_context))
 
+    @override
     async def cleanup(self) -> None:
-        """See AppRunner."""
         await self.stop_listening()
         await super().cleanup()
 
@@ -59,9 +60,9 @@ class Runner(web.AppRunner):
         loop = asyncio.get_running_loop()
         for server in self._listening:
             for accepting in server.sockets:
-                loop.remove_reader(accepting)  # what comes from now on stays in the queue, for the other workers
-        # asyncio makes the connection a turn after the accept, and silently resets it if the server has been closed
-        # in between.
+                loop.remove_reader(accepting)  # later connections stay in the queue, for the other workers
+        # asyncio sets up the connection one turn after the accept, and silently resets it if the server was closed
+        # meanwhile.
         await asyncio.sleep(0)
         for server in self._listening:
             server.close()
@@ -69,7 +70,7 @@ class Runner(web.AppRunner):
 
 
 class OrdinaryRunner(Runner):
-    """Serves with aiohttp as it is documented."""
+    """Serves with documented names of aiohttp alone."""
 
     def __init__(
         self,
@@ -81,20 +82,20 @@ class OrdinaryRunner(Runner):
         shutdown_timeout: float = 60.0,
         **kwargs: Any,
     ) -> None:
-        """Without an `access_logger` nothing is written."""
+        """Log to `access_logger`, or not at all."""
         super().__init__(
             app,
             limits,
             settle_seconds,
             logger=_logger(),
-            access_log=logging.getLogger("pyregistry.access"),  # aiohttp wants one, and nothing is written to it
-            access_log_class=telling(self._answered),
+            access_log=logging.getLogger("pyregistry.access"),  # required by aiohttp, and not used
+            access_log_class=calling(self._answered),
             read_bufsize=ORDINARY_READ_BYTES,
             shutdown_timeout=min(shutdown_timeout, 1.0),  # `cleanup` has waited before
             **kwargs,
         )
         app.middlewares.insert(0, noting_requests(proxies_of(app)))
-        app.on_response_prepare.append(end_where_needed)
+        app.on_response_prepare.append(close_where_needed)
         self._limits = limits
         self._access_logger = access_logger
         self._drain_seconds = shutdown_timeout
@@ -105,20 +106,20 @@ class OrdinaryRunner(Runner):
         """Return the factory of protocols; None before `setup`."""
         return self._ordinary
 
+    @override
     async def setup(self) -> None:
-        """See AppRunner."""
         await super().setup()
         inner: Any = super().server
         counts = self.app.get(CONNECTION_COUNTS)
         self._ordinary = OrdinaryServer(inner, self._limits, self._access_logger, counts)
 
     async def cleanup(self) -> None:
-        """See AppRunner; aiohttp itself would throw away the rest of the bodies that still come."""
+        """Let running requests end, then clean up; aiohttp alone would discard the rest of their bodies."""
         await self.stop_listening()
         for site in list(self.sites):
             await site.stop()
         if self._ordinary is not None:
-            await asyncio.sleep(self._settle_seconds)  # what the kernel accepted by then has become a connection
+            await asyncio.sleep(self._settle_seconds)  # what the kernel has accepted becomes a connection
             await self._ordinary.drain(self._drain_seconds)
         await super().cleanup()
 
@@ -128,10 +129,10 @@ class OrdinaryRunner(Runner):
 
 
 class _NoTracebacks(logging.Filter):
-    """Turns aiohttp's lines about failures into lines of ours, which have no tracebacks."""
+    """Replaces aiohttp's log lines about failures with ours, which have no tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return False: such a record was written in another form."""
+        """Return False for a record that was logged in our form."""
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, Exception):
             return True
@@ -150,7 +151,7 @@ def _logger() -> logging.Logger:
 
 
 def make_runner(app: web.Application, *, fast_path: bool, **kwargs: Any) -> Runner:
-    """Return a runner for `app`; `fast_path` only where the self-test has passed. See the subclasses for `kwargs`."""
+    """Return a runner for `app`; `fast_path` only if the self-test has passed. The subclasses document `kwargs`."""
     if not fast_path:
         return OrdinaryRunner(app, **kwargs)
     from pyregistry.api.transport.fast import FastRunner  # noqa: PLC0415 - aiohttp may lack what it imports

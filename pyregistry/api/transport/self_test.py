@@ -1,6 +1,6 @@
-"""The start-up self-test of the fast path: it serves a few requests through a socket pair before anybody connects.
+"""The start-up self-test of the fast path: a few requests through a socket pair, before the first client connects.
 
-aiohttp's insides move between versions. A version in which the fast path does not work is served the ordinary way,
+aiohttp's internals change between versions. Where the fast path does not work, requests are served the ordinary way,
 instead of failing at each upload.
 """
 
@@ -9,21 +9,23 @@ import socket
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from aiohttp import __version__ as aiohttp_version
 from aiohttp import web
 
 from pyregistry.api.http.access_log import AccessLogger, Entry
+from pyregistry.api.http.cached import CachedResponder, CachedResponse, ParsedHead
 from pyregistry.api.http.client import connection_of
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.runner import Runner
+from pyregistry.common.overriding import override
 
 _SECONDS = 5.0
-"""Seconds that the whole test may take. It takes 0.02 of processor time, and a container may have little of that."""
+"""Seconds that the test may take. It needs 0.02 s of processor time, of which a container may have little."""
 _BODY = bytes(range(256)) * 4096
-"""A megabyte and its parts: threads read such bodies from the socket."""
+"""A megabyte, of which threads read parts from the socket."""
 _CHUNK_BYTES = 32 * 1024
 _MALFORMED = (
     b"GET /small HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -37,20 +39,15 @@ class SelfTestFailed(Exception):
     """The fast path does not work with this version of aiohttp; the message says what failed."""
 
 
-class _Cached(NamedTuple):
-    content: bytes
-    entry: Entry
-
-
-class _Responder:
+class _Responder(CachedResponder):
     """A cache with one response."""
 
-    def find(self, message: Any, peer: str) -> _Cached | None:
-        """See CachedResponder."""
+    @override
+    def find(self, message: ParsedHead, peer: str) -> CachedResponse | None:
         if message.path != "/cached" or message.method != "GET":
             return None
         entry = Entry(peer, "", "", "GET", "/cached", "HTTP/1.1", "", 200, 6, "")
-        return _Cached(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncached", entry)
+        return CachedResponse(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncached", entry)
 
 
 class _Silent(AccessLogger):
@@ -60,15 +57,15 @@ class _Silent(AccessLogger):
         super().__init__()
         self.count = 0
 
+    @override
     def write(self, entry: Entry, seconds: float) -> None:
-        """See AccessLogger."""
         self.count += 1
 
 
 def fast_path_works() -> bool:
-    """Return True if this version of aiohttp serves the fast path; else log what failed, once.
+    """Return True if the fast path works with this version of aiohttp; else log what failed, once.
 
-    Blocks, for about ten milliseconds. Call it before there are workers.
+    Blocks for about ten milliseconds. Call it before workers start.
     """
     try:
         run_self_test()
@@ -76,7 +73,7 @@ def fast_path_works() -> bool:
         reason = str(error) if isinstance(error, SelfTestFailed) else f"{type(error).__name__}: {error}"
         log.warning(
             "fast path off: its self-test failed. All requests are served the ordinary way, which takes more processor "
-            "time; install a version of aiohttp that is known to work, or set pyregistry.fast-path to false",
+            "time; install a supported version of aiohttp, or set pyregistry.fast-path to false",
             reason=reason,
             aiohttp=aiohttp_version,
         )
@@ -85,7 +82,7 @@ def fast_path_works() -> bool:
 
 
 def run_self_test() -> None:
-    """Raise SelfTestFailed, or what an unknown version of aiohttp makes of the fast path."""
+    """Raise SelfTestFailed, or any error that an unknown version of aiohttp causes."""
     from pyregistry.api.transport import fast, internals  # noqa: PLC0415 - aiohttp may lack what they import
 
     missing = internals.missing_names()
@@ -160,7 +157,7 @@ async def _take_whole(request: web.Request) -> web.Response:
 
 
 async def _take_directly(request: web.Request) -> web.Response:
-    """Take a body as an upload does: its begin by the event loop, the rest straight from the socket."""
+    """Read a body as an upload does: its beginning by the event loop, the rest directly from the socket."""
     content, connection = request.content, connection_of(request)
     if connection is None:
         raise SelfTestFailed("a request has no connection")
@@ -182,7 +179,7 @@ def _sum(body: bytes | bytearray) -> bytes:
 
 
 async def _ask_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
-    """Ask for everything on one connection; return the number of requests."""
+    """Send all requests on one connection; return their number."""
     begin = _BODY[: 2 * _CHUNK_BYTES]
     chunked = "Transfer-Encoding: chunked"
     cases = [
@@ -209,7 +206,7 @@ def _in_chunks(body: bytes) -> bytes:
 
 
 async def _require_refusal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
-    """Require that this is answered 400 with the spec's envelope, and that the connection ends."""
+    """Require a 400 with the spec's error body, and then the end of the connection."""
     writer.write(request)
     answer = await reader.read()
     if not answer.startswith(b"HTTP/1.0 400 ") or b'"errors"' not in answer:

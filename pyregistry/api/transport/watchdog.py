@@ -1,8 +1,8 @@
-"""Finds a worker whose event loop hangs, and only that: not one that the system did not let run.
+"""Finds workers whose event loop hangs, and not those that the system did not let run.
 
 Each worker beats once a second. A silent one may be stopped (SIGSTOP, a debugger), wait for a disk, or get no processor
-on a busy machine. All may stop at once, as with `docker pause` or a laptop that sleeps. Nothing is lost by that,
-and each goes on where it was. So what is counted is the time that a silent worker could have used.
+time. All may stop at once, as with `docker pause` or a sleeping laptop. All of these continue later without
+a loss. So only the time counts that a silent worker could have used.
 """
 
 import os
@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 SILENCE_SECONDS = 30.0
-"""Seconds of its own time after which a silent worker hangs."""
+"""Seconds of usable time after which a silent worker hangs."""
 START_SECONDS = 120.0
-"""The same for a worker that has never beaten: it starts, and may wait for what it reads there."""
-_LOOK_SECONDS = 2.0
-"""The most that one look counts: between two that are farther apart, the watchdog itself did not run."""
+"""The same for a worker that has not beaten yet: it starts, and may wait for files."""
+_CHECK_SECONDS = 2.0
+"""The most that one check counts: between two that are farther apart, the watchdog itself did not run."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _NOT_RUNNING = frozenset("TtDZX")
-"""Stopped, traced, waiting for a disk, ended: see proc_pid_stat(5). No new worker would get further."""
+"""Stopped, traced, waiting for a disk, ended: see proc_pid_stat(5). A new worker would do no better."""
 
 
 class Heartbeat:
-    """Shared by a worker and the process that watches it; in memory, so that no place for files is needed.
+    """Shared by a worker and the process that watches it; in memory, so that no directory is needed.
 
-    It has the methods that gunicorn calls on its own one (WorkerTmp), which is a temporary file.
+    It has the methods of gunicorn's own WorkerTmp, which is a temporary file.
     """
 
     def __init__(self, _: Any = None) -> None:
@@ -73,21 +73,21 @@ class _Silence:
 
 
 class Watchdog:
-    """Judges workers each time that it is asked, which should be about once a second."""
+    """Judges workers at each call, which should come about once a second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._looked_at = clock()
+        self._checked_at = clock()
         self._known: dict[int, _Silence] = {}
 
     def hanging(self, workers: Mapping[int, Heartbeat]) -> dict[int, float]:
         """Return the pids of the workers that hang, each with the seconds of its silence."""
         now = self._clock()
-        elapsed, self._looked_at = min(now - self._looked_at, _LOOK_SECONDS), now
-        self._known = {pid: self._look(pid, heartbeat.beats(), elapsed) for pid, heartbeat in workers.items()}
+        elapsed, self._checked_at = min(now - self._checked_at, _CHECK_SECONDS), now
+        self._known = {pid: self._check(pid, heartbeat.beats(), elapsed) for pid, heartbeat in workers.items()}
         return {pid: known.seconds for pid, known in self._known.items() if known.hangs}
 
-    def _look(self, pid: int, beats: int, elapsed: float) -> _Silence:
+    def _check(self, pid: int, beats: int, elapsed: float) -> _Silence:
         known = self._known.get(pid)
         if known is None or beats != known.beats:
             return _Silence(beats)
@@ -97,14 +97,14 @@ class Watchdog:
 
 
 def _used(pid: int, before: _Usage, now: _Usage, elapsed: float) -> float:
-    """Return the seconds that a silent process could have used of the last `elapsed` ones."""
+    """Return how many of the last `elapsed` seconds a silent process could have used."""
     if now.state in _NOT_RUNNING:
         return 0.0
     if now.state == "R":  # perhaps it only waits for a processor
         return min(now.main - before.main, elapsed)
-    if _is_any_thread_runnable(pid):  # which may have what the main thread waits for, and wait for a processor
+    if _is_any_thread_runnable(pid):  # the main thread may wait for it, and it for a processor
         return min(now.whole - before.whole, elapsed)
-    return elapsed  # it sleeps, and is not woken by its timers
+    return elapsed  # it sleeps, and its timers do not wake it
 
 
 def _usage(pid: int) -> _Usage | None:
@@ -121,7 +121,7 @@ def _is_any_thread_runnable(pid: int) -> bool:
 
 
 def _fields(path: Path) -> list[str]:
-    """Return those behind the name of the program, which may have any characters: the first is the state."""
+    """Return the fields after the program's name, which may have any characters; the first is the state."""
     return path.read_text().rpartition(")")[2].split()
 
 

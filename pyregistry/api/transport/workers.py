@@ -1,4 +1,4 @@
-"""The processes of a service under gunicorn: the arbiter that owns the workers, and the workers."""
+"""The processes of a service under gunicorn: the arbiter and its workers."""
 
 import asyncio
 import logging
@@ -23,10 +23,11 @@ from pyregistry.api.transport.loop import SingleAcceptLoop
 from pyregistry.api.transport.runner import Runner
 from pyregistry.api.transport.watchdog import Heartbeat, Watchdog
 from pyregistry.common.early import release_hangup
+from pyregistry.common.overriding import override
 from pyregistry.observe.multiprocess_metrics import End
 
 SWITCH_SECONDS = 0.001
-"""Seconds for which a thread that computes may keep the interpreter from the event loop; Python's own are 5 ms."""
+"""Seconds for which a computing thread may keep the interpreter from the event loop; Python's default is 5 ms."""
 _TICK_SECONDS = 1.0
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT})
 
@@ -42,14 +43,13 @@ class Service(Protocol):
         """Return the context of new connections; None without TLS."""
 
     def drain_seconds(self) -> float:
-        """Return the seconds that the last requests of a worker may take."""
+        """Return the seconds that running requests may take at a shutdown."""
 
 
 def hold_signals_across_fork() -> None:
-    """A worker that is told to stop before it listens to signals would never hear of it.
+    """Block the stop signals across a fork, so that a new worker does not lose one.
 
-    Between fork and init_signals it still has the arbiter's handlers, which put the signal into a queue that nobody
-    in the worker reads.
+    Until init_signals it still has the arbiter's handlers. They put the signal into a queue that no worker reads.
     """
     os.register_at_fork(
         before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS),
@@ -62,11 +62,11 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
 
     loop: asyncio.AbstractEventLoop
     end: End | None = None
-    """Known to the arbiter when the process has ended."""
+    """Set by the arbiter when the process has ended."""
     _is_ending = False
 
     def init_process(self) -> None:
-        """See gunicorn's Worker, which goes on with `run`."""
+        """Set up the event loop, then let gunicorn call `run`."""
         sys.setswitchinterval(SWITCH_SECONDS)
         self.loop = SingleAcceptLoop(self.cfg.backlog)
         asyncio.set_event_loop(self.loop)
@@ -74,17 +74,17 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
         super().init_process()
 
     def init_signals(self) -> None:
-        """See gunicorn's Worker: end on the event loop; what came since the fork is delivered now."""
+        """Handle signals on the event loop; those since the fork are delivered now."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self.loop.add_signal_handler(number, self.handle_exit, number, None)
-        for number in (signal.SIGWINCH, signal.SIGUSR1):  # of a terminal's size, and to open log files anew
+        for number in (signal.SIGWINCH, signal.SIGUSR1):  # of a terminal's size, and to reopen log files
             self.loop.add_signal_handler(number, _ignore)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the arbiter's handler, which would bury its workers here
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the arbiter's handler, which would reap its workers here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
     def run(self) -> None:
-        """Serve until told to stop; does not return."""
-        self.booted = False  # until it listens: a worker that cannot start ends the service
+        """Serve until a stop signal; does not return."""
+        self.booted = False  # until it listens: a worker that cannot start stops the service
         try:
             self.loop.run_until_complete(self._serve())
         finally:
@@ -96,7 +96,7 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
         """Stop at once rather than at the next tick of the heartbeat, a second later."""
         self.alive = False
         self._stopping.set()
-        if not self._is_ending:  # the arbiter says it again and again
+        if not self._is_ending:  # the arbiter sends its signal again and again
             self._is_ending = True
             service: Service = self.app
             self._beat(service.drain_seconds())
@@ -106,7 +106,7 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
         runner: Runner = await self.wsgi()
         await runner.setup()
         for listening in self.sockets:
-            # Taken from gunicorn, so that no socket of this process listens once the runner has closed it.
+            # Detached from gunicorn, so that no socket of this process listens once the runner has closed it.
             await runner.listen(socket.socket(fileno=listening.detach()), service.tls_context())
         self.booted = True
         while self.alive and self.ppid == os.getppid():
@@ -116,7 +116,7 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
         await runner.cleanup()
 
     def _beat(self, seconds: float) -> None:
-        """While the last requests end, which aiohttp does in silence: the watchdog kills who is silent for 30 s."""
+        """Beat while the last requests end: aiohttp does not, and the watchdog kills after 30 s of silence."""
         self.notify()
         if seconds > 0:
             self.loop.call_later(1, self._beat, seconds - 1)
@@ -127,7 +127,7 @@ def _ignore() -> None:
 
 
 class Log(Logger):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's own lines go where ours go; what it says about each worker is for debugging."""
+    """Writes gunicorn's lines to our log; those about each worker are debug lines."""
 
     def setup(self, cfg: Any) -> None:
         """Leave the handlers to configure_logging."""
@@ -145,12 +145,12 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         self._watchdog = Watchdog()
 
     def init_signals(self) -> None:
-        """See gunicorn's Arbiter; a SIGHUP that came before is delivered now."""
+        """Set up gunicorn's handlers; a SIGHUP that was held until now is delivered."""
         super().init_signals()
         release_hangup()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """See gunicorn's Arbiter; each signal is logged, but those of children and of a terminal's size."""
+        """Return the signals, and log each, but those of children and of a terminal's size."""
         numbers: list[int] = super().wait_for_signals(timeout)
         for number in numbers:
             if number not in {signal.SIGCHLD, signal.SIGWINCH}:
@@ -158,23 +158,23 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         return numbers
 
     def murder_workers(self) -> None:
-        """Kill the workers that hang; gunicorn would kill those as well that the system did not let run."""
+        """Kill the workers that hang; gunicorn would also kill those that the system did not let run."""
         heartbeats = {pid: worker.tmp for pid, worker in self.WORKERS.items()}
         for pid, seconds in self._watchdog.hanging(heartbeats).items():
             log.error("a worker hangs and is replaced", worker=pid, seconds=round(seconds))
             self.kill_worker(pid, signal.SIGKILL)
 
     def reap_workers(self) -> None:
-        """See gunicorn's Arbiter. Raises HaltServer for a worker that cannot start."""
+        """Reap ended workers; raise HaltServer for one that cannot start."""
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = ended
                 if pid == self.reexec_pid:
                     self.reexec_pid: int = 0
                 elif (worker := self.WORKERS.pop(pid, None)) is not None:  # else an orphan, where we are process 1
-                    self._bury(worker, os.waitstatus_to_exitcode(status))
+                    self._reaped(worker, os.waitstatus_to_exitcode(status))
 
-    def _bury(self, worker: Worker, status: int) -> None:
+    def _reaped(self, worker: Worker, status: int) -> None:
         if status in {self.WORKER_BOOT_ERROR, self.APP_LOAD_ERROR}:
             raise HaltServer("a worker cannot start", status)
         if status > 0:
@@ -189,24 +189,24 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         """Wait for the workers to end, but not after a second signal."""
         seconds = math.ceil(self.app.drain_seconds())
         if self.WORKERS:
-            log.info("stopping: requests that run may end, a second signal cuts them off", seconds=seconds)
+            log.info("stopping: running requests may end, a second signal aborts them", seconds=seconds)
         self.cfg.set("graceful_timeout", seconds)
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._stop_now)
         super().stop(graceful)
 
+    @override
     def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
-        """See gunicorn's Arbiter."""
         try:
             super().halt(reason, exit_status)
         finally:
-            event = "stopped by a second signal: requests were cut off" if self._was_cut_off else "stopped"
+            event = "stopped by a second signal: requests were aborted" if self._was_forced else "stopped"
             log.info(event, status=exit_status)
 
-    _was_cut_off = False
+    _was_forced = False
 
     def _stop_now(self, sig: int, frame: FrameType | None) -> None:
-        self._was_cut_off = True  # said later: a handler may interrupt a line of the log
+        self._was_forced = True  # logged later: a handler may interrupt a line of the log
         self.kill_workers(signal.SIGKILL)
 
 

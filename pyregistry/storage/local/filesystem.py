@@ -46,7 +46,7 @@ from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import AlreadyThere, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import LocalFile
 from pyregistry.threads.offload import in_thread
-from pyregistry.threads.pools import rooms
+from pyregistry.threads.pools import pools
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # for a pipe in the place of a file; files ignore O_NONBLOCK
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -312,7 +312,7 @@ class FilesystemDriver(LocalMaintenance):
             handle = files[0].fileno()
             if opened is None:
                 opened = await hold(target, handle, wait)
-            yield FileAppender(aiofiles.threadpool.wrap(files[0], executor=rooms().writes), handle, opened)
+            yield FileAppender(aiofiles.threadpool.wrap(files[0], executor=pools().writes), handle, opened)
         finally:
             for file in files:
                 await in_thread(file.close)

@@ -30,81 +30,81 @@ MAX_CONTENT = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class KnownLink:
+class CachedLink:
     """A link that was read, with its stat as validator."""
 
     path: StoragePath
-    looks: Stat
+    stat: Stat
 
 
 @dataclass(frozen=True, slots=True)
-class KnownManifest:
+class CachedManifest:
     """A resolved reference, and the paths that revalidate it."""
 
     digest: Digest
     revision: StoragePath
     data: StoragePath
-    tag: KnownLink | None
+    tag: CachedLink | None
     """None for a manifest requested by its digest."""
 
 
 @dataclass(frozen=True, slots=True)
-class KnownBlob:
+class CachedBlob:
     """A resolved link, and the path of the blob's bytes."""
 
-    link: KnownLink
+    link: CachedLink
     data: StoragePath
     may_be_empty: bool
 
 
-class HotManifests:
-    """Cache of the manifests that this worker served last. `read` blocks; the rest is for the event loop."""
+class ManifestCache:
+    """Cache of the manifests that this worker served last. `load` blocks; the rest is for the event loop."""
 
-    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+    def __init__(self, objects: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
         """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
 
         With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
         """
-        self._driver = driver
+        self._objects = objects
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = BoundedCache[tuple[str, str], KnownManifest](limit=entries, by_use=True)
+        self._entries = BoundedCache[tuple[str, str], CachedManifest](limit=entries, by_use=True)
         self._contents = BoundedCache[Digest, StoredManifest](
             limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
         )
 
-    def find(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
+    def get(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
         """Return the manifest if it is cached and still valid on disk; None: it must be read.
 
         With `leased`, as for a HEAD, a manifest requested by digest must also have its bytes and a young lease.
         """
-        known = self._known.get((name, reference))
+        known = self._entries.get((name, reference))
         if known is None:
             return None
         if known.tag is not None:
-            there = _look(self._driver, known.tag.path) == known.tag.looks
-            there = there and _look(self._driver, known.revision) is not None
+            there = _look(self._objects, known.tag.path) == known.tag.stat
+            there = there and _look(self._objects, known.revision) is not None
         elif leased:
-            there = _size(_look(self._driver, known.data), may_be_empty=False) is not None
-            there = there and _is_young(_look(self._driver, known.revision), self._young_ns)
+            there = _size(_look(self._objects, known.data), may_be_empty=False) is not None
+            there = there and _is_young(_look(self._objects, known.revision), self._young_ns)
         else:
-            there = _look(self._driver, known.revision) is not None
+            there = _look(self._objects, known.revision) is not None
         found = self._contents.get(known.digest) if there else None
         if found is not None:
             self.hits += 1
         return found
 
-    def read(
+    def load(
         self, repository: Repository, reference: Tag | Digest, *, leased: bool
-    ) -> tuple[StoredManifest, KnownManifest | None]:
+    ) -> tuple[StoredManifest, CachedManifest | None]:
         """Return the manifest from disk, and what to cache of it; raises ManifestUnknown. Blocks.
 
         With `leased` a manifest requested by digest gets a lease.
         """
         tag = None
         if isinstance(reference, Tag):  # stat before read, so that a change in between is noticed
-            tag = _settled(self._driver, layout.tag_current_link(repository.name, reference))
+            tag = _settled(self._objects, layout.tag_current_link(repository.name, reference))
         if leased and isinstance(reference, Digest):
             manifest = repository.promise_manifest(reference)
         else:
@@ -113,79 +113,79 @@ class HotManifests:
         if (isinstance(reference, Tag) and tag is None) or len(manifest.content) > MAX_CONTENT // 8:
             return manifest, None
         revision = layout.revision_link(repository.name, digest)
-        return manifest, KnownManifest(digest, revision, layout.blob_data(digest), tag)
+        return manifest, CachedManifest(digest, revision, layout.blob_data(digest), tag)
 
     def source(self, digest: Digest) -> Source:
         """Return the source of a manifest whose content was verified; raise PathNotFound. Blocks."""
-        return self._driver.source(layout.blob_data(digest))
+        return self._objects.source(layout.blob_data(digest))
 
-    def remember(self, name: str, reference: str, manifest: StoredManifest, known: KnownManifest | None) -> None:
-        """Keep what `read` returned."""
+    def store(self, name: str, reference: str, manifest: StoredManifest, known: CachedManifest | None) -> None:
+        """Store the result of `load`."""
         self.misses += 1
         if known is not None:
-            self._known.put((name, reference), known)
+            self._entries.put((name, reference), known)
             self._contents.put(manifest.digest, manifest)
 
 
-class HotBlobs:
-    """Cache of the blobs that this worker served last: their paths, not their bytes. As HotManifests."""
+class BlobCache:
+    """Cache of the blobs that this worker served last: their paths, not their bytes. As ManifestCache."""
 
-    def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
+    def __init__(self, objects: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
         """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
 
         With 0 `entries` nothing is found here: for a storage that the event loop cannot wait for.
         """
-        self._driver = driver
+        self._objects = objects
         self._young_ns = young_ns
         self.hits = self.misses = 0
         """Finds, and readings of the disk that succeeded, since the worker began."""
-        self._known = BoundedCache[tuple[str, str], KnownBlob](limit=entries, by_use=True)
+        self._entries = BoundedCache[tuple[str, str], CachedBlob](limit=entries, by_use=True)
 
-    def find(self, name: str, digest: str) -> int | None:
+    def get(self, name: str, digest: str) -> int | None:
         """Return the size in bytes of a blob that still exists and has a young lease; None: it must be read."""
-        known = self._known.get((name, digest))
+        known = self._entries.get((name, digest))
         if known is None:
             return None
         # The bytes first: a collector that removes both removes the link first, and finds a young lease before.
-        size = _size(_look(self._driver, known.data), may_be_empty=known.may_be_empty)
-        if size is None or not _is_young(known.link.looks, self._young_ns):
+        size = _size(_look(self._objects, known.data), may_be_empty=known.may_be_empty)
+        if size is None or not _is_young(known.link.stat, self._young_ns):
             return None
-        if _look(self._driver, known.link.path) != known.link.looks:
+        if _look(self._objects, known.link.path) != known.link.stat:
             return None
         self.hits += 1
         return size
 
-    def read(self, repository: Repository, digest: Digest) -> tuple[Source, KnownBlob | None]:
+    def load(self, repository: Repository, digest: Digest) -> tuple[Source, CachedBlob | None]:
         """Return the source of a blob, which gets a lease, and what to cache of it; raises BlobUnknown. Blocks."""
         repository.promise_blob(digest)
         link = layout.layer_link(repository.name, digest)
-        looks = _settled(self._driver, link)
+        stat = _settled(self._objects, link)
         target, source = repository.find_blob(digest)
-        if looks is None:
+        if stat is None:
             return source, None
-        return source, KnownBlob(looks, layout.blob_data(target), may_be_empty=target in EMPTY_DIGESTS)
+        return source, CachedBlob(stat, layout.blob_data(target), may_be_empty=target in EMPTY_DIGESTS)
 
-    def remember(self, name: str, digest: str, known: KnownBlob | None) -> None:
-        """Keep what `read` returned."""
+    def store(self, name: str, digest: str, known: CachedBlob | None) -> None:
+        """Store the result of `load`."""
         self.misses += 1
         if known is not None:
-            self._known.put((name, digest), known)
+            self._entries.put((name, digest), known)
 
 
-def _look(driver: Objects, path: StoragePath) -> Stat | None:
+def _look(objects: Objects, path: StoragePath) -> Stat | None:
     # Only this function may block on the disk in the event loop; tests/conftest.py allows it by this name.
     try:
-        stat = driver.stat(path)
+        stat = objects.stat(path)
     except PathNotFound:
         return None
     return stat if stat.is_file else None
 
 
-def _settled(driver: Objects, path: StoragePath) -> KnownLink | None:
-    looks = _look(driver, path)
-    if looks is None or not driver.is_settled(looks):
+def _settled(objects: Objects, path: StoragePath) -> CachedLink | None:
+    stat = _look(objects, path)
+    if stat is None or not objects.is_settled(stat):
         return None
-    return KnownLink(path, looks)
+    return CachedLink(path, stat)
 
 
 def _size(stat: Stat | None, *, may_be_empty: bool) -> int | None:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.seams.uploads import Read
 from pyregistry.threads.offload import finish
-from pyregistry.threads.pools import rooms
+from pyregistry.threads.pools import pools
 from pyregistry.threads.upload_budget import free_buffers
 
 T = TypeVar("T")
@@ -44,9 +44,9 @@ async def copy_direct(read: Read, sink: Sink, running: Hash | None, admit: Calla
     stream = _Stream(read, sink, running, admit)
     loop = asyncio.get_running_loop()
     _streams.add(stream)
-    copying = loop.run_in_executor(rooms().flows, stream.copy)
-    # After it in the queue of the pool: otherwise all threads could be helpers of streams that have no thread.
-    helper = loop.run_in_executor(rooms().flows, stream.work) if len(_streams) < _PROCESSORS else None
+    copying = loop.run_in_executor(pools().flows, stream.copy)
+    # After it in the queue of the pool: else helpers could take all threads, and leave none for those they help.
+    helper = loop.run_in_executor(pools().flows, stream.work) if len(_streams) < _PROCESSORS else None
     try:
         return await finish(copying)
     finally:

@@ -1,4 +1,4 @@
-"""The end of a body: aiohttp's parser, which represents every other one on the way, must agree."""
+"""Ends of bodies: aiohttp's parser, as an example of all others on the way, must agree."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.api.transport.framing import LONGEST_LINE, Chunked, Counted, Framing
+from pyregistry.api.transport.framing import MAX_LINE_BYTES, Chunked, Counted, Framing
 from tests.raw import chunked
 
 _HEAD = b"PATCH / HTTP/1.1\r\nHost: registry.test\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -106,12 +106,12 @@ def test_whatever_comes_aiohttps_parser_sees_the_same_body_and_the_same_end(
             "a line that ends with CR alone": b"5\rhello\r\n0\r\n\r\n",
             "LF in an extension": b"5;a\n0\r\nhello\r\n0\r\n\r\n",
             "NUL in an extension": b"5;a\0\r\nhello\r\n0\r\n\r\n",
-            "an extension without an end": b"5;" + b"a" * LONGEST_LINE,
+            "an extension without an end": b"5;" + b"a" * MAX_LINE_BYTES,
             "a chunk that is longer than its size": b"5\r\nhello!\r\n0\r\n\r\n",
             "a chunk that ends with LF alone": b"5\r\nhello\n0\r\n\r\n",
             "a trailer without a colon": b"0\r\nX\r\n\r\n",
             "a trailer that is folded": b"0\r\nX: a\r\n b\r\n\r\n",
-            "a trailer without an end": b"0\r\nX: " + b"a" * LONGEST_LINE,
+            "a trailer without an end": b"0\r\nX: " + b"a" * MAX_LINE_BYTES,
             "many trailers": b"0\r\n" + b"X: a\r\n" * 100 + b"\r\n",
         }.items()
     ],

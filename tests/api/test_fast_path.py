@@ -1,6 +1,6 @@
-"""Hot answers are those of the ordinary way, given sooner: same status, headers, bytes, line of the log and figures.
+"""Cached responses equal those of the ordinary way: status, headers, bytes, line of the log and metrics.
 
-Two requests that arrive together go the ordinary way, which is how the two are compared.
+Two requests that arrive together take the ordinary way, so that both can be compared.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ INDEX = index(IMAGE)
 LAYER = digest_of(b"layer")
 NESTED = "app/manifests/blobs"
 
-HOT = [
+CACHED = [
     ("GET", "app/manifests/v1"),
     ("HEAD", "app/manifests/v1"),
     ("GET", "app/manifests/all"),
@@ -57,7 +57,7 @@ def age(data: Path) -> None:
 
 
 def prepared(client: Client) -> list[str]:
-    """Return the requests that went the ordinary way since the last call."""
+    """Return the paths that took the ordinary way since the last call."""
     found = list(client.app[PREPARED])
     client.app[PREPARED].clear()
     return found
@@ -73,42 +73,42 @@ def log_lines(client: Client) -> list[str]:
 async def both_ways(
     client: Client, connection: RawConnection, method: str, path: str, headers: dict[str, str]
 ) -> tuple[RawAnswer, RawAnswer]:
-    """The hot answer and the ordinary one, without what differs between any two answers."""
+    """The cached answer and the ordinary one, without what differs between any two answers."""
     head = request_head(method, path, headers)
     await connection.send(head)
     await connection.answer(method)  # remembered from now on
     prepared(client)
     await connection.send(head)
-    hot = await connection.answer(method)
+    cached = await connection.answer(method)
     assert prepared(client) == [], "went the ordinary way"
     await connection.send(head + head)
     ordinary = await connection.answer(method)
     await connection.answer(method)
     assert len(prepared(client)) == 2
-    for answer in (hot, ordinary):
+    for answer in (cached, ordinary):
         assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer.headers.pop("Date"))
         if "X-Request-ID" not in headers:
             assert re.fullmatch("[0-9a-f]{16}", answer.headers.pop("X-Request-ID"))
-    return hot, ordinary
+    return cached, ordinary
 
 
-def same(hot: RawAnswer, ordinary: RawAnswer) -> bool:
+def same(cached: RawAnswer, ordinary: RawAnswer) -> bool:
     """The order of headers says nothing."""
-    return (hot.line, sorted(hot.headers.items()), hot.body) == (
+    return (cached.line, sorted(cached.headers.items()), cached.body) == (
         ordinary.line,
         sorted(ordinary.headers.items()),
         ordinary.body,
     )
 
 
-@pytest.mark.parametrize(("method", "path"), HOT)
-async def test_a_hot_answer_is_the_ordinary_one(client: Client, tmp_path: Path, method: str, path: str) -> None:
+@pytest.mark.parametrize(("method", "path"), CACHED)
+async def test_a_cached_answer_is_the_ordinary_one(client: Client, tmp_path: Path, method: str, path: str) -> None:
     await fill(client, tmp_path / "data")
     headers = {"X-Request-ID": "a-1", "User-Agent": 'docker/28 "x"', "Accept": "text/plain", "Range": "bytes=0-1"}
     async with connected(client) as connection:
-        hot, ordinary = await both_ways(client, connection, method, f"/v2/{path}", headers)
-    assert hot.status == 200
-    assert same(hot, ordinary)
+        cached, ordinary = await both_ways(client, connection, method, f"/v2/{path}", headers)
+    assert cached.status == 200
+    assert same(cached, ordinary)
     await asyncio.sleep(0.01)  # for the lines of the last turn
     first, *others = log_lines(client)[-4:]
     assert all(line == first for line in others)
@@ -123,10 +123,10 @@ async def test_headers_and_prefix_of_the_config_are_there(
         pyregistry={"warnings": ["this ends soon"]},
     )
     async with connected(below) as connection:
-        hot, ordinary = await both_ways(below, connection, "GET", "/team/v2/app/manifests/v1", {})
-        assert hot.headers.getall("X-Two") == ["one", "two"]
-        assert hot.headers["Warning"] == '299 - "this ends soon"'
-        assert same(hot, ordinary)
+        cached, ordinary = await both_ways(below, connection, "GET", "/team/v2/app/manifests/v1", {})
+        assert cached.headers.getall("X-Two") == ["one", "two"]
+        assert cached.headers["Warning"] == '299 - "this ends soon"'
+        assert same(cached, ordinary)
         (await connection.request("GET", "/v2/app/manifests/v1")).assert_error(404, "NAME_UNKNOWN")
 
 
@@ -178,8 +178,8 @@ async def test_a_password_is_asked_for_and_its_user_is_logged(start_registry: St
     await fill(open_to_all, tmp_path / "data")
     client = await start_registry(auth=auth_section(tmp_path / "htpasswd"))
     async with connected(client) as connection:
-        hot, ordinary = await both_ways(client, connection, "GET", "/v2/app/manifests/v1", ALICE)
-        assert same(hot, ordinary)
+        cached, ordinary = await both_ways(client, connection, "GET", "/v2/app/manifests/v1", ALICE)
+        assert same(cached, ordinary)
         for wrong in ({}, basic("alice", "wrong"), {"Authorization": "Basic"}, {"Authorization": "Bearer x"}):
             refused = await connection.request("GET", "/v2/app/manifests/v1", wrong)
             assert refused.status == 401
@@ -216,9 +216,9 @@ async def test_rules_decide_for_passwords_tokens_and_callers_without_a_name(
     token = bearer(await token_for(client, CI, ["repository:ci/app:pull"]))
     for path, headers in ((ci, CI), (ci, token), (public, {}), (public, GUEST)):
         async with connected(client) as connection:
-            hot, ordinary = await both_ways(client, connection, "GET", path, headers)
-            assert hot.status == 200
-            assert same(hot, ordinary)
+            cached, ordinary = await both_ways(client, connection, "GET", path, headers)
+            assert cached.status == 200
+            assert same(cached, ordinary)
     # Each of them is remembered now, and what they may not do is not.
     assert (await ask(client, "GET", ci, GUEST)).status == 403
     assert (await ask(client, "GET", ci)).status == 401
@@ -282,7 +282,7 @@ async def test_who_reads_no_answers_is_not_sent_more_of_them(client: Client, tmp
             assert (await connection.answer()).body == large.content
 
 
-async def test_an_idle_connection_stays_for_the_time_of_keepalive_after_a_hot_answer(
+async def test_an_idle_connection_stays_for_the_time_of_keepalive_after_a_cached_answer(
     start_registry: StartRegistry, tmp_path: Path
 ) -> None:
     client = await start_registry(pyregistry={"limits": {"header-deadline": 0.7, "keepalive": 3.0}})
