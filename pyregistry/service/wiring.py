@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pyregistry.api.http.context import Settings
 from pyregistry.api.http.forwarded import TrustedProxies
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.auth.access import Authenticator, Open
+from pyregistry.auth.access import Authenticator, NoAuthentication
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
@@ -97,7 +97,7 @@ def create_authenticator(config: Config) -> Authenticator:
     section = config.auth.chosen
     match section:
         case None:
-            return Open()
+            return NoAuthentication()
         case Htpasswd():
             return _passwords(section)
         case Silly():
