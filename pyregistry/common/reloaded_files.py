@@ -251,7 +251,7 @@ class ReloadedFiles(Generic[T]):
             self._in_force = digest
             self._is_given_up, self._missed = False, 0
         if not is_first:
-            self._log.info(f"{self._use.name} read again", **self._use.describe(made))
+            self._log.info(f"{self._use.name} reloaded", **self._use.describe(made))
 
     def _found_good(self, *, is_other: bool = False) -> None:
         if self._complained:
