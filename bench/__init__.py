@@ -1,1 +1,1 @@
-"""pyregistry and the registries beside it, under the same load on the same machine. `make bench`, or --help."""
+"""Compares pyregistry with other registries, under the same load on the same machine. `make bench`, or --help."""

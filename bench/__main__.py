@@ -1,4 +1,4 @@
-"""`python -m bench run` measures and saves; `python -m bench report` makes page and plot from what was saved."""
+"""`python -m bench run` measures and saves; `python -m bench report` makes page and plot of the saved results."""
 
 import argparse
 import io
@@ -14,20 +14,20 @@ from functools import partial
 from pathlib import Path
 
 from bench import auth, hostile
-from bench.field import FAULTS, Field
+from bench.competitors import FAULTS, Competitors
 from bench.gc_report import GC_RESULTS, write_gc_table
 from bench.loads import Programs
 from bench.plot import write_plots
 from bench.report import derived, print_row, write_tables
 from bench.results import OURS, Figures, Run, load, save
 from bench.servers import configs, contenders, source_version
-from bench.works import WORKS, groups
+from bench.workloads import WORKS, groups
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs/performance.md"
 _ENOUGH = 3
-"""Fewer rounds are for a look, and not saved."""
+"""Fewer rounds are not saved."""
 _PARTS: list[tuple[Callable[[Path, int | None], list[Figures]], list[str]]] = [
     *auth.PARTS.items(),
     *hostile.PARTS.items(),
@@ -36,11 +36,11 @@ _KEYS = [work.key for work in WORKS] + list(auth.KEYS) + list(hostile.KEYS)
 
 
 def main() -> int:
-    """See --help."""
+    """Run the command of the arguments."""
     options = _options()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # into a file as well
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers would live on
+        sys.stdout.reconfigure(line_buffering=True)  # also into a file
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the servers would keep running
     commands = {"run": _measure, "report": _report, "list": _list}
     return commands[options.command](options)
 
@@ -74,10 +74,10 @@ def _measure(options: argparse.Namespace) -> int:
         run.keep(load(target), _KEYS)  # the rest of the table stays
     begin, status = time.monotonic(), 0
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as directory, ExitStack() as stack:
-        field = Field(Path(directory), Programs.build(options.build), found, stack)
-        for job in _jobs(field, options):
+        competitors = Competitors(Path(directory), Programs.build(options.build), found, stack)
+        for job in _jobs(competitors, options):
             try:
-                _take(run, job, field)
+                _take(run, job, competitors)
             except FAULTS as error:  # the others do not depend on it
                 status = 1
                 print(f"\nNOT MEASURED: {error}", flush=True)
@@ -87,18 +87,20 @@ def _measure(options: argparse.Namespace) -> int:
     return status
 
 
-def _jobs(field: Field, options: argparse.Namespace) -> list[Callable[[], list[Figures]]]:
-    """What is measured in turn with each other is one job."""
+def _jobs(competitors: Competitors, options: argparse.Namespace) -> list[Callable[[], list[Figures]]]:
+    """Return the jobs; each measures its works interleaved."""
     rounds: int | None = options.rounds
     works = [work for work in WORKS if _wanted(work.key, options)]
-    jobs = [partial(field.measure, group, rounds or group[0].rounds or 5) for group in groups(works)]
+    jobs = [partial(competitors.measure, group, rounds or group[0].rounds or 5) for group in groups(works)]
     parts = [
-        partial(part, field.directory, rounds) for part, keys in _PARTS if any(_wanted(key, options) for key in keys)
+        partial(part, competitors.directory, rounds)
+        for part, keys in _PARTS
+        if any(_wanted(key, options) for key in keys)
     ]
     return [*jobs, *parts]
 
 
-def _take(run: Run, job: Callable[[], list[Figures]], field: Field) -> None:
+def _take(run: Run, job: Callable[[], list[Figures]], competitors: Competitors) -> None:
     version = source_version()
     measured = job()
     for figures in measured:
@@ -106,7 +108,7 @@ def _take(run: Run, job: Callable[[], list[Figures]], field: Field) -> None:
     keys = {each.key for each in measured}
     run.figures = [each for each in run.figures if each.key not in keys] + measured
     run.figures.sort(key=lambda each: _KEYS.index(each.key))
-    run.logs.update(field.logs)
+    run.logs.update(competitors.logs)
     for figures in derived(measured):
         print_row(figures)
 
@@ -124,11 +126,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--rounds",
         type=int,
-        help="how often each work is done (5, and 3 of the long ones); nothing is saved of less than 3",
+        help="rounds of each work (5, and 3 of the long ones); fewer than 3 are not saved",
     )
     parser.add_argument("--medium", choices=("tmpfs", "disk"), default="tmpfs", help="what the registries write to")
     parser.add_argument("--directory", type=Path, help="where that is mounted (/dev/shm, or the temporary directory)")
-    parser.add_argument("--build", type=Path, default=HERE / ".build", help="where what is built from Go goes")
+    parser.add_argument("--build", type=Path, default=HERE / ".build", help="directory for programs built from Go")
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else None)
     options.directory = options.directory or (Path("/dev/shm") if options.medium == "tmpfs" else None)

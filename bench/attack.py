@@ -1,4 +1,4 @@
-"""Users who know their password, and one who guesses: `python -m bench.attack PORT KIND` guesses for ten seconds."""
+"""Users with valid passwords, and an attacker: `python -m bench.attack PORT KIND` guesses for ten seconds."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ _SECONDS = 10
 
 
 async def valid_users(server: Server) -> float:
-    """p99 in milliseconds: four users on connections of their own, 50 requests a second each, for ten seconds."""
+    """Return the p99 in milliseconds: four users, each with a connection and 50 requests a second, for ten seconds."""
     samples: list[float] = []
 
     async def one(headers: dict[str, str]) -> None:
@@ -38,7 +38,7 @@ async def valid_users(server: Server) -> float:
 
 
 async def attacked(server: Server, kind: str) -> tuple[float, float, str]:
-    """p99 of valid users in ms, cores that bcrypt took, and what the attacker got."""
+    """Return the p99 of valid users in ms, the cores that bcrypt used, and the attacker's responses."""
     command = [sys.executable, "-m", "bench.attack", str(server.port), kind]
     before, begin = seconds_of_bcrypt(server), time.monotonic()
     attacker = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -49,8 +49,8 @@ async def attacked(server: Server, kind: str) -> tuple[float, float, str]:
 
 
 async def guesses(server: Server, count: int) -> dict[str, list[float]]:
-    """Milliseconds of so many answers to a wrong password of `user0`, and to one of `nobody`."""
-    samples: dict[str, list[float]] = {"user0": [], "nobody": []}
+    """Return milliseconds of so many responses, to a wrong password of `user0` and to an unknown user `unknown`."""
+    samples: dict[str, list[float]] = {"user0": [], "unknown": []}
     for number in range(count):
         # Each pair from a new address, in both orders: the throttle allows ten at once for a user.
         source = f"127.2.{number // 250}.{number % 250 + 1}"
@@ -63,16 +63,16 @@ async def guesses(server: Server, count: int) -> dict[str, list[float]]:
 
 
 async def attack(port: int, kind: str) -> None:
-    """200 wrong logins a second for ten seconds, half of them for a valid user's name, each on a new connection.
+    """Send 200 wrong logins a second for ten seconds, half of them for valid users, each on a new connection.
 
-    `kind` is the number of addresses, or "none": without a password, which shows what connections alone cost.
+    `kind` is the number of addresses, or "none": without a password, to measure the cost of connections alone.
     """
     addresses = 1 if kind == "none" else int(kind)
     answers: Counter[int] = Counter()
     begin = time.monotonic()
 
     async def one(number: int) -> None:
-        user = f"user{number % 4}" if number % 2 else f"nobody{number}"
+        user = f"user{number % 4}" if number % 2 else f"unknown{number}"
         try:
             async with asyncio.timeout(8), connected(port, f"127.1.0.{number % addresses + 1}") as connection:
                 guess = {} if kind == "none" else basic(user, f"guess {number} {begin}")
@@ -88,18 +88,18 @@ async def attack(port: int, kind: str) -> None:
 
 
 class Connection:
-    """Requests one after the other."""
+    """A connection for sequential requests."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
 
     async def get(self, path: str, headers: dict[str, str]) -> int:
-        """The status, when all of the answer has come."""
+        """Send a GET; return the status after the whole response."""
         return await self.ask("GET", path, headers)
 
     async def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> int:
-        """The same for another method than HEAD."""
+        """Send a request, but no HEAD; return the status after the whole response."""
         fields = {**headers, "Content-Length": str(len(body))} if body or method != "GET" else headers
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self._writer.write(f"{method} {path} HTTP/1.1\r\nHost: x\r\n{head}\r\n".encode() + body)
@@ -111,7 +111,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(port: int, source: str = "127.0.0.1") -> AsyncIterator[Connection]:
-    """A connection from this address."""
+    """Connect from this address."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     try:
         yield Connection(reader, writer)
@@ -120,7 +120,7 @@ async def connected(port: int, source: str = "127.0.0.1") -> AsyncIterator[Conne
 
 
 def main(arguments: Sequence[str]) -> None:
-    """See above."""
+    """Run the attack of the arguments."""
     asyncio.run(attack(int(arguments[0]), arguments[1]))
 
 

@@ -1,7 +1,7 @@
-"""What one caller does to a registry, for `bench.hostile`: `python -m bench.attacks PORT DATA KEY` until it is ended.
+"""Attacks of one caller for `bench.hostile`: `python -m bench.attacks PORT DATA KEY` attacks until it is killed.
 
-A case is a row of CASES: what lies on the disk before, what the attacker does, and whom it may disturb. What many
-callers ask at once is not among them: each attack is that of one user, from few addresses.
+A row of CASES has the prepared data, the attack, and the requests that it may disturb. Each attack comes from one user
+at few addresses; attacks from many addresses are not covered.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Arena:
-    """Where an attack takes place."""
+    """The target of an attack."""
 
     port: int
     data: Path
 
     async def again_and_again(self, count: int, request: "Callable[[int], Request]") -> None:
-        """`count` connections, each of which asks without a pause."""
+        """Send requests without a pause on `count` connections."""
 
         async def one(number: int) -> None:
             while True:
@@ -54,7 +54,7 @@ Request = tuple[str, str, Mapping[str, str], bytes]
 
 @dataclass(frozen=True)
 class Case:
-    """One attack; `victims` says whom it may disturb: pulls, new connections or new logins."""
+    """An attack; `victims` are the requests that it may disturb: pulls, new connections or new logins."""
 
     key: str
     title: str
@@ -221,7 +221,7 @@ async def _guess(arena: Arena) -> None:
                 async with connected(arena.port, f"127.4.0.{number % 10 + 1}") as connection:
                     while True:
                         tries += 1
-                        await connection.get("/v2/", basic(f"nobody{number}", f"guess {tries}"))
+                        await connection.get("/v2/", basic(f"unknown{number}", f"guess {tries}"))
 
     await asyncio.gather(*(one(number) for number in range(320)))
 
@@ -243,7 +243,7 @@ BY_KEY = {each.key: each for each in CASES}
 
 
 def main(port: str, data: str, key: str) -> None:
-    """See above."""
+    """Run the attack `key`."""
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(_main(Arena(int(port), Path(data)), BY_KEY[key]))
 

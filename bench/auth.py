@@ -1,11 +1,11 @@
-"""What logins cost, against servers of our own with different configs; `make bench ARGS="--only auth"`.
+"""The cost of logins, on servers with different configs; `make bench ARGS="--only auth"`.
 
 - rate: manifest GETs a second (wrk, one worker) with a valid credential at bcrypt cost 5, 10 and 12, against none.
-- push: `docker push` of an image that is there already, at cost 12 against no password.
+- push: `docker push` of an existing image, at cost 12 against no password.
 - flood: 200 wrong logins a second for ten seconds; p99 of valid users without and with it; processor time of bcrypt.
-- timing: 500 answers to an unknown user against 500 to a wrong password, each pair from an address of its own.
+- timing: 500 responses to an unknown user against 500 to a wrong password, each pair from another address.
 
-Runs are interleaved, so that whatever else the machine does concerns all sides.
+Runs are interleaved, so that other load on the machine affects all sides.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ KEYS = {
 
 @contextmanager
 def served(directory: Path, cost: int | None, workers: int) -> Iterator[Server]:
-    """A registry with one manifest; without a cost it asks for no password."""
+    """Serve a registry with one manifest; without a cost it needs no password."""
     with tempfile.TemporaryDirectory(dir=directory) as name:
         own = Path(name)
         extra: dict[str, Any] = {
@@ -72,7 +72,7 @@ def served(directory: Path, cost: int | None, workers: int) -> Iterator[Server]:
 
 
 def rate(directory: Path, rounds: int) -> list[Figures]:
-    """Requests a second, and processor time of each, which the other programs of a busy machine change less."""
+    """Measure requests a second, and processor time of each, which depends less on other load."""
     costs: list[int | None] = [None, *_RATE_COSTS]
     rates: dict[int | None, list[float]] = {cost: [] for cost in costs}
     works: dict[int | None, list[float]] = {cost: [] for cost in costs}
@@ -96,7 +96,7 @@ def rate(directory: Path, rounds: int) -> list[Figures]:
 
 
 def push(directory: Path, rounds: int) -> list[Figures]:
-    """Three in each round."""
+    """Measure three pushes in each round."""
     costs = (None, 12)
     with tempfile.TemporaryDirectory(dir=directory) as name, ExitStack() as stack:
         (own := Path(name) / "engine").mkdir()
@@ -127,7 +127,7 @@ def push(directory: Path, rounds: int) -> list[Figures]:
 
 
 def flood(directory: Path, rounds: int) -> list[Figures]:
-    """At most three rounds: each takes forty seconds for each cost."""
+    """Measure floods in at most three rounds: each takes forty seconds for each cost."""
     figures: list[Figures] = []
     for cost in _FLOOD_COSTS:
         with served(directory, cost, min(4, len(os.sched_getaffinity(0)))) as server:
@@ -136,7 +136,7 @@ def flood(directory: Path, rounds: int) -> list[Figures]:
 
 
 async def _flood(server: Server, cost: int, rounds: int) -> list[Figures]:
-    for headers in VALID * 20:  # every worker knows them
+    for headers in VALID * 20:  # so that every worker has them in its cache
         await asyncio.to_thread(ask, server, "GET", "/v2/", headers=headers)
     quiet: list[float] = []
     p99s: dict[str, list[float]] = {kind: [] for kind in _KINDS}
@@ -164,12 +164,12 @@ async def _flood(server: Server, cost: int, rounds: int) -> list[Figures]:
 
 
 def timing(directory: Path, _: int) -> list[Figures]:
-    """The medians of the samples: one figure on each side."""
+    """Compare the medians of the samples."""
     figures = []
     for cost in _TIMING_COSTS:
         with served(directory, cost, 1) as server:
             samples = asyncio.run(guesses(server, _SAMPLES))
-        unknown, wrong = median(samples["nobody"]), median(samples["user0"])
+        unknown, wrong = median(samples["unknown"]), median(samples["user0"])
         target = Target("±", 0.03)
         figures.append(_compared(f"auth-timing-{cost}", "ms", target, [unknown], {"wrong password": [wrong]}))
         figures[-1].title += f", median of {_SAMPLES}"

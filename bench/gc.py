@@ -1,12 +1,14 @@
-"""Garbage collection against the CNCF registries' own, on one generated tree, in turn and interleaved.
+"""Compares garbage collection with the CNCF registries' own, on one generated tree, interleaved.
 
-    python -m bench.gc speed [--medium disk] [--cold] [--rounds 3]    dry and real runs, 20,000 images
-    python -m bench.gc memory                                         a million blobs
-    python -m bench.gc load                                           the p99 of pushes while it runs
+    python -m bench.gc speed [--medium disk] [--cold] [--rounds 3]  # dry and real runs, 20,000 images
 
-Each is saved in bench/results/gc, from where `make bench-report` takes it. Names of programs: `docker-registry` (2.8.2)
-and `cncf-registry` (3.1.1, `make clients`); one that is not there is left out, and said. A run that does not find the
-garbage ends the bench. With `--cold` each run begins with an empty cache, which needs root.
+    python -m bench.gc memory  # a million blobs
+
+    python -m bench.gc load  # the p99 of pushes while it runs
+
+Results are saved in bench/results/gc, for `make bench-report`. The programs are `docker-registry` (2.8.2) and
+`cncf-registry` (3.1.1, `make clients`); a missing one is skipped with a message. A run that does not find the garbage
+ends the bench. With `--cold` each run starts with an empty cache, which needs root.
 """
 
 import argparse
@@ -36,7 +38,7 @@ from tests.engine.wire import Wire
 from tests.processes import Server, pyregistry_server
 
 REPOSITORIES, IMAGES_EACH, LOST_EVERY = 200, 106, 20
-"""20,000 images and 127,000 blobs that live, or nearly; a twentieth more is garbage."""
+"""About 20,000 images and 127,000 blobs that are kept; a twentieth more is garbage."""
 _FILES_OF_A_MILLION = 6_000_000
 """A tmpfs of 24 GB has three million by default: `mount -t tmpfs -o size=22g,nr_inodes=8m tmpfs DIRECTORY`."""
 PROGRAMS = {
@@ -47,14 +49,14 @@ PROGRAMS = {
 
 
 class Times(NamedTuple):
-    """Seconds of one run with all its processes."""
+    """Seconds of a run with all its processes."""
 
     wall: float
     cpu: float
 
 
 def speed(directory: Path, rounds: int, *, cold: bool) -> list[Figures]:
-    """Seconds of dry runs and of real ones, before each of which what the last one removed is put back."""
+    """Measure dry runs and real ones; before each real one the removed files are restored."""
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         tree, copy = Path(scratch) / "tree", Path(scratch) / "copy"
         generated = GeneratedTree(tree)
@@ -76,7 +78,7 @@ def speed(directory: Path, rounds: int, *, cold: bool) -> list[Figures]:
 
 
 def figures_of(what: str, times: Mapping[str, Sequence[Times]], *, cold: bool) -> Iterator[Figures]:
-    """The time that went by, and that of the processors, which a busy machine does not change as much."""
+    """Yield wall-clock time, and processor time, which depends less on other load."""
     key, title = f"{what}{'-cold' if cold else ''}", f"{what} run{', nothing cached' if cold else ''}"
     wall = {name: [each.wall for each in of_it] for name, of_it in times.items()}
     cpu = {name: [each.cpu for each in of_it] for name, of_it in times.items()}
@@ -85,7 +87,7 @@ def figures_of(what: str, times: Mapping[str, Sequence[Times]], *, cold: bool) -
 
 
 def memory(directory: Path) -> list[Figures]:
-    """The most memory that all processes of a run on a million blobs have at one moment."""
+    """Measure the peak memory of all processes of a run on a million blobs."""
     if os.statvfs(directory).f_favail < _FILES_OF_A_MILLION:
         sys.exit(f"{directory} has no room for the {_FILES_OF_A_MILLION:,} files and directories: give another one")
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
@@ -103,7 +105,7 @@ def memory(directory: Path) -> list[Figures]:
 
 
 def load(directory: Path, rounds: int) -> list[Figures]:
-    """The p99 of whole pushes with one collection after the other beside, by that of quiet ones."""
+    """Measure the p99 of whole pushes during collections, as a ratio to quiet ones."""
     ratios: list[float] = []
     with tempfile.TemporaryDirectory(dir=directory) as scratch:
         GeneratedTree(Path(scratch) / "data").add_images(100, 100, lost_every=5)
@@ -148,7 +150,7 @@ def _p99(server: Server, name: str, seconds: float = 15) -> float:
 
 def _timed(command: Sequence[str], tree: Path, *, cold: bool = False) -> Times:
     with _config_of(tree) as config:
-        os.sync()  # what made the tree is no part of it
+        os.sync()  # so that writes of the tree are not measured
         if cold:
             Path("/proc/sys/vm/drop_caches").write_text("3")
         before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
@@ -178,7 +180,7 @@ def _count(tree: Path) -> int:
 
 
 def main() -> None:
-    """See above."""
+    """Measure, print and save the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["speed", "memory", "load"])
     parser.add_argument("--medium", choices=["tmpfs", "disk"], default="tmpfs", help="what the trees are on")

@@ -1,4 +1,4 @@
-"""What bench.gc found: saved, and as a table in docs/performance.md."""
+"""Results of bench.gc: saved, and as a table in docs/performance.md."""
 
 import platform
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ BEGIN, END = "<!-- garbage collection, made by `make bench-report` -->", "<!-- e
 
 
 def print_row(figures: Figures) -> None:
-    """What was just measured."""
+    """Print a new result."""
     print(figures.title)
     for name, values in figures.values.items():
         ratios = [f"{ratio:.2f}" for ratio in figures.ratios(name)] if name != OURS else []
@@ -24,7 +24,7 @@ def print_row(figures: Figures) -> None:
 
 
 def remember(medium: str, found: Sequence[Figures]) -> None:
-    """Save these, and keep what was saved of others."""
+    """Save these results; keep the saved ones of other works."""
     path = GC_RESULTS / f"{medium}.json"
     run = Run(medium, f"{platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}", {})
     new = {figures.key for figures in found}

@@ -1,4 +1,4 @@
-"""Generated data directories: as many images as wanted, of blobs of a few bytes, some of them garbage."""
+"""Generates data directories with any number of images, of blobs of a few bytes, some of them garbage."""
 
 import hashlib
 import json
@@ -10,31 +10,31 @@ from pathlib import Path
 from tests.builders import IMAGE_CONFIG, LAYER, OCI_MANIFEST
 
 _LONG_AGO = 1_700_000_000
-"""The time of all links: no lease, and no clock of any server, knows them as young."""
+"""The time of all links, old enough for all leases and clocks."""
 _NEW_LAYERS = 4
 _SHARED_LAYERS = 2
 
 
 class Tree:
-    """A tree in the CNCF layout, written without any server."""
+    """A tree in the CNCF layout, written without a server."""
 
     def __init__(self, root: Path) -> None:
         self._v2 = f"{root}/docker/registry/v2"
         self.blobs = 0
 
     def add_blob(self, content: bytes) -> str:
-        """Its digest."""
+        """Add a blob; return its digest."""
         encoded = hashlib.sha256(content).hexdigest()
         self._write(f"{self._v2}/blobs/sha256/{encoded[:2]}/{encoded}", "data", content)
         self.blobs += 1
         return f"sha256:{encoded}"
 
     def link_blob(self, repository: str, digest: str) -> None:
-        """The repository has this blob."""
+        """Link a blob to a repository."""
         self._link(f"{self._v2}/repositories/{repository}/_layers/{digest.replace(':', '/')}", digest)
 
     def link_manifest(self, repository: str, digest: str, tags: Iterable[str]) -> None:
-        """The repository has this manifest, under these tags."""
+        """Link a manifest to a repository, with these tags."""
         manifests = f"{self._v2}/repositories/{repository}/_manifests"
         self._link(f"{manifests}/revisions/{digest.replace(':', '/')}", digest)
         for tag in tags:
@@ -54,14 +54,14 @@ class Tree:
 
 
 class GeneratedTree(Tree):
-    """One of as many images as wanted, some of which nothing refers to."""
+    """A tree with any number of images, some of them unreferenced."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self._contents = (f"blob {number}".encode() for number in count())
 
     def add_images(self, repositories: int, each: int, *, lost_every: int = 0) -> None:
-        """`repositories` times `each` images; every `lost_every`-th without its manifest's links."""
+        """Add `repositories` times `each` images, every `lost_every`-th without links to its manifest."""
         for number, name in enumerate(names(repositories)):
             shared = [self._new_blob() for _ in range(_SHARED_LAYERS)]
             for image in range(each):
@@ -87,6 +87,6 @@ class GeneratedTree(Tree):
 
 
 def names(repositories: int) -> Iterator[str]:
-    """Names of repositories, in namespaces of a hundred."""
+    """Yield names of repositories, a hundred in each namespace."""
     for number in range(repositories):
         yield f"team{number // 100:03}/app{number % 100:02}"

@@ -1,7 +1,7 @@
-"""One caller against the others: `make bench ARGS="--only hostile"`. The attacks are in `bench.attacks`.
+"""One hostile caller against others: `make bench ARGS="--only hostile"`. The attacks are in `bench.attacks`.
 
-Others ask 200 times a second for small things: blobs of 4 KiB and 1 MiB and a manifest that was served before. Their
-p99 is taken for some seconds in quiet and for some seconds beside an attack, in turn on the same server.
+The others send 200 requests a second for blobs of 4 KiB and 1 MiB and a cached manifest. Their p99 is measured for some
+seconds without and with an attack, interleaved on the same server.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ WITH_IT, QUIET = "with it", "quiet"
 _SECONDS = 6.0
 _CALLERS, _PAUSE = 4, 0.02
 _LATE = 30.0
-"""Seconds after which an answer counts as one that took so long."""
+"""Seconds of a timeout; a response that takes longer counts as this."""
 _NEWCOMERS = 400
 _ALICE = basic("alice", "alice's")
 _RULES = [
@@ -55,7 +55,7 @@ int fdatasync(int handle) { return slow("fdatasync", handle); }
 
 
 def measure(case: Case, directory: Path, rounds: int | None) -> list[Figures]:
-    """The figures of one attack."""
+    """Measure one attack."""
     begin, p99s = time.monotonic(), {WITH_IT: list[float](), QUIET: list[float]()}
     with _served(case, directory) as (server, image):
         newcomers = itertools.count()
@@ -107,20 +107,20 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def _attacked(case: Case, server: Server) -> Iterator[None]:
-    # An attacker computes on a machine of its own. Without `nice` the p99 was that of this machine's scheduler: six
-    # times the quiet one beside 12 clients that were answered at once.
+    # A real attacker uses its own machine. Without `nice` the p99 was that of this machine's scheduler: six times the
+    # quiet one during requests of 12 clients that got immediate responses.
     command = ["nice", "-n", "19", sys.executable, "-m", "bench.attacks"]
     command += [str(server.port), str(data_directory(server.directory)), case.key]
     attacker = subprocess.Popen(command, cwd=SOURCE_TREE)
     try:
-        time.sleep(2)  # it is at its full strength
+        time.sleep(2)  # until it is at full speed
         if attacker.poll() is not None:
             raise LoadError(f"the attack {case.key} ended by itself")
         yield
     finally:
         attacker.terminate()
         attacker.wait()
-        time.sleep(1)  # and what it asked for is done
+        time.sleep(1)  # until its requests are done
 
 
 async def _p99(case: Case, server: Server, image: Image, newcomers: Iterator[int]) -> float:
@@ -165,10 +165,10 @@ def _for_a_while(items: Iterator[T]) -> Iterator[T]:
 
 
 async def _sample(samples: list[float], asking: Coroutine[Any, Any, int], pause: float = _PAUSE) -> None:
-    """Ask once, then pause; in milliseconds. What is refused or does not come counts as _LATE.
+    """Send a request, then pause; add samples in milliseconds. A rejected or missing response counts as _LATE.
 
-    Who waits for an answer asks nothing meanwhile: the requests that this leaves out would have waited for the rest of
-    that time, and count as well. Else one answer that hangs would be one sample beside a thousand quick ones.
+    While one waits for a response, other requests are not sent. They would have waited for the rest of that time, so
+    they count as well. Otherwise a response that hangs would be a single sample among a thousand quick ones.
     """
     begin = time.perf_counter()
     try:

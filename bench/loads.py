@@ -1,4 +1,4 @@
-"""The programs that make the load. Each answer's status is checked by the program or here: an error is no result."""
+"""Load generators. The status of each response is checked by the program or here: an error gives no result."""
 
 import base64
 import json
@@ -21,26 +21,26 @@ USER, PASSWORD = "bench", "a password"
 
 
 class LoadError(Exception):
-    """The load met an error, so that its figure says nothing."""
+    """The load got an error, so its figure is invalid."""
 
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the programs are that are not Debian's."""
+    """Paths of the programs that are not Debian's."""
 
     blobs: Path
     crane: Path
 
     @classmethod
     def build(cls, directory: Path) -> "Programs":
-        """Build them, once."""
+        """Build the programs, once."""
         directory.mkdir(parents=True, exist_ok=True)
         blobs = directory.resolve() / "blobs"
         subprocess.run(["go", "build", "-o", str(blobs), "."], cwd=_SOURCE, check=True)
         return cls(blobs, install(PACKAGES["crane"], directory))
 
     def run(self, *words: object) -> dict[str, Any]:
-        """What our own program measured; see blobs/main.go."""
+        """Return the result of our own program; see blobs/main.go."""
         result = subprocess.run(
             [str(self.blobs), *map(str, words)], capture_output=True, text=True, timeout=600, check=False
         )
@@ -52,7 +52,7 @@ class Programs:
 
 @dataclass(frozen=True)
 class Gets:
-    """What wrk did."""
+    """The result of wrk."""
 
     count: int
     per_second: float
@@ -61,7 +61,7 @@ class Gets:
 def gets(
     url: str, connections: int, *, threads: int = 2, seconds: float = 3, headers: Mapping[str, str] | None = None
 ) -> Gets:
-    """GETs by wrk; raises LoadError if one answer was not 2xx, or a connection broke."""
+    """Send GETs with wrk; raise LoadError if a response was not 2xx, or a connection broke."""
     script = Path(__file__).with_name("status.lua")
     words = [require("wrk", "wrk"), f"-t{threads}", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "30s"]
     for name, value in (headers or {}).items():
@@ -75,14 +75,14 @@ def gets(
 
 
 def authorization() -> dict[str, str]:
-    """What a client with the bench's password sends."""
+    """Return the header of a client with the bench's password."""
     return {"Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
 
 
 def ask(
     server: Server, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, Mapping[str, str]]:
-    """One request, for what is prepared before a measurement."""
+    """Send a request to prepare a measurement; return the status and headers."""
     url = path if path.startswith("http") else server.url + path
     request = urllib.request.Request(url, data=body, method=method, headers=dict(headers or {}))
     try:
@@ -94,7 +94,7 @@ def ask(
 
 
 def put_image(server: Server, name: str, tag: str, image: Image, headers: Mapping[str, str] | None = None) -> None:
-    """Push an image; raises LoadError."""
+    """Push an image; raise LoadError."""
     for blob in image.blobs:
         status, answered = ask(server, "POST", f"/v2/{name}/blobs/uploads/", b"", headers)
         location = answered["Location"]

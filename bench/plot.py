@@ -1,4 +1,4 @@
-"""The saved results as a plot."""
+"""Plots the saved results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,8 @@ from bench.results import REFERENCE, Figures, Run
 
 
 def write_plots(directory: Path, runs: Sequence[Run]) -> None:
-    """Ratios to CNCF 3.1.1, a bar from the smallest to the largest with a dot at the median; needs matplotlib."""
-    from matplotlib import pyplot  # noqa: PLC0415 - the extra `bench`, which a run without a plot does not need
+    """Plot ratios to CNCF 3.1.1, a bar from the smallest to the largest with a dot at the median; needs matplotlib."""
+    from matplotlib import pyplot  # noqa: PLC0415 - of the extra `bench`, needed only for plots
 
     pyplot.rcParams["svg.hashsalt"] = "bench"  # the same figures make the same file
     for run in runs:
@@ -31,5 +31,5 @@ def write_plots(directory: Path, runs: Sequence[Run]) -> None:
 
 
 def _times_as_good(figures: Figures, ratios: Sequence[float]) -> list[float]:
-    """A time is turned round, so that to the right is always better for pyregistry."""
+    """Invert ratios of times, so that higher is always better for pyregistry."""
     return list(ratios) if figures.rate else [1 / ratio for ratio in ratios]

@@ -1,4 +1,4 @@
-"""The saved results as tables in docs/performance.md."""
+"""Writes the saved results as tables into docs/performance.md."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ _SIZE, _HOSTILE = "size-", "hostile-"
 
 
 def print_row(figures: Figures) -> None:
-    """What was just measured."""
+    """Print a new result."""
     print(f"\n{figures.title} ({figures.unit}), {figures.seconds:.0f} s")
     for name, values in figures.values.items():
         ratios = figures.ratios(name)
@@ -40,7 +40,7 @@ def write_tables(page: Path, runs: Sequence[Run]) -> None:
 
 
 def derived(figures: Sequence[Figures]) -> list[Figures]:
-    """What follows from two works that were measured in turn, behind the second of them."""
+    """Return the figures with derived ones inserted, each after the works that it comes from."""
     result = []
     by_key = {each.key: each for each in figures}
     for each in figures:
@@ -56,7 +56,7 @@ def _growth(big: Figures, small: Figures) -> Figures:
         for name, values in big.values.items()
         if name in small.values
     }
-    # A tenth of what there is at all is what two equal measurements differ by.
+    # Two equal measurements differ by a tenth of the value.
     noise = median(small.values[OURS]) / 10 if small.values.get(OURS) else 0
     target = Target("≤", round(noise), absolute=True)
     title = "growth of that, for blobs 16 times as large (wanted: none; the bound is what two peaks differ by)"
@@ -74,7 +74,7 @@ def _of_run(run: Run) -> str:
     for each in run.figures:
         parts += [f"{name} has no figure in “{each.title}”: {said}" for name, said in each.errors.items()]
     parts += [_sizes(run.figures), _beside("logins", logins, mixed=mixed)]
-    parts += [_beside("p99 of others beside one caller", hostile, mixed=mixed), _conditions(run)]
+    parts += [_beside("p99 of others during an attack", hostile, mixed=mixed), _conditions(run)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -122,7 +122,7 @@ def _table(all_figures: Sequence[Figures], *, mixed: bool) -> str:
 
 
 def _sizes(all_figures: Sequence[Figures]) -> str:
-    """What each costs where there are ten and a hundred times as many repositories."""
+    """Return the table of costs with ten and a hundred times as many repositories."""
     found: dict[str, list[Figures]] = {}
     for each in filter(_is_size, all_figures):
         found.setdefault(each.key.rpartition("-")[0], []).append(each)
@@ -170,7 +170,7 @@ def _conditions(run: Run) -> str:
             f" measurements; at most {max(strangers):.0%})."
         )
     if any(not each.strangers and each.reference == REFERENCE for each in run.figures):
-        parts.append("Of a work without a figure for the load it is not known what other programs took meanwhile.")
+        parts.append("If a work has no figure for the load, the share of other programs in it is unknown.")
     if run.logs:
         logs = "; ".join(f"{name} {said}" for name, said in run.logs.items())
         parts.append(f"Each writes its log to a file on the same medium, for one GET of a manifest: {logs}.")
@@ -187,13 +187,13 @@ def _conditions(run: Run) -> str:
 
 
 def grid(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     lines = [titles, ["---"] * len(titles), *rows]
     return "\n".join(f"| {' | '.join(line)} |" if line[0] != "---" else f"|{'|'.join(line)}|" for line in lines)
 
 
 def ratio_cells(figures: Figures, digits: int = 2) -> tuple[str, str]:
-    """The median of the ratios, and how far they differ; empty where there is nothing to divide."""
+    """Return the median of the ratios and their range; empty without ratios."""
     ratios = figures.ratios()
     if not ratios or min(map(abs, ratios)) == 0 or figures.key == "memory-growth":
         return "", ""
@@ -209,17 +209,17 @@ def _wanted(figures: Figures) -> str:
 
 
 def judged(figures: Figures) -> str:
-    """What is wanted, and whether it was missed."""
+    """Return the target, with a mark if it was missed."""
     return _wanted(figures) + (" **not reached**" if figures.reached() is False else "")
 
 
 def commit_of(figures: Figures) -> str:
-    """What it was measured on, and when."""
+    """Return commit, date and machine of the measurement."""
     return ", ".join(filter(None, (figures.version, figures.date, figures.machine)))
 
 
 def number(figures: Figures, name: str) -> str:
-    """The median of what this registry did."""
+    """Return the median of this registry's values."""
     values = figures.values.get(name)
     if not values:
         return "failed" if name in figures.errors else ""

@@ -1,4 +1,4 @@
-"""The registries that are compared: how each is found, and how it is started on a directory."""
+"""The registries that are compared: finds them, and starts them on a directory."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ ZOT = "zotregistry.dev/zot/v2/cmd/zot@latest"
 
 @dataclass(frozen=True)
 class Contender:
-    """A registry; `command` makes the words that start it with the config file, `config` what stands in that."""
+    """A registry; `command` returns the command that starts it with a config file, `config` the file's content."""
 
     name: str
     program: str
@@ -30,7 +30,7 @@ class Contender:
     config: Callable[[Path, int, Path | None], Mapping[str, Any]]
 
     def server(self, data: Path, workspace: Path, htpasswd: Path | None, extra: Mapping[str, Any]) -> Server:
-        """The registry on `data`, not yet started; `extra` is laid over a config in the CNCF's form."""
+        """Return the registry on `data`, not yet started; `extra` is merged into a CNCF config."""
         port = free_port()
         document = self.config(data, port, htpasswd)
         if "storage" in document and "version" in document:
@@ -43,7 +43,7 @@ class Contender:
 
 
 def contenders(directory: Path) -> tuple[list[Contender], dict[str, str]]:
-    """Those that are here, and why each other one is not."""
+    """Return the installed registries, and for each other one the reason."""
     found = [Contender("pyregistry", sys.executable, _pyregistry, _pyregistry_config)]
     missing: dict[str, str] = {}
     debian = shutil.which("docker-registry")
@@ -67,7 +67,7 @@ def contenders(directory: Path) -> tuple[list[Contender], dict[str, str]]:
 
 
 def install(module: str, directory: Path, flags: tuple[str, ...] = ()) -> Path:
-    """A Go program from its module, built once, here or by `make clients`; raises OSError or SubprocessError."""
+    """Build a Go program once, unless `make clients` did; raise OSError or SubprocessError."""
     name = module.partition("@")[0].rpartition("/")[2]
     there = shutil.which({"registry": "cncf-registry"}.get(name, name))
     if there and built(Path(there)) == module:
@@ -96,7 +96,7 @@ def _pyregistry(program: str, config: Path) -> list[str]:
 
 
 def _cncf_config(data: Path, port: int, htpasswd: Path | None) -> Mapping[str, Any]:
-    """Nothing but what must be said: logs, fsync and validation are each registry's own."""
+    """Return a minimal config: logs, fsync and validation are each registry's defaults."""
     document: dict[str, Any] = {
         "version": 0.1,
         "storage": {
@@ -132,7 +132,7 @@ def _zot_config(data: Path, port: int, htpasswd: Path | None) -> Mapping[str, An
 
 
 def configs(found: list[Contender]) -> dict[str, str]:
-    """The config of each, with a password file where there is one."""
+    """Return the config of each, with a password file if it has one."""
     return {
         each.name: yaml.safe_dump(dict(each.config(Path("/data"), 5000, Path("/htpasswd"))), sort_keys=False)
         for each in found
@@ -140,7 +140,7 @@ def configs(found: list[Contender]) -> dict[str, str]:
 
 
 def source_version() -> str:
-    """The commit that is measured, with a + if what is measured, or measures, was changed since."""
+    """Return the measured commit, with a + if registry or bench were changed since."""
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=SOURCE_TREE, capture_output=True, text=True, check=False).stdout

@@ -1,4 +1,4 @@
-"""Data directories with many repositories or tags, in the layout that all of them but zot and olareg share."""
+"""Data directories with many repositories or tags, in the layout of all registries but zot and olareg."""
 
 from pathlib import Path
 
@@ -7,9 +7,9 @@ from tests.engine.images import Image, oci_image
 
 
 def make_tree(data: Path, repositories: int, tags: int) -> Image:
-    """`repositories` with one tag each, `r000000` and so on, and where there are `tags` one more with these, `tagged`.
+    """Make `repositories` with one tag each, `r000000` and so on, and `tagged` with so many `tags`.
 
-    One repository is 20 inodes, one tag 7, of which a tmpfs has one for every two pages of the machine's memory.
+    A repository is 20 inodes, a tag 7. A tmpfs has one for every two pages of the machine's memory.
     """
     image = oci_image([1024])
     tree = Tree(data)
@@ -25,10 +25,10 @@ def make_tree(data: Path, repositories: int, tags: int) -> Image:
 
 
 def name_of(number: int) -> str:
-    """The repository of that number."""
+    """Return the name of that repository."""
     return f"r{number:06}"
 
 
 def tag_of(number: int) -> str:
-    """The tag of that number."""
+    """Return the name of that tag."""
     return f"t{number:06}"

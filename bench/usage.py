@@ -1,4 +1,4 @@
-"""Who took the processors while something was measured: the load, the registry, or programs of somebody else."""
+"""Processor time during a measurement: of the load, the registry and other programs."""
 
 import contextlib
 import os
@@ -25,19 +25,19 @@ class Spent:
     bench: float
 
     def load_share(self, load: float | None = None) -> float:
-        """The part of the load in what it and the registry took; `load` is what it says itself."""
+        """Return the share of the load in its and the registry's time; `load` is the load's own figure."""
         mine = self.load if load is None else load
         return mine / (mine + self.server) if mine + self.server else 0
 
     @property
     def strangers(self) -> float:
-        """The part of all processors that went to programs which are none of the bench's."""
+        """Share of programs outside the bench in all processors."""
         others = self.all - self.load - self.server - self.bench
         return max(0.0, others / self.wall / (os.cpu_count() or 1))
 
 
 class Window:
-    """From `with` to its end; the load is the children that this process has waited for, and engines."""
+    """Measures its `with` block; the load is the awaited children of this process, and engines."""
 
     def __init__(self, server: Server, engines: Sequence[int] = ()) -> None:
         self._server = server
@@ -60,7 +60,7 @@ class Window:
 
 
 def work_of(pid: int) -> float:
-    """Seconds of a process, those below it, and those that these have waited for."""
+    """Return seconds of a process, its descendants, and their awaited children."""
     ticks = 0
     for process in processes_below(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -70,10 +70,10 @@ def work_of(pid: int) -> float:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes of a process and those below it; what they share counts once, and what others share with them in full.
+    """Return bytes of a process and its descendants; their shared pages count once.
 
-    The kernel divides a page by all processes that have it, those of somebody else included. That is right for pages
-    of the processes' own, and not for a program's file: there the largest part that one of them has is taken.
+    The kernel divides a page by all processes that map it, including other programs. That is right for anonymous pages,
+    but not for files: for those the largest value of one process is used.
     """
     own, files = 0, 0
     for process in processes_below(pid):
@@ -105,6 +105,6 @@ def _spent(who: int) -> float:
 
 
 def _busy() -> float:
-    """user, nice, system, irq, softirq and what the host took away; neither idle nor waiting for a disk."""
+    """Return seconds of user, nice, system, irq, softirq and steal, without idle and I/O wait."""
     user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + irq + softirq + steal) / _TICK

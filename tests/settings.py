@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from pyregistry.config.error_messages import alternatives, is_section
-from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, AnyMap, Key, ListOf, Surface
 from pyregistry.config.schema import Config
 from pyregistry.config.unknown import OWN
 from pyregistry.config.values import Duration
@@ -140,15 +140,15 @@ def not_carried_out(surface: Surface = SURFACE, path: str = "") -> Iterator[tupl
         for key, below in surface.items():
             yield from not_carried_out(below, f"{path}.{key}" if path else key)
         return
-    if isinstance(surface, Key | Items) and surface.instead:
-        yield path, f"{'refused: ' if isinstance(surface, Key) and surface.refused else ''}{surface.instead}"
-    elif isinstance(surface, Key | Free) and path not in known:
+    if isinstance(surface, Key | ListOf) and surface.note:
+        yield path, f"{'refused: ' if isinstance(surface, Key) and surface.rejected else ''}{surface.note}"
+    elif isinstance(surface, Key | AnyMap) and path not in known:
         yield path, _WITHOUT_SENTENCE.get(path, "accepted: what it asks for is so anyway")
 
 
 _CLOUD = "refused: the driver is not supported"
 _WITHOUT_SENTENCE = {
-    **{f"storage.{name}": _CLOUD for name, of in SURFACE["storage"].items() if isinstance(of, Free)},  # type: ignore[union-attr] # a section
+    **{f"storage.{name}": _CLOUD for name, of in SURFACE["storage"].items() if isinstance(of, AnyMap)},  # type: ignore[union-attr] # a section
     "loglevel": "`log.level`",
     "auth.none": "accepted: all clients are anonymous, and `pyregistry.access` without passwords is meant",
     "redis": "accepted: the caches of this registry need none",
@@ -169,7 +169,7 @@ def body() -> str:
         variable = f"`{setting.variable}`" if setting.variable else "none"
         cells = [f"`{setting.key}`", variable, setting.kind, setting.default, setting.unit]
         lines.append(f"| {' | '.join([*cells, setting.meaning, setting.origin])} |")
-    lines += ["", "## Keys of the CNCF registry that are not carried out", "", "| key | what happens |", "|---|---|"]
+    lines += ["", "## Keys of the CNCF registry that are not supported", "", "| key | what happens |", "|---|---|"]
     lines += [f"| `{key}` | {instead} |" for key, instead in sorted(not_carried_out())]
     return "\n".join([*lines[1:], ""])
 

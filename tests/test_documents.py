@@ -22,7 +22,7 @@ def test_empty_documents_behind_the_first_are_passed_over(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "line"), SEVERAL.items())
 def test_a_second_document_is_refused_with_its_line(text: str, line: int) -> None:
-    with pytest.raises(DocumentInvalid, match=f"a second document begins behind ---, line {line}"):
+    with pytest.raises(DocumentInvalid, match=f"a second document begins after ---, line {line}"):
         read_yaml(text)
 
 

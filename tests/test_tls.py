@@ -225,7 +225,7 @@ def test_a_session_is_resumed_until_its_authority_is_taken_out(
         old, _ = _session(server, kept)
         assert _session(server, removed, session)[1], "the same authorities: it is resumed"
         bundle.write_bytes(authority.certificate.read_bytes())
-        wait_until(lambda: "certificate read again" in server.output(), "the authorities are read again")
+        wait_until(lambda: "certificate reloaded" in server.output(), "the authorities are read again")
         with pytest.raises(OSError, match=r"ALERT_UNKNOWN_CA|reset"):
             _session(server, removed, session)
         session, was_resumed = _session(server, kept, old)

@@ -1,4 +1,4 @@
-// Blobs pushes and pulls as Go clients do, checks every status and every length, and prints what it took as JSON.
+// Blobs pushes and pulls as Go clients do, checks every status and every length, and prints the results as JSON.
 //
 //	blobs push http://127.0.0.1:5000 app 4 268435456     4 blobs of 256 MiB at once: POST, PATCH chunked, PUT
 //	blobs pull http://127.0.0.1:5000 app 8 sha256:...    the same blob 8 times at once
@@ -48,7 +48,7 @@ func main() {
 	fail(json.NewEncoder(os.Stdout).Encode(result))
 }
 
-// content is a blob that no other push has: a random block again and again, each with its number in front.
+// content is a unique blob: a repeated random block, each with its number in front.
 type content struct {
 	block  []byte
 	size   int64

@@ -1,53 +1,56 @@
-"""The words of access control, and the two seams: who is it, may they."""
+"""The terms of access control, and its two seams: authentication and authorization."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from pyregistry.common.overriding import override
 from pyregistry.oci.names import RepositoryName
 
 
 class Action(StrEnum):
-    """What an endpoint does, as its row in the route table says."""
+    """An action of an endpoint, from its row in the route table."""
 
     BASE = "base"
-    """Ask whether this is a registry: for everybody who is known."""
+    """Ask whether this is a registry: for every authenticated caller."""
     TOKEN = "token"  # noqa: S105 - a word, no secret
-    """Ask for a token: the one endpoint that finds out itself who is asking."""
+    """Request a token: the one endpoint that authenticates the caller itself."""
     CATALOG = "catalog"
     PULL = "pull"
     PUSH = "push"
     DELETE = "delete"
     METRICS = "metrics"
-    """Read figures of the whole service, which name no repository and no user."""
+    """Read metrics of the whole service, which contain no names of repositories or users."""
     PROBE = "probe"
-    """Ask whether the service lives: for everybody, and nobody is asked who they are."""
+    """Ask whether the service is alive: for all callers, without authentication."""
 
 
 class Access(NamedTuple):
-    """One thing that a caller wants to do; without a repository for BASE and CATALOG."""
+    """An action on a repository; without a repository for BASE and CATALOG."""
 
     action: Action
     repository: RepositoryName | None = None
 
 
 class Scope(Protocol):
-    """What a caller showed it may be used for, whoever the caller is: a token is made for one purpose."""
+    """The purpose of a token: it limits what its user may do with it."""
+
+    __slots__ = ()
 
     def covers(self, access: Access) -> bool:
-        """True if this may be done with it."""
+        """Return True if the token is good for this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks; `name` is None for an anonymous caller, `scope` for one who came with a password."""
+    """A caller; an anonymous one has no `name`, one with a password has no `scope`."""
 
     name: str | None = None
     scope: Scope | None = None
 
     def covers(self, access: Access) -> bool:
-        """True unless the caller showed a token that was made for something else."""
+        """Return True unless the caller's token was made for something else."""
         return self.scope is None or self.scope.covers(access)
 
 
@@ -56,56 +59,60 @@ ANONYMOUS = Principal()
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a client sees this registry; `scheme` is empty where neither the config nor a proxy nor TLS says it."""
+    """The registry's URL as a client sees it; `scheme` is empty if the config, a proxy and TLS do not tell it."""
 
     scheme: str
     host: str
     prefix: str = ""
 
     def __str__(self) -> str:
-        """The URL below which all endpoints are."""
+        """Return the URL prefix of all endpoints."""
         return f"{self.scheme or 'http'}://{self.host}{self.prefix}"
 
 
 class Fault(StrEnum):
-    """Why a token did not do: `error` of a challenge (RFC 6750, 3.1)."""
+    """Reason why a token was rejected: `error` of a challenge (RFC 6750, 3.1)."""
 
     INVALID_TOKEN = "invalid_token"  # noqa: S105 - a word, no secret
     INSUFFICIENT_SCOPE = "insufficient_scope"
 
 
 class LifeCycle(Protocol):
-    """A part that follows a file or has threads. It is made before the workers are forked, and starts in each."""
+    """A part that watches files or has threads. It is made before the workers are forked, and started in each."""
+
+    __slots__ = ()
 
     def start(self) -> None:
-        """Begin to follow what may have changed since it was made. Blocks."""
+        """Start the threads, and load what changed since it was made. Blocks."""
 
     def close(self) -> None:
-        """End the threads. Does not block."""
+        """Stop the threads. Does not block."""
 
 
 class Passwords(Protocol):
     """Users with passwords."""
 
+    __slots__ = ()
+
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         """Return the user of that name and password; raise Unauthorized, TooManyRequests.
 
-        The caller is at `address`.
+        `address` is the client's.
         """
 
     def stamp(self, user: str) -> str | None:
-        """Return what changes with the password of a user, None for one who is not there."""
+        """Return a string that changes with the user's password, None for an unknown user."""
 
 
 class PasswordStore(Passwords, Protocol):
-    """Passwords that an authenticator checks, with its figures."""
+    """Passwords that an authenticator checks, with metrics."""
 
     realm: str
     """Name of the registry that a client shows when it asks for a password."""
 
     @property
     def refused(self) -> Mapping[str, int]:
-        """Logins of this process that were refused, by the reason."""
+        """Rejected logins of this process, by reason."""
 
     @property
     def waiting(self) -> int:
@@ -115,95 +122,101 @@ class PasswordStore(Passwords, Protocol):
 class Authenticator(LifeCycle, Protocol):
     """Identifies the caller by the Authorization headers of a request and the address of its client.
 
-    A kind that does without some of it inherits from BaseAuthenticator.
+    BaseAuthenticator has defaults for some of it.
     """
+
+    __slots__ = ()
 
     @property
     def passwords(self) -> PasswordStore | None:
-        """Return the users with passwords, for whom tokens can be made here; None where there are none."""
+        """Return the users with passwords, for whom this registry can make tokens, or None."""
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """Raises Unauthorized, and TooManyRequests."""
+        """Return the caller; raise Unauthorized, TooManyRequests."""
 
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """The same principal where that needs no waiting; None: ask `authenticate`, which knows what is wrong, too."""
+        """Return the same caller if that is known without waiting; None: call `authenticate`, which also rejects."""
 
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
-        """`WWW-Authenticate` of a 401: how to become somebody who may do what was wanted; None where nobody can."""
+        """Return `WWW-Authenticate` of a 401, with which a client can get the access; None if it cannot."""
 
 
 class Authorizer(Protocol):
-    """May they: decided before any storage call, once per request."""
+    """Decides on access, once per request and before any storage call."""
+
+    __slots__ = ()
 
     def allows(self, principal: Principal, access: Access) -> bool:
-        """True if this principal may do this, whatever token was shown."""
+        """Return True if the rules give this principal the access; it ignores tokens."""
 
     def pulls_below(self, principal: Principal, namespace: str) -> bool:
-        """False if this principal may pull nothing below this namespace, the empty one being that of all names.
+        """Return False if this principal may pull nothing below this namespace; the empty one has all names.
 
-        True where that is not known: each name is asked for all the same.
+        True if that is not known: then each name is checked.
         """
 
     def pulls_all(self, principal: Principal) -> bool:
-        """True if there is no repository, now or later, that this principal may not pull; False if not known."""
+        """Return True if this principal may pull every repository, also future ones; False if not known."""
 
 
 def is_allowed(authorizer: Authorizer, principal: Principal, access: Access) -> bool:
-    """Return True if the rules allow this to the caller, and the token that the caller showed is for it."""
+    """Return True if both the rules and the caller's token allow the access."""
     return principal.covers(access) and authorizer.allows(principal, access)
 
 
-class BaseAuthenticator:
-    """An authenticator without files, threads and passwords, which asks for no credential; kinds override the rest."""
+class BaseAuthenticator(Authenticator):
+    """An authenticator without files, threads, passwords and challenge; subclasses override the rest."""
 
+    @override
     def start(self) -> None:
-        """See Authenticator.start."""
+        pass
 
+    @override
     def close(self) -> None:
-        """See Authenticator.close."""
+        pass
 
     @property
+    @override
     def passwords(self) -> PasswordStore | None:
-        """See Authenticator.passwords."""
         return None
 
+    @override
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """See Authenticator.recognize."""
         return None
 
+    @override
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
-        """See Authenticator.challenge."""
         return None
 
 
-class Open(BaseAuthenticator):
-    """No `auth` section: everybody is anonymous."""
+class NoAuthentication(BaseAuthenticator):
+    """No `auth` section: all callers are anonymous, whatever they send, as in the CNCF registry."""
 
+    @override
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """Whatever the client sent is ignored, as the CNCF registry does."""
         return ANONYMOUS
 
+    @override
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """See Authenticator.recognize."""
         return ANONYMOUS
 
 
-class AllowAll:
-    """Without a policy, whoever passed the authenticator may do everything."""
+class AllowAll(Authorizer):
+    """No policy: every authenticated caller may do everything."""
 
+    @override
     def allows(self, principal: Principal, access: Access) -> bool:
-        """See Authorizer.allows."""
         return True
 
+    @override
     def pulls_below(self, principal: Principal, namespace: str) -> bool:
-        """See Authorizer.pulls_below."""
         return True
 
+    @override
     def pulls_all(self, principal: Principal) -> bool:
-        """See Authorizer.pulls_all."""
         return True
 
 
 def quoted(text: str) -> str:
-    """A quoted-string of a header (RFC 9110, 5.6.4), in one line: YAML's `|` leaves a newline at the end."""
+    """Return a quoted-string of a header (RFC 9110, 5.6.4), in one line: YAML's `|` ends with a newline."""
     return '"{}"'.format(" ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"'))

@@ -1,4 +1,4 @@
-"""A file that says who gets in: taken over when it changes, given up a minute after it could last be used."""
+"""A file of users or rules: reloaded when it changes, given up a minute after it was last usable."""
 
 import os
 import stat
@@ -21,7 +21,7 @@ def access_file(
     describe: Callable[[T], Mapping[str, object]],
     given_up: GivenUp[T],
 ) -> ReloadedFiles[T]:
-    """Make the value of a file that `make` understands. Blocks. Raises FileUnusable, as `make` does."""
+    """Load the value of a file with `make`. Blocks. Raises FileUnusable, as `make` does."""
     use = Use(
         name,
         lambda: [read_access_file(path)],
@@ -35,15 +35,15 @@ def access_file(
 
 
 def read_access_file(path: Path) -> bytes:
-    """Return the content of a regular file that only its owner and group may write to. Blocks. Raises FileUnusable."""
+    """Return the content of a regular file that only its owner and group can write. Blocks. Raises FileUnusable."""
     try:
         status = stat_file(path)
         mode = stat.S_IMODE(status.st_mode)
         if mode & stat.S_IWOTH:
-            raise FileUnusable(f"everybody on this machine may write to it (mode {mode:04o})")
+            raise FileUnusable(f"every user of this machine may write to it (mode {mode:04o})")
         if not stat.S_ISREG(status.st_mode):  # to open a device may do something
             raise FileUnusable("not a regular file")
-        # Not blocking: since then it may have become a FIFO, whose other end may never be opened.
+        # Without blocking: meanwhile it may be a FIFO, whose writer may never come.
         with os.fdopen(open_file(path), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise FileUnusable("not a regular file")

@@ -1,8 +1,8 @@
-"""bcrypt, kept where it can neither hold up requests nor other users' logins.
+"""Runs bcrypt so that it delays neither requests nor other users' logins.
 
-Each worker has one thread for it, and the workers of one service share turns: as many hashes run at once as there
-are pairs of processors, so that a flood of passwords takes one core of two. The thread is also nicer than the event
-loops. Who waits is served by turns of addresses: one that sends a flood waits for itself.
+Each worker has one thread for it, and the workers share slots. There is a slot per two processors, so a flood of
+passwords takes half of them. The thread also has a lower priority than the event loops. The queue is fair by address:
+an address that sends a flood delays only itself.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from pyregistry.auth.hashes import matches
 WAITING = 256
 WAITING_PER_ADDRESS = 32
 WAIT_SECONDS = 10.0
-"""Who sent a password may be gone by then; and a shutdown waits for those who wait."""
+"""Longer waits are useless, as the client may be gone, and they delay a shutdown."""
 NICER_BY = 10
-"""With all processors busy, an event loop gets nine times as much of one as a hash does."""
+"""With all processors busy, an event loop gets nine times the processor time of a hash."""
 
 
 class PoolFull(Exception):
-    """Too many checks wait already, or this one waited for too long."""
+    """Too many checks are waiting, or this one waited too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +40,26 @@ class _Waiting:
 
 @dataclass(frozen=True, slots=True)
 class PasswordCheck:
-    """One password to be compared with one stored hash."""
+    """A password to compare with a stored hash."""
 
     password: bytes
     stored: bytes
-    top_up: tuple[bytes, ...] = ()
-    """Hashes to be computed after a wrong password, so that it costs as much as one for the dearest user."""
+    padding: tuple[bytes, ...] = ()
+    """Hashes to compute after a wrong password, so that it takes as long as the highest cost."""
 
     def run(self) -> bool:
-        """Blocks, for up to a second of processor time."""
+        """Return True if the password is right. Blocks, for up to a second of processor time."""
         right = matches(self.password, self.stored)
         if not right:
-            for dummy in self.top_up:
+            for dummy in self.padding:
                 matches(self.password, dummy)
         return right
 
 
-class Turns:
-    """How many hashes the processes that were forked from this one may compute at the same time.
+class Slots:
+    """Limits how many hashes all processes forked from this one compute at the same time.
 
-    Record locks on a file that only lives in memory: the kernel gives back what a killed process held.
+    Record locks on a file in memory: the kernel releases those of a killed process.
     """
 
     def __init__(self, count: int | None = None) -> None:
@@ -68,8 +68,8 @@ class Turns:
         self.close = weakref.finalize(self, os.close, self._handle)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for one. Blocks. For one thread of a process at a time: the locks are the process's."""
+    def slot(self) -> Iterator[None]:
+        """Hold a slot. Blocks. For one thread of a process at a time: the locks belong to the process."""
         place = os.getpid() % self.count
         fcntl.lockf(self._handle, fcntl.LOCK_EX, 1, place)
         try:
@@ -79,21 +79,21 @@ class Turns:
 
 
 class BcryptPool:
-    """One thread, and those who wait for it, in turns by address. Made before the fork, used after it."""
+    """One thread and its queue, fair by address. Made before the fork, used after it."""
 
     def __init__(self) -> None:
-        self._turns = Turns()
+        self._slots = Slots()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bcrypt", initializer=_be_nice)
         self._waiting: OrderedDict[str, deque[_Waiting]] = OrderedDict()
         self._running = False
 
     @property
     def waiting(self) -> int:
-        """Checks that have no turn yet."""
+        """Checks in the queue."""
         return sum(map(len, self._waiting.values()))
 
     def submit(self, check: PasswordCheck, address: str) -> "asyncio.Future[bool]":
-        """Whether the password is right, when its turn has come. Raises PoolFull, and so does the result."""
+        """Queue a check; return a future with True if the password is right. Both may raise PoolFull."""
         of_address = self._waiting.get(address, ())
         if len(of_address) >= WAITING_PER_ADDRESS:
             raise PoolFull
@@ -108,18 +108,18 @@ class BcryptPool:
         return result
 
     def close(self) -> None:
-        """Stop the thread; the hash that it computes is computed to its end, and nobody else gets a turn."""
+        """Stop the thread after the running hash, and cancel the queue."""
         for of_address in self._waiting.values():
             for waiting in of_address:
                 waiting.result.cancel()
         self._waiting.clear()
-        self._thread.submit(self._turns.close)
+        self._thread.submit(self._slots.close)
         self._thread.shutdown(wait=False)
 
     def _make_room(self, own: int) -> None:
-        """Drop the last of the longest queue for an address that has `own` waiting; raise PoolFull instead of a swap.
+        """Drop the last check of the longest queue for an address with `own` checks; raise PoolFull if that is unfair.
 
-        A few addresses could otherwise fill the room that all share, and so refuse every other login.
+        Otherwise a few addresses could fill the shared queue and block every other login.
         """
         longest = max(self._waiting.values(), key=len)
         if len(longest) <= own + 1:
@@ -135,10 +135,10 @@ class BcryptPool:
             address, of_address = self._waiting.popitem(last=False)
             waiting = of_address.popleft()
             if of_address:
-                self._waiting[address] = of_address  # behind the others
+                self._waiting[address] = of_address  # to the end of the queue
             if waiting.until > loop.time():
                 self._running = True
-                running = loop.run_in_executor(self._thread, self._in_turn, waiting.check)
+                running = loop.run_in_executor(self._thread, self._in_slot, waiting.check)
                 running.add_done_callback(partial(self._finish, waiting.result))
                 return
             if not waiting.result.done():
@@ -152,8 +152,8 @@ class BcryptPool:
                 result.set_result(done.result())
         self._run_next()
 
-    def _in_turn(self, check: PasswordCheck) -> bool:
-        with self._turns.turn():
+    def _in_slot(self, check: PasswordCheck) -> bool:
+        with self._slots.slot():
             return check.run()
 
 

@@ -1,8 +1,7 @@
-"""Is this the password of that user: asked at every request, answered by bcrypt only once per credential.
+"""Verifies users and passwords at every request, with bcrypt only once per credential.
 
-A verified pair is remembered as a keyed hash that includes the stored hash, so that a changed password misses at
-once and a removed user never gets as far. In front of that is the memory of the last second, by header and address,
-which saves reading the header and counting.
+A verified pair is cached as a keyed hash that includes the stored hash. So a changed password misses the cache at once,
+and a removed user is rejected before it. A cache of the last second, by header and address, saves parsing and counting.
 """
 
 import asyncio
@@ -20,18 +19,18 @@ import structlog
 from pyregistry.auth.access import Principal
 from pyregistry.auth.bcrypt_pool import BcryptPool, PasswordCheck, PoolFull
 from pyregistry.auth.hashes import dummy_hash
-from pyregistry.auth.remembered import KeyedHash
+from pyregistry.auth.keyed_hash import KeyedHash
 from pyregistry.auth.throttle import Throttle, network_of, whole_seconds
 from pyregistry.common.bounded_cache import BoundedCache
 from pyregistry.oci.errors import TooManyRequests, Unauthorized
 
 RIGHT_SECONDS = 300.0
-"""Since it was used last: no longer than it is of use should memory hold what can be tried without bcrypt."""
+"""Since the last use: memory should not keep longer than useful what can be guessed without bcrypt."""
 WRONG_SECONDS = 10.0
 ANSWER_SECONDS = 1.0
-"""How long the same header from the same address is let in without being read again.
+"""Seconds for which the same header from the same address is accepted without parsing it.
 
-Not prolonged by use: what depends on the use of a credential hears of it once in that time.
+Use does not extend it, so the caches that depend on use see each credential once in that time.
 """
 REMEMBERED = 1_000
 REMEMBERED_PLACES = 10_000
@@ -40,29 +39,29 @@ MAX_PASSWORD_BYTES = 1024
 MAX_ENCODED = 2048
 BUSY_SECONDS = 2.0
 DELAY_SECONDS = 1.0
-"""Seconds that the refusals wait of an address that gets many of them; it asks less often meanwhile."""
+"""Seconds by which rejections are delayed for an address that gets many, to slow it down."""
 DELAYING: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("delaying", default=nullcontext)
-"""Of a request: the context in which its refusal waits, so that its connection may be closed for another one."""
+"""Context of a request during this delay, in which its connection may be closed in favour of another one."""
 LEAST_COST = 4
-"""The lowest that bcrypt has."""
+"""The lowest cost of bcrypt."""
 
 log = structlog.get_logger("pyregistry.auth")
 
 
 class Refusal(StrEnum):
-    """Reasons for which a login is refused, as the metrics name them."""
+    """Reasons for rejecting a login, as the metrics name them."""
 
     WRONG = "wrong"
     """An unknown user or a wrong password."""
     THROTTLED = "throttled"
-    """Too many wrong ones before it, or too many at once: answered 429."""
+    """Too many wrong passwords before it, or too many at once: the response is 429."""
     TOKEN = "token"  # noqa: S105 - a word, no secret
-    """A token that expired, or is none of ours: clients get another one then."""
+    """A token that expired or is not ours: clients then get another one."""
 
 
 @dataclass(frozen=True)
 class Users:
-    """A password file at one moment: users with their bcrypt hashes. Without any, a login costs what the least does."""
+    """A snapshot of a password file: users with their bcrypt hashes. Without users, a login has the lowest cost."""
 
     hashes: Mapping[str, bytes]
     _dummies: Mapping[int, bytes] = field(init=False, repr=False)
@@ -74,9 +73,9 @@ class Users:
         object.__setattr__(self, "_dummies", {cost: dummy_hash(cost) for cost in range(min(costs), max(costs) + 1)})
 
     def check(self, user: str, password: bytes) -> PasswordCheck:
-        """What to compute. A wrong password costs the same for every user, known or not.
+        """Return the hashes to compute. A wrong password costs the same for every user, known or not.
 
-        A hash of cost c takes 2^c rounds; with one of each cost from c to below the highest, h, that is 2^h.
+        A hash of cost c takes 2^c rounds. With one more of each cost from c to h - 1 that is 2^h, h being the highest.
         """
         stored = self.hashes.get(user)
         if stored is None:
@@ -92,12 +91,12 @@ class _Attempt:
     network: str
     tag: bytes
     place: bytes
-    """The tag, as it came from this network."""
+    """The tag, hashed with the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Who was let in, and by which content of the password file."""
+    """An accepted caller, and the password file that accepted it."""
 
     principal: Principal
     user: str
@@ -106,7 +105,7 @@ class _Answer:
 
 
 class Credentials:
-    """Checks users and passwords against what `users` returns at that moment. Made before the fork, used after it."""
+    """Checks users and passwords against the current result of `users`. Made before the fork, used after it."""
 
     def __init__(self, users: Callable[[], Users], clock: Callable[[], float] = time.monotonic) -> None:
         self._users = users
@@ -117,9 +116,9 @@ class Credentials:
         self._answers = BoundedCache[bytes, _Answer](limit=REMEMBERED, seconds=ANSWER_SECONDS, clock=clock)
         self._throttle = Throttle(clock)
         self._pool = BcryptPool()
-        self._flights: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
+        self._calls: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
         self.refused: dict[str, int] = {Refusal.WRONG: 0, Refusal.THROTTLED: 0}
-        """Logins of this process that were refused, by the reason."""
+        """Rejected logins of this process, by reason."""
 
     @property
     def waiting(self) -> int:
@@ -127,11 +126,11 @@ class Credentials:
         return self._pool.waiting
 
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """The user of the request's Authorization headers; raises as `verify`, also for what is no Basic."""
+        """Return the user of the Authorization headers; raise as `verify`, also if they are not Basic."""
         known = self.recognize(authorization, address)
         if known is not None:
             return known
-        users = self._users()  # asked first: if they change before the end, nobody will ever find this answer
+        users = self._users()  # read first: if they change meanwhile, the cached answer will never match
         credential = parse_basic(authorization)
         if credential is None:
             raise Unauthorized
@@ -141,18 +140,18 @@ class Credentials:
         return principal
 
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """Who was let in with this header from this address within the last second."""
+        """Return the user accepted with this header from this address within the last second."""
         if len(authorization) != 1:
             return None
         answer = self._answers.get(self._key(authorization[0], address))
-        if answer is None or answer.users is not self._users() or self._is_besieged(answer):
+        if answer is None or answer.users is not self._users() or self._is_locked_out(answer):
             return None
         return answer.principal
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
-        """The user, if that is the password. `address` is the client's, empty where it has none.
+        """Return the user with this password. `address` is the client's, empty if it has none.
 
-        Raises Unauthorized, which has no challenge and is the same for an unknown user, and TooManyRequests.
+        Raises TooManyRequests, and Unauthorized without a challenge, the same for an unknown user.
         """
         if not 0 < len(_bytes(user)) <= MAX_USER_BYTES or len(password) > MAX_PASSWORD_BYTES or b"\0" in password:
             raise Unauthorized
@@ -186,14 +185,15 @@ class Credentials:
         return self._hash(b"\0".join(parts))
 
     def _is_remembered(self, attempt: _Attempt) -> bool:
-        """A credential that was right a while ago is right, but not for an address that is stopped for guessing.
+        """Return True for a credential that was right a while ago.
 
-        There it must have been used before; or whoever guesses would learn from the one attempt that is not refused.
+        For an address that is throttled it must have been used there before. Otherwise a guesser would notice the right
+        one, as it alone is not rejected.
         """
         if attempt.tag not in self._right:
             return False
         if attempt.place in self._places:
-            if self._is_besieged(attempt):
+            if self._is_locked_out(attempt):
                 return False
         elif self._throttle.wait(attempt.network, attempt.user):
             return False
@@ -201,19 +201,19 @@ class Credentials:
         self._places.put(attempt.place, True)
         return True
 
-    def _is_besieged(self, by: _Attempt | _Answer) -> bool:
-        return self._throttle.is_besieged(by.network, by.user)
+    def _is_locked_out(self, by: _Attempt | _Answer) -> bool:
+        return self._throttle.is_locked_out(by.network, by.user)
 
     async def _check(self, attempt: _Attempt, check: PasswordCheck) -> None:
         if attempt.tag in self._wrong:
             raise Unauthorized
-        # A file that was read meanwhile may not know the user any more.
-        if not await asyncio.shield(self._flight(attempt, check)) or not self._is_current(attempt.user, check):
+        # The file may have been reloaded meanwhile, without the user.
+        if not await asyncio.shield(self._call(attempt, check)) or not self._is_current(attempt.user, check):
             raise Unauthorized
 
-    def _flight(self, attempt: _Attempt, check: PasswordCheck) -> "asyncio.Task[bool]":
-        """The one check of this credential: clients open several connections at once."""
-        network, running = self._flights.get(attempt.tag, ("", None))
+    def _call(self, attempt: _Attempt, check: PasswordCheck) -> "asyncio.Task[bool]":
+        """Start the check of this credential or join the running one: clients open several connections at once."""
+        network, running = self._calls.get(attempt.tag, ("", None))
         wait = self._throttle.wait(attempt.network, attempt.user)
         if running is not None and (network == attempt.network or not wait):
             return running
@@ -225,10 +225,10 @@ class Credentials:
         except PoolFull:
             raise _too_many(BUSY_SECONDS) from None
         self._throttle.charge(attempt.network, attempt.user)
-        flight = asyncio.create_task(self._settle(attempt, check, verdict))
-        self._flights[attempt.tag] = attempt.network, flight
-        flight.add_done_callback(lambda _: self._flights.pop(attempt.tag, None))
-        return flight
+        call = asyncio.create_task(self._settle(attempt, check, verdict))
+        self._calls[attempt.tag] = attempt.network, call
+        call.add_done_callback(lambda _: self._calls.pop(attempt.tag, None))
+        return call
 
     async def _settle(self, attempt: _Attempt, check: PasswordCheck, verdict: "asyncio.Future[bool]") -> bool:
         try:
@@ -242,7 +242,7 @@ class Credentials:
             self._places.put(attempt.place, True)
             return True
         self._wrong.put(attempt.tag, True)
-        # A name that is nobody's may be a password in the wrong place.
+        # An unknown name may be a password in the wrong field.
         known = attempt.user in self._users().hashes
         log.warning("login failed", user=attempt.user if known else None, address=attempt.network)
         return False
@@ -252,7 +252,7 @@ class Credentials:
 
 
 def parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
-    """User and password of the request's Authorization headers; None if that is not one well-formed Basic."""
+    """Return user and password of the Authorization headers; None unless it is one well-formed Basic header."""
     if len(authorization) != 1:
         return None
     scheme, _, encoded = authorization[0].partition(" ")
@@ -266,7 +266,7 @@ def parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
 
 
 def _bytes(user: str) -> bytes:
-    return user.encode(errors="replace")  # half a surrogate is no user's
+    return user.encode(errors="replace")  # half a surrogate pair matches no user
 
 
 def _cost(stored: bytes) -> int:

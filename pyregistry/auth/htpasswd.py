@@ -1,4 +1,4 @@
-"""HTTP Basic against an htpasswd file that is read again when it changes."""
+"""HTTP Basic against an htpasswd file that is reloaded when it changes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
@@ -6,29 +6,30 @@ from pathlib import Path
 
 import structlog
 
-from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal, quoted
+from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, PasswordStore, Principal, quoted
 from pyregistry.auth.access_file import access_file
 from pyregistry.auth.credentials import MAX_USER_BYTES, Credentials, Users
 from pyregistry.auth.hashes import HashRefused, parse_hash, prepare
 from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
+from pyregistry.common.overriding import override
 from pyregistry.common.reloaded_files import FileUnusable, GivenUp
 
 MAX_LINE_BYTES = 1024
 MAX_WARNINGS = 20
-"""Warnings about one content: a file of another kind may have a million lines."""
+"""Warnings about one file: another kind of file may have a million lines."""
 
 log = structlog.get_logger("pyregistry.auth")
 
 
 class HtpasswdInvalid(Exception):
-    """The file cannot be used; the text says why."""
+    """The file is unusable; the text says why."""
 
 
 def parse_htpasswd(content: bytes) -> dict[str, bytes]:
-    """Return each user's bcrypt hash. Warn of lines without one, by number and user, and never quote them.
+    """Return each user's bcrypt hash. Warn of lines without one, by number and user, without quoting them.
 
-    The last line of a user counts, as in the CNCF registry, also if its hash is unusable: the password that an earlier
-    line had is not the user's any more.
+    The last line of a user counts, as in the CNCF registry, even if its hash is unusable: the earlier password was
+    replaced.
     """
     users: dict[str, bytes] = {}
     warnings: list[tuple[str, dict[str, object]]] = []
@@ -54,7 +55,7 @@ class PasswordFile:
     """The users of an htpasswd file."""
 
     def __init__(self, path: Path) -> None:
-        """Blocks. Raises HtpasswdInvalid."""
+        """Load the file. Blocks. Raises HtpasswdInvalid."""
         given_up = GivenUp(Users({}), "every login is refused")
         try:
             self._file = access_file(path, "htpasswd file", _users_of, _describe, given_up)
@@ -62,15 +63,15 @@ class PasswordFile:
             raise HtpasswdInvalid(f"{path}: {error}") from error
 
     def users(self) -> Users:
-        """At this moment: of the content that was good last, and none a minute after the file could last be used."""
+        """Return the current users, those of the last valid content; none a minute after the file was last usable."""
         return self._file.value
 
     def start(self) -> None:
-        """See ReloadedFiles.start."""
+        """Watch the file until `close`. Blocks for the first check, after the fork."""
         self._file.start()
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop watching."""
         self._file.close()
 
 
@@ -85,64 +86,64 @@ def _describe(users: Users) -> dict[str, object]:
     return {"users": len(users.hashes)}
 
 
-class HtpasswdAuthenticator(BaseAuthenticator):
-    """`auth.htpasswd` of the config."""
+class HtpasswdAuthenticator(BaseAuthenticator, PasswordStore):
+    """`auth.htpasswd` of the config. An unknown user and a wrong password look and cost the same."""
 
     def __init__(self, path: Path, realm: str) -> None:
-        """Blocks. Raises HtpasswdInvalid."""
+        """Load the file. Blocks. Raises HtpasswdInvalid."""
         self.realm = realm
         self._file = PasswordFile(path)
         prepare()
         self._credentials = Credentials(self._file.users)
 
+    @override
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """Unknown user and wrong password look and cost the same. Raises TooManyRequests for too many of them."""
         return await self._credentials.authenticate(authorization, address)
 
+    @override
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """See Authenticator.recognize."""
         return self._credentials.recognize(authorization, address)
 
+    @override
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
-        """See Authenticator.challenge."""
         return f"Basic realm={quoted(self.realm)}"
 
     @property
+    @override
     def passwords(self) -> "HtpasswdAuthenticator":
-        """See Authenticator.passwords."""
         return self
 
+    @override
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
-        """See Credentials.verify."""
         return await self._credentials.verify(user, password, address)
 
+    @override
     def stamp(self, user: str) -> str | None:
-        """Return what changes with the password of a user, None for one whom the file does not have now."""
         stored = self._file.users().hashes.get(user)
         return None if stored is None else blake2b(stored, digest_size=8).hexdigest()
 
     @property
+    @override
     def refused(self) -> Mapping[str, int]:
-        """Logins of this process that were refused, by the reason."""
         return self._credentials.refused
 
     @property
+    @override
     def waiting(self) -> int:
-        """Passwords that wait to be checked."""
         return self._credentials.waiting
 
+    @override
     def start(self) -> None:
-        """See Authenticator.start: notice changes of the file, until close."""
         self._file.start()
 
+    @override
     def close(self) -> None:
-        """See Authenticator.close."""
         self._file.close()
         self._credentials.close()
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, str | None, bytes, str]]:
-    """Number, user, hash and the reason why the hash is not accepted; without a user where there is no valid name."""
+    """Yield number, user, hash and the reason for rejecting the hash; user None if the name is invalid."""
     for number, line in enumerate(content.splitlines(), 1):
         try:
             entry = parse_line(line)

@@ -4,16 +4,16 @@ from typing import NamedTuple
 
 
 class HtpasswdEntry(NamedTuple):
-    """USER:HASH, or USER:HASH:COMMENT as Apache and nginx take it."""
+    """USER:HASH, or USER:HASH:COMMENT, which Apache and nginx accept."""
 
     user: bytes
     stored: bytes
 
 
 def parse_line(line: bytes) -> HtpasswdEntry | None:
-    """None for a comment and an empty line; raises ValueError for what has no colon.
+    """Return the entry, None for a comment or an empty line; raise ValueError without a colon.
 
-    Space around the line is nothing, to the CNCF registry as well.
+    Space around the line is ignored, as in the CNCF registry.
     """
     text = line.strip()
     if not text or text.startswith(b"#"):

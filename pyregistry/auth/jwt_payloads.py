@@ -1,6 +1,6 @@
-"""Our own tokens with a large claim: their payload is compressed, so that they fit into a header.
+"""Compresses the payload of our own large tokens, so that they fit into a header.
 
-With the member `zip` of the header, as in RFC 7516; a small payload stays one that every reader of JWTs understands.
+The header then has the member `zip`, as in RFC 7516. Every reader of JWTs can read a small payload.
 """
 
 import zlib
@@ -9,20 +9,20 @@ from typing import Any
 import jwt
 
 LONGEST_TOKEN = 64_000
-"""Bytes; a header with it must stay below the longest line that is taken (pyregistry.api.transport.heads)."""
+"""Bytes; a header with it must stay below the longest accepted line (pyregistry.api.transport.heads)."""
 _LARGE = 4_000
-"""Bytes of a payload that is compressed."""
+"""Bytes above which a payload is compressed."""
 _MOST_BYTES = 16 * 1024 * 1024
-"""Of a payload; the scopes of the longest request become a fraction of it."""
+"""Limit of an inflated payload; the scopes of the longest request need a fraction of it."""
 _ZIP = "DEF"
 _RAW = -zlib.MAX_WBITS
 
 
 class CompressingJWT(jwt.PyJWT):
-    """Encodes and decodes tokens; a compressed payload is inflated behind the check of its signature."""
+    """Encodes and decodes tokens; a compressed payload is inflated after its signature is verified."""
 
     def encode_claims(self, claims: dict[str, Any], secret: bytes, algorithm: str, key_id: str) -> str:
-        """Return the token of these claims, compressed where that is worth it."""
+        """Return the token of these claims, compressed if they are large."""
         payload = self._encode_payload(claims)
         headers = {"kid": key_id}
         if len(payload) > _LARGE:

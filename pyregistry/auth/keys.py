@@ -1,6 +1,6 @@
-"""The keys that sign our own tokens: made here, shared by all workers, changed every day.
+"""The keys that sign our own tokens: generated here, shared by all workers, rotated every day.
 
-A key that has been replaced is kept until the last token that it signed has expired.
+A replaced key is kept until the last token that it signed expired.
 """
 
 import time
@@ -23,7 +23,7 @@ log = structlog.get_logger("pyregistry.auth")
 
 
 class SigningKey(msgspec.Struct, frozen=True):
-    """`made_at` in seconds since the epoch."""
+    """A key; `made_at` in seconds since the epoch."""
 
     id: str
     secret: bytes
@@ -31,15 +31,15 @@ class SigningKey(msgspec.Struct, frozen=True):
 
 
 class SecretStore(Protocol):
-    """Bytes that all workers share and nobody else reads. Blocks."""
+    """Secret bytes that only the workers share. Blocks."""
 
     def read(self) -> bytes | None:
-        """None if there are none."""
+        """Return the bytes, None before the first change."""
 
     def change(self, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
-        """Replace the bytes by what `change` makes of them, unless that is None; one change at a time.
+        """Replace the bytes by the result of `change`; None keeps them. One change at a time.
 
-        The bytes that are there now.
+        Returns the current bytes.
         """
 
 
@@ -47,22 +47,22 @@ class KeyRing:
     """The keys, newest last."""
 
     def __init__(self, store: SecretStore, clock: Callable[[], float] = time.time, spare: bytes | None = None) -> None:
-        """Make a ring on `store`; `spare`, a secret that all workers have, signs where none can be stored."""
+        """Make a ring on `store`; `spare`, a secret of all workers, signs if the store cannot be written."""
         self._store = store
         self._clock = clock
         self._spare = None if spare is None else SigningKey(blake2b(spare, digest_size=8).hexdigest(), spare, 0.0)
         self._complained = False
-        self._keys: dict[str, tuple[SigningKey, float]] = {}  # with the time from which they are no longer taken
+        self._keys: dict[str, tuple[SigningKey, float]] = {}  # with the time at which they expire
 
     def signing(self) -> SigningKey:
-        """The key to sign with, made or replaced when it is due. Blocks."""
+        """Return the key to sign with, generated or rotated when due. Blocks."""
         keys: list[SigningKey] = []
         try:
             keys = _decode(self._store.read())
             if self._is_due(keys):
                 keys = _decode(self._store.change(self._rotate))
             self._complained = False
-        except OSError as error:  # a full or read-only disk must not stop everybody from pulling
+        except OSError as error:  # a full or read-only disk must not stop all pulls
             if not keys and self._spare is None:
                 raise
             self._complain(error)
@@ -70,14 +70,14 @@ class KeyRing:
         return keys[-1] if keys else self._spare_key()
 
     def known(self, key_id: str) -> SigningKey | None:
-        """A key that this worker has seen."""
+        """Return a key that this worker has seen."""
         if self._spare is not None and key_id == self._spare.id:
             return self._spare
         key, until = self._keys.get(key_id, (None, 0.0))
         return key if self._clock() < until else None
 
     def find(self, key_id: str) -> SigningKey | None:
-        """A key that another worker may have made. Blocks."""
+        """Return a key that another worker may have generated. Blocks."""
         try:
             self._remember(_decode(self._store.read()))
         except OSError as error:
@@ -89,7 +89,7 @@ class KeyRing:
     def _complain(self, error: OSError) -> None:
         if not self._complained:
             log.error(
-                "the keys of tokens could not be stored or replaced, the last one goes on", reason=in_words(error)
+                "the keys of tokens could not be stored or replaced, the last one stays in use", reason=in_words(error)
             )
         self._complained = True
 
@@ -103,18 +103,18 @@ class KeyRing:
         self._keys = {key.id: (key, end) for key, end in zip(keys, until, strict=False)}
 
     def _is_due(self, keys: Sequence[SigningKey]) -> bool:
-        # Also where a clock that went wrong has made a key of the future.
+        # Also if a wrong clock made a key of the future.
         return not keys or not -_CLOCKS_DIFFER <= self._clock() - keys[-1].made_at < ROTATE_SECONDS
 
     def _rotate(self, content: bytes | None) -> bytes | None:
         keys = _decode(content)
-        if not self._is_due(keys):  # another worker was quicker
+        if not self._is_due(keys):  # another worker was faster
             return None
         return msgspec.json.encode([*keys[-1:], SigningKey(token_hex(8), token_bytes(32), self._clock())])
 
 
 def _decode(content: bytes | None) -> list[SigningKey]:
-    """What cannot be read is made anew: who holds a token of a lost key asks for another."""
+    """Return the keys; none if they are damaged: then a new one is made, and clients get new tokens."""
     try:
         return msgspec.json.decode(content or b"[]", type=list[SigningKey])
     except (msgspec.DecodeError, UnicodeDecodeError):

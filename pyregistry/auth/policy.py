@@ -1,4 +1,4 @@
-"""Who may do what: rules over repositories and callers, of which the first that matches decides."""
+"""Access rules for repositories and callers; the first that matches decides."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,10 @@ from typing import Self
 
 import msgspec
 
-from pyregistry.auth.access import Access, Action, Principal
+from pyregistry.auth.access import Access, Action, Authorizer, Principal
 from pyregistry.auth.scopes import REPOSITORY_ACTIONS
 from pyregistry.common.documents import DocumentInvalid, read_yaml
+from pyregistry.common.overriding import override
 
 ANONYMOUS, AUTHENTICATED, EVERYONE = "anonymous", "authenticated", "everyone"
 _GROUP = "group:"
@@ -17,7 +18,7 @@ _PATTERN = re.compile(r"[a-z0-9._\-*?]+(/[a-z0-9._\-*?]+)*", re.ASCII)
 
 
 class PolicyInvalid(Exception):
-    """The rules cannot be used; the text begins with the place of the fault, as `[2].actions: `."""
+    """The rules are invalid; the text begins with the position of the fault, such as `[2].actions: `."""
 
 
 class _Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,42 +46,42 @@ class Rule:
     _users: frozenset[str]
 
     def concerns(self, principal: Principal, repository: str) -> bool:
-        """True if this rule decides, unless one before it does."""
+        """Return True if this rule decides, unless an earlier one does."""
         return self.is_for(principal) and self._matches.fullmatch(repository) is not None
 
     def is_for(self, principal: Principal) -> bool:
-        """True if this caller is one of those that the rule names."""
+        """Return True if the rule names this caller."""
         kind = ANONYMOUS if principal.name is None else AUTHENTICATED
         return kind in self.who or EVERYONE in self.who or principal.name in self._users
 
     def leads_to(self, namespace: str) -> bool:
-        """True if the rule is about at least one name that is possible below this namespace."""
+        """Return True if the rule matches at least one possible name below this namespace."""
         return self._leads_to.fullmatch(namespace) is not None
 
     def covers(self, namespace: str) -> bool:
-        """True if the rule is about every name below this namespace; False if one pattern alone does not say so."""
+        """Return True if one pattern of the rule matches every name below this namespace."""
         return self._covers.fullmatch(namespace) is not None
 
     def __str__(self) -> str:
-        """In the words of the file."""
+        """Return the rule in the words of the file."""
         actions = ", ".join(action for action in REPOSITORY_ACTIONS if action in self.actions) or "nothing"
         return f"[{self.place}] {', '.join(self.who)} on {', '.join(self.repositories)}: {actions}"
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Authorizer):
     """All rules, in their order."""
 
     rules: tuple[Rule, ...]
 
     @classmethod
     def parse(cls, items: Sequence[object], groups: Mapping[str, Sequence[str]]) -> Self:
-        """From what stands in the file; raises PolicyInvalid."""
+        """Return the policy of the parsed items of a file; raise PolicyInvalid."""
         return cls(tuple(_rule(place, item, groups) for place, item in enumerate(items)))
 
     @classmethod
     def parse_file(cls, content: bytes) -> Self:
-        """From a file of its own: a list of rules, or a map of `access` (that list) and `groups`.
+        """Return the policy of a file: a list of rules, or a map of `access` (that list) and `groups`.
 
         Raises PolicyInvalid.
         """
@@ -97,24 +98,22 @@ class Policy:
         return cls.parse(read.access, read.groups)
 
     def decide(self, principal: Principal, access: Access) -> tuple[bool, Rule | None]:
-        """Whether a caller may do something with a repository, and the rule that says so; no rule: no."""
+        """Return True if a caller has this access to a repository, and the rule that decided; False without one."""
         assert access.repository is not None
         for rule in self.rules:
             if rule.concerns(principal, access.repository):
                 return access.action in rule.actions, rule
         return False, None
 
+    @override
     def allows(self, principal: Principal, access: Access) -> bool:
-        """See Authorizer.allows.
-
-        The base and the catalog, which lists what may be pulled, are for all who get here, metrics for all users.
-        """
-        if access.action is Action.METRICS:
+        if access.action is Action.METRICS:  # for all users
             return principal.name is not None
+        # BASE and CATALOG, which lists only what may be pulled, are for all callers.
         return access.repository is None or self.decide(principal, access)[0]
 
+    @override
     def pulls_below(self, principal: Principal, namespace: str) -> bool:
-        """See Authorizer.pulls_below."""
         for rule in self.rules:
             if not rule.is_for(principal):
                 continue
@@ -124,8 +123,8 @@ class Policy:
                 return False
         return False
 
+    @override
     def pulls_all(self, principal: Principal) -> bool:
-        """See Authorizer.pulls_all."""
         for rule in self.rules:
             if rule.is_for(principal):
                 if Action.PULL not in rule.actions:
@@ -136,7 +135,7 @@ class Policy:
 
     @property
     def lets_anonymous_in(self) -> bool:
-        """True if there is anything that a caller without a name may do."""
+        """Return True if a rule allows anything to anonymous callers."""
         return any(rule.actions and {ANONYMOUS, EVERYONE}.intersection(rule.who) for rule in self.rules)
 
 
@@ -170,7 +169,7 @@ def _users(place: int, who: Sequence[str], groups: Mapping[str, Sequence[str]]) 
     users: set[str] = set()
     for word in who:
         if not word.startswith(_GROUP):
-            if not word or ":" in word:  # no user's name has one, since Basic ends the name there
+            if not word or ":" in word:  # a user's name has no colon, which ends it in Basic
                 raise PolicyInvalid(f"[{place}].who: {word!r} is neither a user nor group:NAME")
             users.add(word)
         elif word.removeprefix(_GROUP) not in groups:
@@ -181,13 +180,13 @@ def _users(place: int, who: Sequence[str], groups: Mapping[str, Sequence[str]]) 
 
 
 def _expression(pattern: str) -> str:
-    """The regular expression of a pattern, as git understands one: raises ValueError.
+    """Return the regular expression of a pattern like git's; raise ValueError.
 
-    `*` and `?` stay within a component of the name; `**` is any number of components, at the end at least one.
+    `*` and `?` match within a component of the name; `**` matches any number of components, at the end at least one.
     """
     parts = pattern.split("/")
     if _PATTERN.fullmatch(pattern) is None or any("**" in part and part != "**" for part in parts):
-        raise ValueError(f"{pattern!r} is no pattern of repositories such as team/** or */app")
+        raise ValueError(f"{pattern!r} is not a pattern of repositories such as team/** or */app")
     fixed: list[list[str]] = [[]]
     for part in parts:
         if part == "**":
@@ -197,22 +196,22 @@ def _expression(pattern: str) -> str:
     if len(fixed) == 1:
         return "/".join(fixed[0])
     first, *middle, last = fixed
-    # The leftmost is as good as any, so it is never taken back (`(?>`): else each star would multiply the time.
+    # The leftmost match is as good as any, so `(?>` never backtracks: else each star would multiply the time.
     between = ["(?>(?:[^/]+/)*?" + "".join(f"{each}/" for each in group) + ")" for group in middle if group]
     end = "(?:[^/]+/)*" + "/".join(last) if last else ".+"
     return "".join(f"{each}/" for each in first) + "".join(between) + end
 
 
 def _component(pattern: str) -> str:
-    """The regular expression of a pattern without a slash."""
+    """Return the regular expression of a pattern without a slash."""
     first, *rest = ("".join("[^/]" if each == "?" else re.escape(each) for each in part) for part in pattern.split("*"))
     return first + "".join(f"(?>[^/]*?{part})" for part in rest[:-1]) + "".join(f"[^/]*{part}" for part in rest[-1:])
 
 
 def _leading(pattern: str) -> str:
-    """The regular expression of the namespaces below which there can be a name that the pattern matches.
+    """Return the regular expression of namespaces below which the pattern can match a name.
 
-    Of `a/*/c` they are ``, `a` and `a/x`, of `a/**/c` also all below `a`.
+    For `a/*/c` they are ``, `a` and `a/x`; for `a/**/c` also all below `a`.
     """
     parts = pattern.split("/")
     fixed = parts[: parts.index("**")] if "**" in parts else parts[:-1]
@@ -225,11 +224,11 @@ def _leading(pattern: str) -> str:
 
 
 def _covering(pattern: str) -> str:
-    """The regular expression of the namespaces below which the pattern matches every name."""
+    """Return the regular expression of namespaces below which the pattern matches every name."""
     parts = pattern.split("/")
     if parts[-1] != "**":
         return "(?!)"  # matches nothing
     while parts and parts[-1] == "**":
         parts.pop()
-    # Not the namespace of all names: `*` of `*/**` would match its empty name.
+    # Not the empty namespace of all names, which `*` of `*/**` would match.
     return f"(?!$){_expression('/'.join(parts))}(?:/.*)?" if parts else ".*"

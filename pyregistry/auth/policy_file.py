@@ -1,52 +1,55 @@
-"""The policy in force: given once, or read again from its file when that changes."""
+"""The current policy: constant, or reloaded from its file."""
 
 from pathlib import Path
 
-from pyregistry.auth.access import Access, Principal
+from pyregistry.auth.access import Access, Authorizer, LifeCycle, Principal
 from pyregistry.auth.access_file import access_file
 from pyregistry.auth.policy import Policy, PolicyInvalid
+from pyregistry.common.overriding import override
 from pyregistry.common.reloaded_files import FileUnusable, GivenUp
 
 
-class CurrentPolicy:
-    """An Authorizer whose rules may change while it serves."""
+class CurrentPolicy(Authorizer, LifeCycle):
+    """An Authorizer whose rules may change at run time."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
 
     @property
     def policy(self) -> Policy:
-        """The rules in force."""
+        """The current rules."""
         return self._policy
 
+    @override
     def allows(self, principal: Principal, access: Access) -> bool:
-        """See Authorizer.allows."""
         return self.policy.allows(principal, access)
 
+    @override
     def pulls_below(self, principal: Principal, namespace: str) -> bool:
-        """See Authorizer.pulls_below."""
         return self.policy.pulls_below(principal, namespace)
 
+    @override
     def pulls_all(self, principal: Principal) -> bool:
-        """See Authorizer.pulls_all."""
         return self.policy.pulls_all(principal)
 
     def lets_anonymous_in(self) -> bool:
-        """See Policy.lets_anonymous_in."""
+        """Return True if a rule allows anything to anonymous callers."""
         return self.policy.lets_anonymous_in
 
+    @override
     def start(self) -> None:
-        """Keep up with the file, where there is one, until `close`. Blocks, for a first look."""
+        pass
 
+    @override
     def close(self) -> None:
-        """Look no more."""
+        pass
 
 
 class PolicyFile(CurrentPolicy):
     """Rules of a file. Without usable rules everything is denied, as a rule may have been removed."""
 
     def __init__(self, path: Path) -> None:
-        """Blocks. Raises PolicyInvalid."""
+        """Load the file. Blocks. Raises PolicyInvalid."""
         given_up = GivenUp(Policy(()), "everything is denied")
 
         def describe(policy: Policy) -> dict[str, object]:
@@ -59,16 +62,16 @@ class PolicyFile(CurrentPolicy):
         super().__init__(self._file.value)
 
     @property
+    @override
     def policy(self) -> Policy:
-        """See CurrentPolicy.policy."""
         return self._file.value
 
+    @override
     def start(self) -> None:
-        """See CurrentPolicy.start."""
         self._file.start()
 
+    @override
     def close(self) -> None:
-        """See CurrentPolicy.close."""
         self._file.close()
 
 

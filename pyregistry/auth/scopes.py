@@ -1,4 +1,4 @@
-"""Scopes, in the three forms that they have: words of a URL, a challenge's parameter, a claim of a token.
+"""Scopes in their three forms: parameters of a URL, parameter of a challenge, claim of a token.
 
 The grammar is Docker's (distribution, "Token Scope Documentation"): `repository:<name>:<action>,<action>`, and
 `registry:catalog:*` for the catalog.
@@ -10,17 +10,18 @@ from itertools import groupby
 
 import msgspec
 
-from pyregistry.auth.access import Access, Action, Fault, quoted
+from pyregistry.auth.access import Access, Action, Fault, Scope, quoted
+from pyregistry.common.overriding import override
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 
 TOKEN_PATH = "/auth/token"  # noqa: S105 - a path, no secret
-"""Where the registry makes tokens itself."""
+"""Path of our own token endpoint."""
 REPOSITORY_ACTIONS = (Action.PULL, Action.PUSH, Action.DELETE)
 _ALL = "*"
 _CATALOG = "registry", "catalog"
 _IMPLIED = {Action.PUSH: (Action.PULL, Action.PUSH)}
-"""Whoever pushes looks first what is there: the CNCF registry asks for both, and clients rely on the hint."""
+"""A push first checks for existing content: the CNCF registry asks for both, and clients rely on it."""
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -32,7 +33,7 @@ class Grant(msgspec.Struct, frozen=True):
 
 
 class _Claimed(msgspec.Struct, frozen=True):
-    """The same of a stranger's token. What is missing or null gives nothing, as in Go's reader."""
+    """An item of the claim in a token of another server. A missing or null member grants nothing, as in Go's reader."""
 
     type: str | None = None
     name: str | None = None
@@ -40,31 +41,32 @@ class _Claimed(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class TokenScope:
-    """The use that a token was made for: actions by repository, None being that of what is about none."""
+class TokenScope(Scope):
+    """The purpose of a token: actions by repository, with None for actions without a repository."""
 
     actions: Mapping[str | None, frozenset[Action]]
 
+    @override
     def covers(self, access: Access) -> bool:
-        """See Scope.covers; every token will do to ask whether this is a registry, and no scope names its figures."""
+        # Every token may ask for the base, and no scope can name metrics.
         always = access.action in {Action.BASE, Action.TOKEN, Action.METRICS}
         return always or access.action in self.actions.get(access.repository, ())
 
 
-class WithoutToken:
-    """The scope of a caller who shows nothing where tokens are to be had.
+class AnonymousScope(Scope):
+    """The scope of a caller without credentials where tokens are available.
 
-    The base and the catalog send for a token first: from the first a client learns that there are any (docker never
-    asks again), and the second would show a user who is logged in what anonymous callers see.
+    The base and the catalog need a token. From the base a client learns that there are tokens, and docker asks only
+    once. The catalog would show a logged-in user only what anonymous callers see.
     """
 
+    @override
     def covers(self, access: Access) -> bool:
-        """See Scope.covers."""
         return access.repository is not None
 
 
 def with_implied(accesses: Iterable[Access]) -> list[Access]:
-    """With what goes along with it: pulling with pushing."""
+    """Return the accesses with implied ones added: pull with push."""
     return [
         Access(action, access.repository)
         for access in accesses
@@ -73,7 +75,7 @@ def with_implied(accesses: Iterable[Access]) -> list[Access]:
 
 
 def parse_scopes(texts: Iterable[str]) -> list[Access]:
-    """What a client asks for; what is malformed, or of a kind that is not known, is left out."""
+    """Return the accesses that a client requests; skip malformed scopes and unknown kinds."""
     found: dict[Access, None] = {}
     for word in " ".join(texts).split(" "):
         kind, _, rest = word.partition(":")
@@ -97,7 +99,7 @@ def _accesses(kind: str | None, name: str, actions: Iterable[str]) -> list[Acces
 
 
 def grants(accesses: Iterable[Access]) -> list[Grant]:
-    """The claim that stands for these; the actions on one repository must stand together."""
+    """Return the claim for these accesses; those of one repository must be adjacent."""
     found = []
     for repository, group in groupby(accesses, lambda access: access.repository):
         actions = [access.action for access in group]
@@ -109,29 +111,29 @@ def grants(accesses: Iterable[Access]) -> list[Grant]:
 
 
 def scope_of_claim(claim: object) -> TokenScope:
-    """What the claim `access` covers. Raises ValueError for one that is malformed."""
+    """Return the scope of the claim `access`; raise ValueError if it is malformed."""
     found: dict[str | None, frozenset[Action]] = {}
     shared: dict[frozenset[Action], frozenset[Action]] = {}
     for item in msgspec.convert(claim, type=list[_Claimed] | None) or []:
         for access in _accesses(item.type, item.name or "", item.actions or ()):
             actions = found.get(access.repository, frozenset()) | {access.action}
-            found[access.repository] = shared.setdefault(actions, actions)  # a token may be for thousands
+            found[access.repository] = shared.setdefault(actions, actions)  # a token may have thousands of repositories
     return TokenScope(found)
 
 
 def format_scopes(accesses: Iterable[Access]) -> str:
-    """In the words of a challenge."""
+    """Return scopes for a challenge."""
     return " ".join(f"{item.type}:{item.name}:{','.join(item.actions)}" for item in grants(accesses))
 
 
 def bearer_challenge(realm: str, service: str, accesses: Sequence[Access], fault: Fault | None) -> str:
-    """`WWW-Authenticate` of a registry that takes tokens (RFC 6750, 3)."""
+    """Return `WWW-Authenticate` of a registry that accepts tokens (RFC 6750, 3)."""
     parameters = {"realm": realm, "service": service, "scope": format_scopes(accesses), "error": fault or ""}
     return "Bearer " + ",".join(f"{name}={quoted(value)}" for name, value in parameters.items() if value)
 
 
 def bearer_token(authorization: Sequence[str]) -> str | None:
-    """The token of a request that shows exactly one."""
+    """Return the token of a request with exactly one Authorization header, if that is Bearer."""
     if len(authorization) != 1:
         return None
     scheme, _, token = authorization[0].partition(" ")

@@ -1,8 +1,8 @@
-"""`auth.token`: an external server makes the tokens, here they are verified, as the CNCF registry does.
+"""`auth.token`: verifies tokens of an external server, as the CNCF registry does.
 
-A token's key is found by its header: a certificate chain (`x5c`) that ends at a root of ours, or the id of a key
-(`kid`). A root's key has two ids: libtrust's, which token servers for registry 2 use, and the thumbprint of RFC 7638
-of registry 3; a key of the JWKS has the one that stands there.
+The header of a token names its key: a certificate chain (`x5c`) to one of our roots, or the id of a key (`kid`). A
+root's key has two ids: libtrust's, which token servers for registry 2 use, and the thumbprint (RFC 7638) of registry 3.
+A key of the JWKS has the id given there.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Pri
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
 from pyregistry.auth.trusted_keys import KeyFiles, KeysInvalid, TrustedKeys, algorithms_of
 from pyregistry.auth.verified import Shown, VerifiedTokens
+from pyregistry.common.overriding import override
 from pyregistry.common.reloaded_files import ReloadedFiles, Use
 from pyregistry.oci.errors import Unauthorized
 
@@ -28,7 +29,7 @@ AUTO_REDIRECT_PATH = "/auth/token"
 
 @dataclass(frozen=True, slots=True)
 class TokenServer:
-    """What the config says of it. Without `algorithms` each key's own are taken."""
+    """Settings of the token server. Without `algorithms` each key's own are accepted."""
 
     realm: str
     service: str
@@ -40,14 +41,14 @@ class TokenServer:
 
 
 class _Trust(NamedTuple):
-    """Keys, and the tokens that they verified: with other keys each token is verified anew."""
+    """Keys, and the tokens that they verified: new keys start with an empty cache."""
 
     keys: TrustedKeys
     verified: VerifiedTokens
 
 
 def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
-    """Read the keys. Blocks. Raises KeysInvalid."""
+    """Load the keys. Blocks. Raises KeysInvalid."""
     use = Use(
         "keys of auth.token",
         files.read,
@@ -61,23 +62,23 @@ def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
 
 
 class TokenServerAuthenticator(BaseAuthenticator):
-    """Takes the tokens of one server, and nothing else."""
+    """Accepts only tokens of one server."""
 
     def __init__(self, server: TokenServer) -> None:
-        """Raises KeysInvalid. Blocks."""
+        """Load the keys. Blocks. Raises KeysInvalid."""
         self._server = server
         self._trust = _follow(KeyFiles(server.root_cert_bundle, server.jwks))
 
+    @override
     def start(self) -> None:
-        """Follow the files of the keys, until `close`. Blocks for a first look; after the fork."""
         self._trust.start()
 
+    @override
     def close(self) -> None:
-        """Stop looking at the files."""
         self._trust.close()
 
+    @override
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """See Authenticator.authenticate."""
         token = bearer_token(authorization)
         if not token:
             raise Unauthorized
@@ -88,23 +89,23 @@ class TokenServerAuthenticator(BaseAuthenticator):
         loop = asyncio.get_running_loop()
         try:  # a chain of certificates takes milliseconds
             principal, expires_at = await loop.run_in_executor(None, self._decode, token, trust.keys)
-        except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
+        except Exception as error:  # any error of a parser: this is not a token
             raise Unauthorized from error
         trust.verified.put(token, Shown(principal, ""), expires_at)
         return principal
 
+    @override
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """See Authenticator.recognize."""
         token = bearer_token(authorization)
         known = self._trust.value.verified.get(token) if token else None
         return None if known is None else known.principal
 
+    @override
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
-        """See Authenticator.challenge."""
         server = self._server
         realm = server.realm
         if server.auto_redirect_path is not None:
-            # Without a word about the scheme https, as the CNCF registry: a proxy in front speaks TLS.
+            # If the scheme is unknown, https as in the CNCF registry: a proxy in front probably speaks TLS.
             realm = f"{origin.scheme or 'https'}://{origin.host}{server.auto_redirect_path}"
         return bearer_challenge(realm, server.service, wanted, fault)
 
@@ -117,7 +118,7 @@ class TokenServerAuthenticator(BaseAuthenticator):
         claims = jwt.decode(
             token,
             key,
-            # Those of the key's kind: with any others an HMAC under the text of a public key would pass.
+            # Only those of the key's kind: otherwise an HMAC with the text of a public key would pass.
             algorithms=sorted(algorithms),
             audience=self._server.service,
             issuer=self._server.issuer,

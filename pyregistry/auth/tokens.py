@@ -1,8 +1,8 @@
-"""The token endpoint inside the registry: tokens for those whose password is in the htpasswd file, and for anybody.
+"""The registry's own token endpoint: tokens for users of the htpasswd file and for anonymous callers.
 
-With a Basic challenge docker does not pull without a login, and without a challenge it never sends a password; only
-a Bearer challenge lets everybody pull and some push. A token says who asked and for what; what that user may do is
-decided anew at each request, so that a token gives nothing which the rules have taken away.
+With a Basic challenge docker does not pull without a login, and without a challenge it never sends a password. Only a
+Bearer challenge lets all pull and some push. A token names its user and purpose. The rules are checked at each request,
+so a token does not grant what they no longer allow.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.scopes import (
     TOKEN_PATH,
-    WithoutToken,
+    AnonymousScope,
     bearer_challenge,
     bearer_token,
     format_scopes,
@@ -28,24 +28,25 @@ from pyregistry.auth.scopes import (
     scope_of_claim,
 )
 from pyregistry.auth.verified import Shown, VerifiedTokens
+from pyregistry.common.overriding import override
 from pyregistry.oci.errors import RequestInvalid, Unauthorized
 from pyregistry.threads.offload import in_reader
 
 SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""
 _ALGORITHM = "HS256"
-"""Who checks a token is who made it, so that one secret does: see docs/decisions/0011."""
+"""A shared secret is enough, as the registry makes and checks the tokens: see docs/decisions/0011."""
 _LARGE = 4_000
-"""Bytes of a token that is read in a thread."""
+"""Bytes above which a token is decoded in a thread."""
 _SLICE_SECONDS = 0.001
-"""For which the rules are asked about many scopes, until others get their turn."""
+"""Seconds of checking scopes before the event loop runs other tasks."""
 
 _jwt = CompressingJWT()
 
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token, with the times in seconds: `issued_at` since the epoch, `expires_in` from then on."""
+    """A token; `issued_at` in seconds since the epoch, `expires_in` in seconds after it."""
 
     token: str
     scope: str
@@ -54,7 +55,7 @@ class Issued:
 
 
 class TokenService:
-    """Makes tokens and knows them again."""
+    """Issues and verifies tokens."""
 
     def __init__(self, passwords: Passwords, realm: str, keys: KeyRing, policy: CurrentPolicy) -> None:
         self._passwords = passwords
@@ -64,7 +65,7 @@ class TokenService:
         self._verified = VerifiedTokens()
 
     async def identify(self, authorization: Sequence[str], address: str) -> Principal:
-        """Who asks for a token: the user of a Basic header, or anonymous without one; raises Unauthorized."""
+        """Return the user of a Basic header, or the anonymous caller without one; raise Unauthorized."""
         if not authorization:
             return self._anonymous()
         credential = parse_basic(authorization)
@@ -73,7 +74,7 @@ class TokenService:
         return await self.sign_in(*credential, address)
 
     async def sign_in(self, user: str, password: bytes, address: str) -> Principal:
-        """The user of that name and password; raises Unauthorized, TooManyRequests."""
+        """Return the user of that name and password; raise Unauthorized, TooManyRequests."""
         well_formed = user and len(user) <= 255 and len(password) <= 1024 and b"\0" not in password
         if not well_formed:
             raise self._unauthorized()
@@ -83,9 +84,9 @@ class TokenService:
             raise self._unauthorized() from error
 
     async def issue(self, principal: Principal, asked: Sequence[Access]) -> Issued:
-        """A token for as much of what was asked for as the caller may do.
+        """Return a token for those of the requested accesses that the caller has.
 
-        Raises RequestInvalid where that is too much for a header, in which the token has to come back.
+        Raises RequestInvalid if it would be too long for a header.
         """
         allowed = await self._allowed(principal, asked)
         now = int(time.time())
@@ -119,14 +120,14 @@ class TokenService:
         return Issued(token, format_scopes(allowed), claims["iat"])
 
     async def authenticate(self, token: str) -> Principal:
-        """Whose token this is; raises Unauthorized for one that is not ours, that expired or whose user is gone."""
+        """Return the token's user; raise Unauthorized if it is not ours, expired, or its user was removed."""
         shown = self._verified.get(token)
         if shown is None:
             try:
                 shown, expires_at = await self._decode(token)
-            except OSError:  # of the storage that has the keys
+            except OSError:  # of the storage of the keys
                 raise
-            except Exception as error:  # whatever a parser makes of a stranger's bytes, they are no token
+            except Exception as error:  # any error of a parser: this is not a token
                 raise Unauthorized from error
             self._verified.put(token, shown, expires_at)
         if shown.stamp != self._stamp(shown.principal):
@@ -134,12 +135,12 @@ class TokenService:
         return shown.principal
 
     def recognize(self, token: str) -> Principal | None:
-        """Whose token this is, if it was shown before and still counts."""
+        """Return the user of a token that was verified before and is still valid."""
         shown = self._verified.get(token)
         return None if shown is None or shown.stamp != self._stamp(shown.principal) else shown.principal
 
     def _stamp(self, principal: Principal) -> str | None:
-        """Return what ends the tokens of a removed user, or of an old password; empty for anonymous callers."""
+        """Return a stamp that ends tokens of a removed user or an old password; empty for anonymous callers."""
         return "" if principal.name is None else self._passwords.stamp(principal.name)
 
     async def _decode(self, token: str) -> tuple[Shown, float]:
@@ -149,7 +150,7 @@ class TokenService:
             key = await in_reader(self._keys.find, key_id)
         if key is None:
             raise Unauthorized
-        # What a large token says takes milliseconds to be read.
+        # To decode a large token takes milliseconds.
         return await in_reader(_read, token, key.secret) if len(token) > _LARGE else _read(token, key.secret)
 
     def _anonymous(self) -> Principal:
@@ -175,34 +176,34 @@ def _read(token: str, secret: bytes) -> tuple[Shown, float]:
 
 
 class TokenAuthenticator(BaseAuthenticator):
-    """Tokens and passwords where a policy lets anonymous callers in; passwords alone, with their challenge, if not."""
+    """Accepts tokens and passwords; its challenge asks for tokens only if the policy lets anonymous callers in."""
 
     def __init__(self, tokens: TokenService, passwords: Authenticator, policy: CurrentPolicy) -> None:
-        """`passwords` has a life cycle of its own, and is started and closed by its maker."""
+        """Make the authenticator; the caller starts and closes `passwords`."""
         self._tokens = tokens
         self._passwords = passwords
         self._policy = policy
 
+    @override
     async def authenticate(self, authorization: Sequence[str], address: str) -> Principal:
-        """See Authenticator.authenticate."""
         token = bearer_token(authorization)
         if token is not None:
             return await self._tokens.authenticate(token)
         if not authorization and self._policy.lets_anonymous_in():
-            return Principal(scope=WithoutToken())
+            return Principal(scope=AnonymousScope())
         return await self._passwords.authenticate(authorization, address)
 
+    @override
     def recognize(self, authorization: Sequence[str], address: str) -> Principal | None:
-        """See Authenticator.recognize."""
         token = bearer_token(authorization)
         if token is not None:
             return self._tokens.recognize(token)
         if not authorization and self._policy.lets_anonymous_in():
-            return Principal(scope=WithoutToken())
+            return Principal(scope=AnonymousScope())
         return self._passwords.recognize(authorization, address)
 
+    @override
     def challenge(self, wanted: Sequence[Access], origin: Origin, fault: Fault | None) -> str | None:
-        """See Authenticator.challenge."""
         if not self._policy.lets_anonymous_in():
             return self._passwords.challenge(wanted, origin, fault)
         return bearer_challenge(f"{origin}{TOKEN_PATH}", SERVICE, wanted, fault)

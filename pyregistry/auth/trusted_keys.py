@@ -22,16 +22,16 @@ ALGORITHMS = frozenset(
     {"EdDSA", "HS256", "HS384", "HS512", "RS256", "RS384", "RS512"}
     | {"ES256", "ES384", "ES512", "PS256", "PS384", "PS512"}
 )
-"""What `signingalgorithms` may name. The HMACs of the list are nobody's: all keys here are public ones."""
+"""Valid values of `signingalgorithms`. The HMACs among them never match: all keys here are public ones."""
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 class KeysInvalid(Exception):
-    """The files of `auth.token` cannot be used; the text begins with the key of the config."""
+    """The files of `auth.token` are unusable; the text begins with the key of the config."""
 
 
 def algorithms_of(key: PublicKey) -> frozenset[str]:
-    """The algorithms that a key of this kind verifies."""
+    """Return the algorithms that a key of this kind verifies."""
     if isinstance(key, rsa.RSAPublicKey):
         return frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
     if isinstance(key, ec.EllipticCurvePublicKey):
@@ -40,21 +40,21 @@ def algorithms_of(key: PublicKey) -> frozenset[str]:
 
 
 class KeyFiles:
-    """The files of `auth.token`; at least one is needed."""
+    """The files of `auth.token`; at least one is required."""
 
     def __init__(self, root_cert_bundle: Path | None, jwks: Path | None) -> None:
         named = {"rootcertbundle": root_cert_bundle, "jwks": jwks}
         self._paths = {key: path for key, path in named.items() if path is not None}
         self._pipes: dict[str, bytes] | None = None
-        """Contents of FIFOs, which can be read once; None before the first reading."""
+        """Contents of FIFOs, which can be read only once; None before the first read."""
 
     @property
     def paths(self) -> list[Path]:
-        """Paths that are given."""
+        """Paths of the configured files."""
         return list(self._paths.values())
 
     def read(self) -> list[bytes]:
-        """Return the contents of `paths`; of FIFOs that of the first reading, which waits for it. Blocks.
+        """Return the contents of `paths`; of FIFOs that of the first read, which waits for it. Blocks.
 
         Raises KeysInvalid.
         """
@@ -63,7 +63,7 @@ class KeyFiles:
         return [self._read(key, path, self._pipes, is_first=is_first) for key, path in self._paths.items()]
 
     def keys(self, contents: Sequence[bytes]) -> "TrustedKeys":
-        """Return the keys of what `read` returned. Raises KeysInvalid."""
+        """Return the keys in the result of `read`; raise KeysInvalid."""
         roots, by_id = list[x509.Certificate](), dict[str, PublicKey]()
         for (key, path), content in zip(self._paths.items(), contents, strict=True):
             if key == "jwks":
@@ -87,10 +87,10 @@ class KeyFiles:
 
 
 class TrustedKeys:
-    """By id, and the roots of certificate chains."""
+    """Public keys by id, and roots of certificate chains."""
 
     def __init__(self, roots: list[x509.Certificate], by_id: Mapping[str, PublicKey]) -> None:
-        """Raises KeysInvalid if there is none at all."""
+        """Make the set; raise KeysInvalid if it is empty."""
         self._roots = roots
         self._count = len(roots) + len(by_id)
         self._by_id: dict[str, PublicKey] = {}
@@ -107,7 +107,7 @@ class TrustedKeys:
         return self._count
 
     def find(self, header: Mapping[str, Any]) -> PublicKey:
-        """The key that a token with this header must be signed with; raises ValueError, KeyError and the like."""
+        """Return the key that must have signed a token with this header; raise ValueError, KeyError and the like."""
         jwk = header.get("jwk", {})
         chain = header.get("x5c") or jwk.get("x5c")
         if chain:
@@ -125,7 +125,7 @@ class TrustedKeys:
             if not leaf.not_valid_before_utc <= now <= leaf.not_valid_after_utc:
                 raise ValueError("expired")
             return key
-        # A certificate for tokens is none of the web's: it needs no name of a host and no purpose.
+        # A certificate for tokens is not one for the web: it may lack a host name and a purpose.
         anything = verification.ExtensionPolicy.permit_all()
         authority = anything.require_present(x509.BasicConstraints, verification.Criticality.AGNOSTIC, None)
         builder = verification.PolicyBuilder().store(verification.Store(self._roots)).time(now)
@@ -135,14 +135,14 @@ class TrustedKeys:
 
 
 def libtrust_id(key: PublicKey) -> str:
-    """The id of registry 2: 240 bits of the key's hash in base32, in groups of four."""
+    """Return the id of registry 2: 240 bits of the key's hash in base32, in groups of four."""
     encoded = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     text = base64.b32encode(sha256(encoded).digest()[:30]).decode()
     return ":".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
 def thumbprint(key: PublicKey) -> str:
-    """The id of registry 3 (RFC 7638)."""
+    """Return the id of registry 3 (RFC 7638)."""
     algorithm = jwt.get_algorithm_by_name(min(algorithms_of(key)))
     members = json.loads(algorithm.to_jwk(key))
     chosen = {name: members[name] for name in sorted(members) if name in {"crv", "e", "kty", "n", "x", "y"}}
@@ -176,5 +176,5 @@ def _keys_of(items: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, PublicKe
         key = jwt.PyJWK(dict(item)).key
         if hasattr(key, "private_bytes"):
             key = key.public_key()
-        if _is_supported(key):  # not a secret (`oct`), which others know as well
+        if _is_supported(key):  # not a shared secret (`oct`), which others know as well
             yield item.get("kid") or thumbprint(key), key

@@ -1,4 +1,4 @@
-"""Tokens that were verified before: a client shows the same one with each request of five minutes."""
+"""A cache of verified tokens: a client sends the same one with each request for five minutes."""
 
 import time
 from hashlib import blake2b
@@ -9,9 +9,9 @@ from pyregistry.auth.scopes import TokenScope
 from pyregistry.common.bounded_cache import BoundedCache
 
 _MOST_REPOSITORIES = 50_000
-"""Of all tokens together, of some 200 bytes each: a token of 64 KiB may be for thousands."""
+"""Limit for all tokens together, at some 200 bytes each: a token of 64 KiB may have thousands of them."""
 _LEAST_WEIGHT = 50
-"""Repositories as which a token counts at least, so that there are at most 1,000 tokens."""
+"""Repositories for which a token counts at least, so that there are at most 1,000 tokens."""
 
 
 class Shown(NamedTuple):
@@ -22,17 +22,17 @@ class Shown(NamedTuple):
 
 
 class VerifiedTokens:
-    """By their hash, so that a dump of the memory holds none of them for long; each until it expires."""
+    """Tokens by their hash, so that a memory dump does not reveal them; each is kept until it expires."""
 
     def __init__(self) -> None:
         self._tokens = BoundedCache[bytes, Shown](limit=_MOST_REPOSITORIES, weigh=_weight_of, clock=time.time)
 
     def get(self, token: str) -> Shown | None:
-        """Return what the token says, if it is remembered and has not expired."""
+        """Return the content of the token if it is cached and not expired."""
         return self._tokens.get(_hash(token))
 
     def put(self, token: str, shown: Shown, expires_at: float) -> None:
-        """Remember; `expires_at` in seconds since the epoch."""
+        """Store a token; `expires_at` in seconds since the epoch."""
         self._tokens.put(_hash(token), shown, expires_at)
 
 

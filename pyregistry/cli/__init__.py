@@ -4,7 +4,7 @@ import sys
 
 from pyregistry.common.early import hold_hangup
 
-hold_hangup(sys.argv[1:])  # the imports below take most of the time in which a SIGHUP would end a server
+hold_hangup(sys.argv[1:])  # a SIGHUP during the imports below would end a server
 
 import typer  # noqa: E402 - SIGHUP has to be held before this import, which takes a while
 
@@ -37,11 +37,11 @@ def _options(
         False, "--version", "-v", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Options that stand before a command."""
+    """Options before a command."""
 
 
 def main() -> None:
-    """The entry point `pyregistry`; a command that cannot do what it was asked to ends with 2 or its own status."""
+    """Run `pyregistry`; a command that fails exits with 2 or its own status."""
     try:
         with checked_output(sys.argv[1] if len(sys.argv) > 1 else ""):
             app()

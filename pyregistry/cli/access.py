@@ -1,4 +1,4 @@
-"""`pyregistry access`: what the rules of `pyregistry.access` come to."""
+"""`pyregistry access`: tests the rules of `pyregistry.access`."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -24,43 +24,43 @@ else:
 NO = 1
 
 app = typer.Typer(
-    name="access", add_completion=False, help="What the rules of pyregistry.access come to.", no_args_is_help=True
+    name="access", add_completion=False, help="Test the rules of pyregistry.access.", no_args_is_help=True
 )
 
 
 @app.callback()
 def _access() -> None:
-    """What the rules of pyregistry.access come to."""
+    """Test the rules of pyregistry.access."""
 
 
 @app.command()
 def check(  # noqa: PLR0913, PLR0917 - one for each word and option of the command
-    user: Annotated[str, typer.Argument(metavar="USER", help="A user's name, or anonymous for who did not log in.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="A user's name, or anonymous without a login.")],
     action: Annotated[str, typer.Argument(metavar="ACTION", help="pull, push or delete.")],
     repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="As team/app, without a tag.")],
     config: ConfigFile = None,
     config_option: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say whether a user may do something with a repository, and which rule decides; ends with 0 for yes, 1 for no.
+    """Print if a user has access to a repository, and the rule that decides; exits with 0 for yes, 1 for no.
 
-    It asks the rules alone: whether there is such a user, and such a repository, does not matter.
+    It checks the rules only: neither the user nor the repository need exist.
     """
     path, loaded = load_or_fail(config, config_option)
     if action not in {access_words.Action.PULL, access_words.Action.PUSH, access_words.Action.DELETE}:
-        fail(f"{action!r} is no action, expected pull, push or delete")
+        fail(f"{action!r} is not an action, expected pull, push or delete")
     try:
         wanted = access_words.Access(access_words.Action(action), RepositoryName(repository))
         current = parts.create_policy(loaded)
     except NameInvalid as error:
-        fail(f"{repository!r} is no repository: {error}")
+        fail(f"{repository!r} is not a repository name: {error}")
     except ConfigError as error:
         fail(f"{path}: {error}")
-    allowed, rule, reason = True, None, "there are no rules (pyregistry.access), whoever gets in may do everything"
+    allowed, rule, reason = True, None, "there are no rules (pyregistry.access), so all callers may do everything"
     if current is not None:
         principal = access_words.Principal(None if user == rules.ANONYMOUS else user)
         allowed, rule = current.policy.decide(principal, wanted)
-        reason = f"rule {rule}" if rule is not None else "no rule is about this user and repository"
+        reason = f"rule {rule}" if rule is not None else "no rule matches this user and repository"
     if as_json:
         named = None if rule is None else str(rule)
         print_json({"user": user, "action": action, "repository": repository, "allowed": allowed, "rule": named})

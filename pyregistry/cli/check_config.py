@@ -1,4 +1,4 @@
-"""`pyregistry check-config`: what a config file, with the environment laid over it, comes to."""
+"""`pyregistry check-config`: the effective config of a file and the environment."""
 
 import logging
 import re
@@ -15,6 +15,7 @@ from pyregistry.cli.failure import ConfigRefused
 from pyregistry.cli.output import say
 from pyregistry.cli.working_directory import leave_lost_directory
 from pyregistry.common.lazy import lazy
+from pyregistry.common.overriding import override
 from pyregistry.common.system_errors import in_words
 from pyregistry.config.environment import OF_KUBERNETES
 from pyregistry.config.errors import ConfigError
@@ -36,43 +37,44 @@ WARNED = 1
 def check_config(
     config: ConfigFile = None,
     config_option: ConfigOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="End with 1 if there is anything to warn of.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")] = False,
 ) -> None:
-    """Print the config that a server would run with, defaults included, and on standard error what it would warn of.
+    """Print the config that a server would use, with defaults, and its warnings on standard error.
 
-    Exit status: 0 a server would start; 1 it would, and --strict was given and there are warnings, where those of
-    variables that Kubernetes sets do not count; 2 it would not, be it for a file that the config names (passwords,
-    rules, keys, certificates) or for a data directory that cannot be read or made. All faults are said, those of
-    addresses, expressions and such files once the config itself has none. Not looked at is whether the addresses are
-    free. Secrets are shown as ***. The messages are text, whatever log.formatter says.
+    Exit status: 0 a server would start; 1 it would, but --strict was given and there are warnings; 2 it would not.
+    Warnings about variables that Kubernetes sets do not count. Checked are also the files that the config names
+    (passwords, rules, keys, certificates) and the data directory. All faults are listed. Those of addresses,
+    expressions and files come only when the config itself is valid. It does not check that the addresses are free.
+    Secrets are shown as ***. The messages are text, even with log.formatter: json.
     """
     path, loaded, warnings = load_with_warnings(config, config_option)
     for warning in warnings:
         say(f"warning: {warning}", err=True)
-    level = "warn" if loaded.log.level == "error" else loaded.log.level  # of which a server says nothing, but --strict
+    # With `error` a server logs no warnings, but --strict counts them.
+    level = "warn" if loaded.log.level == "error" else loaded.log.level
     log.configure_logging(level, "text", {})
     counter = _Counter(logging.WARNING)
     logging.getLogger().addHandler(counter)
     _try_what_it_names(path, loaded)
     document = _without_nulls(_masked(msgspec.to_builtins(in_force.in_force(loaded), enc_hook=str)))
     typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
-    # No one wrote those of Kubernetes, and every Service called "registry" brings them to its neighbours.
+    # Kubernetes sets those in all pods of a namespace that has a Service called "registry".
     if strict and (counter.count or not all(warning.endswith(OF_KUBERNETES) for warning in warnings)):
         raise typer.Exit(WARNED)
 
 
 class _Counter(logging.Handler):
-    """Counts what is logged at a level or above."""
+    """Counts log lines at a level or above."""
 
     count = 0
 
+    @override
     def emit(self, record: logging.LogRecord) -> None:
-        """See Handler."""
         self.count += 1
 
 
 def _try_what_it_names(path: Path, config: Config) -> None:
-    """Raise ConfigRefused with all that is wrong with files, addresses and the data directory."""
+    """Raise ConfigRefused with all faults of files, addresses and the data directory."""
     try:
         leave_lost_directory(path, config)
     except ConfigError as error:
@@ -91,7 +93,7 @@ def _try_what_it_names(path: Path, config: Config) -> None:
 
 
 def _masked(document: dict[str, Any]) -> dict[str, Any]:
-    """What a health check sends may be a password; users' passwords are in the htpasswd file."""
+    """Mask what health checks send, as it may be a password; the config has no other secrets."""
     for check in document["health"]["http"]:
         check["headers"] = {name: ["***" for _ in values] for name, values in check["headers"].items()}
         check["uri"] = re.sub(r"(?<=://)[^/@]*(?=@)|(?<=\?).*", "***", check["uri"])
@@ -99,7 +101,7 @@ def _masked(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_nulls(value: object) -> object:
-    # A driver without a value would be one that was chosen.
+    # A driver printed with a null would count as chosen.
     if not isinstance(value, dict):
         return value
     return {key: _without_nulls(member) for key, member in value.items() if member is not None}

@@ -1,4 +1,4 @@
-"""The commands of `pyregistry` by name. Each is imported when it is called, so that nobody waits for all the others."""
+"""The commands of `pyregistry` by name. Each is imported on demand, so that no command waits for the others."""
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from importlib import import_module
@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 _Command = Any
-"""typer's class, which has another place in each of its versions."""
+"""typer's class, whose module differs between its versions."""
 
 _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "serve": ("serve", "serve"),
@@ -24,20 +24,20 @@ _FUNCTIONS: Mapping[str, tuple[str, str]] = {
     "without-gc": ("without_gc", "without_gc"),
     "access": ("access", "app"),
 }
-"""The module of each, and what is called; in the order of the help."""
+"""The module and function of each, in the order of the help."""
 _HIDDEN = frozenset(
     {
-        "garbage-collect",  # as the CNCF registry calls it
+        "garbage-collect",  # the CNCF registry's name
         "healthcheck",  # for the image's health check
     }
 )
 
 _CONTEXT: Mapping[str, dict[str, Any]] = {"without-gc": {"allow_interspersed_args": False}}
-"""Settings of click: options behind a command's first word are that command's."""
+"""Settings of click: options after the first word of COMMAND belong to COMMAND."""
 
 
 class Commands(TyperGroup):
-    """All of them."""
+    """The group of all commands."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -45,7 +45,7 @@ class Commands(TyperGroup):
 
 
 class _Imported(MutableMapping[str, _Command]):
-    """Commands by name, to which typer adds none."""
+    """Commands by name; typer does not add any."""
 
     def __init__(self) -> None:
         self._commands: dict[str, _Command] = {}

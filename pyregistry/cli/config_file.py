@@ -1,4 +1,4 @@
-"""What commands that take a config file have in common."""
+"""The config file of a command: finding, loading and reporting its faults."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ else:
     log = lazy("pyregistry.service.log")
 
 IMAGE_PATHS = (Path("/etc/distribution/config.yml"), Path("/etc/docker/registry/config.yml"))
-"""Where the CNCF images 3 and 2 keep their file."""
+"""Paths of the config file in the CNCF images 3 and 2."""
 
 ConfigFile = Annotated[
     Path | None,
@@ -29,7 +29,7 @@ ConfigFile = Annotated[
         metavar="[CONFIG]", help="The config file; else REGISTRY_CONFIGURATION_PATH, else the CNCF images' paths."
     ),
 ]
-"""For a command whose other words cannot be taken for it; such a command has `ConfigOption` too."""
+"""For commands without other arguments that could be confused with it; they have `ConfigOption` too."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -40,9 +40,9 @@ ConfigOption = Annotated[
 
 
 def load_or_fail(*given: Path | None) -> tuple[Path, Config]:
-    """Return the file and what it says, its warnings on standard error. Raises ConfigRefused.
+    """Return the file and its config, and print its warnings on standard error. Raises ConfigRefused.
 
-    `given` is the file as each of the ways to name it has it; it may be named in one way only.
+    `given` has the file from the argument and from the option; only one may be given.
     """
     path = _one_path(given)
     try:
@@ -52,7 +52,7 @@ def load_or_fail(*given: Path | None) -> tuple[Path, Config]:
 
 
 def load_with_warnings(*given: Path | None) -> tuple[Path, Config, list[str]]:
-    """Return the file, what it says and what is to be warned of. Raises ConfigRefused."""
+    """Return the file, its config and its warnings; raise ConfigRefused."""
     path = _one_path(given)
     try:
         return path, *_load(path)
@@ -68,7 +68,7 @@ def _one_path(given: Sequence[Path | None]) -> Path:
 
 
 def load_again(path: Path) -> Config:
-    """Return what the file says, its warnings on standard error as `log.formatter` has them.
+    """Return the config of a file, and print its warnings on standard error in the format of `log.formatter`.
 
     Raises ConfigError, which names the file.
     """
@@ -98,7 +98,7 @@ def refuse(error: ConfigError, section: Log | None = None) -> NoReturn:
 
 
 def fail_in_log(reason: str, section: Log) -> NoReturn:
-    """Do as `fail`, but with a line of the log where `log.formatter` asks for JSON."""
+    """Fail like `fail`, but with a log line if `log.formatter` is not text."""
     if section.formatter == "text":
         fail(reason)
     _log("error", reason, section)
@@ -112,8 +112,19 @@ def _log(level: str, line: str, section: Log) -> None:
 
 
 def fail(reason: str) -> NoReturn:
-    """Raises CommandFailed, which each of our programs says in its own way."""
+    """Raise CommandFailed, which each of our programs prints in its own way."""
     raise CommandFailed(reason)
+
+
+def needed_files(path: Path, config: Config) -> list[str]:
+    """Return the config file and all files that it names, which a server must be able to read."""
+    tls, auth, rules = config.http.tls, config.auth.chosen, config.pyregistry.access
+    named = [tls.certificate, tls.key, *tls.client_cas]
+    if auth is not None:
+        named += auth.files
+    if isinstance(rules, str):
+        named.append(rules)
+    return [str(path), *(file for file in named if file)]
 
 
 def _default_path() -> Path:

@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_storage, tell_nothing
-from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.data_directory import open_storage, tell_nothing, unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
@@ -17,7 +16,7 @@ from pyregistry.storage.repositories.used import Used, note_used
 
 MARK_FAILED = 4
 _SHOWN = 20
-"""Open uploads in the table: those that are idle longest."""
+"""Open uploads in the table, those first that are idle longest."""
 
 
 def du(
@@ -29,10 +28,10 @@ def du(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show for each repository what only it uses and what it shares, and what `pyregistry gc` would free.
+    """Show the space that each repository alone uses, that it shares, and that `pyregistry gc` would free.
 
-    Nothing is changed but a note of the total, for the metrics. It ends with 0, with 2 for a config that cannot be
-    used, with 4 if something could not be read.
+    It only writes the total for the metrics. Exit status: 0 done; 2 the config is unusable; 4 something could not be
+    read.
     """
     backend = open_storage(load_or_fail(config, config_option)[1])
     driver = backend.objects

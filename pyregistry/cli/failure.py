@@ -1,8 +1,8 @@
-"""Why a command cannot do what it was asked to; each of our two programs says it in its own way."""
+"""Failures of a command, which each of our two programs prints in its own way."""
 
 
 class CommandFailed(Exception):
-    """A sentence for the operator; `status` is what the program ends with, None: what it usually ends with then."""
+    """A sentence for the operator; `status` is the exit status, None: the program's default for failures."""
 
     def __init__(self, reason: str, status: int | None = None) -> None:
         super().__init__(reason)
@@ -11,7 +11,7 @@ class CommandFailed(Exception):
 
 
 class ConfigRefused(CommandFailed):
-    """There is no config, or none that can be used: one line for each fault, none if the log has them already."""
+    """The config is missing or invalid: one line for each fault, none if they were logged."""
 
     def __init__(self, *lines: str) -> None:
         super().__init__("; ".join(lines))

@@ -1,4 +1,4 @@
-"""`pyregistry fsck`: look for damage, mend what can be mended, read all blobs again."""
+"""`pyregistry fsck`: finds damage, repairs it where possible, verifies all blobs."""
 
 import signal
 import sys
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_storage
+from pyregistry.cli.data_directory import open_storage, unusable_directory
 from pyregistry.cli.failure import CommandFailed
-from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.fsck_output import FAILED, STOPPED, Output
 from pyregistry.cli.fsck_steps import Run
 from pyregistry.cli.output import say
-from pyregistry.cli.priority import step_back
+from pyregistry.cli.priority import lower_priority
 from pyregistry.cli.tables import parse_size
 from pyregistry.common.lazy import lazy
 from pyregistry.config.errors import ConfigError
@@ -47,35 +46,37 @@ NOT_PERMITTED = 77
 INTERRUPTED = 130
 _VOLUME_MISSING = (
     f"pyregistry: a volume seems to be missing: there are repositories, but no blob in {layout.BLOBS}; a repair would"
-    " remove all tags. Mount it, or say --allow-empty"
+    " remove all tags. Mount it, or use --allow-empty"
 )
 
 
 def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     config: ConfigFile = None,
     config_option: ConfigOption = None,
-    repairing: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and say what is lost.")] = False,
-    scrubbing: Annotated[
-        bool, typer.Option("--scrub", help="Read all blobs again first, those first that were not read for longest.")
+    repairing: Annotated[
+        bool, typer.Option("--repair", help="Repair what is possible, and list what is lost.")
     ] = False,
-    rate: Annotated[str, typer.Option(help="What --scrub may read in a second; 0: as much as it can.")] = "50MB",
+    scrubbing: Annotated[
+        bool, typer.Option("--scrub", help="First verify all blobs, those first that were not read for longest.")
+    ] = False,
+    rate: Annotated[str, typer.Option(help="Bytes that --scrub may read per second; 0: no limit.")] = "50MB",
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Repair although there is no blob at all, so that all is lost.")
+        bool, typer.Option("--allow-empty", help="Repair even if there are no blobs, so that all is lost.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Look for damage in the data directory. It works while the server runs; without --repair nothing is changed.
+    """Find damage in the data directory. It works while the server runs; without --repair it changes nothing.
 
-    A scrub that is stopped (Ctrl-C, SIGTERM) is gone on with by the next one.
+    The next run continues a scrub that was stopped (Ctrl-C, SIGTERM).
 
-    It ends with 0 if nothing is damaged (leftovers, which hinder nobody, may be listed), 1 if something is, or was
-    and --repair mended all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or data
-    directory that cannot be used, 3: a volume seems to be missing, 75: another scrub runs, 77: no damage was found, but
-    something may not be read by this user, 130: it was stopped.
+    Exit status: 0 no damage, but perhaps harmless leftovers; 1 damage, or all of it was repaired with --repair;
+    4 --repair could not repair all: what is lost must be pushed again; 2 the config or data directory is unusable;
+    3 a volume seems to be missing; 75 another scrub is running; 77 no damage found, but this user lacks permission to
+    read some files; 130 it was stopped.
     """
     per_second = parse_size(rate)
     with suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was read is remembered
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the scrub's progress is saved
     loaded = load_or_fail(config, config_option)[1]
     try:
         rules = parts.storage_rules(loaded)
@@ -96,7 +97,7 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
 
 @contextmanager
 def _ending(output: Output) -> Iterator[None]:
-    """Show what was found, also by a run that ends early."""
+    """Show the findings, also of a run that ends early."""
     try:
         with unusable_directory():
             yield
@@ -118,7 +119,7 @@ def _has_lost_all_blobs(backend: Backend) -> bool:
 
 
 def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:
-    step_back()
+    lower_priority()
     progress = Coverage()
     brake = Rate(per_second) if per_second else no_brake
     try:
@@ -130,7 +131,7 @@ def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Diges
         if progress.begun:  # else another one runs
             summarize(driver, progress)
             output.scrubbed(progress)
-    # What was mended is in quarantine, or was pushed again meanwhile: the check sees that itself.
+    # Repaired blobs are in quarantine, or were pushed again meanwhile: the check sees that itself.
     return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
@@ -141,7 +142,7 @@ def _check(driver: Driver, output: Output, rules: Rules, corrupt: frozenset[Dige
 
 
 def _tell(driver: Driver, output: Output, finding: Finding) -> None:
-    """Show a finding, and mend it if that is asked for."""
+    """Show a finding; repair it with --repair."""
     mended = None
     if output.repairing:
         try:

@@ -20,7 +20,7 @@ from pyregistry.fsck.scrubbing import Coverage
 
 STOPPED = "stopped"
 FAILED = "failed"
-"""Reasons of a run that ended early: by a signal, or by an error that is told after the summary."""
+"""Reasons of a run that ended early: a signal, or an error that is printed after the summary."""
 _DAY_NS = 86_400 * 10**9
 _CAUSES_OF_A_KIND = 20
 _IMAGES_OF_A_CAUSE = 5
@@ -28,7 +28,7 @@ _IMAGES = 50
 
 
 class Output:
-    """The causes of what was found, a summary and the next steps; or one JSON document."""
+    """Prints the causes of the findings, a summary and the next steps; or one JSON document."""
 
     def __init__(self, run: Run, *, as_json: bool) -> None:
         self.repairing = run.repairing
@@ -44,7 +44,7 @@ class Output:
         self._console = Console() if is_terminal() and not as_json else None
 
     def found(self, finding: Finding, mended: str | None) -> None:
-        """Take one finding; `mended` is what was done about it."""
+        """Add a finding; `mended` is its repair."""
         self._counts[finding.kind] += 1
         self._mended[finding.kind] += mended is not None
         self._is_all_mended &= not finding.is_damage or (mended is not None and not is_lost(finding, mended))
@@ -53,7 +53,7 @@ class Output:
             self._findings.append(_document(finding, mended))
 
     def found_early(self, finding: Finding) -> None:
-        """Show a damaged blob at once: the scrub may take days until the causes are shown."""
+        """Show a damaged blob at once, as a scrub may take days before the causes are shown."""
         if self._console is not None:
             self._say(f"found {finding.kind} {finding.path}")
         elif not self._as_json:
@@ -65,7 +65,7 @@ class Output:
 
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
-        """Show that something takes a while."""
+        """Show that a step takes a while."""
         if self._console is None:
             yield
             return
@@ -74,7 +74,7 @@ class Output:
 
     @contextmanager
     def scrubbing(self, coverage: Coverage) -> Iterator[Callable[[int], None]]:
-        """Show a scrub; gives what is to be called with the bytes that were read."""
+        """Show a scrub; yield a function that takes the number of bytes read."""
         if self._console is None:
             yield lambda size: None
             return
@@ -88,7 +88,7 @@ class Output:
             yield advance
 
     def scrubbed(self, coverage: Coverage) -> None:
-        """Show how far the scrub came."""
+        """Show the coverage of the scrub."""
         self._coverage = coverage
         if self._as_json:
             return
@@ -101,7 +101,7 @@ class Output:
         )
 
     def end(self, stopped: str | None = None) -> None:
-        """Show all that was found; `stopped` is STOPPED or FAILED for a run that ended early."""
+        """Show all findings; `stopped` is STOPPED or FAILED for a run that ended early."""
         steps = next_steps(self._run, self._causes, stopped=stopped == STOPPED)
         if self._as_json:
             print_json(self._whole(stopped, steps))
@@ -120,7 +120,7 @@ class Output:
             self._say(f"next: {step}")
 
     def status(self, *, found: int, left: int, unchecked: int) -> int:
-        """Return which of these the command ends with, or 0 for no damage."""
+        """Return the exit status, one of these or 0 for no damage."""
         if not self._damage():
             return unchecked if self._causes.number("unchecked") else 0
         return left if self.repairing and not self._is_all_mended else found
@@ -139,7 +139,7 @@ class Output:
         )
 
     def _left(self) -> list[str]:
-        """Return what a run that was stopped has not looked at."""
+        """Return the parts that a stopped run did not check."""
         left = []
         coverage, checked = self._coverage, self.checked
         if coverage is not None and coverage.checked < coverage.blobs:
@@ -170,7 +170,7 @@ class Output:
     def _say(self, line: str) -> None:
         if self._console is None:
             say(line)
-        else:  # above the bar that is being drawn
+        else:  # above the progress bar
             self._console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def _damage(self) -> int:
@@ -181,7 +181,7 @@ class Output:
 
 
 def _lines(causes: Causes) -> Iterator[str]:
-    """Yield some lines for each cause; of a kind that has many, for the first ones."""
+    """Yield lines for each cause; if a kind has many, only for the first ones."""
     shown: Counter[Kind] = Counter()
     for cause in causes:
         shown[cause.kind] += 1

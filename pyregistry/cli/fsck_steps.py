@@ -1,4 +1,4 @@
-"""The next commands to run after `pyregistry fsck`, by what it found."""
+"""Suggests the next commands after `pyregistry fsck`, according to its findings."""
 
 import os
 import shlex
@@ -21,13 +21,13 @@ _PUSH_AGAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The command as it was given."""
+    """The `fsck` command that ran."""
 
     root: Path
     """The data directory."""
     config: Path | None = None
     options: Sequence[str] = ()
-    """The options that the same run needs again, without `--repair`."""
+    """The options of the run, without `--repair`."""
     repairing: bool = False
 
     def command(self, *options: str) -> str:
@@ -37,7 +37,7 @@ class Run:
 
 
 def next_steps(run: Run, causes: Causes, *, stopped: bool) -> list[str]:
-    """Return what to do now, in order, each step a line; none if nothing is wrong."""
+    """Return the steps to take, in order, a line each; none without findings."""
     steps: list[str] = []
     if stopped:
         repair = ("--repair",) if run.repairing else ()
@@ -80,7 +80,7 @@ def _by_hand(run: Run, causes: Causes) -> Iterator[str]:
 
 
 def _with_rights(run: Run) -> str:
-    """Root becomes the owner of the content, so more rights than those do not help."""
+    """Return a step for files without permission. Root becomes the content's owner, so sudo gives no more rights."""
     try:
         owner = content_of(run.root).stat().st_uid
     except PermissionError:

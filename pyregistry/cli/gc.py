@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_storage
+from pyregistry.cli.data_directory import open_storage, unusable_directory
 from pyregistry.cli.failure import CommandFailed
-from pyregistry.cli.failures import unusable_directory
 from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
 from pyregistry.cli.output import print_json
 from pyregistry.common.lazy import lazy
@@ -31,54 +30,56 @@ else:
 
 
 _MOST_PROCESSES = 4
-"""More would wait for the disk, or for the one that puts together what they found."""
+"""More would wait for the disk, or for the process that merges their results."""
 
 
 def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     config: ConfigFile = None,
     config_option: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="Say what would go, and change nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-d", help="Print what would be removed, and change nothing.")
+    ] = False,
     delete_untagged: Annotated[
         bool,
-        typer.Option(
-            "--delete-untagged", "-m", help="Manifests that no tag names and nothing that stays refers to go as well."
-        ),
+        typer.Option("--delete-untagged", "-m", help="Delete also untagged manifests that no kept manifest refers to."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is removed, on standard error.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only what is removed, on standard error.")
+    ] = False,
     grace: Annotated[
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="How long a push may take from its first blob to its manifest; else pyregistry.gc.grace, 1h. "
-            "0 frees everything at once: no image is ever lost by it, but a push in progress may have to be repeated.",
+            help="Time that a push may take from its first blob to its manifest; else pyregistry.gc.grace, 1h. "
+            "0 frees everything at once: it loses no image, but a push in progress may have to be repeated.",
         ),
     ] = None,
     uploads_older_than: Annotated[
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="Remove open uploads to which nothing was sent for so long; else those of uploadpurging.age, 168h. "
-            "0 removes all that nobody is writing to at this moment; a push that wants to go on begins again.",
+            help="Remove open uploads that were idle for so long; else those of uploadpurging.age, 168h. "
+            "0 removes all that are not being written to at this moment; their pushes must start again.",
         ),
     ] = None,
     i_know: Annotated[
-        bool, typer.Option("--i-know", help="Run although the file system is one where that is not safe, such as NFS.")
+        bool, typer.Option("--i-know", help="Run even if that is not safe on this file system, such as NFS.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON, and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the figures, as JSON.")] = False,
     allow_empty: Annotated[
         bool,
         typer.Option(
             "--allow-empty",
-            help="Run although a volume seems to be missing, where status 3 would be the end: what is there is meant.",
+            help="Run even if a volume seems to be missing, instead of exiting with 3.",
         ),
     ] = False,
 ) -> None:
-    """Free the space of what nothing refers to, safely while the registry runs and people push.
+    """Free the space of unreferenced content. It is safe while the registry runs and clients push.
 
-    Exit status: 0 done; 2 done, but something could not be looked at or removed (or the config is of no use), and a
-    repository whose tags or manifests cannot be read was kept; 3 a volume seems to be missing, or this is a file system
-    where no run is safe, nothing was removed; 4 something else could not be read, so that nobody knows what it refers
-    to; 75 another garbage collection is running.
+    Exit status: 0 done; 2 done, but something could not be checked or removed (or the config is unusable). A repository
+    whose tags or manifests are unreadable was kept. 3 nothing was removed: a volume seems to be missing, or no run is
+    safe on this file system; 4 something else could not be read, so its references are unknown; 75 another garbage
+    collection is running.
     """
     _, loaded = load_or_fail(config, config_option)
     options = Options(
@@ -91,7 +92,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet
     shown = _listener(options, terminal=terminal, silent=as_json or quiet)
-    backend = open_storage(loaded)  # after the listener: from here on nothing new may be imported
+    backend = open_storage(loaded)  # after the listener: from here on imports may fail
     try:
         with unusable_directory(), shown as listener:
             processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
@@ -120,7 +121,7 @@ def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, q
 
 
 def _purging(config: Config, older_than: str | None, *, dry_run: bool) -> Purging | None:
-    """Which uploads go; None: none of them."""
+    """Return the settings for the removal of open uploads, None to keep them."""
     section = config.storage.maintenance.upload_purging
     if older_than is not None:
         return Purging(_seconds(older_than), section.interval, dry_run=dry_run)

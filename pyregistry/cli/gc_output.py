@@ -1,4 +1,4 @@
-"""What a garbage collection prints where it is not at a terminal: the lines of the CNCF registry's command."""
+"""Output of a garbage collection without a terminal: the lines of the CNCF registry's command."""
 
 import sys
 from types import TracebackType
@@ -8,20 +8,22 @@ import typer
 from rich.filesize import decimal
 
 from pyregistry.cli.output import say
+from pyregistry.common.overriding import override
 from pyregistry.common.visible import visible
 from pyregistry.gc.types import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
+from pyregistry.storage.repositories import purging
 
 _LOGGED = {"manifest": "deleting manifest", "layer link": "Deleting layer link path", "blob": "Deleting blob"}
 
 _AT_ONCE = 1000
-"""Lines: a repository may have millions."""
+"""Lines per write: a repository may have millions."""
 
 
 class Log(Listener):
-    """What is removed and what is skipped, on standard error, as the CNCF registry logs it.
+    """Prints removed and skipped things on standard error, as the CNCF registry logs them.
 
-    What is removed is said behind each batch: who reads it may be slow, and writers wait for the end of a batch.
+    The removed ones are printed after each batch: the reader may be slow, and writers wait for the end of a batch.
     """
 
     def __init__(self) -> None:
@@ -29,38 +31,39 @@ class Log(Listener):
         self._removed: list[str] = []
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the listener."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is left of a run that failed."""
+        """Write the remaining lines of a failed run."""
         self.batch_is_over()
 
+    @override
     def removed(self, what: str, path: str) -> None:
-        """See Listener."""
         self._removed.append(f"{_LOGGED.get(what, f'Deleting {what}')}: /{visible(path)}\n")
 
+    @override
     def batch_is_over(self) -> None:
-        """See Listener."""
         lines, self._removed = self._removed, []
         sys.stderr.write("".join(lines))
 
+    @override
     def skipped(self, reason: str) -> None:
-        """See Listener."""
         super().skipped(reason)
         sys.stderr.write(f"skipped: {visible(reason)}\n")
 
 
-class UploadLog:
-    """What becomes of uploads: only that one could not be removed is said, on standard error."""
+class UploadLog(purging.Log):
+    """Prints only failures to remove uploads, on standard error."""
 
+    @override
     def info(self, event: str, **values: object) -> None:
-        """See storage.purging.Log."""
+        pass
 
+    @override
     def warning(self, event: str, **values: object) -> None:
-        """See storage.purging.Log."""
         say(f"warning: {event}: {', '.join(f'{name}={value}' for name, value in values.items())}", err=True)
 
     error = warning
@@ -69,7 +72,7 @@ class UploadLog:
 class CncfLines(Log):
     """The CNCF command's lines on standard output, which scripts read.
 
-    Those of a repository are written together: with PYTHONUNBUFFERED, as in the image, each write is a system call.
+    A repository's lines are written together: with PYTHONUNBUFFERED, as in the image, each write is a system call.
     """
 
     def __init__(self) -> None:
@@ -79,25 +82,25 @@ class CncfLines(Log):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Write what is left of a run that failed."""
+        """Write the remaining lines of a failed run."""
         self._write()
         super().__exit__(kind, error, trace)
 
+    @override
     def repository(self, name: RepositoryName) -> None:
-        """See Listener."""
         self._write()
         self._say(f"{visible(name)}\n")
 
+    @override
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
-        """See Listener."""
         self._say(f"{visible(name)}: marking manifest {visible(digest)} \n")
 
+    @override
     def marked_blob(self, name: RepositoryName, digest: str) -> None:
-        """See Listener."""
         self._say(f"{visible(name)}: marking blob {visible(digest)}\n")
 
+    @override
     def planned(self, plan: Plan) -> None:
-        """See Listener."""
         manifests = [each for group in plan.manifests for each in group]
         for each in manifests:
             self._say(f"manifest eligible for deletion: {{{visible(each.repository)} {visible(each.digest)} []}}\n")
@@ -110,8 +113,8 @@ class CncfLines(Log):
             self._say(f"{visible(link.repository)}: layer link eligible for deletion: {visible(link.digest)}\n")
         self._write()
 
+    @override
     def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
-        """See Listener."""
         self._say(f"{visible(name)}: {what} eligible for deletion{detail and f': {detail}'}\n")
 
     def _say(self, line: str) -> None:
@@ -126,7 +129,7 @@ class CncfLines(Log):
 
 
 def print_summary(report: Report, options: Options) -> None:
-    """Behind the CNCF command's lines: what they leave out."""
+    """Print figures that the CNCF command's lines do not have, after them."""
     would = "would be " if options.dry_run else ""
     typer.echo(
         f"{report.blobs_removed} blobs and {report.manifests_removed} manifests {would}removed, "
@@ -141,7 +144,7 @@ def print_summary(report: Report, options: Options) -> None:
 
 
 def uploads_removed(report: Report, options: Options) -> str | None:
-    """Return what became of open uploads; None where all stay."""
+    """Return a line about removed uploads, or None."""
     if not report.uploads_removed:
         return None
     would = "would be " if options.dry_run else ""
@@ -150,7 +153,7 @@ def uploads_removed(report: Report, options: Options) -> str | None:
 
 
 def open_uploads(report: Report) -> str | None:
-    """Return what open uploads take up, and what to do about it; None where there are none."""
+    """Return a line about the space of open uploads, with advice; None without open uploads."""
     if not report.uploads:
         return None
     idle = idle_time(report.oldest_upload_idle_seconds)
@@ -161,7 +164,7 @@ def open_uploads(report: Report) -> str | None:
 
 
 def idle_time(seconds: float) -> str:
-    """Return a time in the two units that matter: 3d4h, 4h5m, 5m6s, 6s."""
+    """Return a time in its two largest units: 3d4h, 4h5m, 5m6s, 6s."""
     left, parts = int(seconds), []
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         count, left = divmod(left, length)
@@ -171,7 +174,7 @@ def idle_time(seconds: float) -> str:
 
 
 def kept_by_leases(report: Report) -> str | None:
-    """What stays for pushes in progress, and what to do about it; None where nothing does."""
+    """Return a line about blobs kept for pushes in progress, with advice; None without such blobs."""
     if not report.blobs_kept_by_leases:
         return None
     return (
@@ -181,7 +184,7 @@ def kept_by_leases(report: Report) -> str | None:
 
 
 def kept_untagged(report: Report) -> str | None:
-    """Return what stays for want of `--delete-untagged`; None where nothing does."""
+    """Return a line about untagged manifests kept without `--delete-untagged`, or None."""
     if not report.untagged_manifests_kept:
         return None
     size = decimal(report.bytes_kept_by_untagged_manifests)

@@ -1,4 +1,4 @@
-"""What a garbage collection shows at a terminal: bars and a table."""
+"""Output of a garbage collection on a terminal: progress bars and a table."""
 
 from types import TracebackType
 from typing import Self
@@ -9,12 +9,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from pyregistry.cli.gc_output import kept_by_leases, kept_untagged, open_uploads
+from pyregistry.common.overriding import override
 from pyregistry.common.visible import visible
 from pyregistry.gc.types import Listener, Options, Plan, Report
 from pyregistry.oci.names import RepositoryName
 
 _NAMED = 20
-"""Lines about repositories and uploads that go."""
+"""Lines about removed repositories and uploads."""
 
 
 class ProgressBars(Listener):
@@ -37,54 +38,54 @@ class ProgressBars(Listener):
         self._named = 0
 
     def __enter__(self) -> Self:
-        """Nothing yet: what draws is a thread, and there must be no other where processes are forked, until `found`."""
+        """Return the listener. The bars have a thread, which must not start before the forks: see `found`."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the bars as they are; what a sweep that came to its end left alone is not to come any more."""
+        """Stop the bars; after a complete sweep set the total to what was removed."""
         if error is None and self._sweep is not None:
             self._progress.update(self._sweep, total=self._swept)
         self._progress.stop()
 
+    @override
     def found(self, repositories: int) -> None:
-        """See Listener."""
         self._found += repositories
         if self._mark is None:
             self._progress.start()
             self._mark = self._progress.add_task("mark", unit="repositories")
         self._progress.update(self._mark, total=self._found)
 
+    @override
     def repository(self, name: RepositoryName) -> None:
-        """See Listener."""
         if self._mark is not None:
             self._progress.advance(self._mark)
 
+    @override
     def no_repository(self, name: RepositoryName) -> None:
-        """See Listener."""
         self._found -= 1
         if self._mark is not None:
             self._progress.update(self._mark, total=self._found)
 
+    @override
     def planned(self, plan: Plan) -> None:
-        """See Listener."""
         if self._dry_run:
             return
         doomed = len(plan.candidates) - plan.candidates.marked_count()
         doomed += len(plan.links) + sum(len(group) for group in plan.manifests)
         self._sweep = self._progress.add_task("sweep", total=doomed, unit="links and blobs")
 
+    @override
     def removed(self, what: str, path: str) -> None:
-        """See Listener."""
         if what in {"repository", "upload"}:
             self._name(f"removed {what} {path}")
         elif self._sweep is not None:
             self._swept += 1
             self._progress.advance(self._sweep)
 
+    @override
     def would_remove(self, what: str, name: RepositoryName, detail: str = "") -> None:
-        """See Listener."""
         self._name(f"would remove {what} {name}{detail and f' {detail}'}")
 
     def _name(self, line: str) -> None:
@@ -94,14 +95,14 @@ class ProgressBars(Listener):
         if self._named <= _NAMED + 1:
             self._progress.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
+    @override
     def skipped(self, reason: str) -> None:
-        """See Listener."""
         super().skipped(reason)
         self._progress.console.print(f"skipped: {visible(reason)}", style="yellow", markup=False, highlight=False)
 
 
 def print_table(report: Report, options: Options) -> None:
-    """The figures, for a person."""
+    """Print the figures as a table."""
     console = Console()
     table = Table("", "there", "would go" if options.dry_run else "removed", title=None)
     for column in table.columns[1:]:

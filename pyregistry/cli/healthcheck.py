@@ -1,7 +1,7 @@
-"""`pyregistry healthcheck`: whether the server with this config answers, for the image's HEALTHCHECK.
+"""`pyregistry healthcheck`: checks that the server with this config responds, for the image's HEALTHCHECK.
 
-It asks where the config says that the server listens, so TLS, a prefix, another port or a unix socket need no second
-setting; 401 is an answer too, and no password is needed.
+It takes the address from the config, so TLS, a prefix or a unix socket need no extra setting. A 401 is fine too, so it
+needs no password.
 """
 
 import http.client
@@ -19,13 +19,13 @@ from pyregistry.config.schema import Config, Http
 SECONDS = 5.0
 HEALTHY = (200, 401)
 UNHEALTHY = 1
-"""The status of a failure, for whatever reason: Docker reserves 2."""
+"""Exit status of any failure: Docker reserves 2."""
 _FIRST_PROCESS = Path("/proc/1/cmdline")
 _EVERYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "127.0.0.1"}  # noqa: S104 - not listened on
 
 
 def healthcheck(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
-    """Ask the server for `/v2/` and end with 0 if it answers as a registry does, with 1 if not."""
+    """Request `/v2/` from the server; exit with 0 if it responds like a registry, else with 1."""
     try:
         _check(config, config_option)
     except CommandFailed as failed:
@@ -47,7 +47,7 @@ def _check(*given: Path | None) -> None:
 
 
 def _served() -> Path | None:
-    """The file that the container was started with, if it was named as an argument."""
+    """Return the config file in the arguments of the container's first process, if any."""
     try:
         words = _FIRST_PROCESS.read_bytes().split(b"\0")
     except OSError:
@@ -78,7 +78,7 @@ def _connect(section: Http) -> socket.socket:
         return connected
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # it is our own server on this machine, and nothing secret is said
+    context.verify_mode = ssl.CERT_NONE  # it is our own server on this machine, and the request has no secrets
     return context.wrap_socket(connected)
 
 
@@ -87,7 +87,7 @@ def _wants_a_certificate(section: Http) -> bool:
 
 
 def _refused_us(error: Exception) -> bool:
-    """A TLS alert, or what is left of one: somebody is there, who speaks TLS and lets in whom it knows."""
+    """Return True for a TLS alert or its remains: a server responds, which rejects us without a certificate."""
     if isinstance(error, ssl.SSLError):
         return "ALERT" in (error.reason or "")
     return isinstance(error, ConnectionResetError | BrokenPipeError)

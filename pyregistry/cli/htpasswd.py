@@ -1,4 +1,4 @@
-"""`pyregistry htpasswd`: the users of an htpasswd file, in the spelling of Apache's tool."""
+"""`pyregistry htpasswd`: manages users of an htpasswd file, with the options of Apache's tool."""
 
 import getpass
 import sys
@@ -14,9 +14,9 @@ from pyregistry.cli.output import say
 from pyregistry.cli.password_file import Content, change
 
 FILE_ERROR, SYNTAX_ERROR, WRONG_PASSWORD, TOO_LONG, BAD_USER, BAD_FILE = 1, 2, 3, 5, 6, 7
-"""The statuses of Apache's tool."""
+"""Exit statuses of Apache's tool."""
 DEFAULT_COST = 10
-"""A sixteenth of a second; the registry computes it once per credential, not once per request."""
+"""A sixteenth of a second, which the registry needs once per credential, not per request."""
 MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
 
@@ -26,25 +26,25 @@ def htpasswd(  # noqa: PLR0913, PLR0917 - each parameter is an option of the com
         list[str], typer.Argument(metavar="[FILE] [USER] [PASSWORD]", help="No FILE with -n, PASSWORD only with -b.")
     ],
     from_stdin: Annotated[bool, typer.Option("-i", "--stdin", help="Read the password from standard input.")] = False,
-    create: Annotated[bool, typer.Option("-c", "--create", help="Make a new FILE, in place of an old one.")] = False,
+    create: Annotated[bool, typer.Option("-c", "--create", help="Create FILE; replaces an old one.")] = False,
     print_only: Annotated[bool, typer.Option("-n", "--print", help="Print the line instead of writing it.")] = False,
     delete: Annotated[bool, typer.Option("-D", "--delete", help="Remove USER.")] = False,
-    verify: Annotated[bool, typer.Option("-v", "--verify", help="Is this the password of USER?")] = False,
+    verify: Annotated[bool, typer.Option("-v", "--verify", help="Verify the password of USER.")] = False,
     list_users: Annotated[bool, typer.Option("-l", "--list", help="List the users of FILE.")] = False,
     cost: Annotated[
-        int, typer.Option("-C", "--cost", min=4, max=14, help="2 to the power of this many rounds.")
+        int, typer.Option("-C", "--cost", min=4, max=14, help="bcrypt computes 2 to the power of this many rounds.")
     ] = DEFAULT_COST,
     as_argument: Annotated[
         bool, typer.Option("-b", "--batch", help="PASSWORD is an argument, which others can read.")
     ] = False,
     bcrypt: Annotated[bool, typer.Option("-B", help="bcrypt: always so.")] = True,
 ) -> None:
-    """Add a user to an htpasswd file, or change the password, for which you are asked.
+    """Add a user to an htpasswd file, or change the password, which is read from the terminal.
 
-    A running registry takes the change over within two seconds.
+    A running registry uses the change within two seconds.
 
-    Statuses: 1 the file cannot be read or written, 2 wrong arguments, 3 wrong password, 5 password too long,
-    6 a user who cannot be or is not there, 7 not an htpasswd file.
+    Exit status: 1 the file cannot be read or written; 2 wrong arguments; 3 wrong password; 5 password too long;
+    6 invalid or unknown user; 7 not an htpasswd file.
     """
     if sum((create, print_only, delete, verify, list_users)) > 1:
         _fail(SYNTAX_ERROR, "-c, -n, -D, -v and -l exclude each other")
@@ -96,7 +96,7 @@ def _verify(path: Path, user: bytes, password: bytes) -> None:
     try:
         accepted = hashes.parse_hash(stored)
     except hashes.HashRefused as error:
-        _fail(WRONG_PASSWORD, f"the registry does not take the entry of {_text(user)}: {error}")
+        _fail(WRONG_PASSWORD, f"the registry does not accept the entry of {_text(user)}: {error}")
     if not hashes.matches(password, accepted):
         _fail(WRONG_PASSWORD, "password verification failed")
     _say(f"Password for user {_text(user)} correct.")
@@ -109,7 +109,7 @@ def _put(path: Path, user: bytes, stored: bytes, *, create: bool) -> None:
         nonlocal verb
         content = Content(b"") if create else _content(path, before)
         if create and before and (lost := [name for name in Content(before).users() if name != user]):
-            _say(f"warning: -c made a new file; gone are {len(lost)} users of the old one")
+            _say(f"warning: -c made a new file, without {len(lost)} users of the old one")
         if content.stored(user) is not None:
             verb = "Updating"
         content.put(user, stored)
@@ -122,7 +122,7 @@ def _put(path: Path, user: bytes, stored: bytes, *, create: bool) -> None:
 def _content(path: Path, content: bytes | None) -> Content:
     if content is None:
         _fail(FILE_ERROR, f"cannot modify file {path}; use '-c' to create it")
-    # Whatever else it is, it is not to be written to.
+    # Another kind of file must not be overwritten.
     for number, line in enumerate(content.splitlines(), 1):
         try:
             parse_line(line)
@@ -175,7 +175,7 @@ def _password(argument: str | None, *, from_stdin: bool, once: bool) -> bytes:
     if len(password) > MAX_PASSWORD_BYTES:
         _fail(TOO_LONG, f"the password has more than {MAX_PASSWORD_BYTES} bytes")
     if len(password) > hashes.COUNTED_BYTES and not once:
-        _say(f"warning: only the first {hashes.COUNTED_BYTES} bytes of the password count: bcrypt looks no further")
+        _say(f"warning: only the first {hashes.COUNTED_BYTES} bytes of the password count: bcrypt ignores the rest")
     return password
 
 

@@ -1,4 +1,4 @@
-"""`pyregistry ls`: which images there are."""
+"""`pyregistry ls`: lists repositories and images."""
 
 import sys
 from typing import Annotated
@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_storage, tell_nothing
-from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.data_directory import open_storage, tell_nothing, unusable_directory
 from pyregistry.cli.output import print_json
 from pyregistry.cli.selection import Pattern, tell_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
@@ -22,17 +21,17 @@ def ls(
         list[str] | None,
         typer.Argument(
             metavar="[REPOSITORY[:TAG]]...",
-            help="Whose tags to show; * ? and [...] stand for any. The config is named with -c.",
+            help="Show tags of these; * ? and [...] are wildcards. Give the config with -c.",
         ),
     ] = None,
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the repositories, or the tags of those that are named, with what they are and when they were pushed.
+    """Show all repositories, or the tags of the given ones, with types and times of their pushes.
 
-    A size is that of all platforms, with what other images share; `pyregistry du` tells the two apart.
+    A size is that of all platforms, including content shared with other images; `pyregistry du` separates the two.
 
-    It ends with 0, with 1 if something named is not there, with 2 for a config that cannot be used.
+    Exit status: 0 done; 1 something was not found; 2 the config is unusable.
     """
     patterns = [Pattern.parse(name) for name in names or ()]
     backend = open_storage(load_or_fail(config)[1])
@@ -107,7 +106,7 @@ _NARROWERS = (
     Narrower("DIGEST"),
     Narrower("SIZE"),
 )
-"""In this order columns are left out on a narrow terminal; `--json` and a pipe have all of them."""
+"""Order in which columns are narrowed or dropped on a narrow terminal; `--json` and a pipe have all."""
 
 
 def _row(image: TaggedImage) -> tuple[Cell, ...]:
@@ -124,7 +123,7 @@ def _row(image: TaggedImage) -> tuple[Cell, ...]:
 
 
 def _short(media_type: str) -> str:
-    """What a person calls it."""
+    """Return the type in short words."""
     kind = "index" if "index" in media_type or ".list." in media_type else "manifest"
     if not media_type:
         return "missing"

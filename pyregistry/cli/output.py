@@ -1,6 +1,6 @@
-"""Lines and JSON that a command prints.
+"""Prints lines and JSON of a command.
 
-Names, paths and media types are what a pusher chose: they leave a command only through here and `tables`.
+Clients choose names, paths and media types, so a command prints them only through this module and `tables`.
 """
 
 import json
@@ -15,14 +15,14 @@ _NOT_PLAIN = re.compile(r"[^\n -~]")
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line, to standard error with `err`; what is not printable in it is shown escaped."""
+    """Print one line, to standard error with `err`; unprintable characters are escaped."""
     typer.echo(visible(line), err=err)
 
 
 def print_json(document: object, *, indent: int | None = 2) -> None:
-    """Print what `--json` asks for, in one line without `indent`; what is not printable in a string is escaped."""
+    """Print a document as JSON, in one line without `indent`; unprintable characters are escaped."""
     plain = msgspec.to_builtins(document, enc_hook=lambda value: int(value) if isinstance(value, int) else str(value))
-    # Not msgspec's encoder, which refuses the surrogates that stand for the bytes of a file's name.
+    # Not msgspec's encoder, which rejects the surrogates that represent bytes of a file's name.
     separators = (",", ":") if indent is None else None
     text = json.dumps(plain, ensure_ascii=False, indent=indent, separators=separators)
     typer.echo(_NOT_PLAIN.sub(_escaped_in_json, text))

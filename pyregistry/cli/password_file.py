@@ -1,4 +1,4 @@
-"""Changing an htpasswd file: only the lines of one user, in one step, and never for a moment half of it."""
+"""Changes an htpasswd file: only the lines of one user, atomically."""
 
 import contextlib
 import fcntl
@@ -12,11 +12,11 @@ from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
 from pyregistry.storage.local.syscalls import sync_directory
 
 NEW_MODE = 0o640
-"""For the service's group to read; the hashes are nobody else's business."""
+"""Readable for the service's group, but not for others."""
 
 
 class Content:
-    """The lines of an htpasswd file, kept byte for byte as they are, comments and other formats included."""
+    """The lines of an htpasswd file; all others, also comments and other formats, are kept byte for byte."""
 
     def __init__(self, content: bytes) -> None:
         self._lines = content.splitlines(keepends=True)
@@ -25,11 +25,11 @@ class Content:
         return b"".join(self._lines)
 
     def users(self) -> list[bytes]:
-        """In the order of the file."""
+        """Return the users in the order of the file."""
         return [user for user in map(_user, self._lines) if user is not None]
 
     def stored(self, user: bytes) -> bytes | None:
-        """The hash of `user`, whatever its format; of several the last, as the registry takes it."""
+        """Return the hash of `user` in any format; the last of several, as the registry uses it."""
         found = None
         for entry in map(_entry, self._lines):
             if entry is not None and entry.user == user:
@@ -37,7 +37,7 @@ class Content:
         return found
 
     def put(self, user: bytes, stored: bytes) -> None:
-        """In the place of the user's line, and of any further one; else at the end."""
+        """Replace the user's lines by one, or append it."""
         ending = b"\r\n" if self._lines and self._lines[0].endswith(b"\r\n") else b"\n"
         line = user + b":" + stored + ending
         places = [number for number, line in enumerate(self._lines) if _user(line) == user]
@@ -51,14 +51,14 @@ class Content:
         self._lines.append(line)
 
     def remove(self, user: bytes) -> None:
-        """All lines of `user`."""
+        """Remove all lines of `user`."""
         self._lines = [line for line in self._lines if _user(line) != user]
 
 
 def change(path: Path, edit: Callable[[bytes | None], bytes]) -> None:
-    """Replace the file by what `edit` makes of its content (None: there is none). On disk on return.
+    """Replace the content of the file by `edit` of it, None for a missing file. It is durable on return.
 
-    It keeps owner and mode; a link to it stays a link. Others that change it in this way wait. Raises OSError.
+    Owner, mode and a link to the file are kept. Concurrent changes wait. Raises OSError.
     """
     target = path.resolve()
     with _locked(target.parent):
@@ -86,7 +86,7 @@ def change(path: Path, edit: Callable[[bytes | None], bytes]) -> None:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold the directory against others that change a file in it, and at the end sync its names."""
+    """Lock the directory against other changes, and sync its names at the end."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

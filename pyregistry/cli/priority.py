@@ -1,4 +1,4 @@
-"""Long work that is to be felt by nobody."""
+"""Lowers CPU and I/O priority for long work."""
 
 import os
 import shutil
@@ -6,8 +6,8 @@ import subprocess
 from contextlib import suppress
 
 
-def step_back() -> None:
-    """Let everybody else have the processor and, where `ionice` is installed, the disk first."""
+def lower_priority() -> None:
+    """Let other processes use the processor and, if `ionice` is installed, the disk first."""
     with suppress(OSError):
         os.nice(10)
     ionice = shutil.which("ionice")

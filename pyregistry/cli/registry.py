@@ -1,10 +1,10 @@
-"""The command line under the name `registry`, which is the CNCF registry's: its commands, flags, words and statuses.
+"""The command line `registry`, with commands, flags, messages and statuses of the CNCF registry.
 
-The commands themselves are ours. What is here is how they are called: `registry serve CONFIG` and
-`registry garbage-collect CONFIG`, in a cron job or a `docker exec` that was written for the CNCF registry.
+The commands themselves are ours. This module accepts `registry serve CONFIG` and `registry garbage-collect CONFIG` of
+a cron job or a `docker exec` written for the CNCF registry.
 
-One thing differs: that registry ends with 0 where a command or a flag is misspelt, and a cron job never learns of it.
-Here that is 2.
+One thing differs: that registry exits with 0 for a misspelt command or flag, which a cron job does not notice. Here it
+is 2.
 """
 
 import sys
@@ -34,9 +34,9 @@ _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 app = typer.Typer(
     name=PROGRAM,
-    help="The commands of the CNCF registry, carried out by pyregistry.",
+    help="The commands of the CNCF registry, run by pyregistry.",
     add_completion=False,
-    rich_markup_mode=None,  # plain text, which is what scripts have seen so far
+    rich_markup_mode=None,  # plain text, as scripts know it
     pretty_exceptions_enable=False,
 )
 
@@ -53,7 +53,7 @@ def _options(
         False, "--version", "-v", callback=_print_version, is_eager=True, help="Show the version and exit."
     ),
 ) -> None:
-    """Options that stand before a command."""
+    """Options before a command."""
 
 
 app.command()(serve)
@@ -65,12 +65,12 @@ def _add_garbage_collect() -> None:
 
 @app.command("help")
 def show_help(command: Annotated[str | None, typer.Argument(metavar="COMMAND")] = None) -> None:
-    """Help about a command."""
+    """Show help for a command."""
     app([command, "--help"] if command else ["--help"], prog_name=PROGRAM)
 
 
 def main() -> None:
-    """The entry point `registry`."""
+    """Run `registry`."""
     arguments = list(without_values(sys.argv[1:]))
     if arguments[:1] != ["serve"]:
         _add_garbage_collect()
@@ -93,13 +93,13 @@ def main() -> None:
 
 
 def _print_usage(*command: str) -> None:
-    """To standard error, as it answers a mistake."""
+    """Print the usage to standard error, after a wrong command."""
     with redirect_stdout(sys.stderr), suppress(SystemExit):
         app([*command, "--help"], prog_name=PROGRAM)
 
 
 def without_values(arguments: Sequence[str]) -> Iterator[str]:
-    """Go's flags may be given a value: `--dry-run=true` is `--dry-run`, and `--dry-run=false` is nothing."""
+    """Translate Go's flags with values: `--dry-run=true` to `--dry-run`, and `--dry-run=false` to nothing."""
     words = iter(arguments)
     for word in words:
         flag, _, value = word.partition("=")

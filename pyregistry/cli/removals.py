@@ -1,4 +1,4 @@
-"""The removals of one `pyregistry rm`, with what they left."""
+"""The removals of one `pyregistry rm`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,11 +12,11 @@ from pyregistry.storage.backend import Backend
 from pyregistry.storage.repositories.removing import remove_repository, remove_tag
 
 Failed = Callable[[Selected, OSError], None]
-"""Called at once with each selection that could not be removed."""
+"""Called immediately for each selection that could not be removed."""
 
 
 class Removals:
-    """Remove selections, or with `dry_run` only find out; `grace` in seconds is that of a collection."""
+    """Removes selections, or with `dry_run` only lists them; `grace` in seconds, as in garbage collection."""
 
     def __init__(self, backend: Backend, grace: float, *, dry_run: bool, delete_untagged: bool) -> None:
         self._backend = backend
@@ -25,11 +25,11 @@ class Removals:
         self._delete_untagged = delete_untagged
         self.removed: list[Selected] = []
         self.kept: list[tuple[Selected, str]] = []
-        """Manifests that lost a tag and stay although untagged ones were to go, with the reasons."""
+        """Manifests that lost a tag but were kept in spite of `delete_untagged`, with the reasons."""
         self.failed = False
 
     def remove_all(self, selected: list[Selected], tell: Failed) -> None:
-        """Remove what is selected. Blocks."""
+        """Remove the selections. Blocks."""
         alone = selected
         if self._delete_untagged:
             alone = [each for each in selected if each.tag is None and each.digest is None]
@@ -45,7 +45,7 @@ class Removals:
                 self._fail(each, error, tell)
 
     def document(self) -> dict[str, object]:
-        """Return what `--json` prints."""
+        """Return the document for `--json`."""
         return {
             "dry_run": self._dry_run,
             "removed": [str(each) for each in self.removed],
@@ -53,7 +53,7 @@ class Removals:
         }
 
     def what_frees(self) -> Iterator[str]:
-        """Yield which command frees the space of what was removed."""
+        """Yield advice on commands that free the space of the removed content."""
         tags = any(each.tag is not None for each in self.removed)
         if tags and not self._delete_untagged:
             yield (
@@ -72,7 +72,7 @@ class Removals:
             return remove_tag(self._backend.driver, each.repository, each.tag, self._backend.coordinator)
         if each.digest is None:
             return remove_repository(self._backend.driver, each.repository, self._backend.coordinator)
-        with suppress(ManifestUnknown):  # another removal was quicker
+        with suppress(ManifestUnknown):  # another removal was faster
             self._backend.registry().repository(each.repository).delete_manifest(each.digest)
             return True
         return False

@@ -1,4 +1,4 @@
-"""`pyregistry rm`: remove repositories, tags and manifests, also while the server runs."""
+"""`pyregistry rm`: removes repositories, tags and manifests, also while the server runs."""
 
 import sys
 from contextlib import suppress
@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
-from pyregistry.cli.data_directory import open_storage
-from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.data_directory import open_storage, unusable_directory
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.removals import Removals
 from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
@@ -25,31 +24,31 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
         list[str],
         typer.Argument(
             metavar="REPOSITORY[:TAG|@DIGEST]...",
-            help="What to remove. In quotes, * ? and [...] stand for any characters, a slash too. "
-            "The config is named with -c.",
+            help="Things to remove. In quotes, * ? and [...] are wildcards, which match a slash too. "
+            "Give the config with -c.",
         ),
     ],
     config: ConfigOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-d", help="Only print what would be removed.")] = False,
     delete_untagged: Annotated[
         bool,
         typer.Option(
             "--delete-untagged",
             "-m",
-            help="Remove also the manifests that this leaves untagged, with their platforms and referrers, "
-            "unless another manifest or a push in progress needs them.",
+            help="Remove also manifests that become untagged, with their platforms and referrers. "
+            "Those that another manifest or a push in progress needs are kept.",
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Remove repositories, tags, or manifests with the tags that name them. It works while the server runs.
+    """Remove repositories, tags, or manifests with their tags. It works while the server runs.
 
-    Repositories nested in a repository stay. A tag is removed alone: its manifest stays, untagged, until
-    `pyregistry gc --delete-untagged`, or goes at once with -m. The space is freed by the next `pyregistry gc`.
+    Repositories nested in a repository are kept. A tag is removed alone: its manifest is kept, untagged, until
+    `pyregistry gc --delete-untagged`; -m removes it at once. The next `pyregistry gc` frees the space.
 
-    It ends with 0 if all was removed, 1 if something named is not there (then nothing is removed) or the answer was
-    no, 2 for a config or words that cannot be used, 3 if something could not be removed.
+    Exit status: 0 all was removed; 1 something was not found (then nothing is removed) or you answered no; 2 the config
+    or an argument is unusable; 3 something could not be removed.
     """
     patterns = [Pattern.parse(name) for name in names]
     loaded = load_or_fail(config)[1]
@@ -62,7 +61,7 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
     if not dry_run and not yes:
         _ask(selected)
     if not dry_run:
-        with suppress(OSError):  # a full disk: then a collection of an empty tree asks for --allow-empty
+        with suppress(OSError):  # a full disk: then a collection of an empty tree needs --allow-empty
             volumes.remember(backend.driver)
     removals = Removals(backend, float(loaded.pyregistry.gc.grace), dry_run=dry_run, delete_untagged=delete_untagged)
     removals.remove_all(selected, _tell_failed)
@@ -91,7 +90,7 @@ def _show(removals: Removals, *, dry_run: bool) -> None:
 
 def _ask(selected: list[Selected]) -> None:
     if not sys.stdin.isatty():
-        fail("not a terminal: say --yes, or --dry-run")
+        fail("not a terminal: use --yes or --dry-run")
     for each in selected:
         say(str(each), err=True)
     if not typer.confirm(f"Remove {'this' if len(selected) == 1 else f'these {len(selected)}'}?", err=True):

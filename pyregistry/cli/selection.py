@@ -1,4 +1,4 @@
-"""What an operator names on the command line: REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST, with globs."""
+"""Selects content by arguments: REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST, with wildcards."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,7 +29,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> "Pattern":
-        """Raises typer.BadParameter for a digest that is none."""
+        """Return the pattern; raise typer.BadParameter for an invalid digest."""
         repository, at, digest = text.partition("@")
         if at:
             try:
@@ -40,21 +40,21 @@ class Pattern:
         return cls(text, repository, tag if colon else None, None)
 
     def matches_repository(self, name: RepositoryName) -> bool:
-        """Whether this repository, or something in it, is meant."""
+        """Return True if the pattern selects this repository or something in it."""
         return fnmatchcase(name, self.repository)
 
     def matches(self, tag: str, digest: str | None) -> bool:
-        """Whether this tag, which names the digest, is meant."""
+        """Return True if the pattern selects this tag of this digest."""
         return self.digest == digest if self.digest is not None else self.matches_tag(tag)
 
     def matches_tag(self, tag: str) -> bool:
-        """Whether this tag is meant, alone or with its repository."""
+        """Return True if the pattern selects this tag, alone or with its repository."""
         return self.digest is None and (self.tag is None or fnmatchcase(tag, self.tag))
 
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A repository, one of its tags, or one of its manifests with the tags that name it."""
+    """A repository, one of its tags, or one of its manifests with its tags."""
 
     repository: RepositoryName
     tag: Tag | None = None
@@ -67,7 +67,7 @@ class Selected:
 
 
 def existing_repositories(driver: Objects) -> Iterator[RepositoryName]:
-    """Every directory that holds something of a repository, also what the catalog does not show."""
+    """Yield the names of all directories with content of a repository, also those not in the catalog."""
     for name in walk_repositories(driver):
         parts = (layout.manifests, layout.layers, layout.uploads, layout.all_referrers)
         if any(exists(driver, part(name)) for part in parts):
@@ -75,7 +75,7 @@ def existing_repositories(driver: Objects) -> Iterator[RepositoryName]:
 
 
 def select(driver: Objects, patterns: list[Pattern]) -> tuple[list[Selected], list[str]]:
-    """What the patterns mean, each once; and the patterns that mean nothing that is there."""
+    """Return what the patterns select, each once; and the patterns that select nothing."""
     names = list(existing_repositories(driver))
     selected: dict[Selected, None] = {}
     missed = []
@@ -94,7 +94,7 @@ def _in(driver: Objects, name: RepositoryName, pattern: Pattern) -> Iterator[Sel
     elif pattern.tag is None:
         yield Selected(name)
     else:
-        # What the API does not show, because its link is torn, too: who wants it gone must be able to say so.
+        # Also tags with a damaged link, which the API does not show: they must be removable.
         for tag in driver.children(layout.tags(name)):
             if pattern.matches_tag(tag):
                 with suppress(ManifestInvalid):
@@ -102,8 +102,8 @@ def _in(driver: Objects, name: RepositoryName, pattern: Pattern) -> Iterator[Sel
 
 
 def tell_missed(texts: list[str]) -> None:
-    """Say on standard error which words mean nothing that is there."""
+    """Print the patterns that select nothing, on standard error."""
     for text in texts:
-        # du, fsck and gc take their config as a word, so that it is tried here as well.
-        hint = f"; a config is named with -c {text}" if Path(text).is_file() else ""
-        say(f"pyregistry: {text}: there is nothing of that name{hint}", err=True)
+        # du, fsck and gc take their config as an argument, so users try it here as well.
+        hint = f"; give the config with -c {text}" if Path(text).is_file() else ""
+        say(f"pyregistry: {text}: not found{hint}", err=True)

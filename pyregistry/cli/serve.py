@@ -1,4 +1,4 @@
-"""`pyregistry serve`: run the registry."""
+"""`pyregistry serve`: runs the registry."""
 
 import gc
 import sys
@@ -22,7 +22,7 @@ else:
 
 
 def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None:
-    """Serve the registry until it is stopped with SIGTERM or Ctrl-C; SIGHUP takes the config again."""
+    """Serve the registry until SIGTERM or Ctrl-C; SIGHUP reloads the config."""
     path, loaded = load_or_fail(config, config_option)
     try:
         leave_lost_directory(path, loaded)
@@ -39,16 +39,15 @@ def serve(config: ConfigFile = None, config_option: ConfigOption = None) -> None
 
 @contextmanager
 def quick_imports() -> Iterator[None]:
-    """For the imports of a server, which take nearly all of the time to its first answer.
+    """Speed up the imports of a server, which take nearly all of the time to its first response.
 
-    What they make stays for good: looking for garbage in it, here and in each worker, is time for nothing. structlog
-    imports rich wherever it is installed, for tracebacks with local variables, which we do not print: there may be
-    passwords among them.
+    Imported objects live until the end, so the garbage collector need not scan them, here and in each worker. structlog
+    imports rich if it is installed, for tracebacks with local variables. We do not print those: they may be passwords.
     """
     gc.disable()
     hidden = "rich" not in sys.modules
     if hidden:
-        sys.modules["rich"] = None  # type: ignore[assignment] # which is how Python is told that there is none
+        sys.modules["rich"] = None  # type: ignore[assignment] # makes Python treat it as missing
     try:
         yield
     finally:
@@ -59,7 +58,7 @@ def quick_imports() -> Iterator[None]:
 
 
 def _whose(config: Config) -> str:
-    """What an operator needs to know to mend a volume that cannot be written."""
+    """Return our user and the owner of a volume, to repair one without write access."""
     if config.storage.filesystem is None:
         return ""
     root = Path(config.storage.filesystem.root_directory)

@@ -1,7 +1,7 @@
-"""Standard output that cannot be written: closed, on a full disk, or without a reader.
+"""Handles a standard output that cannot be written: closed, on a full disk, or without a reader.
 
-A command then ends with one sentence and a status of its own; a command that prints nothing does not notice. One that
-only shows something is silent where its reader has seen enough, as in `ls | head`.
+A command then exits with one sentence and its own status; a command without output does not notice. One that only
+shows something is silent if its reader closed the pipe, as in `ls | head`.
 """
 
 import errno
@@ -17,7 +17,7 @@ from pyregistry.cli.failure import CommandFailed
 NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h."""
 _ACTS = frozenset({"fsck", "garbage-collect", "gc", "htpasswd", "rm"})
-"""Commands that leave something undone when they end early."""
+"""Commands that leave work undone when they end early."""
 _REASONS = {errno.EBADF: "it is closed", errno.EPIPE: "its reader has closed it"}
 
 
@@ -26,7 +26,7 @@ class OutputFailed(CommandFailed):
 
 
 class _Checked(io.FileIO):
-    """Standard output, which says for itself what is wrong: an OSError would be taken for one of the data directory."""
+    """Standard output with its own error, as an OSError would seem to come from the data directory."""
 
     def __init__(self, *, acts: bool) -> None:
         super().__init__(1, "w", closefd=False)
@@ -34,8 +34,8 @@ class _Checked(io.FileIO):
         self._failed = False
 
     def write(self, data: Any, /) -> int:
-        """Write some of `data`, or after a failure throw it away; raise OutputFailed."""
-        if self._failed:  # what the layers above still hold would be tried again at the end
+        """Write some of `data`, or discard it after a failure; raise OutputFailed."""
+        if self._failed:  # the layers above retry their buffers at the end
             return len(memoryview(data).cast("B"))
         try:
             return super().write(data)
@@ -50,10 +50,10 @@ class _Checked(io.FileIO):
 
 @contextmanager
 def checked_output(command: str) -> Iterator[None]:
-    """Run a command; raise OutputFailed where standard output cannot be written, also at its end.
+    """Run a command; raise OutputFailed if standard output cannot be written, also at its end.
 
-    Closed descriptors are occupied first, or the next file that is opened would get their numbers. A server goes
-    on without standard output.
+    Closed descriptors are occupied first, as the next opened file would get their numbers. A server continues without
+    standard output.
     """
     serves = command == "serve"
     _occupy(serves=serves)
@@ -75,7 +75,7 @@ def _occupy(*, serves: bool) -> None:
         try:
             os.fstat(number)
         except OSError:
-            # The lowest free number is this one. What cannot be read or written fails in its own words.
+            # This is the lowest free number, so `open` takes it. Its reads or writes then fail with their own errors.
             os.open(os.devnull, os.O_RDONLY if number == 1 and not serves else os.O_RDWR)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for the life of the process
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for the life of the process

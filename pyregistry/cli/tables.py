@@ -16,9 +16,9 @@ from pyregistry.common.visible import visible
 
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?) ?([kMGT]?)(i?)B?", re.ASCII | re.IGNORECASE)
 _FORGES_A_COLUMN = re.compile(r"^ |(?<= ) | $")
-"""A space at the beginning, behind another one, or at the end."""
+"""A space at the beginning, after another one, or at the end."""
 _LEAST = 8
-"""Characters that are left of a cell, however narrow the terminal is."""
+"""Minimum characters of a cell, even on a very narrow terminal."""
 _POWERS: Mapping[str, int] = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
@@ -31,7 +31,7 @@ class Moment(int):
 
     @property
     def text(self) -> str:
-        """RFC 3339, UTC."""
+        """The time in RFC 3339, UTC."""
         return datetime.fromtimestamp(self, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -39,23 +39,23 @@ Cell = str | int
 
 
 def is_terminal() -> bool:
-    """Whether a person is reading."""
+    """Return True if a person is reading."""
     return sys.stdout.isatty()
 
 
 @dataclass(frozen=True, slots=True)
 class Narrower:
-    """A way to make a table narrower for people: shorten the cells of a column, or without `shorten` leave it out."""
+    """A way to make a table narrower: shorten the cells of a column, or drop it without `shorten`."""
 
     column: str
     shorten: Callable[[str], str] | None = None
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]], narrowers: Sequence[Narrower] = ()) -> None:
-    """Draw it on a terminal; else one line for each row, the cells apart by two spaces or more, below their names.
+    """Draw a table on a terminal; else print a line for each row, the cells separated by two or more spaces.
 
-    On a terminal no cell is broken over lines. For one that is too narrow the `narrowers` are used, one after the
-    other, until the table fits; then the longest cells of its widest column are cut.
+    On a terminal cells are not wrapped. On a narrow one the `narrowers` are applied in order until the table fits. Then
+    the longest cells of its widest column are cut.
     """
     if is_terminal():
         _draw(columns, rows, narrowers)
@@ -80,7 +80,7 @@ def _draw(columns: Sequence[str], rows: Sequence[Sequence[Cell]], narrowers: Seq
 
 
 def narrow(texts: dict[str, list[str]], narrowers: Sequence[Narrower], width: int) -> None:
-    """Change a table, which is the cells of each column by its name, until it is at most so many characters wide."""
+    """Narrow a table to this width in characters; `texts` has the cells of each column by its name."""
     for narrower in narrowers:
         if _excess(texts, width) <= 0:
             return
@@ -108,7 +108,7 @@ def _is_number(cell: Cell) -> bool:
 
 
 def human_size(size: int) -> str:
-    """Bytes in the unit that leaves one to three digits before the point: 1.5 GB."""
+    """Return bytes in the unit with one to three digits before the point: 1.5 GB."""
     value, unit = float(size), "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if abs(value) < 999.5 or unit == "TB":
@@ -118,7 +118,7 @@ def human_size(size: int) -> str:
 
 
 def parse_size(value: str) -> float:
-    """50MB, 1.5 GiB or a number of bytes; raises typer.BadParameter."""
+    """Return the bytes of 50MB, 1.5 GiB or a plain number; raise typer.BadParameter."""
     match = _SIZE.fullmatch(value.strip())
     if match is None:
         raise typer.BadParameter("a size is a number with a unit, such as 50MB or 1GiB")

@@ -1,4 +1,4 @@
-"""`pyregistry without-gc`: run a command, such as a backup, while garbage collection waits."""
+"""`pyregistry without-gc`: runs a command, such as a backup, while garbage collection waits."""
 
 import os
 import signal
@@ -13,8 +13,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import content_of, location_or_fail
-from pyregistry.cli.failures import unusable_directory
+from pyregistry.cli.data_directory import content_of, location_or_fail, unusable_directory
 from pyregistry.cli.output import say
 from pyregistry.gc.collector import no_collection
 from pyregistry.gc.types import CollectorBusy
@@ -25,22 +24,20 @@ SIGNALLED = 128
 
 
 def without_gc(
-    command: Annotated[
-        list[str], typer.Argument(metavar="COMMAND...", help="The command, behind -- with its options.")
-    ],
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The command, after -- with its options.")],
     config: ConfigOption = None,
 ) -> None:
-    """Run a command while no garbage collection runs: pyregistry without-gc -c config.yml -- sh backup.sh.
+    """Run a command without garbage collection: pyregistry without-gc -c config.yml -- sh backup.sh.
 
-    A collection that runs already is waited for. One that is begun meanwhile ends with 75, and the server tries its own
-    again a minute later. Pushes, pulls and deletions go on.
+    It waits for a running collection. One that starts meanwhile exits with 75, and the server retries its own a minute
+    later. Pushes, pulls and deletions continue.
 
-    It ends as the command does; with 128 and the signal's number if a signal ended it, 127 if there is no such command,
-    126 if it cannot be run, 2 for a config or data directory that cannot be used.
+    Exit status: that of the command; 128 and the signal's number if a signal ended it; 127 the command was not found;
+    126 it cannot be run; 2 the config or data directory is unusable.
     """
     location = location_or_fail(load_or_fail(config)[1])
     with ExitStack() as stack:
-        # The inner one names the owner as the user who lacks a right.
+        # The inner one reports the owner as the user without permission.
         with unusable_directory(), _as_owner(location.directory), unusable_directory():
             coordinator = location.open().coordinator
             try:
@@ -54,13 +51,13 @@ def without_gc(
 
 @contextmanager
 def _as_owner(root: Path | None) -> Iterator[None]:
-    """Have the rights of the data directory's owner for a while, so that the server can use the lock's file."""
+    """Switch to the data directory's owner for a while, so that the server can use the lock file."""
     user, group = os.geteuid(), os.getegid()
     owner = content_of(root).stat() if root is not None else None
     if owner is None or user != 0:
         yield
         return
-    with suppress(PermissionError):  # root without capabilities, as the server beside it: docker's --cap-drop ALL
+    with suppress(PermissionError):  # root without capabilities, like the server: docker's --cap-drop ALL
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)
     try:
@@ -71,10 +68,10 @@ def _as_owner(root: Path | None) -> Iterator[None]:
 
 
 def _run(command: list[str]) -> int:
-    """Run it to its end; return its status, negative for a signal."""
+    """Run the command; return its status, negative for a signal."""
     terminations = _Terminations()
     try:
-        # The lock's descriptor goes to the command as well: if this process is killed, the command keeps the lock.
+        # The command inherits the lock's descriptor: if this process is killed, the command keeps the lock.
         process = subprocess.Popen(command, pass_fds=_lock_descriptors())  # noqa: S603 - the operator's command
     except FileNotFoundError:
         say(f"pyregistry: {command[0]}: command not found", err=True)
@@ -87,10 +84,10 @@ def _run(command: list[str]) -> int:
 
 
 class _Terminations:
-    """SIGTERM for the command, also one that comes before the command is known here.
+    """Forwards SIGTERM to the command, also one that comes before the command runs.
 
-    SIGINT is left to the command, which a terminal sends it as well. Both have a handler: the command begins with the
-    default action of a handled signal, but would inherit that a signal is ignored.
+    A terminal sends SIGINT to the command as well. Both signals have a handler: a child starts with the default action
+    of a handled signal, but would inherit an ignored one.
     """
 
     def __init__(self) -> None:
@@ -100,7 +97,7 @@ class _Terminations:
         signal.signal(signal.SIGTERM, self._handle)
 
     def forward_to(self, process: subprocess.Popen[bytes]) -> None:
-        """Send the command the signal that came so far, and those that will come."""
+        """Send the command a signal that already came, and later ones."""
         self._process = process
         if self._came:
             process.terminate()

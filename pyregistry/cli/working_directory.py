@@ -1,21 +1,21 @@
-"""The working directory of a server, which may be gone or out of reach of its user."""
+"""The working directory of a server, which may be removed or inaccessible."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyregistry.cli.files import needed_files
+from pyregistry.cli.config_file import needed_files
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 
 
 def leave_lost_directory(path: Path, config: Config) -> None:
-    """Go to `/` if the working directory was removed: what a server imports asks for its name.
+    """Change to `/` if the working directory was removed: imports of a server ask for its name.
 
-    Raises ConfigError if a path of the config begins there, which could then not be found.
+    Raises ConfigError if the config has relative paths, which could then not be found.
     """
     try:
-        os.getcwd()  # noqa: PTH109 - asked whether there is one
+        os.getcwd()  # noqa: PTH109 - only to check that it exists
     except OSError as error:
         relative = [f"{key}: {name!r}" for key, name in _paths(path, config) if not Path(name).is_absolute()]
         if relative:
@@ -25,7 +25,7 @@ def leave_lost_directory(path: Path, config: Config) -> None:
 
 
 def _paths(path: Path, config: Config) -> Iterator[tuple[str, str]]:
-    """Yield each path that a server opens, with what names it."""
+    """Yield each path that a server opens, with its key in the config."""
     if config.storage.filesystem is not None:
         yield "storage.filesystem.rootdirectory", config.storage.filesystem.root_directory
     if config.http.net == "unix":

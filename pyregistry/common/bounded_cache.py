@@ -10,9 +10,9 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(Generic[Key, Value]):
-    """Values by key. At the limit the one goes first that was put, or with `by_use` also read, longest ago.
+    """Values by key. At the limit it evicts the oldest, or with `by_use` the least recently used.
 
-    For use from one thread, unless there is neither `weigh` nor `clock`: then each step is one of a dict's own.
+    Thread-safe only without `weigh` and `clock`: then each step is a single one of a dict.
     """
 
     def __init__(
@@ -24,10 +24,9 @@ class BoundedCache(Generic[Key, Value]):
         clock: Callable[[], float] | None = None,
         by_use: bool = False,
     ) -> None:
-        """Make a cache of `limit` values; with `weigh`, of values that weigh so much together.
+        """Make a cache of `limit` values; with `weigh`, `limit` is their total weight.
 
-        With a `clock` a value is kept for `seconds` after it was put. A later `put` frees the memory of old ones, in
-        the order in which they were put.
+        With a `clock` a value expires `seconds` after its `put`. A later `put` evicts expired ones, the oldest first.
         """
         self._limit, self._weigh = limit, weigh
         self._seconds, self._clock, self._by_use = seconds, clock, by_use
@@ -42,7 +41,7 @@ class BoundedCache(Generic[Key, Value]):
         return self.get(key) is not None
 
     def get(self, key: Key) -> Value | None:
-        """Return the value; None if there is none, or if it is too old."""
+        """Return the value; None if it is missing or expired."""
         found = self._values.get(key)
         if found is None or (self._clock is not None and found[1] <= self._clock()):
             return None
@@ -51,7 +50,7 @@ class BoundedCache(Generic[Key, Value]):
         return found[0]
 
     def put(self, key: Key, value: Value, until: float | None = None) -> None:
-        """Keep a value, by the clock not beyond `until`."""
+        """Insert or replace a value; `until` is when it expires, by the clock. Evicts expired ones."""
         self.pop(key)
         if self._weigh is not None:
             self._weight += self._weigh(value)
@@ -64,7 +63,7 @@ class BoundedCache(Generic[Key, Value]):
                 self._drop_first()
 
     def pop(self, key: Key) -> Value | None:
-        """Take a value out, whatever its age; return None if there is none."""
+        """Remove and return a value, also an expired one; None if it is missing."""
         found = self._values.pop(key, None)
         if found is None:
             return None

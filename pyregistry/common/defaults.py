@@ -1,6 +1,6 @@
-"""Values of keys that a config leaves out, for the structs of the config and for the objects that are made from them.
+"""Default values of config keys, shared by the structs of the config and the objects made from them.
 
-Below both, as what serves reads no config, and a config knows nothing of what serves.
+A module of its own, as neither side imports the other.
 """
 
 MANIFEST_BYTES = 4 * 1024 * 1024
@@ -16,4 +16,4 @@ SEND_DEADLINE_SECONDS = 300.0
 SEND_BYTES_PER_SECOND = 1024.0
 BODY_BYTES_PER_SECOND = 1024
 GRACE_SECONDS = 3600.0
-"""Time for which garbage collection keeps a blob that a push was told is there."""
+"""Seconds for which garbage collection keeps a blob after a push was told that it exists."""

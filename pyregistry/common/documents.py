@@ -1,9 +1,9 @@
-"""YAML as it comes from a file or a variable, with bounds on what a few of its lines can stand for."""
+"""Reads YAML of files and variables, with limits on the values that anchors can multiply."""
 
 import yaml
 
 MAX_VALUES = 100_000
-"""Far more than a config has; a few lines of nested anchors stand for billions."""
+"""Far more than a config has; a few lines of nested anchors expand to billions."""
 MAX_LEVELS = 100
 """Far deeper than a config. PyYAML's time grows with the square of the levels."""
 MAX_BITS = 4_096
@@ -14,11 +14,11 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 class DocumentInvalid(Exception):
-    """The text cannot be used as YAML; the message quotes no value of it, since one may be a password."""
+    """The text is not usable YAML; the message quotes no value, which may be a password."""
 
 
 def read_yaml(text: str | bytes) -> object:
-    """Return the document. Raises DocumentInvalid, also for a key that is given twice in one map."""
+    """Return the document; raise DocumentInvalid, also for a duplicate key."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
@@ -30,14 +30,14 @@ def read_yaml(text: str | bytes) -> object:
 
 
 def _say(error: yaml.MarkedYAMLError) -> str:
-    """Return the fault and its place, without the lines around it: one of them may hold a password."""
+    """Return the fault and its position, without the lines around it, which may hold a password."""
     what = ", ".join(part for part in (error.context, error.problem) if part)
     mark = error.problem_mark or error.context_mark
     return f"{what}, line {mark.line + 1}, column {mark.column + 1}" if mark else what
 
 
 class _Loader(yaml.SafeLoader):
-    """Looks at the nodes, in which an anchor stands once, before they are made into values."""
+    """Checks the nodes before they become values: a node exists once, however many aliases it has."""
 
     def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
         self._require_level(self.flow_level)
@@ -52,22 +52,22 @@ class _Loader(yaml.SafeLoader):
             raise DocumentInvalid("not usable YAML: the nesting is too deep")
 
     def get_single_node(self) -> yaml.Node | None:
-        """Return the first document, as Go's reader does; what follows it behind `---` must be empty."""
+        """Return the first document, as Go's reader does; documents after it must be empty."""
         node: yaml.Node | None = self.get_node() if self.check_node() else None
         while self.check_node():
             more: yaml.Node | None = self.get_node()
             if more is not None and not _is_empty(more):
                 line = more.start_mark.line + 1
-                raise DocumentInvalid(f"a second document begins behind ---, line {line}: only one can be used")
+                raise DocumentInvalid(f"a second document begins after ---, line {line}: only one can be used")
         if node is not None:
             _count(node, {})
             self._refuse_repeated_keys(node, set())
         return node
 
     def _refuse_repeated_keys(self, node: yaml.Node, seen: set[int]) -> None:
-        """Raise DocumentInvalid for a key that is given twice: YAML forbids it, and PyYAML takes the last in silence.
+        """Raise DocumentInvalid for a duplicate key: YAML forbids it, and PyYAML silently uses the last.
 
-        A list of merges may repeat `<<`. `1` and `"1"` are one key, as readers turn both into words.
+        `<<` may be repeated. `1` and `"1"` are one key, as readers turn both into strings.
         """
         if id(node) in seen:
             return
@@ -88,7 +88,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _count(node: yaml.Node, counted: dict[int, int]) -> int:
-    """Return the number of values of a node; `counted` is what is known of others, 0 while one is looked at."""
+    """Return the number of values of a node; `counted` has those of others, 0 while one is in progress."""
     known = counted.get(id(node))
     if known == 0:
         raise DocumentInvalid(f"not usable YAML: an anchor contains itself, line {node.start_mark.line + 1}")

@@ -1,4 +1,4 @@
-"""SIGHUP in the first moments of a server, before anything that takes time is imported."""
+"""SIGHUP in the first moments of a server, before slow imports."""
 
 import signal
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ _PROGRAMS = frozenset({"registry", "pyregistry"})
 
 
 def hold_hangup(words: Sequence[str]) -> None:
-    """Let SIGHUP wait until a server is ready for it, where these arguments ask for a server.
+    """Block SIGHUP until the server can handle it, if these arguments start a server.
 
-    The signal ends a process that has no handler for it yet. A program executed in the place of this one inherits
-    the mask, so the image's entry point calls this as well. `release_hangup` delivers a signal that came meanwhile.
+    Without a handler the signal ends the process. The mask survives `exec`, so the image's entry point calls this too.
+    `release_hangup` delivers a signal that came meanwhile.
     """
     if asks_for_server(words):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def release_hangup() -> None:
-    """Deliver a SIGHUP that came since `hold_hangup`."""
+    """Unblock SIGHUP; one that came since `hold_hangup` is delivered now."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 

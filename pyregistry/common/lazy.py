@@ -1,8 +1,7 @@
-"""Modules that are imported when they are first used.
+"""Modules that are imported on first use.
 
-A start need not wait for what this process may never do, and each worker is spared its memory: what makes metrics,
-tokens or a table on a terminal takes up to a tenth of a second and some MiB. A module is named twice, so that its types
-are checked and `lint-imports` sees it:
+This saves time at the start, and memory in each worker. Metrics, tokens or tables for a terminal take up to a tenth of
+a second and some MiB. A module is named twice, so that its types are checked and `lint-imports` sees it:
 
     if TYPE_CHECKING:
         from pyregistry.gc import schedule
@@ -15,7 +14,7 @@ from typing import Any
 
 
 class _LazyModule:
-    """Stands for a module."""
+    """A module that is imported when an attribute is read."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -25,5 +24,5 @@ class _LazyModule:
 
 
 def lazy(name: str) -> Any:
-    """Return a substitute for the module of this whole name. Its import errors come with the first use."""
+    """Return a proxy for the module of this full name; an import error is raised at the first use."""
     return _LazyModule(name)

@@ -1,9 +1,8 @@
-"""Files that only root can read, opened for a server that is not root.
+"""Opens files that only root can read, for a server that is not root.
 
-The image's entry point starts this file as a small process that keeps root's rights. The server asks it for a file
-by its path and gets a descriptor, at the start and at each reload. It opens the files that the config named at the
-start, and no others. Both halves are here: they share a protocol. Imports nothing outside the standard library,
-as the process runs without site-packages.
+The image's entry point starts this file as a small process that keeps root's rights. At the start and at each reload
+the server sends it a path and gets a descriptor. It opens only files that the config named at the start. Both ends of
+the protocol are in this file. It imports only the standard library, as the process runs without site-packages.
 """
 
 import errno
@@ -16,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 OPENER_VARIABLE = "PYREGISTRY_OPENER"
-"""Environment variable with the number of the descriptor on which the server asks."""
+"""Environment variable with the descriptor number of the server's end."""
 ANSWER_SECONDS = 5.0
 """Seconds to wait for a descriptor: the file may lie on a network file system that hangs."""
 _MAX_PATH_BYTES = 4096
@@ -27,9 +26,9 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY
 
 
 def open_file(path: Path | str, *, wait: bool = False) -> int:
-    """Open a file for reading and return its descriptor, with root's rights where ours are not enough.
+    """Open a file for reading and return its descriptor, with root's rights if ours are not enough.
 
-    Without `wait` the other end of a FIFO is not waited for: it may never be opened. Blocks. Raises OSError.
+    Without `wait` it does not wait for the writer of a FIFO, which may never come. Blocks. Raises OSError.
     """
     try:
         return os.open(path, _FLAGS if wait else _FLAGS | os.O_NONBLOCK)
@@ -59,10 +58,10 @@ def stat_file(path: Path | str) -> os.stat_result:
 
 @contextmanager
 def readable_path(path: str) -> Iterator[str]:
-    """Give a path at which a library that takes no descriptor can read the file.
+    """Yield a path for a library that takes no descriptor.
 
-    It is `path` itself, or that of a copy in memory: /proc/self/fd/N checks the rights of the file again. Blocks.
-    Raises OSError.
+    It is `path`, or a copy in memory: /proc/self/fd/N of the file itself would check its rights again. Blocks. Raises
+    OSError.
     """
     if os.access(path, os.R_OK, effective_ids=True) or OPENER_VARIABLE not in os.environ:
         yield path
@@ -107,7 +106,7 @@ def _reason(number: int) -> str:
 
 
 def serve_files(requests: socket.socket, volume: str, paths: frozenset[str]) -> None:
-    """Open `paths` for the processes at the other end of `requests`, until all have ended."""
+    """Open `paths` for the processes at the other end of `requests`, until all of them ended."""
     service, volume = Path(volume).stat().st_uid, os.path.realpath(volume)
     while True:
         asked, handles, _, _ = socket.recv_fds(requests, _MAX_PATH_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
@@ -138,7 +137,7 @@ def _open_for_server(path: str, service: int, volume: str, paths: frozenset[str]
     try:
         if not stat.S_ISREG(os.fstat(found).st_mode):  # to open a device may do something
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        # The service may put a link in place of a file. No such link leads out of the volume.
+        # The service may replace a file by a link. No such link may lead out of the volume.
         name = Path(f"/proc/self/fd/{found}")
         if service in owners and not _is_below(str(name.readlink()), volume):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -148,10 +147,9 @@ def _open_for_server(path: str, service: int, volume: str, paths: frozenset[str]
 
 
 def look_up(path: str) -> tuple[int, frozenset[int]]:
-    """Return a descriptor that names a file, and the users who may have put links there that led to it.
+    """Return an O_PATH descriptor of a file, and the users who could have made the links on its path.
 
-    Each directory is held open while the next name is looked up, so no name can be exchanged in between. Raises
-    OSError.
+    Each directory stays open while the next name is looked up, so no name can be replaced meanwhile. Raises OSError.
     """
     at, parts, links, owners = os.open("/", os.O_PATH | os.O_CLOEXEC), path.split("/")[::-1], 0, set[int]()
     try:

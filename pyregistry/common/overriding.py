@@ -1,7 +1,7 @@
-"""`override`: a method that takes its docstring from the class, or the protocol, that it belongs to.
+"""`override` marks a method that its base class or protocol documents.
 
-The type checker proves that there is such a method. At run time it does nothing and imports nothing:
-Python 3.11 has no `typing.override`, and the package that has it costs each start some milliseconds.
+The type checker proves that the base has it. At run time it does nothing and imports nothing: Python 3.11 has no
+`typing.override`, and importing `typing_extensions` costs each start some milliseconds.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""A value that is made from files, and made anew when they change: passwords, rules, keys, certificates.
+"""A value made from files and reloaded when they change: passwords, rules, keys, certificates.
 
-A thread of each process looks at the files, so that neither requests nor the storage can delay it. Where a value may
-be given up, a second thread counts for how long no look found the files usable, also where a look never returns. Looks
-are counted, not seconds: a process that was paused need not give up files that it had no chance to read.
+Each process checks the files in a thread of its own, which neither requests nor the storage can delay. If the value can
+expire, a second thread counts the checks without usable files, also while a check hangs. It counts checks, not seconds:
+a process that was paused must not give up files that it had no chance to read.
 """
 
 import mmap
@@ -22,33 +22,33 @@ from pyregistry.common.opener import stat_file
 from pyregistry.common.settling import settles_after
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks. A change counts when it was seen twice, and so is in force after a second."""
+"""Seconds between two checks. A change must be seen twice, so it is active after a second."""
 UNSETTLED_LOOKS = 3
-"""Looks in a row after which files that look different at each of them are taken over all the same."""
+"""Checks in a row after which files that keep changing are loaded anyway."""
 KEPT_LOOKS = 115
-"""Looks, in sum just below a minute, for which a value stays in force that is given up then."""
+"""Checks, just below a minute, for which the last valid value stays active before it is given up."""
 FIRST_LOOK_SECONDS = 1.0
-"""Seconds for which a process that begins waits for its first look, which may never return."""
+"""Seconds that a new process waits for its first check, which may hang."""
 REPEAT_SECONDS = 60.0
-"""Seconds between two log lines that say the same."""
+"""Seconds between two identical log lines."""
 _LATE_NS = 100_000_000
-"""More nanoseconds than the clock of the kernel for files is late."""
+"""Upper bound of the delay of the kernel's clock for files, in nanoseconds."""
 _DIGEST_BYTES = 32
 
 T = TypeVar("T")
 
 _Status = tuple[int, ...]
-"""State of one file; two numbers for what is no regular file, and one, that of the error, for what is missing."""
+"""State of one file: two numbers if it is not a regular file, only the error's number if it is missing."""
 _Signature = tuple[_Status, ...]
 
 
 class FileUnusable(Exception):
-    """The file cannot be used; the text says why, and quotes nothing of the file that may be secret."""
+    """The file cannot be used; the text says why and quotes no secret of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp(Generic[T]):
-    """Replacement of a value whose files were unusable for a minute."""
+    """Replacement for a value whose files were unusable for a minute."""
 
     value: T
     consequence: str
@@ -57,30 +57,30 @@ class GivenUp(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Use(Generic[T]):
-    """Making a value of files, and the words about it in the log."""
+    """Functions that make a value from files, and the log lines about it."""
 
     name: str
     read: Callable[[], Sequence[bytes]]
     """Return the contents of the files; raise FileUnusable or `invalid`. Blocks."""
     make: Callable[[Sequence[bytes]], T]
-    """Make the value of these contents; raise FileUnusable or `invalid`. Blocks."""
+    """Make the value from these contents; raise FileUnusable or `invalid`. Blocks."""
     describe: Callable[[T], Mapping[str, object]]
     """Return fields for the log line about a new value."""
     invalid: type[Exception] = FileUnusable
     """Error of `read` and `make` whose text may be logged."""
     unusable: str = ""
-    """Log line for unusable files whose last good value stays in force; empty: it does so for a minute."""
+    """Log line for unusable files if the last valid value stays active; empty: it stays so for a minute."""
     restored: str = ""
-    """Log line for files that can be used again, and have not changed; empty: none."""
+    """Log line for files that are usable again and unchanged; empty: none."""
     place: Mapping[str, str] = field(default_factory=dict)
     """Fields of log lines about unusable files."""
     given_up: GivenUp[T] | None = None
-    """None: the last good value stays in force until there is another."""
+    """None: the last valid value stays active until there is another."""
     logger: str = "pyregistry.auth"
 
 
 class _SharedState:
-    """The last good contents and the last complaint, in memory shared with all processes forked from this one."""
+    """The last valid contents and the last complaint, in memory shared with all forked processes."""
 
     _FORMAT = struct.Struct(f"d{_DIGEST_BYTES}s")
 
@@ -88,16 +88,16 @@ class _SharedState:
         self._memory = mmap.mmap(-1, 2 * self._FORMAT.size)
 
     def note_good(self, digest: bytes) -> None:
-        """A look found these contents in force, or took them over."""
+        """Note that these contents are active and were just checked."""
         self._FORMAT.pack_into(self._memory, 0, time.monotonic(), digest)
 
     def looks_since(self, digest: bytes) -> int:
-        """Looks that were due since then; more than are waited for if the contents were others."""
+        """Return the number of checks due since then; KEPT_LOOKS if other contents were noted."""
         at, noted = self._FORMAT.unpack_from(self._memory, 0)
         return int((time.monotonic() - at) / POLL_SECONDS) if noted == digest else KEPT_LOOKS
 
     def is_new(self, complaint: str) -> bool:
-        """Return True for a complaint that no process logged in the last minute, and note it; empty: a recovery."""
+        """Note a complaint, empty for a recovery; return True if no process logged it in the last minute."""
         digest = blake2b(complaint.encode(errors="replace"), digest_size=_DIGEST_BYTES).digest()
         at, noted = self._FORMAT.unpack_from(self._memory, self._FORMAT.size)
         if noted == digest and (not complaint or time.monotonic() - at <= REPEAT_SECONDS):
@@ -107,39 +107,39 @@ class _SharedState:
 
 
 class ReloadedFiles(Generic[T]):
-    """One such value, of one file or of several that belong together. Made before the fork, watched after it."""
+    """One such value, of one or several files. Made before the fork, watched after it."""
 
     value: T
-    """The value in force."""
+    """The active value."""
 
     def __init__(self, paths: Sequence[Path], use: Use[T]) -> None:
-        """Make the value of what is there. Blocks. Raises FileUnusable, and `use.invalid`."""
+        """Load the value. Blocks. Raises FileUnusable, and `use.invalid`."""
         self._paths, self._use = tuple(paths), use
         self._log = structlog.get_logger(use.logger)
         self._end = threading.Event()
         self._lock = threading.Lock()
         self._shared = _SharedState()
         self._contents: bytes | None = None
-        """Digest of the contents that were read last, good or not; None: nothing of them is known."""
+        """Digest of the contents that were read last, valid or not; None: unknown."""
         self._trouble = ""
-        """Reason why those contents are not good."""
+        """Reason why those contents are invalid."""
         self._in_force = b""
-        """Digest of the contents in force."""
+        """Digest of the active contents."""
         self._missed = 0
-        """Looks in a row that did not find the files usable."""
+        """Checks in a row that did not find the files usable."""
         self._is_given_up = False
         self._complained = False
         self._known: _Signature | None = None
-        """Signature of the contents that were read last; None: to be read again."""
+        """Signature of the contents that were read last; None: reload them."""
         self._seen: _Signature | None = None
         self._unsettled = 0
         self._load(self._signature())
 
     def start(self) -> None:
-        """Look at the files regularly, until `close`. Blocks for a first look, for FIRST_LOOK_SECONDS at most.
+        """Check the files regularly, until `close`. Blocks for the first check, at most FIRST_LOOK_SECONDS.
 
-        This process may replace another, which knew newer contents than were there before the fork. If the files
-        cannot be used at this moment, the time that they were unusable already counts.
+        This process may replace another that knew newer contents than those before the fork. If the files are unusable
+        now, the time for which they already were counts.
         """
         looked = threading.Event()
         self._start_thread("looking", lambda: self._watch(looked))
@@ -149,19 +149,19 @@ class ReloadedFiles(Generic[T]):
             self._count_since_the_last_good()
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop checking."""
         self._end.set()
 
     def look(self, *, settled: bool) -> bool:
-        """Take over what has changed; return False if the files cannot be used.
+        """Reload changed files; return False if they are unusable.
 
-        `settled`: only if they look as they did the last time, as editors truncate a file before they write it.
+        `settled`: only if nothing changed since the last check, as editors truncate a file before they write it.
         """
         try:
             self._look(settled=settled)
         except (FileUnusable, self._use.invalid) as error:
             self._complain(str(error))
-        except Exception as error:  # the watch has to go on
+        except Exception as error:  # the watch must continue
             self._complain(type(error).__name__)
         else:
             return True
@@ -194,13 +194,13 @@ class ReloadedFiles(Generic[T]):
             self._count()
 
     def _count_since_the_last_good(self) -> None:
-        """Count the looks that another process missed before this one, too."""
+        """Count also the checks that another process missed before this one."""
         with self._lock:
             self._missed = max(self._missed, self._shared.looks_since(self._in_force))
         self._count()
 
     def _count(self) -> None:
-        """Give the value up when too many looks in a row missed the files."""
+        """Give up the value after too many missed checks in a row."""
         given_up = self._use.given_up
         with self._lock:
             self._missed += 1
@@ -231,7 +231,7 @@ class ReloadedFiles(Generic[T]):
             self._make(contents, digest, signature)
         if self._trouble:
             raise FileUnusable(self._trouble)
-        # Once more if they changed while they were read, or so shortly before that a second change would look the same.
+        # Reload if they changed during the read, or so shortly before it that a second change would not show.
         self._known = signature if signature == self._signature() and _has_settled(signature) else None
         self._found_good(is_other=is_other)
 
@@ -242,7 +242,7 @@ class ReloadedFiles(Generic[T]):
         except Exception as error:
             is_told = isinstance(error, FileUnusable | self._use.invalid)
             self._trouble = str(error) if is_told else type(error).__name__
-            if signature != self._signature():  # `make` may have met other files than these
+            if signature != self._signature():  # `make` may have read other files than these
                 self._contents = None
             raise
         self._trouble = ""
@@ -251,7 +251,7 @@ class ReloadedFiles(Generic[T]):
             self._in_force = digest
             self._is_given_up, self._missed = False, 0
         if not is_first:
-            self._log.info(f"{self._use.name} read again", **self._use.describe(made))
+            self._log.info(f"{self._use.name} reloaded", **self._use.describe(made))
 
     def _found_good(self, *, is_other: bool = False) -> None:
         if self._complained:
@@ -271,14 +271,14 @@ def _status_of(path: Path) -> _Status:
         found = stat_file(path)
     except OSError as error:
         return (error.errno or 0,)
-    if not stat.S_ISREG(found.st_mode):  # its times change when it is used
+    if not stat.S_ISREG(found.st_mode):  # its times change with each use
         return found.st_dev, found.st_ino
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _has_settled(signature: _Signature) -> bool:
-    """Return True if each later change of these files would show."""
-    now = time.time_ns()  # against the time of the last change of any kind, which cannot be set
+    """Return True if any later change of these files would show."""
+    now = time.time_ns()  # compared with st_ctime, which cannot be set
     changes = [status[-1] for status in signature if len(status) > 2]
     return all(abs(now - changed_ns) > settles_after(changed_ns, _LATE_NS) for changed_ns in changes)
 

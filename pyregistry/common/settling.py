@@ -1,12 +1,12 @@
-"""When the times of a file tell it from every later state of it."""
+"""Age at which a file's times show every later change (younger ones are "racy" to git)."""
 
 SECOND_NS = 1_000_000_000
 
 
 def settles_after(stamp_ns: int, fine_ns: int = SECOND_NS) -> int:
-    """Return how old, in nanoseconds, the time of a file must be for a later change to give it another time.
+    """Return the age in nanoseconds from which a later change is sure to give a file another time.
 
-    A time with fractions of a second needs `fine_ns`. One without may be of a file system that keeps whole seconds, or
-    two of them (vfat); its clock is a tick late, and a machine that its host holds up is later.
+    A time with fractions of a second needs `fine_ns`. One without may be of a file system that stores whole seconds, or
+    every second one (vfat). Its clock is a tick late, and later on a machine that its host paused.
     """
     return fine_ns if stamp_ns % SECOND_NS else 3 * SECOND_NS

@@ -1,17 +1,17 @@
-"""Errors and users of the operating system, as members of one line of the log or in words."""
+"""Errors and users of the operating system, as log fields or in words."""
 
 import errno
 import pwd
 
 _OURS_TO_MEND = frozenset({errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK, errno.ESPIPE, errno.ENOTTY})
-"""The system refuses what a fault of ours asked for."""
+"""Errors that a bug of ours causes."""
 
 
 def explained(error: BaseException | None) -> dict[str, object]:
-    """Return what a line of the log says of an error.
+    """Return the log fields of an error.
 
-    For a state of the system (a full disk, a missing right), which no traceback helps to mend and which may go on for
-    days: its name such as ENOSPC, the system's sentence, the file if there is one. For all else the traceback.
+    For a state of the system (a full disk, a missing right): a name such as ENOSPC, the message, the file. A traceback
+    would not help, and the state may last for days. For any other error: the traceback.
     """
     name = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
     if not isinstance(error, OSError) or name is None or error.errno in _OURS_TO_MEND:
@@ -23,7 +23,7 @@ def explained(error: BaseException | None) -> dict[str, object]:
 
 
 def in_words(error: Exception) -> str:
-    """Return a sentence that names the file once, where there is one, and has the reason without its number."""
+    """Return a sentence with the file, if any, named once, and the reason without its number."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error) or type(error).__name__
     name = error.filename
@@ -31,7 +31,7 @@ def in_words(error: Exception) -> str:
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user of this machine, its number if it has none."""
+    """Return the name of a user of this machine, or the number if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

@@ -1,15 +1,15 @@
-"""Text of others, made visible: for a terminal, a line of a log, a column of a table."""
+"""Escapes text of others for a terminal, a log line or a table."""
 
 from collections.abc import Mapping
 
 LOGSTASH_FIELDS: Mapping[str, object] = {"@version": "1", "type": "log"}
-"""Members that Logstash expects beside `@timestamp` and `message`, as in the CNCF registry 2.8."""
+"""Members that Logstash expects in addition to `@timestamp` and `message`, as in the CNCF registry 2.8."""
 
 
 def visible(text: str) -> str:
-    """Return `text` with each character that is not printable as Python's escape for it: `\\n`, `\\x1b`, `\\u202e`.
+    """Return `text` with each unprintable character as Python's escape: `\\n`, `\\x1b`, `\\u202e`.
 
-    That is what ends a line, speaks to a terminal, turns the direction of what follows or is no character at all.
+    These end a line, control a terminal, change the direction of the text or are not characters.
     """
     if text.isprintable():
         return text

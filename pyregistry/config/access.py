@@ -1,17 +1,17 @@
-"""Rules of access that would not keep out whom they are to keep out."""
+"""Checks for access rules that would not keep callers out."""
 
 from collections.abc import Iterator, Mapping
 
-from pyregistry.config.error_messages import shown
+from pyregistry.config.error_messages import format_value
 from pyregistry.config.errors import Notes
 from pyregistry.config.schema import Config
 
 WITHOUT_LOGIN = frozenset({"anonymous", "everyone"})
-"""Callers in `who` of a rule that need no `auth`; a certificate that TLS asks for makes no user either."""
+"""Callers in `who` of a rule that need no `auth`; a TLS client certificate does not make a user."""
 
 
 def check_access(config: Config, document: Mapping[str, object], notes: Notes) -> None:
-    """Note what is wrong with the rules of `config`; `document` says which kind of `auth` is there, be it faulty."""
+    """Note the faults of the rules of `config`; `document` has the kind of `auth`, even if it is invalid."""
     own, section = config.pyregistry, document.get("pyregistry")
     if own.groups and not (isinstance(section, dict) and "access" in section):
         notes.errors.append("pyregistry.groups: no effect without pyregistry.access; add rules, or remove the groups")
@@ -34,8 +34,8 @@ def is_open(auth: object) -> bool:
 
 
 def needs_login(place: str, name: str) -> str:
-    """Return the sentence about a caller in a rule who could never log in."""
-    return f"{place}: {shown(name)}, expected anonymous or everyone: without auth no client can log in; add auth"
+    """Return the error for a caller in a rule who can never log in."""
+    return f"{place}: {format_value(name)}, expected anonymous or everyone: without auth no client can log in; add auth"
 
 
 def _names(rules: list[object] | str) -> Iterator[tuple[str, str]]:

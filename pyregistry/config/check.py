@@ -1,17 +1,17 @@
-"""Remarks on keys that are unknown, not carried out, or that cannot be ignored."""
+"""Remarks on keys that are unknown or unsupported, or that cannot be ignored."""
 
 from collections.abc import Mapping
 
 from pyregistry.config.errors import Notes
-from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, AnyMap, Key, ListOf, Surface
 from pyregistry.config.unknown import AUTH, join, meant, opens_the_registry
 
 
 def check(document: Mapping[object, object]) -> Notes:
-    """Return a sentence for each key that is not carried out: errors are about those that cannot be ignored.
+    """Return a remark for each unsupported key; it is an error if the key cannot be ignored.
 
-    A known key that says nothing (null, false, an empty list) is passed over: leaving it out would be the same. So is
-    an unknown one without a value, unless it was to keep callers out.
+    A known key without effect (null, false, an empty list) is skipped. So is an unknown key without a value, unless
+    it was meant to keep callers out.
     """
     notes = Notes()
     _check(document, SURFACE, "", notes)
@@ -19,12 +19,12 @@ def check(document: Mapping[object, object]) -> Notes:
 
 
 def _check(value: object, surface: Surface, path: str, notes: Notes) -> None:
-    if isinstance(surface, Free):
+    if isinstance(surface, AnyMap):
         return
-    if isinstance(surface, Key | Items) and surface.instead:
+    if isinstance(surface, Key | ListOf) and surface.note:
         if _says_something(value):
-            _add_instead(surface, path, notes)
-    elif isinstance(surface, Items) and isinstance(value, list):
+            _add_note(surface, path, notes)
+    elif isinstance(surface, ListOf) and isinstance(value, list):
         for index, item in enumerate(value):
             _check(item, surface.of, f"{path}[{index}]", notes)
     elif isinstance(surface, Mapping) and isinstance(value, Mapping):
@@ -32,11 +32,11 @@ def _check(value: object, surface: Surface, path: str, notes: Notes) -> None:
             _check_member(str(key), member, surface, path, notes)
 
 
-def _add_instead(surface: Key | Items, path: str, notes: Notes) -> None:
-    if isinstance(surface, Key) and surface.refused:
-        notes.add(f"{path}: {surface.instead}; without it this would be another service", is_error=True)
+def _add_note(surface: Key | ListOf, path: str, notes: Notes) -> None:
+    if isinstance(surface, Key) and surface.rejected:
+        notes.add(f"{path}: {surface.note}; this key cannot be ignored safely", is_error=True)
     else:
-        notes.add(f"{path}: not carried out, {surface.instead}", is_error=False)
+        notes.add(f"{path}: not supported, {surface.note}", is_error=False)
 
 
 def _check_member(key: str, member: object, section: Mapping[str, Surface], path: str, notes: Notes) -> None:
@@ -44,7 +44,7 @@ def _check_member(key: str, member: object, section: Mapping[str, Surface], path
     if key in section:
         _check(member, section[key], place, notes)
         return
-    if path == AUTH:  # each kind that is not ours is refused, see `load`
+    if path == AUTH:  # `load` rejects kinds that are not ours
         return
     wanted = meant(path, key, section)
     guess = f"; did you mean {wanted}?" if wanted else ""

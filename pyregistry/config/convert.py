@@ -1,6 +1,6 @@
-"""From a document to a Config, with all faults of its types in one pass.
+"""Converts a document to a Config and finds all faults of its types in one pass.
 
-msgspec alone stops at the first fault, and does not say in which of several values of a map it is.
+msgspec alone stops at the first fault. In a map it does not name the key of the faulty value.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from pyregistry.config.error_messages import alternatives, expected, is_section, shown
+from pyregistry.config.error_messages import alternatives, expected, format_value, is_section
 from pyregistry.config.schema import Config, Tls
 from pyregistry.config.unknown import join
 from pyregistry.config.values import Duration
@@ -17,7 +17,7 @@ from pyregistry.config.values import Duration
 def convert(document: Mapping[str, object]) -> tuple[Config | None, list[str]]:
     """Return the config, and a sentence for each fault: the key, its value, what was expected.
 
-    Where there are faults the config is what is left of it, for further checks. None if nothing can be left out.
+    With faults the config is what remains without them, for further checks. None if nothing usable remains.
     """
     converter = _Converter()
     sound, _ = converter.section(document, Config, "")
@@ -26,7 +26,7 @@ def convert(document: Mapping[str, object]) -> tuple[Config | None, list[str]]:
 
 
 _NEED_ONE_ANOTHER = frozenset({Tls})
-"""Sections of which a faulty key takes the others with it: one without the other would be a second fault."""
+"""Sections that are dropped whole if a key is faulty: one key without the other would be a second fault."""
 
 
 class _Converter:
@@ -34,7 +34,7 @@ class _Converter:
         self.faults: list[str] = []
 
     def section(self, value: Mapping[str, object], kind: Any, path: str) -> tuple[dict[str, object] | None, bool]:
-        """Return the usable members, None if one that is needed is missing; and True if there is no fault at all."""
+        """Return the usable members, None if a required one is missing; and True if there is no fault."""
         faults, kept = len(self.faults), {}
         is_usable = True
         for field in msgspec.structs.fields(kind):
@@ -54,7 +54,7 @@ class _Converter:
         return kept if is_usable else None, is_sound
 
     def _member(self, value: object, kind: Any, place: str) -> object:
-        """Return what is usable of the value of a key, None if nothing is."""
+        """Return the usable part of the value of a key, or None."""
         [section, *_] = alternatives(kind)
         if not is_section(section):
             return value if self._is_sound(value, kind, place) else None
@@ -75,12 +75,12 @@ class _Converter:
                 return all([self._is_sound(member, inner, f"{place}.{key}") for key, member in value.items()])
         try:
             msgspec.convert(value, type=kind, dec_hook=_decode)
-        except (msgspec.ValidationError, OverflowError):  # OverflowError: a whole number that no float can hold
+        except (msgspec.ValidationError, OverflowError):  # OverflowError: a whole number too large for a float
             return self._refuse(value, kind, place)
         return True
 
     def _refuse(self, value: object, kind: Any, place: str) -> bool:
-        self.faults.append(f"{place}: {shown(value)}, expected {expected(kind)}")
+        self.faults.append(f"{place}: {format_value(value)}, expected {expected(kind)}")
         return False
 
 

@@ -1,8 +1,7 @@
-"""The CNCF registry's rule for the environment: `REGISTRY_HTTP_ADDR` stands for `http.addr`.
+"""The CNCF registry's rule for the environment: `REGISTRY_HTTP_ADDR` is `http.addr`.
 
-Variables are applied in the order of their names, so that `REGISTRY_STORAGE` comes before
-`REGISTRY_STORAGE_DELETE_ENABLED`; each value is YAML, so lists and maps can be given as a whole. A part of a name is
-a key of the section that it has reached, a key of the operator's own in a map, or an index in a list.
+Variables are applied in the order of their names: `REGISTRY_STORAGE` before `REGISTRY_STORAGE_DELETE_ENABLED`. Each
+value is YAML, so it may be a whole list or map. A part of a name is a known key, any key of a free map, or an index.
 """
 
 import re
@@ -11,32 +10,32 @@ from dataclasses import dataclass
 
 from pyregistry.common.documents import MAX_LEVELS, DocumentInvalid, read_yaml
 from pyregistry.config.errors import ConfigError, Notes
-from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, AnyMap, Key, ListOf, Surface
 from pyregistry.config.unknown import AUTH, OWN, guess, is_close, join, opens_the_registry
 
 PREFIX = "REGISTRY_"
 CONFIGURATION_PATH = "REGISTRY_CONFIGURATION_PATH"
-"""Where the file is, and so no key of it."""
+"""The path of the file, so not a key of it."""
 VERSION = "REGISTRY_VERSION"
-"""Often that of an image; the CNCF registry looks at the file's own."""
+"""Often the version of an image; the CNCF registry uses the one in the file."""
 
 _ANY_CASE = frozenset({"STORAGE", "AUTH"})
-"""Sections that are maps to the CNCF registry; in its others a part of a name has to be in capitals."""
+"""Sections that are maps to the CNCF registry; in others a part of a name must be in capitals."""
 _SHOWN = 60
 """Characters of a name that is too long."""
 _KINDS = ("htpasswd", "token", "silly")
-"""Kinds of `auth`; a variable that names one below a misspelt REGISTRY_AUTH is meant for a registry."""
+"""Kinds of `auth`; a variable with one below a misspelt REGISTRY_AUTH is meant for a registry."""
 OF_KUBERNETES = "it looks like a variable that Kubernetes sets for a service"
 """End of the warning of such a variable."""
 _KUBERNETES = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)", re.ASCII)
-"""What Kubernetes sets for a service called "registry-auth", beside REGISTRY_AUTH_PORT=tcp://…"""
+"""Variables that Kubernetes sets for a service called "registry-auth", as well as REGISTRY_AUTH_PORT=tcp://…"""
 
 
 class _Unknown(Exception):
-    """The name reaches no key; the text says where it stops."""
+    """The name does not match a key; the text says which part fails."""
 
     def __init__(self, reason: str, section: str, part: str, known: Mapping[str, object] | None = None) -> None:
-        """`part` of the name is none of the keys `known` of the section."""
+        """Make the error: `part` of the name is not one of the `known` keys of the section."""
         super().__init__(reason)
         self.section = section
         self.part = part
@@ -44,10 +43,10 @@ class _Unknown(Exception):
 
 
 def lay_over(document: Mapping[object, object], environ: Mapping[str, str], notes: Notes) -> dict[object, object]:
-    """Return the document with the environment laid over it.
+    """Return the document with the environment applied.
 
-    Noted are a warning for each variable that was left out, and an error for a value that is not YAML, for an index
-    behind the end of its list, and for a misspelt variable that was to keep callers out.
+    Each ignored variable is a warning. Invalid YAML and an index past the end of its list are errors. So is a misspelt
+    variable that was meant to keep callers out.
     """
     result = dict(document)
     for variable in sorted(name for name in environ if name.startswith(PREFIX) and name != CONFIGURATION_PATH):
@@ -85,15 +84,15 @@ def _add_unknown(variable: str, value: str, unknown: _Unknown, notes: Notes) -> 
 
 
 def _section_meant(part: str) -> str | None:
-    """Return the section that the first part of a name means.
+    """Return the section that the first part of a name means, by a strict comparison.
 
-    Strictly: most variables that reach no section are meant for another program, such as REGISTRY_PASSWORD.
+    Most variables without a section are meant for another program, such as REGISTRY_PASSWORD.
     """
     return next((section for section in SURFACE if is_close(part, section)), None)
 
 
 def _variable_for(variable: str, unknown: _Unknown, wanted: str) -> str:
-    """Return the variable that was meant by one that has another part in this place."""
+    """Return the intended variable, with `wanted` instead of the unknown part."""
     sections = unknown.section.replace("[", ".").replace("]", "").replace("-", "")
     before = [part.upper() for part in sections.split(".") if part]
     rest = variable.removeprefix(PREFIX).split("_")[len(before) + 1 :]
@@ -101,9 +100,9 @@ def _variable_for(variable: str, unknown: _Unknown, wanted: str) -> str:
 
 
 def _opens_the_registry(variable: str, value: str, unknown: _Unknown, wanted: str | None) -> bool:
-    """Return True if callers may get in because this variable is ignored.
+    """Return True if ignoring this variable may let callers in.
 
-    The environment belongs to other programs too (REGISTRY_AUTH_FILE is podman's): theirs must not stop a server.
+    Variables of other programs (REGISTRY_AUTH_FILE is podman's) must not stop a server.
     """
     if unknown.section:
         place = join(unknown.section, wanted) if wanted else None
@@ -117,7 +116,7 @@ def _opens_the_registry(variable: str, value: str, unknown: _Unknown, wanted: st
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A variable, and the key of the section that the parts of its name have reached."""
+    """A variable, and the key that the parts of its name led to so far."""
 
     variable: str
     key: str = ""
@@ -139,20 +138,20 @@ def _parse(variable: str, value: str) -> object:
 
 
 def _set(old: object, surface: Surface, path: list[str], value: str, place: _Place) -> object:
-    """A copy of `old`, which is what `surface` describes, in which `path` has this value."""
+    """Return a copy of `old`, which `surface` describes, with this value at `path`."""
     if not path:
-        return _parse(place.variable, value)  # not before: what reaches no key need not be YAML
+        return _parse(place.variable, value)  # not earlier: the value of an unknown key need not be YAML
     part, rest = path[0], path[1:]
-    if isinstance(surface, Items):
+    if isinstance(surface, ListOf):
         return _set_item(old, surface, path, value, place)
     if isinstance(surface, Key):
-        if not surface.instead:
+        if not surface.note:
             raise _Unknown(f"there is nothing below this key: {part!r}", place.key, part)
-        surface = Free()  # what we do not carry out we do not know from inside
+        surface = AnyMap()  # the members of an unsupported key are unknown
     members = _members(old)
-    if isinstance(surface, Free):
+    if isinstance(surface, AnyMap):
         key = _spelling(members, part) or part.lower()
-        below: Surface = Free()
+        below: Surface = AnyMap()
     else:
         known = _spelling(surface, part)
         if known is None or not (part.isupper() or place.variable.split("_")[1] in _ANY_CASE):
@@ -162,14 +161,14 @@ def _set(old: object, surface: Surface, path: list[str], value: str, place: _Pla
     return members
 
 
-def _set_item(old: object, surface: Items, path: list[str], value: str, place: _Place) -> list[object]:
+def _set_item(old: object, surface: ListOf, path: list[str], value: str, place: _Place) -> list[object]:
     items = list(old) if isinstance(old, list) else []
     part, rest = path[0], path[1:]
     if not (part.isascii() and part.isdecimal()):
         raise _Unknown(f"{part!r} is no index of a list", place.key, part)
     index = int(part)
     if index > len(items):
-        raise ConfigError(f"{place.variable}: the list has {len(items)} items, so that index {index} is behind its end")
+        raise ConfigError(f"{place.variable}: the list has {len(items)} items, so index {index} is past its end")
     if index == len(items):
         items.append(None)
     items[index] = _set(items[index], surface.of, rest, value, place.item(index))
@@ -177,13 +176,13 @@ def _set_item(old: object, surface: Items, path: list[str], value: str, place: _
 
 
 def _members(section: object) -> dict[str, object]:
-    """A copy; a string where a section belongs names its one key (`storage: filesystem`)."""
+    """Return a copy; a string instead of a section names its only key (`storage: filesystem`)."""
     if isinstance(section, str):
         return {section: {}}
     return {str(key): member for key, member in section.items()} if isinstance(section, dict) else {}
 
 
 def _spelling(keys: Mapping[str, object], part: str) -> str | None:
-    """The key that a part of a variable's name means: whatever its case, and without our own section's hyphens."""
+    """Return the key that a part of a variable's name means, ignoring case and hyphens."""
     wanted = part.lower().replace("-", "")
     return next((key for key in keys if key.lower().replace("-", "") == wanted), None)

@@ -1,4 +1,4 @@
-"""Values and expectations of a config in an operator's words."""
+"""Words for values and types of a config in error messages."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ import msgspec
 
 from pyregistry.config.values import Duration
 
-SHOWN = 60
-"""Characters of a value; the key says where the rest is."""
+MAX_CHARACTERS = 60
+"""Characters of a value in a message."""
 
 _WORDS: Mapping[type, str] = {
     bool: "true or false",
@@ -21,16 +21,16 @@ _WORDS: Mapping[type, str] = {
 }
 
 
-def shown(value: object) -> str:
-    """A value as it may stand in a file, cut where it is long; of what has members the kind: one may be secret."""
+def format_value(value: object) -> str:
+    """Return a value as YAML, cut if it is long; only "a map" or "a list", whose members may be secret."""
     if isinstance(value, dict | list):
         return "a map" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= MAX_CHARACTERS else f"{text[:MAX_CHARACTERS]}…"
 
 
 def alternatives(kind: Any) -> tuple[Any, ...]:
-    """The types that a field may have, without null and without remarks on a type."""
+    """Return the types that a field may have, without null and annotations."""
     if get_origin(kind) is Annotated:
         return alternatives(get_args(kind)[0])
     return tuple(each for each in get_args(kind) if each is not NoneType) if isinstance(kind, UnionType) else (kind,)
@@ -42,7 +42,7 @@ def is_section(kind: Any) -> bool:
 
 
 def expected(kind: Any) -> str:
-    """Return the words for a value of this type."""
+    """Return words for a value of this type."""
     for remark in get_args(kind)[1:] if get_origin(kind) is Annotated else ():
         if remark.description:
             return str(remark.description)

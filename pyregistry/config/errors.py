@@ -9,16 +9,16 @@ if TYPE_CHECKING:
 
 
 class ConfigError(Exception):
-    """A configuration is refused: one sentence for each fault, with the key, its value and what was expected."""
+    """The configuration is invalid: one sentence for each fault, with the key, its value and what was expected."""
 
     def __init__(self, *reasons: str, log: "Log | None" = None) -> None:
-        """`log` is that section of the refused config, where it is known."""
+        """Make the error; `log` is that section of the invalid config, if it is known."""
         super().__init__(*reasons)
         self.reasons = reasons
         self.log = log
 
     def in_file(self, path: Path) -> "ConfigError":
-        """Return the same with the name of the file before each sentence."""
+        """Return a copy with the name of the file before each sentence."""
         return ConfigError(*(f"{path}: {reason}" for reason in self.reasons), log=self.log)
 
     def __str__(self) -> str:
@@ -27,7 +27,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """Sentences about a config: errors refuse it, warnings do not."""
+    """Remarks on a config: errors make it invalid, warnings do not."""
 
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)

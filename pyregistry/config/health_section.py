@@ -1,4 +1,4 @@
-"""`health`: checks of which one that fails takes the registry out of service."""
+"""`health`: checks; one that fails takes the registry out of service."""
 
 import msgspec
 
@@ -7,10 +7,10 @@ from pyregistry.config.values import Duration, Failures
 
 
 class StorageCheck(msgspec.Struct, frozen=True, rename=run_together):
-    """`health.storagedriver`: looks whether the storage answers."""
+    """`health.storagedriver`: checks the storage."""
 
     enabled: bool = False
-    """The storage is checked."""
+    """Check the storage."""
     interval: Duration = Duration(0)
     """Time between two checks; 0: 10 s."""
     threshold: Failures = 0
@@ -18,7 +18,7 @@ class StorageCheck(msgspec.Struct, frozen=True, rename=run_together):
 
 
 class FileCheck(msgspec.Struct, frozen=True, rename=run_together):
-    """An item of `health.file`: healthy as long as there is no such file."""
+    """An item of `health.file`: healthy while the file does not exist."""
 
     file: str
     """Path of the file that takes the registry out of service."""
@@ -32,13 +32,13 @@ class HttpCheck(msgspec.Struct, frozen=True, rename=run_together):
     """An item of `health.http`: sends a HEAD to another service."""
 
     uri: str
-    """Address that is asked, http or https."""
+    """URL to request, http or https."""
     headers: dict[str, list[str]] = {}
     """Headers of the request, each with its values."""
     status_code: int = 200
     """Status that counts as healthy."""
     timeout: Duration = Duration(0)
-    """Time for the answer; 0: the interval."""
+    """Time for the response; 0: the interval."""
     interval: Duration = Duration(0)
     """Time between two checks; 0: 10 s."""
     threshold: Failures = 0
@@ -59,7 +59,7 @@ class TcpCheck(msgspec.Struct, frozen=True, rename=run_together):
 
 
 class Health(msgspec.Struct, frozen=True, rename=run_together):
-    """`health`: while a check fails, every request is answered 503."""
+    """`health`: while a check fails, every response is 503."""
 
     storage_driver: StorageCheck = StorageCheck()
     file: list[FileCheck] = []

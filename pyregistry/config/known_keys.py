@@ -1,8 +1,7 @@
-"""Every key that the CNCF registry (2.8 and 3.x) has, and ours: what is a section, and what becomes of a key.
+"""Every key of the CNCF registry (2.8 and 3.x), and ours.
 
-Keys that are carried out come from the structs of `schema`; those that only the CNCF registry carries out are listed
-here. The whole serves three questions: how far a variable's name reaches into the file, whether a key is known at all,
-and what to tell an operator whose key is accepted but not carried out.
+Supported keys come from the structs of `schema`; keys that only the CNCF registry supports are listed here. The table
+resolves names of variables, finds unknown keys, and has a note for each key without support.
 """
 
 from collections.abc import Mapping
@@ -17,95 +16,94 @@ from pyregistry.config.schema import Auth, Config, Storage
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key with a value; `instead` says what happens where it is not carried out, empty if it is."""
+    """A key with a value; `note` says what happens without support for it, empty if it is supported."""
 
-    instead: str = ""
-    refused: bool = False
-    """Without this key it would be another service, so that ignoring it is not an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Free:
-    """A map whose keys are the operator's: header names, log fields."""
+    note: str = ""
+    rejected: bool = False
+    """The key changes the service so much that ignoring it is not safe."""
 
 
 @dataclass(frozen=True, slots=True)
-class Items:
-    """A list; `of` is what each item is."""
+class AnyMap:
+    """A map with any keys: header names, log fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListOf:
+    """A list; `of` describes its items."""
 
     of: "Surface"
-    instead: str = ""
+    note: str = ""
 
 
 Section: TypeAlias = Mapping[str, "Surface"]
-Surface: TypeAlias = Key | Free | Items | Section
+Surface: TypeAlias = Key | AnyMap | ListOf | Section
 
-DONE = Key()
-WORDS = Items(DONE)
-
-
-def _not_done(instead: str) -> Key:
-    return Key(instead)
+SUPPORTED = Key()
+STRINGS = ListOf(SUPPORTED)
 
 
-def _refused(instead: str) -> Key:
-    return Key(instead, refused=True)
+def _unsupported(note: str) -> Key:
+    return Key(note)
 
 
-_NO_NEED = DONE
-"""Accepted in silence: what it asks for is so anyway."""
+def _rejected(note: str) -> Key:
+    return Key(note, rejected=True)
+
+
+_ALREADY_SO = SUPPORTED
+"""Accepted; already the behaviour."""
 CLOUD_DRIVERS = frozenset({"s3", "s3aws", "gcs", "azure", "swift", "oss"})
-"""The CNCF registry's others; a config with one of them is refused as a whole."""
-_MIDDLEWARE = Items(Free(), "downloads come from this server, and nothing stands in between")
+"""Drivers of the CNCF registry without support; a config with one of them is invalid."""
+_MIDDLEWARE = ListOf(AnyMap(), "downloads come from this server, with nothing in between")
 
 _MORE: Section = {
-    "loglevel": DONE,
+    "loglevel": SUPPORTED,
     "log": {
-        "reportcaller": _not_done("lines do not name their place in the code"),
-        "hooks": Items(Free(), "no mail is sent"),
+        "reportcaller": _unsupported("lines do not name their place in the code"),
+        "hooks": ListOf(AnyMap(), "no mail is sent"),
     },
     "storage": {
-        "filesystem": {"maxthreads": _not_done("the number of threads follows that of the processors")},
-        **dict.fromkeys(CLOUD_DRIVERS, Free()),
-        "redirect": {"disable": _NO_NEED},
-        "cache": {"blobdescriptor": _NO_NEED, "layerinfo": _NO_NEED, "blobdescriptorsize": _NO_NEED},
-        "tag": {"concurrencylimit": _NO_NEED},
+        "filesystem": {"maxthreads": _unsupported("the number of threads follows that of the processors")},
+        **dict.fromkeys(CLOUD_DRIVERS, AnyMap()),
+        "redirect": {"disable": _ALREADY_SO},
+        "cache": {"blobdescriptor": _ALREADY_SO, "layerinfo": _ALREADY_SO, "blobdescriptorsize": _ALREADY_SO},
+        "tag": {"concurrencylimit": _ALREADY_SO},
     },
-    "auth": {"none": DONE},
+    "auth": {"none": SUPPORTED},
     "middleware": {"registry": _MIDDLEWARE, "repository": _MIDDLEWARE, "storage": _MIDDLEWARE},
     "http": {
-        "secret": _NO_NEED,
+        "secret": _ALREADY_SO,
         "tls": {
-            "ciphersuites": Items(DONE, "the cipher suites are those of OpenSSL's default"),
-            "letsencrypt": _refused("certificates are not fetched; give certificate and key, or put a proxy in front"),
+            "ciphersuites": ListOf(SUPPORTED, "the cipher suites are those of OpenSSL's default"),
+            "letsencrypt": _rejected("certificates are not fetched; give certificate and key, or put a proxy in front"),
         },
-        "http2": {"disabled": _NO_NEED},
-        "h2c": {"enabled": _not_done("connections are HTTP/1.1")},
+        "http2": {"disabled": _ALREADY_SO},
+        "h2c": {"enabled": _unsupported("connections are HTTP/1.1")},
     },
     "notifications": {
-        "events": {"includereferences": _not_done("no events are sent")},
-        "endpoints": Items(Free(), "no events are sent"),
+        "events": {"includereferences": _unsupported("no events are sent")},
+        "endpoints": ListOf(AnyMap(), "no events are sent"),
     },
-    "redis": Free(),
-    "proxy": _refused("a pull-through cache is not supported"),
-    "validation": {"enabled": DONE},
-    "policy": {"repository": {"classes": Items(DONE, "images and plugins are both accepted")}},
-    "compatibility": {"schema1": _not_done("Docker schema 1 manifests are refused")},
-    "reporting": _not_done("nothing is reported to bugsnag or newrelic"),
-    "pyregistry": {"access": Items({"repositories": WORDS, "who": WORDS, "actions": WORDS})},
+    "redis": AnyMap(),
+    "proxy": _rejected("a pull-through cache is not supported"),
+    "validation": {"enabled": SUPPORTED},
+    "policy": {"repository": {"classes": ListOf(SUPPORTED, "images and plugins are both accepted")}},
+    "compatibility": {"schema1": _unsupported("Docker schema 1 manifests are refused")},
+    "reporting": _unsupported("nothing is reported to bugsnag or newrelic"),
+    "pyregistry": {"access": ListOf({"repositories": STRINGS, "who": STRINGS, "actions": STRINGS})},
 }
-"""Keys that no struct has, and the rules of access, which are understood later. `redis` is accepted: our caches need
-none."""
+"""Keys without a struct, and access rules, which are parsed later. `redis` is accepted: our caches do not need it."""
 
 
-def _carried_out(kind: Any) -> Surface:
-    """Return the keys of a type of the config: those of a struct, an item of a list, or none."""
+def _supported(kind: Any) -> Surface:
+    """Return the keys of a type of the config, which may be a struct or a list of structs."""
     [first, *_] = alternatives(kind)
     if is_section(first):
-        return {field.encode_name: _carried_out(field.type) for field in msgspec.structs.fields(first)}
+        return {field.encode_name: _supported(field.type) for field in msgspec.structs.fields(first)}
     if get_origin(first) is list:
-        return Items(_carried_out(get_args(first)[0]))
-    return Free() if get_origin(first) is dict else DONE
+        return ListOf(_supported(get_args(first)[0]))
+    return AnyMap() if get_origin(first) is dict else SUPPORTED
 
 
 def _merge(section: Surface, more: Surface) -> Surface:
@@ -120,7 +118,7 @@ def _section(surface: Surface) -> Section:
     return surface
 
 
-SURFACE: Section = _section(_merge(_carried_out(Config), _MORE))
+SURFACE: Section = _section(_merge(_supported(Config), _MORE))
 """The whole file."""
 DRIVERS = frozenset(field.encode_name for field in msgspec.structs.fields(Storage) if field.default is None)
 """Drivers of `storage`, of which a config chooses one."""

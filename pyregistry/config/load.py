@@ -1,4 +1,4 @@
-"""From a YAML file and the environment to a Config."""
+"""Loads a Config from a YAML file and the environment."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,19 +9,19 @@ from pyregistry.config.access import check_access
 from pyregistry.config.check import check
 from pyregistry.config.convert import convert
 from pyregistry.config.environment import lay_over
-from pyregistry.config.error_messages import shown
+from pyregistry.config.error_messages import format_value
 from pyregistry.config.errors import ConfigError, Notes
 from pyregistry.config.known_keys import AUTH_KINDS, CLOUD_DRIVERS, DRIVERS
 from pyregistry.config.log_fields import plain_fields
 from pyregistry.config.schema import Config
 from pyregistry.config.unknown import guess
-from pyregistry.config.validate import find_senseless
+from pyregistry.config.validate import find_violations
 
 _OLD_TLS = frozenset({"tls1.0", "tls1.1"})
 
 
 def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
-    """The config, and warnings about what in it is not carried out.
+    """Return the config, and warnings about keys without support.
 
     Raises ConfigError, which does not name the file.
     """
@@ -35,13 +35,13 @@ def load(path: Path, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
 
 
 def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
-    """`load` without the file."""
+    """Do what `load` does with the text of a file."""
     try:
         document = read_yaml(text)
     except DocumentInvalid as error:
         raise ConfigError(str(error)) from error
     if not isinstance(document, dict):
-        raise ConfigError(f"the file: {shown(document)}, expected a map of sections")
+        raise ConfigError(f"the file: {format_value(document)}, expected a map of sections")
     notes = Notes()
     try:
         config = _config_of(lay_over(document, environ, notes), notes)
@@ -53,7 +53,7 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
 
 
 def _config_of(document: dict[object, object], notes: Notes) -> Config | None:
-    """Return what is usable of a document, None if nothing is; noted is what is wrong with it."""
+    """Return the usable part of a document, or None, and note its faults."""
     notes.errors.extend(_wrong_access(document))
     found = check(document)
     normal = _normalise(document)
@@ -63,16 +63,16 @@ def _config_of(document: dict[object, object], notes: Notes) -> Config | None:
     config, faults = convert(normal)
     notes.errors.extend(faults)
     if config is not None:
-        notes.errors.extend(find_senseless(config))
+        notes.errors.extend(find_violations(config))
         notes.warnings.extend(_remarks(config))
         check_access(config, normal, notes)
     return config
 
 
 def _remarks(config: Config) -> Iterator[str]:
-    """Yield warnings about what is allowed and rarely meant."""
+    """Yield warnings about values that are valid but rarely intended."""
     if config.http.tls.minimum_tls in _OLD_TLS:
-        yield f"http.tls.minimumtls: {config.http.tls.minimum_tls} is not spoken any more, tls1.2 is the least"
+        yield f"http.tls.minimumtls: {config.http.tls.minimum_tls} is no longer supported, the minimum is tls1.2"
     if _sends_passwords_in_clear(config):
         yield (
             "http.host: not set, nor http.tls: the address of tokens, to which clients send their passwords, is http "
@@ -81,7 +81,7 @@ def _remarks(config: Config) -> Iterator[str]:
 
 
 def _sends_passwords_in_clear(config: Config) -> bool:
-    """Return True if tokens may be made whose realm depends on what a proxy says."""
+    """Return True if the realm of tokens depends on a proxy's headers."""
     makes_tokens = config.auth.htpasswd is not None and config.pyregistry.access is not None
     return makes_tokens and not config.http.host and not config.http.tls.certificate
 
@@ -98,11 +98,11 @@ def _normalise(document: Mapping[object, object]) -> dict[str, object]:
 
 
 def _respell(document: dict[str, object]) -> dict[str, object]:
-    """What the CNCF registry reads as a word, as one."""
+    """Turn values that the CNCF registry reads as strings into strings."""
     if isinstance(document.get("version"), float):
         document["version"] = str(document["version"])  # `version: 0.1` is a float in YAML
     log, http = document.get("log", {}), document.get("http")
-    level = (log.get("level") if isinstance(log, dict) else None) or document.get("loglevel")  # its old place
+    level = (log.get("level") if isinstance(log, dict) else None) or document.get("loglevel")  # the deprecated key
     if isinstance(log, dict) and isinstance(level, str):
         log = document["log"] = {**log, "level": level.lower()}
     if isinstance(log, dict) and isinstance(log.get("fields"), dict):
@@ -114,14 +114,14 @@ def _respell(document: dict[str, object]) -> dict[str, object]:
 
 
 def _words(values: object) -> object:
-    # `Access-Control-Allow-Credentials: [true]` and `Access-Control-Max-Age: [1728000]` are words to a browser.
+    # `Access-Control-Allow-Credentials: [true]` and `Access-Control-Max-Age: [1728000]` are strings to a browser.
     if not isinstance(values, list):
         return values
     return [str(value).lower() if isinstance(value, bool | int | float) else value for value in values]
 
 
 def _without_nulls(value: object) -> object:
-    """A key without a value counts as absent, at every level; `1:` is a word like other keys."""
+    """Drop keys without a value, at every level; make all keys strings, also `1:`."""
     if isinstance(value, list):
         return [_without_nulls(item) for item in value]
     if not isinstance(value, dict):
@@ -130,27 +130,26 @@ def _without_nulls(value: object) -> object:
 
 
 def _leave_out_bare_host(document: dict[str, object]) -> Iterator[str]:
-    """Leave out an `http.host` that is no URL, with a warning.
+    """Drop an `http.host` that is not a URL, with a warning.
 
-    The CNCF registry starts with it and does not use it, so that there are such configs.
+    There are such configs, since the CNCF registry starts with one and ignores it.
     """
     http = document.get("http")
     host = http.get("host") if isinstance(http, dict) else None
     if not isinstance(http, dict) or not isinstance(host, str) or not host.isprintable() or "//" in host or not host:
         return
     document["http"] = {name: value for name, value in http.items() if name != "host"}
-    yield f"http.host: {shown(host)} is no URL such as https://{host}, and not used"
+    yield f"http.host: {format_value(host)} is not a URL such as https://{host}, and not used"
 
 
 def _wrong_choices(document: dict[str, object]) -> Iterator[str]:
-    """Yield what is wrong with the version and with sections of which one kind is chosen, and put a right one there.
+    """Yield faults of the version, `storage` and `auth`; replace the faulty ones to continue the checks.
 
-    Another kind than ours would be another service. Here rather than in `check`, since a kind without parameters says
-    as much as one with them.
+    Not in `check`, which skips keys without a value: here a kind without parameters counts.
     """
     version = document.get("version")
     if version != "0.1":
-        yield f"version: {'missing' if version is None else shown(version)}, expected 0.1"
+        yield f"version: {'missing' if version is None else format_value(version)}, expected 0.1"
         document["version"] = "0.1"
     storage, auth = document.get("storage"), document.get("auth")
     wrong = _wrong_driver(storage)
@@ -161,7 +160,7 @@ def _wrong_choices(document: dict[str, object]) -> Iterator[str]:
     if len(kinds) > 1:
         yield f"auth: at most one kind, found {', '.join(kinds)}"
     for kind in kinds:
-        if kind not in AUTH_KINDS:  # ignored, it would let everybody in
+        if kind not in AUTH_KINDS:  # if ignored, it would let all callers in
             wanted = guess(kind, AUTH_KINDS)
             suggestion = f"; did you mean auth.{wanted}?" if wanted else ""
             yield f"auth.{kind}: this kind is not supported, expected htpasswd or token{suggestion}"
@@ -177,7 +176,7 @@ def _wrong_driver(storage: object) -> str:
 
 
 def _wrong_access(document: Mapping[object, object]) -> Iterator[str]:
-    """Elsewhere a key without a value counts as absent; here that would allow everything."""
+    """Yield an error for an access key without a value, which would allow everything if dropped."""
     own = document.get("pyregistry")
     if isinstance(own, dict) and "access" in own and own["access"] in (None, ""):
         yield "pyregistry.access: no value; give a list of rules or a file, or leave the key out"

@@ -1,4 +1,4 @@
-"""`log.fields`: members of each line of a log in JSON."""
+"""`log.fields`: members of each line of a JSON log."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -7,11 +7,11 @@ from math import isfinite
 from pyregistry.common.visible import visible
 
 _LIMIT = 2**63
-"""Numbers below it are the same to all readers of JSON."""
+"""Numbers below it mean the same to all readers of JSON."""
 
 
 def plain_fields(fields: Mapping[object, object]) -> dict[str, object]:
-    """Return `log.fields` as JSON has them: YAML's dates, bytes, sets and infinite numbers as text."""
+    """Return `log.fields` for JSON: YAML's dates, bytes, sets and infinite numbers become text."""
     return {visible(_text(str(key))): _plain(value) for key, value in fields.items()}
 
 
@@ -37,5 +37,5 @@ def _plain_scalar(value: object) -> object:
 
 
 def _text(value: str) -> str:
-    """Return a text that has an encoding: YAML can say half a surrogate."""
+    """Return a text that can be encoded: YAML can contain half a surrogate pair."""
     return value.encode(errors="backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""The keys that are carried out, typed; names and defaults are the CNCF registry's.
+"""The supported keys, typed; names and defaults are the CNCF registry's.
 
-Its YAML names are the words below run together in lower case (`rootdirectory`). What it does not have stands in a
-section of our own, `pyregistry`, whose names have hyphens.
+Its YAML names are the words below run together in lower case (`rootdirectory`). Keys that it does not have are in our
+own section `pyregistry`, whose names have hyphens.
 """
 
 from typing import Literal
@@ -9,7 +9,8 @@ from typing import Literal
 import msgspec
 
 from pyregistry.common.defaults import PAGE_ENTRIES
-from pyregistry.config.extensions import Own
+from pyregistry.common.overriding import override
+from pyregistry.config.extensions import Extensions
 from pyregistry.config.health_section import Health
 from pyregistry.config.spelling import run_together
 from pyregistry.config.validation_section import Validation
@@ -26,18 +27,18 @@ class AccessLog(Section, frozen=True):
     """`log.accesslog`: lines about requests."""
 
     disabled: bool = False
-    """No lines about requests are written to standard output."""
+    """Write no access log to standard output."""
 
 
 class Log(Section, frozen=True):
     """`log`: lines on standard error and standard output."""
 
     level: Level = "info"
-    """Least level of the lines on standard error; `loglevel` at the top is its old place."""
+    """Minimum level of the lines on standard error; deprecated name: `loglevel` at the top."""
     formatter: Literal["text", "json", "logstash"] = "text"
-    """Form of all lines, those about requests included, which `text` has in Combined Log Format."""
+    """Format of all lines; the access log's `text` is Combined Log Format."""
     fields: dict[str, object] = {}
-    """Members of each line; of lines about requests where these are JSON."""
+    """Members of each line; of the access log only in JSON."""
     access_log: AccessLog = AccessLog()
 
 
@@ -49,34 +50,34 @@ class Filesystem(Section, frozen=True):
 
 
 class InMemory(Section, frozen=True):
-    """`storage.inmemory`: data in memory, gone when the process ends."""
+    """`storage.inmemory`: data in memory, lost when the process ends."""
 
 
 class Delete(Section, frozen=True):
     """`storage.delete`: off by default, as in the CNCF registry."""
 
     enabled: bool = False
-    """Clients may delete tags, manifests and blobs; else DELETE is answered 405."""
+    """Let clients delete tags, manifests and blobs; else DELETE is rejected with 405."""
 
 
 class ReadOnly(Section, frozen=True):
     """`storage.maintenance.readonly`."""
 
     enabled: bool = False
-    """Nothing can be pushed or deleted."""
+    """Reject pushes and deletions."""
 
 
 class UploadPurging(Section, frozen=True):
-    """`storage.maintenance.uploadpurging`: removal of uploads that were left behind."""
+    """`storage.maintenance.uploadpurging`: removal of abandoned uploads."""
 
     enabled: bool = True
-    """Uploads that were left behind are removed."""
+    """Remove abandoned uploads."""
     age: Duration = Duration(168 * 3600)
     """Time since the last byte of an upload after which it is removed."""
     interval: Duration = Duration(24 * 3600)
     """Time between two purges."""
     dry_run: bool = False
-    """The log names the uploads, and none is removed."""
+    """Only log the uploads, remove nothing."""
 
 
 class Maintenance(Section, frozen=True):
@@ -100,26 +101,26 @@ class AuthSection(Section, frozen=True):
 
     @property
     def files(self) -> list[str]:
-        """Paths of the files that a server has to read; may have empty ones."""
+        """Paths of the files that a server must read; some may be empty."""
         return []
 
 
 class Htpasswd(AuthSection, frozen=True):
-    """`auth.htpasswd`: passwords of a file."""
+    """`auth.htpasswd`: passwords in a file."""
 
     realm: str
     """Name of the registry that a client shows when it asks for a password."""
     path: str
-    """Path of the htpasswd file, with bcrypt hashes; read again when it changes."""
+    """Path of the htpasswd file, with bcrypt hashes; reloaded when it changes."""
 
     @property
+    @override
     def files(self) -> list[str]:
-        """See AuthSection.files."""
         return [self.path]
 
 
 class Silly(AuthSection, frozen=True):
-    """`auth.silly`: lets in all requests with an Authorization header, for trying things out."""
+    """`auth.silly`: accepts any Authorization header, for tests only."""
 
     realm: str
     """Realm of the challenge."""
@@ -128,7 +129,7 @@ class Silly(AuthSection, frozen=True):
 
 
 class Token(AuthSection, frozen=True):
-    """`auth.token`: tokens of an external server; at least one of the two files is needed."""
+    """`auth.token`: tokens of an external server; at least one of the two files is required."""
 
     realm: str
     """URL of the token server."""
@@ -137,20 +138,20 @@ class Token(AuthSection, frozen=True):
     issuer: str
     """Name of the token server in its tokens (`iss`)."""
     root_cert_bundle: str = ""
-    """Path of a file of certificates (PEM) that may sign tokens or issue certificates that do; read
-    again when it changes."""
+    """Path of a file of certificates (PEM) that may sign tokens or issue such certificates; reloaded
+    when it changes."""
     jwks: str = ""
-    """Path of a file of public keys (JWKS) that may sign tokens; read again when it changes."""
+    """Path of a file of public keys (JWKS) that may sign tokens; reloaded when it changes."""
     signing_algorithms: list[str] = []
-    """Algorithms of signatures that are taken; without any those that fit the key."""
+    """Accepted signature algorithms; empty: those that fit the key."""
     auto_redirect: bool = False
-    """The realm is `autoredirectpath` of the host that the client asked."""
+    """Use `autoredirectpath` on the host of the request as the realm."""
     auto_redirect_path: str = ""
     """Path of the token server on that host; empty: `/auth/token`."""
 
     @property
+    @override
     def files(self) -> list[str]:
-        """See AuthSection.files."""
         return [self.root_cert_bundle, self.jwks]
 
 
@@ -163,19 +164,19 @@ class Auth(Section, frozen=True):
 
     @property
     def chosen(self) -> Htpasswd | Silly | Token | None:
-        """Section of the kind that is there."""
+        """Section of the configured kind."""
         return self.htpasswd or self.silly or self.token
 
 
 class Tls(Section, frozen=True):
-    """`http.tls`: on where a certificate is named; the files are read again when they change."""
+    """`http.tls`: enabled by a certificate; the files are reloaded when they change."""
 
     certificate: str = ""
-    """Path of the certificate and its chain (PEM); naming it switches TLS on."""
+    """Path of the certificate and its chain (PEM); enables TLS."""
     key: str = ""
     """Path of the certificate's key (PEM)."""
     client_cas: list[str] = []
-    """Paths of certificates (PEM) of which one must have issued that of the client."""
+    """Paths of CA certificates (PEM), one of which must have issued the client's certificate."""
     client_auth: Literal[
         "",
         "request-client-cert",
@@ -183,23 +184,23 @@ class Tls(Section, frozen=True):
         "verify-client-cert-if-given",
         "require-and-verify-client-cert",
     ] = ""
-    """Demand for a client's certificate; empty: it is required where there are `clientcas`. The first two are refused,
-    as they verify nothing."""
+    """Request of a client certificate; empty: required if there are `clientcas`. The first two are refused, as they
+    verify nothing."""
     minimum_tls: Literal["", "tls1.0", "tls1.1", "tls1.2", "tls1.3"] = ""
-    """Oldest version that is spoken; below tls1.2 and empty: tls1.2."""
+    """Minimum TLS version; empty or below tls1.2: tls1.2."""
 
 
 class Prometheus(Section, frozen=True):
     """`http.debug.prometheus`."""
 
     enabled: bool = False
-    """Metrics are at `http.debug.addr`."""
+    """Serve metrics at `http.debug.addr`."""
     path: str = "/metrics"
     """Path of the metrics."""
 
 
 class Debug(Section, frozen=True):
-    """`http.debug`: an address of its own for health and metrics, without TLS and without passwords."""
+    """`http.debug`: a separate address for health and metrics, without TLS and passwords."""
 
     addr: str = ""
     """Address as HOST:PORT for health and metrics, without a password; empty: none."""
@@ -207,22 +208,22 @@ class Debug(Section, frozen=True):
 
 
 class Http(Section, frozen=True):
-    """`http`: the address and what clients see of it."""
+    """`http`: addresses and responses."""
 
     addr: str = ":5000"
-    """Address as HOST:PORT; `:PORT` is all addresses of both families; the path of a socket with `net: unix`."""
+    """Address as HOST:PORT; `:PORT` is all IPv4 and IPv6 addresses; with `net: unix` the path of a socket."""
     net: Literal["", "tcp", "unix"] = ""
     """Kind of the address; empty: tcp."""
     host: str = ""
     """URL of the registry as clients see it; empty: that of the request."""
     prefix: str = ""
-    """Path below which the registry answers, such as `/registry/`."""
+    """Path prefix of all URLs, such as `/registry/`."""
     relative_urls: bool = False
-    """`Location` is a path, unless `host` is set."""
+    """Send `Location` as a path, unless `host` is set."""
     drain_timeout: Duration = Duration(0)
     """Time that running requests may take after SIGTERM or SIGHUP; 0: 30 s."""
     headers: dict[str, list[str]] = {}
-    """Headers of all answers, each with its values."""
+    """Headers of all responses, each with its values."""
     tls: Tls = Tls()
     debug: Debug = Debug()
 
@@ -254,4 +255,4 @@ class Config(Section, frozen=True):
     catalog: Catalog = Catalog()
     tags: Tags = Tags()
     validation: Validation = Validation()
-    pyregistry: Own = Own()
+    pyregistry: Extensions = Extensions()

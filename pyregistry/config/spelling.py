@@ -1,4 +1,4 @@
-"""Spelling of keys: made of the names of fields."""
+"""Derives the spelling of keys from the names of fields."""
 
 
 def run_together(name: str) -> str:

@@ -1,17 +1,17 @@
-"""Keys that do not exist: which key was meant, and which mistakes would open the registry.
+"""Unknown keys: the key that was meant, and mistakes that would open the registry.
 
-The CNCF registry ignores an unknown key. That is harmless for most, and configs in use have such keys. It is not
-harmless where the key was to keep callers out, so those are refused.
+The CNCF registry ignores unknown keys, so configs in use have them. Most are harmless. One that was meant to keep
+callers out is not, so it is an error.
 """
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 
 OWN = "pyregistry"
-"""Our section: the CNCF registry ignores it, so that no config written for that registry has a key in it."""
+"""Our section: the CNCF registry ignores it, so configs written for that registry do not have it."""
 AUTH = "auth"
 _GUARDS = frozenset({AUTH, OWN, "http.tls", "http.tls.clientcas", "http.tls.clientauth"})
-"""Keys whose loss lets callers in; so do all below `auth`."""
+"""Keys whose loss lets callers in, as do all below `auth`."""
 _MISPLACED = {
     AUTH: AUTH,
     OWN: OWN,
@@ -21,17 +21,17 @@ _MISPLACED = {
     "access": "pyregistry.access",
     "groups": "pyregistry.groups",
 }
-"""Keys of other sections that stand at the top by mistake."""
+"""Keys of other sections that are at the top by mistake."""
 _MISPLACED_ANYWHERE = frozenset({AUTH, OWN, "htpasswd"})
-"""Of these the ones that no other section could have."""
+"""Those of them that cannot belong to any other section."""
 _OF_ANCHORS = ("x-", ".", "_")
-"""Beginnings of keys at the top that hold anchors by custom: `x-auth: &auth`."""
+"""Prefixes of keys at the top that by custom hold anchors: `x-auth: &auth`."""
 _CLOSE = 0.75
 """Similarity of two words above which one is a typing error of the other."""
 
 
 def guess(key: str, known: Iterable[str]) -> str | None:
-    """Return the known key that was meant, None if none resembles it."""
+    """Return the known key that was meant, None if nothing is similar."""
     plain = {_plain(each): each for each in known}
     word = _plain(key)
     if word in plain:
@@ -46,13 +46,13 @@ def is_close(key: str, name: str) -> bool:
     word, wanted = _plain(key), _plain(name)
     if len(word) == len(wanted):
         differences = sum(first != second for first, second in zip(word, wanted, strict=True))
-        return differences <= 1 or (sorted(word) == sorted(wanted) and differences <= 2)  # two letters change places
+        return differences <= 1 or (sorted(word) == sorted(wanted) and differences <= 2)  # two letters swapped
     matcher = SequenceMatcher(None, word, wanted, autojunk=False)
     return matcher.real_quick_ratio() > _CLOSE and matcher.quick_ratio() > _CLOSE and matcher.ratio() > _CLOSE
 
 
 def meant(path: str, key: str, known: Iterable[str]) -> str | None:
-    """Return the whole key that was meant by an unknown one of the section `path`; the empty path is the file."""
+    """Return the full key that an unknown one of the section `path` means; the empty path is the file."""
     misplaced = _misplaced(path, key)
     if misplaced is not None:
         return misplaced
@@ -61,7 +61,7 @@ def meant(path: str, key: str, known: Iterable[str]) -> str | None:
 
 
 def opens_the_registry(path: str, key: str, wanted: str | None) -> bool:
-    """Return True if callers may get in because this key of the section `path` is ignored; see `meant`."""
+    """Return True if ignoring this key of the section `path` may let callers in; see `meant`."""
     if path == OWN or path.startswith(f"{OWN}."):
         return True
     if wanted is None or (not path and key.lower().startswith(_OF_ANCHORS)):
@@ -72,7 +72,7 @@ def opens_the_registry(path: str, key: str, wanted: str | None) -> bool:
 
 
 def join(path: str, key: str) -> str:
-    """Return the key of a section as one word."""
+    """Return the dotted name of a section's key."""
     return f"{path}.{key}" if path else key
 
 
@@ -80,7 +80,7 @@ def _misplaced(path: str, key: str) -> str | None:
     word = _plain(key)
     if path:
         return _MISPLACED[word] if word in _MISPLACED_ANYWHERE else None
-    if word == "accesslog":  # of `log`, and resembles `access`
+    if word == "accesslog":  # belongs to `log`, but is similar to `access`
         return None
     if word.startswith(AUTH):  # authentication, authorization
         return AUTH
@@ -88,5 +88,5 @@ def _misplaced(path: str, key: str) -> str | None:
 
 
 def _plain(key: str) -> str:
-    """Return the key without what writers confuse: capitals, hyphens and underscores."""
+    """Return the key in lower case, without hyphens and underscores."""
     return key.lower().replace("-", "").replace("_", "")

@@ -1,4 +1,4 @@
-"""What has the right type and still cannot be meant: values out of range, and keys that need one another."""
+"""Semantic validation: ranges of values, and keys that need one another."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from pyregistry.config.error_messages import shown
+from pyregistry.config.error_messages import format_value
 from pyregistry.config.extensions import Gc, Limits
 from pyregistry.config.health_section import Health
 from pyregistry.config.schema import Config, Http, Storage, Tls, UploadPurging
@@ -17,38 +17,38 @@ from pyregistry.config.values import Duration
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """The name of a header, RFC 9110 section 5.6.2."""
 HEALTH_PATH = "/debug/health"
-"""What `http.debug.addr` answers with the checks that fail."""
+"""Path at `http.debug.addr` that returns the failed checks."""
 _PREFIX = re.compile(r"/[A-Za-z0-9._~/-]*")
 _FRAMING = frozenset({"connection", "content-length", "date", "keep-alive", "trailer", "transfer-encoding", "upgrade"})
-"""Headers that the server sets for each answer: a second one would let a proxy find another end."""
+"""Headers that the server sets itself: with a second one a proxy could find another end of the response."""
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MAY_BE_ZERO = frozenset({"send_rate"})
-"""Limits that 0 switches off."""
+"""Limits that 0 disables."""
 _SHORTEST = 1.0
-"""Seconds. `age: 24` is 24 nanoseconds, not hours, and would take the uploads of those who are pushing."""
+"""Seconds. `age: 24` is 24 nanoseconds, not hours, and would remove uploads of running pushes."""
 _BARE = 1e-3
-"""Seconds: shorter durations are those of numbers without a unit."""
+"""Seconds: a shorter duration is a number without a unit."""
 _SHORTEST_WAIT = 0.001
-"""Seconds. Half a second for a check is meant; `interval: 10`, nanoseconds too, is not."""
+"""Seconds. Half a second for a check may be intended; `interval: 10`, in nanoseconds too, is not."""
 
 
-def find_senseless(config: Config) -> list[str]:
-    """Return a sentence for each value that has the right type and still cannot be meant."""
-    return [f"{key}: {shown(value)}, expected {expected}" for key, value, expected in _wrong(config)]
+def find_violations(config: Config) -> list[str]:
+    """Return a sentence for each value that has the right type but is invalid."""
+    return [f"{key}: {format_value(value)}, expected {expected}" for key, value, expected in _violations(config)]
 
 
-Wrong = Iterator[tuple[str, object, str]]
-"""The key, what stands there, what was expected."""
+Violation = tuple[str, object, str]
+"""The key, its value, what was expected."""
 
 
-def _wrong(config: Config) -> Wrong:
-    yield from _in_http(config.http)
-    yield from _in_tls(config.http.tls)
-    yield from _in_storage(config.storage)
-    yield from _in_health(config.health)
-    yield from _in_gc(config.pyregistry.gc)
-    yield from _in_words(config)
+def _violations(config: Config) -> Iterator[Violation]:
+    yield from _check_http(config.http)
+    yield from _check_tls(config.http.tls)
+    yield from _check_storage(config.storage)
+    yield from _check_health(config.health)
+    yield from _check_gc(config.pyregistry.gc)
+    yield from _check_header_text(config)
     if config.tags.max_tags < 0:
         yield "tags.maxtags", config.tags.max_tags, "0 or more"
     if config.pyregistry.workers < 0:
@@ -59,10 +59,10 @@ def _wrong(config: Config) -> Wrong:
     platform = config.pyregistry.default_platform
     if platform and not _PLATFORM.fullmatch(platform):
         yield "pyregistry.default-platform", platform, "an operating system and an architecture, such as linux/amd64"
-    yield from _in_limits(config.pyregistry.limits)
+    yield from _check_limits(config.pyregistry.limits)
 
 
-def _in_limits(limits: Limits) -> Wrong:
+def _check_limits(limits: Limits) -> Iterator[Violation]:
     for field in msgspec.structs.fields(limits):
         value, may_be_zero = getattr(limits, field.name), field.name in _MAY_BE_ZERO
         if value == inf:
@@ -71,7 +71,7 @@ def _in_limits(limits: Limits) -> Wrong:
             yield f"pyregistry.limits.{field.encode_name}", value, "0 or more" if may_be_zero else "more than 0"
 
 
-def _in_http(http: Http) -> Wrong:
+def _check_http(http: Http) -> Iterator[Violation]:
     if http.host and not (http.host.isprintable() and _is_origin(http.host)):
         yield "http.host", http.host, "a URL such as https://registry.example.org"
     if http.prefix and not _PREFIX.fullmatch(http.prefix):
@@ -79,64 +79,64 @@ def _in_http(http: Http) -> Wrong:
     metrics = http.debug.prometheus.path
     if not _PREFIX.fullmatch(metrics) or metrics == HEALTH_PATH:
         yield "http.debug.prometheus.path", metrics, "a path such as /metrics"
-    yield from _in_headers(http.headers)
-    yield from _too_short("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
+    yield from _check_headers(http.headers)
+    yield from _check_shortest("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
 
 
-def _in_headers(headers: Mapping[str, Sequence[str]]) -> Wrong:
+def _check_headers(headers: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
     for name, values in headers.items():
         if not _TOKEN.fullmatch(name):
             yield "http.headers", name, "the name of a header"
         if name.lower() in _FRAMING:
-            yield "http.headers", name, "a header that does not say where an answer ends, and is not Date"
+            yield "http.headers", name, "a header that does not frame the response, and is not Date"
         for value in values:
             if _UNPRINTABLE.search(value):
                 yield f"http.headers.{name}", value, "text without control characters"
 
 
-def _in_tls(tls: Tls) -> Wrong:
+def _check_tls(tls: Tls) -> Iterator[Violation]:
     if tls.certificate and not tls.key:
         yield "http.tls.key", tls.key, "the file of the certificate's key"
     if not tls.certificate:
-        # The CNCF registry serves without TLS then, and lets in whoever was to show a certificate.
+        # The CNCF registry then serves without TLS, and lets in clients without a certificate.
         for key, value in (("key", tls.key), ("clientcas", tls.client_cas), ("clientauth", tls.client_auth)):
             if value:
-                yield f"http.tls.{key}", value, "http.tls.certificate beside it"
+                yield f"http.tls.{key}", value, "http.tls.certificate as well"
     elif tls.client_auth and not tls.client_cas:
-        yield "http.tls.clientauth", tls.client_auth, "http.tls.clientcas beside it"
+        yield "http.tls.clientauth", tls.client_auth, "http.tls.clientcas as well"
 
 
-def _in_storage(storage: Storage) -> Wrong:
+def _check_storage(storage: Storage) -> Iterator[Violation]:
     if storage.filesystem is not None and not storage.filesystem.root_directory:
         yield "storage.filesystem.rootdirectory", "", "the path of a directory"
-    yield from _in_purging(storage.maintenance.upload_purging)
+    yield from _check_purging(storage.maintenance.upload_purging)
 
 
-def _in_purging(purging: UploadPurging) -> Wrong:
+def _check_purging(purging: UploadPurging) -> Iterator[Violation]:
     for key, value in (("age", purging.age), ("interval", purging.interval)):
         if purging.enabled and value < _SHORTEST:
             yield f"storage.maintenance.uploadpurging.{key}", str(value), f"1s or more{_unit_missing(value)}"
 
 
-def _in_health(health: Health) -> Wrong:
+def _check_health(health: Health) -> Iterator[Violation]:
     if health.storage_driver.enabled:
-        yield from _too_short("health.storagedriver.interval", health.storage_driver.interval, _SHORTEST_WAIT)
+        yield from _check_shortest("health.storagedriver.interval", health.storage_driver.interval, _SHORTEST_WAIT)
     for index, file in enumerate(health.file):
-        yield from _too_short(f"health.file[{index}].interval", file.interval, _SHORTEST_WAIT)
+        yield from _check_shortest(f"health.file[{index}].interval", file.interval, _SHORTEST_WAIT)
     asking = [(f"health.http[{index}]", each.interval, each.timeout) for index, each in enumerate(health.http)]
     asking += [(f"health.tcp[{index}]", each.interval, each.timeout) for index, each in enumerate(health.tcp)]
     for key, interval, timeout in asking:
-        yield from _too_short(f"{key}.interval", interval, _SHORTEST_WAIT)
-        yield from _too_short(f"{key}.timeout", timeout, _SHORTEST_WAIT)
+        yield from _check_shortest(f"{key}.interval", interval, _SHORTEST_WAIT)
+        yield from _check_shortest(f"{key}.timeout", timeout, _SHORTEST_WAIT)
 
 
-def _in_gc(gc: Gc) -> Wrong:
-    yield from _too_short("pyregistry.gc.interval", gc.interval, _SHORTEST)
-    yield from _too_short("pyregistry.gc.grace", gc.grace, _SHORTEST)
+def _check_gc(gc: Gc) -> Iterator[Violation]:
+    yield from _check_shortest("pyregistry.gc.interval", gc.interval, _SHORTEST)
+    yield from _check_shortest("pyregistry.gc.grace", gc.grace, _SHORTEST)
 
 
-def _in_words(config: Config) -> Wrong:
-    """What goes into headers of answers."""
+def _check_header_text(config: Config) -> Iterator[Violation]:
+    """Check text that is sent in headers."""
     auth = config.auth.chosen
     kind = type(auth).__name__.lower()
     words = [(f"pyregistry.warnings[{index}]", text) for index, text in enumerate(config.pyregistry.warnings)]
@@ -146,14 +146,14 @@ def _in_words(config: Config) -> Wrong:
             yield key, text, "text without control characters"
 
 
-def _too_short(key: str, value: Duration, shortest: float) -> Wrong:
-    """Where 0 has a meaning of its own."""
+def _check_shortest(key: str, value: Duration, shortest: float) -> Iterator[Violation]:
+    """Check a duration for which 0 has a special meaning."""
     if value and value < shortest:
         yield key, str(value), f"0, or {Duration(shortest)} or more{_unit_missing(value)}"
 
 
 def _unit_missing(value: Duration) -> str:
-    """Return the advice for a value that can only have been a number without a unit."""
+    """Return advice for a value that must have been a number without a unit."""
     return "; give a unit (30s, 24h), as a number without one is nanoseconds" if 0 < abs(value) < _BARE else ""
 
 

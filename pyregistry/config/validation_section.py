@@ -1,4 +1,4 @@
-"""`validation`: what a manifest that is pushed may refer to."""
+"""`validation`: content that a pushed manifest may refer to."""
 
 from typing import Literal
 
@@ -17,24 +17,24 @@ class Platform(msgspec.Struct, frozen=True, rename=run_together):
 
 
 class Indexes(msgspec.Struct, frozen=True, rename=run_together):
-    """`validation.manifests.indexes`: of which platforms an index's manifests must be here."""
+    """`validation.manifests.indexes`: platforms of an index whose manifests must exist."""
 
     platforms: Literal["all", "none", "list"] = "all"
     """Platforms of an index whose manifests must have been pushed before it; list: those of `platformlist`."""
     platform_list: list[Platform] = []
-    """Platforms that are meant by `platforms: list`."""
+    """Platforms of `platforms: list`."""
 
 
 class Urls(msgspec.Struct, frozen=True, rename=run_together):
     """`validation.manifests.urls`: regular expressions for the `urls` of layers that are fetched elsewhere.
 
-    Where nothing is said they are accepted; the CNCF registry refuses them all.
+    Without them all URLs are accepted; the CNCF registry then rejects all.
     """
 
     allow: list[str] = []
-    """Regular expressions (Go's syntax), of which one must match each URL of a layer; without any all may be used."""
+    """Regular expressions (Go's syntax), one of which must match each URL of a layer; empty: all URLs are allowed."""
     deny: list[str] = []
-    """Regular expressions (Go's syntax), of which none may match a URL of a layer."""
+    """Regular expressions (Go's syntax) that must not match a URL of a layer."""
 
 
 class Manifests(msgspec.Struct, frozen=True, rename=run_together):
@@ -45,8 +45,8 @@ class Manifests(msgspec.Struct, frozen=True, rename=run_together):
 
 
 class Validation(msgspec.Struct, frozen=True, rename=run_together):
-    """`validation`: what a manifest may refer to."""
+    """`validation`: content that a manifest may refer to."""
 
     disabled: bool = False
-    """Manifests may refer to blobs and manifests that are not here."""
+    """Accept manifests whose blobs and manifests are missing."""
     manifests: Manifests = Manifests()

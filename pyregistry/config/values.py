@@ -1,4 +1,4 @@
-"""Values that YAML has no type for, and units of those that it has one for."""
+"""Durations, which YAML has no type for, and units of numbers."""
 
 import re
 from typing import Annotated, Self
@@ -19,24 +19,24 @@ class Duration(float):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """Raises ValueError."""
+        """Return the duration; raise ValueError."""
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:  # as Go's
             return cls(value * 1e-9)
         if value == "0":
             return cls(0.0)
         if not isinstance(value, str) or len(value) > 64 or _DURATION.fullmatch(value) is None:
-            raise ValueError(f"{value!r} is no duration such as 10s, 1h30m or 500ms")
+            raise ValueError(f"{value!r} is not a duration such as 10s, 1h30m or 500ms")
         return cls(sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value)))
 
     def __str__(self) -> str:
-        """As it may stand in a file."""
+        """Return the duration as a config has it."""
         if 0 < abs(self) < _LEAST_IN_SECONDS:
-            return f"{self * 1e9:.0f}ns"  # most likely a bare number, which is shown with its own digits
+            return f"{self * 1e9:.0f}ns"  # probably a bare number: show its own digits
         return f"{self:.9f}".rstrip("0").rstrip(".") + "s"
 
 
 def unit(name: str) -> msgspec.Meta:
-    """Return a remark for a field's type, from which docs/settings.md has the unit."""
+    """Return an annotation for a field's type with the unit that docs/settings.md shows."""
     return msgspec.Meta(extra={"unit": name})
 
 

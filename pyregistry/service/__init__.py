@@ -1,1 +1,1 @@
-"""The service: config to objects, checks before the start, sockets, TLS, processes, logs."""
+"""The service: objects made from the config, checks before the start, sockets, TLS, processes, logs."""

@@ -1,4 +1,4 @@
-"""Lines of the log at the start: version, data directory, rules and address."""
+"""Log lines at the start: version, data directory, rules and address."""
 
 import os
 import socket
@@ -19,12 +19,12 @@ _CHECK = "check storage.filesystem.rootdirectory and its volume if there should 
 
 
 def announce_version() -> None:
-    """Log the version, once the config can be used."""
+    """Log the version, after the config was found valid."""
     log.info("pyregistry starts", version=__version__, pid=os.getpid())
 
 
 def is_new(config: Config) -> bool:
-    """Return True where the start will make the data directory."""
+    """Return True if the start will create the data directory."""
     directory = location_of(config).directory
     return directory is not None and not directory.exists()
 
@@ -33,12 +33,12 @@ def announce_storage(config: Config, *, was_made: bool) -> None:
     """Log the data directory with its number of repositories; an empty one is a warning. Blocks for about a second."""
     location = location_of(config)
     if not location.is_shared:
-        log.warning("images are kept in memory and end with this process: set storage.filesystem to keep them")
+        log.warning("images are kept in memory and lost when this process ends: set storage.filesystem to keep them")
     if location.directory is None:
         return
     root = location.directory.absolute()
     if was_made:
-        log.warning(f"the data directory was missing and has been made: {_CHECK}", directory=str(root))
+        log.warning(f"the data directory was missing and has been created: {_CHECK}", directory=str(root))
         return
     repositories = count_repositories(root)
     if repositories != "0":
@@ -51,7 +51,7 @@ def announce_storage(config: Config, *, was_made: bool) -> None:
 
 
 def announce_rules(config: Config) -> None:
-    """Log the rules of access, deletion and TLS, and the times of garbage collection."""
+    """Log the settings of access, deletion, TLS and garbage collection."""
     tls, interval = config.http.tls, config.pyregistry.gc.interval
     log.info(
         "settings",
@@ -64,7 +64,7 @@ def announce_rules(config: Config) -> None:
 
 
 def announce_address(config: Config, listening: socket.socket, workers: int) -> None:
-    """Log the address, and a warning where it lets strangers delete images."""
+    """Log the address, and a warning if it lets strangers delete images."""
     log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
     if _lets_strangers_delete(config) and _is_reached_by_others(listening):
         port = listening.getsockname()[1]
@@ -106,7 +106,7 @@ def _lets_strangers_delete(config: Config) -> bool:
     asks_for_certificate = bool(tls.client_cas) and tls.client_auth != "verify-client-cert-if-given"
     asks = asks_for_certificate or _auth(config) not in {"none", "silly"}
     may_delete = config.storage.delete.enabled and not _is_read_only(config)
-    return may_delete and not asks and config.pyregistry.access is None  # rules say themselves what strangers may
+    return may_delete and not asks and config.pyregistry.access is None  # rules define what strangers may do
 
 
 def _is_read_only(config: Config) -> bool:

@@ -1,4 +1,4 @@
-"""START HERE: the only file that sees storage, auth, gc and the API together; `parts` makes them from the config."""
+"""START HERE: the only file that puts storage, auth, gc and the API together; `wiring` makes them from the config."""
 
 import asyncio
 from collections import Counter
@@ -73,31 +73,31 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     backend: Backend | None = None,
     observers: Sequence[Observer] = (),
 ) -> web.Application:
-    """The whole service as an aiohttp application. Blocks: it opens the storage.
+    """Return the whole service as an aiohttp application. Blocks: it opens the storage.
 
-    `authenticator` and `policy` are made before for a worker that has to start while a file of theirs is of no use.
-    Without `metrics` nothing is counted. `spare_secret` signs tokens where no key can be stored; all workers have it.
-    `backend` is used in place of the storage that the config names.
-    `observers` are notified of pushes, pulls and deletions; their maker starts and closes them.
+    `authenticator` and `policy` are made before the fork, as a worker must start even while their files are invalid.
+    Without `metrics` nothing is counted. `spare_secret`, the same in all workers, signs tokens if no key can be stored.
+    `backend` replaces the storage of the config.
+    `observers` are notified of pushes, pulls and deletions; the caller starts and closes them.
 
     Raises OSError if the data directory cannot be used, ConfigError.
     """
-    # client_max_size concerns request.read() only, which nothing calls: bodies have limits of their own.
+    # client_max_size limits request.read() only, which nothing calls: bodies have their own limits.
     outer = [identify] if metrics is None else [identify, measure]
     inner = [healthy, access] if _has_checks(config.health) else [access]
     middlewares = (*outer, errors, *inner)
     app = web.Application(middlewares=middlewares)
     app[MIDDLEWARES] = middlewares
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
-    app.cleanup_ctx.append(closing_pools)  # the first, and so the last to be left
+    app.cleanup_ctx.append(closing_pools)  # first in, so last out
     backend = backend or open_backend(config, make=True)
     served = backend if metrics is None else backend.measured(metrics.storage_action)
     app[REGISTRY] = served.registry(storage_rules(config))
     policy = policy or create_policy(config)
-    # Nobody measures these looks: they are the one thing that the event loop may ask of the disk.
+    # Not measured: these `stat` calls are the only ones that the event loop may make.
     renewal = renewed_after(config.pyregistry.gc.grace)
     if not config.storage.maintenance.readonly.enabled:
-        with suppress(OSError):  # it can only be read, or is full
+        with suppress(OSError):  # a read-only or full disk
             backend.coordinator.note_renewal(renewal)
     young_ns = round(renewal * 1e9)
     entries = MAX_ENTRIES if backend.location.is_quick else 0
@@ -131,12 +131,12 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
 def _add_tokens(
     app: web.Application, policy: CurrentPolicy | None, backend: Backend, spare_secret: bytes | None
 ) -> None:
-    """Beside the passwords of a registry with a policy, which may let anonymous callers in."""
+    """Add tokens to passwords if there is a policy, which may let anonymous callers in."""
     app[TOKENS] = None
     authenticator = app[AUTHENTICATOR]
     passwords = authenticator.passwords
     if policy is not None and passwords is not None:
-        from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - a start need not wait for what it does without
+        from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - not needed at every start
         from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
 
         keys = KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
@@ -191,7 +191,7 @@ def _add_metrics(
 
 
 def _keep_up(app: web.Application, made: LifeCycle) -> None:
-    """Start it with the worker. It may have been made long before, from a file that was changed since."""
+    """Start and close this part with the worker. It was made earlier, perhaps from an old content of its file."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         await in_thread(made.start)
@@ -202,7 +202,7 @@ def _keep_up(app: web.Application, made: LifeCycle) -> None:
 
 
 def _in_background(app: web.Application, work: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Do this for as long as the application runs."""
+    """Run this while the application runs."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(work())

@@ -1,7 +1,7 @@
-"""The data directory at the start: what can be read is served, also where nothing can be written.
+"""Checks of the data directory at the start: reads are served even if writes are impossible.
 
-A disk may be full or have no inodes left, a volume may be mounted read-only or belong to somebody else. Writes are then
-refused with 503 or 507 one by one, until that changes; it needs no restart.
+A disk may be full or out of inodes, a volume may be read-only or belong to another user. Each write is then rejected
+with 503 or 507. When that changes, a restart is not needed.
 """
 
 import errno
@@ -25,9 +25,9 @@ log = structlog.get_logger("pyregistry.storage")
 
 
 def follow_group_rights(root: Path) -> None:
-    """Let the group write what this process makes from now on, if it may write in the data directory.
+    """Make new files writable for the group, if the data directory is.
 
-    So the next server may run as another user of that group. Kubernetes and setgid directories are made for this.
+    Then the next server may run as another user of that group, as with Kubernetes and setgid directories.
     """
     places = [place.stat().st_mode for place in (root, root / layout.TREE) if place.is_dir()]
     if any(mode & stat.S_IWGRP for mode in places):
@@ -35,18 +35,18 @@ def follow_group_rights(root: Path) -> None:
 
 
 def try_storage(config: Config) -> None:
-    """Make the data directory, and warn if it cannot be written. Raises OSError if it cannot be read. Blocks.
+    """Create the data directory, and warn if it is not writable. Raises OSError if it is not readable. Blocks.
 
-    Asked at the start, and not by each worker.
+    Called once at the start, not by each worker.
     """
     driver = open_backend(config, make=True).local
     if driver is None:
         return
     _require_readable(driver.root)
     follow_group_rights(driver.root)
-    with suppress(OSError):  # a part that cannot be read is said by who reads it
+    with suppress(OSError):  # the readers of an unreadable part report it
         for path in links_in_place_of_blobs(driver):
-            event = "a symbolic link is not followed: gc frees no blob behind it, fsck checks none; mount it"
+            event = "a symbolic link is not followed: gc and fsck skip the blobs behind it; mount it instead"
             log.warning(event, path=path)
     if config.storage.maintenance.readonly.enabled:
         return
@@ -57,12 +57,12 @@ def try_storage(config: Config) -> None:
         return
     with suppress(OSError):
         _warn_of_lacks(lacks(driver))
-    with suppress(OSError):  # only a garbage collection asks for it
+    with suppress(OSError):  # only garbage collection needs it
         volumes.remember(driver)
 
 
 def look_at_storage(config: Config) -> None:
-    """Do the same for `check-config`, which changes nothing. Raises OSError, and warns in the same words. Blocks."""
+    """Do the same checks for `check-config`, without changes. Raises OSError. Blocks."""
     directory = location_of(config).directory
     if directory is None:
         return
@@ -82,7 +82,7 @@ def look_at_storage(config: Config) -> None:
 
 
 def rights(root: Path) -> dict[str, str]:
-    """Return what an operator needs to know to mend a volume that cannot be written; nothing if it is not there."""
+    """Return log fields that help to repair a volume without write access; empty if it is missing."""
     try:
         found = root.stat()
     except OSError:
@@ -92,7 +92,7 @@ def rights(root: Path) -> dict[str, str]:
 
 
 def _warn(root: Path, error: OSError) -> None:
-    event = "the data directory cannot be written: reads are answered, writes are refused until that changes"
+    event = "the data directory cannot be written: reads are served, writes are rejected until that changes"
     log.warning(event, directory=str(root), **explained(error), **rights(root))
 
 
@@ -102,7 +102,7 @@ def _warn_of_lacks(found: Iterable[Lack]) -> None:
 
 
 def _require_readable(root: Path) -> None:
-    """Raise OSError for a directory that cannot be listed."""
+    """Raise OSError if a directory cannot be listed."""
     with os.scandir(root):
         pass
     for part in (layout.BLOBS, layout.REPOSITORIES):
@@ -112,7 +112,7 @@ def _require_readable(root: Path) -> None:
 
 
 def _obstacle(directory: Path) -> OSError | None:
-    """Return why nothing can be made in a directory, as far as one can see without trying."""
+    """Return the reason why a directory is not writable, as far as it is visible without a write."""
     usage = os.statvfs(directory)
     number = 0
     if usage.f_flag & os.ST_RDONLY:

@@ -1,7 +1,7 @@
-"""`http.debug`: a second address for whoever watches.
+"""`http.debug`: a second address for monitoring.
 
-The socket is opened once and inherited by every worker, as that of `http.addr` is: whichever worker takes a connection
-answers for all. See docs/decisions/0010-every-worker-answers-the-debug-address.md.
+The socket is opened once and inherited by every worker, like that of `http.addr`. The worker that accepts a connection
+answers for all of them. See docs/decisions/0010-every-worker-answers-the-debug-address.md.
 """
 
 import socket
@@ -20,32 +20,32 @@ from pyregistry.observe.metrics import Metrics
 from pyregistry.service.sockets import listen
 
 _STOP_SECONDS = 2.0
-"""Seconds that a scrape may take when its worker ends; the service has ended already."""
+"""Seconds that a scrape may take when its worker ends, after the end of the service."""
 
 
 def listen_for_debugging(config: Config) -> socket.socket | None:
-    """The socket for `http.debug.addr`; None if there is none. Raises ConfigError."""
+    """Return the socket for `http.debug.addr`, None without that key; raise ConfigError."""
     address = config.http.debug.addr
     return listen("http.debug.addr", address) if address else None
 
 
 def counts(config: Config) -> bool:
-    """Whether anybody will see what is counted."""
+    """Return True if metrics are served at some address."""
     debug = config.http.debug
     return bool(debug.addr and debug.prometheus.enabled) or config.pyregistry.metrics
 
 
 class DebugAddress:
-    """What a worker does with the socket."""
+    """A worker's server on this socket."""
 
     def __init__(self, listening: socket.socket, metrics: Metrics | None, metrics_path: str) -> None:
-        """`metrics` are None where `http.debug.prometheus` is off."""
+        """Make the server; without `http.debug.prometheus` there are no `metrics`."""
         self._listening = listening
         self._metrics = metrics
         self._metrics_path = metrics_path
 
     async def serve(self, app: web.Application) -> AsyncIterator[None]:
-        """Answer as long as `app` runs, its last requests included; for Application.cleanup_ctx."""
+        """Serve until `app` and its last requests ended; for Application.cleanup_ctx."""
         runner = make_runner(
             self._make_app(app),
             fast_path=False,
@@ -63,7 +63,7 @@ class DebugAddress:
         app.on_response_prepare.append(_add_headers)
 
         async def get_health(request: web.Request) -> web.Response:
-            """`GET /debug/health`: the checks that fail, and why, as the CNCF registry shows them."""
+            """`GET /debug/health`: the failed checks with their reasons, as in the CNCF registry."""
             failing = watched[HEALTH].failing
             response = json_response(failing)
             response.set_status(503 if failing else 200)

@@ -1,4 +1,4 @@
-"""The values that a server uses where its config leaves them to it."""
+"""Values that a server uses for settings that its config leaves open."""
 
 import os
 from typing import TYPE_CHECKING, TypeVar
@@ -20,20 +20,20 @@ else:
 
 MAX_WORKERS = 4
 DRAIN_SECONDS = 30.0
-"""Seconds that running requests may take after SIGTERM where `http.draintimeout` does not say it."""
+"""Seconds that running requests may take after SIGTERM without `http.draintimeout`."""
 
 _Check = TypeVar("_Check", StorageCheck, FileCheck, HttpCheck, TcpCheck)
 
 
 def worker_count(config: Config) -> int:
-    """Return `pyregistry.workers`, or one for each processor; memory can be seen by one process only."""
+    """Return `pyregistry.workers`, or one per processor; 1 for a storage in memory, which is not shared."""
     if not location_of(config).is_shared:
         return 1
     return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
 def in_force(config: Config) -> Config:
-    """Return a config of the same meaning in which each value is the one that a server on this machine would use."""
+    """Return an equivalent config with each value that a server on this machine would use."""
     settings = api_settings(config)
     return replace(
         config,

@@ -1,4 +1,4 @@
-"""The metrics beside those of requests: what is sampled in each worker, and what is read at a scrape.
+"""Metrics other than those of requests: some are sampled in each worker, others read at a scrape.
 
 docs/monitoring.md has a row for each of them.
 """
@@ -41,10 +41,10 @@ else:
 
 
 def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: Reload) -> None:
-    """Show the processes of this worker's service, its version and what its config asks for."""
+    """Register metrics of this service's processes, version and config."""
     ends = metrics.counter(ENDS, ENDS_TEXT, "reason")
     for reason in End:
-        ends.labels(reason)  # a 0 is shown before the first one
+        ends.labels(reason)  # shows a 0 before the first one
     master = os.getppid()
     metrics.at_scrape(lambda: process_figures(master))
     metrics.at_scrape(network_figures)
@@ -73,9 +73,9 @@ def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: 
 def add_app_figures(
     app: web.Application, config: Config, metrics: Metrics, backend: Backend, passwords: Authenticator
 ) -> None:
-    """Show the storage, garbage collection, queues and logins of an application.
+    """Register metrics of an application's storage, garbage collection, queues and logins.
 
-    `backend` is not measured; `passwords` is asked where no token is shown.
+    `backend` is the unmeasured one; `passwords` authenticates requests without a token.
     """
     metrics.at_scrape(lambda: _storage_figures(app, backend))
     interval = 0.0 if config.storage.maintenance.readonly.enabled else float(config.pyregistry.gc.interval)
@@ -133,7 +133,7 @@ def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authen
 
 
 def _sample_cache(sampler: Sampler, app: web.Application) -> None:
-    """Count under the names of the CNCF registry 3 and of 2, whose labels begin with a capital."""
+    """Register the caches' metrics by their names in the CNCF registry 3, and in 2 with its capitalized labels."""
     caches = app[MANIFEST_CACHE], app[BLOB_CACHE]
 
     def hits() -> float:
@@ -180,7 +180,7 @@ def _storage_figures(app: web.Application, backend: Backend) -> Iterator[Figure]
 
 
 def _file_system_figures(local: LocalMaintenance) -> Iterator[Figure]:
-    """Yield the sizes of each file system of the data directory; the label is where below it, `.` for its own."""
+    """Yield the sizes of each file system of the data directory; the label is its path below it, `.` for the top."""
     sizes: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in ("size", "free", "files", "files_free")}
     for place in local.places():
         top = layout.above(place)
@@ -211,5 +211,5 @@ def _certificate_figures(path: Path) -> Iterator[Figure]:
 def _expiry(content: bytes) -> float | None:
     try:
         return x509.load_pem_x509_certificate(content).not_valid_after_utc.timestamp()
-    except ValueError:  # the file is just being written, or is damaged, of which the log tells
+    except ValueError:  # the file is being written, or is damaged, which the log reports
         return None

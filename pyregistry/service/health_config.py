@@ -1,4 +1,4 @@
-"""From `health` of the config to checks."""
+"""Makes health checks from `health` of the config."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,11 +12,11 @@ from pyregistry.observe.health import Check, InThread, Probe, accepts, answers_h
 from pyregistry.service.location import location_of
 
 INTERVAL = 10.0
-"""Seconds, where the config says nothing."""
+"""Seconds between two checks by default."""
 
 
 def checks(config: Config, storage: Callable[[], None]) -> Iterator[Check]:
-    """The checks that the config names; `storage` tries the storage, and blocks. Raises ConfigError."""
+    """Yield the configured checks; `storage` checks the storage, and blocks. Raises ConfigError."""
     health = config.health
     if health.storage_driver.enabled:
         name = f"storagedriver_{location_of(config).name}"
@@ -26,7 +26,7 @@ def checks(config: Config, storage: Callable[[], None]) -> Iterator[Check]:
     for index, item in enumerate(health.http):
         uri = _uri(f"health.http[{index}].uri", item.uri)
         headers = [(name, value) for name, values in item.headers.items() for value in values]
-        shown = str(uri.with_user(None).with_query(None))  # what is left out may be a secret
+        shown = str(uri.with_user(None).with_query(None))  # those parts may be secret
         yield _check("http", shown, answers_head(uri, item.status_code, headers), item, item.timeout)
     for index, target in enumerate(health.tcp):
         host, port = _address(f"health.tcp[{index}].addr", target.addr)

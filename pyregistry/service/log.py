@@ -1,4 +1,4 @@
-"""Logs: structlog for our own lines, with the standard logging of the libraries sent the same way."""
+"""Logging: structlog for our own lines; the libraries' standard logging goes to the same handler."""
 
 import logging
 import sys
@@ -16,8 +16,8 @@ _LEVELS = {
     "info": logging.INFO,
     "debug": logging.DEBUG,
 }
-# A logger keeps what it was configured with when it was used first, so that only what no config changes is here;
-# the rest is the formatter's, which a new config replaces for all of them.
+# A logger keeps its configuration from its first use, so this list has only what no config changes. The rest is in the
+# formatter, which a new config replaces for all loggers.
 _OF_LOGGERS: list[Any] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -28,7 +28,7 @@ _OF_LOGGERS: list[Any] = [
 def configure_logging(
     level: str, formatter: str, fields: Mapping[str, object], *, stream: TextIO | None = None
 ) -> None:
-    """`log.level`, `log.formatter` and `log.fields` of the config; to standard error unless `stream` is given."""
+    """Apply `log.level`, `log.formatter` and `log.fields`; log to standard error unless `stream` is given."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -41,12 +41,12 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [_handler(formatter, fields, stream)]
     root.setLevel(_LEVELS[level])
-    # Its warnings are about sockets that a client closed; what is worse FairLoop says in our words.
+    # Its warnings are about sockets that a client closed; FairLoop logs worse ones in our words.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def write_line(level: str, line: str, formatter: str, fields: Mapping[str, object]) -> None:
-    """Write one line to standard error, whatever the level and the formatter of this process are."""
+    """Write one line to standard error, ignoring the level and formatter of this process."""
     record = logging.LogRecord("pyregistry.config", _LEVELS[level], "", 0, line, None, None)
     _handler(formatter, fields, None).handle(record)
 
@@ -90,9 +90,9 @@ def _renderers(formatter: str, is_terminal: bool) -> list[Any]:
 
 
 def _make_visible(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Let no text of a client end the line, or speak to the terminal."""
+    """Escape text of clients that could end the line or control the terminal."""
     for key, value in event.items():
-        # Text with one of these the renderer shows with `repr`, which does the same; but never the event's own.
+        # The renderer shows text with one of these characters by `repr`, which escapes too, but never the event.
         if isinstance(value, str) and (key == "event" or not set(value) & set(" \t=\r\n\"'")):
             event[key] = visible(value)
     return event

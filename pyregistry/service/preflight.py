@@ -1,4 +1,4 @@
-"""What a service makes of its config once, before it has workers; `check-config` makes it, and throws it away."""
+"""Checks and objects that a service makes once from its config, before the fork; `check-config` runs them as well."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,24 +20,24 @@ _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Workers inherit it: one that is replaced while somebody renews a file must be able to start."""
+class StartupState:
+    """Objects that workers inherit, so that a new worker can start even while a file is being replaced."""
 
     config: Config
     certificate: Certificate | None
     authenticator: Authenticator
     policy: CurrentPolicy | None
     spare_secret: bytes
-    """Signs tokens where no key can be stored."""
+    """Signs tokens if no key can be stored."""
 
 
-def prepare(config: Config, spare_secret: bytes | None = None) -> Prepared:
-    """Read what the config names, and try all else that would make a worker fail. Blocks.
+def prepare(config: Config, spare_secret: bytes | None = None) -> StartupState:
+    """Load the files of the config, and check all else that would make a worker fail. Blocks.
 
-    Raises ConfigError with all that is wrong.
+    Raises ConfigError with all faults.
 
-    `spare_secret` is that of the config before, so that its tokens stay valid. What is not asked is whether the
-    addresses are free and the data directory can be used.
+    `spare_secret` is that of the previous config, so that its tokens stay valid. It does not check that the addresses
+    are free and the data directory is usable.
     """
     faults: list[str] = []
     if config.http.net != "unix":
@@ -51,13 +51,13 @@ def prepare(config: Config, spare_secret: bytes | None = None) -> Prepared:
     _try(faults, lambda: list(checks(config, lambda: None)))
     if faults or authenticator is None:
         raise ConfigError(*faults)
-    prepared = Prepared(config, certificate, authenticator, policy, spare_secret or token_bytes(32))
+    prepared = StartupState(config, certificate, authenticator, policy, spare_secret or token_bytes(32))
     create_app(config, prepared.authenticator, prepared.policy, backend=Memory().open())  # an application makes its own
     return prepared
 
 
 def _try(faults: list[str], make: Callable[[], _Made]) -> _Made | None:
-    """Return what `make` makes; None if it raises ConfigError, whose reasons are added to `faults`."""
+    """Return the result of `make`; if it raises ConfigError, add the reasons to `faults` and return None."""
     try:
         return make()
     except ConfigError as error:

@@ -1,6 +1,6 @@
-"""Workers and signals: gunicorn runs the processes, aiohttp's worker class serves in each.
+"""Workers and signals: gunicorn runs the processes, and an aiohttp worker serves in each.
 
-Nobody configures gunicorn; what it needs comes from our config.
+gunicorn is configured only here, from our config.
 """
 
 import gc
@@ -36,7 +36,7 @@ from pyregistry.service.data_directory import try_storage
 from pyregistry.service.debug import DebugAddress, counts, listen_for_debugging
 from pyregistry.service.effective_settings import DRAIN_SECONDS, worker_count
 from pyregistry.service.log import configure_logging
-from pyregistry.service.preflight import Prepared, prepare
+from pyregistry.service.preflight import StartupState, prepare
 from pyregistry.service.sockets import BACKLOG, address_of, listen
 from pyregistry.service.wiring import connection_limits
 
@@ -47,21 +47,21 @@ else:
 
 log = structlog.get_logger("pyregistry.server")
 
-Chdir.default = None  # the working directory, without which gunicorn would end, also at a SIGHUP; nothing needs it
+Chdir.default = None  # else gunicorn ends if the working directory is missing, also at a SIGHUP; nothing needs it
 
 
 def serve(config: Config, read_again: Callable[[], Config]) -> None:
-    """Serve until a signal says otherwise; does not return.
+    """Serve until a signal; does not return.
 
-    SIGTERM and Ctrl-C let running requests end, a second one does not; SIGHUP takes the config of `read_again` (which
-    raises ConfigError), while running requests end under the old one.
+    SIGTERM and Ctrl-C let running requests finish, a second one does not. SIGHUP loads the config of `read_again`
+    (which raises ConfigError); running requests finish with the old one.
 
-    Raises ConfigError, also for an address that cannot be listened on, and OSError for a storage that cannot be used.
+    Raises ConfigError, also if it cannot listen on an address, and OSError if the storage is unusable.
     """
     _configure_logging(config)
     _raise_limit_of_files()
     was_made = is_new(config)
-    prepared = _prepare(config)  # so that what is wrong is said here, once, and not by each worker
+    prepared = _prepare(config)  # so that faults are reported here, once, and not by each worker
     listening = listen("http.addr", config.http.addr, config.http.net)
     debug = listen_for_debugging(config)
     announce_version()
@@ -91,28 +91,28 @@ def _access_logger(section: Log) -> AccessLogger | None:
 
 def _warn_of_metrics(config: Config, directory: Path | None) -> None:
     if directory is None and counts(config):
-        log.warning("metrics are off: there is no place for their files", tried=[str(place) for place in places()])
+        log.warning("metrics are off: no directory for their files", tried=[str(place) for place in places()])
 
 
 def _raise_limit_of_files() -> None:
-    """As Go's programs do by themselves: the usual soft limit is below the cap of connections."""
+    """Raise the soft limit of open files, as Go's programs do: it is usually below the limit of connections."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _prepare(config: Config, spare_secret: bytes | None = None) -> Prepared:
-    """Raises ConfigError, OSError."""
+def _prepare(config: Config, spare_secret: bytes | None = None) -> StartupState:
+    """Check the storage and prepare; raise ConfigError, OSError."""
     try_storage(config)
     return prepare(config, spare_secret)
 
 
 class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    """What gunicorn runs, told everything in Python."""
+    """The gunicorn application, configured in Python."""
 
     def __init__(
         self,
-        prepared: Prepared,
+        prepared: StartupState,
         read_again: Callable[[], Config],
         listening: socket.socket,
         debug: socket.socket | None,
@@ -127,11 +127,11 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         self._directory = counting_directory
         self._reload = Reload(succeeded=True, at=time.time())
         self._fast_path_works: bool | None = None
-        """Known once the config has asked for it."""
+        """None until a config enables the fast path."""
         super().__init__()
 
     def load_config(self) -> None:
-        """See BaseApplication: at the start, and at every SIGHUP."""
+        """Load the config, at the start and at every SIGHUP."""
         if self._is_started:
             self._reread(self.prepared.config)
         self._is_started = True
@@ -143,11 +143,11 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "workers": worker_count(config),
             "worker_class": "pyregistry.api.transport.workers.Worker",
             "logger_class": WorkersLog,
-            "graceful_timeout": 0,  # at SIGHUP gunicorn would wait so long for the old workers, deaf to all signals
+            "graceful_timeout": 0,  # at SIGHUP gunicorn would wait that long for the old workers, ignoring all signals
             "proc_name": "pyregistry",
             "backlog": BACKLOG,
             "child_exit": self._forget_counting,
-            "control_socket_disable": True,  # gunicorn 25 and later would make one in the home directory
+            "control_socket_disable": True,  # gunicorn 25 and later would create one in the home directory
         }
         for name, value in values.items():
             self.cfg.set(name, value)
@@ -158,15 +158,15 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         return None if certificate is None else certificate.context
 
     def drain_seconds(self) -> float:
-        """How long the last requests of a worker may take."""
+        """Return the seconds that the last requests of a worker may take."""
         return float(self.prepared.config.http.drain_timeout) or DRAIN_SECONDS
 
     def load(self) -> Any:
-        """What a worker serves."""
+        """Return the factory of a worker's server."""
         return self._make_runner
 
     def run(self) -> None:
-        """See BaseApplication."""
+        """Run the workers."""
         Arbiter(self).run()
 
     async def _make_runner(self) -> Runner:
@@ -179,8 +179,8 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             app.cleanup_ctx.append(DebugAddress(self._debug, shown, prometheus.path).serve)
         if prepared.certificate is not None:
             app.cleanup_ctx.append(prepared.certificate.watch)
-        # What was made so far stays for good, so that the garbage collector need not look through it. (What is
-        # imported was put aside before the fork.)
+        # Objects made so far live until the end, so the garbage collector can skip them. Imports were frozen before
+        # the fork.
         gc.collect()
         gc.freeze()
         return make_runner(
@@ -202,7 +202,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         if counts(self.prepared.config) and self._directory is not None:
             try:
                 merge_dead_worker(worker.pid, self._directory, worker.end)
-            except OSError as error:  # gunicorn would end
+            except OSError as error:  # it would end gunicorn
                 log.warning("the counts of a worker could not be merged", reason=in_words(error))
 
     def _reread(self, current: Config) -> None:
@@ -220,5 +220,5 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             log.warning("http.debug.addr changes with a restart only")
         _configure_logging(config)
         _warn_of_metrics(config, self._directory)
-        log.info("config read again", workers=worker_count(config))
+        log.info("config reloaded", workers=worker_count(config))
         announce_rules(config)

@@ -1,4 +1,4 @@
-"""The addresses to listen on, in Go's notation."""
+"""Listening sockets, with addresses in Go's notation."""
 
 import errno
 import os
@@ -14,9 +14,9 @@ BACKLOG = 2048
 
 
 def listen(key: str, addr: str, net: str = "") -> socket.socket:
-    """A listening socket: `host:port`, `:port` for all addresses of both families, a path where `net` is "unix".
+    """Return a listening socket: `host:port`, `:port` for all IPv4 and IPv6 addresses, a path if `net` is "unix".
 
-    `key` is where the address stands in the config, for the ConfigError that this raises.
+    `key` is the config's key of the address, for the ConfigError that this raises.
     """
     try:
         return _listen_unix(Path(addr)) if net == "unix" else _listen_tcp(key, addr)
@@ -27,7 +27,7 @@ def listen(key: str, addr: str, net: str = "") -> socket.socket:
 
 
 def check_address(key: str, addr: str) -> None:
-    """Raise ConfigError for what is no `host:port` at all, whether or not one could listen there."""
+    """Raise ConfigError if this is not a `host:port`; it does not try to listen."""
     host, _ = _split(key, addr)
     try:
         host.encode("idna")
@@ -36,15 +36,15 @@ def check_address(key: str, addr: str) -> None:
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's sentence, without the address that Python adds, and for a used port what to do."""
+    """Return the system's message without the address that Python adds, with advice for a used port."""
     if error.errno == errno.EADDRINUSE:
         return f"{os.strerror(errno.EADDRINUSE)}: stop the program that listens there, or name another port"
-    known = error.errno in errno.errorcode  # not one of getaddrinfo, whose numbers are others
+    known = error.errno in errno.errorcode  # getaddrinfo has other numbers
     return os.strerror(error.errno or 0) if known else error.strerror or str(error)
 
 
 def address_of(listening: socket.socket) -> str:
-    """What to show to the operator."""
+    """Return the address for the log."""
     name = listening.getsockname()
     if isinstance(name, str):
         return name
@@ -61,7 +61,7 @@ def _split(key: str, addr: str) -> tuple[str, int]:
 
 def _listen_tcp(key: str, addr: str) -> socket.socket:
     host, port = _split(key, addr)
-    if host in {"", "::"} and socket.has_dualstack_ipv6():  # to Go, the second means both families as well
+    if host in {"", "::"} and socket.has_dualstack_ipv6():  # to Go, `::` means IPv4 as well
         return _open(socket.AF_INET6, ("::", port), dualstack=True)
     family, *_, address = socket.getaddrinfo(
         host or "0.0.0.0",  # noqa: S104 - that is what `:5000` means
@@ -81,7 +81,7 @@ def _open(family: int, address: tuple[str, int], *, dualstack: bool) -> socket.s
 def _listen_unix(path: Path) -> socket.socket:
     with suppress(FileNotFoundError):
         if stat.S_ISSOCK(path.stat().st_mode):
-            path.unlink()  # of a server that was killed; a file of another kind stays, and is the error
+            path.unlink()  # left by a killed server; another kind of file stays and causes an error
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listening.bind(str(path))

@@ -1,4 +1,4 @@
-"""TLS of our own: the certificate is read again when its files change, as those who renew it expect."""
+"""TLS: the certificate is reloaded when its files change, as tools that renew it expect."""
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from pyregistry.common.overriding import override
 from pyregistry.common.reloaded_files import ReloadedFiles, Use
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
@@ -20,50 +21,50 @@ _CLIENT_AUTH = {
     "require-and-verify-client-cert": ssl.CERT_REQUIRED,
 }
 _WITH_ALERT = frozenset({"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED", "UNSUPPORTED_PROTOCOL"})
-"""Failures that OpenSSL tells the client of."""
+"""Failures for which OpenSSL sends an alert to the client."""
 _PLAIN_HTTP = frozenset({"HTTP_REQUEST", "HTTPS_PROXY_REQUEST"})
 
 
-class _TellingWhy(ssl.SSLObject):
-    """One connection, whose client learns why it is refused.
+class _AlertingSSLObject(ssl.SSLObject):
+    """A connection that sends the alert of a failed handshake to the client.
 
-    asyncio ends a connection as soon as its handshake fails, with OpenSSL's alert ("certificate required") still in
-    the buffer, and the client would speak of an unexpected EOF. Asking for more to read makes it send the alert first;
-    what then comes, or the deadline of the handshake, ends the connection.
+    asyncio closes a connection as soon as its handshake fails, with OpenSSL's alert ("certificate required") still in
+    the buffer. The client would report an unexpected EOF. A request for more data makes asyncio send the alert first.
+    The next data, or the deadline of the handshake, ends the connection.
     """
 
-    _told = False
+    _has_failed = False
     is_outdated = False
-    """True if the files were read again between the accept and the client's first message."""
+    """True if the files were reloaded between the accept and the client's first message."""
     on_plain_http: Callable[[], None] | None = None
     """Called for a client that sends a plain request instead of a handshake."""
 
+    @override
     def do_handshake(self) -> None:
-        """See SSLObject."""
         try:
             super().do_handshake()
         except ssl.SSLError as error:
             if error.reason in _PLAIN_HTTP and self.on_plain_http is not None:
                 self.on_plain_http()
-            if self._told or error.reason not in _WITH_ALERT:
+            if self._has_failed or error.reason not in _WITH_ALERT:
                 raise
-            self._told = True
-            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert has to be sent") from error
+            self._has_failed = True
+            raise ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the alert must be sent") from error
         if self.is_outdated and self.session_reused:
             raise ssl.SSLError("a session of an earlier context")
 
 
 class _Accepting(ssl.SSLContext):
-    """The context that asyncio is given once: each connection that it accepts gets the newest one, as a whole.
+    """The context that asyncio gets once; each accepted connection uses the newest one.
 
-    To exchange only the context of a connection (SSL_set_SSL_CTX) is not enough: OpenSSL keeps looking up sessions in
-    the first one, and a resumed session brings the client's certificate along, which nothing verifies again.
+    To replace only the context of a connection (SSL_set_SSL_CTX) is not enough. OpenSSL would look up sessions in the
+    first one. A resumed session has the client's certificate, which nothing verifies again.
     """
 
     newest: Callable[[], ssl.SSLContext]
 
+    @override
     def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        """See SSLContext."""
         return self.newest().wrap_bio(*args, **kwargs)
 
 
@@ -71,7 +72,7 @@ class Certificate:
     """A certificate with its key in two files, and the context that serves it."""
 
     def __init__(self, tls: Tls) -> None:
-        """Raises ConfigError."""
+        """Load the files; raise ConfigError."""
         use = Use(
             "certificate",
             lambda: read_files(tls),
@@ -83,20 +84,20 @@ class Certificate:
             logger="pyregistry.tls",
         )
         self._tls = tls
-        # A context is exchanged as a whole: one that serves handshakes while its pair is exchanged has, for a moment,
-        # the certificate without the key, and fails them.
+        # A reload makes a new context. A context in use whose pair is replaced has, for a moment, the certificate
+        # without the key, and fails handshakes.
         self._files = ReloadedFiles([Path(path) for _, path in files_of(tls)], use)
         self.context = _Accepting(ssl.PROTOCOL_TLS_SERVER)
         self.context.newest = self._newest
 
     async def watch(self, app: web.Application) -> AsyncIterator[None]:
-        """For Application.cleanup_ctx: serve new files to new connections."""
+        """Watch the files, for Application.cleanup_ctx; new connections get the new ones."""
         await in_thread(self._files.start)
         yield
         self._files.close()
 
     def reload_if_changed(self) -> None:
-        """Serve new files to new connections; a pair that does not fit keeps the old one in force. Blocks."""
+        """Use new files for new connections; keep the old ones if the pair does not match. Blocks."""
         self._files.look(settled=False)
 
     def _newest(self) -> ssl.SSLContext:
@@ -108,8 +109,8 @@ class Certificate:
         return context
 
     def _choose(self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
-        # OpenSSL asks at each handshake, also of a client that names no server.
-        if context is not self._files.value and isinstance(connection, _TellingWhy):
+        # OpenSSL calls this at each handshake, also if the client does not name a server.
+        if context is not self._files.value and isinstance(connection, _AlertingSSLObject):
             connection.context = self._files.value
             connection.is_outdated = True
 
@@ -117,13 +118,13 @@ class Certificate:
 def _make_context(tls: Tls, contents: Sequence[bytes]) -> ssl.SSLContext:
     certificate, key, *authorities = contents
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sslobject_class = _TellingWhy
+    context.sslobject_class = _AlertingSSLObject
     context.minimum_version = _VERSIONS.get(tls.minimum_tls, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     load_pair(context, tls, certificate, key)
     if tls.client_cas:
         if tls.client_auth not in _CLIENT_AUTH:
-            # OpenSSL, as Python drives it, has no way to ask for a certificate and then not look at it.
+            # With Python's ssl OpenSSL cannot request a certificate without verifying it.
             raise ConfigError(f"http.tls.clientauth: {tls.client_auth!r}, expected one of {sorted(_CLIENT_AUTH)[1:]}")
         context.verify_mode = _CLIENT_AUTH[tls.client_auth]
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an authority need not be self-signed, as in Go

@@ -1,6 +1,6 @@
-"""The files of `http.tls`: read, taken apart and judged. Errors name the file and the position in it.
+"""Reads, parses and checks the files of `http.tls`. Errors name the file and the position in it.
 
-OpenSSL would ask the terminal for the pass phrase of a key, and of a bundle with one damaged certificate it takes none.
+OpenSSL would ask the terminal for a key's pass phrase. It rejects a whole bundle for one damaged certificate.
 """
 
 import codecs
@@ -36,7 +36,7 @@ _DER = 0x30
 
 
 class _Block(NamedTuple):
-    """One certificate of a file."""
+    """A certificate in a file."""
 
     number: int
     """1 for the first certificate of the file."""
@@ -55,12 +55,12 @@ def files_of(tls: Tls) -> list[tuple[str, str]]:
 
 
 def read_files(tls: Tls) -> list[bytes]:
-    """Return the contents of `files_of`. Raises ConfigError. Blocks."""
+    """Return the contents of `files_of`; raise ConfigError. Blocks."""
     return [_read(key, path) for key, path in files_of(tls)]
 
 
 def load_pair(context: ssl.SSLContext, tls: Tls, certificate: bytes, key: bytes) -> None:
-    """Load the server's certificate with its chain and key. Raises ConfigError; warns of dates. Blocks."""
+    """Load the server's certificate with its chain and key; warn of dates. Raises ConfigError. Blocks."""
     blocks = _certificates("certificate", tls.certificate, certificate)
     _check_key(tls, _text("key", tls.key, key))
     for block in blocks:
@@ -69,7 +69,7 @@ def load_pair(context: ssl.SSLContext, tls: Tls, certificate: bytes, key: bytes)
             raise ConfigError(f"http.tls.certificate: {tls.certificate}: {block.position}: {reason}")
     try:
         with readable_path(tls.certificate) as chain, readable_path(tls.key) as private:
-            context.load_cert_chain(chain, private, password=lambda: b"")  # it never asks a terminal
+            context.load_cert_chain(chain, private, password=lambda: b"")  # so it never asks a terminal
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(_pair_error(tls, error)) from error
     for block in blocks:
@@ -87,10 +87,10 @@ def _check_key(tls: Tls, key: str) -> None:
 
 
 def load_authorities(context: ssl.SSLContext, path: str, content: bytes) -> None:
-    """Trust the certificates of a bundle, which was read from `path`; a damaged one is named and skipped.
+    """Trust the certificates of a bundle, read from `path`; skip damaged ones with a warning.
 
-    A certificate that is not self-signed is trusted as it is, as in the CNCF registry: an intermediate authority, or
-    the certificate of one client. Raises ConfigError if none can be used. Blocks.
+    As in the CNCF registry, a certificate need not be self-signed: it may be an intermediate authority or one client's
+    certificate. Raises ConfigError if all are unusable. Blocks.
     """
     loaded, blocks = 0, _certificates("clientcas", path, content)
     for block in blocks:
@@ -117,7 +117,7 @@ def _read(key: str, path: str) -> bytes:
 
 
 def _text(key: str, path: str, data: bytes) -> str:
-    """Return the text of a PEM file. Raises ConfigError."""
+    """Return the text of a PEM file; raise ConfigError."""
     name = f"http.tls.{key}"
     if not data.strip():
         raise ConfigError(f"{name}: {path} is empty")
@@ -133,18 +133,18 @@ def _text(key: str, path: str, data: bytes) -> str:
 
 
 def _read_file(path: str) -> bytes:
-    handle = open_file(path)  # does not block on a pipe, which is refused
+    handle = open_file(path)  # does not block on a FIFO, which is rejected
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
-            raise OSError(0, f"is {'a directory' if stat.S_ISDIR(mode) else 'no regular file'}, expected a PEM file")
+            raise OSError(0, f"is {'a directory' if stat.S_ISDIR(mode) else 'not a regular file'}, expected a PEM file")
         return read_all(handle, None)
     finally:
         os.close(handle)
 
 
 def _rights(path: str, error: OSError) -> str:
-    """Return the user of this process and the rights of a file that it may not read; empty for other errors."""
+    """Return our user and the mode of a file without read permission; empty for other errors."""
     if not isinstance(error, PermissionError):
         return ""
     try:
@@ -156,7 +156,7 @@ def _rights(path: str, error: OSError) -> str:
 
 
 def _certificates(key: str, path: str, content: bytes) -> list[_Block]:
-    """Return the certificates of a file. Raises ConfigError if there is none."""
+    """Return the certificates of a file; raise ConfigError if it has none."""
     blocks = list(_blocks(_text(key, path, content)))
     if not blocks:
         raise ConfigError(f"http.tls.{key}: {path} has no certificate in PEM (-----BEGIN CERTIFICATE-----)")
@@ -167,7 +167,7 @@ def _blocks(text: str) -> Iterator[_Block]:
     number, begun, lines = 0, 0, list[str]()
     for at, line in enumerate((*text.splitlines(), _BEGIN), 1):
         words = line.strip()
-        if begun and words.startswith(_BEGIN):  # the one before has no end
+        if begun and words.startswith(_BEGIN):  # the previous block has no end
             yield _Block(number, begun, "\n".join(lines))
             begun = 0
         if words.startswith(_BEGIN) and words.removeprefix(_BEGIN).removesuffix("-----") in _CERTIFICATES:
@@ -180,7 +180,7 @@ def _blocks(text: str) -> Iterator[_Block]:
 
 
 def _damage(block: _Block) -> str | None:
-    """Return why OpenSSL cannot read a certificate; None if it can."""
+    """Return the reason why OpenSSL cannot read a certificate, or None."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=block.text)
     except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: it is not ASCII
@@ -206,7 +206,7 @@ def _warn_of_dates(key: str, path: str, block: _Block) -> None:
     try:
         certificate = x509.load_pem_x509_certificate(block.text.encode())
         begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    except ValueError:  # OpenSSL took it; what it makes of the dates shows in a handshake
+    except ValueError:  # OpenSSL accepted it, and checks the dates in a handshake
         return
     now = datetime.now(UTC)
     if now > end:

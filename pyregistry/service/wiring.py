@@ -1,4 +1,4 @@
-"""What the config asks for, as objects: each gets the two or three values that it needs, and none reads the config."""
+"""Makes objects from the config: each gets the few values that it needs, and does not see the config."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pyregistry.api.http.context import Settings
 from pyregistry.api.http.forwarded import TrustedProxies
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.auth.access import Authenticator, Open
+from pyregistry.auth.access import Authenticator, NoAuthentication
 from pyregistry.auth.htpasswd import HtpasswdAuthenticator, HtpasswdInvalid
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
@@ -30,7 +30,7 @@ else:
 
 
 def storage_rules(config: Config) -> Rules:
-    """What `validation` and `pyregistry` say about content. Raises ConfigError."""
+    """Return the rules for content from `validation` and `pyregistry`; raise ConfigError."""
     lenient = config.validation.disabled or config.pyregistry.sparse
     manifests = config.validation.manifests
     platforms = None
@@ -50,7 +50,7 @@ def storage_rules(config: Config) -> Rules:
 
 
 def api_settings(config: Config) -> Settings:
-    """What handlers need to know."""
+    """Return the settings of the handlers."""
     proxies = config.pyregistry.trusted_proxies
     return Settings(
         delete_enabled=config.storage.delete.enabled,
@@ -58,7 +58,7 @@ def api_settings(config: Config) -> Settings:
         prefix=config.http.prefix.rstrip("/"),
         origin=_origin(config.http.host.rstrip("/"), config.http.prefix.rstrip("/")),
         relative_urls=config.http.relative_urls,
-        # In one line, as Go sends them: YAML's `|` leaves a newline at the end.
+        # In one line, as Go sends them: YAML's `|` ends with a newline.
         headers=tuple(
             (name, " ".join(value.splitlines())) for name, values in config.http.headers.items() for value in values
         ),
@@ -74,7 +74,7 @@ def api_settings(config: Config) -> Settings:
 
 
 def connection_limits(config: Config) -> ConnectionLimits:
-    """What `pyregistry.limits` says about connections."""
+    """Return the limits of connections from `pyregistry.limits`."""
     limits = config.pyregistry.limits
     return ConnectionLimits(
         header_deadline=limits.header_deadline,
@@ -87,17 +87,17 @@ def connection_limits(config: Config) -> ConnectionLimits:
 
 
 def gc_options(config: Config) -> "outcome.Options":
-    """What `pyregistry.gc` says about a run."""
+    """Return the options of a run from `pyregistry.gc`."""
     section = config.pyregistry.gc
     return outcome.Options(grace=float(section.grace), delete_untagged=section.delete_untagged, i_know=section.i_know)
 
 
 def create_authenticator(config: Config) -> Authenticator:
-    """What `auth` says. Blocks: it reads the htpasswd file, or keys. Raises ConfigError."""
+    """Return the authenticator of `auth`. Blocks: it reads the htpasswd file, or keys. Raises ConfigError."""
     section = config.auth.chosen
     match section:
         case None:
-            return Open()
+            return NoAuthentication()
         case Htpasswd():
             return _passwords(section)
         case Silly():
@@ -107,7 +107,7 @@ def create_authenticator(config: Config) -> Authenticator:
 
 
 def create_policy(config: Config) -> CurrentPolicy | None:
-    """What `pyregistry.access` says; None: whoever gets in may do everything. Blocks. Raises ConfigError."""
+    """Return the policy of `pyregistry.access`; None: every caller may do everything. Blocks. Raises ConfigError."""
     rules, groups = config.pyregistry.access, config.pyregistry.groups
     try:
         if isinstance(rules, str):
@@ -121,7 +121,7 @@ def create_policy(config: Config) -> CurrentPolicy | None:
 
 
 def _require_login(config: Config, file: str, policy: Policy) -> None:
-    """Raise ConfigError for rules about users where no client can log in; those of the config itself are checked."""
+    """Raise ConfigError for rules about users without `auth`; rules inside the config are checked elsewhere."""
     if config.auth.chosen is not None:
         return
     for rule in policy.rules:
@@ -133,7 +133,7 @@ def _require_login(config: Config, file: str, policy: Policy) -> None:
 def _origin(host: str, prefix: str) -> str:
     """Return `http.host` without the prefix at its end.
 
-    The CNCF registry does not add the prefix to it, so that configs for it have the prefix in both.
+    The CNCF registry does not add the prefix to it, so configs for it have the prefix in both.
     """
     return host.removesuffix(prefix) if urlsplit(host).path.endswith(prefix) else host
 

@@ -207,7 +207,7 @@ def test_others_may_read_the_file_without_a_warning_and_may_not_write_it(
     path.write_text(_ALICE)
     path.chmod(mode)
     if refused:
-        with pytest.raises(HtpasswdInvalid, match="everybody on this machine may write to it"):
+        with pytest.raises(HtpasswdInvalid, match="every user of this machine may write to it"):
             PasswordFile(path)
     else:
         assert list(PasswordFile(path).users().hashes) == ["alice"]

@@ -117,7 +117,7 @@ async def test_a_broken_file_keeps_the_last_rules_for_a_minute_and_then_denies_e
 def test_a_registry_does_not_start_with_rules_that_everybody_may_write(file: Path) -> None:
     """As with an htpasswd file."""
     file.chmod(0o666)
-    with pytest.raises(PolicyInvalid, match=r"everybody on this machine may write to it \(mode 0666\)"):
+    with pytest.raises(PolicyInvalid, match=r"every user of this machine may write to it \(mode 0666\)"):
         PolicyFile(file)
     file.chmod(0o644)
     assert len(PolicyFile(file).policy.rules) == len(ACCESS)

@@ -99,18 +99,18 @@ def test_what_was_right_is_not_counted(clock: Clock) -> None:
         limiter.refund(HERE, f"user{number % 3}")
 
 
-def test_ten_seconds_of_200_refused_guesses_do_not_besiege_a_user(clock: Clock) -> None:
+def test_ten_seconds_of_200_refused_guesses_do_not_lock_a_user_out(clock: Clock) -> None:
     limiter = Throttle(clock)
     for _ in range(10 * 200):
         limiter.refuse(HERE, "alice")
-    assert not limiter.is_besieged(HERE, "alice")
+    assert not limiter.is_locked_out(HERE, "alice")
     for _ in range(REFUSED_RATE.burst):
         limiter.refuse(HERE, "alice")
-    assert limiter.is_besieged(HERE, "alice")
-    assert not limiter.is_besieged(ELSEWHERE, "alice")
-    assert not limiter.is_besieged(HERE, "bob")
+    assert limiter.is_locked_out(HERE, "alice")
+    assert not limiter.is_locked_out(ELSEWHERE, "alice")
+    assert not limiter.is_locked_out(HERE, "bob")
     clock.now += 1
-    assert not limiter.is_besieged(HERE, "alice")
+    assert not limiter.is_locked_out(HERE, "alice")
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))

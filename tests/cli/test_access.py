@@ -42,7 +42,7 @@ def config(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         (("bob", "pull", "public/app"), 0, "yes: rule [2] everyone on public/**: pull\n"),
         (("anonymous", "pull", "public/app"), 0, "yes: rule [2] everyone on public/**: pull\n"),
         (("anonymous", "push", "public/app"), 1, "no: rule [2] everyone on public/**: pull\n"),
-        (("bob", "pull", "private"), 1, "no: no rule is about this user and repository\n"),
+        (("bob", "pull", "private"), 1, "no: no rule matches this user and repository\n"),
     ],
 )
 def test_it_says_yes_or_no_and_which_rule_decides(

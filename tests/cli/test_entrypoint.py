@@ -164,7 +164,7 @@ print(os.getuid(), read_file("{place}/users").decode())
     )
     done = enter(place, str(place / "config.yml"))
     assert done.stdout.decode() == f"{SERVICE} alice:hash\n", done.stderr
-    assert f"user {SERVICE} cannot read {place}/users: a process of root's opens it".encode() in done.stderr
+    assert f"user {SERVICE} cannot read {place}/users: a root process opens it".encode() in done.stderr
 
 
 def test_a_config_that_is_refused_is_left_to_the_server(place: Path) -> None:
@@ -234,4 +234,4 @@ def test_a_directory_of_roots_is_given_away_by_its_name_or_by_a_link_of_roots_al
     program(place, "chown", f'#!/bin/sh\necho "$@" >>{place}/chown\n')
     done = enter(place, str(place / "config.yml"))
     assert (done.returncode == 0, (place / "chown").exists()) == (owner == 0, owner == 0), done.stderr
-    assert (b"leads over a symbolic link of another user" in done.stderr) == (owner != 0)
+    assert (b"leads through a symbolic link of another user" in done.stderr) == (owner != 0)

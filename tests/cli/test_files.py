@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyregistry.cli.files import needed_files
+from pyregistry.cli.config_file import needed_files
 from pyregistry.config.load import load
 
 TLS = {"certificate": "/a/cert.pem", "key": "/a/key.pem", "clientcas": ["/a/ca1.pem", "/a/ca2.pem"]}

@@ -252,7 +252,7 @@ def test_a_config_without_a_data_directory_ends_with_2(tmp_path: Path, config: s
 def test_a_grace_that_is_no_duration_is_refused(place: Place) -> None:
     done = run("gc", "--grace", "soon", place.config)
     assert done.returncode == 2
-    assert "'soon' is no duration" in done.stderr
+    assert "'soon' is not a duration" in done.stderr
 
 
 def test_root_leaves_nothing_that_the_owner_of_the_directory_cannot_use(place: Place) -> None:

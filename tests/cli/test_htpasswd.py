@@ -190,7 +190,7 @@ def test_what_cannot_be_done_changes_nothing_and_says_why(
 
 def test_minus_c_says_who_is_gone(path: Path) -> None:
     done = added(path, "bob", PASSWORD, "-c")
-    assert b"gone are 1 users of the old one" in done.stderr
+    assert b"without 1 users of the old one" in done.stderr
     assert htpasswd("-l", path).stdout == b"bob\n"
 
 

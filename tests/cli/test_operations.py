@@ -75,10 +75,10 @@ def test_rm_takes_a_torn_tag(config: Path, driver: FilesystemDriver) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (("team/app", "nothing", "--yes"), 1, "nothing: there is nothing of that name"),
-        (("team/app:nope", "--yes"), 1, "team/app:nope: there is nothing of that name"),
+        (("team/app", "nothing", "--yes"), 1, "nothing: not found"),
+        (("team/app:nope", "--yes"), 1, "team/app:nope: not found"),
         (("team/app@sha256:12", "--yes"), 2, "a digest is"),
-        (("team/app",), 2, "say --yes"),
+        (("team/app",), 2, "use --yes"),
         (("team/*", "--dry-run"), 0, "would remove team/app\n"),
     ],
 )
@@ -125,8 +125,8 @@ def test_ls_shows_repositories(config: Path, driver: FilesystemDriver) -> None:
 @pytest.mark.parametrize("command", ["ls", "rm"])
 def test_a_config_that_stands_where_a_name_does_is_hinted_at(config: Path, registry: Registry, command: str) -> None:
     output = run(command, config, "nothing", "-c", config, status=1)
-    hint = f"pyregistry: {config}: there is nothing of that name; a config is named with -c {config}"
-    assert output.splitlines() == [hint, "pyregistry: nothing: there is nothing of that name"]
+    hint = f"pyregistry: {config}: not found; give the config with -c {config}"
+    assert output.splitlines() == [hint, "pyregistry: nothing: not found"]
 
 
 def test_ls_of_nothing_prints_no_header(tmp_path: Path) -> None:

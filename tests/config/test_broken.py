@@ -139,7 +139,7 @@ BROKEN: dict[str, Broken] = {
         REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING_INTERVAL="0s",
     ),
     "a cache of another registry": of(
-        "proxy: a pull-through cache is not supported; without it this would be another service",
+        "proxy: a pull-through cache is not supported; this key cannot be ignored safely",
         "proxy: {remoteurl: https://registry-1.docker.io, username: u, password: hunter2}\n",
     ),
     "auth that nobody knows": of(
@@ -199,7 +199,7 @@ BROKEN: dict[str, Broken] = {
         'http.headers: "X Frame", expected the name of a header', "  headers: {X Frame: [DENY]}\n"
     ),
     "a header that frames answers": of(
-        'http.headers: "Content-Length", expected a header that does not say where an answer ends, and is not Date',
+        'http.headers: "Content-Length", expected a header that does not frame the response, and is not Date',
         "  headers: {Content-Length: ['5']}\n",
     ),
     "a host with a line end": of(
@@ -212,7 +212,7 @@ BROKEN: dict[str, Broken] = {
         REGISTRY_HTTP_TLS_CERTIFICATE="/certs/domain.crt",
     ),
     "a key without its certificate": of(
-        'http.tls.key: "{directory}/certs/domain.key", expected http.tls.certificate beside it',
+        'http.tls.key: "{directory}/certs/domain.key", expected http.tls.certificate as well',
         REGISTRY_HTTP_TLS_KEY="/certs/domain.key",
     ),
     "a key that is nowhere": of(
@@ -220,12 +220,12 @@ BROKEN: dict[str, Broken] = {
         "  tls: {certificate: /certs/domain.crt, key: /certs/none}\n",
     ),
     "client certificates that nobody issues": of(
-        'http.tls.clientauth: "require-and-verify-client-cert", expected http.tls.clientcas beside it',
+        'http.tls.clientauth: "require-and-verify-client-cert", expected http.tls.clientcas as well',
         "  tls: {certificate: /certs/domain.crt, key: /certs/domain.key, clientauth: require-and-verify-client-cert}\n",
     ),
     "certificates from Let's Encrypt": of(
         "http.tls.letsencrypt: certificates are not fetched; give certificate and key, or put a proxy in front; "
-        "without it this would be another service",
+        "this key cannot be ignored safely",
         "  tls: {letsencrypt: {cachefile: /certs/cache, email: a@example.org, hosts: [example.org]}}\n",
     ),
     "TLS of the last century": of(
@@ -246,7 +246,7 @@ BROKEN: dict[str, Broken] = {
         "validation: {manifests: {indexes: {platforms: list, platformlist: [linux/amd64]}}}\n",
     ),
     "an index behind the end of a list": of(
-        "REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL: the list has 0 items, so that index 1 is behind its end",
+        "REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL: the list has 0 items, so index 1 is past its end",
         REGISTRY_NOTIFICATIONS_ENDPOINTS_1_URL="http://x",
     ),
     "a drain time without a unit": of(
@@ -318,7 +318,7 @@ BROKEN: dict[str, Broken] = {
         f"pyregistry.groups.a[0]: null, expected {TEXT}", "pyregistry: {access: [], groups: {a: [~]}}\n"
     ),
     "a second document": of(
-        "a second document begins behind ---, line 6: only one can be used", "---\nlog: {level: debug}\n"
+        "a second document begins after ---, line 6: only one can be used", "---\nlog: {level: debug}\n"
     ),
     "rules that are a map": of(
         "pyregistry.access: a map, expected a list of rules, or the path of a file of rules",

@@ -10,7 +10,7 @@ import yaml
 
 from pyregistry.config.check import check
 from pyregistry.config.errors import Notes
-from pyregistry.config.known_keys import SURFACE, Free, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, AnyMap, Key, ListOf, Surface
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config
 
@@ -20,10 +20,10 @@ TOLD = {
     "an unknown section": ("htp: {addr: x}", "htp: ignored, there is no such key; did you mean http?"),
     "an unknown key": ("http: {adr: x}", "http.adr: ignored, there is no such key; did you mean http.addr?"),
     "an unknown key like no other": ("http: {xyzzy: 1}", "http.xyzzy: ignored, there is no such key"),
-    "a key that is not carried out": ("log: {reportcaller: true}", "log.reportcaller: not carried out, "),
+    "a key that is not carried out": ("log: {reportcaller: true}", "log.reportcaller: not supported, "),
     "a list that is not carried out": (
         "notifications: {endpoints: [{name: x}]}",
-        "notifications.endpoints: not carried",
+        "notifications.endpoints: not supported",
     ),
 }
 SILENT = {
@@ -77,10 +77,10 @@ def is_known(path: str) -> bool:
     """Return True if the surface has this key, or says of a section above it that it is not carried out."""
     surface: Surface = SURFACE
     for part in path.split("."):
-        while isinstance(surface, Items):
+        while isinstance(surface, ListOf):
             surface = surface.of
-        if isinstance(surface, Free | Key):
-            return isinstance(surface, Free) or bool(surface.instead)
+        if isinstance(surface, AnyMap | Key):
+            return isinstance(surface, AnyMap) or bool(surface.note)
         if part not in surface:
             return False
         surface = surface[part]

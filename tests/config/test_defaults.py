@@ -10,7 +10,7 @@ import pytest
 from pyregistry.api.http.context import Settings
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.config.error_messages import alternatives, is_section
-from pyregistry.config.known_keys import SURFACE, Items, Key, Surface
+from pyregistry.config.known_keys import SURFACE, Key, ListOf, Surface
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config
 from pyregistry.gc.types import Options
@@ -53,7 +53,7 @@ def _keys(kind: Any, path: str = "") -> Iterator[str]:
 def _find(path: str) -> Surface:
     surface: Surface = SURFACE
     for part in path.split("."):
-        section = surface.of if isinstance(surface, Items) else surface
+        section = surface.of if isinstance(surface, ListOf) else surface
         assert isinstance(section, Mapping)
         surface = section[part]
     return surface
@@ -62,4 +62,4 @@ def _find(path: str) -> Surface:
 @pytest.mark.parametrize("path", list(_keys(Config)))
 def test_each_key_of_the_structs_is_known_and_carried_out(path: str) -> None:
     found = _find(path)
-    assert not (isinstance(found, Key | Items) and found.instead)
+    assert not (isinstance(found, Key | ListOf) and found.note)

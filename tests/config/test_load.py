@@ -209,7 +209,7 @@ def test_a_value_of_the_wrong_type_in_the_environment_is_refused_with_its_key() 
 def test_a_host_that_is_no_url_is_not_used_and_warned_of(host: str) -> None:
     config, warnings = parse(f"{LEAST}http: {{host: '{host}'}}\n", {})
     assert config.http.host == ""
-    assert warnings == [f'http.host: "{host}" is no URL such as https://{host}, and not used']
+    assert warnings == [f'http.host: "{host}" is not a URL such as https://{host}, and not used']
     config, warnings = parse(LEAST, {"REGISTRY_HTTP_HOST": host})
     assert (config.http.host, len(warnings)) == ("", 1)
 

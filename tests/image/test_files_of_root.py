@@ -110,7 +110,7 @@ def test_server_is_not_root_and_one_small_process_is(docker: Engine, site: Site)
     assert "common/opener.py" in processes[0]
     said = logs(docker)
     for file in ("/files/live/domain.key", "/files/auth/htpasswd"):
-        assert f"user {SERVICE} cannot read {file}: a process of root's opens it for the server" in said
+        assert f"user {SERVICE} cannot read {file}: a root process opens it for the server" in said
     docker.run("stop", "--time", "20", "registry")
     assert docker.run("inspect", "--format", "{{.State.ExitCode}}", "registry").strip() == "0"
 

@@ -82,7 +82,7 @@ MISTAKES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "an empty certificate": (lambda c, _: c.write_bytes(b""), r"http\.tls\.certificate: \S+/server\.pem is empty"),
     "an empty key": (lambda _, k: k.write_bytes(b"\n"), r"http\.tls\.key: \S+/server\.key is empty"),
     "a directory": (_as_directory, r"http\.tls\.certificate: \S+/server\.pem: is a directory"),
-    "a pipe": (_as_pipe, r"http\.tls\.key: \S+/server\.key: is no regular file"),
+    "a pipe": (_as_pipe, r"http\.tls\.key: \S+/server\.key: is not a regular file"),
     "DER": (_as_der, r"http\.tls\.certificate: \S+ is not PEM but DER.*openssl x509 -inform der"),
     "a key in DER": (_key_as_der, r"http\.tls\.key: \S+ is not PEM but DER.*openssl pkey -inform der"),
     "a byte order mark": (
@@ -140,7 +140,7 @@ def test_an_encrypted_key_that_comes_while_it_serves_is_refused(pair: tuple[Path
         wait_until(lambda: "is encrypted" in server.output(), "the key is refused")
         assert server.get(ssl.create_default_context(cafile=tmp_path / "ca/ca.pem")) == (200, "server")
         pair[1].write_bytes(plain)
-        wait_until(lambda: "certificate read again" in server.output(), "the key is taken")
+        wait_until(lambda: "certificate reloaded" in server.output(), "the key is taken")
 
 
 @pytest.fixture

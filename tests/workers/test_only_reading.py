@@ -153,7 +153,7 @@ def test_a_start_serves_what_can_be_read_and_writes_work_as_soon_as_the_disk_doe
     disk.break_it(data)
     with server:
         [warning] = [line for line in server.output().splitlines() if "warning" in line]
-        assert "the data directory cannot be written: reads are answered" in warning
+        assert "the data directory cannot be written: reads are served" in warning
         assert f"error={disk.error}" in warning
         assert str(data) in warning
         pull(server)
@@ -216,7 +216,7 @@ def test_check_config_warns_in_the_same_words(server: Server, disk: Disk) -> Non
     command = [*disk.prefix, sys.executable, "-m", "pyregistry", "check-config", str(server.config)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=server.env, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "the data directory cannot be written: reads are answered" in done.stderr
+    assert "the data directory cannot be written: reads are served" in done.stderr
     assert f"error={disk.error}" in done.stderr
     assert before.keys() == set(data_directory(server.directory).rglob("*"))
 

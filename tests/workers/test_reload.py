@@ -111,10 +111,10 @@ def test_while_old_workers_end_after_sighup_a_signal_to_stop_is_heard(server: Se
 def test_loggers_that_were_used_before_write_as_the_new_config_says(tmp_path: Path) -> None:
     with pyregistry_server(tmp_path, log={"fields": {"site": "first"}}) as server:
         configure(server, log={"fields": {"site": "second"}, "formatter": "logstash"})
-        wait_until(lambda: "config read again" in server.output(), "the log says so")
-        [line] = [line for line in server.output().splitlines() if "config read again" in line]
+        wait_until(lambda: "config reloaded" in server.output(), "the log says so")
+        [line] = [line for line in server.output().splitlines() if "config reloaded" in line]
         said = json.loads(line)
-        assert (said["message"], said["site"], said["logger"]) == ("config read again", "second", "pyregistry.server")
+        assert (said["message"], said["site"], said["logger"]) == ("config reloaded", "second", "pyregistry.server")
         assert "@timestamp" in said
         assert "timestamp" not in said
 
@@ -190,7 +190,7 @@ def test_sighup_takes_an_htpasswd_file_without_users(tmp_path: Path, content: st
     with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
         _change(users, content)
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: "config read again" in server.output(), "the config is read")
+        wait_until(lambda: "config reloaded" in server.output(), "the config is read")
         wait_until(lambda: answers(server, "GET", "/v2/", 401, ALICE), "alice is out")
 
 

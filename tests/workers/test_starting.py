@@ -116,7 +116,7 @@ def test_images_in_memory_are_a_warning(tmp_path: Path) -> None:
     document["storage"] = {"inmemory": {}}
     config.write_text(yaml.safe_dump(document))
     with Server([*made.command[:-1], str(config)], tmp_path, made.port, config) as server:
-        assert "images are kept in memory and end with this process" in server.output()
+        assert "images are kept in memory and lost when this process ends" in server.output()
 
 
 HTPASSWD = "htpasswd"
@@ -212,7 +212,7 @@ def test_sighup_while_it_starts_is_carried_out_when_it_is_ready(tmp_path: Path) 
     made = pyregistry_server(tmp_path, pyregistry={"workers": 1})
     made.command = [sys.executable, "-c", _HANGING_UP, str(made.config)]
     with made as server:
-        wait_until(lambda: "config read again" in server.output(), "it is reloaded")
+        wait_until(lambda: "config reloaded" in server.output(), "it is reloaded")
         assert server.answers()
         for pid in (server.pid, *_children(server.pid)):
             assert not _is_blocked(pid, signal.SIGHUP)
@@ -270,4 +270,4 @@ def test_the_entry_point_lives_through_a_hangup_from_its_first_line(tmp_path: Pa
     made.command = [sys.executable, "-c", code, *(word.format(config=made.config) for word in words)]
     made.env["PATH"] = f"{programs}:{made.env['PATH']}"
     with made as server:
-        wait_until(lambda: "config read again" in server.output(), "it is reloaded")
+        wait_until(lambda: "config reloaded" in server.output(), "it is reloaded")

@@ -111,7 +111,7 @@ def test_the_operator_can_ask_for_the_ordinary_way(tmp_path: Path) -> None:
 
 
 def _wait_for_reload(server: Server, count: int) -> None:
-    wait_until(lambda: server.output().count("config read again") == count, "the config is read again")
+    wait_until(lambda: server.output().count("config reloaded") == count, "the config is read again")
 
 
 def test_the_fast_path_is_tested_only_where_the_config_asks_for_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where the contenders meet: servers are started, and works carried out in turn."""
+"""Starts the competitors and measures the works, interleaved."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.bed import Bed, Work
+from bench.environment import Environment, Work
 from bench.loads import PASSWORD, USER, LoadError, Programs
 from bench.results import Figures
 from bench.servers import Contender
@@ -19,32 +19,32 @@ from tests.auth.credentials import write_htpasswd
 from tests.engine.engine import Daemon, Engine
 
 FAULTS = (LoadError, AssertionError, OSError, subprocess.SubprocessError)
-"""What a registry, a program or the machine may meet: no result, and no end of the run."""
+"""Errors of a registry, a program or the machine: they give no result, but do not end the run."""
 
 
 @dataclass
 class Lane:
-    """A contender in a work."""
+    """A competitor in a work."""
 
     work: Work
-    bed: Bed
+    env: Environment
     figures: Figures
 
     @property
     def failed(self) -> bool:
-        """It met an error, and has no figure in this work any more."""
-        return self.bed.contender.name in self.figures.errors
+        """True after an error: it has no figures in this work."""
+        return self.env.contender.name in self.figures.errors
 
     def fail(self, error: BaseException) -> None:
-        """An error is no result, and what was measured before it has nothing to be compared with."""
-        name = self.bed.contender.name
+        """Note the error, and drop its earlier figures, which can no longer be compared."""
+        name = self.env.contender.name
         self.figures.errors[name] = " ".join(str(error).split())[:300]
         self.figures.values.pop(name, None)
         self.figures.load.pop(name, None)
 
 
-class Field:
-    """Where the contenders meet."""
+class Competitors:
+    """The competitors, with data and programs for the works."""
 
     def __init__(self, directory: Path, programs: Programs, found: list[Contender], stack: ExitStack) -> None:
         self._directory = directory
@@ -58,16 +58,16 @@ class Field:
 
     @property
     def directory(self) -> Path:
-        """What the registries write to."""
+        """Directory that the registries write to."""
         return self._directory
 
     def measure(self, works: Sequence[Work], rounds: int) -> list[Figures]:
-        """All rounds of a group of works: in turn, and each round begins with another one."""
+        """Measure all rounds of a group of works, interleaved; each round starts with another one."""
         begin = time.monotonic()
         figures = [Figures(each.key, each.title, each.unit, each.rate, each.target, {}) for each in works]
         with ExitStack() as stack:
             lanes = [
-                Lane(work, self._bed(each, work, stack), found)
+                Lane(work, self._environment(each, work, stack), found)
                 for work, found in zip(works, figures, strict=True)
                 for each in self._found
                 if not work.contenders or each.name in work.contenders
@@ -85,31 +85,31 @@ class Field:
 
     def _prepare(self, lane: Lane) -> None:
         try:
-            lane.work.prepare(lane.bed)
+            lane.work.prepare(lane.env)
             if lane.work.rate:
-                lane.work.before(lane.bed)
-                lane.work.measure(lane.bed)  # once for the caches of all
+                lane.work.before(lane.env)
+                lane.work.measure(lane.env)  # once, to fill the caches
         except FAULTS as error:
             lane.fail(error)
 
     def _measure(self, lane: Lane) -> None:
-        name = lane.bed.contender.name
+        name = lane.env.contender.name
         try:
-            lane.work.before(lane.bed)
+            lane.work.before(lane.env)
             engines = [self._daemon.pid] if self._daemon is not None else []
-            with Window(lane.bed.server, engines) as window:
-                value = lane.work.measure(lane.bed)
+            with Window(lane.env.server, engines) as window:
+                value = lane.work.measure(lane.env)
         except FAULTS as error:
             lane.fail(error)
             return
         assert window.spent is not None
         lane.figures.values.setdefault(name, []).append(value)
-        lane.figures.load.setdefault(name, []).append(round(window.spent.load_share(lane.bed.load), 3))
+        lane.figures.load.setdefault(name, []).append(round(window.spent.load_share(lane.env.load), 3))
         lane.figures.strangers.append(round(window.spent.strangers, 3))
-        if lane.bed.logged and lane.work.bcrypt_cost is None:
-            self.logs[name] = lane.bed.logged
+        if lane.env.logged and lane.work.bcrypt_cost is None:
+            self.logs[name] = lane.env.logged
 
-    def _bed(self, contender: Contender, work: Work, stack: ExitStack) -> Bed:
+    def _environment(self, contender: Contender, work: Work, stack: ExitStack) -> Environment:
         workspace = self._directory / f"{work.key}-{contender.name.replace(' ', '-')}"
         workspace.mkdir()
         stack.callback(shutil.rmtree, workspace)
@@ -121,13 +121,13 @@ class Field:
             write_htpasswd(htpasswd, {USER: PASSWORD}, work.bcrypt_cost)
         server = contender.server(data, workspace, htpasswd, {})
         stack.enter_context(server)
-        bed = Bed(contender, server, data, workspace, self._programs, self._docker() if work.engine else None)
+        env = Environment(contender, server, data, workspace, self._programs, self._docker() if work.engine else None)
         if work.repositories is not None:
-            bed.known["repositories"] = str(work.repositories)
-        return bed
+            env.known["repositories"] = str(work.repositories)
+        return env
 
     def _data_with(self, repositories: int, tags: int) -> Path:
-        """Made once for the whole run; a tmpfs has not inodes enough for that of the tags beside the others."""
+        """Return a tree, made once for the run; a tmpfs has too few inodes to keep the one with tags."""
         key = repositories, tags
         for other in [each for each in self._trees if each[1] and each != key]:
             shutil.rmtree(self._trees.pop(other))
@@ -138,7 +138,7 @@ class Field:
         return self._trees[key]
 
     def _docker(self) -> Engine:
-        """Its images lie beside the registries' data, so that no disk takes part that is not measured."""
+        """Return the engine; its images are on a tmpfs, so that its disk is not measured."""
         if self._engine is None:
             directory = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="docker-", dir="/dev/shm")))
             self._daemon = Daemon(directory)

@@ -1,15 +1,15 @@
-"""What is measured, in this order. Targets are ratios to CNCF 3.1.1 unless they are absolute."""
+"""The works, in order of measurement. Targets are ratios to CNCF 3.1.1 unless they are absolute."""
 
 import time
 from collections.abc import Sequence
 
 from bench import requests, transfers
-from bench.bed import Bed, Work
+from bench.environment import Environment, Work
 from bench.results import REFERENCE, Target
 from bench.transfers import GIB, MIB
 
 _LAYOUT = ("pyregistry", "CNCF 2.8.2", REFERENCE)
-"""Those that use the CNCF layout."""
+"""Registries with the CNCF layout."""
 _BOTH = ("pyregistry", REFERENCE)
 _USERS = (*_LAYOUT, "zot")
 """olareg has no users."""
@@ -25,14 +25,14 @@ def _at_most(number: float) -> Target:
     return Target("≤", number)
 
 
-def _start(bed: Bed) -> float:
+def _start(env: Environment) -> float:
     begin = time.perf_counter()
-    bed.server.start()
+    env.server.start()
     return time.perf_counter() - begin
 
 
-def _stop(bed: Bed) -> None:
-    bed.server.stop()
+def _stop(env: Environment) -> None:
+    env.server.stop()
 
 
 WORKS = (
@@ -58,9 +58,9 @@ WORKS = (
     Work("pull-8", "pull it 8 times at once", "GB/s", transfers.pull(8), transfers.prepare_blob, rate=True,
          target=_at_least(1), rounds=3),
     Work("memory", "peak of memory, 8 pushes of 1 GiB at once, all processes", "MiB", transfers.memory(8, GIB),
-         before=Bed.restart, target=_at_most(2), contenders=_LAYOUT, rounds=3, group="memory"),
-    Work("memory-small", "the same, 8 pushes of 64 MiB", "MiB", transfers.memory(8, 64 * MIB), before=Bed.restart,
-         contenders=_LAYOUT, rounds=3, group="memory"),
+         before=Environment.restart, target=_at_most(2), contenders=_LAYOUT, rounds=3, group="memory"),
+    Work("memory-small", "the same, 8 pushes of 64 MiB", "MiB", transfers.memory(8, 64 * MIB),
+         before=Environment.restart, contenders=_LAYOUT, rounds=3, group="memory"),
     Work("tags-last", "tags/list?n=100, near the end of 100,000", "ms", requests.last_tags, target=_at_most(1),
          repositories=0, tags=MANY, contenders=_LAYOUT),
     Work("catalog-first", "_catalog?n=100, first page of 100,000", "ms", requests.first_page, target=_at_most(1),
@@ -85,7 +85,7 @@ WORKS = (
 
 
 def groups(works: Sequence[Work]) -> list[list[Work]]:
-    """Works that are measured in turn with each other."""
+    """Return groups of works that are measured interleaved."""
     found: dict[str, list[Work]] = {}
     for work in works:
         found.setdefault(work.group or work.key, []).append(work)

@@ -1,4 +1,4 @@
-"""One registry that is started for one work, and what a work is."""
+"""A work, and the environment of a registry that is measured in it."""
 
 import shutil
 from collections.abc import Callable
@@ -13,8 +13,8 @@ from tests.processes import Server
 
 
 @dataclass
-class Bed:
-    """One registry, started for one work."""
+class Environment:
+    """A registry, started for one work."""
 
     contender: Contender
     server: Server
@@ -24,49 +24,49 @@ class Bed:
     engine: Engine | None = None
     known: dict[str, str] = field(default_factory=dict)
     load: float | None = None
-    """Seconds of processor time that the load took, where only it knows when its clock ran."""
+    """Seconds of processor time that the load used while its clock ran, if it reports them."""
     logged: str = ""
 
     def drop(self, digests: list[str]) -> None:
-        """Free the bytes of blobs that nobody will ask for again."""
+        """Delete the data of blobs that are not needed again."""
         for digest in digests:
             encoded = digest.partition(":")[2]
             for found in self.data.glob(f"**/{encoded[:2]}/{encoded}/data"):
                 found.unlink()
 
     def start_clean(self) -> None:
-        """Without data, and without what the registry remembers of it."""
+        """Restart the registry without data and caches."""
         self.server.stop()
         shutil.rmtree(self.data)
         self.data.mkdir()
         self.server.start()
 
     def restart(self) -> None:
-        """With its data, and nothing in memory."""
+        """Restart the registry with its data, without caches."""
         self.server.restart()
 
 
 @dataclass(frozen=True)
 class Work:
-    """`prepare` is done once for each registry, `before` ahead of each measurement, which does not count it."""
+    """A kind of measurement. `prepare` runs once for each registry, `before` ahead of each measurement, uncounted."""
 
     key: str
     title: str
     unit: str
-    measure: Callable[[Bed], float]
-    prepare: Callable[[Bed], None] = lambda _: None
-    before: Callable[[Bed], None] = lambda _: None
+    measure: Callable[[Environment], float]
+    prepare: Callable[[Environment], None] = lambda _: None
+    before: Callable[[Environment], None] = lambda _: None
     rate: bool = False
     target: Target | None = None
     contenders: tuple[str, ...] = ()
-    """Those that take part; without it all."""
+    """Registries that take part; empty: all."""
     bcrypt_cost: int | None = None
     repositories: int | None = None
-    """On the data directory with so many repositories, which the contenders share."""
+    """Use a shared data directory with so many repositories."""
     tags: int = 0
-    """In one more repository of that."""
+    """Tags of one more repository in it."""
     engine: bool = False
     quick: bool = False
     rounds: int | None = None
     group: str = ""
-    """Works of one group are measured in turn, so that they can be compared with each other."""
+    """Works of one group are measured interleaved, so that they can be compared."""
