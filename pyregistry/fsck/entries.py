@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from pyregistry.common.system_errors import user_name
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.reserved import LOST_AND_FOUND, is_reserved
 
 FORBIDDING = frozenset({errno.EACCES, errno.EPERM})

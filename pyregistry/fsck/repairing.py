@@ -15,12 +15,13 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.manifest import read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import leases
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.locking import repository_lock
 from pyregistry.storage.repositories.referrers import Referrers
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import ensure_shape, write_link
+from pyregistry.storage.seams.objects import PathNotFound
 
 
 def repair(driver: Driver, finding: Finding) -> str | None:

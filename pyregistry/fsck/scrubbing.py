@@ -15,8 +15,9 @@ from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import DAMAGED, Brake, Verdict, no_brake, verify
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.local.driver import Driver, PathBusy
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import PathBusy
 
 _LOCK = "scrub"
 _SAVE_SECONDS = 30.0

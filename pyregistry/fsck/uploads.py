@@ -6,9 +6,10 @@ from pyregistry.fsck.entries import Listing
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.oci.errors import BlobUploadUnknown
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import PathNotFound
 
 _FILES = frozenset({layout.DATA, "startedat", "hashstates"})
 

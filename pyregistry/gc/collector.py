@@ -17,11 +17,10 @@ from pyregistry.gc.sweeping import Sweep
 from pyregistry.gc.types import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage.local.coordinator import coordinator_of
-from pyregistry.storage.local.driver import PathBusy
 from pyregistry.storage.repositories.used import Used, note_used
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
-from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.objects import Objects, PathBusy
 
 _BUSY = "another garbage collection is running, or `pyregistry without-gc`"
 

@@ -11,10 +11,10 @@ from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Unit
 from pyregistry.storage.seams.links import exists, read_link
+from pyregistry.storage.seams.objects import PathNotFound
 
 if TYPE_CHECKING:
     from pyregistry.gc.marking import Marker

@@ -19,11 +19,11 @@ from pyregistry.gc.repository_marks import RepositoryMarks
 from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Batch
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import ensure_shape, exists
+from pyregistry.storage.seams.objects import PathNotFound
 
 T = TypeVar("T")
 

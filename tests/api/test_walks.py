@@ -9,10 +9,10 @@ from pyregistry.api.http.context import CallersView
 from pyregistry.auth.access import AllowAll, Authorizer, Principal
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import Stat
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.auth.test_policy import rule, rules
 from tests.builders import artifact
 from tests.storage.pushing import push_blob, push_image, repository

@@ -14,12 +14,13 @@ from pyregistry.fsck.hashing import Verdict, quarantine_if_damaged, verify
 from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.local.driver import Driver, LocalFile, Source
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.sources import BLOCK_BYTES, OpenSource
+from pyregistry.storage.seams.objects import Source
+from pyregistry.storage.seams.sources import BLOCK_BYTES, LocalFile, OpenSource
 from tests.fsck.trees import APP, NEW, blob_path, fill, findings
 from tests.gc.collecting import blobs
 from tests.storage.pushing import pull, push_blob, push_image, repository

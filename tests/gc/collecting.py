@@ -7,11 +7,12 @@ from pyregistry.gc.types import Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Collection
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import GRACE
 from tests.storage.pushing import files_of
 

@@ -12,11 +12,12 @@ from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Listener, MarkFailed, Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.builders import artifact, image, index
 from tests.gc.collecting import remove_tag
 from tests.storage.pushing import files_of, push_image, repository

@@ -19,10 +19,11 @@ from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.types import MarkFailed, Options
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.gc.collecting import looking
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of

@@ -10,11 +10,11 @@ import pytest
 from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Braked, Listener, Options, Plan
 from pyregistry.oci.names import Tag
-from pyregistry.storage.local.driver import PathNotFound, Stat
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 from tests.builders import image
 from tests.cli.place import Place
 from tests.cli.place import run as run_command

@@ -11,12 +11,13 @@ from pyregistry.oci.errors import ManifestBlobUnknown
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local import leases
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, Unit, renewed_after
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.builders import image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
 from tests.storage.pushing import pull, push_blob, push_image, repository

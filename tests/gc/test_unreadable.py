@@ -17,11 +17,11 @@ from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from tests.builders import Image, artifact, image, index
 from tests.gc.collecting import gc, has_blob, looking, remove_tag

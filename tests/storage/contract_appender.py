@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from tests.storage.paths import MISSING, at
 
 FILE = at("a", "data")

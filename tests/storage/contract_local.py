@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from tests.storage.contract_locks import held_elsewhere
 from tests.storage.paths import MISSING, at
 

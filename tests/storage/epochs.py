@@ -14,11 +14,12 @@ from typing import TypeVar
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Section, Staged, Unit, nothing
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists, link_blob, read_link, stat_file, write_link
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 T = TypeVar("T")
 

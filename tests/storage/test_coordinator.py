@@ -16,13 +16,14 @@ from pyregistry.gc.types import CollectorBusy, Listener, Options, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Coordinator, Section, Staged, Unit
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.rules import GRACE
 from tests.storage.delegating import DelegatingCoordinator, RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator

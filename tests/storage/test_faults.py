@@ -15,11 +15,11 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import StorageFull
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.directories import PATIENCE
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.links import link_blob, read_link
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.uploads import batches
 from tests.processes import wait_until
 from tests.storage.calls import run_with_fault

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.local.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.syscalls import counts_directories, mount_id, times_of
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
+from pyregistry.storage.seams.sources import LocalFile
 from tests.processes import SOURCE_TREE, missing
 from tests.storage.mounts import file_system, network, tmpfs
 from tests.storage.paths import at, content_of

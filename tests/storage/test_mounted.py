@@ -23,13 +23,13 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import leases
-from pyregistry.storage.local.driver import PathBusy, PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.places import mount_points
 from pyregistry.storage.local.uploads import LocalUpload
 from pyregistry.storage.local.volumes import remember
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from tests.builders import image
 from tests.storage.backends import backend_on

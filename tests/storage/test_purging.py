@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.appending import FileAppender
-from pyregistry.storage.local.driver import Stat
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from pyregistry.storage.seams.uploads import Upload
 from tests.processes import wait_until
 from tests.storage.mounts import remount_read_only, tmpfs

@@ -11,12 +11,13 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, DigestInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local import uploads as local_uploads
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.uploads import LocalUploads
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload
 from pyregistry.storage.uploads import hash_checkpoints

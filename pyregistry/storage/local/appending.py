@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from pyregistry.storage.local.driver import PathBusy, PathNotFound, Stat
 from pyregistry.storage.local.syscalls import absent_is_not_found, to_stat
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound, Stat
 from pyregistry.threads.offload import finish, in_thread
 
 _POLL = 0.02

@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import ground, leases, volumes
-from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.locking import repository_lock
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import (
@@ -30,7 +30,7 @@ from pyregistry.storage.seams.coordinator import (
 )
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import ensure_shape, link_blob, read_link, write_link
-from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.objects import Objects, PathNotFound, Stat
 
 T = TypeVar("T")
 

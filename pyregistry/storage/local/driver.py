@@ -7,23 +7,7 @@ from typing import Protocol
 
 from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathBusy, PathNotFound, Source, Stat
-from pyregistry.storage.seams.sources import Bytes, LocalFile
-
-__all__ = [
-    "AlreadyThere",
-    "Appender",
-    "Bytes",
-    "Driver",
-    "LocalFile",
-    "LocalMaintenance",
-    "LockedFile",
-    "NotDurable",
-    "PathBusy",
-    "PathNotFound",
-    "Source",
-    "Stat",
-]
+from pyregistry.storage.seams.objects import Objects, Stat
 
 
 class NotDurable(OSError):

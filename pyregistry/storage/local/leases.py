@@ -19,11 +19,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from hashlib import blake2b
 
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, renewed_after
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import stat_file
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 ENDED_NS = 946_684_800 * 10**9
 """2000-01-01T00:00:00Z, in nanoseconds: a lease that was ended, whatever the clock says."""

@@ -23,11 +23,12 @@ from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Appender, Driver, LockedFile, NotDurable, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Appender, Driver, LockedFile, NotDurable
 from pyregistry.storage.seams import layout, uploads
 from pyregistry.storage.seams.coordinator import Coordinator, Staged, Unit
 from pyregistry.storage.seams.hashing import hash_source
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.uploads import (
     SMALL_BYTES,
     Bounds,

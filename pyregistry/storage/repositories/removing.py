@@ -4,9 +4,10 @@ from contextlib import suppress
 
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.objects import PathNotFound
 
 
 def remove_repository(driver: Driver, name: RepositoryName, coordinator: Coordinator | None = None) -> bool:

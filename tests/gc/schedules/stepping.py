@@ -12,9 +12,9 @@ from enum import Enum, auto
 from typing import TypeVar
 
 from pyregistry.storage.delegating import DelegatingDriver
-from pyregistry.storage.local.driver import Driver, PathBusy
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import PathNotFound
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 
 T = TypeVar("T")
 

@@ -10,12 +10,13 @@ from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUn
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import GRACE
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
