@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from pyregistry.common.system_errors import user_name
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.storage.local.driver import Driver
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import PathNotFound
+from pyregistry.storage.seams.objects import Entry, Objects, PathNotFound
 from pyregistry.storage.seams.reserved import LOST_AND_FOUND, is_reserved
 
 FORBIDDING = frozenset({errno.EACCES, errno.EPERM})
@@ -30,15 +28,15 @@ class _Obstacle:
 class Listing:
     """Lists directories, and remembers what it could not read or the server could not use."""
 
-    def __init__(self, driver: Driver, before_ns: int) -> None:
-        self.driver = driver
+    def __init__(self, objects: Objects, before_ns: int) -> None:
+        self.objects = objects
         self._before_ns = before_ns
         self._obstacles: dict[str, _Obstacle] = {}
 
     def entries(self, path: StoragePath) -> Iterator[Entry | Finding]:
         """What is in a directory, or the finding that it cannot be read."""
         try:
-            for entry in self.driver.entries(path):
+            for entry in self.objects.entries(path):
                 if entry.name == LOST_AND_FOUND and entry.is_directory:
                     continue
                 if entry.obstacle is not None and not is_reserved(entry.name):
@@ -66,10 +64,10 @@ class Listing:
         path = layout.child(directory, entry.name)
         if entry.stat.is_file and _TEMPORARY.fullmatch(entry.name):
             if self.is_old(entry):
-                yield leftover(self.driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
+                yield leftover(self.objects, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
             return
         sentence = "not a file of a registry; nothing of it is looked at"
-        if not entry.is_directory and entry.name in self.driver.symbolic_links(directory):
+        if not entry.is_directory and entry.name in self.objects.symbolic_links(directory):
             sentence = "a symbolic link, which is not followed: nothing behind it is looked at; mount it if needed"
         yield Finding(Kind.FOREIGN, path, sentence)
 
@@ -88,16 +86,16 @@ class Listing:
         self._obstacles.setdefault(reason, _Obstacle(0, path)).count += 1
 
 
-def leftover(driver: Driver, kind: Kind, path: StoragePath, sentence: str) -> Finding:
+def leftover(objects: Objects, kind: Kind, path: StoragePath, sentence: str) -> Finding:
     """What can go, as long as it is there and is not written to."""
     try:
-        mtime_ns = driver.stat(path).modified_ns
+        mtime_ns = objects.stat(path).modified_ns
     except PathNotFound:
         mtime_ns = 0
 
     def look() -> Finding | None:
         try:
-            is_same = driver.stat(path).modified_ns == mtime_ns
+            is_same = objects.stat(path).modified_ns == mtime_ns
         except PathNotFound:
             return None
         return Finding(kind, path, sentence, look=look) if is_same else None

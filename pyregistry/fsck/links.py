@@ -18,8 +18,8 @@ Lost = Callable[[Digest], tuple[str, ...]]
 class LinkLooks:
     """The looks at one repository's links."""
 
-    def __init__(self, driver: Objects, name: RepositoryName, lost: Lost) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, name: RepositoryName, lost: Lost) -> None:
+        self._objects = objects
         self._name = name
         self._lost = lost
 
@@ -30,9 +30,9 @@ class LinkLooks:
         if not is_there:
             return self._no_file(path, (), lambda: self.layer(digest))
         torn = target is None or (target != digest and digest.algorithm == CANONICAL)
-        if has_bytes(self._driver, digest if torn or target is None else target):
+        if has_bytes(self._objects, digest if torn or target is None else target):
             return self._torn(path, digest) if torn else self._padded(path, target, lambda: self.layer(digest))
-        if is_no_file(self._driver, layout.blob_data(target or digest)):
+        if is_no_file(self._objects, layout.blob_data(target or digest)):
             return None  # a finding of its own: what it led to may come back, and then the link is needed
         return Finding(
             Kind.DANGLING_LAYER,
@@ -48,11 +48,11 @@ class LinkLooks:
         path, data = layout.revision_link(self._name, digest), layout.blob_data(digest)
         target, is_there = self._read(path)
         for each in (path, data):
-            if is_no_file(self._driver, each):
+            if is_no_file(self._objects, each):
                 return self._no_file(each, self._lost(digest), lambda: self.revision(digest))
         if not is_there:
             return None
-        if has_bytes(self._driver, digest):
+        if has_bytes(self._objects, digest):
             is_whole = target == digest
             return self._padded(path, target, lambda: self.revision(digest)) if is_whole else self._torn(path, digest)
         return Finding(
@@ -75,7 +75,7 @@ class LinkLooks:
         if target is None:
             sentence = f"the link of the tag {name} is torn"
             return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
-        if is_revision(self._driver, self._name, target) or self._may_come_back(target):
+        if is_revision(self._objects, self._name, target) or self._may_come_back(target):
             return self._padded(path, target, lambda: self.tag(tag))
         sentence = f"the tag {name} names {target}, which is not there"
         return self._of_tag(Kind.DANGLING_TAG, path, sentence, tag, target)
@@ -91,10 +91,10 @@ class LinkLooks:
     def newest_in_index(self, tag: Tag) -> Digest | None:
         """What a tag named last, as far as its manifest is there: where a torn tag is set to."""
         newest: tuple[int, Digest] | None = None
-        for digest in list_digests(self._driver, layout.tag_index(self._name, tag)):
+        for digest in list_digests(self._objects, layout.tag_index(self._name, tag)):
             with suppress(PathNotFound):
-                stat = self._driver.stat(layout.tag_index_link(self._name, tag, digest))
-                if is_revision(self._driver, self._name, digest):
+                stat = self._objects.stat(layout.tag_index_link(self._name, tag, digest))
+                if is_revision(self._objects, self._name, digest):
                     found = (stat.modified_ns, digest)
                     newest = max(newest or found, found)
         return newest[1] if newest is not None else None
@@ -102,10 +102,10 @@ class LinkLooks:
     def _may_come_back(self, digest: Digest) -> bool:
         """Return True for a manifest behind a symbolic link that leads nowhere, which is a finding of its own."""
         paths = (layout.revision_link(self._name, digest), layout.blob_data(digest))
-        return all(exists(self._driver, path) for path in paths)
+        return all(exists(self._objects, path) for path in paths)
 
     def _no_file(self, path: StoragePath, lost: tuple[str, ...], look: Look) -> Finding | None:
-        if not is_no_file(self._driver, path):
+        if not is_no_file(self._objects, path):
             return None
         sentence = "a symbolic link that leads nowhere, or no file; bring back what it led to"
         return Finding(Kind.NO_FILE, path, sentence, lost, self._name, look=look)
@@ -128,11 +128,11 @@ class LinkLooks:
 
     def _size(self, path: StoragePath) -> int | None:
         with suppress(PathNotFound):
-            return self._driver.stat(path).size
+            return self._objects.stat(path).size
         return None
 
     def _unfinished(self, tag: Tag) -> Finding | None:
-        if not exists(self._driver, layout.tag(self._name, tag)):
+        if not exists(self._objects, layout.tag(self._name, tag)):
             return None
         sentence = "a tag that names nothing, left by a push or a deletion that was cut off"
         return self._of_tag(Kind.UNFINISHED_TAG, layout.tag(self._name, tag), sentence, tag)
@@ -144,6 +144,6 @@ class LinkLooks:
     def _read(self, path: StoragePath) -> tuple[Digest | None, bool]:
         """What a link says, None for a torn one; and whether it is there."""
         try:
-            return read_link(self._driver, path), True
+            return read_link(self._objects, path), True
         except PathNotFound:
             return None, False

@@ -29,9 +29,9 @@ class ManifestLooks:
     """The looks at one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
 
     def __init__(
-        self, driver: Objects, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
+        self, objects: Objects, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
     ) -> None:
-        self._driver = driver
+        self._objects = objects
         self._name = name
         self._rules = rules
         self._lost = lost
@@ -44,9 +44,9 @@ class ManifestLooks:
         """What a manifest says with its size in bytes, or what is wrong with it, or None if it is not there."""
         path = layout.blob_data(digest)
         try:
-            content = self._driver.read(path, MAX_DOCUMENT + 1)
+            content = self._objects.read(path, MAX_DOCUMENT + 1)
             if len(content) <= MAX_DOCUMENT and Digest.of(content, digest.algorithm) != digest:
-                content = self._driver.read(path, MAX_DOCUMENT + 1)  # a second look before it is called damaged
+                content = self._objects.read(path, MAX_DOCUMENT + 1)  # a second look before it is called damaged
         except PathNotFound:
             return None
         if len(content) > MAX_DOCUMENT:
@@ -84,13 +84,13 @@ class ManifestLooks:
         """Whether the referrers of its subject name this manifest."""
         manifest, size = read
         subject = parse(manifest.subject.digest) if manifest.subject is not None else None
-        if subject is None or not is_revision(self._driver, self._name, digest):
+        if subject is None or not is_revision(self._objects, self._name, digest):
             return None
         path = layout.referrer(self._name, subject, digest)
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
-            if read_entry(self._driver, path) == describe(digest, manifest, size):
+            if read_entry(self._objects, path) == describe(digest, manifest, size):
                 return None
-        if not exists(self._driver, path) and str(digest) in self._listed_by_clients(subject):
+        if not exists(self._objects, path) and str(digest) in self._listed_by_clients(subject):
             return None  # the referrers API shows what a client listed under a tag
         return Finding(
             Kind.MISSING_REFERRER if self._is_listing else Kind.UNLISTED_REFERRER,
@@ -104,9 +104,9 @@ class ManifestLooks:
     def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
         """Whether what the referrers of a manifest name is there and has that subject."""
         path = layout.referrer(self._name, subject, digest)
-        if not exists(self._driver, path):
+        if not exists(self._objects, path):
             return None
-        if is_revision(self._driver, self._name, digest):
+        if is_revision(self._objects, self._name, digest):
             read = self.read(digest)
             if not isinstance(read, tuple):  # that is a finding of its own
                 return None
@@ -124,13 +124,13 @@ class ManifestLooks:
     @cached_property
     def _is_listing(self) -> bool:
         """False where this registry never took a referrer, so that none is missing; the first repair changes that."""
-        return exists(self._driver, layout.all_referrers(self._name))
+        return exists(self._objects, layout.all_referrers(self._name))
 
     def _listed_by_clients(self, subject: Digest) -> frozenset[str]:
         link = layout.tag_current_link(self._name, fallback_tag(subject))
         with suppress(PathNotFound):
-            digest = read_link(self._driver, link)
-            if digest is not None and self._listed[0] != digest and is_revision(self._driver, self._name, digest):
+            digest = read_link(self._objects, link)
+            if digest is not None and self._listed[0] != digest and is_revision(self._objects, self._name, digest):
                 read = self.read(digest)
                 children = read[0].children if isinstance(read, tuple) else ()
                 self._listed = digest, frozenset(child.digest for child in children)
@@ -150,7 +150,7 @@ class ManifestLooks:
 
     def _blob(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not is_revision(self._driver, self._name, manifest):
+        if digest is None or not is_revision(self._objects, self._name, manifest):
             return None
         target, is_linked = self._target(digest)
         size = self._size(target)
@@ -169,9 +169,9 @@ class ManifestLooks:
 
     def _child(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not is_revision(self._driver, self._name, manifest):
+        if digest is None or not is_revision(self._objects, self._name, manifest):
             return None
-        target, is_linked = digest, exists(self._driver, layout.revision_link(self._name, digest))
+        target, is_linked = digest, exists(self._objects, layout.revision_link(self._name, digest))
         if not is_linked or self._size(digest) < 0:  # BuildKit's cache index has blobs among its manifests
             target, is_linked = self._target(digest)
         size = self._size(target)
@@ -205,14 +205,14 @@ class ManifestLooks:
 
     def _target(self, digest: Digest) -> tuple[Digest, bool]:
         try:
-            return resolve_link(self._driver, layout.layer_link(self._name, digest), digest), True
+            return resolve_link(self._objects, layout.layer_link(self._name, digest), digest), True
         except PathNotFound:
             return digest, False
 
     def _size(self, digest: Digest) -> int:
         """Bytes; -1 if no file is there."""
         with suppress(PathNotFound):
-            stat = self._driver.stat(layout.blob_data(digest))
+            stat = self._objects.stat(layout.blob_data(digest))
             return stat.size if stat.is_file else -1
         return -1
 

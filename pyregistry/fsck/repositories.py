@@ -14,10 +14,10 @@ from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.errors import ManifestInvalid, NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName, Tag
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import Entry
 from pyregistry.storage.seams.reserved import is_reserved
 
 _PARTS = frozenset({"_layers", "_manifests", "_uploads", "_referrers"})
@@ -59,13 +59,13 @@ class RepositoryCheck:
 
     def __init__(self, listing: Listing, name: RepositoryName, scope: Scope, uploads: set[str]) -> None:
         self._listing = listing
-        self._driver = listing.driver
+        self._objects = listing.objects
         self._name = name
         self._uploads = uploads
         self._hashed = scope.hashed
-        lost = Images(self._driver, name).that_need
-        self.links = LinkLooks(self._driver, name, lost)
-        self.manifests = ManifestLooks(self._driver, name, scope.rules, lost, scope.corrupt)
+        lost = Images(self._objects, name).that_need
+        self.links = LinkLooks(self._objects, name, lost)
+        self.manifests = ManifestLooks(self._objects, name, scope.rules, lost, scope.corrupt)
 
     def findings(self, parts: set[str]) -> Iterator[Finding]:
         """All that is wrong in here."""
@@ -79,11 +79,11 @@ class RepositoryCheck:
 
     def _look_at_shape(self) -> Finding | None:
         layers, manifests = layout.layers(self._name), layout.manifests(self._name)
-        if exists(self._driver, layers) == exists(self._driver, manifests):
+        if exists(self._objects, layers) == exists(self._objects, manifests):
             return None
         kind, path = Kind.NO_MANIFESTS, manifests
         sentence = "the CNCF registry 3.x does not see this repository"
-        if exists(self._driver, manifests):
+        if exists(self._objects, manifests):
             kind, path = Kind.NO_LAYERS, layers
             sentence = "the garbage collection of the CNCF registry 2.8 would remove what this repository refers to"
         return Finding(kind, path, sentence, repository=self._name, look=self._look_at_shape)
@@ -110,7 +110,7 @@ class RepositoryCheck:
 
     def _manifest(self, digest: Digest) -> Iterator[Finding | None]:
         yield self.links.revision(digest)
-        if not exists(self._driver, layout.revision_link(self._name, digest)):
+        if not exists(self._objects, layout.revision_link(self._name, digest)):
             return  # deleted: the CNCF registry leaves the directory
         read = self.manifests.read(digest)
         if isinstance(read, Finding):
@@ -118,7 +118,7 @@ class RepositoryCheck:
         if not isinstance(read, tuple):
             return
         for finding in self.manifests.references(digest, read[0]):
-            yield settle_wrong_size(self._driver, finding, self._hashed)
+            yield settle_wrong_size(self._objects, finding, self._hashed)
         yield self.manifests.referrer(digest, read)
 
     def _tags(self) -> Iterator[Finding]:

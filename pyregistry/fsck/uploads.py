@@ -6,10 +6,8 @@ from pyregistry.fsck.entries import Listing
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.oci.errors import BlobUploadUnknown
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage.local.driver import Driver
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.objects import PathNotFound
+from pyregistry.storage.seams.objects import Entry, Objects, PathNotFound
 
 _FILES = frozenset({layout.DATA, "startedat", "hashstates"})
 
@@ -25,22 +23,22 @@ def upload_findings(listing: Listing, name: RepositoryName, uploads: set[str]) -
         yield from listing.names(layout.upload(name, upload_id), lambda file: file.name in _FILES, files)
         # A young one may be between its two files.
         is_old = all(listing.is_old(each) for each in (entry, *files))
-        if is_old and (finding := look_at_upload(listing.driver, name, upload_id)) is not None:
+        if is_old and (finding := look_at_upload(listing.objects, name, upload_id)) is not None:
             yield finding
 
 
-def look_at_upload(driver: Driver, name: RepositoryName, upload_id: UploadId) -> Finding | None:
+def look_at_upload(objects: Objects, name: RepositoryName, upload_id: UploadId) -> Finding | None:
     """Whether it says when it began, which the CNCF registry wants to know before it removes an old one."""
 
     def look() -> Finding | None:
-        return look_at_upload(driver, name, upload_id)
+        return look_at_upload(objects, name, upload_id)
 
     directory = layout.upload(name, upload_id)
     try:
-        driver.stat(directory)
+        objects.stat(directory)
     except PathNotFound:
         return None
-    names = set(driver.children(directory))
+    names = set(objects.children(directory))
     if "startedat" in names:
         return None
     kind, sentence = Kind.NO_START, "an upload that does not say when it began"

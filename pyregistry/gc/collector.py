@@ -16,7 +16,6 @@ from pyregistry.gc.marking import Marker
 from pyregistry.gc.sweeping import Sweep
 from pyregistry.gc.types import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
 from pyregistry.oci.errors import Unavailable
-from pyregistry.storage.local.coordinator import coordinator_of
 from pyregistry.storage.repositories.used import Used, note_used
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
@@ -26,11 +25,11 @@ _BUSY = "another garbage collection is running, or `pyregistry without-gc`"
 
 
 def collect(
-    driver: Objects,
+    objects: Objects,
+    coordinator: Coordinator,
     options: Options,
     listener: Listener | None = None,
     processes: int = 1,
-    coordinator: Coordinator | None = None,
 ) -> Report:
     """Remove what nothing refers to and no push in progress counts on. Blocks.
 
@@ -39,13 +38,13 @@ def collect(
     """
     listener = listener or Listener()
     begin = time.monotonic()
-    with _on_these_mounts(), _collection(coordinator or coordinator_of(driver), options) as collection:
-        report = _run(driver, collection, options, listener, processes)
+    with _on_these_mounts(), _collection(coordinator, options) as collection:
+        report = _run(objects, collection, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:
         with suppress(OSError):  # a full disk: what was done is done
-            driver.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
+            objects.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
     return report
 
 

@@ -16,7 +16,6 @@ from pyregistry.gc.groups import groups_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.local.coordinator import coordinator_of
 from pyregistry.storage.repositories.referrers import Referrers
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator, Unit
@@ -29,14 +28,12 @@ _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 class Untagging:
     """The removal of tags and manifests of one repository. Blocks; methods raise OSError."""
 
-    def __init__(
-        self, driver: Objects, name: RepositoryName, grace: float, coordinator: Coordinator | None = None
-    ) -> None:
+    def __init__(self, driver: Objects, coordinator: Coordinator, name: RepositoryName, grace: float) -> None:
         """`grace` is that of a collection, in seconds."""
         self._driver = driver
         self._name = name
         self._grace = grace
-        self._coordinator = coordinator or coordinator_of(driver)
+        self._coordinator = coordinator
         self._references: dict[str, References | None] = {}
         self._links = Documents()
         self._referrers: dict[str, list[str]] = {}

@@ -8,15 +8,14 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TypeVar
 
 from pyregistry.storage.local.driver import Appender, Driver, LocalMaintenance, LockedFile
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import Objects, Source, Stat
+from pyregistry.storage.seams.objects import Entry, Objects, Source, Stat
 
 T = TypeVar("T")
 
 
-class _Delegating:
+class Delegating:
     """The hook."""
 
     def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
@@ -24,7 +23,7 @@ class _Delegating:
         return work()
 
 
-class DelegatingObjects(_Delegating):
+class DelegatingObjects(Delegating):
     """Do what `inner` does. See Objects."""
 
     def __init__(self, inner: Objects) -> None:
@@ -79,6 +78,10 @@ class DelegatingObjects(_Delegating):
         """See Objects."""
         self.around("make_directory", path, lambda: self._objects.make_directory(path, durable=durable))
 
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        """See Objects."""
+        return self.around("entries", path, lambda: self._objects.entries(path))
+
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """See Objects."""
         return self.around("symbolic_links", path, lambda: self._objects.symbolic_links(path))
@@ -120,10 +123,6 @@ class DelegatingDriver(DelegatingObjects):
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver."""
         self.around("set_mtime", path, lambda: self._driver.set_mtime(path, mtime_ns))
-
-    def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """See Driver."""
-        return self.around("entries", path, lambda: self._driver.entries(path))
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """See Driver."""

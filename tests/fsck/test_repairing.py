@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.repairing import repair
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local import leases
@@ -27,6 +26,7 @@ from tests.fsck.trees import (
     fill,
     findings,
     layer_link,
+    repair,
 )
 from tests.storage.pushing import push_blob, push_image, repository
 

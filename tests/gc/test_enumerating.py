@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.types import MarkFailed, Options
 from pyregistry.oci.digest import Digest
@@ -24,7 +23,7 @@ from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Stat
-from tests.gc.collecting import looking
+from tests.gc.collecting import collect, looking
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of
 
@@ -168,7 +167,7 @@ RUN = """
 import os, signal, sys, time
 from pathlib import Path
 from pyregistry.gc import sharing
-from pyregistry.gc.collector import collect
+from tests.gc.collecting import collect
 from pyregistry.gc.types import Options
 from tests.gc.test_enumerating import Watching
 

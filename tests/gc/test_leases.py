@@ -20,7 +20,7 @@ from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Stat
 from tests.builders import image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 
 def test_an_uploaded_blob_waits_for_its_manifest_until_the_grace_is_over(driver: Driver, registry: Registry) -> None:
@@ -113,7 +113,7 @@ def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None
                 yield
 
     driver = Announcing()
-    coordinator, repo = LocalCoordinator(driver), repository(Registry(driver))
+    coordinator, repo = LocalCoordinator(driver), repository(registry_on(driver))
     unit = Unit(repo.name, push_blob(repo, b"layer"))
     before = driver.stat(layout.blob_data(unit.digest))
     driver.asked.clear()
@@ -224,7 +224,7 @@ def test_a_layer_that_images_repeat_is_ended_once() -> None:
             super().set_mtime(path, mtime_ns)
 
     driver = Counting()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     many = index(*(image(*[b"layer"] * 1_500, config=b"%d" % number) for number in range(3)))
     for child in many.children:
         for blob in set(child.blobs):
@@ -304,6 +304,6 @@ def test_a_mark_that_comes_when_the_run_has_just_ended_leaves_nothing() -> None:
 
     driver = Ending()
     driver.make_directory(layout.TOUCHED)
-    push_blob(repository(Registry(driver)), b"content")
+    push_blob(repository(registry_on(driver)), b"content")
     assert not exists(driver, layout.TOUCHED)
     assert has_blob(driver, b"content")

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Braked, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.place import Place, run
-from tests.gc.collecting import blobs, gc, has_blob, remove_repository
+from tests.gc.collecting import blobs, collect, gc, has_blob, remove_repository
 from tests.processes import missing, require_root
 from tests.storage.mounts import tmpfs
-from tests.storage.pushing import files_of, pull, push_blob, push_image, repository
+from tests.storage.pushing import files_of, pull, push_blob, push_image, registry_on, repository
 
 APP, BIG = image(b"app"), image(b"big")
 
@@ -88,7 +86,7 @@ def assert_braked(driver: FilesystemDriver, said: str) -> None:
 def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, name: str, seen: str) -> None:
     if seen == "when empty":
         volumes.remember(driver)
-    push_image(repository(Registry(driver), name), APP, "latest")
+    push_image(repository(registry_on(driver), name), APP, "latest")
     if seen == "with the repository":
         volumes.remember(driver)
     if seen == "by a run":
@@ -96,7 +94,7 @@ def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, 
     remove_repository(driver, name)
     assert gc(driver, dry_run=True).blobs_removed == 3
     assert gc(driver).blobs_removed == 3
-    push_image(repository(Registry(driver), name), APP, "latest")
+    push_image(repository(registry_on(driver), name), APP, "latest")
     remove_repository(driver, name)
     assert gc(driver).blobs_removed == 3
 
@@ -105,7 +103,7 @@ def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, 
 def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
     driver: FilesystemDriver, *, repositories_too: bool
 ) -> None:
-    push_image(repository(Registry(driver)), APP, "latest")
+    push_image(repository(registry_on(driver)), APP, "latest")
     remove_repository(driver, "team")
     if repositories_too:
         driver.delete(layout.REPOSITORIES)
@@ -121,7 +119,7 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
     driver: FilesystemDriver, disk: Disk, at: str, seen: str
 ) -> None:
     volumes.remember(driver)  # a first start, before there was a volume
-    registry = Registry(driver)
+    registry = registry_on(driver)
     place = driver.root / layout.REPOSITORIES / at
     push_image(repository(registry, "big/er"), BIG, "latest")
     push_image(repository(registry, "app"), APP, "latest")
@@ -144,7 +142,7 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
 
 
 def test_the_last_repository_of_a_volume_that_is_there_is_freed(driver: FilesystemDriver, disk: Disk) -> None:
-    registry = Registry(driver)
+    registry = registry_on(driver)
     push_image(repository(registry, "big"), BIG, "latest")
     disk.take(place := driver.root / layout.REPOSITORIES)
     with disk.mounted(place):
@@ -154,7 +152,7 @@ def test_the_last_repository_of_a_volume_that_is_there_is_freed(driver: Filesyst
 
 
 def test_an_empty_volume_over_repositories_ends_the_run(driver: FilesystemDriver, disk: Disk) -> None:
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in ("app", "big/er"):
         push_image(repository(registry, name), image(name.encode()), "latest")
     volumes.remember(driver)
@@ -169,7 +167,7 @@ def test_an_empty_volume_over_repositories_ends_the_run(driver: FilesystemDriver
 
 
 def test_a_volume_that_was_given_up_is_forgotten_when_that_is_said(driver: FilesystemDriver, disk: Disk) -> None:
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in ("app", "big/er"):
         push_image(repository(registry, name), image(name.encode()), "latest")
     disk.take(place := driver.root / layout.REPOSITORIES / "big")
@@ -182,7 +180,7 @@ def test_a_volume_that_was_given_up_is_forgotten_when_that_is_said(driver: Files
 
 
 def test_another_file_system_without_a_repository_ends_the_run(driver: FilesystemDriver) -> None:
-    push_image(repository(Registry(driver)), APP, "latest")
+    push_image(repository(registry_on(driver)), APP, "latest")
     volumes.remember(driver)
     noted = driver.read(layout.VOLUMES)
     driver.write(layout.VOLUMES, noted.replace(b'"own":"', b'"own":"f'))
@@ -195,8 +193,8 @@ def test_another_file_system_without_a_repository_ends_the_run(driver: Filesyste
 
 def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriver, tmp_path: Path) -> None:
     """From then on its locks keep no server out, and nobody looks for the marks where it does."""
-    push_image(repository(Registry(driver)), APP, "latest")
-    push_blob(repository(Registry(driver)), b"garbage")
+    push_image(repository(registry_on(driver)), APP, "latest")
+    push_blob(repository(registry_on(driver)), b"garbage")
     shutil.copytree(driver.root / "docker", volume := tmp_path / "volume")
 
     class Mounting(Listener):
@@ -211,7 +209,7 @@ def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriv
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"\xff", b"[]"])
 def test_a_torn_note_is_no_note(driver: FilesystemDriver, torn: bytes) -> None:
-    push_image(repository(Registry(driver)), APP, "latest")
+    push_image(repository(registry_on(driver)), APP, "latest")
     driver.write(layout.VOLUMES, torn)
     assert gc(driver).skipped == []
     remove_repository(driver, "team")

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.seams.coordinator import Collection, Coordinator, Leases, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.coordinator import Collection, Coordinator, Leases, Quiet, Section, Staged, Unit, nothing
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class DelegatingCoordinator:
         self._before("single")
         return self._coordinator.single(name, wait=wait)
 
-    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
         self._before("quiet")
         return self._coordinator.quiet(name)
 

@@ -14,9 +14,10 @@ from typing import TypeVar
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage.local.coordinator import LocalQuiet
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Quiet, Section, Staged, Unit, nothing
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists, link_blob, read_link, stat_file, write_link
 from pyregistry.storage.seams.objects import PathNotFound, Stat
@@ -62,8 +63,8 @@ class EpochCoordinator:
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         return self._driver.lock(name, exclusive=True, wait=wait)
 
-    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[None]:
-        return nullcontext()
+    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
+        return nullcontext(LocalQuiet(self._driver))
 
     @contextmanager
     def collection(

@@ -51,7 +51,7 @@ class Place:
         return self.coordinator.run(lambda section: section.rely_on(units))
 
     def collect(self, grace: float = 0.0, between: Callable[[], object] | None = None, **options: bool) -> Report:
-        return collect(self.driver, Options(grace=grace, **options), Between(between), coordinator=self.coordinator)
+        return collect(self.driver, self.coordinator, Options(grace=grace, **options), Between(between))
 
     def lease(self, unit: Unit) -> bool:
         return self.coordinator.is_promised(unit, GRACE)

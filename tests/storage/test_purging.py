@@ -22,6 +22,7 @@ from pyregistry.storage.seams.objects import Stat
 from pyregistry.storage.seams.uploads import Upload
 from tests.processes import wait_until
 from tests.storage.mounts import remount_read_only, tmpfs
+from tests.storage.pushing import registry_on
 
 DAY = 86_400
 LOG = structlog.get_logger("purging")
@@ -31,7 +32,7 @@ NAME = RepositoryName("team/app")
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(FilesystemDriver(tmp_path))
+    return registry_on(FilesystemDriver(tmp_path))
 
 
 async def started(registry: Registry, root: Path, *, days_ago: float = 0, name: RepositoryName = NAME) -> Upload:
@@ -140,7 +141,7 @@ async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(
                 yield appender
 
     driver = await asyncio.to_thread(Refusing, tmp_path)
-    registry = Registry(driver)
+    registry = registry_on(driver)
     uploads = [await started(registry, tmp_path, days_ago=8) for _ in range(6)]
     in_order = sorted(uploads, key=lambda upload: upload.id)
     driver.refused = layout.upload_data(NAME, in_order[0].id)
@@ -175,7 +176,7 @@ def fill(root: Path) -> None:
 
 async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_some(tmp_path: Path) -> None:
     with tmpfs(tmp_path, "size=32m"):
-        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         names = {
             (await holding(registry, tmp_path, size, hours_ago=hours)).id: hours
             for hours, size in (
@@ -207,7 +208,7 @@ async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> No
     mount = tmp_path / layout.REPOSITORIES / "full"
     mount.mkdir(parents=True)
     with tmpfs(tmp_path / layout.REPOSITORIES / "full", "size=8m"):
-        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         elsewhere = await holding(registry, tmp_path, MIB, hours_ago=5)
         there = await holding(registry, tmp_path, 4 * MIB, hours_ago=2, name="full/app")
         fill(mount)
@@ -220,7 +221,7 @@ async def test_the_server_looks_for_room_by_itself_and_sooner_than_it_purges(
 ) -> None:
     monkeypatch.setattr("pyregistry.storage.repositories.purging._LOOK", 0.02)
     with tmpfs(tmp_path, "size=16m"):
-        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         old = await holding(registry, tmp_path, 4 * MIB, hours_ago=2)
         path = tmp_path / layout.upload(NAME, old.id)
         task = asyncio.create_task(purge_regularly(registry, Purging(age=7 * DAY, interval=DAY * DAY), LOG))
@@ -239,7 +240,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_on_a_read_only_disk_one_line_is_enough_for_all_uploads(mounted: Path) -> None:
-    registry = Registry(await asyncio.to_thread(FilesystemDriver, mounted))
+    registry = registry_on(await asyncio.to_thread(FilesystemDriver, mounted))
     for _ in range(3):
         await started(registry, mounted, days_ago=8)
     await asyncio.to_thread(remount_read_only, mounted)

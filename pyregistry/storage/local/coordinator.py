@@ -6,7 +6,7 @@ The steps are those of docs/gc.md, whose proof they carry.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.names import RepositoryName, Tag
@@ -18,11 +18,11 @@ from pyregistry.storage.seams.coordinator import (
     COLLECTOR,
     Batch,
     Collection,
-    Coordinator,
     Doomed,
     Generation,
     Leases,
     NotSafe,
+    Quiet,
     Section,
     Staged,
     Unit,
@@ -30,7 +30,7 @@ from pyregistry.storage.seams.coordinator import (
 )
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import ensure_shape, link_blob, read_link, write_link
-from pyregistry.storage.seams.objects import Objects, PathNotFound, Stat
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 T = TypeVar("T")
 
@@ -67,13 +67,13 @@ class LocalCoordinator:
         return self._driver.lock(name, exclusive=True, wait=wait)
 
     @contextmanager
-    def quiet(self, name: RepositoryName | None = None) -> Iterator[None]:
+    def quiet(self, name: RepositoryName | None = None) -> Iterator[Quiet]:
         """See Coordinator.quiet."""
         with ExitStack() as held:
             held.enter_context(leases.exclusive_section(self._driver))
             if name is not None:
                 held.enter_context(repository_lock(self._driver, name))
-            yield
+            yield LocalQuiet(self._driver)
 
     @contextmanager
     def collection(self, grace: float, *, only_look: bool = False, even_unsafe: bool = False) -> Iterator[Collection]:
@@ -197,6 +197,28 @@ class LocalSection:
         return False
 
 
+class LocalQuiet:
+    """See Quiet: the commit lock is held exclusively meanwhile."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    def claim(self, digest: Digest) -> None:
+        """See Quiet.claim."""
+        leases.touch(self._driver, digest)
+
+    def quarantine(self, digest: Digest) -> None:
+        """See Quiet.quarantine: a rename."""
+        path = layout.blob_data(digest)
+        put_away = layout.quarantined(digest, self._driver.stat(path).modified_ns, self._driver.place_of(path))
+        self._driver.move(path, put_away)
+        self._driver.prune(layout.blob(digest))
+
+    def prune(self, path: StoragePath) -> bool:
+        """See Quiet.prune."""
+        return self._driver.prune(path)
+
+
 class LocalLeases:
     """See Leases."""
 
@@ -237,7 +259,7 @@ class LocalCollection:
         """See Collection.leases."""
         return self._coordinator.leases(self._grace, self._begun_ns)
 
-    def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
         """See Collection.quiet."""
         return nullcontext() if self._only_look else self._coordinator.quiet(name)
 
@@ -307,8 +329,3 @@ class LocalBatch:
 
 def _generation(stat: Stat) -> Generation:
     return Generation(stat.inode, stat.mtime_ns & _64_BITS, stat.size)
-
-
-def coordinator_of(driver: Objects) -> Coordinator:
-    """Return the coordinator of a driver, for callers that have no backend: tests, and work in one process."""
-    return LocalCoordinator(cast("Driver", driver))

@@ -1,11 +1,10 @@
 """Directories: what local leases and uploads need beside Objects. `tests/storage/contract_local.py` holds it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects, Stat
 
@@ -75,9 +74,6 @@ class Driver(Objects, Protocol):
         The file system may round it. None is now, by the clock of the file system: for that the right to write is
         enough, while any other time needs the owner.
         """
-
-    def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """All that is in a directory, in byte order; nothing where there is no directory. Raises OSError."""
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """Rename a file over `target`, durably; raises PathNotFound. To another file system it is copied.

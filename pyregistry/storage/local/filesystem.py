@@ -20,7 +20,7 @@ from pyregistry.storage.local.appending import FileAppender, HeldFile, hold, try
 from pyregistry.storage.local.directories import Directories, parent_of
 from pyregistry.storage.local.flock import Locks
 from pyregistry.storage.local.free_space import FreeSpace
-from pyregistry.storage.local.inspecting import Entry, list_directory
+from pyregistry.storage.local.inspecting import list_directory
 from pyregistry.storage.local.publishing import Publisher
 from pyregistry.storage.local.syscalls import (
     CREATE,
@@ -41,7 +41,7 @@ from pyregistry.storage.local.syscalls import (
 )
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import AlreadyThere, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import LocalFile
 from pyregistry.threads.offload import in_thread
 from pyregistry.threads.pools import rooms

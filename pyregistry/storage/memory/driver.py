@@ -10,11 +10,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyregistry.common.settling import settles_after
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.local.shared_lock import SharedLock
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import AlreadyThere, PathBusy, PathNotFound, Source, Stat
+from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import Bytes
 from pyregistry.threads.patience import patience
 

@@ -102,6 +102,19 @@ class Section(Protocol):
         """End leases, when the manifest that uses these can be seen; return the units whose link is gone."""
 
 
+class Quiet(Protocol):
+    """A moment in which nothing is between two of its steps, and what a removal or a repair does in it."""
+
+    def claim(self, digest: Digest) -> None:
+        """Keep a blob from the collector, for a link that is written next; raise PathNotFound."""
+
+    def quarantine(self, digest: Digest) -> None:
+        """Put the bytes of a blob where nothing serves them; raise PathNotFound."""
+
+    def prune(self, path: StoragePath) -> bool:
+        """Remove the empty directories at and below a path; return True if nothing is left there."""
+
+
 class Leases(Protocol):
     """The leases that a collection keeps."""
 
@@ -149,7 +162,7 @@ class Collection(Protocol):
     def leases(self) -> Leases:
         """Return the leases that count for this run. After the barrier."""
 
-    def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
         """As Coordinator.quiet; a run that only looks waits for nothing."""
 
     def condemn(self, doomed: Iterable[Doomed]) -> bool:
@@ -198,10 +211,10 @@ class Coordinator(Protocol):
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         """Be the only holder of that name in the installation; without `wait` raise PathBusy."""
 
-    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
         """Wait until no section and no batch is between two steps, and no change of that repository.
 
-        For a second look at what may be a step of theirs.
+        For a second look at what may be a step of theirs, and for a repair of what is none.
         """
 
     def collection(

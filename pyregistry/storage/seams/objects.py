@@ -4,13 +4,14 @@ Nothing here needs a file system. What only a directory of this machine can do i
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.sources import ContentId, PathNotFound, Source
 
-__all__ = ["AlreadyThere", "Objects", "PathBusy", "PathNotFound", "Source", "Stat", "Version"]
+__all__ = ["AlreadyThere", "Entry", "Objects", "PathBusy", "PathNotFound", "Source", "Stat", "Version"]
 
 Version = tuple[int | str, ...]
 """Opaque, compared for equality only: another one after each write, and in a directory also after each touch.
@@ -51,6 +52,20 @@ class Stat(NamedTuple):
         number = self.version[0]
         assert isinstance(number, int)
         return number
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in a directory; neither a file nor a directory is a symbolic link or something stranger.
+
+    A symbolic link to a file is a file, as for the registry; one to a directory is neither.
+    """
+
+    name: str
+    stat: Stat
+    is_directory: bool
+    obstacle: str | None = None
+    """The reason why the owner of the data directory cannot use it; None if nothing hinders."""
 
 
 class Objects(Protocol):
@@ -109,6 +124,9 @@ class Objects(Protocol):
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """Make a directory and those above it, where missing, if the storage has directories."""
+
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        """Yield all that is in a directory, in byte order, with what `children` leaves out; raises OSError."""
 
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """Return the names that `children` leaves out."""

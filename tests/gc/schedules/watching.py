@@ -180,7 +180,7 @@ class Watch:
                 self.stage.fail(f"S: {self.scenario.names_of([digest])} has other bytes")
 
     def _collect(self, options: Options) -> None:
-        collector.collect(self._driver, options, coordinator=self._coordinator)
+        collector.collect(self._driver, self._coordinator, options)
 
     def _repositories(self) -> list[str]:
         return list(self._driver.children(layout.REPOSITORIES))

@@ -11,7 +11,6 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.coordinator import LocalCoordinator
 from pyregistry.storage.local.driver import Driver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
@@ -21,7 +20,7 @@ from pyregistry.storage.seams.rules import GRACE
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
 from tests.gc.schedules.watching import COLLECTOR, Watch
-from tests.storage.pushing import files_of, stream
+from tests.storage.pushing import files_of, registry_on, stream
 
 
 class Refused(Exception):
@@ -88,7 +87,7 @@ class World:
 
     def _run_collector(self, driver: Driver, options: Options) -> None:
         try:
-            collector.collect(driver, options, coordinator=self._make_coordinator(driver))
+            collector.collect(driver, self._make_coordinator(driver), options)
         except MarkFailed:
             if not self._watch.lost:
                 raise
@@ -205,4 +204,4 @@ class World:
                 driver.delete(StoragePath(path))
 
     def _repository(self, driver: Driver, name: str) -> Repository:
-        return Registry(driver, coordinator=self._make_coordinator(driver)).repository(RepositoryName(name))
+        return registry_on(driver, coordinator=self._make_coordinator(driver)).repository(RepositoryName(name))
