@@ -63,7 +63,7 @@ def test_a_head_after_the_lease_was_used_begins_another_one(driver: Driver, regi
     repo = repository(registry)
     push_image(repo, image(b"layer"), "latest")
     digest = Digest.of(b"layer")
-    assert driver.stat(layout.layer_link(repo.name, digest)).mtime_ns == leases.ENDED_NS
+    assert driver.stat(layout.layer_link(repo.name, digest)).modified_ns == leases.ENDED_NS
     repo.promise_blob(digest)
     repo.delete_manifest(Digest(image(b"layer").digest))
     gc(driver)
@@ -80,7 +80,7 @@ def test_a_head_of_a_young_lease_changes_nothing(driver: Driver, registry: Regis
     age(driver, paths[0], 200 * 10**9)  # more than a twentieth of the grace
     with leases.marks_of_touches(driver):  # a collector runs
         repo.promise_blob(digest)
-    assert all(now.mtime_ns > old.mtime_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
+    assert all(now.modified_ns > old.modified_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
 
 
 def test_without_a_collector_a_head_renews_the_lease_and_leaves_the_blob_as_it_is(
@@ -94,7 +94,7 @@ def test_without_a_collector_a_head_renews_the_lease_and_leaves_the_blob_as_it_i
     aged = driver.stat(link)
     repo.promise_blob(digest)
     assert driver.stat(data) == before
-    assert driver.stat(link).mtime_ns > aged.mtime_ns
+    assert driver.stat(link).modified_ns > aged.modified_ns
 
 
 def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None:
@@ -123,7 +123,7 @@ def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None
         assert driver.asked.wait(10)
         driver.make_directory(layout.TOUCHED)
     writer.join()
-    assert driver.stat(layout.blob_data(unit.digest)).mtime_ns > before.mtime_ns
+    assert driver.stat(layout.blob_data(unit.digest)).modified_ns > before.modified_ns
 
 
 def test_a_mounted_blob_outlives_the_repository_that_it_came_from(driver: Driver, registry: Registry) -> None:
@@ -192,7 +192,7 @@ def test_a_refused_push_ends_no_lease(driver: Driver, registry: Registry) -> Non
     digest = push_blob(repo, b"layer")
     with pytest.raises(ManifestBlobUnknown):
         repo.put_manifest(Tag("latest"), image(b"layer", b"missing").content, None)
-    assert driver.stat(layout.layer_link(repo.name, digest)).mtime_ns != leases.ENDED_NS
+    assert driver.stat(layout.layer_link(repo.name, digest)).modified_ns != leases.ENDED_NS
 
 
 def test_a_blob_pushed_with_a_clock_ahead_is_kept(driver: Driver, registry: Registry) -> None:
@@ -211,7 +211,7 @@ def test_a_touched_blob_always_gets_a_later_time(driver: Driver, registry: Regis
         before = driver.stat(path)
         with leases.marks_of_touches(driver):  # a collector runs
             rely()
-        assert driver.stat(path).mtime_ns > before.mtime_ns
+        assert driver.stat(path).modified_ns > before.modified_ns
 
 
 def test_a_layer_that_images_repeat_is_ended_once() -> None:

@@ -15,7 +15,7 @@ from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalQuiet
-from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.driver import Driver, inode_of
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Quiet, Section, Staged, Unit, nothing
 from pyregistry.storage.seams.layout import StoragePath
@@ -193,7 +193,7 @@ class EpochLeases:
 
     def end_ns(self, unit: Unit, link: Stat | None = None) -> int:
         with suppress(PathNotFound):
-            end_ns = self._driver.stat(_lease(unit)).mtime_ns + round(self._seconds * 1e9)
+            end_ns = self._driver.stat(_lease(unit)).modified_ns + round(self._seconds * 1e9)
             return end_ns if self._seconds and end_ns > self._now_ns else 0
         return 0
 
@@ -281,7 +281,7 @@ def create_marker(driver: Driver, epoch: bytes, path: StoragePath, content: byte
 
 
 def _generation(stat: Stat) -> Generation:
-    return Generation(stat.inode, 0, stat.size)
+    return Generation(inode_of(stat), 0, stat.size)
 
 
 def _removed_with(unit: Unit) -> StoragePath:

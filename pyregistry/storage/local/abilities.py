@@ -74,7 +74,7 @@ def _set_times(driver: LocalMaintenance, place: StoragePath) -> str | None:
     driver.write(path, b"", durable=False)
     try:
         driver.set_mtime(path, _TRIED_NS)
-        seen_ns = driver.stat(path).mtime_ns
+        seen_ns = driver.stat(path).modified_ns
     except PathNotFound:
         return None  # an operator's `rm`; the server need not wait for another try
     except OSError as error:

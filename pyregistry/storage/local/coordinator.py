@@ -11,7 +11,7 @@ from typing import TypeVar
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import ground, leases, volumes
-from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.driver import Driver, inode_of
 from pyregistry.storage.local.locking import repository_lock
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import (
@@ -230,7 +230,7 @@ class LocalLeases:
         """See Leases.end_ns."""
         if not leases.is_young(link, self._seconds, self._now_ns):
             return 0
-        return link.mtime_ns + round(self._seconds * 1e9)
+        return link.modified_ns + round(self._seconds * 1e9)
 
 
 class LocalCollection:
@@ -296,7 +296,7 @@ class LocalCollection:
             for name in self._driver.children(directory):
                 path = layout.child(directory, name)
                 with suppress(PathNotFound):
-                    if self._driver.stat(path).mtime_ns < before_ns:
+                    if self._driver.stat(path).modified_ns < before_ns:
                         self._driver.discard(path)
         self._driver.empty_trash()
 
@@ -328,4 +328,4 @@ class LocalBatch:
 
 
 def _generation(stat: Stat) -> Generation:
-    return Generation(stat.inode, stat.mtime_ns & _64_BITS, stat.size)
+    return Generation(inode_of(stat), stat.modified_ns & _64_BITS, stat.size)

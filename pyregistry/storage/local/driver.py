@@ -13,6 +13,13 @@ class NotDurable(OSError):
     """A file was renamed, and its directory could not be synced: a new name is taken back, also that of a `move`."""
 
 
+def inode_of(stat: Stat) -> int:
+    """Return the number of a file, which begins the version of each driver here."""
+    number = stat.version[0]
+    assert isinstance(number, int)
+    return number
+
+
 class LockedFile(Protocol):
     """A file that is open for appending, held exclusively across processes."""
 

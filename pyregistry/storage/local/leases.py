@@ -78,7 +78,7 @@ def touch(driver: Driver, digest: Digest) -> Stat:
     with _one_at_a_time(driver, digest):
         before = driver.stat(path)
         # A time that grew tells the record from all that were there before; what the file system made of it shows.
-        if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:
+        if not _make_later(driver, path, before) or driver.stat(path).modified_ns <= before.modified_ns:
             _leave_mark(driver, digest)
     return before
 
@@ -105,7 +105,7 @@ def try_touching(driver: Driver, digest: Digest) -> None:
     """Do to a blob what a touch does, and change nothing; raises PathNotFound, OSError if a touch would."""
     path = layout.blob_data(digest)
     with _one_at_a_time(driver, digest):
-        _set_mtime(driver, path, driver.stat(path).mtime_ns)
+        _set_mtime(driver, path, driver.stat(path).modified_ns)
 
 
 def place(driver: Driver, source: StoragePath, digest: Digest, *, collecting: bool) -> None:
@@ -191,7 +191,7 @@ def is_young(link: Stat, seconds: float, now_ns: int) -> bool:
 
     Without any seconds none is.
     """
-    return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9
+    return seconds > 0 and link.modified_ns != ENDED_NS and now_ns - link.modified_ns < seconds * 10**9
 
 
 def kept_for(grace: float, renewal: float) -> float:
@@ -252,7 +252,7 @@ def _read_renewal(driver: Driver) -> float:
 
 def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> bool:
     """Return False where no time can be set; raises PathNotFound."""
-    return _set_mtime(driver, path, max(time.time_ns(), before.mtime_ns + 1 if before is not None else 0))
+    return _set_mtime(driver, path, max(time.time_ns(), before.modified_ns + 1 if before is not None else 0))
 
 
 def _leave_mark(driver: Driver, digest: Digest) -> None:

@@ -23,7 +23,7 @@ from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Appender, Driver, LockedFile, NotDurable
+from pyregistry.storage.local.driver import Appender, Driver, LockedFile, NotDurable, inode_of
 from pyregistry.storage.seams import layout, uploads
 from pyregistry.storage.seams.coordinator import Coordinator, Staged, Unit
 from pyregistry.storage.seams.hashing import hash_source
@@ -164,7 +164,7 @@ class LocalUpload(Upload):
         times = []
         for path in paths:
             with suppress(PathNotFound):
-                times.append(self._driver.stat(path).mtime_ns)
+                times.append(self._driver.stat(path).modified_ns)
         return times
 
     def _checkpoint(self) -> HashCheckpoint | None:
@@ -265,7 +265,7 @@ class LocalUpload(Upload):
         if stat.size <= SMALL_BYTES:  # another worker reads it again sooner than this one writes a checkpoint
             return
         checkpoint = HashCheckpoint(
-            running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, epoch, self._owner
+            running.name, stat.size, running.hexdigest(), inode_of(stat), stat.modified_ns, epoch, self._owner
         )
         with suppress(OSError):  # a full disk: the hash only saves time, and the checkpoint that is there has the owner
             write_checkpoint(self._driver, self._id, checkpoint)
@@ -354,11 +354,11 @@ class LocalUpload(Upload):
     def _digest(self, file: LockedFile, algorithm: str, running: Hash | None) -> Digest:
         if running is not None and running.name == algorithm:
             return Digest.from_hash(running)
-        checkpoint = read_checkpoint(self._driver, self._id)
+        checkpoint, stat = read_checkpoint(self._driver, self._id), file.stat()
         if (
             checkpoint is not None
             and checkpoint.algorithm == algorithm
-            and checkpoint.describes(file.stat(), self._driver.epoch)
+            and checkpoint.describes(stat.size, inode_of(stat), stat.modified_ns, self._driver.epoch)
         ):
             return Digest(f"{algorithm}:{checkpoint.encoded}")
         return hash_source(self._driver.source(self._data), algorithm)

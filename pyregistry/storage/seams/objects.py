@@ -1,6 +1,6 @@
 """Objects: bytes at paths, in a directory, a dict or a bucket. `tests/storage/contract_objects.py` holds each to it.
 
-Nothing here needs a file system. What only a directory of this machine can do is in driver.LocalMaintenance.
+Nothing here needs a file system; storage/local/driver.py has what only a directory of this machine can do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,18 +40,6 @@ class Stat(NamedTuple):
     version: Version
     is_file: bool
     content_id: ContentId
-
-    @property
-    def mtime_ns(self) -> int:
-        """The same as `modified_ns`, for what keeps leases in times."""
-        return self.modified_ns
-
-    @property
-    def inode(self) -> int:
-        """The number of a file of this machine; for what knows that it is one."""
-        number = self.version[0]
-        assert isinstance(number, int)
-        return number
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         "touches may be invisible, and leave no mark",
         _LEASES,
-        "not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns",
+        "not _make_later(driver, path, before) or driver.stat(path).modified_ns <= before.modified_ns",
         "not _make_later(driver, path, before)",
         "S",
         "HEAD, HEAD",
@@ -248,7 +248,7 @@ MUTANTS = (
     Mutant(
         "no leases at all",
         _LEASES,
-        "return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9",
+        "return seconds > 0 and link.modified_ns != ENDED_NS and now_ns - link.modified_ns < seconds * 10**9",
         "return False",
         "L",
         "HEAD",
