@@ -107,8 +107,10 @@ def _in_tls(tls: Tls) -> Wrong:
 
 
 def _in_storage(storage: Storage) -> Wrong:
-    if storage.filesystem is not None and not storage.filesystem.root_directory:
-        yield "storage.filesystem.rootdirectory", "", "the path of a directory"
+    if storage.filesystem is not None:
+        root = storage.filesystem.root_directory
+        if not root or "\0" in root:  # no file system has such a name
+            yield "storage.filesystem.rootdirectory", root, "the path of a directory"
     yield from _in_purging(storage.maintenance.upload_purging)
 
 

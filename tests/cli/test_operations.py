@@ -276,6 +276,13 @@ def test_fsck_needs_a_directory(tmp_path: Path) -> None:
     assert "cannot use the data directory" in run("fsck", write_config(tmp_path), status=2)
 
 
+@pytest.mark.parametrize("command", [("ls", "-c"), ("du",), ("gc",), ("fsck",), ("rm", "app", "-y", "-c"), ("serve",)])
+def test_a_root_directory_that_no_file_system_has_is_a_sentence(tmp_path: Path, command: tuple[str, ...]) -> None:
+    config = write_config(tmp_path, storage={"filesystem": {"rootdirectory": "/data\0"}})
+    output = run(*command, config, status=2)
+    assert 'storage.filesystem.rootdirectory: "/data\\u0000", expected the path of a directory' in output
+
+
 def test_fsck_works_as_the_owner_of_the_directory(config: Path, driver: FilesystemDriver) -> None:
     require_root()
     for path in (driver.root, *driver.root.rglob("*")):
