@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from pyregistry.common.overriding import override
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.types import Listener, Options
@@ -110,16 +111,16 @@ class _Tally(Listener):
         self.owners: dict[str, int] = {}
         self.sharers: dict[str, set[int]] = {}
 
+    @override
     def repository(self, name: RepositoryName) -> None:
-        """See Listener."""
         self.repositories.append(RepositoryUsage(name))
 
+    @override
     def marked_manifest(self, name: RepositoryName, digest: str) -> None:
-        """See Listener."""
         self.marked_blob(name, digest)
 
+    @override
     def marked_blob(self, name: RepositoryName, digest: str) -> None:
-        """See Listener."""
         me = len(self.repositories) - 1
         owner = self.owners.setdefault(digest, me)
         if owner == me:

@@ -168,7 +168,7 @@ def test_locks_that_keep_nobody_out_are_refused(root: Path) -> None:
         def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
             yield
 
-    assert "does not keep another one out" in (is_refused(Open(root)) or "")
+    assert "does not exclude another one" in (is_refused(Open(root)) or "")
 
 
 def test_files_that_are_seen_late_are_refused(root: Path) -> None:

@@ -18,13 +18,13 @@ from pyregistry.threads.offload import finish, in_thread
 _POLL = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
 _MOST_PIECES = 1024
-"""That the kernel takes at once (IOV_MAX)."""
+"""Most pieces that the kernel takes in one call (IOV_MAX)."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a write that took none of the bytes it was given; what was written before is in doubt only until a sync."""
+"""Errors of a write that took no bytes; whether earlier bytes are lost, a sync shows."""
 
 
 class HeldFile:
-    """An upload's file, open for appending and locked: see LockedFile."""
+    """An upload's file, open for appending and locked."""
 
     def __init__(self, handle: int, opened: Stat) -> None:
         self.opened = opened
@@ -33,7 +33,7 @@ class HeldFile:
         self.offset = opened.size
 
     def write_now(self, pieces: Sequence[memoryview]) -> None:
-        """See LockedFile.write_now."""
+        """Append all of these; after an error find out whether bytes may be lost. Blocks."""
         try:
             self._write_pieces(pieces)
         except OSError as error:
@@ -41,12 +41,12 @@ class HeldFile:
             raise
 
     def rewind(self) -> None:
-        """See LockedFile.rewind."""
+        """Drop all that was appended since it was opened. Blocks."""
         os.ftruncate(self._handle, self.opened.size)
         self.offset = self.opened.size
 
     def sync(self) -> None:
-        """See LockedFile.sync."""
+        """Sync the file; after an error bytes may be lost. Blocks."""
         try:
             os.fsync(self._handle)
         except OSError:
@@ -54,7 +54,7 @@ class HeldFile:
             raise
 
     def stat(self) -> Stat:
-        """See LockedFile.stat."""
+        """Return the stat of the open file. Blocks."""
         return to_stat(os.fstat(self._handle))
 
     def _write_pieces(self, pieces: Sequence[memoryview]) -> None:
@@ -65,7 +65,7 @@ class HeldFile:
             while begin < len(pieces) and written >= len(pieces[begin]):
                 written -= len(pieces[begin])
                 begin += 1
-            if written:  # of a disk that has become full: the next call says so
+            if written:  # the disk became full: the next call raises that
                 pieces = [pieces[begin][written:], *pieces[begin + 1 :]]
                 begin = 0
 
@@ -73,7 +73,7 @@ class HeldFile:
         """Find out whether bytes that were written before a failed write may be lost. Blocks."""
         try:
             if error.errno in _NO_ROOM:
-                os.fsync(self._handle)  # what is on the disk is not lost: the only proof there is
+                os.fsync(self._handle)  # only a sync proves that no bytes are lost
                 return
         except OSError:
             pass
@@ -81,16 +81,16 @@ class HeldFile:
 
 
 class FileAppender(HeldFile):
-    """An upload's file, open across awaits: see Appender."""
+    """An upload's file, open across awaits."""
 
     def __init__(self, file: AsyncFileIO, handle: int, opened: Stat) -> None:
         super().__init__(handle, opened)
         self._file = file
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """See Appender.write."""
-        # To the end even for a cancelled request: a thread must never write to a descriptor that was closed, and
-        # perhaps opened again for something else.
+        """Append all of `data`."""
+        # To the end even for a cancelled request. A thread must never write to a descriptor that was closed and
+        # perhaps opened for something else.
         await finish(self._write_all(data))
 
     async def _write_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -108,7 +108,7 @@ class FileAppender(HeldFile):
 
 
 async def hold(target: Path, handle: int, wait: float) -> Stat:
-    """Lock an open file that another one holds, for `wait` seconds at most; as `try_to_hold`."""
+    """Lock an open file as `try_to_hold` does, but wait for the other holder for at most `wait` seconds."""
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
         await asyncio.sleep(_POLL)
@@ -118,12 +118,12 @@ async def hold(target: Path, handle: int, wait: float) -> Stat:
 
 
 def try_to_hold(target: Path | str, handle: int) -> Stat:
-    """Lock an open file; raises PathBusy, and PathNotFound if another one, or none, is there by now. Blocks."""
+    """Lock an open file; raises PathBusy, and PathNotFound if it was removed or replaced. Blocks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise PathBusy(target) from error
-    # Whoever held the lock before may have committed or cancelled the upload: the open file is then no longer it.
+    # The holder before may have committed or cancelled the upload: then this file is not the upload any longer.
     with absent_is_not_found():
         there = os.lstat(target)
     opened = os.fstat(handle)

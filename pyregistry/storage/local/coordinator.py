@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from typing import TypeVar
 
+from pyregistry.common.overriding import override
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import ground, leases, volumes
@@ -18,6 +19,7 @@ from pyregistry.storage.seams.coordinator import (
     COLLECTOR,
     Batch,
     Collection,
+    Coordinator,
     Doomed,
     Generation,
     Leases,
@@ -36,39 +38,39 @@ T = TypeVar("T")
 
 _64_BITS = 2**64 - 1
 _TEMPORARY_SECONDS = 86_400.0
-"""No write takes longer from its temporary file to the rename."""
+"""No write takes longer between its temporary file and the rename."""
 
 
-class LocalCoordinator:
-    """See Coordinator."""
+class LocalCoordinator(Coordinator):
+    """Coordinator of a directory."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    @override
     def run(self, work: Callable[[Section], T], changing: RepositoryName | None = None) -> T:
-        """See Coordinator.run."""
         with ExitStack() as held:
             held.enter_context(leases.commit_section(self._driver))
             if changing is not None:
                 held.enter_context(repository_lock(self._driver, changing))
             return work(LocalSection(self._driver))
 
+    @override
     def change(self, name: RepositoryName, work: Callable[[], T], look_back: Callable[[], None] = nothing) -> T:
-        """See Coordinator.change."""
         with repository_lock(self._driver, name):
             return work()
 
+    @override
     def is_promised(self, unit: Unit, seconds: float) -> bool:
-        """See Coordinator.is_promised."""
         return leases.is_young(self._driver.stat(unit.link), seconds, time.time_ns())
 
+    @override
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
-        """See Coordinator.single."""
         return self._driver.lock(name, exclusive=True, wait=wait)
 
     @contextmanager
+    @override
     def quiet(self, name: RepositoryName | None = None) -> Iterator[Quiet]:
-        """See Coordinator.quiet."""
         with ExitStack() as held:
             held.enter_context(leases.exclusive_section(self._driver))
             if name is not None:
@@ -76,8 +78,8 @@ class LocalCoordinator:
             yield LocalQuiet(self._driver)
 
     @contextmanager
+    @override
     def collection(self, grace: float, *, only_look: bool = False, even_unsafe: bool = False) -> Iterator[Collection]:
-        """See Coordinator.collection."""
         collection = LocalCollection(self, self._driver, grace, only_look=only_look)
         if only_look:
             yield collection
@@ -85,12 +87,12 @@ class LocalCoordinator:
         with self.single(COLLECTOR, wait=False):
             if not even_unsafe:
                 self._require_safe()
-            self._driver.empty_trash()  # of a run that was killed
+            self._driver.empty_trash()  # left by a run that was killed
             with leases.marks_of_touches(self._driver):
                 yield collection
 
+    @override
     def leases(self, grace: float, now_ns: int | None = None) -> Leases:
-        """See Coordinator.leases."""
         kept = leases.kept_for(grace, leases.noted_renewal(self._driver))
         return LocalLeases(kept, time.time_ns() if now_ns is None else now_ns)
 
@@ -99,17 +101,17 @@ class LocalCoordinator:
         if reasons:
             raise NotSafe(*reasons)
 
+    @override
     def note_renewal(self, seconds: float) -> None:
-        """See Coordinator.note_renewal."""
         leases.note_renewal(self._driver, seconds)
 
+    @override
     def try_relying_on(self, digest: Digest) -> None:
-        """See Coordinator.try_relying_on."""
         leases.try_touching(self._driver, digest)
 
 
-class LocalSection:
-    """See Section: the commit lock is held shared meanwhile, so that the collector removes nothing."""
+class LocalSection(Section):
+    """A section that holds the commit lock shared, so that the collector removes nothing."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -117,12 +119,12 @@ class LocalSection:
         self._content_of: dict[Unit, Digest] = {}
         self._placed: set[StoragePath] = set()
 
+    @override
     def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        """See Section.rely_on."""
         return [unit for unit in units if not self._relies_on(unit)]
 
+    @override
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
-        """See Section.publish."""
         driver = self._driver
         # The lock of the link comes first, so that no wait for it can end between the two.
         with leases.written_alone(driver, unit.link):
@@ -139,27 +141,27 @@ class LocalSection:
                 entry()
                 link_blob(driver, unit.repository, unit.digest)
 
+    @override
     def link(self, unit: Unit, source: Unit) -> None:
-        """See Section.link."""
         with leases.written_alone(self._driver, unit.link):
             link_blob(self._driver, unit.repository, unit.digest, self._content_of[source])
 
+    @override
     def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
-        """See Section.set_tags."""
         for tag in tags:
             write_link(self._driver, layout.tag_index_link(unit.repository, tag, unit.digest), unit.digest)
             write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
 
+    @override
     def promise(self, unit: Unit) -> None:
-        """See Section.promise."""
         try:
             leases.renew(self._driver, unit.link)
         except leases.NotOurs:
             with repository_lock(self._driver, unit.repository):
                 leases.write_again(self._driver, unit.link)
 
+    @override
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
-        """See Section.finish."""
         return [unit for unit in units if not self._ends(unit)]
 
     def _relies_on(self, unit: Unit) -> bool:
@@ -174,13 +176,13 @@ class LocalSection:
         return found.is_file and is_whole
 
     def _find_content(self, unit: Unit) -> Digest:
-        """Return the digest under which the bytes are, by a link whose path says it, for nearly all links."""
+        """Return the digest under which the bytes are stored. For nearly all links their path says it."""
         if unit.is_manifest or unit.digest.algorithm == CANONICAL:
             return unit.digest
         return read_link(self._driver, unit.link) or unit.digest
 
     def _touch(self, content: Digest) -> Stat:
-        """Change what a collector remembers of a blob, if there may be one; return the stat that it had."""
+        """Change the record of a blob if a collector may run; return the stat from before."""
         if self._is_collecting():
             return leases.touch(self._driver, content)
         return self._driver.stat(layout.blob_data(content))
@@ -197,44 +199,44 @@ class LocalSection:
         return False
 
 
-class LocalQuiet:
-    """See Quiet: the commit lock is held exclusively meanwhile."""
+class LocalQuiet(Quiet):
+    """A quiet moment: the commit lock is held exclusively meanwhile."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    @override
     def claim(self, digest: Digest) -> None:
-        """See Quiet.claim."""
         leases.touch(self._driver, digest)
 
+    @override
     def quarantine(self, digest: Digest) -> None:
-        """See Quiet.quarantine: a rename."""
         path = layout.blob_data(digest)
         put_away = layout.quarantined(digest, self._driver.stat(path).modified_ns, self._driver.place_of(path))
         self._driver.move(path, put_away)
         self._driver.prune(layout.blob(digest))
 
+    @override
     def prune(self, path: StoragePath) -> bool:
-        """See Quiet.prune."""
         return self._driver.prune(path)
 
 
-class LocalLeases:
-    """See Leases."""
+class LocalLeases(Leases):
+    """Leases by the times of links."""
 
     def __init__(self, seconds: float, now_ns: int) -> None:
         self._seconds = seconds
         self._now_ns = now_ns
 
+    @override
     def end_ns(self, unit: Unit, link: Stat) -> int:
-        """See Leases.end_ns."""
         if not leases.is_young(link, self._seconds, self._now_ns):
             return 0
         return link.modified_ns + round(self._seconds * 1e9)
 
 
-class LocalCollection:
-    """See Collection."""
+class LocalCollection(Collection):
+    """One run of the collector in a directory."""
 
     def __init__(self, coordinator: LocalCoordinator, driver: Driver, grace: float, *, only_look: bool) -> None:
         self._coordinator = coordinator
@@ -243,54 +245,55 @@ class LocalCollection:
         self._only_look = only_look
         self._begun_ns = time.time_ns()
 
+    @override
     def generations(self, algorithm: str, prefix: str) -> Iterator[tuple[str, Generation]]:
-        """See Collection.generations."""
         path = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
         for encoded, stat in self._driver.scan(path, layout.DATA):
             if stat is not None and stat.is_file:
                 yield encoded, _generation(stat)
 
+    @override
     def barrier(self) -> None:
-        """See Collection.barrier."""
         with leases.exclusive_section(self._driver):
-            pass  # each section that had begun has ended
+            pass  # each earlier section has ended
 
+    @override
     def leases(self) -> Leases:
-        """See Collection.leases."""
         return self._coordinator.leases(self._grace, self._begun_ns)
 
+    @override
     def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
-        """See Collection.quiet."""
         return nullcontext() if self._only_look else self._coordinator.quiet(name)
 
+    @override
     def condemn(self, doomed: Iterable[Doomed]) -> bool:
-        """See Collection.condemn: the locks make an announcement unnecessary."""
-        return False
+        return False  # the locks make an announcement unnecessary
 
     @contextmanager
+    @override
     def batch(self) -> Iterator[Batch]:
-        """See Collection.batch."""
         with leases.exclusive_section(self._driver):
             yield LocalBatch(self._driver)
 
+    @override
     def settle(self) -> None:
-        """See Collection.settle."""
         self._driver.sync()
 
+    @override
     def free(self) -> None:
-        """See Collection.free."""
         self._driver.empty_trash()
 
+    @override
     def missing(self) -> str | None:
-        """See Collection.missing."""
         return volumes.missing(self._driver)
 
+    @override
     def note_parts(self, *, everything: bool) -> None:
-        """See Collection.note_parts."""
         volumes.remember(self._driver, everything=everything)
 
+    @override
     def tidy(self) -> None:
-        """See Collection.tidy: of this machine, or of another server."""
+        # Writes of any server, on this machine or another.
         before_ns = time.time_ns() - round(_TEMPORARY_SECONDS * 1e9)
         for directory in map(layout.temporaries, self._driver.places()):
             for name in self._driver.children(directory):
@@ -301,29 +304,29 @@ class LocalCollection:
         self._driver.empty_trash()
 
 
-class LocalBatch:
-    """See Batch: the commit lock is held exclusively meanwhile, so that no section runs."""
+class LocalBatch(Batch):
+    """A batch that holds the commit lock exclusively, so that no section runs."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    @override
     def is_unchanged(self, digest: Digest, generation: Generation | None) -> bool:
-        """See Batch.is_unchanged."""
         now: Generation | None = None
         with suppress(PathNotFound):
             now = _generation(self._driver.stat(layout.blob_data(digest)))
         return now == generation and not leases.is_marked(self._driver, digest)
 
+    @override
     def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        """See Batch.may_remove."""
         return all(self.is_unchanged(each.content, each.generation) for each in doomed)
 
+    @override
     def remove(self, path: StoragePath) -> None:
-        """See Batch.remove."""
         self._driver.discard(path)
 
+    @override
     def prune(self, path: StoragePath) -> bool:
-        """See Batch.prune."""
         return self._driver.prune(path)
 
 

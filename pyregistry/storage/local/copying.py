@@ -7,7 +7,7 @@ _AT_ONCE = 8 * 1024 * 1024
 
 
 def copy_durably(source: str, handle: int) -> None:
-    """Copy a file to an open one and sync it; close that in any case. Raises OSError, also for too little room."""
+    """Copy a file to an open one, sync that, and close it in any case. Raises OSError, also on a full disk."""
     try:
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:

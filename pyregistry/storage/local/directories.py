@@ -1,7 +1,6 @@
 """Directories that survive a power cut, made while others may remove them.
 
-Paths are strings here: they are taken apart for each file that is written, which costs more with pathlib than the
-system calls do.
+Paths are strings here: with pathlib, splitting them for each written file costs more than the system calls.
 """
 
 import contextlib
@@ -15,46 +14,45 @@ from pyregistry.common.settling import settles_after
 from pyregistry.storage.local.syscalls import sync_directory
 
 PATIENCE = 5.0
-"""Seconds for which a write makes its directories again while somebody removes them: a count would be used up within
-a millisecond by an `rm` that runs on another core."""
+"""Seconds for which a write remakes directories that are being removed: an `rm` on another core would use up a count
+within a millisecond."""
 TRIES = 20
-"""The least number of tries: on a slow disk the seconds alone would be used up before the first one ends."""
+"""Least number of tries: on a slow disk the seconds may be over before the first one ends."""
 _KNOWN_DIRECTORIES = 10_000
 _TICK_NS = 50_000_000
-"""Least age of a directory's last change, where times have fractions of a second: more than a tick of the clock
-that files are stamped with. All layers of an image may come within a second, and each would sync every directory above
-it."""
+"""Least age of a directory's last change, where times have fractions of a second: more than a tick of the clock that
+stamps files. All layers of an image may arrive within a second, and each would sync every directory above it."""
 _STAMPING_CLOCK = 5 if sys.platform == "linux" else time.CLOCK_REALTIME
-"""That clock, CLOCK_REALTIME_COARSE, for which Python has no name. A tick that is late, as on a machine that its host
-holds up, is late in both."""
+"""That clock, CLOCK_REALTIME_COARSE, for which Python has no name. A late tick, as on a machine that its host pauses,
+is late for both."""
 
 
 class RemakeLimit:
-    """Tells when to stop making directories that somebody removes again and again: TRIES and PATIENCE are used up."""
+    """Limit for making directories that are removed again and again: TRIES and PATIENCE are used up."""
 
     def __init__(self) -> None:
         self._tries = 0
         self._until = time.monotonic() + PATIENCE
 
     def is_over(self) -> bool:
-        """Ask this once for each time that a directory was gone."""
+        """Return True if the limit is reached. To be called once for each removed directory."""
         self._tries += 1
         return self._tries > TRIES and time.monotonic() > self._until
 
 
 class Directories:
-    """The directories below one root, and which of them this process knows to be synced."""
+    """Directories below one root, with those that this process knows to be synced."""
 
     def __init__(self, root: Path) -> None:
         self._root = str(root)
-        # How the directory above looked when this process synced the entry: while it looks the same, no other process
-        # has removed the directory and made it again.
+        # Stat of the parent when this process synced the entry: while it is the same, no other process has removed
+        # the directory and made it again.
         self._synced: dict[str, tuple[int, int]] = {}
 
     def make(self, directory: str, *, durable: bool) -> None:
         """Make the chain, and sync each entry that this process does not know to be synced.
 
-        Who finds a directory there cannot know whether its maker has synced it yet, so "I made it" is not enough.
+        Entries that were there are synced as well: their maker may not have done it yet.
         """
         if durable and self._is_synced(directory):  # so it is there
             return
@@ -65,12 +63,12 @@ class Directories:
                 if durable:
                     self._sync_or_take_back(directory, made)
                 return
-            except FileNotFoundError:  # an operator's `rm -rf` took what was just made
+            except FileNotFoundError:  # an operator's `rm -rf` removed what was just made
                 if limit.is_over() or not os.path.exists(self._root):
                     raise
 
     def _make_chain(self, directory: str) -> list[str]:
-        """Those that were not there."""
+        """Make the missing directories and return them."""
         made: list[str] = []
         chain = [directory]
         while chain[-1] != self._root and not self._exists_or_made(chain[-1], made):
@@ -86,14 +84,14 @@ class Directories:
         except FileNotFoundError:
             raise
         except OSError:
-            # The kernel reports it once: whoever found them there would sync them without an error.
+            # The kernel reports it once: the next writer would sync them without an error.
             for path in reversed(made):
-                with contextlib.suppress(OSError):  # somebody has put something into it
+                with contextlib.suppress(OSError):  # another writer has put something into it
                     os.rmdir(path)
             raise
 
     def _exists_or_made(self, path: str, made: list[str]) -> bool:
-        """False where the directory above is missing."""
+        """Make a directory unless it exists; return False if its parent is missing."""
         try:
             os.mkdir(path)
         except FileExistsError:
@@ -111,7 +109,7 @@ class Directories:
             directory = parent_of(directory)
         for path in reversed(chain):
             above = parent_of(path)
-            looks = None if path in made else _looks(above)  # what has just changed is not settled
+            looks = None if path in made else _looks(above)  # the parent of a new one has just changed
             sync_directory(above)
             if looks is not None:
                 if len(self._synced) >= _KNOWN_DIRECTORIES:
@@ -122,17 +120,17 @@ class Directories:
         known = self._synced.get(directory)
         try:
             return known is not None and known == _looks(parent_of(directory))
-        except FileNotFoundError:  # removed, with the directory above
+        except FileNotFoundError:  # removed, with its parent
             return False
 
 
 def parent_of(path: str) -> str:
-    """The directory that holds the name."""
+    """Return the directory that holds the name."""
     return path.rpartition("/")[0]
 
 
 def _looks(directory: str) -> tuple[int, int] | None:
-    """What changes with every entry that is made or removed, and with a move; None while that was a moment ago."""
+    """Return a value that changes with each new or removed entry and with a move; None if it just changed."""
     stat = os.stat(directory)
     changed_ns = stat.st_ctime_ns
     now_ns = time.clock_gettime_ns(_STAMPING_CLOCK)

@@ -1,4 +1,4 @@
-"""Directories: what local leases and uploads need beside Objects. `tests/storage/contract_local.py` holds it."""
+"""Directories: what local leases and uploads need on top of Objects. `tests/storage/contract_local.py` tests it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -10,7 +10,7 @@ from pyregistry.storage.seams.objects import Objects, Stat
 
 
 class NotDurable(OSError):
-    """A file was renamed, and its directory could not be synced: a new name is taken back, also that of a `move`."""
+    """A file was renamed, but its directory could not be synced: a new name is taken back, also that of a `move`."""
 
 
 def inode_of(stat: Stat) -> int:
@@ -25,7 +25,7 @@ class LockedFile(Protocol):
 
     @property
     def opened(self) -> Stat:
-        """The file as it was when it was opened and locked."""
+        """Stat of the file when it was opened and locked."""
 
     @property
     def offset(self) -> int:
@@ -39,17 +39,17 @@ class LockedFile(Protocol):
         """Append all of these; on an error what was written so far stays, unless `is_lost`. Blocks."""
 
     def rewind(self) -> None:
-        """Take back all that was appended since it was opened. Blocks."""
+        """Drop all that was appended since it was opened. Blocks."""
 
     def sync(self) -> None:
-        """Return when all that was written survives a power cut. Blocks."""
+        """Make all that was written durable. Blocks."""
 
     def stat(self) -> Stat:
-        """Of the open file. Blocks."""
+        """Return the stat of the open file. Blocks."""
 
 
 class Appender(LockedFile, Protocol):
-    """For whoever is on the event loop, and awaits the bytes."""
+    """A locked file for the event loop."""
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append all of `data`; on an error what was written so far stays, unless `is_lost`."""
@@ -67,10 +67,10 @@ class Driver(Objects, Protocol):
 
     @property
     def epoch(self) -> str:
-        """Changes when bytes that were written but not synced may have been lost: with a boot, and with a mount."""
+        """Token that changes when unsynced bytes may have been lost: with a boot, and with a mount."""
 
     def create(self, path: StoragePath, data: bytes) -> None:
-        """Make a file that is not there, and that nobody looks for yet: neither durably nor in one step."""
+        """Create a file. Neither atomic nor durable: only for paths that nothing reads yet."""
 
     def mark(self, path: StoragePath) -> None:
         """Make an empty file, unless there is one, in a directory that is there; raise PathNotFound. Not durably."""
@@ -91,20 +91,20 @@ class Driver(Objects, Protocol):
     def staged(self, source: StoragePath, target: StoragePath) -> AbstractContextManager[StoragePath]:
         """Give a path from which a `move` to `target` is no more than a rename; raise PathNotFound.
 
-        It is `source` itself or, where that is on another file system, a synced copy, removed at the end of the block.
+        It is `source` itself. On another file system it is a synced copy, removed at the end of the block.
         """
 
     def discard(self, path: StoragePath) -> None:
-        """Remove a file or a directory in one step, neither durably nor freeing its bytes; raises PathNotFound."""
+        """Move a file or a directory to the trash in one step; raises PathNotFound. Not durable; frees no space."""
 
     def sync(self) -> None:
-        """Return when all that was written and removed so far survives a power cut: expensive, so once for many."""
+        """Make all writes and removals so far durable: expensive, so once for many."""
 
     def empty_trash(self) -> None:
         """Free what was discarded, also by a process that died."""
 
     def prune(self, path: StoragePath) -> bool:
-        """Remove the directories at and below `path` that hold no file; whether `path` itself is gone."""
+        """Remove the directories at and below `path` that hold no file; return True if `path` itself is gone."""
 
     def appender(
         self, path: StoragePath, *, wait: float, create: bool = False
@@ -119,7 +119,7 @@ class Driver(Objects, Protocol):
         """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
 
     def place_of(self, path: StoragePath) -> StoragePath:
-        """Return the one on the file system of `path`."""
+        """Return the one of `places` that is on the file system of `path`."""
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock of that name, across processes, until the block ends or the process dies.
@@ -129,18 +129,17 @@ class Driver(Objects, Protocol):
 
 
 class LocalMaintenance(Driver, Protocol):
-    """A directory of this machine, for what only such a one has: a path, permissions, volumes, file systems."""
+    """A directory of this machine, for what only that has: a path, permissions, volumes, file systems."""
 
-    @property
-    def root(self) -> Path:
-        """The directory, without symbolic links on the way."""
+    root: Path
+    """The directory, without symbolic links on the way."""
 
     @property
     def lock_waiters(self) -> int:
-        """Callers of this process that wait for a lock."""
+        """Number of callers in this process that wait for a lock."""
 
     def probe(self) -> None:
-        """Write, sync, rename and remove a file, so that a directory which cannot be used is found at the start.
+        """Write, sync, rename and remove a file, so that an unusable directory is found at the start.
 
         Raises OSError: no right to write, a read-only file system, or one without locks (flock).
         """

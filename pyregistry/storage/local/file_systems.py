@@ -23,9 +23,9 @@ class _Mount(NamedTuple):
 
 
 def file_systems(root: Path) -> Mapping[str, str]:
-    """Return the kind of the file system of `root` and of each one mounted below it, by where it is mounted.
+    """Return the kind of each file system at and below `root`, by its mount point.
 
-    Empty where the system does not say. Blocks.
+    Empty if the system does not say. Blocks.
     """
     with suppress(OSError):
         return parse_mounts(os.fsdecode(_MOUNTS.read_bytes()), PurePosixPath(root))
@@ -33,9 +33,9 @@ def file_systems(root: Path) -> Mapping[str, str]:
 
 
 def parse_mounts(text: str, root: PurePosixPath) -> Mapping[str, str]:
-    """Do the same for a text in the form of `/proc/self/mountinfo`, see proc(5); `root` is without symbolic links.
+    """Do the same for a text in the form of `/proc/self/mountinfo`, see proc(5); `root` has no symbolic links.
 
-    A mount that another one hides is not among them: each path is followed as the kernel follows it.
+    A mount that another one hides is left out: each path is resolved as the kernel does it.
     """
     mounts = {
         mount.number: mount
@@ -60,8 +60,8 @@ def _holder(path: PurePosixPath, inside: Mapping[str, Sequence[_Mount]]) -> _Mou
 
 
 def _mounts(text: str) -> Iterator[_Mount]:
-    for line in text.split("\n"):  # not `splitlines`: the kernel leaves other ends of a line in names as they are
-        before, separator, after = line.partition(" - ")  # optional fields stand in between
+    for line in text.split("\n"):  # not `splitlines`: the kernel does not escape other line ends in names
+        before, separator, after = line.partition(" - ")  # optional fields come before it
         fields = before.split(" ")
         if separator and len(fields) > 4:
             point = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4])

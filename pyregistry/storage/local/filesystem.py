@@ -1,7 +1,7 @@
 """Driver on a local directory: atomic, durable, locked.
 
-What is published is never written in place: a new file is made in `.pyregistry/tmp`, synced, and renamed. Of a file
-system that is mounted below the root, that directory is at its top (see places), so a rename never copies.
+No published file is written in place: a new file is made in `.pyregistry/tmp`, synced and renamed. File systems that
+are mounted below the root have that directory at their top (see places). So a rename never copies.
 """
 
 import contextlib
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import aiofiles.threadpool
 
+from pyregistry.common.overriding import override
 from pyregistry.common.settling import settles_after
 from pyregistry.storage.local.appending import FileAppender, HeldFile, hold, try_to_hold
 from pyregistry.storage.local.directories import Directories, parent_of
+from pyregistry.storage.local.driver import LocalMaintenance
 from pyregistry.storage.local.flock import Locks
 from pyregistry.storage.local.free_space import FreeSpace
 from pyregistry.storage.local.inspecting import list_directory
@@ -46,14 +48,14 @@ from pyregistry.storage.seams.sources import LocalFile
 from pyregistry.threads.offload import in_thread
 from pyregistry.threads.pools import rooms
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # which a pipe in the place of a file needs, and no file heeds
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # for a pipe in the place of a file; files ignore O_NONBLOCK
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
 _WITHOUT_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 """Errors of a hard link on a file system that has none, as vfat."""
 _LOCK = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class FilesystemDriver:
+class FilesystemDriver(LocalMaintenance):
     """Storage below `root`, an existing directory."""
 
     def __init__(self, root: Path) -> None:
@@ -67,19 +69,19 @@ class FilesystemDriver:
         self._free_space = FreeSpace()
 
     @property
+    @override
     def epoch(self) -> str:
-        """See Driver.epoch."""
         mounts = (layout.ROOT, *self._places.mounts)
         return "-".join((self._boot, *(str(mount_id(f"{self._prefix}{mount}")) for mount in mounts)))
 
+    @override
     def probe(self) -> None:
-        """See LocalMaintenance.probe."""
         for place in self.places():
             # Not in the trash, which a garbage collection may be emptying.
             path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
             self.write(path, b"x")  # a full disk has room for a name
             self.delete(path)
-            # Now: without room nobody could make it, nor then make room.
+            # Now: on a full disk it could not be made, and so nothing could be removed.
             self.make_directory(layout.trash(place), durable=False)
         self._probe_locks()
 
@@ -95,24 +97,24 @@ class FilesystemDriver:
             with contextlib.suppress(PathNotFound):
                 self.delete(path, durable=False)
 
+    @override
     def places(self) -> tuple[StoragePath, ...]:
-        """See Driver.places."""
         return self._places.all()
 
+    @override
     def place_of(self, path: StoragePath) -> StoragePath:
-        """See Driver.place_of."""
         return self._places.of(self._places.real(path))
 
     def _at(self, path: StoragePath) -> str:
         return self._prefix + self._places.real(path)
 
     @property
+    @override
     def local(self) -> "FilesystemDriver":
-        """See Driver.local."""
         return self
 
+    @override
     def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
-        """See Objects.read."""
         try:  # no context manager: a collection reads every manifest
             handle = os.open(self._at(path), _READ)
             try:
@@ -124,10 +126,10 @@ class FilesystemDriver:
                 raise PathNotFound(error.filename) from error
             raise
 
+    @override
     def write(
         self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False, if_absent: bool = False
     ) -> None:
-        """See Objects.write."""
         write = partial(self._publisher.write, path, data, durable=durable, mode=0o600 if private else 0o666)
         if not if_absent:
             write()
@@ -139,45 +141,46 @@ class FilesystemDriver:
         except OSError as error:
             if error.errno not in _WITHOUT_LINKS:
                 raise
-            # Then those who write so keep each other out; another write in between may still be replaced.
+            # Writers with `if_absent` exclude each other by a lock; other writers in between may still be replaced.
             with self.lock("absent", exclusive=True):
                 if os.path.lexists(self._at(path)):
                     raise AlreadyThere(path) from None
                 write()
 
+    @override
     def create(self, path: StoragePath, data: bytes) -> None:
-        """See Driver.create."""
         fill(self._publisher.create(self._at(path), 0o666, CREATE), data, durable=False)
 
+    @override
     def mark(self, path: StoragePath) -> None:
-        """See Driver.mark."""
         with absent_is_not_found(), contextlib.suppress(FileExistsError):
             os.close(os.open(self._at(path), CREATE, 0o666))
 
+    @override
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Driver.make_directory."""
         self._directories.make(self._at(path), durable=durable)
 
+    @override
     def stat(self, path: StoragePath) -> Stat:
-        """See Objects.stat."""
-        try:  # no pathlib and no context manager: this is the one call of a hot answer
+        try:  # no pathlib and no context manager: this is the one call of a cached response
             return stat_of(self._at(path))
         except OSError as error:
             if is_absent(error):
                 raise PathNotFound(path) from error
             raise
 
+    @override
     def is_settled(self, stat: Stat) -> bool:
-        """See Objects.is_settled: a file that was just written may be written again within one tick of the clock."""
+        # A file may be written twice within one tick of the clock.
         return all(time.time_ns() - at >= settles_after(at) for at in times_of(stat))
 
+    @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
-        """See Driver.set_mtime."""
         with absent_is_not_found():
             set_mtime(self._at(path), mtime_ns)
 
+    @override
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
-        """See Objects.children."""
         try:
             with absent_is_not_found():
                 names, links = names_and_links(self._at(path))
@@ -187,18 +190,18 @@ class FilesystemDriver:
             return
         yield from sorted(names if after is None else (name for name in names if name > after))
 
+    @override
     def symbolic_links(self, path: StoragePath) -> list[str]:
-        """See Driver.symbolic_links."""
         with contextlib.suppress(PathNotFound), absent_is_not_found():
             return sorted(names_and_links(self._at(path))[1])
         return []
 
+    @override
     def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """See Driver.entries."""
         yield from list_directory(str(self.root), self._places.real(path))
 
+    @override
     def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
-        """See Objects.scan."""
         directory = self._at(path)
         for name in self.children(path, strict=strict):
             try:
@@ -208,30 +211,31 @@ class FilesystemDriver:
                     raise
                 yield name, None
 
+    @override
     def move(self, source: StoragePath, target: StoragePath) -> None:
-        """See Driver.move."""
         self._publisher.move(source, target)
 
+    @override
     def staged(self, source: StoragePath, target: StoragePath) -> contextlib.AbstractContextManager[StoragePath]:
-        """See Driver.staged."""
         return self._publisher.staged(source, target)
 
+    @override
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Objects.delete: a directory is renamed to the trash first, so that it is gone in one step."""
         doomed = None
         with absent_is_not_found():
             try:
                 os.unlink(self._at(path))
-            except (IsADirectoryError, PermissionError):  # which of them it is depends on the system
+            except (IsADirectoryError, PermissionError):  # depends on the system
+                # By way of the trash, so that it is gone in one step.
                 doomed = self._publisher.to_trash(path)
         if durable:
             sync_directory(parent_of(self._at(path)))
         if doomed is not None:
             remove_all(doomed)
 
+    @override
     def delete_many(self, paths: Iterable[StoragePath]) -> None:
-        """See Objects.delete_many: each directory is synced once."""
-        parents: dict[str, None] = {}
+        parents: dict[str, None] = {}  # each is synced once
         try:
             for path in paths:
                 with contextlib.suppress(PathNotFound):
@@ -242,24 +246,24 @@ class FilesystemDriver:
                 with contextlib.suppress(FileNotFoundError):  # it was removed as well
                     sync_directory(parent)
 
+    @override
     def discard(self, path: StoragePath) -> None:
-        """See Driver.discard."""
         self._publisher.to_trash(path)
 
+    @override
     def sync(self) -> None:
-        """See Driver.sync."""
         for mount in (layout.ROOT, *self._places.mounts):
             sync_file_system(self.root / mount)
 
+    @override
     def empty_trash(self) -> None:
-        """See Driver.empty_trash."""
         for place in self.places():
             with contextlib.suppress(FileNotFoundError), os.scandir(self._prefix + layout.trash(place)) as entries:
                 for entry in entries:
                     remove_all(entry.path, is_directory=entry.is_dir(follow_symlinks=False))
 
+    @override
     def prune(self, path: StoragePath) -> bool:
-        """See Driver.prune."""
         top = self._at(path)
         with contextlib.suppress(OSError):  # mostly there is nothing in it
             os.rmdir(top)
@@ -269,40 +273,40 @@ class FilesystemDriver:
                 os.rmdir(directory)
         return not os.path.lexists(top)
 
+    @override
     def source(self, path: StoragePath) -> Source:
-        """See Objects.source."""
         stat = self.stat(path)
         if not stat.is_file:
             raise PathNotFound(path)
         return LocalFile(Path(self._at(path)), stat.size)
 
     @property
+    @override
     def lock_waiters(self) -> int:
-        """See LocalMaintenance.lock_waiters."""
         return self._locks.waiting
 
+    @override
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        """See Driver.room."""
         if not self._places.mounts:
             return self._free_space.available_bytes(self._prefix)
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
         return min(self._free_space.available_bytes(f"{self._prefix}{mount}") for mount in mounts)
 
     @contextlib.contextmanager
+    @override
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-        """See Driver.lock. Raises Unavailable at the end if the locks came to another directory meanwhile."""
         home = self._places.seen.home
         path = f"{self._at(layout.LOCKS)}/{name}"
         opened = partial(self._publisher.create, path, 0o660, _LOCK)
         with self._locks.hold(path, opened, exclusive=exclusive, wait=wait):
             yield
-        self._places.require_home(home)
+        self._places.require_home(home)  # a mount may have moved the locks to another directory meanwhile
 
     @contextlib.asynccontextmanager
+    @override
     async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:
-        """See Driver.appender."""
         target = Path(self._at(path))
-        files: list[FileIO] = []  # filled rather than returned: a cancelled call still opens, and returns nothing
+        files: list[FileIO] = []  # filled rather than returned: a cancelled call still opens the file
         try:
             opened = await in_thread(self._open_to_append, target, files, create=create)
             handle = files[0].fileno()
@@ -314,8 +318,8 @@ class FilesystemDriver:
                 await in_thread(file.close)
 
     @contextlib.contextmanager
+    @override
     def held(self, path: StoragePath) -> Iterator[HeldFile]:
-        """See Driver.held."""
         target = self._at(path)
         with absent_is_not_found():
             handle = os.open(target, _APPEND)
@@ -325,7 +329,7 @@ class FilesystemDriver:
             os.close(handle)
 
     def _open_to_append(self, target: Path, files: list[FileIO], *, create: bool) -> Stat | None:
-        """None where another one holds the file."""
+        """Open and lock the file; return None if another request has it locked."""
         if create:
             self._directories.make(str(target.parent), durable=False)
         with absent_is_not_found():

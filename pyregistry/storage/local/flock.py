@@ -1,9 +1,9 @@
-"""Waiting for a lock of the file system with a bound, which flock does not have.
+"""File locks with a bounded wait, which flock does not have.
 
-The kernel wakes whoever waits in it at the moment of a release, and a collector opens the locks for some microseconds
-between two batches: a loop of tries would miss that. So the first waiter for a lock has a thread that waits in the
-kernel, and that thread serves the others of this process in their order. If the waiter whose turn it is gives up, the
-thread waits on, gives the lock back as soon as it has it, and goes on with the next.
+A collector opens the locks for some microseconds between two batches. A loop of tries would miss that; only a waiter in
+the kernel is woken at once. So the first waiter for a lock has a thread that waits in the kernel. The thread serves the
+other waiters of this process in their order. If the first waiter gives up, the thread waits on. It then releases the
+lock and continues with the next waiter.
 """
 
 import fcntl
@@ -19,13 +19,13 @@ from pyregistry.storage.seams.objects import PathBusy
 from pyregistry.threads.patience import Patience, patience
 
 _PAUSES = (0.0005, 0.001, 0.002)
-"""Seconds before further tries: most locks are held for less, and a thread costs more."""
+"""Seconds before further tries: most locks are held for less time, and a thread costs more."""
 
 Key = tuple[str, int]
 
 
 class Locks:
-    """The waiters of this process for the locks below one root."""
+    """Waiters of this process for the locks below one root."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
@@ -33,16 +33,16 @@ class Locks:
 
     @property
     def waiting(self) -> int:
-        """Callers that wait for a lock which another holder has kept for some milliseconds."""
+        """Number of callers that have waited for a lock for some milliseconds."""
         with self._mutex:
             return sum(map(len, self._queues.values()))
 
     @contextmanager
     def hold(self, path: str, open_file: Callable[[], int], *, exclusive: bool, wait: bool) -> Iterator[None]:
-        """See Driver.lock: a lock on what `open_file` opens, the file at `path`.
+        """Lock the file that `open_file` opens at `path`; as Driver.lock.
 
-        flock on a fresh descriptor for each holder: POSIX record locks would vanish as soon as any other descriptor
-        of the file is closed in this process.
+        Each holder has a new descriptor with flock. POSIX record locks would vanish as soon as this process closes any
+        other descriptor of the file.
         """
         operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         bound = patience() if wait else None
@@ -73,7 +73,7 @@ class Locks:
                 if _try(waiter.handle, waiter.operation):
                     return waiter.handle
             self._enter(key, waiter)
-        except BaseException:  # also where the system gives no thread
+        except BaseException:  # also if no thread can be started
             os.close(waiter.handle)
             raise
         try:
@@ -130,7 +130,7 @@ class Locks:
 
 @dataclass(slots=True, eq=False)
 class _Waiter:
-    """One place in the queue; the descriptor of the first one belongs to the thread."""
+    """One waiter in the queue; the descriptor of the first one belongs to the thread."""
 
     handle: int
     operation: int

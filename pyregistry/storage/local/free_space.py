@@ -4,14 +4,14 @@ import os
 import time
 
 _RESERVE_BYTES = 1024**3
-"""Uploads leave so much free, or a fiftieth of the file system if that is less."""
+"""Space that uploads leave free, or a fiftieth of the file system if that is less."""
 _PLENTY_BYTES = 1024**3
-"""Above the reserve. No disk takes so much within REMEMBERED_SECONDS."""
+"""Space above the reserve that no disk can fill within _REMEMBERED_SECONDS."""
 _REMEMBERED_SECONDS = 0.1
 
 
 class FreeSpace:
-    """Available bytes of each file system; where they are plenty, the system is asked ten times a second at most."""
+    """Available bytes of each file system, cached for a tenth of a second while they are plenty."""
 
     def __init__(self) -> None:
         self._plenty: dict[str, tuple[float, int]] = {}

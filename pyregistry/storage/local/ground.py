@@ -1,4 +1,4 @@
-"""Reasons why a collector could not be safe in a directory: its proof rests on locks that exclude and fresh looks."""
+"""Reasons why a collector may be unsafe in a directory: its proof needs locks that exclude, and fresh metadata."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,13 +21,12 @@ _BETWEEN_MACHINES = frozenset(
         )
     }
 )
-"""Kinds that machines share, and of which each machine keeps what it has seen of files for a while. Those that keep
-machines in step (ceph, gfs2, lustre, ocfs2) are not among them, nor those between a machine and its guest (virtiofs,
-9p)."""
+"""Kinds that machines share and of which each machine caches metadata for a while. Not those that are coherent (ceph,
+gfs2, lustre, ocfs2), and not those between a host and its guest (virtiofs, 9p)."""
 
 
 def doubts(driver: Driver) -> Iterator[str]:
-    """Yield each reason why a collector may remove what is relied on; raises OSError. Blocks."""
+    """Yield each reason why a collector may remove content in use; raises OSError. Blocks."""
     yield from _unsafe_kinds(driver)
     yield from _other_locks(driver)
     yield from _failed_trials(driver)
@@ -38,11 +37,11 @@ def _unsafe_kinds(driver: Driver) -> Iterator[str]:
         return
     for place, kind in file_systems(driver.local.root).items():
         if kind in _BETWEEN_MACHINES:
-            yield f"{place} is {kind}, where what a server on another machine did may be seen too late"
+            yield f"{place} is {kind}, where changes of a server on another machine may be seen too late"
 
 
 def _other_locks(driver: Driver) -> Iterator[str]:
-    """Yield a sentence for each directory of locks that only a process with other mounts uses."""
+    """Yield a sentence for each directory of locks that only processes with other mounts use."""
     if driver.local is None:
         return
     root = driver.local.root
@@ -60,7 +59,7 @@ def _other_locks(driver: Driver) -> Iterator[str]:
 def _failed_trials(driver: Driver) -> Iterator[str]:
     try:
         with driver.lock(_TRIAL, exclusive=True), suppress(PathBusy), driver.lock(_TRIAL, exclusive=False, wait=False):
-            yield "a lock (flock) does not keep another one out"
+            yield "a lock (flock) does not exclude another one"
     except OSError as error:
         yield f"files cannot be locked (flock): {error.strerror}"
     path = layout.trial(layout.TMP, uuid4().hex)
@@ -68,4 +67,4 @@ def _failed_trials(driver: Driver) -> Iterator[str]:
     seen = exists(driver, path)
     driver.delete(path, durable=False)
     if not seen or exists(driver, path):
-        yield "what was just made or removed is not seen"
+        yield "a file that was just made is not seen, or one that was removed is"

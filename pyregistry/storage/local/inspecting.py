@@ -1,4 +1,4 @@
-"""Directories as they are, with what the registry itself passes over: for `fsck`."""
+"""Directories as they are, with entries that the registry itself ignores: for `fsck`."""
 
 import os
 import stat as modes
@@ -11,7 +11,7 @@ from pyregistry.storage.seams.objects import Entry, PathNotFound
 
 
 def list_directory(root: str, path: StoragePath) -> list[Entry]:
-    """The entries of a directory of this machine."""
+    """Return the entries of a directory of this machine."""
     top = _owner(root)
     entries = []
     try:
@@ -20,7 +20,7 @@ def list_directory(root: str, path: StoragePath) -> list[Entry]:
                 try:
                     result = each.stat(follow_symlinks=False)
                     looks = stat_of(each.path)
-                except FileNotFoundError:  # it vanished meanwhile
+                except FileNotFoundError:  # removed meanwhile
                     continue
                 is_directory = modes.S_ISDIR(result.st_mode)
                 entries.append(Entry(each.name, looks, is_directory, _obstacle(result, top)))
@@ -30,7 +30,7 @@ def list_directory(root: str, path: StoragePath) -> list[Entry]:
 
 
 def _owner(root: str) -> os.stat_result:
-    """The tree, if there is one: on a volume of Kubernetes the data directory is root's, whoever serves it."""
+    """Return the stat of the tree, or of the root: on a Kubernetes volume the data directory belongs to root."""
     try:
         return Path(root, layout.TREE).stat()
     except FileNotFoundError:
@@ -38,14 +38,14 @@ def _owner(root: str) -> os.stat_result:
 
 
 def _obstacle(result: os.stat_result, top: os.stat_result) -> str | None:
-    """Judge by the owner and the group of the data directory, which the server is taken to have."""
+    """Return the obstacle for a server that runs as the owner and the group of the data directory."""
     if top.st_uid == 0 or modes.S_ISLNK(result.st_mode):
         return None
     is_directory = modes.S_ISDIR(result.st_mode)
     if result.st_uid == top.st_uid:
         needed = 0o700 if is_directory else 0o600
         reason = f"has the mode {modes.S_IMODE(result.st_mode):04o}, its owner needs {needed:04o}"
-    else:  # a file of another user is read only, and a link is replaced by one of our own
+    else:  # a file of another user is only read, and a link is replaced by a new one
         needed = (0o7 if is_directory else 0o4) << (3 if result.st_gid == top.st_gid else 0)
         reason = f"belongs to the user {result.st_uid}, the data directory to {top.st_uid}"
     return None if result.st_mode & needed == needed else reason

@@ -8,9 +8,9 @@ from pyregistry.storage.local.driver import Driver
 
 
 def repository_lock(driver: Driver, name: RepositoryName) -> AbstractContextManager[None]:
-    """One change of tags and manifests at a time: a delete by digest must not take a tag that just moved on.
+    """Return the lock of a change of tags and manifests: a delete by digest must not remove a tag that just moved.
 
-    Repositories share 256 locks. Inside a commit section or an exclusive section, where there is one, never around it.
+    Repositories share 256 locks. Taken inside a commit section or an exclusive section, never around one.
     """
     stripe = blake2b(name.encode(), digest_size=1).hexdigest()
     return driver.lock(f"repo-{stripe}", exclusive=True)

@@ -11,15 +11,15 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.reserved import is_reserved
 
 MOST_REPOSITORIES = 10_000
-"""The count stops there."""
+"""Number at which the count stops."""
 MOST_SECONDS = 1.0
-"""The same; a network's file system may need seconds for a thousand directories."""
+"""Time after which it stops; a network file system may need seconds for a thousand directories."""
 
 
 def count_repositories(root: Path, clock: Callable[[], float] = time.monotonic) -> str:
     """Return a number such as `12`, or `10,000+` where the count was stopped. Blocks for about MOST_SECONDS at most.
 
-    Directories that cannot be read are left out: they are reported where somebody asks for them.
+    Directories that cannot be read are left out: the request that needs one reports it.
     """
     end, found = clock() + MOST_SECONDS, 0
     waiting = deque([os.fspath(root / layout.REPOSITORIES)])
@@ -34,11 +34,11 @@ def count_repositories(root: Path, clock: Callable[[], float] = time.monotonic) 
 
 
 def _is_passed_over(name: str) -> bool:
-    return name.startswith("_") or is_reserved(name)  # a snapshot has repositories of another day
+    return name.startswith("_") or is_reserved(name)  # a snapshot has the repositories of an earlier day
 
 
 def has_blobs(root: Path) -> bool:
-    """Return True if there is anything where blobs are. Blocks."""
+    """Return True if there is anything below the directory of blobs. Blocks."""
     with suppress(OSError), os.scandir(root / layout.BLOBS) as algorithms:
         for algorithm in algorithms:
             with suppress(OSError), os.scandir(algorithm.path) as prefixes:

@@ -1,7 +1,7 @@
 """The file systems below the root: each has a directory of ours, because a rename cannot leave its file system.
 
-Nearly always there is one, and `.pyregistry` is that directory. Where others are mounted, at `docker` or at
-`repositories/team`, temporary files and the trash for what is on them are in `_pyregistry` at the top of each.
+Nearly always there is one file system, and `.pyregistry` is that directory. Others may be mounted, at `docker` or at
+`repositories/team`. Their temporary files and trash are in `_pyregistry` at the top of each.
 """
 
 import threading
@@ -20,15 +20,15 @@ _PRIVATE = f"{layout.PRIVATE}/"
 
 @dataclass(frozen=True, slots=True)
 class Mounts:
-    """The file systems that were seen at one moment."""
+    """File systems that were mounted at one moment."""
 
     points: tuple[StoragePath, ...]
-    """The mount points below the root that hold a part of the tree, the deepest first."""
+    """Mount points below the root that hold a part of the tree, the deepest first."""
     private: Mapping[StoragePath, StoragePath]
     """The directory of ours on each, by its mount point; that of the root first."""
 
     home: StoragePath | None
-    """The one with the blobs, which has the locks, marks and notes; None for `.pyregistry`."""
+    """The one on the file system of the blobs: it has the locks, marks and notes. None for `.pyregistry`."""
 
     def holding(self, path: str) -> StoragePath:
         """Return the mount point that holds `path`; ROOT for the root."""
@@ -36,13 +36,13 @@ class Mounts:
 
 
 class Places:
-    """Which directory of ours is on the file system of a path. Safe for use from several threads."""
+    """Directories of ours by the file system of a path. Safe for use from several threads."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._mutex = threading.Lock()
         self.seen = _look(root)
-        """The places that hold at this moment: another object as soon as something else is seen."""
+        """The places that were read last; another object after each change."""
 
     @property
     def mounts(self) -> tuple[StoragePath, ...]:
@@ -57,14 +57,14 @@ class Places:
             return self.seen
 
     def require_home(self, home: StoragePath | None) -> None:
-        """Raise Unavailable if the locks are not in this directory any more."""
+        """Raise Unavailable if the locks are no longer in this directory."""
         if self.seen.home != home:
             raise Unavailable("another file system was mounted in the data directory", headers=RETRY)
 
     def real(self, path: StoragePath) -> StoragePath:
-        """Return where a path is: what is in `.pyregistry` is with the blobs, and others may see it there.
+        """Return the real path: what belongs into `.pyregistry` is on the file system of the blobs.
 
-        Of two containers with one volume at `docker` each has a root of its own, and they must share locks and marks.
+        Two containers with one volume at `docker` have different roots, but must share locks and marks.
         """
         home = self.seen.home
         if home is None or not path.startswith(_PRIVATE):
@@ -72,7 +72,7 @@ class Places:
         return StoragePath(f"{home}/{path.removeprefix(_PRIVATE)}")
 
     def of(self, path: str) -> StoragePath:
-        """Return the directory of ours on the file system that the name `path` is on."""
+        """Return the directory of ours on the file system of `path`."""
         seen = self.seen
         for point in seen.points:  # mostly none
             if path.startswith(f"{point}/"):
@@ -80,7 +80,7 @@ class Places:
         return seen.private[layout.ROOT]
 
     def all(self) -> tuple[StoragePath, ...]:
-        """Return all of them, that of the root first."""
+        """Return all directories of ours, that of the root first."""
         return tuple(self.seen.private.values())
 
     def mount_of(self, path: str) -> StoragePath:
@@ -100,9 +100,8 @@ def _holding(points: Sequence[StoragePath], path: str) -> StoragePath:
 
 
 def mount_points(root: str) -> list[str]:
-    """Return the mount points below `root`, relative to it; none where the system does not say.
+    """Return the mount points below `root`, relative to it; none if the system does not say.
 
-    The number of the device would not do: two volumes of one disk have the same, and no rename leads from one to the
-    other.
+    Device numbers are not enough: two volumes of one disk have the same number, but no rename between them works.
     """
     return [point.removeprefix(f"{root}/") for point in file_systems(Path(root)) if point.startswith(f"{root}/")]

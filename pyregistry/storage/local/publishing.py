@@ -1,4 +1,4 @@
-"""Files come to their places and leave them by one rename, on whichever file system below the root they are."""
+"""Publishes and removes files by one rename each, on any file system below the root."""
 
 import contextlib
 import errno
@@ -16,12 +16,12 @@ from pyregistry.storage.seams.layout import StoragePath
 
 T = TypeVar("T")
 Come = Callable[[str, str], None]
-"""Call that brings a file from one path to another: os.rename, or os.link where nothing may be replaced."""
+"""Call that publishes a file: os.rename, or os.link where nothing may be replaced."""
 
 _IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
-"""Errors of a rename to the trash after which a directory is taken apart where it is.
+"""Errors of a rename to the trash after which a directory is removed in place.
 
-EXDEV is that of a directory in the lower layer of an overlay file system. Without room, who asks wants to make some.
+EXDEV means a directory in the lower layer of an overlay file system. On a full disk, the caller wants to free space.
 """
 
 
@@ -34,18 +34,18 @@ class Publisher:
         self.places = Places(root)
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int, if_absent: bool = False) -> None:
-        """See Objects.write. With `if_absent` raises OSError also where the file system has no hard links."""
+        """Do as Objects.write; with `if_absent` raise OSError also if the file system has no hard links."""
         come = os.link if if_absent else os.rename
         self._on_its_file_system(lambda: self._write(self.places.real(path), data, come, durable=durable, mode=mode))
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
-        """See Driver.move."""
+        """Do as Driver.move."""
         real = self.places.real
         self._on_its_file_system(lambda: self._move(real(source), real(target)))
 
     @contextlib.contextmanager
     def staged(self, source: StoragePath, target: StoragePath) -> Iterator[StoragePath]:
-        """See Driver.staged."""
+        """Do as Driver.staged."""
         if not self.places.mounts or self.places.mount_of(source) == self.places.mount_of(target):
             yield source
             return
@@ -62,8 +62,8 @@ class Publisher:
     def to_trash(self, path: StoragePath) -> str | None:
         """Remove a directory in one step; return its absolute path in the trash, None if nothing is left of it.
 
-        Raises PathNotFound. Where a rename is not possible, it is removed piece by piece, files in the order of their
-        names: what a tag names goes before what it named earlier.
+        Raises PathNotFound. Without a rename it is removed file by file, in the order of the names: of a tag, the
+        current digest goes before the earlier ones.
         """
         real = self.places.real
         with absent_is_not_found():
@@ -76,7 +76,7 @@ class Publisher:
             return None
 
     def create(self, absolute: str, mode: int, flags: int) -> int:
-        """Open a file of ours, in a directory that is made where it is missing."""
+        """Open a file of ours; make its directory if it is missing."""
         limit = RemakeLimit()
         while True:
             try:
@@ -87,11 +87,11 @@ class Publisher:
                 self._directories.make(parent_of(absolute), durable=False)
 
     def _on_its_file_system(self, work: Callable[[], T]) -> T:
-        """Do it again if a file system was mounted since this process looked.
+        """Do `work`, and once more if a file system was mounted since this process read the mounts.
 
-        Raises Unavailable if the locks are elsewhere now: what this thread may hold keeps no other process out.
+        Raises Unavailable if the locks moved: a lock of this thread then excludes no other process.
         """
-        seen = self.places.seen  # before the work: of two threads that fail at once each must see that it changed
+        seen = self.places.seen  # before the work: if two threads fail at once, each must notice the change
         try:
             return work()
         except OSError as error:
@@ -110,7 +110,7 @@ class Publisher:
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
-            if isinstance(error, OSError) and error.filename is None:  # of a descriptor the system names no path
+            if isinstance(error, OSError) and error.filename is None:  # an error of a descriptor has no path
                 error.filename = self._prefix + path
             raise
 
@@ -128,7 +128,7 @@ class Publisher:
                 kinds = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
             if layout.DATA in kinds:
                 source = f"{source}/{layout.DATA}"
-            elif any(kinds.values()):  # something deeper may be called so
+            elif any(kinds.values()):  # a deeper entry may have that name
                 remove_tree(source)
                 return None
         try:
@@ -137,13 +137,13 @@ class Publisher:
             self._directories.make(parent_of(doomed), durable=False)
             os.rename(source, doomed)
         if source != self._prefix + path:
-            with contextlib.suppress(OSError):  # another file came into it
+            with contextlib.suppress(OSError):  # another file was put into it
                 os.rmdir(self._prefix + path)
         return doomed
 
     def _rename(self, source: str, target: str, come: Come, *, durable: bool) -> None:
         limit = RemakeLimit()
-        make = durable  # what need not be synced is mostly there
+        make = durable  # a directory that need not be synced mostly exists
         while True:
             try:
                 if make:
@@ -161,16 +161,16 @@ class Publisher:
                 make = True
 
     def _rename_durably(self, source: str, target: str, come: Come) -> None:
-        # Only now, with all directories synced: another writer may have put a file into them meanwhile.
+        # Only now, with all directories synced: another writer may have added a file meanwhile.
         inode = None if _exists(target) else os.lstat(source).st_ino
         come(source, target)
         try:
             sync_directory(parent_of(target))
-        except FileNotFoundError:  # an operator's `rm -rf` took the directory, and the file with it
+        except FileNotFoundError:  # an operator's `rm -rf` removed the directory and the file
             raise
         except OSError as error:
-            # A name that can be seen is taken for one that stays: by a HEAD, and so by who does not push again. What
-            # was there before is as complete as this, and its name is on the disk.
+            # A visible name counts as durable: after a HEAD a client does not push again. A file that was there before
+            # is as complete as this one, and its name is on the disk.
             if inode is not None:
                 with contextlib.suppress(OSError):
                     _take_back(source, target, inode)
@@ -178,15 +178,15 @@ class Publisher:
 
 
 def _take_back(source: str, target: str, inode: int) -> None:
-    """Rename a file back if it is still this one: it may be the only copy of its bytes."""
+    """Rename a file back if the inode is still there: it may be the only copy of the bytes."""
     if os.lstat(target).st_ino != inode:
         return
     try:
-        if _exists(source):  # it was linked: to rename it to its other name would do nothing
+        if _exists(source):  # it was linked: a rename to its other name would do nothing
             os.unlink(target)
         else:
             os.rename(target, source)
-    except FileNotFoundError:  # an operator's `rm -rf` took the directory that it came from
+    except FileNotFoundError:  # an operator's `rm -rf` removed the source's directory
         os.unlink(target)
 
 

@@ -9,7 +9,7 @@ from pyregistry.threads.patience import Patience
 
 
 class SharedLock:
-    """A lock held by one exclusively or by several together."""
+    """A lock held by one thread exclusively, or by several shared."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()

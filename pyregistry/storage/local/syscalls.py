@@ -1,4 +1,4 @@
-"""What the driver on a local directory asks of the operating system."""
+"""System calls of the driver on a local directory."""
 
 import contextlib
 import ctypes
@@ -17,37 +17,37 @@ from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""Nothing of ours is there: no file, a directory in its place, a loop of symbolic links, a name that cannot exist."""
+"""Errors for a missing file: no entry, a directory in its place, a loop of symbolic links, an impossible name."""
 _AT_FDCWD, _STATX_MNT_ID_UNIQUE, _STATX_MNT_ID_AT, _STATX_SIZE = -100, 0x4000, 0x90, 0x100
-"""Of statx(2), for which Python before 3.15 has no name."""
+"""Constants of statx(2), which Python before 3.15 does not have."""
 _COUNTING = frozenset({0xEF53, 0x58465342, 0x01021994})
-"""The f_type of ext2 to ext4, xfs and tmpfs: see statfs(2)."""
+"""Values of f_type for ext2 to ext4, xfs and tmpfs: see statfs(2)."""
 _STATFS_LONGS = 64
-"""More than a struct statfs has, whose first field is f_type."""
+"""Size of a buffer for struct statfs, which is smaller; its first field is f_type."""
 _TYPE, _FILE, _SYMBOLIC_LINK = 0o170000, 0o100000, 0o120000
-"""Of a mode; the `stat` module's functions cost a call each, in every hot answer."""
+"""Bits of a mode; the `stat` module's functions cost a call each, in every cached response."""
 _CANNOT_SYNC_DIRECTORIES = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""Answers to fsync on a directory of a file system that has no such call: CIFS on older kernels, some of FUSE."""
+"""Errors of fsync on a directory if the file system has no such call: CIFS on older kernels, some of FUSE."""
 _LARGE = 1_000
-"""Directories in one directory, for which it pays to ask how many there are before they are looked at."""
+"""Directories in one directory from which it pays to ask for their number first."""
 
 
 def new_name() -> str:
-    """A name that nobody else gives a file, in whichever process; it keeps no secret."""
-    # Python seeds this anew in each process that is forked, and asks the system for nothing.
+    """Return a name that is unique among all processes; it is not a secret."""
+    # Python seeds this in each forked process, and needs no system call.
     return f"{random.getrandbits(128):032x}"
 
 
 def to_stat(result: os.stat_result) -> Stat:
-    """What we use of a stat."""
+    """Return the Stat of an `os.stat_result`."""
     time_ns, inode = result.st_mtime_ns, result.st_ino
     return Stat(result.st_size, time_ns, (inode, time_ns), result.st_mode & _TYPE == _FILE, inode)
 
 
 def stat_of(path: str) -> Stat:
-    """Look at a path, and through a symbolic link at its file; raises OSError.
+    """Return the stat of a path, and of the file behind a symbolic link; raises OSError.
 
-    One system call for what is no symbolic link.
+    One system call unless it is a symbolic link.
     """
     result = os.lstat(path)
     kind = result.st_mode & _TYPE
@@ -71,19 +71,19 @@ def _through(path: str, link: os.stat_result) -> Stat:
 
 
 def times_of(stat: Stat) -> tuple[int, ...]:
-    """Return the times in the version of a file of this machine: its own and, of a symbolic link, that of its file."""
+    """Return the times in the version of a file of this machine: its own and, for a symbolic link, its file's."""
     return cast("tuple[int, ...]", stat.version)[1::3]
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """`os.write` may take less than all."""
+    """Write all of `data`: `os.write` may write a part."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
 
 
 def fill(handle: int, data: bytes, *, durable: bool) -> None:
-    """Write a new file and close it, even if that fails."""
+    """Write a new file and close it, also after an error."""
     try:
         write_all(handle, data)
         if durable:
@@ -93,11 +93,11 @@ def fill(handle: int, data: bytes, *, durable: bool) -> None:
 
 
 def read_all(handle: int, limit: int | None, begin: int = 0) -> bytes:
-    """Read from `begin` to the end, or `limit` bytes at most; raises OSError, also for what is no file."""
+    """Read from `begin` to the end, or `limit` bytes at most; raises OSError, also if it is not a file."""
     status = os.fstat(handle)
-    if status.st_mode & _TYPE != _FILE:  # a pipe or a device, which may never end, is no file of a registry
+    if status.st_mode & _TYPE != _FILE:  # a pipe or a device, which may never end
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    left = status.st_size + 1  # one more, to see the end; and no buffer for all that a limit would allow
+    left = status.st_size + 1  # one more, to see the end; and no buffer as large as the limit
     if begin:
         os.lseek(handle, begin, os.SEEK_SET)
     if limit is not None:
@@ -110,43 +110,43 @@ def read_all(handle: int, limit: int | None, begin: int = 0) -> bytes:
 
 
 def set_mtime(path: str, mtime_ns: int | None) -> None:
-    """See Driver.set_mtime."""
-    if mtime_ns is None:  # not the same as the time of now: the system asks for less
+    """Set the time of a path, for None to now."""
+    if mtime_ns is None:  # needs less permission than a given time
         os.utime(path, follow_symlinks=False)
     else:
         os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
 
 
 def sync_directory(path: str) -> None:
-    """Make the names in a directory survive a power cut, where the file system can; raises OSError with the path.
+    """Make the names in a directory survive a power cut, if the file system can; raises OSError with the path.
 
-    Where it cannot, names are kept as it keeps them by itself: an error would make every write impossible.
+    If it cannot, that is no error, since every write would fail.
     """
     try:
         fsync_directory(path)
     except FileNotFoundError:
-        return  # removed by an operator meanwhile: there is nothing left to keep
+        return  # removed by an operator meanwhile
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_DIRECTORIES:
             raise
 
 
 def fsync_directory(path: str) -> None:
-    """Sync a directory; raises OSError with the path, also where the file system has no such call."""
+    """Sync a directory; raises OSError with the path, also if the file system has no such call."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error  # of a descriptor the system names no path
+        raise OSError(error.errno, error.strerror, path) from error  # an error of a descriptor has no path
     finally:
         os.close(handle)
 
 
 def sync_file_system(path: Path) -> None:
-    """Make all changes of the file system that `path` is on survive a power cut."""
+    """Make all changes of the file system of `path` durable."""
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        # Python has no name for syncfs; os.sync, which every system has, would wait for all other disks as well.
+        # Python has no syncfs; os.sync, which every system has, would wait for all other disks as well.
         syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
         if syncfs is None:
             os.sync()
@@ -157,12 +157,12 @@ def sync_file_system(path: Path) -> None:
 
 
 def remove_all(path: str, *, is_directory: bool = False) -> None:
-    """Remove a file, or a directory with all that is in it, as far as that is possible."""
+    """Remove a file, or a directory with all that is in it, as far as possible."""
     if not is_directory:  # as far as the caller knows
         with contextlib.suppress(OSError):
             os.unlink(path)
             return
-    try:  # a directory, which mostly has one file in it
+    try:  # a directory, mostly with one file
         with os.scandir(path) as entries:
             for entry in list(entries):
                 os.unlink(entry.path)
@@ -172,8 +172,8 @@ def remove_all(path: str, *, is_directory: bool = False) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Remove a directory with all that is in it, in the order of the names; raise OSError for what stays."""
-    with contextlib.suppress(FileNotFoundError):  # somebody else removes it as well
+    """Remove a directory with all that is in it, in the order of the names; raise OSError if anything stays."""
+    with contextlib.suppress(FileNotFoundError):  # another process removes it as well
         with os.scandir(path) as found:
             entries = sorted(found, key=lambda entry: entry.name)
         for entry in entries:
@@ -186,13 +186,13 @@ def remove_tree(path: str) -> None:
 
 
 def names_and_links(directory: str) -> tuple[list[str], list[str]]:
-    """The names in a directory, those of symbolic links apart; in no order."""
-    # A directory has a link from each directory in it, and two more, where the file system counts them. If they are as
-    # many as the names, none is of a symbolic link, and a page of a large list need not look at a hundred thousand.
+    """Return the names in a directory, and those of symbolic links apart; in any order."""
+    # Where the file system counts them, a directory has a link from each directory in it, and two more. If there are
+    # as many as names, none is a symbolic link. So a page of a large list need not stat a hundred thousand names.
     links = os.stat(directory).st_nlink
     if links > _LARGE and counts_directories(directory):
         names = os.listdir(directory)
-        if len(names) == links - 2 and os.stat(directory).st_nlink == links:  # nothing came or went meanwhile
+        if len(names) == links - 2 and os.stat(directory).st_nlink == links:  # nothing was added or removed meanwhile
             return names, []
     with os.scandir(directory) as entries:
         found = list(entries)
@@ -201,10 +201,10 @@ def names_and_links(directory: str) -> tuple[list[str], list[str]]:
 
 
 def counts_directories(directory: str) -> bool:
-    """Return True where the number of links of a directory is known to be that of the directories in it, and two.
+    """Return True if a directory is known to have two links more than it has directories.
 
-    Others count one for each directory, or each name in it, symbolic links included, as those of macOS do that Docker's
-    machine gets from its host.
+    Other file systems count one link per directory, or each name including symbolic links. So do those of macOS that
+    Docker's machine gets from its host.
     """
     statfs = getattr(ctypes.CDLL(None), "statfs", None)
     answer = (ctypes.c_long * _STATFS_LONGS)()
@@ -212,13 +212,13 @@ def counts_directories(directory: str) -> bool:
 
 
 def is_absent(error: OSError) -> bool:
-    """Whether it says that nothing is there."""
+    """Return True for an error that means a missing file."""
     return error.errno in _ABSENT
 
 
 @contextlib.contextmanager
 def absent_is_not_found() -> Iterator[None]:
-    """Raise PathNotFound for the errors that say so."""
+    """Raise PathNotFound for errors that mean a missing file."""
     try:
         yield
     except OSError as error:
@@ -234,7 +234,7 @@ def _statx() -> Callable[..., int] | None:
 
 
 def mount_id(path: str) -> int:
-    """Return a number that no other mount has had since the boot; 0 where the system has none (Linux before 6.8)."""
+    """Return a number that no other mount has had since the boot; 0 if the system has none (Linux before 6.8)."""
     statx, answer = _statx(), ctypes.create_string_buffer(_STATX_SIZE)
     if statx is None or statx(_AT_FDCWD, os.fsencode(path), 0, _STATX_MNT_ID_UNIQUE, answer) != 0:
         return 0
@@ -243,7 +243,7 @@ def mount_id(path: str) -> int:
 
 
 def boot_id() -> str:
-    """Another one after each start of the machine."""
+    """Return an id that changes with each boot of the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -1,9 +1,9 @@
 """Uploads in a local directory: the state of an upload is its file, and the size of the file is the offset.
 
-Hashing runs beside writing while the bytes arrive. hashlib cannot save its state, so a running hash lives in the
-worker that began it (RunningHashes), and each request leaves a checkpoint of the hash on disk. A closing request on
-another worker trusts that checkpoint if the file is still exactly the one that was hashed, and reads the file again
-otherwise. The digest of all the bytes decides in any case.
+Bytes are hashed while they arrive. hashlib cannot save its state, so a running hash lives in the worker that began it
+(RunningHashes). Each request also leaves a checkpoint of the hash on disk. A closing request on another worker trusts
+it if the file is still exactly the one that was hashed. Otherwise it reads the file again. The digest of all bytes
+decides in any case.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from contextlib import (
 from datetime import UTC, datetime
 from functools import partial
 
+from pyregistry.common.overriding import override
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
@@ -34,6 +35,7 @@ from pyregistry.storage.seams.uploads import (
     Bounds,
     DirectReader,
     Upload,
+    Uploads,
     UploadState,
     WouldBlock,
     busy,
@@ -44,14 +46,14 @@ from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningH
 from pyregistry.threads.offload import in_thread
 
 _RETRIES, _PAUSE_SECONDS = 15, 0.02
-"""Looks for an upload without data, and the seconds between them, before it is taken for one of another registry."""
+"""Retries, and seconds between them, before an upload without data counts as one of another registry."""
 
 
-class LocalUploads:
-    """See Uploads."""
+class LocalUploads(Uploads):
+    """Uploads of a directory."""
 
     def __init__(self, driver: Driver, max_size: int, coordinator: Coordinator | None = None) -> None:
-        """`max_size` is that of a blob, in bytes. Without `coordinator` it is the driver's."""
+        """`max_size` is that of a blob, in bytes. The default coordinator is that of the driver."""
         self.driver = driver
         self.coordinator = coordinator or LocalCoordinator(driver)
         self.max_size = max_size
@@ -59,15 +61,13 @@ class LocalUploads:
         self.lost: set[UploadId] = set()
         """Uploads of which bytes may be lost and that could not be removed, for the life of the worker."""
 
+    @override
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
-        """See Uploads.begin.
-
-        Nothing is synced: an upload is promised to survive a crash, not a power cut.
-        """
+        # Nothing is synced: an upload survives a crash, not a power cut.
         driver = self.driver
         require_room(driver, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        if owner:  # first: without an owner any user may go on with the upload
+        if owner:  # first: without an owner any user may continue the upload
             write_checkpoint(driver, upload_id, HashCheckpoint(algorithm, owner=owner))
         driver.create(layout.upload_data(name, upload_id), b"")
         driver.create(layout.upload_started_at(name, upload_id), started_at.encode())
@@ -75,19 +75,19 @@ class LocalUploads:
             write_checkpoint(driver, upload_id, HashCheckpoint(algorithm))
         return LocalUpload(self, name, upload_id, algorithm, owner or "")
 
+    @override
     def open(self, name: RepositoryName, upload_id: UploadId) -> Upload:
-        """See Uploads.open."""
         return LocalUpload(self, name, upload_id)
 
+    @override
     def list(self, name: RepositoryName) -> Iterator[Upload]:
-        """See Uploads.list."""
         for child in self.driver.children(layout.uploads(name)):
             with suppress(BlobUploadUnknown):  # not ours
                 yield self.open(name, UploadId(child))
 
 
 class LocalUpload(Upload):
-    """See Upload."""
+    """An upload as a file."""
 
     def __init__(
         self,
@@ -108,33 +108,33 @@ class LocalUpload(Upload):
         self._started_at = layout.upload_started_at(name, upload_id)
 
     @property
+    @override
     def repository(self) -> RepositoryName:
-        """See Upload.repository."""
         return self._name
 
     @property
+    @override
     def id(self) -> UploadId:
-        """See Upload.id."""
         return self._id
 
     # Questions
 
+    @override
     def check_owner(self, user: str | None) -> None:
-        """See Upload.check_owner."""
         checkpoint = self._checkpoint()
         if checkpoint is not None:
             self._owner, self._algorithm = checkpoint.owner, checkpoint.algorithm
         if self._owner not in {"", user}:
             raise self._unknown()
 
+    @override
     def admit(self, user: str | None, size: int) -> None:
-        """See Upload.admit."""
         self.check_owner(user)
         if size <= self._uploads.max_size:  # else it is refused for another reason
             require_room(self._driver, self._data, size)
 
+    @override
     def offset(self) -> int:
-        """See Upload.offset."""
         try:
             return self._driver.stat(self._data).size
         except PathNotFound:
@@ -145,9 +145,9 @@ class LocalUpload(Upload):
             raise self._unknown() from error
         return 0
 
+    @override
     def state(self) -> UploadState | None:
-        """See Upload.state."""
-        # Of one that was cut off at its beginning or its end, the directory may be all that is there.
+        # A crash at the beginning or the end of an upload may leave only its directory.
         changed_ns = self._times(self._data, self._started_at) or self._times(self._path)
         if not changed_ns:
             return None
@@ -156,8 +156,8 @@ class LocalUpload(Upload):
             size = self._driver.stat(self._data).size
         return UploadState(size, max(changed_ns))
 
+    @override
     def available_bytes(self) -> int:
-        """See Upload.available_bytes."""
         return self._driver.room(self._path)
 
     def _times(self, *paths: layout.StoragePath) -> list[int]:
@@ -168,7 +168,7 @@ class LocalUpload(Upload):
         return times
 
     def _checkpoint(self) -> HashCheckpoint | None:
-        """Return the checkpoint, None if there is none; raise BlobUploadUnknown if bytes of the upload may be lost."""
+        """Return the checkpoint if there is one; raise BlobUploadUnknown if bytes of the upload may be lost."""
         checkpoint = read_checkpoint(self._driver, self._id)
         if (checkpoint is not None and checkpoint.lost) or self._id in self._uploads.lost:
             raise self._unknown()
@@ -179,6 +179,7 @@ class LocalUpload(Upload):
 
     # Receiving
 
+    @override
     async def append(
         self,
         chunks: AsyncIterable[bytes],
@@ -186,11 +187,11 @@ class LocalUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        """See Upload.append."""
         async with self._open() as appender:
             await self._receiving(appender, at, length, None).take(chunks, direct)
             return appender.offset
 
+    @override
     async def commit(
         self,
         digest: Digest,
@@ -199,22 +200,23 @@ class LocalUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        """See Upload.commit."""
         async with self._open() as appender:
             body = self._receiving(appender, at, length, digest.algorithm)
             running = await body.take(chunks, direct, commits=True)
             await in_thread(self._finish, appender, digest, running)
             return appender.offset
 
+    @override
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        """See Upload.append_at_once: one hop to a thread."""
+        # One hop to a thread.
         try:
             return await in_thread(self._append_now, data, user, at)
         except WouldBlock:
             return await super().append_at_once(data, user, at)
 
+    @override
     async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        """See Upload.commit_at_once: one hop to a thread."""
+        # One hop to a thread.
         try:
             return await in_thread(self._commit_now, digest, data, user, at)
         except WouldBlock:
@@ -222,7 +224,7 @@ class LocalUpload(Upload):
 
     def _append_now(self, data: bytes, user: str | None, at: int | None = None) -> int:
         with self._hold() as file:
-            self.admit(user, len(data))  # with the lock held: who had it before may have lost bytes
+            self.admit(user, len(data))  # with the lock held: the request before may have lost bytes
             self._receive_now(file, data, at)
             return file.offset
 
@@ -233,14 +235,14 @@ class LocalUpload(Upload):
             return file.offset
 
     def _receiving(self, file: Appender, at: int | None, length: int | None, algorithm: str | None) -> Receiving:
-        """Return how to take a body that arrives; `_receive_now` differs from that in how it waits."""
+        """Prepare to receive a body that is still arriving; `_receive_now` is for one that has arrived."""
         bounds = self._bounds(file, at, length)
         space = SpaceCheck(self._driver, self._data, bounds.begin)
         leave = partial(self._leave_checkpoint, file)
         return Receiving(file, bounds, space, self._running_hash(file, algorithm), leave)
 
     def _receive_now(self, file: LockedFile, data: bytes, at: int | None, algorithm: str | None = None) -> Hash | None:
-        """Take a body that has arrived: see `_receiving`. Blocks."""
+        """Write a body that has arrived. Blocks."""
         bounds = self._bounds(file, at, None)
         bounds.check(bounds.begin + len(data))
         running = self._running_hash(file, algorithm)
@@ -262,19 +264,19 @@ class LocalUpload(Upload):
     def _leave_checkpoint(self, file: LockedFile, running: Hash) -> None:
         stat, epoch = file.stat(), self._driver.epoch
         self._uploads.hashes.put(self._id, (stat, epoch), running)
-        if stat.size <= SMALL_BYTES:  # another worker reads it again sooner than this one writes a checkpoint
+        if stat.size <= SMALL_BYTES:  # reading it again is quicker than writing a checkpoint
             return
         checkpoint = HashCheckpoint(
             running.name, stat.size, running.hexdigest(), inode_of(stat), stat.modified_ns, epoch, self._owner
         )
-        with suppress(OSError):  # a full disk: the hash only saves time, and the checkpoint that is there has the owner
+        with suppress(OSError):  # a full disk: the hash only saves time, and the owner is in the checkpoint on disk
             write_checkpoint(self._driver, self._id, checkpoint)
 
     # The file
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[Appender]:
-        """Open and lock the file; wait for another request, and make the file of an upload of another registry."""
+        """Open and lock the file: wait for another request, and create the file of an upload of another registry."""
         with self._errors():
             async with AsyncExitStack() as stack:
                 try:
@@ -283,10 +285,10 @@ class LocalUpload(Upload):
                     await self._require_foreign()
                     appender = await stack.enter_async_context(self._appender(create=True))
                 try:
-                    # Again, with the lock held: the request before may have lost bytes and left only a note of that.
+                    # Again, with the lock held: the request before may have lost bytes and only noted that.
                     await in_thread(self._checkpoint)
                     yield appender
-                finally:  # whatever else went wrong: the next request must not find it
+                finally:  # on any error: the next request must not find it
                     if appender.is_lost:
                         await in_thread(self._give_up)
 
@@ -308,9 +310,9 @@ class LocalUpload(Upload):
         return self._driver.appender(self._data, wait=uploads.BUSY_WAIT_SECONDS, create=create)
 
     async def _require_foreign(self) -> None:
-        """Raise BlobUploadUnknown unless it is an upload that has no data file yet, as the CNCF registry leaves them.
+        """Raise BlobUploadUnknown unless it has no data file yet: the CNCF registry leaves such uploads.
 
-        One whose data was just moved to their place, by another request that commits it, looks the same for a moment.
+        While another request commits an upload, it looks the same for a moment.
         """
         for _ in range(_RETRIES):
             await in_thread(self.offset)
@@ -334,11 +336,11 @@ class LocalUpload(Upload):
             raise DigestInvalid("the content received has another digest")
         file.sync()  # before the lock that all commits share
         try:
-            # What is on another file system than the blobs is copied before the lock.
+            # An upload on another file system than the blobs is copied before the lock.
             with self._driver.staged(self._data, layout.blob_data(digest)) as staged:
                 self._publish(staged, digest)
         except (Unavailable, ConnectionAbortedError):
-            if exists(self._driver, self._data):  # so it was not published, and the same request may come again
+            if exists(self._driver, self._data):  # so it was not published, and the client may retry
                 file.rewind()
             raise
         except OSError as error:
@@ -348,7 +350,7 @@ class LocalUpload(Upload):
     def _publish(self, staged: layout.StoragePath, digest: Digest) -> None:
         unit = Unit(self._name, digest)
         self._uploads.coordinator.run(lambda section: section.publish(unit, Staged(staged)))
-        with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is there all the same
+        with suppress(BlobUploadUnknown):  # an operator's `rm` was quicker; the blob is published anyway
             self._remove_rest()
 
     def _digest(self, file: LockedFile, algorithm: str, running: Hash | None) -> Digest:
@@ -363,13 +365,13 @@ class LocalUpload(Upload):
             return Digest(f"{algorithm}:{checkpoint.encoded}")
         return hash_source(self._driver.source(self._data), algorithm)
 
+    @override
     async def cancel(self) -> None:
-        """See Upload.cancel."""
         async with self._open():
             await in_thread(self.remove)
 
+    @override
     async def expire(self, before_ns: int) -> bool:
-        """See Upload.expire."""
         try:
             async with self._driver.appender(self._data, wait=0):
                 return await in_thread(self._remove_if_older, before_ns)
@@ -386,8 +388,8 @@ class LocalUpload(Upload):
             self.remove()
         return True
 
+    @override
     def remove(self) -> None:
-        """See Upload.remove."""
         self._forget()
         try:
             self._driver.delete(self._path, durable=False)
@@ -400,24 +402,24 @@ class LocalUpload(Upload):
         self._forget()
         with suppress(PathNotFound):
             self._driver.delete(self._started_at, durable=False)
-        if not self._driver.prune(self._path):  # with the CNCF registry's hash states, or with a copied file
+        if not self._driver.prune(self._path):  # the CNCF registry's hash states, or a copied file, are left
             self.remove()
 
     def _remove_after(self, error: OSError) -> None:
-        """End an upload whose commit failed after its data was moved, or was moved and came back.
+        """End an upload whose commit failed after its data was moved, or was moved and moved back.
 
-        Any other error leaves it open: the same request may come again.
+        After any other error it stays open, so that the client may retry.
         """
         if isinstance(error, NotDurable) or not exists(self._driver, self._data):
             with suppress(OSError, BlobUploadUnknown):
                 self.remove()
 
     def _give_up(self) -> None:
-        """End an upload of which bytes may be lost, so that no process and no later start takes it for whole.
+        """End an upload that may have lost bytes, so that no process, now or later, takes it for complete.
 
-        The kernel reports lost bytes once. The next sync of the file succeeds, and reading it shows what only memory
-        holds. Where the upload cannot be removed, its checkpoint says that it is lost. Without that this process
-        remembers; a file system that takes neither must be mounted again, which drops what only memory holds.
+        The kernel reports lost bytes once. The next sync of the file succeeds, and a read returns what only memory
+        holds. If the upload cannot be removed, its checkpoint says that it is lost. If that fails too, this process
+        remembers it. Such a file system must be mounted again, which drops what only memory holds.
         """
         try:
             self.remove()
@@ -432,6 +434,6 @@ class LocalUpload(Upload):
 
     def _forget(self) -> None:
         self._uploads.hashes.evict(self._id)
-        # Not durably: an upload that a power cut brings back is one that no client goes on with.
+        # Not durably: a power cut may bring the upload back, but no client continues it.
         with suppress(PathNotFound):
             self._driver.delete(layout.upload_record(self._id), durable=False)

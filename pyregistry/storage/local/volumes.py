@@ -1,7 +1,7 @@
-"""The file systems that repositories are on, remembered: those of a missing volume must not be taken for removed ones.
+"""Notes of the file systems with repositories: those of a missing volume must not count as removed.
 
-A volume is a mount point at or below `repositories/`, whatever device number it has today. What was one and is none now
-is missing. docs/decisions/0020 tells this from an operator's `rm -rf` of the last repository.
+A volume is a mount point at or below `repositories/`, whatever its device number is. A noted mount point that is not
+mounted is missing. docs/decisions/0020 tells this from an operator's `rm -rf` of the last repository.
 """
 
 import os
@@ -20,16 +20,16 @@ from pyregistry.storage.seams.reserved import is_reserved
 
 
 class Volumes(msgspec.Struct, frozen=True):
-    """File systems by their ids: that of the system (statvfs), or the device number where it has none."""
+    """File systems by their ids: that of statvfs, or else the device number."""
 
     own: str | None = None
-    """Of `repositories/`; None where there is no such directory."""
+    """That of `repositories/`; None if there is no such directory."""
     mounted: dict[str, str] = {}
-    """Of each mount point at or below `repositories/`, by its path below the root."""
+    """Id of each mount point at or below `repositories/`, by its path below the root."""
 
 
 def look(driver: Driver) -> Volumes | None:
-    """See what is mounted now; None for a storage that has no volumes. Blocks."""
+    """Return the mounted volumes; None for a storage without volumes. Blocks."""
     if driver.local is None:
         return None
     root = driver.local.root
@@ -39,10 +39,10 @@ def look(driver: Driver) -> Volumes | None:
 
 
 def remember(driver: Driver, *, everything: bool = False) -> None:
-    """Note what is mounted, for later runs; raises OSError. Blocks.
+    """Note the mounted volumes for later runs; raises OSError. Blocks.
 
-    What is missing stays noted, and an empty volume is not noted as long as there are blobs: it may be the wrong one.
-    With `everything` what is there now is what is meant.
+    Missing volumes stay noted. While there are blobs, an empty volume is not noted: it may be the wrong one. With
+    `everything` the present volumes are the right ones.
     """
     now, before = look(driver), _remembered(driver)
     if now is None:
@@ -58,7 +58,7 @@ def remember(driver: Driver, *, everything: bool = False) -> None:
 
 
 def missing(driver: Driver) -> str | None:
-    """Say which volume seems to be missing, in a tree that has blobs; None if none does. Blocks."""
+    """Return which volume seems to be missing in a tree that has blobs, if any. Blocks."""
     if not exists(driver, layout.REPOSITORIES):
         return f"there is no directory {layout.REPOSITORIES}"
     now, before = look(driver), _remembered(driver)
@@ -68,8 +68,8 @@ def missing(driver: Driver) -> str | None:
     if reason is not None or _holds_a_repository(driver, layout.REPOSITORIES):
         return reason
     if before is None:
-        return "there is no repository, and nothing tells whether there ever was one: no server and no run saw it"
-    # Not there when it was noted: then it was made where the tree is.
+        return "there is no repository, and no server or run has noted whether there ever was one"
+    # The directory was missing when that was noted: then it was made on the file system of the tree.
     if now.own == (before.own or _id_of(driver.local.root / layout.TREE)):
         return None
     return f"there is no repository, and {layout.REPOSITORIES} was on another file system"
@@ -78,10 +78,10 @@ def missing(driver: Driver) -> str | None:
 def _missing_mount(driver: Driver, now: Volumes, known: dict[str, str]) -> str | None:
     for path in known:
         if path not in now.mounted:
-            return f"{path} was a volume of its own, and is none now"
+            return f"{path} was a volume of its own and is not mounted"
     for path, of in now.mounted.items():
         if known.get(path) != of and not _holds_a_repository(driver, StoragePath(path)):
-            return f"{path} is a volume that was not there before, and no repository is on it"
+            return f"{path} is a new volume without a repository"
     return None
 
 
@@ -109,7 +109,7 @@ def _has_blobs(driver: Driver) -> bool:
 def _holds_a_repository(driver: Driver, path: StoragePath) -> bool:
     is_within = not layout.OF_A_REPOSITORY.isdisjoint(path.split("/"))
     for name in driver.children(path):
-        if name == layout.MOUNTED or is_reserved(name):  # of ours, which its first start makes, or of a file system
+        if name == layout.MOUNTED or is_reserved(name):  # made by our first start, or by a file system
             continue
         if is_within or name in layout.OF_A_REPOSITORY:
             return True

@@ -9,7 +9,9 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from pyregistry.common.overriding import override
 from pyregistry.common.settling import settles_after
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.shared_lock import SharedLock
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
@@ -27,7 +29,7 @@ def _new_inode() -> int:
 @dataclass(eq=False)
 class _File:
     content: bytearray | bytes
-    """Changed in place by an appender alone."""
+    """Only an appender changes it in place."""
     mtime_ns: int = field(default_factory=time.time_ns)
     inode: int = field(default_factory=_new_inode)
     held: bool = False
@@ -39,73 +41,78 @@ class _Directory:
     inode: int = field(default_factory=_new_inode)
 
     def prune(self) -> bool:
-        """Drop the directories in here that hold no file; whether nothing is left."""
+        """Drop the directories in here that hold no file; return True if nothing is left."""
         for name, entry in list(self.entries.items()):
             if isinstance(entry, _Directory) and entry.prune():
                 del self.entries[name]
         return not self.entries
 
 
-class MemoryDriver:
-    """See Driver; durable as long as the process lives."""
+class MemoryDriver(Driver):
+    """Driver in memory: durable as long as the process lives."""
 
     local = None
 
     def __init__(self) -> None:
-        self.epoch = secrets.token_hex()
+        self._epoch = secrets.token_hex()
         self._root = _Directory()
         self._mutex = threading.RLock()
         self._locks: dict[str, SharedLock] = {}
 
+    @property
+    @override
+    def epoch(self) -> str:
+        return self._epoch
+
+    @override
     def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
-        """See Objects.read."""
         with self._mutex:
             return bytes(self._file(path).content[begin : None if limit is None else begin + limit])
 
+    @override
     def write(
         self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False, if_absent: bool = False
     ) -> None:
-        """See Objects.write."""
         with self._mutex:
             parent, name = self._parent(path, create=True)
             if if_absent and name in parent.entries:
                 raise AlreadyThere(path)
             parent.entries[name] = _File(data)
 
+    @override
     def create(self, path: StoragePath, data: bytes) -> None:
-        """See Driver.create."""
         self.write(path, data)
 
+    @override
     def mark(self, path: StoragePath) -> None:
-        """See Driver.mark."""
         with self._mutex:
             parent, name = self._parent(path)
             parent.entries.setdefault(name, _File(b""))
 
+    @override
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Driver.make_directory."""
         with self._mutex:
             self._directory(path.split("/"), create=True)
 
+    @override
     def stat(self, path: StoragePath) -> Stat:
-        """See Objects.stat."""
         with self._mutex:
             entry = self._entry(path)
             if isinstance(entry, _Directory):
                 return Stat(0, 0, (entry.inode, 0), is_file=False, content_id=entry.inode)
             return _to_stat(entry)
 
+    @override
     def is_settled(self, stat: Stat) -> bool:
-        """See Objects.is_settled."""
         return time.time_ns() - stat.modified_ns >= settles_after(stat.modified_ns)
 
+    @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
-        """See Driver.set_mtime."""
         with self._mutex:
             self._file(path).mtime_ns = time.time_ns() if mtime_ns is None else mtime_ns
 
+    @override
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
-        """See Objects.children."""
         with self._mutex:
             try:
                 names = list(self._directory(path.split("/")).entries)
@@ -113,27 +120,27 @@ class MemoryDriver:
                 return
         yield from sorted(name for name in names if after is None or name > after)
 
+    @override
     def symbolic_links(self, path: StoragePath) -> list[str]:
-        """See Driver.symbolic_links: there are none."""
         return []
 
+    @override
     def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """See Driver.entries."""
         for name in self.children(path):
             with contextlib.suppress(PathNotFound):
                 stat = self.stat(layout.child(path, name))
                 yield Entry(name, stat, is_directory=not stat.is_file)
 
+    @override
     def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
-        """See Objects.scan."""
         for name in self.children(path, strict=strict):
             try:
                 yield name, self.stat(layout.child(layout.child(path, name), leaf))
             except PathNotFound:
                 yield name, None
 
+    @override
     def move(self, source: StoragePath, target: StoragePath) -> None:
-        """See Driver.move."""
         with self._mutex:
             moved = self._file(source)
             new_parent, new_name = self._parent(target, create=True)
@@ -141,31 +148,33 @@ class MemoryDriver:
             del parent.entries[name]
             new_parent.entries[new_name] = moved
 
+    @override
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        """See Objects.delete."""
         with self._mutex:
             parent, name = self._parent(path)
             if parent.entries.pop(name, None) is None:
                 raise PathNotFound(path)
 
+    @override
     def delete_many(self, paths: Iterable[StoragePath]) -> None:
-        """See Objects.delete_many."""
         for path in paths:
             with contextlib.suppress(PathNotFound):
                 self.delete(path)
 
+    @override
     def discard(self, path: StoragePath) -> None:
-        """See Driver.discard."""
         self.delete(path)
 
+    @override
     def sync(self) -> None:
-        """See Driver.sync."""
+        pass
 
+    @override
     def empty_trash(self) -> None:
-        """See Driver.empty_trash."""
+        pass
 
+    @override
     def prune(self, path: StoragePath) -> bool:
-        """See Driver.prune."""
         with self._mutex:
             try:
                 parent, name = self._parent(path)
@@ -176,41 +185,41 @@ class MemoryDriver:
                 del parent.entries[name]
             return name not in parent.entries
 
+    @override
     def source(self, path: StoragePath) -> Source:
-        """See Objects.source."""
         with self._mutex:
             file = self._file(path)
             return Bytes(bytes(file.content), file.inode)
 
+    @override
     def staged(self, source: StoragePath, target: StoragePath) -> contextlib.AbstractContextManager[StoragePath]:
-        """See Driver.staged."""
         return contextlib.nullcontext(source)
 
+    @override
     def places(self) -> Sequence[StoragePath]:
-        """See Driver.places."""
         return (layout.PRIVATE,)
 
+    @override
     def place_of(self, path: StoragePath) -> StoragePath:
-        """See Driver.place_of."""
         return layout.PRIVATE
 
+    @override
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        """See Driver.room: nobody knows how much memory there will be."""
-        return sys.maxsize
+        return sys.maxsize  # how much memory there will be is unknown
 
     @contextlib.contextmanager
+    @override
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
-        """See Driver.lock."""
         with self._mutex:
             lock = self._locks.setdefault(name, SharedLock())
         with lock.hold(exclusive=exclusive, bound=patience() if wait else None, wait=wait):
             yield
 
     @contextlib.asynccontextmanager
+    @override
     async def appender(
         self, path: StoragePath, *, wait: float, create: bool = False
     ) -> AsyncIterator["MemoryAppender"]:
-        """See Driver.appender."""
         file = self._open_to_append(path, create=create)
         deadline = time.monotonic() + wait
         while not self._hold(path, file):
@@ -223,8 +232,8 @@ class MemoryDriver:
             file.held = False
 
     @contextlib.contextmanager
+    @override
     def held(self, path: StoragePath) -> Iterator["MemoryAppender"]:
-        """See Driver.held."""
         file = self._open_to_append(path, create=False)
         if not self._hold(path, file):
             raise PathBusy(path)
@@ -278,7 +287,7 @@ class MemoryDriver:
 
 
 class MemoryAppender:
-    """See Appender."""
+    """Appender to a file in memory."""
 
     def __init__(self, file: _File) -> None:
         self._file = file
@@ -289,28 +298,28 @@ class MemoryAppender:
 
     @property
     def offset(self) -> int:
-        """See Appender.offset."""
+        """Size of the file, in bytes."""
         return len(self._file.content)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """See Appender.write."""
+        """Append all of `data`."""
         self.write_now([memoryview(data)])
 
     def write_now(self, pieces: Sequence[memoryview]) -> None:
-        """See LockedFile.write_now."""
+        """Append all of these, and change the time of the file."""
         for piece in pieces:
             self._content += piece
         self._file.mtime_ns = max(time.time_ns(), self._file.mtime_ns + 1)
 
     def rewind(self) -> None:
-        """See LockedFile.rewind."""
+        """Drop the bytes that were appended since it was opened."""
         del self._content[self.opened.size :]
 
     def sync(self) -> None:
-        """See Appender.sync."""
+        """Do nothing: memory is as durable as it gets."""
 
     def stat(self) -> Stat:
-        """See Appender.stat."""
+        """Return the stat of the open file."""
         return _to_stat(self._file)
 
 

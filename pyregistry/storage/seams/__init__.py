@@ -1,1 +1,1 @@
-"""The three protocols that a storage implements, objects, uploads and coordinator, and the layout on them."""
+"""The three protocols that a storage implements (objects, uploads, coordinator), and the layout of its paths."""

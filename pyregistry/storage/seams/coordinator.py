@@ -1,8 +1,8 @@
-"""The seam between those who rely on stored content and those who remove it: writers and the garbage collection.
+"""The coordination of writers, which rely on stored content, and the garbage collection, which removes it.
 
-docs/gc.md has the protocol and its proof, docs/decisions/0051 the reason for the shape. Two ways lead to the same
-promises. A local directory has locks and file times: a section keeps the collector out while it runs. An object store
-has neither: a section reads a state, acts, and reads the state once more; if it changed, the work runs again. So the
+docs/gc.md has the protocol and its proof, docs/decisions/0051 the reason for the shape. Two implementations give the
+same guarantees. A local directory has locks and file times: a section excludes the collector while it runs. An object
+store has neither: a section reads a state, acts, and reads the state again. If it changed, the work runs again. So the
 work of a section may run more than once, and every verb may be repeated.
 """
 
@@ -20,21 +20,21 @@ from pyregistry.storage.seams.objects import Stat
 T = TypeVar("T")
 
 COLLECTOR = "gc"
-"""The name that a collector holds for its whole run."""
+"""Name that a collector locks for its whole run."""
 
 
 LONGEST_RENEWAL = 300.0
-"""Seconds: no server lets a lease become older before it renews it."""
+"""Seconds after which every server renews a lease at the latest."""
 
 
 def renewed_after(grace: float) -> float:
-    """Seconds for which a lease need not be renewed: well below the grace, so that a push has most of it."""
+    """Return the seconds for which a lease need not be renewed: well below the grace, so that a push has most of it."""
     return min(LONGEST_RENEWAL, grace / 20)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A blob or a manifest of a repository: the smallest thing to rely on, to promise and to remove."""
+    """A blob or a manifest of a repository: the unit of relying, promising and removing."""
 
     repository: RepositoryName
     digest: Digest
@@ -42,14 +42,14 @@ class Unit:
 
     @property
     def link(self) -> StoragePath:
-        """The path of the link by which the repository has it."""
+        """Path of its link in the repository."""
         path = layout.revision_link if self.is_manifest else layout.layer_link
         return path(self.repository, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """The verified bytes of an upload, at a path from which they come into place in one step."""
+    """The verified bytes of an upload, at a path from which one step publishes them."""
 
     path: StoragePath
 
@@ -66,7 +66,7 @@ class Generation(NamedTuple):
 
 
 class NotSafe(Exception):
-    """The storage cannot keep a promise of the garbage collection here. Each argument is a reason."""
+    """The storage cannot keep a guarantee of the garbage collection here. Each argument is a reason."""
 
 
 def nothing() -> None:
@@ -74,36 +74,36 @@ def nothing() -> None:
 
 
 class Section(Protocol):
-    """A writer's work, in which nothing that it relies on is removed. Blocking; raises OSError and Unavailable."""
+    """Work of a writer, while no content that it relies on is removed. Blocking; raises OSError and Unavailable."""
 
     def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        """Keep these from the collector; return those that are missing.
+        """Protect these from the collector; return the missing ones.
 
-        A blob is there if its link and its bytes are. Bytes of size 0 are missing, unless the digest is that of none.
+        A blob exists if its link and its bytes do. An empty file is missing, unless the digest is that of no bytes.
         """
 
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
-        """Put verified content into place, then the link of `unit`, which begins a lease. Durable on return.
+        """Write verified content, then the link of `unit`, which begins a lease. Durable on return.
 
-        Content that is there is replaced, which repairs it. `entry` writes what leads to the link; it runs between the
-        two. Raises PathNotFound if the upload is gone.
+        Existing content is replaced, which repairs it. Between the two, `entry` writes what leads to the link. Raises
+        PathNotFound if the upload was removed.
         """
 
     def link(self, unit: Unit, source: Unit) -> None:
         """Link `unit` to the content of `source`, on which this section relies; this begins a lease."""
 
     def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
-        """Let tags name a manifest that this section published."""
+        """Point tags to a manifest that this section published."""
 
     def promise(self, unit: Unit) -> None:
-        """Begin the lease of `unit` again, on which this section relies; raise PathNotFound."""
+        """Renew the lease of `unit`, on which this section relies; raise PathNotFound."""
 
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
-        """End leases, when the manifest that uses these can be seen; return the units whose link is gone."""
+        """End leases, once the manifest that uses these is visible; return the units whose link was removed."""
 
 
 class Quiet(Protocol):
-    """A moment in which nothing is between two of its steps, and what a removal or a repair does in it."""
+    """A moment in which no section, batch or change is unfinished, for removals and repairs."""
 
     def claim(self, digest: Digest) -> None:
         """Keep a blob from the collector, for a link that is written next; raise PathNotFound."""
@@ -119,7 +119,7 @@ class Leases(Protocol):
     """The leases that a collection keeps."""
 
     def end_ns(self, unit: Unit, link: Stat) -> int:
-        """Return when the lease of a link ends, in nanoseconds since the epoch; 0 for one that has ended."""
+        """Return the end of a link's lease, in nanoseconds since the epoch; 0 if it has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,27 +127,27 @@ class Doomed:
     """A candidate for removal: a blob, or the link of a unit."""
 
     path: StoragePath
-    """Everything at and below it goes."""
+    """Everything at and below it is removed."""
     content: Digest
-    """The blob whose generation says whether something has relied on it."""
+    """The blob whose generation changes when a section relies on it."""
     generation: Generation | None
-    """That of the content when the run began; None if it was not there."""
+    """That of the content when the run began; None if it was missing."""
 
 
 class Batch(Protocol):
     """Removals of a collector, bounded by the caller: writers may wait for the end of the batch."""
 
     def is_unchanged(self, digest: Digest, generation: Generation | None) -> bool:
-        """Return True if a blob has the generation that it had, and nothing has relied on it since."""
+        """Return True if a blob still has this generation, and no section has relied on it since."""
 
     def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        """Decide on all of these together; if True, no section relies on one of them from now on."""
+        """Decide on all of these together; if True, no later section relies on one of them."""
 
     def remove(self, path: StoragePath) -> None:
         """Remove everything at and below a path in one step; raise PathNotFound. `free` returns the space."""
 
     def prune(self, path: StoragePath) -> bool:
-        """Remove the empty directories at and below a path; return True if nothing is left there."""
+        """Remove the empty directories at and below a path; return True if nothing is left."""
 
 
 class Collection(Protocol):
@@ -157,34 +157,34 @@ class Collection(Protocol):
         """Yield the blobs whose hexadecimal digest begins with `prefix`, in the order of their digests."""
 
     def barrier(self) -> None:
-        """Return when all that earlier sections wrote can be seen. After the generations, before marking."""
+        """Wait until all writes of earlier sections are visible. After the generations, before marking."""
 
     def leases(self) -> Leases:
-        """Return the leases that count for this run. After the barrier."""
+        """Return the leases that this run keeps. After the barrier."""
 
     def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
-        """As Coordinator.quiet; a run that only looks waits for nothing."""
+        """Do as Coordinator.quiet; with `only_look` do not wait."""
 
     def condemn(self, doomed: Iterable[Doomed]) -> bool:
-        """Announce what this run may remove; return True if all has to be marked once more before it does."""
+        """Announce the candidates for removal; return True if all has to be marked again before the removal."""
 
     def batch(self) -> AbstractContextManager[Batch]:
-        """Remove something, until the block ends."""
+        """Begin a batch of removals, until the block ends."""
 
     def settle(self) -> None:
-        """Return when no removal so far can be undone: links before blobs."""
+        """Make all removals so far durable: links before blobs."""
 
     def free(self) -> None:
-        """Return the space of what was removed. In no batch."""
+        """Free the space of removed content. Not within a batch."""
 
     def missing(self) -> str | None:
-        """Say which part of the storage seems to be missing, whose content must not be taken for removed."""
+        """Return which part of the storage seems to be missing, if any: its content must not count as removed."""
 
     def note_parts(self, *, everything: bool) -> None:
-        """Note the parts of the storage for later runs; with `everything` what is there is all there shall be."""
+        """Note the parts of the storage for later runs; with `everything` the present parts are all there are."""
 
     def tidy(self) -> None:
-        """Remove what interrupted writes left."""
+        """Remove leftovers of interrupted writes."""
 
 
 class Coordinator(Protocol):
@@ -194,43 +194,43 @@ class Coordinator(Protocol):
     """
 
     def run(self, work: Callable[[Section], T], changing: RepositoryName | None = None) -> T:
-        """Return what `work` returns, when nothing that it relied on was removed meanwhile.
+        """Return the result of `work`; nothing that it relied on was removed meanwhile.
 
-        `work` may run again from its beginning. `changing` names a repository whose manifests or tags it changes.
+        `work` may run again from its beginning. `changing` is a repository whose manifests or tags it changes.
         """
 
     def change(self, name: RepositoryName, work: Callable[[], T], look_back: Callable[[], None] = nothing) -> T:
-        """Do `work`, which removes tags or manifests, while no other change of the repository does.
+        """Do `work`, which removes tags or manifests, while no other change of the repository runs.
 
-        Where changes cannot exclude each other, `look_back` runs afterwards: it removes what came meanwhile.
+        Where changes cannot exclude each other, `look_back` runs afterwards: it removes what was added meanwhile.
         """
 
     def is_promised(self, unit: Unit, seconds: float) -> bool:
         """Return True if the lease of `unit` began less than `seconds` ago. Raises PathNotFound."""
 
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
-        """Be the only holder of that name in the installation; without `wait` raise PathBusy."""
+        """Lock that name in the whole installation; without `wait` raise PathBusy."""
 
     def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
-        """Wait until no section and no batch is between two steps, and no change of that repository.
+        """Wait until no section, no batch and no change of that repository is between two steps.
 
-        For a second look at what may be a step of theirs, and for a repair of what is none.
+        For checking again what may be an intermediate state, and for repairs.
         """
 
     def collection(
         self, grace: float, *, only_look: bool = False, even_unsafe: bool = False
     ) -> AbstractContextManager[Collection]:
-        """Begin a run of the collector, which holds the name COLLECTOR; with `only_look` nothing is changed or locked.
+        """Begin a run of the collector, which locks the name COLLECTOR; with `only_look` nothing is changed or locked.
 
-        `grace` in seconds: leases are kept for so long. Raises PathBusy while that name is held, and unless
-        `even_unsafe` NotSafe where the storage cannot keep a promise.
+        Leases are kept for `grace` seconds. Raises PathBusy while that name is locked, and NotSafe, unless
+        `even_unsafe`, if the storage cannot keep a guarantee.
         """
 
     def leases(self, grace: float) -> Leases:
-        """Return the leases that a removal with that grace in seconds keeps."""
+        """Return the leases that a removal keeps for `grace` seconds."""
 
     def note_renewal(self, seconds: float) -> None:
-        """Note that a server lets leases become so old before it renews them. Before it serves."""
+        """Note the age at which a server renews leases. Before it serves."""
 
     def try_relying_on(self, digest: Digest) -> None:
-        """Do what relying on a blob does, and change nothing. Raises PathNotFound, OSError."""
+        """Do as relying on a blob does, but change nothing. Raises PathNotFound, OSError."""

@@ -5,7 +5,7 @@ from pyregistry.storage.seams.sources import Source, opened
 
 
 def hash_source(source: Source, algorithm: str) -> Digest:
-    """Read all of it; raises PathNotFound. Blocks."""
+    """Return the digest of all bytes; raises PathNotFound. Blocks."""
     total = new_hash(algorithm)
     with opened(source) as reading:
         for block in reading.blocks():

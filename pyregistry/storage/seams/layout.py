@@ -1,7 +1,7 @@
-"""Every path in the data directory; nothing else builds one.
+"""Every path in the data directory; no other module builds one.
 
-The part below `docker/registry/v2` is the CNCF registry's layout (2.8 and 3.x), a contract: that registry reads what
-we write and we read what it wrote.
+The part below `docker/registry/v2` is the CNCF registry's layout (2.8 and 3.x), a contract: each registry reads what
+the other wrote.
 
     docker/registry/v2/
       blobs/<algorithm>/<first two of hex>/<hex>/data      layers, configs and manifests alike
@@ -24,26 +24,28 @@ we write and we read what it wrote.
       tmp/  trash/
       touched/<algorithm>-<hex>                            marks of touches, while a collector runs
       renewal                                              seconds after which the servers renew leases: docs/gc.md
-      uploads/<id>                                         what is known of an upload beside its bytes
+      uploads/<id>                                         the owner of an upload, and its hash so far
       gc.json                                              the report of the last garbage collection; its time counts
       used.json                                            the blobs and their size when they were counted last
       volumes                                              the file systems that repositories are on
-      gc-failed                                            why the last one that the server tried failed, and when
+      gc-failed                                            when and why the last one of the server failed
       token-keys                                           the secrets that sign our own tokens, mode 0600
       quarantine/<algorithm>-<hex>-<time>                  bytes that are not those of the digest, put there by fsck
-      scrub/<algorithm>-<first two of hex>                 when each of these blobs was last read and found right
-      scrub/pass                                           when the pass began that is not at its end
+      scrub/<algorithm>-<first two of hex>                 when each of these blobs was last verified
+      scrub/pass                                           when the unfinished pass began
 
-Where another file system is mounted at or below `docker`, what it holds has its `tmp/`, `trash/` and `quarantine/` in
+A file system that is mounted at or below `docker` has its own `tmp/`, `trash/` and `quarantine/`. They are in
 `_pyregistry` at its top, because a rename cannot leave a file system. If it holds `blobs/`, the rest of `.pyregistry`
 is there as well. Neither registry's walk of the repositories enters a directory whose name begins with `_`. A walk of
 `blobs/` does, so nothing in there is called `data`.
 
-A `link` is `algorithm:hex` without a newline: the CNCF registry refuses anything else. It takes each directory below
-`tags/` for a tag, each file called `link` below `_layers` and `revisions` for a blob or manifest, each file called
-`data` below `blobs/` for a blob, and each name without a leading `_` below a repository for a nested repository, so
-none of these may hold anything of ours. It finds repositories by `_layers` (2.8) or by `_manifests` (3.x), in its
-catalog and in its garbage collection: a repository always has both.
+A `link` is `algorithm:hex` without a newline: the CNCF registry rejects anything else. It finds its content by names:
+- each directory below `tags/` is a tag,
+- each file called `link` below `_layers` and `revisions` is a blob or manifest,
+- each file called `data` below `blobs/` is a blob,
+- each name without a leading `_` below a repository is a nested repository.
+So no path of ours may look like one of these. Its catalog and its garbage collection find a repository by `_layers`
+(2.8) or by `_manifests` (3.x): a repository always has both.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -79,7 +81,7 @@ LINK = "link"
 DATA = "data"
 DESCRIPTOR = "descriptor"
 OF_A_REPOSITORY = frozenset({"_layers", "_manifests"})
-"""What makes a directory a repository."""
+"""Names that make a directory a repository."""
 
 
 def blob_data(digest: Digest) -> StoragePath:
@@ -166,7 +168,7 @@ def tag_index_link(name: RepositoryName, tag: Tag, digest: Digest) -> StoragePat
 
 
 def tag_index(name: RepositoryName, tag: Tag) -> StoragePath:
-    """What a tag ever named, by algorithm and digest."""
+    """The digests that a tag ever named, by algorithm and digest."""
     return StoragePath(f"{REPOSITORIES}/{name}/_manifests/tags/{tag}/index")
 
 
@@ -201,17 +203,17 @@ def upload_data(name: RepositoryName, upload_id: UploadId) -> StoragePath:
 
 
 def upload_started_at(name: RepositoryName, upload_id: UploadId) -> StoragePath:
-    """When an upload began."""
+    """The time at which an upload began."""
     return StoragePath(f"{REPOSITORIES}/{name}/_uploads/{upload_id}/startedat")
 
 
 def upload_record(upload_id: UploadId) -> StoragePath:
-    """What we know of an upload beside its bytes: whose it is, and what it hashes to so far."""
+    """The owner of an upload and its hash so far."""
     return StoragePath(f"{UPLOAD_RECORDS}/{upload_id}")
 
 
 def quarantined(digest: Digest, time_ns: int, place: StoragePath = PRIVATE) -> StoragePath:
-    """Where the damaged bytes of a blob are kept; a blob may be damaged more than once."""
+    """The path for damaged bytes of a blob; a blob may be damaged more than once."""
     return StoragePath(f"{quarantine(place)}/{digest.algorithm}-{digest.encoded}-{time_ns}")
 
 
@@ -226,12 +228,12 @@ def temporaries(place: StoragePath) -> StoragePath:
 
 
 def trash(place: StoragePath) -> StoragePath:
-    """Return the directory of what was removed on one file system and takes up room still."""
+    """The removed files on one file system, which still take up space."""
     return StoragePath(f"{place}/trash")
 
 
 def mounts_of_the_tree(points: Iterable[str]) -> tuple[StoragePath, ...]:
-    """Return the mount points, relative to the root, that matter for a rename; the deepest first."""
+    """Return those mount points, relative to the root, that matter for a rename; the deepest first."""
     ours = [point for point in points if f"{point}/".startswith("docker/")]
     return tuple(StoragePath(point) for point in sorted(ours, key=lambda point: (-point.count("/"), point)))
 
@@ -249,7 +251,7 @@ def private_directories(points: Collection[str]) -> Mapping[StoragePath, Storage
 
 
 def possible_homes() -> Iterator[StoragePath]:
-    """Yield each directory of ours that has the locks, by what is mounted on the way to the blobs, the root's first."""
+    """Yield each directory of ours that may have the locks, depending on the mounts; that of the root first."""
     yield PRIVATE
     yield StoragePath(MOUNTED)
     parts = BLOBS.split("/")
@@ -258,7 +260,7 @@ def possible_homes() -> Iterator[StoragePath]:
 
 
 def other_places_of_marks() -> Iterator[StoragePath]:
-    """Yield where a collector leaves marks that sees something mounted which this process does not see."""
+    """Yield each directory of marks of a collector that sees other mounts than this process."""
     return (StoragePath(f"{home}/touched") for home in possible_homes() if home != PRIVATE)
 
 
@@ -273,15 +275,15 @@ def above(place: StoragePath) -> StoragePath:
 
 
 def trial(directory: StoragePath, name: str) -> StoragePath:
-    """A file that shows whether a push could rename something to this directory, and then goes.
+    """A temporary file that shows whether a push could rename a file to this directory.
 
-    A walk passes it over, as it is no directory; beginning with `_` it would end the CNCF registry's.
+    A walk ignores it, as it is not a directory. A name with a leading `_` would end the CNCF registry's walk.
     """
     return child(directory, f".try-{name}")
 
 
 def without_directories(place: StoragePath) -> bool:
-    """Return True where nothing called `data` may be: below `blobs/` the CNCF registry takes it for a blob."""
+    """Return True where no path may contain `data`: below `blobs/` the CNCF registry takes it for a blob."""
     return place.startswith(f"{BLOBS}/")
 
 
@@ -291,12 +293,12 @@ def touched(digest: Digest) -> StoragePath:
 
 
 def scrubbed(algorithm: str, prefix: str) -> StoragePath:
-    """When each blob whose digest begins so was last checked."""
+    """The times of the last checks of all blobs with this prefix."""
     return StoragePath(f"{PRIVATE}/scrub/{algorithm}-{prefix}")
 
 
 def child(path: StoragePath, name: str) -> StoragePath:
-    """A name that the storage itself listed below `path`."""
+    """The path of a name that the storage listed below `path`."""
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
         raise ValueError(f"not the name of a directory entry: {name!r}")
     return StoragePath(f"{path}/{name}")

@@ -23,12 +23,12 @@ _LIMIT = 1024
 
 
 def write_link(driver: Objects, path: StoragePath, digest: Digest) -> None:
-    """Without a newline, which the CNCF registry would refuse."""
+    """Write a link without a newline, which the CNCF registry would reject."""
     driver.write(path, digest.encode())
 
 
 def read_link(driver: Objects, path: StoragePath) -> Digest | None:
-    """The digest in a link, None for a torn or empty one; raises PathNotFound.
+    """Return the digest in a link, None for a torn or empty one; raises PathNotFound.
 
     The CNCF registry before 3.1 writes links in place, so a crash leaves empty ones.
     """
@@ -38,18 +38,18 @@ def read_link(driver: Objects, path: StoragePath) -> Digest | None:
 
 
 def resolve_link(driver: Objects, path: StoragePath, named: Digest) -> Digest:
-    """Where the bytes of `named` are, by a link whose path names it; a torn one counts as what its path says.
+    """Return the digest under which the bytes of `named` are, by a link; a torn one counts as the digest of its path.
 
     Raises PathNotFound.
     """
-    if named.algorithm == CANONICAL:  # what a link for a sha256 says is what its path says, so it need not be read
+    if named.algorithm == CANONICAL:  # a link for a sha256 has the digest of its path, so it need not be read
         stat_file(driver, path)
         return named
     return read_link(driver, path) or named
 
 
 def stat_file(driver: Objects, path: StoragePath) -> Stat:
-    """Look at a file; raises PathNotFound, also for a symbolic link that leads nowhere."""
+    """Return the stat of a file; raises PathNotFound, also for a broken symbolic link."""
     stat = driver.stat(path)
     if not stat.is_file:
         raise PathNotFound(path)
@@ -64,7 +64,7 @@ def is_file(driver: Objects, path: StoragePath) -> bool:
 
 
 def is_no_file(driver: Objects, path: StoragePath) -> bool:
-    """Return True where something else is in the place of a file: a symbolic link that leads nowhere, a directory."""
+    """Return True if something else is in the place of a file: a broken symbolic link, a directory."""
     with suppress(PathNotFound):
         return not driver.stat(path).is_file
     return False
@@ -73,9 +73,9 @@ def is_no_file(driver: Objects, path: StoragePath) -> bool:
 def find_bytes(
     driver: Objects, link: StoragePath, named: Digest, look: Callable[[StoragePath], Looks]
 ) -> tuple[Digest, Looks]:
-    """Is this blob here: the digest under which its bytes are, and what `look` says of them; raises PathNotFound.
+    """Resolve a link; return the digest that stores the bytes and the result of `look`; raises PathNotFound.
 
-    Everybody asks here, so that none can promise what another denies.
+    All callers use this, so that they agree on which blobs exist.
     """
     target = resolve_link(driver, link, named)
     path = layout.blob_data(target)
@@ -86,23 +86,23 @@ def find_bytes(
 
 
 def link_blob(driver: Objects, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
-    """Make a blob known in a repository; `target` is where its bytes are, if not under `digest`.
+    """Link a blob in a repository; `target` is the digest that stores its bytes, if not `digest`.
 
-    The CNCF registry wants to see both directories: see layout. With the lock of the link held (leases.written_alone),
-    so that no writer relies on one that is taken back.
+    The CNCF registry needs both directories: see layout. With the lock of the link held (leases.written_alone), so
+    that no writer relies on a link that is taken back.
     """
-    write_link(driver, layout.layer_link(name, digest), target or digest)  # which makes the one
+    write_link(driver, layout.layer_link(name, digest), target or digest)  # makes the first directory
     driver.make_directory(layout.manifests(name))
 
 
 def ensure_shape(driver: Objects, name: RepositoryName) -> None:
     """Make the two directories by which the CNCF registry's catalog and garbage collection find a repository."""
     for path in (layout.layers(name), layout.manifests(name)):
-        driver.make_directory(path)  # also where it is there: its maker may not have synced it
+        driver.make_directory(path)  # also if it exists: its maker may not have synced it
 
 
 def exists(driver: Objects, path: StoragePath) -> bool:
-    """Whether anything is there."""
+    """Return True if the path exists."""
     with suppress(PathNotFound):
         driver.stat(path)
         return True
@@ -110,17 +110,17 @@ def exists(driver: Objects, path: StoragePath) -> bool:
 
 
 def has_bytes(driver: Objects, digest: Digest) -> bool:
-    """Whether a file is there for this digest, whatever is in it."""
+    """Return True if there is a file for this digest, with any content."""
     return is_file(driver, layout.blob_data(digest))
 
 
 def is_revision(driver: Objects, name: RepositoryName, digest: Digest) -> bool:
-    """Whether the repository has this manifest, link and file."""
+    """Return True if the repository has this manifest, link and file."""
     return exists(driver, layout.revision_link(name, digest)) and has_bytes(driver, digest)
 
 
 def list_digests(driver: Objects, path: StoragePath) -> Iterator[Digest]:
-    """The digests that have a directory below `path`, by algorithm; other names are passed over."""
+    """Yield the digests that have a directory below `path`, by algorithm; other names are ignored."""
     for algorithm in driver.children(path):
         for encoded in driver.children(layout.child(path, algorithm)):
             with suppress(DigestInvalid):
@@ -128,7 +128,7 @@ def list_digests(driver: Objects, path: StoragePath) -> Iterator[Digest]:
 
 
 def list_blobs(driver: Objects) -> Iterator[Digest]:
-    """The digests that have a directory of their own below `blobs/`, one directory of them after the other."""
+    """Yield the digests that have a directory below `blobs/`, prefix by prefix."""
     for algorithm in driver.children(layout.BLOBS):
         below = layout.child(layout.BLOBS, algorithm)
         for prefix in (name for name in driver.children(below) if not is_reserved(name)):
@@ -138,7 +138,7 @@ def list_blobs(driver: Objects) -> Iterator[Digest]:
 
 
 def links_in_place_of_blobs(driver: Objects) -> Iterator[StoragePath]:
-    """Yield the symbolic links at `blobs/sha256` and the like: blobs behind them can be pulled and are not walked."""
+    """Yield the symbolic links at `blobs/sha256` and the like: blobs in them can be pulled but are not walked."""
     algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
     for directory in (layout.BLOBS, *algorithms):
         yield from (layout.child(directory, name) for name in driver.symbolic_links(directory))

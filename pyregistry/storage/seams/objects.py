@@ -1,6 +1,6 @@
-"""Objects: bytes at paths, in a directory, a dict or a bucket. `tests/storage/contract_objects.py` holds each to it.
+"""Objects: bytes at paths, in a directory, a dict or a bucket. `tests/storage/contract_objects.py` tests each.
 
-Nothing here needs a file system; storage/local/driver.py has what only a directory of this machine can do.
+Nothing here needs a file system; storage/local/driver.py has the abilities of a directory of this machine.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,25 +14,25 @@ from pyregistry.storage.seams.sources import ContentId, PathNotFound, Source
 __all__ = ["AlreadyThere", "Entry", "Objects", "PathBusy", "PathNotFound", "Source", "Stat", "Version"]
 
 Version = tuple[int | str, ...]
-"""Opaque, compared for equality only: another one after each write, and in a directory also after each touch.
+"""Opaque, compared for equality only: it changes with each write, and in a directory also with each touch.
 
-Numbers of 64 bits and strings, so that a process can send it to another one."""
+Consists of numbers of 64 bits and strings, so that a process can send it to another one."""
 
 
 class PathBusy(Exception):
-    """Another request, or another process, holds the file or the name."""
+    """Another request, or another process, has locked the file or the name."""
 
 
 class AlreadyThere(Exception):
-    """Something is at this path already."""
+    """An object exists at this path."""
 
 
 class Stat(NamedTuple):
-    """The object at a path; a directory is not a file, nor is a symbolic link that leads to none.
+    """The object at a path; a directory is not a file, nor is a symbolic link that does not lead to one.
 
-    `size` in bytes; `modified_ns` in nanoseconds since the epoch, for display and age. Of a symbolic link to a file the
-    size and `content_id` are the file's, and the time is the link's own: that one a touch and a push change. The
-    version tells of both.
+    `size` in bytes; `modified_ns` in nanoseconds since the epoch, for display and age. For a symbolic link to a file,
+    the size and `content_id` are the file's. The time is the link's own, which a touch and a push change. The version
+    covers both.
     """
 
     size: int
@@ -59,11 +59,11 @@ class Entry:
 class Objects(Protocol):
     """Storage at paths below one root. Blocking; safe for use from several threads.
 
-    An error other than "not there" is raised as the OSError that it is.
+    Any error other than a missing object is raised as its OSError.
     """
 
     def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
-        """Return all bytes from `begin` on, or the first `limit` of them; raises PathNotFound.
+        """Return the bytes from `begin` to the end, or the first `limit` of them; raises PathNotFound.
 
         Symbolic links are followed.
         """
@@ -71,47 +71,47 @@ class Objects(Protocol):
     def write(
         self, path: StoragePath, data: bytes, *, durable: bool = True, private: bool = False, if_absent: bool = False
     ) -> None:
-        """Replace the object with `data`: no reader sees a part of it, and if it is `private`, no other user any.
+        """Replace the object with `data` atomically. No other user can read a `private` one.
 
-        When this returns, it survives a power cut with every directory made for it, unless `durable` is False. With
-        `if_absent` raises AlreadyThere where an object is; of several writers at a time one succeeds.
+        When this returns, the object and each directory made for it survive a power cut, unless `durable` is False.
+        With `if_absent` raises AlreadyThere if an object exists; of several concurrent writers one succeeds.
         """
 
     def stat(self, path: StoragePath) -> Stat:
-        """Look at a path; raises PathNotFound. A symbolic link that leads nowhere is there, and is no file."""
+        """Return the stat of a path; raises PathNotFound. A broken symbolic link exists, and is not a file."""
 
     def is_settled(self, stat: Stat) -> bool:
-        """Return True if each change from now on gives the object another version than this one."""
+        """Return True if each later change gives the object another version than this one."""
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
-        """Yield the names in a directory in byte order, those after `after`; nothing where there is no directory.
+        """Yield the names in a directory in byte order, those after `after`; nothing if there is no directory.
 
-        Symbolic links are left out: they could lead outside the root. With `strict` one of them is an OSError: a caller
-        that must see all that a path can lead to cannot go on.
+        Symbolic links are left out: they could lead outside the root. With `strict` one of them is an OSError, for
+        callers that must see all content.
         """
 
     def scan(self, path: StoragePath, leaf: str, *, strict: bool = False) -> Iterator[tuple[str, Stat | None]]:
-        """Yield the names in a directory as `children` does, each with the stat of what is called `leaf` in it."""
+        """Yield the names in a directory as `children` does, each with the stat of `leaf` in it."""
 
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        """Remove an object, or a directory with everything below, at once; raises PathNotFound.
+        """Remove an object, or a directory with everything below it, in one step; raises PathNotFound.
 
-        When this returns, it stays removed after a power cut, unless `durable` is False.
+        When this returns, the removal survives a power cut, unless `durable` is False.
         """
 
     def delete_many(self, paths: Iterable[StoragePath]) -> None:
-        """Remove these objects, durably; those that are not there are passed over. Raises OSError of the first failure.
+        """Remove these objects, durably; missing ones are ignored. Raises OSError of the first failure.
 
-        Cheaper than as many deletions, and not at once: a reader may see some of them gone and others not.
+        Cheaper than single deletions, but not atomic: a reader may see only some of them removed.
         """
 
     def source(self, path: StoragePath) -> Source:
-        """Return how to send the bytes of an object; raises PathNotFound."""
+        """Return the source of an object's bytes; raises PathNotFound."""
 
-    # What a storage without directories answers with a constant.
+    # A storage without directories returns constants here.
 
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
-        """Make a directory and those above it, where missing, if the storage has directories."""
+        """Make a directory and its missing parents, if the storage has directories."""
 
     def entries(self, path: StoragePath) -> Iterator[Entry]:
         """Yield all that is in a directory, in byte order, with what `children` leaves out; raises OSError."""
@@ -120,10 +120,10 @@ class Objects(Protocol):
         """Return the names that `children` leaves out."""
 
     def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        """Bytes that an upload at `path` may still take; a reserve is left, so that a full disk can be tidied up.
+        """Return the bytes that an upload at `path` may still take; a reserve stays free for removals on a full disk.
 
-        `sys.maxsize` where nothing bounds it.
+        `sys.maxsize` without a limit.
         """
 
     def places(self) -> Sequence[StoragePath]:
-        """Return the directories of our own: that of the root first, then one on each other file system below it."""
+        """Return our own directories: that of the root first, then one on each file system mounted below it."""

@@ -1,4 +1,4 @@
-"""Names of directories that a file system, or the machine that serves it, puts into ours."""
+"""Names of directories that a file system, or its server, adds to ours."""
 
 LOST_AND_FOUND = "lost+found"
 _NAMES = frozenset({LOST_AND_FOUND, "System Volume Information"})
@@ -12,14 +12,14 @@ _OF_FILE_SYSTEMS = _NAMES | {
 def is_reserved(name: str) -> bool:
     """Return True for `lost+found`, `.snapshot`, `@eaDir`, `$RECYCLE.BIN` and the like; never for one of ours.
 
-    No component of a repository's name contains or begins so, and often only root may list them. A directory such as
-    `Backup`, which is no component either, is not reserved: it may be a repository that an operator put aside.
+    No component of a repository's name looks so, and often only root may list them. A directory such as `Backup` is
+    not a valid component either, but it is not reserved: it may be a repository that an operator put aside.
     """
     return name in _NAMES or not (name[:1].isalnum() or name.startswith("_"))
 
 
 def is_of_file_system(name: str) -> bool:
-    """Return True for a reserved name that is known: what is in there may look like a repository, and is a copy.
+    """Return True for a known reserved name: a repository in there is a copy.
 
     Others, such as `.app.old`, may be repositories that an operator put aside.
     """

@@ -1,4 +1,4 @@
-"""What the storage accepts, and for how long it keeps a promise."""
+"""Rules for accepted content, and the duration of a lease."""
 
 from dataclasses import dataclass
 
@@ -10,32 +10,32 @@ from pyregistry.oci.manifest import Manifest
 
 GRACE = defaults.GRACE_SECONDS
 MAX_URLS = 1_000
-"""Different urls of a manifest that expressions are searched in."""
+"""Most distinct URLs of a manifest that are matched against expressions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the storage accepts. Sizes in bytes."""
+    """Rules for accepted content. Sizes in bytes."""
 
     max_manifest_size: int = defaults.MANIFEST_BYTES
     max_blob_size: int = defaults.BLOB_BYTES
     require_blobs: bool = True
-    """False: an image may refer to blobs that are not here (a sparse image)."""
+    """False allows images that refer to missing blobs (sparse images)."""
     required_platforms: frozenset[tuple[str, str]] | None = None
-    """Operating system and architecture of the manifests of an index that must be here; None: all of them must."""
+    """Platforms (OS, architecture) whose manifests an index must find here; None: all of them."""
     allowed_urls: tuple[Expression, ...] = ()
-    """What the `urls` of a layer must match one of, if there are any; searched for, not matched from the beginning."""
+    """If there are any, each of a layer's `urls` must match one; searched for, not anchored at the beginning."""
     denied_urls: tuple[Expression, ...] = ()
     grace: float = GRACE
-    """Seconds that a lease lasts, see storage/local/leases.py."""
+    """Duration of a lease in seconds, see storage/local/leases.py."""
 
     def check_urls(self, manifest: Manifest) -> None:
-        """Raise ManifestInvalid for a layer that clients would fetch from a place that is not accepted.
+        """Raise ManifestInvalid for a layer that clients would fetch from a URL that is not accepted.
 
         Takes milliseconds for a large manifest, so it is called before any lock is taken.
         """
         if not self.allowed_urls and not self.denied_urls:
-            return  # any URI is the pusher's affair
+            return  # any URI is accepted
         layers = manifest.blobs[1:]  # the first is the config, which no client fetches elsewhere
         urls = dict.fromkeys(url for layer in layers for url in layer.urls or ())
         if len(urls) > MAX_URLS:
@@ -45,7 +45,7 @@ class Rules:
                 raise ManifestInvalid(f"layers from this place are not accepted here: {url}")
 
     def _accept_url(self, url: str) -> bool:
-        # Clients drop line ends from URLs, so that a rule would see another one than they fetch.
+        # Clients drop line ends from URLs, so a rule would see another URL than they fetch.
         if " " in url or not url.isprintable():
             return False
         if any(expression.search(url) for expression in self.denied_urls):
@@ -53,7 +53,7 @@ class Rules:
         return not self.allowed_urls or any(expression.search(url) for expression in self.allowed_urls)
 
     def require_child(self, child: Descriptor) -> bool:
-        """Whether this manifest of an index must be here."""
+        """Return True if this manifest of an index must exist here."""
         if self.required_platforms is None:
             return True
         platform = child.platform

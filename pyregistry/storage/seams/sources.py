@@ -1,7 +1,7 @@
-"""Sources: the bytes of an object, for a client, a hash or a check. Each use asks what a source offers, not what it is.
+"""Sources: the bytes of an object, for a client, a hash or a check. Callers ask what a source offers, not its type.
 
-A file of this machine is sent by the kernel, bytes in memory as they are, and everything else as a stream; only an
-object store knows a URL at which a client may fetch the bytes itself.
+The kernel sends a file of this machine. Bytes in memory are sent as they are, and everything else as a stream. Only an
+object store knows a URL from which a client may fetch the bytes itself.
 """
 
 import errno
@@ -16,51 +16,51 @@ from pyregistry.threads.offload import in_reader
 from pyregistry.threads.upload_budget import uploads
 
 BLOCK_BYTES = 1024 * 1024
-"""Bytes that `blocks` reads at once."""
+"""Bytes in a block."""
 _FORGET_BYTES = 8 * BLOCK_BYTES
-"""Bytes after which the system is told that they will not be read again."""
+"""Bytes after which `blocks` drops them from the page cache."""
 
 ContentId = int | str
-"""Opaque, compared for equality only: the same as long as the bytes are those of one write, whoever touches them."""
+"""Opaque, compared for equality only: it changes with each write, but not with a touch."""
 
 
 class PathNotFound(Exception):
-    """Nothing is at this path, or no longer."""
+    """The path does not exist, or no longer exists."""
 
 
 class OpenSource(Protocol):
-    """Bytes that stay readable until `close`, though their object is replaced or removed meanwhile.
+    """Bytes that stay readable until `close`, even if their object is replaced or removed meanwhile.
 
     `blocks` and `close` block; `stream` is for the event loop.
     """
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
 
     @property
     def content_id(self) -> ContentId:
-        """Of what is open, which may be newer than the source: see Stat.content_id."""
+        """Content id of the open bytes, which may be newer than the source: see Stat.content_id."""
 
     @property
     def file(self) -> BinaryIO | None:
-        """A file of this machine, for the kernel to send; None where there is none."""
+        """A file of this machine, for the kernel to send, if there is one."""
 
     @property
     def content(self) -> bytes | None:
-        """All bytes, where they are in memory anyway; None elsewhere."""
+        """All bytes if they are in memory anyway, otherwise None."""
 
     def blocks(self, *, once: bool = False) -> Iterator[bytes]:
-        """Yield all bytes from the beginning, as often as it is called; raises OSError.
+        """Yield all bytes from the beginning; may be called again; raises OSError.
 
-        With `once` they take no memory from what is read more often, and a second call asks the storage again.
+        With `once` they do not stay in the page cache, and a second call reads from the storage again.
         """
 
     def stream(self, begin: int, end: int) -> AsyncGenerator[bytes, None]:
-        """Yield the bytes from `begin` up to `end`; raises OSError, also where there are fewer."""
+        """Yield the bytes from `begin` to `end`; raises OSError, also if there are fewer."""
 
     def close(self) -> None:
-        """Give up what it takes to read."""
+        """Close it."""
 
 
 class Source(Protocol):
@@ -68,10 +68,10 @@ class Source(Protocol):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
 
     def redirect(self) -> str | None:
-        """Return a URL at which a client may GET the bytes for a while; None: they are sent from here. Never blocks."""
+        """Return a temporary URL for the client to GET the bytes; None: they are sent from here. Never blocks."""
 
     def open(self) -> OpenSource:
         """Open for reading; raises PathNotFound, OSError. Blocks."""
@@ -85,7 +85,7 @@ def opened(source: Source) -> Iterator[OpenSource]:
 
 
 class OpenFile:
-    """A file of this machine. See OpenSource."""
+    """Open file of this machine, an OpenSource."""
 
     content = None
 
@@ -95,11 +95,11 @@ class OpenFile:
 
     @property
     def content_id(self) -> ContentId:
-        """See OpenSource."""
+        """The inode number."""
         return os.fstat(self.file.fileno()).st_ino
 
     def blocks(self, *, once: bool = False) -> Iterator[bytes]:
-        """See OpenSource."""
+        """Yield all bytes; with `once` drop them from the page cache."""
         handle = self.file.fileno()
         if once:
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
@@ -111,10 +111,10 @@ class OpenFile:
                 os.posix_fadvise(handle, forgotten, offset - forgotten, os.POSIX_FADV_DONTNEED)
                 forgotten = offset
         if once:
-            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)  # so that a second reading comes from the disk
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)  # so that a second call reads from the disk
 
     async def stream(self, begin: int, end: int) -> AsyncGenerator[bytes, None]:
-        """See OpenSource. For what the kernel cannot send: over TLS."""
+        """Yield the bytes from `begin` to `end`, for TLS, where the kernel cannot send the file."""
         handle = self.file.fileno()
         while begin < end:
             block = await in_reader(os.pread, handle, min(end - begin, uploads.block_size(BLOCK_BYTES)), begin)
@@ -124,22 +124,22 @@ class OpenFile:
             yield block
 
     def close(self) -> None:
-        """See OpenSource."""
+        """Close the file."""
         self.file.close()
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """Bytes in a file of this machine. See Source."""
+    """Source of a file of this machine."""
 
     path: Path
     size: int
 
     def redirect(self) -> None:
-        """See Source."""
+        """Return None: there is no URL."""
 
     def open(self) -> OpenSource:
-        """See Source."""
+        """Open the file; raises PathNotFound, OSError. Blocks."""
         try:
             return OpenFile(self.path.open("rb"), self.size)
         except OSError as error:
@@ -150,7 +150,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """Bytes in memory. See Source and OpenSource: they are always open."""
+    """Bytes in memory: a Source, and an OpenSource that is always open."""
 
     content: bytes
     content_id: ContentId = 0
@@ -158,68 +158,68 @@ class Bytes:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return len(self.content)
 
     def redirect(self) -> None:
-        """See Source."""
+        """Return None: there is no URL."""
 
     def open(self) -> OpenSource:
-        """See Source."""
+        """Return itself."""
         return self
 
     def blocks(self, *, once: bool = False) -> Iterator[bytes]:
-        """See OpenSource."""
+        """Yield all bytes as one block."""
         yield self.content
 
     async def stream(self, begin: int, end: int) -> AsyncGenerator[bytes, None]:
-        """See OpenSource."""
+        """Yield the bytes from `begin` to `end` as one block."""
         yield self.content[begin:end]
 
     def close(self) -> None:
-        """See OpenSource."""
+        """Do nothing."""
 
 
 def _sent_from_here() -> None:
-    """Give no URL."""
+    """Return None: there is no URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Bytes of another machine. See Source and OpenSource: each reading is a request of its own.
+    """Bytes of another machine: a Source and an OpenSource. Each read is a request of its own.
 
-    The readings ask for `content_id`, so that they fail rather than mix two objects.
+    Reads ask for `content_id`, so that they fail rather than mix two objects.
     """
 
     size: int
     content_id: ContentId
     read_range: Callable[[int, int], Iterator[bytes]]
-    """Reads from an offset up to another one; blocks. Raises OSError."""
+    """Reads from one offset to another; blocks. Raises OSError."""
     stream_range: Callable[[int, int], AsyncGenerator[bytes, None]]
     """The same for the event loop."""
     redirect: Callable[[], str | None] = _sent_from_here
-    """See Source.redirect; by default all bytes are sent from here."""
+    """As Source.redirect; by default there is no URL."""
     file: None = field(default=None, init=False)
     content: None = field(default=None, init=False)
 
     def open(self) -> OpenSource:
-        """See Source."""
+        """Return itself: nothing is requested yet."""
         return self
 
     def blocks(self, *, once: bool = False) -> Iterator[bytes]:
-        """See OpenSource."""
+        """Request all bytes; raise OSError if it gets more or fewer."""
         return _whole(self.read_range(0, self.size), self.size)
 
     def stream(self, begin: int, end: int) -> AsyncGenerator[bytes, None]:
-        """See OpenSource."""
+        """Request the bytes from `begin` to `end`; raise OSError if it gets more or fewer."""
         return _whole_stream(self.stream_range(begin, end), end - begin)
 
     def close(self) -> None:
-        """See OpenSource."""
+        """Do nothing."""
 
 
 def _whole(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Raise OSError where other than `size` bytes come: a connection that broke off must not look like an end."""
+    """Raise OSError for more or fewer than `size` bytes: a broken connection must not look like the end."""
     left = size
     with _failing_as_a_disk():
         for block in blocks:
@@ -232,7 +232,7 @@ async def _whole_stream(blocks: AsyncGenerator[bytes, None], size: int) -> Async
     """Do the same on the event loop."""
     left = size
     with _failing_as_a_disk():
-        async with aclosing(blocks):  # also where the client is gone before the end
+        async with aclosing(blocks):  # also if the client disconnects before the end
             async for block in blocks:
                 left -= len(block)
                 yield block
@@ -241,7 +241,7 @@ async def _whole_stream(blocks: AsyncGenerator[bytes, None], size: int) -> Async
 
 @contextmanager
 def _failing_as_a_disk() -> Iterator[None]:
-    """Raise EIO for what could be taken for a client that is gone, or for an object that never was."""
+    """Raise EIO for errors that could be taken for a client that disconnected, or for a missing object."""
     try:
         yield
     except (ConnectionError, PathNotFound) as error:

@@ -1,7 +1,7 @@
-"""The seam of uploads: what takes the bytes of a blob, request by request, and makes the blob of them.
+"""The protocol of uploads: they receive the bytes of a blob, request by request, and commit them as the blob.
 
-An implementation says where the bytes lie meanwhile: `local_uploads` appends to a file, `piece_uploads` writes objects.
-`tests/storage/test_uploads_contract.py` holds each of them to what is promised here.
+Implementations differ in where the bytes are meanwhile: `local/uploads` appends to a file, `uploads/pieces` writes
+objects. `tests/storage/test_uploads_contract.py` tests each of them.
 """
 
 from abc import abstractmethod
@@ -15,7 +15,7 @@ from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.threads.offload import in_thread
 
 SMALL_BYTES = 64 * 1024
-"""Largest body that is taken in one hop to a thread, and largest upload that is read again at its commit."""
+"""Largest body that one thread call takes, and largest upload that is re-read at its commit."""
 BUSY_WAIT_SECONDS = 5.0
 """Longest wait of a request for another one on the same upload."""
 
@@ -25,28 +25,28 @@ Read = Callable[[memoryview], Sequence[memoryview]]
 Blocks for some milliseconds.
 """
 DirectReader = Callable[[], AbstractContextManager[Read | None]]
-"""Reads the body past the event loop until the end of the block; gives None where that is not possible."""
+"""Reads the body without the event loop until the end of the block; gives None if that is not possible."""
 
 
 class WouldBlock(Exception):
-    """A body that has arrived cannot be taken in one hop: another request is writing, or the upload is not ready."""
+    """One thread call cannot take the body: another request is writing, or the upload is not ready."""
 
 
 class UploadState(NamedTuple):
-    """An upload as it was a moment ago."""
+    """Recent state of an upload."""
 
     size: int
-    """In bytes."""
+    """Size in bytes."""
     changed_ns: int
     """Time of the last byte, in nanoseconds since the epoch."""
 
 
 class Upload(Protocol):
-    """One upload of a repository, by its id; whether it is open shows at its first use.
+    """One upload of a repository, by its id; its first use shows whether it is open.
 
-    Bytes of two requests are never mixed, also through two servers: one of them waits for up to BUSY_WAIT_SECONDS or
-    raises UploadRangeInvalid, from which every client can resume. An OSError is an error of the storage. Bytes that
-    arrived before an error stay, unless the storage may have lost some: then the upload is gone.
+    Bytes of two requests are never mixed, even through two servers: one of them waits for up to BUSY_WAIT_SECONDS or
+    raises UploadRangeInvalid. Every client can resume from that. An OSError is an error of the storage. Bytes that
+    arrived before an error stay, unless the storage may have lost some: then the upload is removed.
     """
 
     @property
@@ -57,7 +57,7 @@ class Upload(Protocol):
     @property
     @abstractmethod
     def id(self) -> UploadId:
-        """Its id."""
+        """Id of the upload."""
 
     @abstractmethod
     def check_owner(self, user: str | None) -> None:
@@ -68,19 +68,19 @@ class Upload(Protocol):
 
     @abstractmethod
     def admit(self, user: str | None, size: int) -> None:
-        """Do as `check_owner`, and raise StorageFull without room for a body of `size` bytes. Blocks."""
+        """Do as `check_owner`, and raise StorageFull without free space for a body of `size` bytes. Blocks."""
 
     @abstractmethod
     def offset(self) -> int:
-        """Return the bytes that it holds; raise BlobUploadUnknown. Blocks."""
+        """Return the number of bytes received; raise BlobUploadUnknown. Blocks."""
 
     @abstractmethod
     def state(self) -> UploadState | None:
-        """Return its size and age; None if it is not open. Blocks."""
+        """Return its size and last change; None if it is not open. Blocks."""
 
     @abstractmethod
     def available_bytes(self) -> int:
-        """Return the bytes that it may still take. Blocks."""
+        """Return the number of bytes that it may still receive. Blocks."""
 
     @abstractmethod
     async def append(
@@ -90,13 +90,13 @@ class Upload(Protocol):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        """Add the bytes of `chunks`; return the offset behind them.
+        """Add the bytes of `chunks`; return the new offset.
 
-        `at` is the offset that the client claims, `length` the bytes that it announced; None: it did not say. An empty
-        chunk is a pause of the client. An implementation that can use `direct` may read with it between two chunks.
+        `at` is the offset that the client claims, `length` the size that it announced; None: it did not say. An empty
+        chunk is a pause of the client. An implementation may read with `direct` between two chunks.
 
-        Raises UploadRangeInvalid for a wrong `at`, SizeInvalid for more or fewer bytes than announced, BlobTooLarge,
-        BlobUploadUnknown, StorageFull, OSError, and what `chunks` raises.
+        Raises UploadRangeInvalid for a wrong `at`, SizeInvalid for more or fewer bytes than announced. Raises also
+        BlobTooLarge, BlobUploadUnknown, StorageFull, OSError, and errors of `chunks`.
         """
 
     @abstractmethod
@@ -108,18 +108,18 @@ class Upload(Protocol):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        """Do as `append`, verify all bytes, and make them the blob `digest` of the repository; return its size.
+        """Do as `append`, verify all bytes, and publish them as the blob `digest` of the repository; return its size.
 
         When this returns, the blob survives a power cut.
 
-        Raises as `append`, and DigestInvalid, which ends the upload. A body that breaks off leaves it open. After
-        Unavailable the bytes of this body are taken back, so that the same request may come again.
+        Raises as `append`, and DigestInvalid, which ends the upload. An incomplete body leaves it open. After
+        Unavailable the bytes of this body are dropped, so that the client may retry.
         """
 
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
         """Do as `admit` and `append`, for a body of at most SMALL_BYTES that has arrived.
 
-        An implementation overrides this where it has a shorter way.
+        An implementation may override this with a cheaper way.
         """
         await in_thread(self.admit, user, len(data))
         return await self.append(_stream(data), at)
@@ -131,38 +131,38 @@ class Upload(Protocol):
 
     @abstractmethod
     async def cancel(self) -> None:
-        """End it and drop its bytes, but not under a request that writes to it. Raises as `append`."""
+        """End it and drop its bytes, but not while a request writes to it. Raises as `append`."""
 
     @abstractmethod
     async def expire(self, before_ns: int) -> bool:
-        """End it unless a byte came since then, in nanoseconds since the epoch; return True if it was ended.
+        """End it if no byte arrived since `before_ns`, nanoseconds since the epoch; return True if it was ended.
 
-        Does not wait: an upload to which a request writes stays.
+        Does not wait: an upload that a request writes to stays.
         """
 
     @abstractmethod
     def remove(self) -> None:
-        """End it at once, for a request that alone knows of it; raise BlobUploadUnknown. Blocks."""
+        """End it at once, for the only request that knows of it; raise BlobUploadUnknown. Blocks."""
 
 
 class Uploads(Protocol):
-    """The open uploads of all repositories. Blocking; safe for use from several threads."""
+    """Open uploads of all repositories. Blocking; safe for use from several threads."""
 
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
-        """Open a new upload, of that user if there is one; raise StorageFull without room for `size` bytes.
+        """Open a new upload, owned by that user if there is one; raise StorageFull without space for `size` bytes.
 
-        `algorithm` is that of the digest which the client announced. A crash of this process does not lose it.
+        `algorithm` is that of the digest which the client announced. The upload survives a crash of this process.
         """
 
     def open(self, name: RepositoryName, upload_id: UploadId) -> Upload:
-        """Return the upload of that id; it does not look whether it is open."""
+        """Return the upload of that id, open or not."""
 
     def list(self, name: RepositoryName) -> Iterator[Upload]:
         """Yield the uploads of a repository, in the order of their ids."""
 
 
 class Bounds:
-    """Bytes that an upload may have while one body arrives. All sizes are those of the upload, in bytes."""
+    """Limits of an upload's size while one body arrives. All sizes are those of the upload, in bytes."""
 
     def __init__(self, begin: int, length: int | None, max_size: int) -> None:
         """Raise BlobTooLarge if more than `max_size` bytes are announced."""
@@ -192,17 +192,17 @@ class Bounds:
 def check_offset(at: int | None, offset: int) -> None:
     """Raise UploadRangeInvalid where the client claims another offset; None: it did not say."""
     if at is not None and at != offset:
-        raise UploadRangeInvalid(f"this upload stands at byte {offset}, the request at {at}")
+        raise UploadRangeInvalid(f"this upload continues at byte {offset}, the request begins at {at}")
 
 
 def busy() -> UploadRangeInvalid:
-    """Return the refusal of a request that another one on the same upload stands in the way of."""
+    """Return the error for a request while another one writes to the same upload."""
     return UploadRangeInvalid("another request is writing to this upload")
 
 
 def no_room() -> StorageFull:
-    """Return the refusal of bytes that the storage has no room for."""
-    return StorageFull("the storage has no room for this")
+    """Return the error for bytes that do not fit into the storage."""
+    return StorageFull("the storage has not enough free space for this")
 
 
 async def _stream(data: bytes) -> AsyncIterator[bytes]:

@@ -1,7 +1,7 @@
-"""Uploads as objects: each piece of the bytes is one, named for its offset, and the commit joins them.
+"""Uploads as objects: each piece is one, named after its offset, and the commit joins them.
 
-For a storage that cannot append to what is there: memory, a bucket. No file is locked. Pieces are written one after
-the other and only where none is, so of two writers at the same offset one is refused, also in two processes.
+For a storage that cannot append to an object: memory, a bucket. No file is locked. A piece is written only if its name
+is free. So of two writers at the same offset one is refused, also across processes.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 
+from pyregistry.common.overriding import override
 from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable, UploadRangeInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
@@ -20,7 +21,16 @@ from pyregistry.storage.seams import layout, uploads
 from pyregistry.storage.seams.coordinator import Coordinator, Unit
 from pyregistry.storage.seams.links import exists
 from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathNotFound
-from pyregistry.storage.seams.uploads import Bounds, DirectReader, Upload, UploadState, WouldBlock, busy, check_offset
+from pyregistry.storage.seams.uploads import (
+    Bounds,
+    DirectReader,
+    Upload,
+    Uploads,
+    UploadState,
+    WouldBlock,
+    busy,
+    check_offset,
+)
 from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.threads.offload import in_thread
@@ -31,8 +41,8 @@ _POLL_SECONDS = 0.02
 """Pause between two tries while another request of this process is writing."""
 
 
-class PieceUploads:
-    """See Uploads."""
+class PieceUploads(Uploads):
+    """Uploads of any storage."""
 
     def __init__(self, objects: Objects, max_size: int, coordinator: Coordinator) -> None:
         """`max_size` is that of a blob, in bytes."""
@@ -43,27 +53,27 @@ class PieceUploads:
         self._busy: set[UploadId] = set()
         self._mutex = threading.Lock()
 
+    @override
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
-        """See Uploads.begin."""
         require_room(self.objects, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        if owner or algorithm != CANONICAL:  # first: without an owner any user may go on with the upload
+        if owner or algorithm != CANONICAL:  # first: without an owner any user may continue the upload
             write_checkpoint(self.objects, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
         self.objects.write(layout.upload_started_at(name, upload_id), started_at.encode(), durable=False)
         return PieceUpload(self, name, upload_id, algorithm)
 
+    @override
     def open(self, name: RepositoryName, upload_id: UploadId) -> Upload:
-        """See Uploads.open."""
         return PieceUpload(self, name, upload_id)
 
+    @override
     def list(self, name: RepositoryName) -> Iterator[Upload]:
-        """See Uploads.list."""
         for child in self.objects.children(layout.uploads(name)):
             with suppress(BlobUploadUnknown):  # not ours
                 yield self.open(name, UploadId(child))
 
     def try_to_hold(self, upload_id: UploadId) -> bool:
-        """Return True if no other request of this process writes to it; then this one does, until `release`."""
+        """Reserve the upload for one request until `release`; return False if another one of this process has it."""
         with self._mutex:
             if upload_id in self._busy:
                 return False
@@ -77,7 +87,7 @@ class PieceUploads:
 
 
 class PieceUpload(Upload):
-    """See Upload."""
+    """An upload as pieces."""
 
     def __init__(
         self, uploads: PieceUploads, name: RepositoryName, upload_id: UploadId, algorithm: str = CANONICAL
@@ -90,41 +100,41 @@ class PieceUpload(Upload):
         self._path = layout.upload(name, upload_id)
 
     @property
+    @override
     def repository(self) -> RepositoryName:
-        """See Upload.repository."""
         return self._name
 
     @property
+    @override
     def id(self) -> UploadId:
-        """See Upload.id."""
         return self._id
 
     # Questions
 
+    @override
     def check_owner(self, user: str | None) -> None:
-        """See Upload.check_owner."""
         checkpoint = read_checkpoint(self._objects, self._id)
         if checkpoint is not None:
             self._algorithm = checkpoint.algorithm
             if checkpoint.owner not in {"", user}:
                 raise self._unknown()
 
+    @override
     def admit(self, user: str | None, size: int) -> None:
-        """See Upload.admit."""
         self.check_owner(user)
         if size <= self._uploads.max_size:  # else it is refused for another reason
             require_room(self._objects, self._path, size)
 
+    @override
     def offset(self) -> int:
-        """See Upload.offset."""
         state = self.state()
-        # A piece that was written while another process removed the upload is the end of nothing.
+        # A piece may have been written while another process removed the upload.
         if state is None or (state.size and not exists(self._objects, self._piece(0))):
             raise self._unknown()
         return state.size
 
+    @override
     def state(self) -> UploadState | None:
-        """See Upload.state."""
         names = list(self._objects.children(self._path))
         if not names:
             return None
@@ -136,8 +146,8 @@ class PieceUpload(Upload):
             return None
         return UploadState(int(last, 16) + stat.size if pieces else 0, stat.modified_ns)
 
+    @override
     def available_bytes(self) -> int:
-        """See Upload.available_bytes."""
         return self._objects.room(self._path)
 
     def _piece(self, offset: int) -> layout.StoragePath:
@@ -148,6 +158,7 @@ class PieceUpload(Upload):
 
     # Receiving
 
+    @override
     async def append(
         self,
         chunks: AsyncIterable[bytes],
@@ -155,12 +166,12 @@ class PieceUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        """See Upload.append."""
         async with self._hold():
             sink = await in_thread(self._end)
             await self._receiving(sink, at, length, None).take(chunks, direct)
             return sink.offset
 
+    @override
     async def commit(
         self,
         digest: Digest,
@@ -169,7 +180,6 @@ class PieceUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        """See Upload.commit."""
         async with self._hold():
             sink = await in_thread(self._end)
             body = self._receiving(sink, at, length, digest.algorithm)
@@ -177,15 +187,17 @@ class PieceUpload(Upload):
             await in_thread(self._finish, digest, sink.offset, body.bounds.begin, running)
             return sink.offset
 
+    @override
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        """See Upload.append_at_once: one hop to a thread."""
+        # One hop to a thread.
         try:
             return await in_thread(self._append_now, data, user, at)
         except WouldBlock:
             return await super().append_at_once(data, user, at)
 
+    @override
     async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        """See Upload.commit_at_once: one hop to a thread."""
+        # One hop to a thread.
         try:
             return await in_thread(self._commit_now, digest, data, user, at)
         except WouldBlock:
@@ -243,7 +255,7 @@ class PieceUpload(Upload):
 
     @contextmanager
     def _held(self) -> Iterator[None]:
-        """Be the only request of this process that writes; raise WouldBlock where another one is."""
+        """Be the only request of this process that writes; raise WouldBlock if another one does."""
         if not self._uploads.try_to_hold(self._id):
             raise WouldBlock
         try:
@@ -253,7 +265,7 @@ class PieceUpload(Upload):
 
     @asynccontextmanager
     async def _hold(self, wait: float | None = None) -> AsyncIterator[None]:
-        """Be the only request of this process that writes; raise UploadRangeInvalid where another one does not end."""
+        """Be the only request of this process that writes; raise UploadRangeInvalid if another one does not end."""
         deadline = time.monotonic() + (uploads.BUSY_WAIT_SECONDS if wait is None else wait)
         while not self._uploads.try_to_hold(self._id):
             if time.monotonic() >= deadline:
@@ -279,11 +291,11 @@ class PieceUpload(Upload):
         except (Unavailable, ConnectionAbortedError):
             self._take_back(begin, offset)
             raise
-        with suppress(BlobUploadUnknown):  # another process removed it; the blob is there all the same
+        with suppress(BlobUploadUnknown):  # another process removed it; the blob is published anyway
             self.remove()
 
     def _joined(self, size: int) -> bytes:
-        """Return the first `size` bytes; what another process writes behind them is not the caller's."""
+        """Return the first `size` bytes; later bytes are those of another process."""
         pieces, offset = [], 0
         with suppress(PathNotFound):
             while offset < size and (piece := self._objects.read(self._piece(offset))):
@@ -298,18 +310,18 @@ class PieceUpload(Upload):
         self._uploads.coordinator.run(lambda section: section.publish(unit, content))
 
     def _take_back(self, begin: int, end: int) -> None:
-        """Remove the pieces from `begin` to `end`. Bytes behind them were acknowledged by another process."""
+        """Remove the pieces from `begin` to `end`. Another process acknowledged the bytes after `end`."""
         self._uploads.hashes.evict(self._id)
         names = [name for name in self._objects.children(self._path) if _PIECE.fullmatch(name)]
         self._objects.delete_many(layout.child(self._path, name) for name in names if begin <= int(name, 16) < end)
 
+    @override
     async def cancel(self) -> None:
-        """See Upload.cancel."""
         async with self._hold():
             await in_thread(self.remove)
 
+    @override
     async def expire(self, before_ns: int) -> bool:
-        """See Upload.expire."""
         try:
             async with self._hold(wait=0):
                 return await in_thread(self._remove_if_older, before_ns)
@@ -324,8 +336,8 @@ class PieceUpload(Upload):
             self.remove()
         return True
 
+    @override
     def remove(self) -> None:
-        """See Upload.remove."""
         self._uploads.hashes.evict(self._id)
         with suppress(PathNotFound):
             self._objects.delete(layout.upload_record(self._id), durable=False)
@@ -336,19 +348,19 @@ class PieceUpload(Upload):
 
 
 class PieceSink:
-    """See AsyncSink: each write is a piece."""
+    """A sink that makes a piece of each write."""
 
     def __init__(self, offset: int, write: Callable[[int, bytes], None]) -> None:
         self.offset = offset
         self._write = write
 
     def write_now(self, pieces: Sequence[memoryview]) -> None:
-        """See Sink.write_now."""
+        """Write a piece, unless it is empty. Blocks."""
         data = b"".join(pieces)
         if data:  # a piece without bytes would have the name of the next one
             self._write(self.offset, data)
             self.offset += len(data)
 
     async def write(self, data: bytes | bytearray | memoryview) -> None:
-        """See AsyncSink.write."""
+        """Write a piece."""
         await in_thread(self.write_now, [memoryview(data)])
