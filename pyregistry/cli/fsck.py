@@ -1,4 +1,4 @@
-"""`pyregistry fsck`: look for damage, mend what can be mended, read all blobs again."""
+"""`pyregistry fsck`: look for damage, repair what can be repaired, read all blobs again."""
 
 import signal
 import sys
@@ -23,10 +23,10 @@ from pyregistry.common.lazy import lazy
 from pyregistry.config.errors import ConfigError
 from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.hashing import no_brake
+from pyregistry.fsck.hashing import unlimited
 from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scope import Scope
-from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
+from pyregistry.fsck.scrubbing import Coverage, RateLimiter, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.backend import Backend
 from pyregistry.storage.seams import layout
@@ -54,7 +54,7 @@ _VOLUME_MISSING = (
 def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     config: ConfigFile = None,
     config_option: ConfigOption = None,
-    repairing: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and say what is lost.")] = False,
+    repairing: Annotated[bool, typer.Option("--repair", help="Repair what can be; say what is lost.")] = False,
     scrubbing: Annotated[
         bool, typer.Option("--scrub", help="Read all blobs again first, those first that were not read for longest.")
     ] = False,
@@ -69,9 +69,9 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     A scrub that is stopped (Ctrl-C, SIGTERM) is gone on with by the next one.
 
     It ends with 0 if nothing is damaged (leftovers, which hinder nobody, may be listed), 1 if something is, or was
-    and --repair mended all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or data
-    directory that cannot be used, 3: a volume seems to be missing, 75: another scrub runs, 77: no damage was found, but
-    something may not be read by this user, 130: it was stopped.
+    and --repair repaired all of it, 4 if --repair could not: what it calls lost must be pushed again. 2: a config or
+    data directory that cannot be used, 3: a volume seems to be missing, 75: another scrub runs, 77: no damage was
+    found, but something may not be read by this user, 130: it was stopped.
     """
     per_second = parse_size(rate)
     with suppress(ValueError):  # not in the main thread
@@ -119,10 +119,10 @@ def _has_lost_all_blobs(backend: Backend) -> bool:
 def _scrub(backend: Backend, output: Output, per_second: float) -> frozenset[Digest]:
     step_back()
     progress = Coverage()
-    brake = Rate(per_second) if per_second else no_brake
+    limit = RateLimiter(per_second) if per_second else unlimited
     try:
         scrubbed = partial(scrub, backend.objects, backend.coordinator, progress)
-        with output.scrubbing(progress) as advance, closing(scrubbed(advance, brake)) as findings:
+        with output.scrubbing(progress) as advance, closing(scrubbed(advance, limit)) as findings:
             for finding in findings:
                 output.found_early(finding)
                 _tell(backend, output, finding)
@@ -130,7 +130,7 @@ def _scrub(backend: Backend, output: Output, per_second: float) -> frozenset[Dig
         if progress.begun:  # else another one runs
             summarize(backend.objects, progress)
             output.scrubbed(progress)
-    # What was mended is in quarantine, or was pushed again meanwhile: the check sees that itself.
+    # What was repaired is in quarantine, or was pushed again meanwhile: the check sees that itself.
     return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
@@ -141,11 +141,11 @@ def _check(backend: Backend, output: Output, rules: Rules, corrupt: frozenset[Di
 
 
 def _tell(backend: Backend, output: Output, finding: Finding) -> None:
-    """Show a finding, and mend it if that is asked for."""
-    mended = None
+    """Show a finding, and repair it if that is asked for."""
+    repaired = None
     if output.repairing:
         try:
-            mended = repair(backend.objects, backend.coordinator, finding)
+            repaired = repair(backend.objects, backend.coordinator, finding)
         except OSError as error:
             output.failed(finding, error)
-    output.found(finding, mended)
+    output.found(finding, repaired)

@@ -1,4 +1,4 @@
-"""Looking at the blobs, without reading them."""
+"""Checks of the blobs, without reading them."""
 
 import re
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _PREFIX = re.compile(r"[0-9a-f]{2}", re.ASCII)
 
 
 def blob_findings(objects: Objects, listing: Listing) -> Iterator[Finding]:
-    """What is wrong with the blobs' names and files."""
+    """Yield the findings about the blobs' names and files."""
     algorithms: list[Entry] = []
     yield from listing.names(layout.BLOBS, lambda entry: entry.is_directory and entry.name in ALGORITHMS, algorithms)
     for algorithm in algorithms:
@@ -44,19 +44,19 @@ def _below(
         yield from listing.names(path, lambda entry: entry.name == layout.DATA, files)
         if not files or files[0].stat.size == 0 or not files[0].stat.is_file:
             try:
-                finding = look_at_blob(objects, Digest(f"{algorithm}:{blob.name}"))
+                finding = check_blob(objects, Digest(f"{algorithm}:{blob.name}"))
             except OSError as error:
                 finding = unreadable(path, error)
             if finding is not None:
                 yield finding
 
 
-def look_at_blob(objects: Objects, digest: Digest) -> Finding | None:
-    """Whether there is anything in it."""
+def check_blob(objects: Objects, digest: Digest) -> Finding | None:
+    """Return the finding about a blob that is missing or empty, or is no file."""
     path = layout.blob_data(digest)
 
-    def look() -> Finding | None:
-        return look_at_blob(objects, digest)
+    def recheck() -> Finding | None:
+        return check_blob(objects, digest)
 
     try:
         stat = objects.stat(path)
@@ -67,11 +67,13 @@ def look_at_blob(objects: Objects, digest: Digest) -> Finding | None:
             objects.stat(layout.blob(digest))
         except PathNotFound:
             return None
-        return Finding(Kind.NO_DATA, layout.blob(digest), "the directory of a blob, empty", digest=digest, look=look)
+        return Finding(
+            Kind.NO_DATA, layout.blob(digest), "the directory of a blob, empty", digest=digest, recheck=recheck
+        )
     if not stat.is_file:
         sentence = f"the file of {digest} is a symbolic link that leads nowhere, or no file; bring back what it led to"
-        return Finding(Kind.NO_FILE, path, sentence, digest=digest, look=look)
+        return Finding(Kind.NO_FILE, path, sentence, digest=digest, recheck=recheck)
     if stat.size == 0 and digest not in EMPTY_DIGESTS:
         sentence = f"the file of {digest} is empty; push it again"
-        return Finding(Kind.EMPTY_BLOB, path, sentence, digest=digest, look=look)
+        return Finding(Kind.EMPTY_BLOB, path, sentence, digest=digest, recheck=recheck)
     return None

@@ -65,12 +65,12 @@ def check(
 
 def _confirmed(coordinator: Coordinator, findings: Iterable[Finding]) -> Iterator[Finding]:
     for finding in findings:
-        if finding.look is None:
+        if finding.recheck is None:
             yield finding
             continue
         with _quiet(coordinator, finding.repository):
             try:
-                again = finding.look()
+                again = finding.recheck()
             except OSError as error:
                 again = unreadable(finding.path, error)
         if again is not None:

@@ -1,6 +1,6 @@
-"""When each blob was last read and found right: a file for each two digits with which digests begin.
+"""The times at which each blob was last found right: a file for each two digits with which digests begin.
 
-None of it is needed: without it everything counts as never checked.
+It may be removed: without it everything counts as never checked.
 """
 
 import time
@@ -35,7 +35,7 @@ class Shard:
 
 
 def shards(objects: Objects) -> Iterator[tuple[str, str]]:
-    """The algorithms and prefixes that there are."""
+    """Yield the algorithms and prefixes that there are."""
     for algorithm in ALGORITHMS:
         for prefix in objects.children(layout.child(layout.BLOBS, algorithm)):
             if prefix != layout.MOUNTED and not is_reserved(prefix):
@@ -43,7 +43,7 @@ def shards(objects: Objects) -> Iterator[tuple[str, str]]:
 
 
 def load(objects: Objects, algorithm: str, prefix: str) -> Shard:
-    """One shard as it is now; what is not a blob, or empty, is left to the check."""
+    """Read one shard; an empty blob, and each other thing, is left to the check."""
     directory = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
     sizes = {
         encoded: stat.size
@@ -57,7 +57,7 @@ def load(objects: Objects, algorithm: str, prefix: str) -> Shard:
 
 
 def save(objects: Objects, shard: Shard) -> None:
-    """Remember it for the next run; not durably, since nothing is lost but time."""
+    """Keep it for the next run; not durably, since only time is lost."""
     objects.write(layout.scrubbed(shard.algorithm, shard.prefix), msgspec.json.encode(shard.checked), durable=False)
 
 
@@ -74,6 +74,6 @@ def begin_pass(objects: Objects) -> int:
 
 
 def end_pass(objects: Objects) -> None:
-    """Let the next run begin anew."""
+    """Let the next run begin a new pass."""
     with suppress(PathNotFound, OSError):
         objects.delete(layout.SCRUB_PASS)

@@ -1,4 +1,4 @@
-"""Listing directories, and what in them is not the registry's."""
+"""Listings of directories, with the findings about foreign entries."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from pyregistry.storage.seams.reserved import LOST_AND_FOUND, is_reserved
 FORBIDDING = frozenset({errno.EACCES, errno.EPERM})
 """Errors that tell of this user's rights and not of the disk."""
 _TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
-"""Names of files that the CNCF registry 3.1 writes beside a file before it renames it, and that `/readyz` writes."""
+"""Names of temporary files: of the CNCF registry 3.1, next to the file that they become, and of `/readyz`."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class _Obstacle:
 
 
 class Listing:
-    """Lists directories, and remembers what it could not read or the server could not use."""
+    """Directories with their entries; it collects what cannot be read or used by the server."""
 
     def __init__(self, objects: Objects, before_ns: int) -> None:
         self.objects = objects
@@ -34,7 +34,7 @@ class Listing:
         self._obstacles: dict[str, _Obstacle] = {}
 
     def entries(self, path: StoragePath) -> Iterator[Entry | Finding]:
-        """What is in a directory, or the finding that it cannot be read."""
+        """Yield the entries of a directory, or the finding that it cannot be read."""
         try:
             for entry in self.objects.entries(path):
                 if entry.name == LOST_AND_FOUND and entry.is_directory:
@@ -46,7 +46,7 @@ class Listing:
             yield unreadable(path, error)
 
     def names(self, path: StoragePath, is_ours: Callable[[Entry], bool], ours: list[Entry]) -> Iterator[Finding]:
-        """Fill `ours` with the entries that belong there; the others are findings."""
+        """Fill `ours` with the entries that belong there; yield findings for the others."""
         for entry in self.entries(path):
             if isinstance(entry, Finding):
                 yield entry
@@ -56,11 +56,11 @@ class Listing:
                 yield from self.stray(path, entry)
 
     def unexpected(self, path: StoragePath, expected: frozenset[str]) -> Iterator[Finding]:
-        """What is in a directory beside these names."""
+        """Yield findings for the entries of a directory that have other names."""
         yield from self.names(path, lambda entry: entry.name in expected, [])
 
     def stray(self, directory: StoragePath, entry: Entry) -> Iterator[Finding]:
-        """A file that is not the registry's, or a temporary one that is old."""
+        """Yield the finding for a file that is not the registry's, or for a temporary one that is old."""
         path = layout.child(directory, entry.name)
         if entry.stat.is_file and _TEMPORARY.fullmatch(entry.name):
             if self.is_old(entry):
@@ -72,11 +72,11 @@ class Listing:
         yield Finding(Kind.FOREIGN, path, sentence)
 
     def is_old(self, entry: Entry) -> bool:
-        """Whether no request that is running can still be writing it."""
+        """Return True if no running request can still be writing it."""
         return entry.stat.modified_ns < self._before_ns
 
     def not_usable(self) -> Iterator[Finding]:
-        """What the server cannot use, one finding for each reason."""
+        """Yield what the server cannot use, one finding for each reason."""
         for reason, obstacle in self._obstacles.items():
             more = f", as do {obstacle.count - 1} more" if obstacle.count > 1 else ""
             sentence = f"{reason}{more}: the server cannot touch or replace it; see chown and chmod"
@@ -87,20 +87,20 @@ class Listing:
 
 
 def leftover(objects: Objects, kind: Kind, path: StoragePath, sentence: str) -> Finding:
-    """What can go, as long as it is there and is not written to."""
+    """Return a finding for something that can be removed while it is not written to."""
     try:
         mtime_ns = objects.stat(path).modified_ns
     except PathNotFound:
         mtime_ns = 0
 
-    def look() -> Finding | None:
+    def recheck() -> Finding | None:
         try:
             is_same = objects.stat(path).modified_ns == mtime_ns
         except PathNotFound:
             return None
-        return Finding(kind, path, sentence, look=look) if is_same else None
+        return Finding(kind, path, sentence, recheck=recheck) if is_same else None
 
-    return Finding(kind, path, sentence, look=look)
+    return Finding(kind, path, sentence, recheck=recheck)
 
 
 def unreadable(path: StoragePath, error: OSError) -> Finding:

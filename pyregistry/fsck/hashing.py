@@ -1,11 +1,10 @@
 """Verification of a blob, with a rate limit and without filling the page cache."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
 
 from pyregistry.fsck.entries import FORBIDDING
 from pyregistry.oci.digest import Digest, new_hash
@@ -39,21 +38,18 @@ class Checked:
     reason: str = ""
 
 
-class Brake(Protocol):
-    """Slows reading down."""
-
-    def __call__(self, size: int, /) -> None:
-        """That many bytes were read."""
+Limit = Callable[[int], object]
+"""Called with the number of bytes that were read; it may sleep, to slow reading down."""
 
 
-def no_brake(size: int) -> None:
-    """As fast as it goes."""
+def unlimited(size: int) -> None:
+    """Read as fast as possible."""
 
 
-def verify(objects: Objects, digest: Digest, brake: Brake = no_brake) -> Checked:
-    """Read a blob; what looks wrong is read a second time, from the disk, before it is called so. Blocks."""
+def verify(objects: Objects, digest: Digest, limit: Limit = unlimited) -> Checked:
+    """Read a blob; one that looks damaged is read a second time, from the disk, before it counts as such. Blocks."""
     with _opened(objects, digest) as opened:
-        return opened if isinstance(opened, Checked) else _judge_twice(opened, digest, brake)
+        return opened if isinstance(opened, Checked) else _judge_twice(opened, digest, limit)
 
 
 def quarantine_if_damaged(objects: Objects, coordinator: Coordinator, digest: Digest) -> bool:
@@ -62,7 +58,7 @@ def quarantine_if_damaged(objects: Objects, coordinator: Coordinator, digest: Di
     The next push of it finds it absent and brings it again.
     """
     with _opened(objects, digest) as opened:
-        checked = opened if isinstance(opened, Checked) else _judge_twice(opened, digest, no_brake)
+        checked = opened if isinstance(opened, Checked) else _judge_twice(opened, digest, unlimited)
         if checked.verdict not in DAMAGED:
             return False
         # As long as it is open, nothing else can have its content_id.
@@ -97,19 +93,19 @@ def _opened(objects: Objects, digest: Digest) -> Iterator[OpenSource | Checked]:
         yield opened
 
 
-def _judge_twice(opened: OpenSource, digest: Digest, brake: Brake) -> Checked:
-    checked = _judge(opened, digest, brake)
-    return checked if checked.verdict is Verdict.RIGHT else _judge(opened, digest, brake)
+def _judge_twice(opened: OpenSource, digest: Digest, limit: Limit) -> Checked:
+    checked = _judge(opened, digest, limit)
+    return checked if checked.verdict is Verdict.RIGHT else _judge(opened, digest, limit)
 
 
-def _judge(opened: OpenSource, digest: Digest, brake: Brake) -> Checked:
+def _judge(opened: OpenSource, digest: Digest, limit: Limit) -> Checked:
     total = new_hash(digest.algorithm)
     size = 0
     try:
         for block in opened.blocks(once=True):
             total.update(block)
             size += len(block)
-            brake(len(block))
+            limit(len(block))
     except OSError as error:
         return _not_read(error, opened.content_id)
     if total.hexdigest() != digest.encoded:

@@ -1,4 +1,4 @@
-"""The names under which an image is pulled: who has to be told that it is broken."""
+"""The names under which a broken image is pulled."""
 
 from collections import defaultdict
 from contextlib import suppress
@@ -14,14 +14,14 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 
 class Images:
-    """Of one repository. Nothing is read before it is asked for, since most repositories have no damage."""
+    """The images of one repository. It reads only when asked, since most repositories have no damage."""
 
     def __init__(self, objects: Objects, name: RepositoryName) -> None:
         self._objects = objects
         self._name = name
 
     def that_need(self, digest: Digest) -> tuple[str, ...]:
-        """The tags that reach a manifest, through indexes too; the manifest itself if there are none."""
+        """Return the tags that reach a manifest, also through indexes; the manifest itself without a tag."""
         tags: set[str] = set()
         seen: set[str] = set()
         unvisited: list[str] = [digest]

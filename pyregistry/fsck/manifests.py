@@ -1,4 +1,4 @@
-"""Looking at the manifests of a repository, and at what they refer to."""
+"""Checks of the manifests of a repository, and of their references."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,11 +22,11 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 from pyregistry.storage.seams.rules import Rules
 
 ManifestRead = tuple[Manifest, int]
-"""What a manifest says, with its size in bytes."""
+"""A manifest with its size in bytes."""
 
 
-class ManifestLooks:
-    """The looks at one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
+class ManifestChecks:
+    """The checks of one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
 
     def __init__(
         self, objects: Objects, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
@@ -41,7 +41,7 @@ class ManifestLooks:
         self._whole: set[tuple[str, int]] = set()  # blobs of this size that were seen in this repository
 
     def read(self, digest: Digest) -> ManifestRead | Finding | None:
-        """What a manifest says with its size in bytes, or what is wrong with it, or None if it is not there."""
+        """Return a manifest with its size in bytes, or a finding about it; None if it is not there."""
         path = layout.blob_data(digest)
         try:
             content = self._objects.read(path, MAX_DOCUMENT + 1)
@@ -61,12 +61,12 @@ class ManifestLooks:
             return self._of_manifest(Kind.UNKNOWN_MANIFEST, digest, sentence)
 
     def manifest(self, digest: Digest) -> Finding | None:
-        """The bytes of a manifest."""
+        """Check the bytes of a manifest."""
         read = self.read(digest)
         return read if isinstance(read, Finding) else None
 
     def references(self, digest: Digest, manifest: Manifest) -> Iterator[Finding]:
-        """What is wrong with that which it refers to."""
+        """Yield the findings about its references."""
         if manifest.media_type not in media_types.SUPPORTED:
             return
         for descriptor in _once(manifest.blobs):
@@ -81,7 +81,7 @@ class ManifestLooks:
                 yield finding
 
     def referrer(self, digest: Digest, read: ManifestRead) -> Finding | None:
-        """Whether the referrers of its subject name this manifest."""
+        """Check that the referrers of its subject name this manifest."""
         manifest, size = read
         subject = parse(manifest.subject.digest) if manifest.subject is not None else None
         if subject is None or not is_revision(self._objects, self._name, digest):
@@ -98,11 +98,11 @@ class ManifestLooks:
             f"the referrers of {subject} do not tell of {digest}",
             repository=self._name,
             digest=digest,
-            look=lambda: self.referrer(digest, read),
+            recheck=lambda: self.referrer(digest, read),
         )
 
     def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
-        """Whether what the referrers of a manifest name is there and has that subject."""
+        """Check that a listed referrer is there and has that subject."""
         path = layout.referrer(self._name, subject, digest)
         if not exists(self._objects, path):
             return None
@@ -115,10 +115,10 @@ class ManifestLooks:
         return Finding(
             Kind.STALE_REFERRER,
             path,
-            f"{digest} is no referrer of {subject} any more",
+            f"{digest} is no longer a referrer of {subject}",
             repository=self._name,
             digest=digest,
-            look=lambda: self.listed_referrer(subject, digest),
+            recheck=lambda: self.listed_referrer(subject, digest),
         )
 
     @cached_property
@@ -145,7 +145,7 @@ class ManifestLooks:
             lost=self._lost(digest) if kind is Kind.DAMAGED_MANIFEST else (),
             repository=self._name,
             digest=digest,
-            look=lambda: self.manifest(digest),
+            recheck=lambda: self.manifest(digest),
         )
 
     def _blob(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
@@ -200,7 +200,7 @@ class ManifestLooks:
             lost=self._lost(manifest),
             repository=self._name,
             digest=digest,
-            look=lambda: look(manifest, descriptor),
+            recheck=lambda: look(manifest, descriptor),
         )
 
     def _target(self, digest: Digest) -> tuple[Digest, bool]:
@@ -210,7 +210,7 @@ class ManifestLooks:
             return digest, False
 
     def _size(self, digest: Digest) -> int:
-        """Bytes; -1 if no file is there."""
+        """Return its bytes; -1 if no file is there."""
         with suppress(PathNotFound):
             stat = self._objects.stat(layout.blob_data(digest))
             return stat.size if stat.is_file else -1
@@ -218,7 +218,7 @@ class ManifestLooks:
 
 
 def _once(descriptors: Iterable[Descriptor]) -> Iterable[Descriptor]:
-    """Of descriptors that name the same, one: a manifest of 4 MiB may name a layer fifty thousand times."""
+    """Return equal descriptors once: a manifest of 4 MiB may name a layer fifty thousand times."""
     found: dict[tuple[object, ...], Descriptor] = {}
     for each in descriptors:
         system = each.platform and (each.platform.os, each.platform.architecture)

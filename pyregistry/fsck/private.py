@@ -1,4 +1,4 @@
-"""Looking at the registry's own directory: what killed writers left there."""
+"""Checks of the registry's own directory, for leftovers of killed writers."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from pyregistry.storage.seams.objects import Objects
 
 
 def private_findings(objects: Objects, listing: Listing, uploads: set[str]) -> Iterator[Finding]:
-    """What is old in there; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
+    """Yield the old leftovers; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
     for directory in map(layout.temporaries, objects.places()):
         for entry in listing.entries(directory):
             if isinstance(entry, Finding):

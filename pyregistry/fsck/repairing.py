@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.hashing import quarantine_if_damaged
-from pyregistry.fsck.links import LinkLooks
+from pyregistry.fsck.links import LinkChecks
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.manifest import read_manifest
 from pyregistry.oci.names import RepositoryName
@@ -30,17 +30,17 @@ def repair(objects: Objects, coordinator: Coordinator, finding: Finding) -> str 
             return None
         _remove_dangling_revision(objects, coordinator, finding)
         return "quarantined"
-    mend = _MENDING.get(finding.kind)
-    if mend is None or finding.look is None:
+    how = _REPAIRS.get(finding.kind)
+    if how is None or finding.recheck is None:
         return None
     with coordinator.quiet(finding.repository) as quiet:
-        now = finding.look()
-        return mend(_Repairs(objects, quiet), now) if now is not None and now.kind is finding.kind else None
+        now = finding.recheck()
+        return how(_Repairs(objects, quiet), now) if now is not None and now.kind is finding.kind else None
 
 
-def is_lost(finding: Finding, mended: str | None) -> bool:
+def is_lost(finding: Finding, repaired: str | None) -> bool:
     """Return True if images cannot be pulled whole until they are pushed again."""
-    return bool(finding.lost) and (finding.kind is not Kind.TORN_TAG or mended in (None, _REMOVED))
+    return bool(finding.lost) and (finding.kind is not Kind.TORN_TAG or repaired in (None, _REMOVED))
 
 
 _REMOVED = "removed"
@@ -49,7 +49,7 @@ _BY_READING = frozenset({Kind.CORRUPT_BLOB, Kind.UNREADABLE_BLOB, Kind.DAMAGED_M
 
 def _remove_dangling_revision(objects: Objects, coordinator: Coordinator, finding: Finding) -> None:
     if finding.kind is Kind.DAMAGED_MANIFEST and finding.repository is not None and finding.digest is not None:
-        revision = LinkLooks(objects, finding.repository, lambda digest: ()).revision(finding.digest)
+        revision = LinkChecks(objects, finding.repository, lambda digest: ()).revision(finding.digest)
         if revision is not None:
             repair(objects, coordinator, revision)
 
@@ -83,7 +83,7 @@ class _Repairs:
 
     def set_tag(self, finding: Finding) -> str:
         assert finding.tag is not None
-        newest = LinkLooks(self._objects, _repository(finding), lambda digest: ()).newest_in_index(finding.tag)
+        newest = LinkChecks(self._objects, _repository(finding), lambda digest: ()).newest_in_index(finding.tag)
         if newest is None:
             return self.remove_tag(finding)
         self._quiet.claim(newest)  # as each writer does that lets a tag name a manifest
@@ -136,7 +136,7 @@ def _repository(finding: Finding) -> RepositoryName:
     return finding.repository
 
 
-_MENDING: Mapping[Kind, Callable[[_Repairs, Finding], str]] = {
+_REPAIRS: Mapping[Kind, Callable[[_Repairs, Finding], str]] = {
     Kind.TORN_LINK: _Repairs.write_link,
     Kind.TORN_TAG: _Repairs.set_tag,
     Kind.PADDED_LINK: _Repairs.write_link,

@@ -8,13 +8,12 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
-from pyregistry.common.overriding import override
 from pyregistry.fsck import coverage
 from pyregistry.fsck.checking import READ_ONLY
 from pyregistry.fsck.coverage import Shard
 from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.fsck.hashing import DAMAGED, Brake, Verdict, no_brake, verify
+from pyregistry.fsck.hashing import DAMAGED, Limit, Verdict, unlimited, verify
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
@@ -36,7 +35,7 @@ class Coverage:
     blobs: int = 0
     size: int = 0
     is_counted: bool = False
-    """False while blobs and their sizes are still being counted."""
+    """False until all blobs and their sizes are counted."""
     checked: int = 0
     """Since the pass began, by earlier runs too."""
     checked_size: int = 0
@@ -47,7 +46,7 @@ class Coverage:
     damaged: set[Digest] = field(default_factory=set)
 
 
-class Rate(Brake):
+class RateLimiter:
     """A limit of bytes a second, kept by sleeping."""
 
     def __init__(self, per_second: float, sleep: Callable[[float], object] = time.sleep) -> None:
@@ -55,8 +54,8 @@ class Rate(Brake):
         self._sleep = sleep
         self._free_at = time.monotonic()
 
-    @override
     def __call__(self, size: int, /) -> None:
+        """Sleep until so many bytes were allowed."""
         now = time.monotonic()
         # Unused bytes are not saved up: after a pause the disk is not asked for more at once.
         self._free_at = max(self._free_at, now) + size / self._per_second
@@ -69,7 +68,7 @@ def scrub(
     coordinator: Coordinator,
     progress: Coverage,
     advance: Callable[[int], None],
-    brake: Brake = no_brake,
+    limit: Limit = unlimited,
 ) -> Generator[Finding]:
     """Yield the damaged blobs, and fill `progress`; call `advance` with the size of each blob that was read. Blocks.
 
@@ -93,7 +92,7 @@ def scrub(
         progress.is_counted = True
         advance(progress.checked_size)
         for _, algorithm, prefix in sorted(order):
-            yield from _scrub_shard(objects, coverage.load(objects, algorithm, prefix), progress, advance, brake)
+            yield from _scrub_shard(objects, coverage.load(objects, algorithm, prefix), progress, advance, limit)
         coverage.end_pass(objects)
 
 
@@ -122,7 +121,7 @@ def _count(progress: Coverage, shard: Shard) -> None:
 
 
 def _scrub_shard(
-    objects: Objects, shard: Shard, progress: Coverage, advance: Callable[[int], None], brake: Brake
+    objects: Objects, shard: Shard, progress: Coverage, advance: Callable[[int], None], limit: Limit
 ) -> Iterator[Finding]:
     saved_at = time.monotonic()
     unread = sorted((shard.checked.get(encoded, 0), encoded) for encoded in shard.sizes)
@@ -130,7 +129,7 @@ def _scrub_shard(
         for checked_at, encoded in unread:
             if checked_at >= progress.begun:
                 continue
-            finding = _scrub_blob(objects, Digest(f"{shard.algorithm}:{encoded}"), brake)
+            finding = _scrub_blob(objects, Digest(f"{shard.algorithm}:{encoded}"), limit)
             if finding is None:
                 shard.checked[encoded] = time.time_ns()
             else:
@@ -154,8 +153,8 @@ def _remember(objects: Objects, shard: Shard) -> None:
         coverage.save(objects, shard)
 
 
-def _scrub_blob(objects: Objects, digest: Digest, brake: Brake) -> Finding | None:
-    checked = verify(objects, digest, brake)
+def _scrub_blob(objects: Objects, digest: Digest, limit: Limit) -> Finding | None:
+    checked = verify(objects, digest, limit)
     if checked.verdict in (Verdict.RIGHT, Verdict.GONE):
         return None
     if checked.verdict not in DAMAGED:

@@ -1,4 +1,4 @@
-"""Every kind of damage: it is found, it is mended, the second run finds nothing, and nothing else is touched."""
+"""Every kind of damage: it is found, it is repaired, the second run finds nothing, and nothing else is touched."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_damage_is_found_mended_and_then_gone(driver: Driver, registry: Registry
     assert kinds(driver) == sorted(case.found)
     assert content_of(driver) == damaged, "a check without --repair changed something"
     done = repair_all(driver)
-    assert {kind for kind, mended in done if mended is None} <= set(case.left)
+    assert {kind for kind, repaired in done if repaired is None} <= set(case.left)
     assert kinds(driver) == sorted(case.left)
     after = content_of(driver)
     assert {path: after.get(path) for path in before | after if not any(each in path for each in case.changed)} == {

@@ -11,7 +11,7 @@ import pytest
 from pyregistry.fsck import coverage
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import Verdict, verify
-from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, summarize
+from pyregistry.fsck.scrubbing import Coverage, RateLimiter, ScrubBusy, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
@@ -222,7 +222,7 @@ def test_a_large_blob_is_read_in_blocks_that_the_rate_sees(filesystem: Filesyste
 
 def test_the_rate_is_kept_and_not_saved_up() -> None:
     slept: list[float] = []
-    rate = Rate(1000, slept.append)
+    rate = RateLimiter(1000, slept.append)
     for _ in range(10):
         rate(100)
     assert sum(slept[-1:]) == pytest.approx(1.0, abs=0.2)

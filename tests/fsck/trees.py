@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 
 from pyregistry.fsck import checking, hashing, repairing, scrubbing
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.hashing import Brake, no_brake
+from pyregistry.fsck.hashing import Limit, unlimited
 from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.oci.digest import Digest
@@ -52,10 +52,10 @@ def repair(driver: Driver, finding: Finding) -> str | None:
 
 
 def scrub(
-    driver: Driver, progress: Coverage, advance: Callable[[int], None], brake: Brake = no_brake
+    driver: Driver, progress: Coverage, advance: Callable[[int], None], limit: Limit = unlimited
 ) -> Generator[Finding]:
     """A scrub, in the same way."""
-    return scrubbing.scrub(driver, LocalCoordinator(driver), progress, advance, brake)
+    return scrubbing.scrub(driver, LocalCoordinator(driver), progress, advance, limit)
 
 
 def quarantine_if_damaged(driver: Driver, digest: Digest) -> bool:

@@ -94,7 +94,7 @@ class Registry:
         for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
             path = layout.trial(directory if exists(self._objects, directory) else layout.TMP, uuid4().hex)
             self._objects.write(path, b"x", durable=False)  # a full disk has room for a name
-            with suppress(PathNotFound):  # somebody tidies up
+            with suppress(PathNotFound):  # someone tidies up
                 self._objects.delete(path)
         self._try_touching()
 
@@ -118,11 +118,11 @@ class Registry:
         return False
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
-        """The names of all repositories that hold something, those behind `after`. Blocks.
+        """Yield the names of all repositories that hold something, those after `after`. Blocks.
 
         In the order of their components, as if `/` were the lowest character: `a`, `a/b`, `a-b`. That is the order
-        of a walk, so that a page reads no more than it shows, and none is left out between two pages (the CNCF
-        registry compares and walks in two different orders).
+        of a walk: a page reads no more than it shows, and no name is left out between two pages. The CNCF registry
+        compares in one order and walks in another.
         """
         return (name for name in self.list_catalog(after, EVERYTHING) if name is not None)
 

@@ -25,7 +25,7 @@ class Secret:
         return None
 
     def change(self, change: Callable[[bytes | None], bytes | None]) -> bytes | None:
-        """Replace the bytes by what `change` makes of them, unless that is None; return what is there then."""
+        """Replace the bytes by what `change` makes of them, unless it returns None; return the bytes after that."""
         with self._coordinator.single(_HOLDER, wait=True):
             before = self.read()
             after = change(before)
