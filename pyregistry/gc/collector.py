@@ -81,7 +81,7 @@ def _run(driver: Objects, collection: Collection, options: Options, listener: Li
     marker = Marker(driver, collection, candidates, options, listener)
     _brake(collection, candidates, options)
     plan = marker.plan(processes)
-    if not options.dry_run and collection.condemn(plan.doomed()):
+    if not options.dry_run and collection.condemn(plan.garbage()):
         marker, plan = _mark_again(marker, plan)
     _brake(collection, candidates, options)  # a volume may have been unmounted during the walk
     listener.planned(plan)

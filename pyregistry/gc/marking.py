@@ -13,7 +13,7 @@ from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
 from pyregistry.gc.parallel import is_worth_it, shared
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.types import DoomedLayer, Kept, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import GarbageLink, Kept, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.walking import walk_repositories
@@ -36,7 +36,7 @@ class Marker:
         self.listener = listener
         self.kept = Kept()
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
-        self.links: list[DoomedLayer] = []
+        self.links: list[GarbageLink] = []
         self._count = 0
 
     def plan(self, processes: int = 1) -> Plan:
@@ -50,12 +50,12 @@ class Marker:
             processes = 1  # the listener may have started a thread
         for size in self.candidates.held():
             self.kept.add(size)
-        manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
-        links = tuple(link for link in self.links if self.is_doomed(link))
+        manifests = [group for marks in self.repositories.values() for group in marks.deletion_order()]
+        links = tuple(link for link in self.links if self.is_garbage(link))
         untagged = sum(marks.untagged_count for marks in self.repositories.values())
         return Plan(self.candidates, self._count, tuple(manifests), links, self.kept, untagged)
 
-    def is_doomed(self, link: DoomedLayer) -> bool:
+    def is_garbage(self, link: GarbageLink) -> bool:
         """Return True if a layer link that its repository does not need is garbage, by the marks so far.
 
         It stays if its blob stays, as in the CNCF registry, unless its repository has nothing else.
@@ -91,7 +91,7 @@ class Marker:
                 self.listener.repository(name)
                 self._count += 1
                 marks.mark_roots(documents)
-                self.links += marks.doomed_layers()
+                self.links += marks.garbage_links()
             else:
                 self.listener.no_repository(name)
         except OSError as error:

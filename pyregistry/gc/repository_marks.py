@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyregistry.gc.documents import Documents, try_link
 from pyregistry.gc.groups import groups_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
-from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed
+from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
@@ -36,7 +36,7 @@ class RepositoryMarks:
         self._kept: set[str] = set()
         self._needed: set[str] = set()  # the blobs of those, until the repository is marked
         self._referrers: dict[str, list[str]] = defaultdict(list)
-        self._documents: dict[str, References] = {}  # of doomed manifests
+        self._documents: dict[str, References] = {}  # of garbage manifests
         self._unread = Unread(marker.objects, marker.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
@@ -131,7 +131,7 @@ class RepositoryMarks:
             self.keep(self._before.revisions)
             self.keep(found.named)
 
-    def doomed_groups(self) -> list[tuple[DoomedManifest, ...]]:
+    def deletion_order(self) -> list[tuple[GarbageManifest, ...]]:
         """Return the manifests that nothing keeps, from the top down."""
         below = {
             digest: (*document.children, *document.blobs, *self._referrers.get(digest, ()))
@@ -139,7 +139,8 @@ class RepositoryMarks:
             if digest not in self._kept
         }
         return [
-            tuple(DoomedManifest(self.name, Digest(digest)) for digest in group) for group in groups_from_the_top(below)
+            tuple(GarbageManifest(self.name, Digest(digest)) for digest in group)
+            for group in groups_from_the_top(below)
         ]
 
     def is_kept(self, digest: str) -> bool:
@@ -147,12 +148,12 @@ class RepositoryMarks:
         return digest in self._kept
 
     def subject_of(self, digest: str) -> Digest | None:
-        """Return the subject of a doomed manifest."""
+        """Return the subject of a garbage manifest."""
         document = self._documents.get(digest)
         return parse(document.subject) if document is not None and document.subject is not None else None
 
     def forget(self) -> None:
-        """Drop the state that only a repository with doomed manifests needs later."""
+        """Drop the state that only a repository with garbage manifests needs later."""
         self._needed = set()
         self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads kept manifests again
@@ -163,7 +164,7 @@ class RepositoryMarks:
             self._before, self._kept, self._documents = Documents(), set(), {}
             self._referrers.clear()
 
-    def doomed_layers(self) -> Iterator[DoomedLayer]:
+    def garbage_links(self) -> Iterator[GarbageLink]:
         """Yield the layer links without a lease that no manifest of this repository needs; raises OSError."""
         layers = layout.layers(self.name)
         for algorithm in self._objects.children(layers, strict=True):
@@ -177,8 +178,8 @@ class RepositoryMarks:
                 ):
                     continue
                 digest = parse(name)
-                if digest is not None and (doomed := self._look_at_layer(digest)) is not None:
-                    yield doomed
+                if digest is not None and (garbage := self._look_at_layer(digest)) is not None:
+                    yield garbage
 
     def _keep_layer(self, name: str) -> None:
         if name not in self._needed and (digest := parse(name)) is not None:
@@ -187,7 +188,7 @@ class RepositoryMarks:
                 self._candidates.mark(each)
                 self._marker.listener.marked_blob(self.name, each)
 
-    def _look_at_layer(self, digest: Digest) -> DoomedLayer | None:
+    def _look_at_layer(self, digest: Digest) -> GarbageLink | None:
         link = layout.layer_link(self.name, digest)
         try:
             stat = self._objects.stat(link)
@@ -201,7 +202,7 @@ class RepositoryMarks:
             self._candidates.hold(target)
             self._marker.kept.until(end_ns)
             return None
-        return DoomedLayer(self.name, digest, target)
+        return GarbageLink(self.name, digest, target)
 
     def _mark_blobs(self, document: References, mark: Callable[[str], object]) -> None:
         for reference in (*document.blobs, *document.children):

@@ -16,7 +16,7 @@ from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.coordinator import COLLECTOR, Garbage, Generation, Section, Staged, Unit, nothing
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists, link_blob, read_link, stat_file, write_link
 
@@ -217,8 +217,8 @@ class EpochCollection:
     def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
-        paths = [each.path for each in doomed]
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
+        paths = [each.path for each in garbage]
         if paths:
             self._driver.write(_condemned(self._epoch), "\n".join(paths).encode())
             self._driver.write(_STATE, self._epoch)
@@ -258,8 +258,8 @@ class EpochBatch:
                 return False
         return now == generation
 
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        return all(create_marker(self._driver, self._epoch, each.path, _DELETING) == _DELETING for each in doomed)
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
+        return all(create_marker(self._driver, self._epoch, each.path, _DELETING) == _DELETING for each in garbage)
 
     def remove(self, path: StoragePath) -> None:
         self._driver.discard(path)

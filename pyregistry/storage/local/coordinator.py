@@ -20,7 +20,7 @@ from pyregistry.storage.seams.coordinator import (
     Batch,
     Collection,
     Coordinator,
-    Doomed,
+    Garbage,
     Generation,
     Leases,
     NotSafe,
@@ -243,7 +243,7 @@ class LocalCollection(Collection):
         return nullcontext() if self._only_look else self._coordinator.quiet(name)
 
     @override
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
         return False  # the locks make an announcement unnecessary
 
     @contextmanager
@@ -295,8 +295,8 @@ class LocalBatch(Batch):
         return now == generation and not leases.is_marked(self._driver, digest)
 
     @override
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        return all(self.is_unchanged(each.content, each.generation) for each in doomed)
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
+        return all(self.is_unchanged(each.content, each.generation) for each in garbage)
 
     @override
     def remove(self, path: StoragePath) -> None:

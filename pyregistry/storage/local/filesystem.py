@@ -221,17 +221,17 @@ class FilesystemDriver(LocalMaintenance):
 
     @override
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        doomed = None
+        trashed = None
         with absent_is_not_found():
             try:
                 os.unlink(self._at(path))
             except (IsADirectoryError, PermissionError):  # depends on the system
                 # By way of the trash, so that it is gone in one step.
-                doomed = self._publisher.to_trash(path)
+                trashed = self._publisher.to_trash(path)
         if durable:
             sync_directory(parent_of(self._at(path)))
-        if doomed is not None:
-            remove_all(doomed)
+        if trashed is not None:
+            remove_all(trashed)
 
     @override
     def delete_many(self, paths: Iterable[StoragePath]) -> None:

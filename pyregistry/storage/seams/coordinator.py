@@ -110,7 +110,7 @@ class Leases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class Garbage:
     """A candidate for removal: a blob, or the link of a unit."""
 
     path: StoragePath
@@ -127,7 +127,7 @@ class Batch(Protocol):
     def is_unchanged(self, digest: Digest, generation: Generation | None) -> bool:
         """Return True if a blob still has this generation, and no section has relied on it since."""
 
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
         """Decide on all of these together; if True, no later section relies on one of them."""
 
     def remove(self, path: StoragePath) -> None:
@@ -152,7 +152,7 @@ class Collection(Protocol):
     def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
         """Do as Coordinator.quiet; with `only_look` do not wait."""
 
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
         """Announce the candidates for removal; return True if all has to be marked again before the removal."""
 
     def batch(self) -> AbstractContextManager[Batch]:

@@ -134,8 +134,8 @@ MUTANTS = (
     Mutant(
         "children swept before their index",
         _PLAN,
-        "[group for marks in self.repositories.values() for group in marks.doomed_groups()]",
-        "[group for marks in self.repositories.values() for group in marks.doomed_groups()][::-1]",
+        "[group for marks in self.repositories.values() for group in marks.deletion_order()]",
+        "[group for marks in self.repositories.values() for group in marks.deletion_order()][::-1]",
         "S",
         "index of indexes",
     ),
