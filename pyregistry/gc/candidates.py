@@ -13,8 +13,8 @@ from pyregistry.storage.seams.coordinator import Generation
 
 _WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
 """Bytes of a digest."""
-_UNMARKED, _MARKED, _HELD, _UNTAGGED = 0, 1, 2, 4
-"""States of a blob: only `_HELD` and `_UNTAGGED` add up."""
+_UNMARKED, _MARKED, _LEASED, _UNTAGGED = 0, 1, 2, 4
+"""States of a blob: only `_LEASED` and `_UNTAGGED` add up."""
 
 
 class Records:
@@ -82,15 +82,15 @@ class Candidates:
         for table in self._tables.values():
             table.marked[:] = bytes((_MARKED,)) * len(table.marked)
 
-    def hold(self, digest: str) -> None:
+    def mark_leased(self, digest: str) -> None:
         """Take a blob out for a lease; a mark, before or after, counts instead."""
         table, index = self._find(digest)
         if index >= 0 and table.marked[index] != _MARKED:
-            table.marked[index] |= _HELD
+            table.marked[index] |= _LEASED
 
-    def held(self) -> Iterator[int]:
+    def leased_sizes(self) -> Iterator[int]:
         """Yield the sizes in bytes of the blobs that only leases keep."""
-        return self._sizes(_HELD)
+        return self._sizes(_LEASED)
 
     def untagged_size(self) -> int:
         """Return the bytes of the blobs that only untagged manifests keep."""

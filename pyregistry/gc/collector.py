@@ -35,7 +35,7 @@ def collect(
 ) -> Report:
     """Remove unreferenced content on which no push in progress relies. Blocks.
 
-    `processes` as in `shared`. Raises CollectorBusy, Braked, MarkFailed. The report lists content that could not be
+    `processes` as in `parallel_map`. Raises CollectorBusy, Braked, MarkFailed. The report lists what could not be
     removed.
     """
     listener = listener or Listener()
@@ -60,10 +60,10 @@ def _on_these_mounts() -> Iterator[None]:
 
 @contextmanager
 def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collection]:
-    with ExitStack() as held:
+    with ExitStack() as stack:
         begun = coordinator.collection(options.grace, only_look=options.dry_run, even_unsafe=options.i_know)
         try:
-            collection = held.enter_context(begun)
+            collection = stack.enter_context(begun)
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         except NotSafe as error:
@@ -130,9 +130,9 @@ def _brake(collection: Collection, candidates: Candidates, options: Options) -> 
 @contextmanager
 def no_collection(coordinator: Coordinator, *, wait: bool) -> Iterator[None]:
     """Exclude collections until the block ends; without `wait` raise CollectorBusy if one runs."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(coordinator.single(COLLECTOR, wait=wait))
+            stack.enter_context(coordinator.single(COLLECTOR, wait=wait))
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         yield

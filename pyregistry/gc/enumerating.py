@@ -5,7 +5,7 @@ from functools import partial
 
 from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates, Records
-from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.types import MarkFailed
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage.seams import layout
@@ -19,7 +19,7 @@ _Directory = tuple[str, str]
 
 
 def enumerate_blobs(objects: Objects, collection: Collection, processes: int = 1) -> Candidates:
-    """Return all blobs of any age with their generations; raise MarkFailed. `processes` as in `shared`."""
+    """Return all blobs of any age with their generations; raise MarkFailed. `processes` as in `parallel_map`."""
     candidates = Candidates()
     try:
         directories = list(_directories(objects))
@@ -27,8 +27,8 @@ def enumerate_blobs(objects: Objects, collection: Collection, processes: int = 1
             records = _read(collection, directory)
             candidates.extend(records)
             left = directories[number + 1 :]
-            if is_worth_it(len(records) * len(left), processes):
-                with shared(partial(_read, collection), left, processes) as found:
+            if worth_forking(len(records) * len(left), processes):
+                with parallel_map(partial(_read, collection), left, processes) as found:
                     for records in found:
                         candidates.extend(records)
                 break

@@ -11,7 +11,7 @@ from functools import partial
 from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
-from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.repository_marks import RepositoryMarks
 from pyregistry.gc.types import GarbageLink, Kept, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.errors import NameInvalid
@@ -40,7 +40,7 @@ class Marker:
         self._count = 0
 
     def plan(self, processes: int = 1) -> Plan:
-        """Mark all live content; raises MarkFailed. `processes` as in `shared`: they read the manifests."""
+        """Mark all live content; raises MarkFailed. `processes` as in `parallel_map`: they read the manifests."""
         # Again until no new one appears: a repository may be pushed, or moved, during the walk.
         while new := [name for name in self._names() if name not in self.repositories]:
             with self._read(new, processes) as read:
@@ -48,7 +48,7 @@ class Marker:
                 for name in new:
                     self._mark(name, read)
             processes = 1  # the listener may have started a thread
-        for size in self.candidates.held():
+        for size in self.candidates.leased_sizes():
             self.kept.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.deletion_order()]
         links = tuple(link for link in self.links if self.is_garbage(link))
@@ -77,8 +77,8 @@ class Marker:
     @contextmanager
     def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
         strict = self.options.delete_untagged  # otherwise marking needs no tags, in a tree without damage
-        if is_worth_it(len(self.candidates), processes):
-            with shared(partial(read_documents, self.objects, strict=strict), names, processes) as read:
+        if worth_forking(len(self.candidates), processes):
+            with parallel_map(partial(read_documents, self.objects, strict=strict), names, processes) as read:
                 yield map(decode, read)
         else:
             yield (list_links(self.objects, name, strict=strict) for name in names)

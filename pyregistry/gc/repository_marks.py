@@ -56,7 +56,7 @@ class RepositoryMarks:
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
-        self._look_again()
+        self._recheck()
         if not self._marker.options.delete_untagged:
             self._keep_untagged()
 
@@ -64,7 +64,7 @@ class RepositoryMarks:
         """Mark the untagged manifests too, and count what they cost; raise MarkFailed, OSError."""
         self._untagged = frozenset(digest for digest in self._before.revisions if digest not in self._kept)
         self.keep(self._untagged, mark=self._candidates.mark_untagged)
-        self._look_again()
+        self._recheck()
         self.untagged_count = 0 if self._is_whole else len(self._untagged)
 
     def _keep_referrers(self) -> None:
@@ -110,7 +110,7 @@ class RepositoryMarks:
         if self._unread.suspects:
             raise MarkFailed(f"{self.name}: a manifest that is kept is no longer readable")
 
-    def _look_again(self) -> None:
+    def _recheck(self) -> None:
         while self._unread.suspects:
             self._look_once_more()
 
@@ -199,7 +199,7 @@ class RepositoryMarks:
             return None
         end_ns = self._marker.leases.end_ns(Unit(self.name, digest), stat)
         if end_ns:
-            self._candidates.hold(target)
+            self._candidates.mark_leased(target)
             self._marker.kept.until(end_ns)
             return None
         return GarbageLink(self.name, digest, target)

@@ -32,7 +32,7 @@ NAMES = [f"team/app{number}" for number in range(7)]
 
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 0)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 0)
 
 
 def fill(registry: Registry) -> None:

@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees of a few hundred blobs are shared, too."""
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 1)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 1)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def wait():
     while os.getppid() == began:
         time.sleep(0.01)
 
-sharing.WORTH_SHARING = 1
+sharing.WORTH_FORKING_BLOBS = 1
 collect(Watching(Path(sys.argv[1]), "80", wait), Options(), processes=2)
 """
 

@@ -54,7 +54,7 @@ class EpochCoordinator:
         look_back()
         return result
 
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         stat_file(self._driver, unit.link)
         return EpochLeases(self._driver, seconds).end_ns(unit) > 0
 
@@ -105,8 +105,8 @@ class EpochSection:
             with suppress(PathNotFound):
                 self._condemned = frozenset(driver.read(_condemned(state)).decode().split("\n"))
 
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        return [unit for unit in units if not self._relies_on(unit)]
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if not self._claim(unit)]
 
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
         if isinstance(content, Staged):
@@ -120,13 +120,13 @@ class EpochSection:
             write_link(self._driver, unit.link, unit.digest)
         else:
             link_blob(self._driver, unit.repository, unit.digest)
-        self.promise(unit)
+        self.renew(unit)
         self._published.append(unit)
 
     def link(self, unit: Unit, source: Unit) -> None:
         self._require(unit, self._content_of[source])
         link_blob(self._driver, unit.repository, unit.digest, self._content_of[source])
-        self.promise(unit)
+        self.renew(unit)
 
     def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
         self.confirm()
@@ -134,7 +134,7 @@ class EpochSection:
             write_link(self._driver, layout.tag_index_link(unit.repository, tag, unit.digest), unit.digest)
             write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
 
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         self._driver.write(_lease(unit), b"")
 
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
@@ -153,7 +153,7 @@ class EpochSection:
         if not all(exists(self._driver, unit.link) for unit in self._published):
             raise _ChangedError
 
-    def _relies_on(self, unit: Unit) -> bool:
+    def _claim(self, unit: Unit) -> bool:
         content = unit.digest
         with suppress(PathNotFound):
             if content.algorithm != CANONICAL and not unit.is_manifest:

@@ -48,10 +48,10 @@ class LocalCoordinator(Coordinator):
 
     @override
     def run(self, work: Callable[[Section], T], changing: RepositoryName | None = None) -> T:
-        with ExitStack() as held:
-            held.enter_context(leases.commit_section(self._driver))
+        with ExitStack() as stack:
+            stack.enter_context(leases.commit_section(self._driver))
             if changing is not None:
-                held.enter_context(repository_lock(self._driver, changing))
+                stack.enter_context(repository_lock(self._driver, changing))
             return work(LocalSection(self._driver))
 
     @override
@@ -60,7 +60,7 @@ class LocalCoordinator(Coordinator):
             return work()
 
     @override
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         return leases.is_young(self._driver.stat(unit.link), seconds, time.time_ns())
 
     @override
@@ -70,10 +70,10 @@ class LocalCoordinator(Coordinator):
     @contextmanager
     @override
     def quiet(self, name: RepositoryName | None = None) -> Iterator[None]:
-        with ExitStack() as held:
-            held.enter_context(leases.exclusive_section(self._driver))
+        with ExitStack() as stack:
+            stack.enter_context(leases.exclusive_section(self._driver))
             if name is not None:
-                held.enter_context(repository_lock(self._driver, name))
+                stack.enter_context(repository_lock(self._driver, name))
             yield
 
     @contextmanager
@@ -116,11 +116,11 @@ class LocalSection(Section):
         self._driver = driver
         self._collecting: bool | None = None
         self._content_of: dict[Unit, Digest] = {}
-        self._placed: set[StoragePath] = set()
+        self._installed: set[StoragePath] = set()
 
     @override
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        return [unit for unit in units if not self._relies_on(unit)]
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if not self._claim(unit)]
 
     @override
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
@@ -129,9 +129,9 @@ class LocalSection(Section):
         with leases.written_alone(driver, unit.link):
             if isinstance(content, bytes):
                 leases.write(driver, unit.digest, content, collecting=self._is_collecting())
-            elif content.path not in self._placed:
-                leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())
-                self._placed.add(content.path)
+            elif content.path not in self._installed:
+                leases.install(driver, content.path, unit.digest, collecting=self._is_collecting())
+                self._installed.add(content.path)
             if unit.is_manifest:
                 ensure_shape(driver, unit.repository)
                 entry()
@@ -152,7 +152,7 @@ class LocalSection(Section):
             write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
 
     @override
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         try:
             leases.renew(self._driver, unit.link)
         except leases.NotOurs:
@@ -163,7 +163,7 @@ class LocalSection(Section):
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
         return [unit for unit in units if not self._ends(unit)]
 
-    def _relies_on(self, unit: Unit) -> bool:
+    def _claim(self, unit: Unit) -> bool:
         try:
             content = self._find_content(unit)
             found = self._touch(content)
@@ -193,7 +193,7 @@ class LocalSection(Section):
 
     def _ends(self, unit: Unit) -> bool:
         with suppress(PathNotFound):
-            leases.end(self._driver, unit.link)
+            leases.release(self._driver, unit.link)
             return True
         return False
 

@@ -106,7 +106,7 @@ class HotManifests:
         if isinstance(reference, Tag):  # stat before read, so that a change in between is noticed
             tag = _settled(self._driver, layout.tag_current_link(repository.name, reference))
         if leased and isinstance(reference, Digest):
-            manifest = repository.promise_manifest(reference)
+            manifest = repository.manifest_with_lease(reference)
         else:
             manifest = repository.manifest(reference)
         digest = manifest.digest
@@ -157,7 +157,7 @@ class HotBlobs:
 
     def read(self, repository: Repository, digest: Digest) -> tuple[Source, KnownBlob | None]:
         """Return the source of a blob, which gets a lease, and what to cache of it; raises BlobUnknown. Blocks."""
-        repository.promise_blob(digest)
+        repository.blob_with_lease(digest)
         link = layout.layer_link(repository.name, digest)
         looks = _settled(self._driver, link)
         target, source = repository.find_blob(digest)

@@ -76,7 +76,7 @@ def nothing() -> None:
 class Section(Protocol):
     """Work of a writer, while no content that it relies on is removed. Blocking; raises OSError and Unavailable."""
 
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
         """Protect these from the collector; return the missing ones.
 
         A blob exists if its link and its bytes do. An empty file is missing, unless the digest is that of no bytes.
@@ -95,7 +95,7 @@ class Section(Protocol):
     def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
         """Point tags to a manifest that this section published."""
 
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         """Renew the lease of `unit`, on which this section relies; raise PathNotFound."""
 
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
@@ -192,7 +192,7 @@ class Coordinator(Protocol):
         Where changes cannot exclude each other, `look_back` runs afterwards: it removes what was added meanwhile.
         """
 
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         """Return True if the lease of `unit` began less than `seconds` ago. Raises PathNotFound."""
 
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
