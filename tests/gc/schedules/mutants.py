@@ -297,8 +297,8 @@ MUTANTS = (
     Mutant(
         "HEAD outside the commit lock",
         _REPOSITORY,
-        "self._coordinator.run(promise)",
-        "from pyregistry.storage.local.coordinator import LocalSection\npromise(LocalSection(self._driver))",
+        "self._coordinator.run(renew)",
+        "from pyregistry.storage.local.coordinator import LocalSection\nrenew(LocalSection(self._driver))",
         "L",
         "HEAD, HEAD",
     ),
