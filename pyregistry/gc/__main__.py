@@ -1,8 +1,8 @@
-"""One run in a process of its own, for the server: what it computes must not delay any request.
+"""One run in a process of its own, for the server: its CPU work must not delay any request.
 
     python -m pyregistry.gc LOCATION-AS-JSON OPTIONS-AS-JSON
 
-It prints the report as JSON and ends with 0, or a reason and one of EXIT_CODES, or 1.
+It prints the report as JSON and exits with 0. On failure it prints a reason and exits with one of EXIT_CODES or 1.
 """
 
 import os
@@ -17,11 +17,11 @@ from pyregistry.gc.types import EXIT_CODES, Failure, Options
 from pyregistry.storage.backend import read_location
 
 LOWEST_PRIORITY = 19
-"""Of the processor, and by that of the disk."""
+"""CPU priority, which also lowers that of the disk."""
 
 
 def main(location: str, options: str) -> int:
-    """Run; returns the exit status."""
+    """Run; return the exit status."""
     os.nice(LOWEST_PRIORITY)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends this process itself
     try:

@@ -1,6 +1,6 @@
-"""Every blob that was there when a run began, and what became of it.
+"""Every blob that existed when a run began, with its state.
 
-A registry may have millions, so this is a few flat arrays: 57 bytes for each sha256 blob, where a dict would need 170.
+A registry may have millions, so these are a few flat arrays: 57 bytes for each sha256 blob, instead of 170 in a dict.
 """
 
 from array import array
@@ -13,12 +13,12 @@ from pyregistry.storage.seams.coordinator import Generation
 
 _WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
 """Bytes of a digest."""
-_UNMARKED, _MARKED, _HELD, _UNTAGGED = 0, 1, 2, 4
-"""States of a blob: only `_HELD` and `_UNTAGGED` add up."""
+_UNMARKED, _MARKED, _LEASED, _UNTAGGED = 0, 1, 2, 4
+"""States of a blob: only `_LEASED` and `_UNTAGGED` add up."""
 
 
 class Records:
-    """The blobs of one directory, whose digests begin with the same byte; small enough to be sent between processes."""
+    """The blobs of one directory, whose digests begin with the same byte; small enough to send between processes."""
 
     def __init__(self, algorithm: str, prefix: str) -> None:
         self.algorithm = algorithm
@@ -30,11 +30,11 @@ class Records:
         self._prefix = prefix
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of blobs."""
         return len(self.size)
 
     def add(self, encoded: str, generation: Generation) -> bool:
-        """Remember a blob; False for what is not the name of one that belongs here. In the order of their names."""
+        """Add a blob; return False for a name that does not belong here. In the order of their names."""
         try:
             raw = bytes.fromhex(encoded)
         except ValueError:
@@ -49,22 +49,22 @@ class Records:
 
 
 class Candidates:
-    """The blobs by digest, with the generations that they had; marking takes out of them."""
+    """The blobs by digest, with their generations; marking takes them out."""
 
     def __init__(self) -> None:
         self._tables: Mapping[str, _Table] = {algorithm: _Table(width) for algorithm, width in _WIDTHS.items()}
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the number of blobs."""
         return sum(len(table) for table in self._tables.values())
 
     def extend(self, records: Records) -> None:
-        """Remember the blobs of one directory more; of each algorithm in the order of their names."""
+        """Add the blobs of another directory; for each algorithm in the order of their names."""
         if len(records):
             self._tables[records.algorithm].extend(records)
 
     def mark(self, digest: str) -> bool:
-        """Take a blob out; True if it was there and was not marked before. `digest` may be anything."""
+        """Take a blob out; return True if it existed and was not marked before. `digest` may be any string."""
         table, index = self._find(digest)
         if index < 0 or table.marked[index] == _MARKED:
             return False
@@ -72,25 +72,25 @@ class Candidates:
         return True
 
     def mark_untagged(self, digest: str) -> None:
-        """Take a blob out for an untagged manifest; if it is marked as well, before or after, that is what keeps it."""
+        """Take a blob out for an untagged manifest; a mark, before or after, counts instead."""
         table, index = self._find(digest)
         if index >= 0 and table.marked[index] != _MARKED:
             table.marked[index] |= _UNTAGGED
 
     def mark_all(self) -> None:
-        """Take every blob out: nothing says which of them may go."""
+        """Take every blob out: it is unknown which of them are garbage."""
         for table in self._tables.values():
             table.marked[:] = bytes((_MARKED,)) * len(table.marked)
 
-    def hold(self, digest: str) -> None:
-        """Take a blob out for a lease; if it is marked as well, before or after, that is what keeps it."""
+    def mark_leased(self, digest: str) -> None:
+        """Take a blob out for a lease; a mark, before or after, counts instead."""
         table, index = self._find(digest)
         if index >= 0 and table.marked[index] != _MARKED:
-            table.marked[index] |= _HELD
+            table.marked[index] |= _LEASED
 
-    def held(self) -> Iterator[int]:
-        """The sizes in bytes of those that only leases keep."""
-        return self._sizes(_HELD)
+    def leased_sizes(self) -> Iterator[int]:
+        """Yield the sizes in bytes of the blobs that only leases keep."""
+        return self._sizes(_LEASED)
 
     def untagged_size(self) -> int:
         """Return the bytes of the blobs that only untagged manifests keep."""
@@ -102,30 +102,30 @@ class Candidates:
                 yield table.size[index]
 
     def is_marked(self, digest: str) -> bool:
-        """Whether the blob was there, and was taken out."""
+        """Return True if the blob existed and was taken out."""
         table, index = self._find(digest)
         return index >= 0 and bool(table.marked[index])
 
     def size(self, digest: str) -> int | None:
-        """In bytes; None for a blob that was not there."""
+        """Return the size in bytes; None for a blob that did not exist."""
         table, index = self._find(digest)
         return table.size[index] if index >= 0 else None
 
     def generation(self, digest: str) -> Generation | None:
-        """Return the generation that the blob had; None for a blob that was not there."""
+        """Return the generation that the blob had; None for a blob that did not exist."""
         table, index = self._find(digest)
         return Generation(table.first[index], table.second[index], table.size[index]) if index >= 0 else None
 
     def total_size(self) -> int:
-        """Of all that there were, in bytes."""
+        """Return the size of all blobs, in bytes."""
         return sum(sum(table.size) for table in self._tables.values())
 
     def marked_count(self) -> int:
-        """How many were taken out."""
+        """Return the number of blobs that were taken out."""
         return sum(len(table) - table.marked.count(_UNMARKED) for table in self._tables.values())
 
     def unmarked(self) -> Iterator[tuple[Digest, int]]:
-        """Those that are left, with their sizes in bytes."""
+        """Yield the blobs that are left, with their sizes in bytes."""
         for algorithm, table in self._tables.items():
             for encoded, size in table.unmarked():
                 yield Digest(f"{algorithm}:{encoded}"), size
@@ -142,7 +142,7 @@ class _Table:
     def __init__(self, width: int) -> None:
         self._width = width
         self._raw = bytearray()
-        self._begins = array("Q")  # of each bucket, which is all digests with the same first two bytes
+        self._begins = array("Q")  # of each bucket: the digests with the same first two bytes
         self.first = array("Q")
         self.second = array("Q")
         self.size = array("Q")
@@ -163,13 +163,13 @@ class _Table:
         self.marked += bytes((_UNMARKED,)) * len(records)
 
     def find(self, encoded: str) -> int:
-        """The place of a blob, -1 for one that is not here."""
+        """Return the index of a blob, -1 for an unknown one."""
         width = self._width
         try:
             raw = bytes.fromhex(encoded)
             bucket = raw[0] << 8 | raw[1]
             begin = self._begins[bucket] * width
-        except (ValueError, IndexError):  # not hexadecimal; too short, or behind the last one
+        except (ValueError, IndexError):  # not hexadecimal; too short, or after the last one
             return -1
         end = self._begins[bucket + 1] * width if bucket + 1 < len(self._begins) else len(self._raw)
         while (at := self._raw.find(raw, begin, end)) >= 0 and at % width:

@@ -1,4 +1,4 @@
-"""One run of garbage collection: enumerate, barrier, mark, brake, sweep. docs/gc.md says why in this order."""
+"""One run of garbage collection: enumerate, barrier, mark, check for safety, sweep. docs/gc.md explains this order."""
 
 import time
 from collections.abc import Iterator
@@ -31,10 +31,10 @@ def collect(
     listener: Listener | None = None,
     processes: int = 1,
 ) -> Report:
-    """Remove what nothing refers to and no push in progress counts on. Blocks.
+    """Remove unreferenced content on which no push in progress relies. Blocks.
 
-    `processes` as in `shared`. Raises CollectorBusy, Braked, MarkFailed. What could not be removed is in the
-    report.
+    `processes` as in `parallel_map`. Raises CollectorBusy, Braked, MarkFailed. The report lists what could not be
+    removed.
     """
     listener = listener or Listener()
     begin = time.monotonic()
@@ -43,7 +43,7 @@ def collect(
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:
-        with suppress(OSError):  # a full disk: what was done is done
+        with suppress(OSError):  # a full disk: the run has succeeded anyway
             objects.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
     return report
 
@@ -52,16 +52,16 @@ def collect(
 def _on_these_mounts() -> Iterator[None]:
     try:
         yield
-    except Unavailable as error:  # as in a request: the locks of this run keep no server out any more
+    except Unavailable as error:  # as in a request: the locks of this run no longer exclude any server
         raise MarkFailed(f"{error.detail}; start the run again") from error
 
 
 @contextmanager
 def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collection]:
-    with ExitStack() as held:
+    with ExitStack() as stack:
         begun = coordinator.collection(options.grace, only_look=options.dry_run, even_unsafe=options.i_know)
         try:
-            collection = held.enter_context(begun)
+            collection = stack.enter_context(begun)
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         except NotSafe as error:
@@ -75,20 +75,20 @@ def _run(driver: Objects, collection: Collection, options: Options, listener: Li
     for sentence in unseen_blobs(driver):
         listener.skipped(sentence)
     if not options.dry_run:
-        collection.barrier()  # what was committed before can be seen now
+        collection.barrier()  # earlier commits are visible now
     marker = Marker(driver, collection, candidates, options, listener)
     _brake(collection, candidates, options)
     plan = marker.plan(processes)
-    if not options.dry_run and collection.condemn(plan.doomed()):
+    if not options.dry_run and collection.condemn(plan.garbage()):
         marker, plan = _mark_again(marker, plan)
-    _brake(collection, candidates, options)  # a volume may have gone while the run walked over it
+    _brake(collection, candidates, options)  # a volume may have been unmounted during the walk
     listener.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
         _tell_emptied(driver, marker, plan, report)
     else:
-        with suppress(OSError):  # a full disk: what is not noted is asked for
+        with suppress(OSError):  # a full disk: without the note a later run checks more
             collection.note_parts(everything=options.allow_empty)
         Sweep(marker, plan, report).run()
         note_used(driver, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
@@ -100,8 +100,8 @@ def _run(driver: Objects, collection: Collection, options: Options, listener: Li
 
 
 def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
-    """Mark what came since; nothing is doomed that was not before, and what is below it stays as well."""
-    again = Marker(marker.driver, marker.collection, marker.candidates, marker.options, marker.listener)
+    """Mark new content; return a plan without garbage that the first plan did not have."""
+    again = Marker(marker.objects, marker.collection, marker.candidates, marker.options, marker.listener)
     found = again.plan()
     manifests = {each for group in plan.manifests for each in group}
     for group in found.manifests:
@@ -127,10 +127,10 @@ def _brake(collection: Collection, candidates: Candidates, options: Options) -> 
 
 @contextmanager
 def no_collection(coordinator: Coordinator, *, wait: bool) -> Iterator[None]:
-    """Let no collection run; without `wait` raise CollectorBusy if one does."""
-    with ExitStack() as held:
+    """Exclude collections until the block ends; without `wait` raise CollectorBusy if one runs."""
+    with ExitStack() as stack:
         try:
-            held.enter_context(coordinator.single(COLLECTOR, wait=wait))
+            stack.enter_context(coordinator.single(COLLECTOR, wait=wait))
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         yield

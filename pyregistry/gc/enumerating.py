@@ -1,11 +1,11 @@
-"""The generations of all blobs: the part of a run that looks at the most files."""
+"""The generations of all blobs: the part of a run that reads the most files."""
 
 from collections.abc import Iterator
 from functools import partial
 
 from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates, Records
-from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.types import MarkFailed
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage.seams import layout
@@ -18,17 +18,17 @@ _Directory = tuple[str, str]
 """The algorithm, and the first byte of the digests in hexadecimal."""
 
 
-def enumerate_blobs(driver: Objects, collection: Collection, processes: int = 1) -> Candidates:
-    """Return all blobs with their generations, of whatever age; raise MarkFailed. `processes` as in `shared`."""
+def enumerate_blobs(objects: Objects, collection: Collection, processes: int = 1) -> Candidates:
+    """Return all blobs of any age with their generations; raise MarkFailed. `processes` as in `parallel_map`."""
     candidates = Candidates()
     try:
-        directories = list(_directories(driver))
+        directories = list(_directories(objects))
         for number, directory in enumerate(directories):
             records = _read(collection, directory)
             candidates.extend(records)
             left = directories[number + 1 :]
-            if is_worth_it(len(records) * len(left), processes):
-                with shared(partial(_read, collection), left, processes) as found:
+            if worth_forking(len(records) * len(left), processes):
+                with parallel_map(partial(_read, collection), left, processes) as found:
                     for records in found:
                         candidates.extend(records)
                 break
@@ -37,19 +37,19 @@ def enumerate_blobs(driver: Objects, collection: Collection, processes: int = 1)
     return candidates
 
 
-def unseen_blobs(driver: Objects) -> Iterator[str]:
-    """Yield a sentence for each symbolic link behind which there may be blobs; raises MarkFailed."""
+def unseen_blobs(objects: Objects) -> Iterator[str]:
+    """Yield a sentence for each symbolic link that may lead to blobs; raises MarkFailed."""
     try:
-        for path in links_in_place_of_blobs(driver):
-            yield f"{path} is a symbolic link, which is not followed: no blob behind it is counted or removed; mount it"
+        for path in links_in_place_of_blobs(objects):
+            yield f"{path} is a symbolic link, which is not followed: no blob in it is counted or removed; mount it"
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
 
 
-def _directories(driver: Objects) -> Iterator[_Directory]:
-    for algorithm in driver.children(layout.BLOBS):
+def _directories(objects: Objects) -> Iterator[_Directory]:
+    for algorithm in objects.children(layout.BLOBS):
         if algorithm in ALGORITHMS:
-            for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
+            for prefix in objects.children(layout.child(layout.BLOBS, algorithm)):
                 if prefix != layout.MOUNTED and not is_reserved(prefix):
                     yield algorithm, prefix
 

@@ -1,13 +1,13 @@
-"""The order in which manifests go."""
+"""The order in which manifests are removed."""
 
 from collections.abc import Iterable, Mapping
 
 
 def groups_from_the_top(below: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """The keys in groups, each behind every group that has something above it.
+    """Return the strongly connected components in topological order, from the top, by Kosaraju's method.
 
-    Those of one group are above each other: an index with a subject that itself has a child whose ... and so on. The
-    strongly connected components by Kosaraju's method; what is below and not a key does not count.
+    Manifests of one group refer to each other: an index with a subject that has that index as a child, say. References
+    that are not keys do not count.
     """
     above: dict[str, list[str]] = {digest: [] for digest in below}
     for digest, members in below.items():
@@ -29,7 +29,7 @@ def groups_from_the_top(below: Mapping[str, Iterable[str]]) -> list[list[str]]:
 
 
 def _visit(root: str, edges: Mapping[str, Iterable[str]], seen: set[str], finished: list[str]) -> None:
-    """Append what can be reached from `root` and was not seen, each behind all that can be reached from it."""
+    """Append all unseen nodes that `root` reaches, in postorder."""
     if root in seen:
         return
     seen.add(root)

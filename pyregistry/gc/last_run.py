@@ -1,4 +1,4 @@
-"""The figures of the last run, whoever made it: kept in the data directory."""
+"""The figures of the last run, by the server or a command: kept in the data directory."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -22,11 +22,11 @@ GC_FIGURES: Mapping[str, str] = {
     "last_attempt_succeeded": "1 if the last garbage collection succeeded, 0 if the server's last attempt failed.",
     "interval_seconds": "Seconds between two garbage collections of the server, 0 if it runs none by itself.",
 }
-"""Names of metrics without their prefix, with what they say."""
+"""Names of metrics without their prefix, with their help texts."""
 
 
 def last_run(driver: Objects) -> Report | None:
-    """The report of the last run; None if there was none yet. Blocks."""
+    """Return the report of the last run, if there was one. Blocks."""
     try:
         return msgspec.json.decode(driver.read(layout.LAST_GC), type=Report)
     except (PathNotFound, msgspec.DecodeError):  # the second: a server that waits for its first run
@@ -34,7 +34,7 @@ def last_run(driver: Objects) -> Report | None:
 
 
 def gc_figures(driver: Objects, interval: float) -> Iterator[Figure]:
-    """Yield GC_FIGURES of what there was so far; `interval` is 0 where the server runs none by itself. Blocks."""
+    """Yield GC_FIGURES of the runs so far; `interval` is 0 if the server runs none by itself. Blocks."""
     values = {"interval_seconds": interval, **_last_values(driver)}
     for name, value in values.items():
         yield single(f"pyregistry_gc_{name}", GC_FIGURES[name], value)

@@ -1,7 +1,7 @@
-"""Marking: what lives. It changes nothing.
+"""Marking of live content. It changes nothing.
 
-A repository in which a tag or a manifest cannot be read is kept as a whole; any other thing that cannot be read ends
-the run, unless it just vanished. docs/gc.md has the table.
+A repository with an unreadable tag or manifest is kept as a whole. Anything else that is unreadable ends the run,
+unless it was just removed. docs/gc.md has the table.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from functools import partial
 from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
-from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.types import DoomedLayer, Kept, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import GarbageLink, Kept, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.walking import walk_repositories
@@ -22,13 +22,13 @@ from pyregistry.storage.seams.objects import Objects
 
 
 class Marker:
-    """Goes through all repositories, and remembers of each what it needs to look again."""
+    """Marks all repositories, and keeps of each what the sweep needs for its second check."""
 
     def __init__(
-        self, driver: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
+        self, objects: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
     ) -> None:
-        """Behind the barrier of the collection."""
-        self.driver = driver
+        """To be made after the barrier of the collection."""
+        self.objects = objects
         self.collection = collection
         self.leases = collection.leases()
         self.candidates = candidates
@@ -36,39 +36,39 @@ class Marker:
         self.listener = listener
         self.kept = Kept()
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
-        self.links: list[DoomedLayer] = []
+        self.links: list[GarbageLink] = []
         self._count = 0
 
     def plan(self, processes: int = 1) -> Plan:
-        """Mark all that lives; raises MarkFailed. `processes` as in `shared`: they read the manifests."""
-        # Again until no new one appears: a repository may be pushed, or moved, while the walk goes on.
+        """Mark all live content; raises MarkFailed. `processes` as in `parallel_map`: they read the manifests."""
+        # Again until no new one appears: a repository may be pushed, or moved, during the walk.
         while new := [name for name in self._names() if name not in self.repositories]:
             with self._read(new, processes) as read:
                 self.listener.found(len(new))
                 for name in new:
                     self._mark(name, read)
-            processes = 1  # the listener may have a thread by now
-        for size in self.candidates.held():
+            processes = 1  # the listener may have started a thread
+        for size in self.candidates.leased_sizes():
             self.kept.add(size)
-        manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
-        links = tuple(link for link in self.links if self.is_doomed(link))
+        manifests = [group for marks in self.repositories.values() for group in marks.deletion_order()]
+        links = tuple(link for link in self.links if self.is_garbage(link))
         untagged = sum(marks.untagged_count for marks in self.repositories.values())
         return Plan(self.candidates, self._count, tuple(manifests), links, self.kept, untagged)
 
-    def is_doomed(self, link: DoomedLayer) -> bool:
-        """Whether a layer link that its own repository does not need goes, by what is marked so far.
+    def is_garbage(self, link: GarbageLink) -> bool:
+        """Return True if a layer link that its repository does not need is garbage, by the marks so far.
 
-        It stays with its blob, as in the CNCF registry, unless its repository has nothing else.
+        It stays if its blob stays, as in the CNCF registry, unless its repository has nothing else.
         """
         return not self.candidates.is_marked(link.target) or not self.repositories[link.repository].has_living
 
     def maybe_empty(self) -> list[RepositoryName]:
-        """The repositories in which no manifest is left, or will be; those within others first."""
+        """Return the repositories in which no manifest is left, or will be; nested ones first."""
         return [name for name, marks in reversed(self.repositories.items()) if marks.maybe_empty]
 
     def _names(self) -> list[RepositoryName]:
         try:
-            return list(walk_repositories(self.driver, strict=True))
+            return list(walk_repositories(self.objects, strict=True))
         except NameInvalid as error:
             raise MarkFailed(f"not all repositories can be looked at: {error.detail}") from error
         except OSError as error:
@@ -76,12 +76,12 @@ class Marker:
 
     @contextmanager
     def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
-        strict = self.options.delete_untagged  # else no tag is needed to know what lives, in a tree without damage
-        if is_worth_it(len(self.candidates), processes):
-            with shared(partial(read_documents, self.driver, strict=strict), names, processes) as read:
+        strict = self.options.delete_untagged  # otherwise marking needs no tags, in a tree without damage
+        if worth_forking(len(self.candidates), processes):
+            with parallel_map(partial(read_documents, self.objects, strict=strict), names, processes) as read:
                 yield map(decode, read)
         else:
-            yield (list_links(self.driver, name, strict=strict) for name in names)
+            yield (list_links(self.objects, name, strict=strict) for name in names)
 
     def _mark(self, name: RepositoryName, read: Iterator[Documents]) -> None:
         marks = RepositoryMarks(self, name)
@@ -91,11 +91,10 @@ class Marker:
                 self.listener.repository(name)
                 self._count += 1
                 marks.mark_roots(documents)
-                self.links += marks.doomed_layers()
+                self.links += marks.garbage_links()
             else:
                 self.listener.no_repository(name)
         except OSError as error:
             raise MarkFailed(f"{name}: {in_words(error)}") from error
-        # All that is known of a repository without doomed manifests is that it was marked.
-        marks.forget()
+        marks.forget()  # drop the state that the sweep will not need
         self.repositories[name] = marks

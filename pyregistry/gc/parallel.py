@@ -1,12 +1,12 @@
-"""Work that only reads, shared between processes, for a command that a person waits for.
+"""Read-only work that is shared between processes, for interactive commands.
 
-They are forked: they have what this one has, and begin at once. Each does every n-th task and sends what it found, so
-that the results arrive in order; who is ahead waits with a full pipe, so that what is held at once is bounded.
+They are forked: they share the memory of this one, and begin at once. Each does every n-th task and sends the results,
+so that these arrive in order. A process that is ahead waits with a full pipe, which bounds the memory.
 """
 
 import fcntl
 import multiprocessing
-import multiprocessing.popen_fork  # imported when first used, which is too late for who gave up root's rights
+import multiprocessing.popen_fork  # its first use would import it, which is too late after giving up root's rights
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -19,26 +19,26 @@ from pyregistry.gc.types import MarkFailed
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-WORTH_SHARING = 10_000
-"""Blobs that one process looks at while others are still being started."""
+WORTH_FORKING_BLOBS = 10_000
+"""Blobs that one process can read while others are being started."""
 
 _PIPE = 1024 * 1024
-"""Bytes by which a process may be ahead: a busy machine does not change between processes for each result."""
+"""Bytes by which a process may be ahead, so that a busy machine need not switch processes for each result."""
 
 _Other = tuple[BaseProcess, Connection]
 
 
-def is_worth_it(blobs: int, processes: int) -> bool:
-    """Whether to share work on so many blobs."""
-    return processes > 1 and blobs >= WORTH_SHARING
+def worth_forking(blobs: int, processes: int) -> bool:
+    """Return True if work on so many blobs is worth sharing."""
+    return processes > 1 and blobs >= WORTH_FORKING_BLOBS
 
 
 @contextmanager
-def shared(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Iterator[Result]]:
-    """What `work` returns for each task, in order; it may raise OSError. They have all ended behind the block.
+def parallel_map(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Iterator[Result]]:
+    """Give the results of `work` for all tasks in order; it may raise OSError. All processes end with the block.
 
-    Several of `processes` only where this one has no other thread, which a fork would stop amid its work; by this one
-    alone where it is 1, or no other can be started. Raises MarkFailed where one ends before its end.
+    More than one of `processes` needs a caller without other threads, whose work a fork would stop. This process works
+    alone if `processes` is 1, or if no other can be started. Raises MarkFailed if one ends too early.
     """
     with ExitStack() as end:
         shares = [tasks[number::processes] for number in range(processes)] if processes > 1 else []
@@ -54,12 +54,12 @@ def _results(work: Callable[[Task], Result], tasks: Sequence[Task], others: Sequ
 
 
 def _start_all(work: Callable[[Task], object], shares: Sequence[Sequence[Task]], end: ExitStack) -> Sequence[_Other]:
-    # Ctrl-C reaches all of us. The others never hear of it, as who began this ends them; and here it would be lost in
-    # what Python does around a fork.
+    # Ctrl-C reaches all processes. The others ignore it, as this one ends them. In this one, a signal during the fork
+    # would be lost.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         return [_start(work, share, end) for share in shares]
-    except OSError:  # a limit of processes or of memory is no reason not to collect
+    except OSError:  # a limit of processes or of memory must not prevent a collection
         return ()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -68,7 +68,7 @@ def _start_all(work: Callable[[Task], object], shares: Sequence[Sequence[Task]],
 def _start(work: Callable[[Task], object], tasks: Sequence[Task], end: ExitStack) -> _Other:
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    with suppress(OSError):  # whose user has many such pipes gets small ones
+    with suppress(OSError):  # a user with many such pipes gets small ones
         fcntl.fcntl(sender.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
     with sender:
         process = context.Process(target=_send, args=(work, tasks, receiver, sender), daemon=True)
@@ -80,7 +80,7 @@ def _start(work: Callable[[Task], object], tasks: Sequence[Task], end: ExitStack
 
 
 def _send(work: Callable[[Task], object], tasks: Sequence[Task], receiver: Connection, sender: Connection) -> None:
-    receiver.close()  # so that a pipe whose reader was killed is broken, which ends this process too
+    receiver.close()  # so that the pipe breaks if its reader is killed, which ends this process too
     with suppress(BrokenPipeError):
         try:
             for task in tasks:
@@ -92,12 +92,12 @@ def _send(work: Callable[[Task], object], tasks: Sequence[Task], receiver: Conne
 
 
 def _receive(process: BaseProcess, receiver: Connection) -> Any:
-    """What comes next from another process; raises its OSError, MarkFailed if it ended."""
+    """Return the next result of another process; raises its OSError, MarkFailed if it ended."""
     try:
         received = receiver.recv()
     except (EOFError, OSError) as error:
         process.join()
-        raise MarkFailed(f"a process that read for this one ended before its end, with {process.exitcode}") from error
+        raise MarkFailed(f"a helper process ended too early, with {process.exitcode}") from error
     if isinstance(received, OSError):
         raise received
     return received

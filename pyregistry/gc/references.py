@@ -1,4 +1,4 @@
-"""What a stored document refers to, read as widely as deletion demands."""
+"""References of a stored document, read conservatively, since a missed one would lose content."""
 
 import errno
 import re
@@ -14,29 +14,29 @@ from pyregistry.storage.seams.objects import Objects
 
 _DIGEST_SHAPED = re.compile(rb"(?:%b):[a-fA-F0-9]{64,128}" % "|".join(ALGORITHMS).encode())
 _ESCAPED = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
-"""A letter, digit or sign that JSON need not escape, but may."""
+"""Letters, digits and signs that JSON may escape without need."""
 
 UNREADABLE = frozenset({errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.EUCLEAN, errno.EBADMSG})
-"""Errors of one file. Any other, such as too many open files, says nothing of the file and ends a run."""
+"""Errors of one file. Any other, such as too many open files, does not concern the file and ends a run."""
 
 
 class DocumentDamaged(Exception):
-    """Nothing says what the manifest referred to, for the reason given: its bytes are wrong, or cannot be read."""
+    """The references of a manifest are unknown, for the reason given: its bytes are wrong or unreadable."""
 
 
 class References(msgspec.Struct, frozen=True, array_like=True):
-    """Digests, as they stand in the document."""
+    """Digests, as written in the document."""
 
     blobs: tuple[str, ...]
     children: tuple[str, ...]
-    """Of these, the ones that may be manifests."""
+    """Digests that may be those of manifests."""
     subject: str | None
 
 
-def read_references(driver: Objects, digest: Digest) -> References:
-    """Raises PathNotFound, DocumentDamaged, OSError."""
+def read_references(objects: Objects, digest: Digest) -> References:
+    """Return the references of a manifest; raises PathNotFound, DocumentDamaged, OSError."""
     try:
-        content = driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+        content = objects.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
     except OSError as error:
         if error.errno not in UNREADABLE:
             raise
@@ -52,7 +52,7 @@ def read_references(driver: Objects, digest: Digest) -> References:
     subject = manifest.subject.digest if manifest.subject is not None else None
     if manifest.media_type not in media_types.SUPPORTED:
         return _all_digests(content)
-    if manifest.is_ambiguous:  # each may be what some reader takes for a manifest
+    if manifest.is_ambiguous:  # some reader may take any of these for a manifest
         digests = _all_digests(content).blobs
         return References(digests, digests, subject)
     children = [child for child in manifest.children if child.may_be_manifest]
@@ -65,7 +65,7 @@ def read_references(driver: Objects, digest: Digest) -> References:
 
 
 def _all_digests(content: bytes) -> References:
-    """Of a document that we do not understand everything that looks like a digest is kept."""
+    """Return everything that looks like a digest, for a document in an unknown format."""
     if b"\\u" in content:
         content += b" " + _ESCAPED.sub(lambda match: bytes([int(match[1], 16)]), content)
     # Each once, as it is found: 64 MiB of one digest are a million of them.
@@ -74,7 +74,7 @@ def _all_digests(content: bytes) -> References:
 
 
 def parse(digest: str) -> Digest | None:
-    """A digest from a stored document or from the name of a file; None for what is none."""
+    """Parse a digest from a stored document or the name of a file; return None if it is invalid."""
     try:
         return Digest(digest)
     except DigestInvalid:

@@ -1,4 +1,4 @@
-"""The manifests and layers that live in one repository."""
+"""The live manifests and layers of one repository."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyregistry.gc.documents import Documents, try_link
 from pyregistry.gc.groups import groups_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
-from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed
+from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 _NOTHING = References((), (), None)
 _MAX_SPARSE_CHILD = 4 * 1024 * 1024
-"""Bytes of a child that is no manifest of the repository, and is read all the same for what it may refer to."""
+"""Most bytes of a child that is not a manifest of the repository, but is read for its possible references."""
 
 
 class RepositoryMarks:
-    """One repository: which of its manifests live."""
+    """Marks of one repository: its live manifests."""
 
     def __init__(self, marker: "Marker", name: RepositoryName) -> None:
         self.name = name
         self._marker = marker
-        self._driver = marker.driver
+        self._objects = marker.objects
         self._candidates = marker.candidates
         self._before = Documents()
         self._kept: set[str] = set()
-        self._needed: set[str] = set()  # the blobs of those, for as long as the repository is looked at
+        self._needed: set[str] = set()  # the blobs of those, until the repository is marked
         self._referrers: dict[str, list[str]] = defaultdict(list)
-        self._documents: dict[str, References] = {}  # of doomed manifests
-        self._unread = Unread(marker.driver, marker.collection, name, self._before)
+        self._documents: dict[str, References] = {}  # of garbage manifests
+        self._unread = Unread(marker.objects, marker.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
         self.maybe_empty = False
@@ -46,31 +46,31 @@ class RepositoryMarks:
         """Manifests that `--delete-untagged` would not keep."""
 
     def exists(self) -> bool:
-        """False for a namespace that repositories are in; raises OSError."""
-        return exists(self._driver, layout.manifests(self.name)) or exists(self._driver, layout.layers(self.name))
+        """Return False for a namespace that only contains repositories; raises OSError."""
+        return exists(self._objects, layout.manifests(self.name)) or exists(self._objects, layout.layers(self.name))
 
     def mark_roots(self, documents: Documents) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
         self._before = documents
-        self._unread = Unread(self._driver, self._marker.collection, self.name, documents)
+        self._unread = Unread(self._objects, self._marker.collection, self.name, documents)
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
-        self._look_again()
+        self._recheck()
         if not self._marker.options.delete_untagged:
             self._keep_untagged()
 
     def _keep_untagged(self) -> None:
-        """Mark the rest too, in a way that shows what it costs; raise MarkFailed, OSError."""
+        """Mark the untagged manifests too, and count what they cost; raise MarkFailed, OSError."""
         self._untagged = frozenset(digest for digest in self._before.revisions if digest not in self._kept)
         self.keep(self._untagged, mark=self._candidates.mark_untagged)
-        self._look_again()
+        self._recheck()
         self.untagged_count = 0 if self._is_whole else len(self._untagged)
 
     def _keep_referrers(self) -> None:
         for digest in [digest for digest in self._before.revisions if digest not in self._kept]:
             document = self._documents[digest] = self._read(digest) or _NOTHING
-            if document is not _NOTHING:  # else it is a suspect
+            if document is not _NOTHING:  # otherwise it is a suspect
                 self._before.references[digest] = document
             if document.subject is not None:
                 self._referrers[document.subject].append(digest)
@@ -101,16 +101,16 @@ class RepositoryMarks:
             self._mark_blobs(document, mark)
             revisions = self._before.revisions
             unvisited += [blob for blob in document.blobs if blob in revisions]
-            # What some index calls a manifest, and is none of this repository, may be gigabytes of a layer.
+            # A child that is not a manifest of this repository may be gigabytes of a layer.
             unvisited += [child for child in document.children if child in revisions or self._is_small(child)]
             unvisited += self._referrers.get(digest, ())
 
     def require_read(self) -> None:
-        """Raise MarkFailed if something that is kept cannot be read any more: what is below it is not marked."""
+        """Raise MarkFailed if a kept manifest is no longer readable: its references are not marked."""
         if self._unread.suspects:
-            raise MarkFailed(f"{self.name}: a manifest that is kept cannot be read any more")
+            raise MarkFailed(f"{self.name}: a manifest that is kept is no longer readable")
 
-    def _look_again(self) -> None:
+    def _recheck(self) -> None:
         while self._unread.suspects:
             self._look_once_more()
 
@@ -131,15 +131,16 @@ class RepositoryMarks:
             self.keep(self._before.revisions)
             self.keep(found.named)
 
-    def doomed_groups(self) -> list[tuple[DoomedManifest, ...]]:
-        """The manifests that nothing keeps, from the top down."""
+    def deletion_order(self) -> list[tuple[GarbageManifest, ...]]:
+        """Return the manifests that nothing keeps, from the top down."""
         below = {
             digest: (*document.children, *document.blobs, *self._referrers.get(digest, ()))
             for digest, document in self._documents.items()
             if digest not in self._kept
         }
         return [
-            tuple(DoomedManifest(self.name, Digest(digest)) for digest in group) for group in groups_from_the_top(below)
+            tuple(GarbageManifest(self.name, Digest(digest)) for digest in group)
+            for group in groups_from_the_top(below)
         ]
 
     def is_kept(self, digest: str) -> bool:
@@ -147,27 +148,27 @@ class RepositoryMarks:
         return digest in self._kept
 
     def subject_of(self, digest: str) -> Digest | None:
-        """Return the subject of a doomed manifest."""
+        """Return the subject of a garbage manifest."""
         document = self._documents.get(digest)
         return parse(document.subject) if document is not None and document.subject is not None else None
 
     def forget(self) -> None:
-        """Free what only a repository with doomed manifests needs later."""
+        """Drop the state that only a repository with garbage manifests needs later."""
         self._needed = set()
         self._untagged = frozenset()
-        self._before = Documents(self._before.revisions)  # the sweep reads again what it keeps
-        # What was settled may be damaged by then.
-        self._unread = Unread(self._driver, self._marker.collection, self.name, self._before)
+        self._before = Documents(self._before.revisions)  # the sweep reads kept manifests again
+        # A manifest that was readable may be damaged by then.
+        self._unread = Unread(self._objects, self._marker.collection, self.name, self._before)
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._before, self._kept, self._documents = Documents(), set(), {}
             self._referrers.clear()
 
-    def doomed_layers(self) -> Iterator[DoomedLayer]:
-        """The layer links that no lease holds and no manifest of this repository needs; raises OSError."""
+    def garbage_links(self) -> Iterator[GarbageLink]:
+        """Yield the layer links without a lease that no manifest of this repository needs; raises OSError."""
         layers = layout.layers(self.name)
-        for algorithm in self._driver.children(layers, strict=True):
-            for encoded in self._driver.children(layout.child(layers, algorithm), strict=True):
+        for algorithm in self._objects.children(layers, strict=True):
+            for encoded in self._objects.children(layout.child(layers, algorithm), strict=True):
                 name = f"{algorithm}:{encoded}"
                 if self._is_whole:
                     self._keep_layer(name)
@@ -177,20 +178,20 @@ class RepositoryMarks:
                 ):
                     continue
                 digest = parse(name)
-                if digest is not None and (doomed := self._look_at_layer(digest)) is not None:
-                    yield doomed
+                if digest is not None and (garbage := self._look_at_layer(digest)) is not None:
+                    yield garbage
 
     def _keep_layer(self, name: str) -> None:
         if name not in self._needed and (digest := parse(name)) is not None:
-            target = try_link(self._driver, layout.layer_link(self.name, digest))[0] or digest
+            target = try_link(self._objects, layout.layer_link(self.name, digest))[0] or digest
             for each in dict.fromkeys((digest, target)):
                 self._candidates.mark(each)
                 self._marker.listener.marked_blob(self.name, each)
 
-    def _look_at_layer(self, digest: Digest) -> DoomedLayer | None:
+    def _look_at_layer(self, digest: Digest) -> GarbageLink | None:
         link = layout.layer_link(self.name, digest)
         try:
-            stat = self._driver.stat(link)
+            stat = self._objects.stat(link)
             target = self.target(digest)
         except PathNotFound:
             return None
@@ -198,10 +199,10 @@ class RepositoryMarks:
             return None
         end_ns = self._marker.leases.end_ns(Unit(self.name, digest), stat)
         if end_ns:
-            self._candidates.hold(target)
+            self._candidates.mark_leased(target)
             self._marker.kept.until(end_ns)
             return None
-        return DoomedLayer(self.name, digest, target)
+        return GarbageLink(self.name, digest, target)
 
     def _mark_blobs(self, document: References, mark: Callable[[str], object]) -> None:
         for reference in (*document.blobs, *document.children):
@@ -215,17 +216,17 @@ class RepositoryMarks:
     def target(self, digest: Digest) -> Digest:
         """Return the digest of a layer link; raise PathNotFound.
 
-        In a tree of the CNCF registry the link for a sha512 names the sha256 under which the bytes are.
+        In a tree of the CNCF registry the link for a sha512 names the sha256 that stores the bytes.
         """
         if digest.algorithm == CANONICAL:
             return digest
-        return read_link(self._driver, layout.layer_link(self.name, digest)) or digest
+        return read_link(self._objects, layout.layer_link(self.name, digest)) or digest
 
     def _mark_target(self, digest: Digest, mark: Callable[[str], object]) -> None:
-        target, _ = try_link(self._driver, layout.layer_link(self.name, digest))
+        target, _ = try_link(self._objects, layout.layer_link(self.name, digest))
         if target is not None:
             mark(target)
-        elif self._candidates.size(digest) is None and exists(self._driver, layout.layer(self.name, digest)):
+        elif self._candidates.size(digest) is None and exists(self._objects, layout.layer(self.name, digest)):
             self._unread.alias(digest)
 
     def _is_small(self, reference: str) -> bool:
@@ -233,11 +234,11 @@ class RepositoryMarks:
         return size is not None and size <= _MAX_SPARSE_CHILD
 
     def _read(self, digest: str) -> References | None:
-        """Return the references of a manifest; None, and a second look, if it cannot be read. Raise OSError."""
+        """Return the references of a manifest; if it is unreadable, None and a later second check. Raise OSError."""
         if (known := self._before.references.get(digest)) is not None:
             return known
         try:
-            return read_references(self._driver, Digest(digest))
+            return read_references(self._objects, Digest(digest))
         except (PathNotFound, DocumentDamaged):
             self._unread.manifest(digest)
             return None
@@ -262,6 +263,6 @@ class RepositoryMarks:
         revisions = self._before.revisions
         for digest in filter(None, self._before.tags.values()):
             looks = revisions.get(digest)
-            if looks is None or not looks.is_file:  # pushed since the list was made, or its link is not there
+            if looks is None or not looks.is_file:  # pushed since the list was read, or its link is missing
                 self._unread.manifest(digest)
             yield digest

@@ -1,6 +1,6 @@
 """Garbage collection by the server itself: `pyregistry.gc.interval`.
 
-Every worker looks whether a run is due, and the lock lets one of them do it. When the last run was is on disk, so that
+Every worker checks whether a run is due, and the lock lets one of them do it. The time of the last run is on disk. So
 neither the number of workers nor a restart changes the interval.
 """
 
@@ -26,27 +26,27 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 from pyregistry.threads.offload import in_thread
 
 _LOOK = 60.0
-"""Seconds between two looks whether a run is due, at most."""
+"""Most seconds between two checks whether a run is due."""
 _RETRY = 3600.0
-"""Seconds after a failed run before the next is tried, unless the interval is shorter."""
+"""Seconds from a failed run to the next try, unless the interval is shorter."""
 
 log = structlog.get_logger("pyregistry.gc")
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How often, in seconds, and how."""
+    """The interval in seconds, and the options of a run."""
 
     interval: float
     options: Options
 
 
 async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
-    """Run again and again until cancelled, which also ends a run that is going on."""
+    """Run at intervals until cancelled, which also ends a run in progress."""
     driver = backend.objects
     failure: object = None
     while True:
-        # Not all workers at the same moment; who comes second sees that it is no longer due.
+        # Not all workers at the same moment; the second one finds that it is no longer due.
         await asyncio.sleep(min(_LOOK, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
         try:
             if await in_thread(_is_due, driver, schedule.interval):
@@ -56,11 +56,11 @@ async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
             continue
         except (Failure, OSError) as error:
             before, failure = failure, error.errno if isinstance(error, OSError) else str(error)
-            if failure != before:  # where nothing can be written each look fails in the same way
+            if failure != before:  # on a read-only storage each check fails in the same way
                 log.error("garbage collection failed", reason=in_words(error))
             await in_thread(_remember_failure, driver, in_words(error))
         except Exception as error:
-            log.exception("garbage collection failed")  # a fault of ours must not end all the runs to come
+            log.exception("garbage collection failed")  # a bug must not prevent all later runs
             await in_thread(_remember_failure, driver, repr(error))
 
 
@@ -77,20 +77,20 @@ def _is_due(driver: Objects, interval: float) -> bool:
 
 
 def _remember_failure(driver: Objects, reason: str) -> None:
-    with suppress(OSError):  # a storage that cannot be written: then each worker tries as often as it looks
+    with suppress(OSError):  # on a read-only storage each worker tries at each check
         driver.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
 
 
 async def _collect(backend: Backend, options: Options) -> None:
     if backend.location.is_shared:
         report = await _collect_in_process(backend.location, options)
-    else:  # nobody else can see it
+    else:  # another process cannot see it
         report = await in_thread(partial(collect, backend.objects, backend.coordinator, options))
     log.info("garbage collection", **{key: value for key, value in msgspec.to_builtins(report).items() if value})
 
 
 async def _collect_in_process(location: Location, options: Options) -> Report:
-    """Raises what `collect` raises."""
+    """Run `collect` in a process; raises its errors."""
     command = [sys.executable, "-m", "pyregistry.gc", show_location(location), msgspec.json.encode(options).decode()]
     process = await in_thread(_start, command)
     with ThreadPoolExecutor(1, "gc") as pool:  # not a thread that requests need
@@ -98,7 +98,7 @@ async def _collect_in_process(location: Location, options: Options) -> Report:
         try:
             output, reason = await asyncio.shield(waiting)
         except asyncio.CancelledError:
-            process.kill()  # it may be killed anywhere: the next run finishes its work
+            process.kill()  # safe at any point: the next run finishes its work
             with suppress(Exception):
                 await waiting
             raise

@@ -1,7 +1,7 @@
-"""Tags and manifests that cannot be read: no run takes what they may refer to, so that a repair finds all it needs.
+"""Tags and manifests that are unreadable: no run removes their possible references, which a repair may need.
 
-What looks so is looked at again in a section in which no writer is between two of its steps, and no deletion: a push
-writes a tag's index before what the tag names, and a deletion removes tags before the manifest.
+A suspect is checked again in a section in which no writer and no deletion is between two steps. A push writes a tag's
+index before its link, and a deletion removes tags before the manifest.
 """
 
 import time
@@ -22,34 +22,34 @@ from pyregistry.storage.seams.links import exists, has_bytes, is_file, is_no_fil
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _SHOWN_TAGS = 5
-"""Tags of one manifest that a sentence names; pushers may have made thousands."""
-_KEPT = "all that this repository has is kept until it is mended, see pyregistry fsck"
+"""Tags of one manifest that a sentence lists; there may be thousands."""
+_KEPT = "the whole repository is kept until this is repaired, see pyregistry fsck"
 
 
 @dataclass(slots=True)
 class Found:
-    """The result of a second look."""
+    """The result of a second check."""
 
     readable: list[str] = field(default_factory=list)
-    """Digests of manifests that can be read after all."""
+    """Digests of manifests that are readable now."""
     targets: list[Digest] = field(default_factory=list)
-    """Blobs whose digest a link says after all."""
+    """Digests of blobs, from links that are readable now."""
     sentences: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
-    """Those whose own link cannot be read."""
+    """Tags whose own link is unreadable."""
     named: list[str] = field(default_factory=list)
-    """All digests that a tag ever named whose own link cannot be read."""
+    """All digests that these tags ever named."""
     hides: bool = False
-    """Nothing says what the repository's manifests refer to."""
+    """True if references of the repository's manifests are unknown."""
     hides_bytes: bool = False
-    """Nothing says under which digest some bytes are."""
+    """True if it is unknown which digest stores some bytes."""
 
 
 class Unread:
-    """The suspects of one repository: what could not be read at the first look."""
+    """The suspects of one repository: content that was unreadable at the first check."""
 
-    def __init__(self, driver: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
+        self._objects = objects
         self._collection = collection
         self._name = name
         self._documents = documents
@@ -60,23 +60,23 @@ class Unread:
 
     @property
     def suspects(self) -> bool:
-        """True while something waits for a second look."""
+        """True while something waits for a second check."""
         return bool(self._tags or self._manifests or self._aliases)
 
     def manifest(self, digest: str) -> None:
-        """Add a manifest that could not be read, or that a tag names without a link."""
+        """Add a manifest that was unreadable, or that a tag names without a link."""
         if digest not in self._seen:
             self._seen.add(digest)
             self._manifests.append(digest)
 
     def alias(self, digest: Digest) -> None:
-        """Add a blob whose link should say under which other digest its bytes are."""
+        """Add a blob whose link should name the digest that stores its bytes."""
         if digest not in self._seen:
             self._seen.add(digest)
             self._aliases.append(digest)
 
     def look_again(self) -> Found:
-        """Look at each suspect once more, in short batches between which writers go on; raise OSError."""
+        """Check each suspect again, in short batches between which writers continue; raise OSError."""
         found = Found()
         looks = deque(self._looks(found))
         self._tags, self._manifests, self._aliases = [], [], []
@@ -92,7 +92,7 @@ class Unread:
         return found
 
     def _looks(self, found: Found) -> Iterator[Callable[[], None]]:
-        """Yield what has to be done while writers wait; find before what need not."""
+        """Yield the checks that need writers to wait; do the others at once."""
         for tag in self._tags:
             yield partial(self._look_at_tag, tag, found)
         by_digest: dict[str, list[str]] = defaultdict(list)
@@ -106,12 +106,12 @@ class Unread:
             yield partial(self._look_at_alias, alias, found)
 
     def _look_at_tag(self, tag: str, found: Found) -> None:
-        digest, reason = try_link(self._driver, current_link(self._name, tag))
+        digest, reason = try_link(self._objects, current_link(self._name, tag))
         if digest is not None:
             found.readable.append(digest)
             return
         if reason is None:
-            if next(self._ever_named(tag), None) is None:  # what a push or a deletion leaves that was cut off
+            if next(self._ever_named(tag), None) is None:  # left by an interrupted push or deletion
                 return
             reason = "is missing"
         found.hides = True
@@ -119,19 +119,19 @@ class Unread:
         found.sentences.append(f"{self._name}: the link of the tag {tag} {reason}; {_KEPT}")
 
     def _is_settled(self, digest: str, tags: list[str], found: Found) -> bool:
-        """Return False where a push or a deletion that is between two steps may look the same.
+        """Return False if a push or a deletion between two steps may look the same.
 
-        Damage is none of their steps: what is published is whole.
+        They never look like damage: published content is complete.
         """
         try:
-            # Remembered: at a third look it could be gone again, and nothing would ask a fourth time.
-            self._documents.references[digest] = read_references(self._driver, Digest(digest))
+            # Cached: at a third check it could be missing again, and there is no fourth.
+            self._documents.references[digest] = read_references(self._objects, Digest(digest))
         except PathNotFound:
             return False
         except DocumentDamaged as error:
             self._hide(digest, tags, str(error), found)
             return True
-        if tags and not is_file(self._driver, self._link(digest)):
+        if tags and not is_file(self._objects, self._link(digest)):
             return False
         found.readable.append(digest)
         return True
@@ -141,20 +141,20 @@ class Unread:
             tags = []
         if digest not in self._documents.references:
             try:
-                self._documents.references[digest] = read_references(self._driver, Digest(digest))
+                self._documents.references[digest] = read_references(self._objects, Digest(digest))
             except PathNotFound:
-                if tags or exists(self._driver, self._link(digest)):  # else deleted meanwhile
-                    nowhere = is_no_file(self._driver, layout.blob_data(Digest(digest)))
-                    reason = "is a symbolic link that leads nowhere, or no file" if nowhere else "is not there"
+                if tags or exists(self._objects, self._link(digest)):  # otherwise deleted meanwhile
+                    nowhere = is_no_file(self._objects, layout.blob_data(Digest(digest)))
+                    reason = "is a broken symbolic link, or not a file" if nowhere else "is missing"
                     self._hide(digest, tags, reason, found)
                 return
             except DocumentDamaged as error:
                 self._hide(digest, tags, str(error), found)
                 return
         found.readable.append(digest)
-        if tags and not is_file(self._driver, self._link(digest)):
+        if tags and not is_file(self._objects, self._link(digest)):
             which = self._described(digest, tags)
-            found.sentences.append(f"{which} is not linked in this repository; it is kept with all that it needs")
+            found.sentences.append(f"{which} is not linked in this repository; it is kept with all its content")
 
     def _hide(self, digest: str, tags: list[str], reason: str, found: Found) -> None:
         found.hides = True
@@ -171,22 +171,22 @@ class Unread:
         return layout.revision_link(self._name, Digest(digest))
 
     def _names(self, tag: str, digest: str) -> bool:
-        return try_link(self._driver, current_link(self._name, tag))[0] == digest
+        return try_link(self._objects, current_link(self._name, tag))[0] == digest
 
     def _look_at_alias(self, digest: Digest, found: Found) -> None:
-        target, reason = try_link(self._driver, layout.layer_link(self._name, digest))
+        target, reason = try_link(self._objects, layout.layer_link(self._name, digest))
         if target is not None:
             found.targets.append(target)
-        elif exists(self._driver, layout.layer(self._name, digest)) and not has_bytes(self._driver, digest):
+        elif exists(self._objects, layout.layer(self._name, digest)) and not has_bytes(self._objects, digest):
             found.hides = found.hides_bytes = True
             found.sentences.append(
-                f"{self._name}: the link of {digest} {reason or 'is missing'}, so nothing says which bytes it has; "
-                "until it is mended, no blob is removed"
+                f"{self._name}: the link of {digest} {reason or 'is missing'}, so its bytes are unknown; "
+                "until it is repaired, no blob is removed"
             )
 
     def _ever_named(self, tag: str) -> Iterator[str]:
         index = layout.child(layout.child(layout.tags(self._name), tag), "index")
-        for algorithm in self._driver.children(index, strict=True):
-            for encoded, looks in self._driver.scan(layout.child(index, algorithm), layout.LINK, strict=True):
+        for algorithm in self._objects.children(index, strict=True):
+            for encoded, looks in self._objects.scan(layout.child(index, algorithm), layout.LINK, strict=True):
                 if looks is not None and (digest := parse(f"{algorithm}:{encoded}")) is not None:
                     yield digest

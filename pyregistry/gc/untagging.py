@@ -1,8 +1,8 @@
-"""Removing tags together with the manifests that nothing else needs: `pyregistry rm --delete-untagged`.
+"""Removal of tags with the manifests that nothing else needs: `pyregistry rm --delete-untagged`.
 
-Manifests go by the rule of `gc --delete-untagged`: what a tag, a young lease or another manifest of the repository
-keeps stays, with all below it and its referrers. An untagged index that was there before keeps its children too. All
-is decided and done with the lock of the repository held, as in DELETE, so no push is between two of its steps.
+Manifests are removed by the rule of `gc --delete-untagged`. A tag, a young lease or another manifest keeps a manifest,
+with all below it and its referrers. An existing untagged index keeps its children too. All is decided and done with the
+lock of the repository held, as in DELETE. So no push is between two of its steps.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from pyregistry.storage.seams.coordinator import Coordinator, Unit
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
-"""Of a child that is no manifest of the repository, and is read all the same for what it may refer to."""
+"""Most bytes of a child that is not a manifest of the repository, but is read for its possible references."""
 
 
 class Untagging:
@@ -51,7 +51,7 @@ class Untagging:
         for begin in range(0, len(tags), BATCH):
             batch = tags[begin : begin + BATCH]
             yield from self._coordinator.change(self._name, partial(self._remove_tags, batch, seeds))
-        self._look(())  # what is read here need not be read with the lock
+        self._look(())  # so that less has to be read with the lock
         while True:
             gone = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
             yield from gone
@@ -59,13 +59,13 @@ class Untagging:
                 return
 
     def plan(self, tags: Sequence[Tag], digests: Sequence[Digest]) -> Iterator[Tag | Digest]:
-        """Yield what `remove` would remove, and change nothing."""
+        """Yield all that `remove` would remove, and change nothing."""
         named = list_links(self._driver, self._name, strict=True).tags
         seeds: dict[str, None] = dict.fromkeys(digests)
         seeds |= {digest: None for tag in tags if (digest := named.get(tag)) is not None}
         yield from tags
         self._look({*tags, *(tag for tag, digest in named.items() if digest in digests)})
-        yield from self._doomed(seeds, digests)
+        yield from self._garbage(seeds, digests)
 
     def _remove_tags(self, tags: Sequence[Tag], seeds: dict[str, None]) -> list[Tag]:
         return [tag for tag in tags if self._remove_tag(tag, seeds)]
@@ -80,10 +80,10 @@ class Untagging:
         return False
 
     def _remove_some(self, seeds: Collection[str], digests: Sequence[Digest]) -> list[Digest]:
-        """Remove so many that writers need not wait for long; return them."""
+        """Remove one batch, so that writers need not wait for long; return it."""
         self._look(())
-        doomed = self._doomed(seeds, digests)[:BATCH]
-        for digest in doomed:
+        garbage = self._garbage(seeds, digests)[:BATCH]
+        for digest in garbage:
             for tag, named in self._links.tags.items():
                 if named == digest:
                     _delete(self._driver, layout.tag(self._name, Tag(tag)))
@@ -91,7 +91,7 @@ class Untagging:
             document = self._references.get(digest)
             if document is not None and document.subject is not None and (subject := parse(document.subject)):
                 Referrers(self._driver, self._name).remove(subject, digest)
-        return doomed
+        return garbage
 
     def _look(self, without: Collection[str]) -> None:
         """List the links, and read the manifests that were not read before."""
@@ -105,7 +105,7 @@ class Untagging:
                 referrers[document.subject].append(digest)
         self._referrers = referrers
 
-    def _doomed(self, seeds: Collection[str], digests: Collection[Digest]) -> list[Digest]:
+    def _garbage(self, seeds: Collection[str], digests: Collection[Digest]) -> list[Digest]:
         """Return the manifests to remove, an index before its children, a subject before its referrers."""
         revisions = self._links.revisions
         below = self._reach(seeds, ())
@@ -122,11 +122,11 @@ class Untagging:
         for seed in map(parse, seeds):
             if seed is not None and seed in stays and seed in revisions:
                 self.kept[seed] = roots.get(seed) or f"the manifest {stays[seed]} needs it, or is its subject"
-        doomed = {digest: list(self._edges(digest)) for digest in below if digest in revisions and digest not in stays}
-        return [Digest(digest) for group in groups_from_the_top(doomed) for digest in group]
+        garbage = {digest: list(self._edges(digest)) for digest in below if digest in revisions and digest not in stays}
+        return [Digest(digest) for group in groups_from_the_top(garbage) for digest in group]
 
     def _reach(self, roots: Iterable[str], blocked: Collection[str]) -> dict[str, str]:
-        """Return all that manifests reach, themselves included, each with the one that it was reached from."""
+        """Return all that the manifests reach, themselves included, each with its predecessor."""
         found = {root: root for root in roots}
         unvisited = list(found)
         while unvisited:
@@ -159,7 +159,7 @@ class Untagging:
         return False
 
     def _unread(self, digests: Collection[Digest]) -> str | None:
-        """Return what hides which manifests are needed, except those that are to be removed themselves."""
+        """Return a reason why it is unknown which manifests are needed; `digests` are removed anyway."""
         for digest in self._links.revisions:
             if self._references.get(digest) is None and digest not in digests:
                 return f"the manifest {digest} cannot be read"

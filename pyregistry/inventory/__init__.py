@@ -1,1 +1,1 @@
-"""What there is: the images by repository and tag, and the room that they take."""
+"""Inventory: the images by repository and tag, and the disk space that they take."""

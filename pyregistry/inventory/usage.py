@@ -1,4 +1,4 @@
-"""The room on the disk: what each repository needs alone, what it shares, and what garbage collection would free."""
+"""Disk usage: what each repository uses alone, what it shares, and what garbage collection would free."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class RepositoryUsage:
     name: RepositoryName
     blobs: int = 0
     own: int = 0
-    """What no other repository refers to."""
+    """Size of blobs that no other repository refers to."""
     shared: int = 0
 
 
@@ -39,7 +39,7 @@ class UploadUsage:
     id: UploadId
     size: int
     idle: int
-    """Since its last byte came."""
+    """Time since its last byte."""
 
 
 @dataclass(slots=True)
@@ -49,35 +49,35 @@ class Usage:
     repositories: list[RepositoryUsage] = field(default_factory=list)
     blobs: int = 0
     size: int = 0
-    """Of all blobs."""
+    """Size of all blobs."""
     reclaimable_blobs: int = 0
     reclaimable: int = 0
-    """What nothing refers to: garbage collection frees it."""
+    """Size of unreferenced blobs: garbage collection frees it."""
     leased_blobs: int = 0
     leased: int = 0
-    """What only pushes in progress keep; counted in no repository."""
+    """Size of blobs that only pushes in progress keep; not counted in any repository."""
     untagged_manifests: int = 0
-    """Those that only `gc --delete-untagged` removes; 0 where that is what was asked for."""
+    """Manifests that only `gc --delete-untagged` removes; 0 if that was asked for."""
     untagged: int = 0
-    """Bytes that they alone hold."""
+    """Size of blobs that only they keep."""
     uploads: int = 0
     uploads_size: int = 0
     open_uploads: list[UploadUsage] = field(default_factory=list)
-    """Those first that are idle longest."""
+    """Sorted by idle time, longest first."""
     quarantine: int = 0
     skipped: list[str] = field(default_factory=list)
 
 
 def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
-    """What the collector would see. Blocks; changes nothing. Raises MarkFailed."""
-    driver = backend.objects
+    """Return the usage as the collector would see it. Blocks; changes nothing. Raises MarkFailed."""
+    objects = backend.objects
     options = Options(delete_untagged=delete_untagged, dry_run=True)
     tally = _Tally()
     with backend.coordinator.collection(options.grace, only_look=True) as collection:
-        candidates = enumerate_blobs(driver, collection)
-        for sentence in unseen_blobs(driver):
+        candidates = enumerate_blobs(objects, collection)
+        for sentence in unseen_blobs(objects):
             tally.skipped(sentence)
-        plan = Marker(driver, collection, candidates, options, tally).plan()
+        plan = Marker(objects, collection, candidates, options, tally).plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)
     usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
     usage.untagged_manifests, usage.untagged = plan.untagged, candidates.untagged_size()
@@ -98,12 +98,12 @@ def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     usage.size = candidates.total_size()
     usage.open_uploads = _uploads(backend.registry(), usage.skipped)
     usage.uploads, usage.uploads_size = len(usage.open_uploads), sum(each.size for each in usage.open_uploads)
-    usage.quarantine = sum(sum(_sizes(driver, layout.quarantine(place))) for place in driver.places())
+    usage.quarantine = sum(sum(_sizes(objects, layout.quarantine(place))) for place in objects.places())
     return usage
 
 
 class _Tally(Listener):
-    """Which repositories refer to each blob: most belong to one, so the others are kept apart."""
+    """Repositories that refer to each blob: most have one owner, so shared ones are kept apart."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ def _uploads(registry: Registry, skipped: list[str]) -> list[UploadUsage]:
     ]
 
 
-def _sizes(driver: Objects, directory: layout.StoragePath) -> Iterator[int]:
-    for name in driver.children(directory):
+def _sizes(objects: Objects, directory: layout.StoragePath) -> Iterator[int]:
+    for name in objects.children(directory):
         with suppress(PathNotFound):
-            yield driver.stat(layout.child(directory, name)).size
+            yield objects.stat(layout.child(directory, name)).size

@@ -160,8 +160,8 @@ class DelegatingDriver(DelegatingObjects, Driver):
         return self.around("appender", path, lambda: self._driver.appender(path, wait=wait, create=create))
 
     @override
-    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
-        return self.around("held", path, lambda: self._driver.held(path))
+    def open_locked(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
+        return self.around("open_locked", path, lambda: self._driver.open_locked(path))
 
     @override
     def place_of(self, path: StoragePath) -> StoragePath:

@@ -191,7 +191,7 @@ def test_something_skipped_ends_with_2(place: Place) -> None:
     done = run("gc", "--json", place.config)
     assert done.returncode == 2
     [sentence] = json.loads(done.stdout)["skipped"]
-    assert sentence.startswith(f"app: the manifest {KEPT.digest}, which the tag latest names, is not there; ")
+    assert sentence.startswith(f"app: the manifest {KEPT.digest}, which the tag latest names, is missing; ")
 
 
 def test_a_missing_volume_ends_with_3(place: Place) -> None:

@@ -100,7 +100,7 @@ def test_what_gc_counts_is_what_gc_with_the_option_frees(
 
 def test_a_manifest_that_a_push_may_need_is_not_counted(config: Path, repo: Repository) -> None:
     push_image(repo, ONE)
-    repo.promise_manifest(Digest(ONE.digest))
+    repo.manifest_with_lease(Digest(ONE.digest))
     assert "untagged" not in run("gc", config)
     assert "1 untagged manifests kept" in run("gc", "--grace", "0", config)
 
@@ -176,7 +176,7 @@ def test_a_signature_that_lost_its_tag_stays_with_its_subject(config: Path, repo
 
 def test_what_a_push_in_progress_was_promised_stays(config: Path, repo: Repository) -> None:
     push_image(repo, index(ONE), "multi")
-    repo.promise_manifest(Digest(ONE.digest))
+    repo.manifest_with_lease(Digest(ONE.digest))
     run("rm", f"{APP}:multi", "-m", "--yes", "-c", config)
     assert not pull(repo, index(ONE))
     assert pull(repo, ONE)

@@ -68,16 +68,16 @@ def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
     assert Records("sha512", "ab").add("ab" * 64, generation)
 
 
-@pytest.mark.parametrize("last", ["untagged", "held", "mark"])
-@pytest.mark.parametrize("second", ["untagged", "held", "mark"])
-@pytest.mark.parametrize("first", ["untagged", "held", "mark"])
+@pytest.mark.parametrize("last", ["untagged", "leased", "mark"])
+@pytest.mark.parametrize("second", ["untagged", "leased", "mark"])
+@pytest.mark.parametrize("first", ["untagged", "leased", "mark"])
 def test_a_blob_counts_as_held_or_untagged_only_if_nothing_else_keeps_it(first: str, second: str, last: str) -> None:
     digest = "sha256:" + "ab" * 32
     candidates = _candidates({digest: Generation(1, 1, 5)})
-    ways = {"untagged": candidates.mark_untagged, "held": candidates.hold, "mark": candidates.mark}
+    ways = {"untagged": candidates.mark_untagged, "leased": candidates.mark_leased, "mark": candidates.mark}
     for way in (first, second, last):
         ways[way](digest)
     assert list(candidates.unmarked()) == []
     assert candidates.is_marked(digest)
     assert candidates.untagged_size() == (5 if {first, second, last} == {"untagged"} else 0)
-    assert list(candidates.held()) == ([5] if {first, second, last} == {"held"} else [])
+    assert list(candidates.leased_sizes()) == ([5] if {first, second, last} == {"leased"} else [])

@@ -32,7 +32,7 @@ NAMES = [f"team/app{number}" for number in range(7)]
 
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 0)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 0)
 
 
 def fill(registry: Registry) -> None:
@@ -111,7 +111,7 @@ def end() -> None:
     [
         (refuse, 1, "team/app3: revisions: Input/output error"),
         (refuse, 2, "team/app3: revisions: Input/output error"),
-        (end, 2, "a process that read for this one ended before its end, with -9"),
+        (end, 2, "a helper process ended too early, with -9"),
     ],
 )
 def test_what_cannot_be_read_ends_the_run_before_anything_is_removed(

@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees of a few hundred blobs are shared, too."""
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 1)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 1)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def remove(driver: Driver, path: StoragePath) -> None:
 def test_a_process_that_is_killed_fails_the_run(root: Path) -> None:
     fill(FilesystemDriver(root))
     watching = Watching(root, "80", lambda: os.kill(os.getpid(), signal.SIGKILL))
-    with pytest.raises(MarkFailed, match=re.escape("a process that read for this one ended before its end, with -9")):
+    with pytest.raises(MarkFailed, match=re.escape("a helper process ended too early, with -9")):
         enumerate_blobs(watching, looking(watching), 2)
 
 
@@ -179,7 +179,7 @@ def wait():
     while os.getppid() == began:
         time.sleep(0.01)
 
-sharing.WORTH_SHARING = 1
+sharing.WORTH_FORKING_BLOBS = 1
 collect(Watching(Path(sys.argv[1]), "80", wait), Options(), processes=2)
 """
 

@@ -44,7 +44,7 @@ def test_a_head_keeps_an_old_blob_for_the_push_that_asked(driver: Driver, regist
     repo = repository(registry)
     digest = push_blob(repo, b"layer")
     age(driver, layout.layer_link(repo.name, digest))
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     gc(driver)
     assert has_blob(driver, b"layer")
     assert exists(driver, layout.layer_link(repo.name, digest))
@@ -64,7 +64,7 @@ def test_a_head_after_the_lease_was_used_begins_another_one(driver: Driver, regi
     push_image(repo, image(b"layer"), "latest")
     digest = Digest.of(b"layer")
     assert driver.stat(layout.layer_link(repo.name, digest)).modified_ns == leases.ENDED_NS
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     repo.delete_manifest(Digest(image(b"layer").digest))
     gc(driver)
     assert has_blob(driver, b"layer")
@@ -75,11 +75,11 @@ def test_a_head_of_a_young_lease_changes_nothing(driver: Driver, registry: Regis
     digest = push_blob(repo, b"layer")
     paths = (layout.layer_link(repo.name, digest), layout.blob_data(digest))
     before = [driver.stat(path) for path in paths]
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     assert [driver.stat(path) for path in paths] == before
     age(driver, paths[0], 200 * 10**9)  # more than a twentieth of the grace
     with leases.marks_of_touches(driver):  # a collector runs
-        repo.promise_blob(digest)
+        repo.blob_with_lease(digest)
     assert all(now.modified_ns > old.modified_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
 
 
@@ -92,7 +92,7 @@ def test_without_a_collector_a_head_renews_the_lease_and_leaves_the_blob_as_it_i
     before = driver.stat(data)
     age(driver, link, 200 * 10**9)
     aged = driver.stat(link)
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     assert driver.stat(data) == before
     assert driver.stat(link).modified_ns > aged.modified_ns
 
@@ -117,7 +117,7 @@ def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None
     unit = Unit(repo.name, push_blob(repo, b"layer"))
     before = driver.stat(layout.blob_data(unit.digest))
     driver.asked.clear()
-    writer = threading.Thread(target=lambda: coordinator.run(lambda section: section.rely_on([unit])))
+    writer = threading.Thread(target=lambda: coordinator.run(lambda section: section.claim([unit])))
     with coordinator.quiet():
         writer.start()
         assert driver.asked.wait(10)
@@ -152,7 +152,7 @@ def test_a_head_by_digest_keeps_an_untagged_manifest_with_its_layers(driver: Dri
     repo = repository(registry)
     push_image(repo, image(b"layer"), "latest")
     remove_tag(repo, "latest")
-    repo.promise_manifest(Digest(image(b"layer").digest))
+    repo.manifest_with_lease(Digest(image(b"layer").digest))
     gc(driver, delete_untagged=True)
     assert pull(repo, image(b"layer"))
 
@@ -179,8 +179,8 @@ def test_an_index_of_children_that_were_found_by_head_ends_their_leases_too(driv
     push_image(repo, child, "child")
     remove_tag(repo, "child")
     for blob in child.blobs:
-        repo.promise_blob(Digest.of(blob))
-    repo.promise_manifest(Digest(child.digest))
+        repo.blob_with_lease(Digest.of(blob))
+    repo.manifest_with_lease(Digest(child.digest))
     repo.put_manifest(Tag("multi"), index(child).content, index(child).media_type)
     remove_tag(repo, "multi")
     assert gc(driver, delete_untagged=True).blobs_kept_by_leases == 0

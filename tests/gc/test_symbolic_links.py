@@ -68,7 +68,7 @@ def test_the_lease_of_a_link_is_its_own_time(filesystem: FilesystemDriver) -> No
     lead_outside(filesystem)
     link = layout.layer_link(repo.name, digest)
     assert gc(filesystem).blobs_removed == 0
-    leases.end(filesystem, link)
+    leases.release(filesystem, link)
     assert gc(filesystem).blobs_removed == 1
 
 

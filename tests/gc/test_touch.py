@@ -45,7 +45,7 @@ class Between(Listener):
 def put(repo: Repository) -> None:
     """The push of an image, all of whose blobs are there."""
     for blob in NEW.blobs:
-        repo.promise_blob(Digest.of(blob))
+        repo.blob_with_lease(Digest.of(blob))
     repo.put_manifest(Tag("new"), NEW.content, NEW.media_type)
 
 

@@ -280,7 +280,7 @@ def test_what_only_the_damage_kept_goes_when_it_is_mended(
     report = gc(filesystem, grace=0, delete_untagged=delete_untagged)
     assert report.skipped == [
         f"team/app: the manifest {TAGGED.digest}, which the tag tagged names, is damaged; "
-        "all that this repository has is kept until it is mended, see pyregistry fsck"
+        "the whole repository is kept until this is repaired, see pyregistry fsck"
     ]
     assert has_blob(filesystem, b"garbage")
     assert pull(repo, UNTAGGED)
@@ -299,7 +299,7 @@ def test_a_manifest_without_which_a_tag_was_left_is_kept_until_the_tag_goes(file
     [sentence] = gc(filesystem, grace=0).skipped
     assert sentence == (
         f"team/app: the manifest {TAGGED.digest}, which the tag tagged names, is not linked in this repository; "
-        "it is kept with all that it needs"
+        "it is kept with all its content"
     )
     remove_tag(repo, "tagged")
     assert gc(filesystem, grace=0).skipped == []
@@ -441,6 +441,6 @@ def test_a_manifest_that_was_deleted_and_comes_back_damaged_ends_the_run(filesys
             filesystem.write(data(UNTAGGED), b"torn")
             filesystem.write(revision(UNTAGGED), link)
 
-    with pytest.raises(MarkFailed, match="cannot be read any more"):
+    with pytest.raises(MarkFailed, match="is no longer readable"):
         collect(filesystem, Options(grace=0, delete_untagged=True), Coming())
     assert has_blob(filesystem, b"garbage")

@@ -70,8 +70,8 @@ MUTATIONS = (
     Mutation(
         "wrong order: tags come backwards",
         "storage/repositories/repository.py",
-        "self._driver.children(layout.tags(self.name), after)",
-        "reversed([*self._driver.children(layout.tags(self.name), after)])",
+        "self._objects.children(layout.tags(self.name), after)",
+        "reversed([*self._objects.children(layout.tags(self.name), after)])",
         "test_tags.py",
         "order_of_their_bytes",
     ),

@@ -67,7 +67,7 @@ def test_a_push_in_progress_is_kept_where_no_times_can_be_set(tmp_path: Path) ->
             push_blob(repo, blob)
         collect(driver, Options(grace=3600))
         for blob in pushing.blobs:
-            repo.promise_blob(Digest.of(blob))
+            repo.blob_with_lease(Digest.of(blob))
         push_image(repo, pushing, "pushed")
         collect(driver, Options(grace=0))
         assert pull(repo, pushing)

@@ -42,7 +42,7 @@ CALLS: dict[str, Callable[[Driver], object]] = {
     "empty_trash": lambda driver: driver.empty_trash(),
     "prune": lambda driver: driver.prune(at("c")),
     "appender": lambda driver: driver.appender(at("a"), wait=0),
-    "held": lambda driver: _enter(driver.held(at("a"))),
+    "open_locked": lambda driver: _enter(driver.open_locked(at("a"))),
     "room": lambda driver: driver.room(),
     "lock": lambda driver: _enter(driver.lock("name", exclusive=True)),
 }

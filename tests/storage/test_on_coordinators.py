@@ -50,10 +50,10 @@ def test_a_blob_is_mounted_asked_for_and_forgotten(registry: Registry) -> None:
     source, target = repository(registry, "source"), repository(registry, "target")
     digest = push_blob(source, b"layer one")
     target.mount_blob(digest, source)
-    assert target.promise_blob(digest).size == len(b"layer one")
+    assert target.blob_with_lease(digest).size == len(b"layer one")
     target.unlink_blob(digest)
     with pytest.raises(BlobUnknown):
-        target.promise_blob(digest)
+        target.blob_with_lease(digest)
     with pytest.raises(BlobUnknown):
         source.mount_blob(Digest.of(b"never pushed"), target)
 
@@ -81,7 +81,7 @@ def test_a_push_is_refused_with_all_that_is_missing(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("make", [LocalCoordinator, EpochCoordinator], ids=["locks", "epochs"])
-@pytest.mark.parametrize("verb", ["run", "rely_on", "publish", "set_tags", "finish"])
+@pytest.mark.parametrize("verb", ["run", "claim", "publish", "set_tags", "finish"])
 def test_a_push_of_which_a_verb_fails_shows_nothing_that_is_not_whole(
     verb: str, make: Callable[[Driver], Coordinator]
 ) -> None:

@@ -12,7 +12,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage.local.appending import FileAppender
+from pyregistry.storage.local.appending import LocalAppender
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
 from pyregistry.storage.repositories.registry import Registry
@@ -134,7 +134,7 @@ async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(
         @asynccontextmanager
         async def appender(
             self, path: StoragePath, *, wait: float, create: bool = False
-        ) -> AsyncIterator[FileAppender]:
+        ) -> AsyncIterator[LocalAppender]:
             if path == self.refused_to_open:
                 raise OSError(errno.EACCES, "Permission denied", path)
             async with super().appender(path, wait=wait, create=create) as appender:

@@ -206,7 +206,7 @@ def test_an_image_that_head_denies_is_missing_for_an_index_as_well(repo: Reposit
     push_image(repo, IMAGE)
     driver.write(layout.blob_data(Digest(IMAGE.digest)), b"")  # as a crash of another server leaves it
     with pytest.raises(ManifestUnknown):
-        repo.promise_manifest(Digest(IMAGE.digest))
+        repo.manifest_with_lease(Digest(IMAGE.digest))
     with pytest.raises(ManifestBlobUnknown):
         repo.put_manifest(Digest(index(IMAGE).digest), index(IMAGE).content, OCI_INDEX)
 

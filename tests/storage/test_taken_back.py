@@ -82,7 +82,7 @@ def put(repo: Repository) -> None:
 
 RELYING: dict[str, Callable[[Repository], object]] = {
     "the manifest": put,
-    "a HEAD": lambda repo: repo.promise_blob(LAYER),
+    "a HEAD": lambda repo: repo.blob_with_lease(LAYER),
     "a mount": lambda repo: repo.mount_blob(LAYER, repo),
     "another upload": push,
 }
@@ -120,14 +120,14 @@ def test_no_head_is_answered_for_a_manifest_whose_revision_link_is_being_synced(
     for blob in IMAGE.blobs:
         push_blob(repo, blob)
     digest = Digest(IMAGE.digest)
-    other = Request(lambda: repo.promise_manifest(digest))
+    other = Request(lambda: repo.manifest_with_lease(digest))
     with monkeypatch.context() as failing:
         SlowSync(failing, directory_of(root, layout.revision_link(repo.name, digest)), other)
         with pytest.raises(NotDurable, match=FAILED):
             put(repo)
         assert isinstance(other.error, Unavailable)
         with pytest.raises(ManifestUnknown):
-            repo.promise_manifest(digest)
+            repo.manifest_with_lease(digest)
     put(repo)
     assert pull(repo, IMAGE)
 
@@ -158,7 +158,7 @@ def test_a_link_that_is_being_synced_holds_up_no_other_repository_with_the_same_
     push_image(source, IMAGE, "v1")
 
     def use_the_blob() -> None:
-        source.promise_blob(LAYER)
+        source.blob_with_lease(LAYER)
         for blob in IMAGE.blobs:
             another.mount_blob(Digest.of(blob), source)
         put(another)

@@ -20,7 +20,7 @@ from pyregistry.storage.seams.coordinator import (
     Batch,
     Collection,
     Coordinator,
-    Doomed,
+    Garbage,
     Generation,
     Leases,
     NotSafe,
@@ -49,10 +49,10 @@ class LocalCoordinator(Coordinator):
 
     @override
     def run(self, work: Callable[[Section], T], changing: RepositoryName | None = None) -> T:
-        with ExitStack() as held:
-            held.enter_context(leases.commit_section(self._driver))
+        with ExitStack() as stack:
+            stack.enter_context(leases.commit_section(self._driver))
             if changing is not None:
-                held.enter_context(repository_lock(self._driver, changing))
+                stack.enter_context(repository_lock(self._driver, changing))
             return work(LocalSection(self._driver))
 
     @override
@@ -61,7 +61,7 @@ class LocalCoordinator(Coordinator):
             return work()
 
     @override
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         return leases.is_young(self._driver.stat(unit.link), seconds, time.time_ns())
 
     @override
@@ -71,10 +71,10 @@ class LocalCoordinator(Coordinator):
     @contextmanager
     @override
     def quiet(self, name: RepositoryName | None = None) -> Iterator[Quiet]:
-        with ExitStack() as held:
-            held.enter_context(leases.exclusive_section(self._driver))
+        with ExitStack() as stack:
+            stack.enter_context(leases.exclusive_section(self._driver))
             if name is not None:
-                held.enter_context(repository_lock(self._driver, name))
+                stack.enter_context(repository_lock(self._driver, name))
             yield LocalQuiet(self._driver)
 
     @contextmanager
@@ -117,11 +117,11 @@ class LocalSection(Section):
         self._driver = driver
         self._collecting: bool | None = None
         self._content_of: dict[Unit, Digest] = {}
-        self._placed: set[StoragePath] = set()
+        self._installed: set[StoragePath] = set()
 
     @override
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        return [unit for unit in units if not self._relies_on(unit)]
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if not self._claim(unit)]
 
     @override
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
@@ -130,9 +130,9 @@ class LocalSection(Section):
         with leases.written_alone(driver, unit.link):
             if isinstance(content, bytes):
                 leases.write(driver, unit.digest, content, collecting=self._is_collecting())
-            elif content.path not in self._placed:
-                leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())
-                self._placed.add(content.path)
+            elif content.path not in self._installed:
+                leases.install(driver, content.path, unit.digest, collecting=self._is_collecting())
+                self._installed.add(content.path)
             if unit.is_manifest:
                 ensure_shape(driver, unit.repository)
                 entry()
@@ -153,7 +153,7 @@ class LocalSection(Section):
             write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
 
     @override
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         try:
             leases.renew(self._driver, unit.link)
         except leases.NotOurs:
@@ -164,7 +164,7 @@ class LocalSection(Section):
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
         return [unit for unit in units if not self._ends(unit)]
 
-    def _relies_on(self, unit: Unit) -> bool:
+    def _claim(self, unit: Unit) -> bool:
         try:
             content = self._find_content(unit)
             found = self._touch(content)
@@ -194,7 +194,7 @@ class LocalSection(Section):
 
     def _ends(self, unit: Unit) -> bool:
         with suppress(PathNotFound):
-            leases.end(self._driver, unit.link)
+            leases.release(self._driver, unit.link)
             return True
         return False
 
@@ -266,7 +266,7 @@ class LocalCollection(Collection):
         return nullcontext() if self._only_look else self._coordinator.quiet(name)
 
     @override
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
         return False  # the locks make an announcement unnecessary
 
     @contextmanager
@@ -318,8 +318,8 @@ class LocalBatch(Batch):
         return now == generation and not leases.is_marked(self._driver, digest)
 
     @override
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        return all(self.is_unchanged(each.content, each.generation) for each in doomed)
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
+        return all(self.is_unchanged(each.content, each.generation) for each in garbage)
 
     @override
     def remove(self, path: StoragePath) -> None:

@@ -115,7 +115,7 @@ class Driver(Objects, Protocol):
         replaced or removed while waiting. With `create`, missing directories and the file are made.
         """
 
-    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
+    def open_locked(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
 
     def place_of(self, path: StoragePath) -> StoragePath:

@@ -42,11 +42,11 @@ class NotOurs(Exception):
 @contextmanager
 def commit_section(driver: Driver) -> Iterator[None]:
     """Section of a writer, in which no collector removes anything. Blocks as long as a short batch of removals."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         # Through the turnstile, which a waiting collector holds: otherwise one writer after another could hold the
         # shared lock for ever.
         with driver.lock(_TURNSTILE, exclusive=False):
-            held.enter_context(driver.lock(_COMMIT, exclusive=False))
+            stack.enter_context(driver.lock(_COMMIT, exclusive=False))
         yield
 
 
@@ -107,7 +107,7 @@ def try_touching(driver: Driver, digest: Digest) -> None:
         _set_mtime(driver, path, driver.stat(path).modified_ns)
 
 
-def place(driver: Driver, source: StoragePath, digest: Digest, *, collecting: bool) -> None:
+def install(driver: Driver, source: StoragePath, digest: Digest, *, collecting: bool) -> None:
     """Rename the verified bytes of a blob into place, also over an existing one, which repairs a damaged one.
 
     With the lock of the link that is written next, so that no wait falls between the two. Raises PathNotFound.
@@ -169,7 +169,7 @@ def write_again(driver: Driver, link: StoragePath) -> None:
     driver.write(link, driver.read(link))
 
 
-def end(driver: Driver, link: StoragePath) -> None:
+def release(driver: Driver, link: StoragePath) -> None:
     """End the lease of a link; raises PathNotFound. After the manifest that uses it is visible.
 
     In a commit section, and with the lock of the repository.

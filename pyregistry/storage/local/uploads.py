@@ -223,13 +223,13 @@ class LocalUpload(Upload):
             return await super().commit_at_once(digest, data, user, at)
 
     def _append_now(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        with self._hold() as file:
+        with self._try_open() as file:
             self.admit(user, len(data))  # with the lock held: the request before may have lost bytes
             self._receive_now(file, data, at)
             return file.offset
 
     def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        with self._hold() as file:
+        with self._try_open() as file:
             self.admit(user, len(data))
             self._finish(file, digest, self._receive_now(file, data, at, digest.algorithm))
             return file.offset
@@ -293,11 +293,11 @@ class LocalUpload(Upload):
                         await in_thread(self._give_up)
 
     @contextmanager
-    def _hold(self) -> Iterator[LockedFile]:
+    def _try_open(self) -> Iterator[LockedFile]:
         """Open and lock the file without waiting; raises WouldBlock, BlobUploadUnknown if it is removed meanwhile."""
         with self._errors(), ExitStack() as stack:
             try:
-                file = stack.enter_context(self._driver.held(self._data))
+                file = stack.enter_context(self._driver.open_locked(self._data))
             except (PathBusy, PathNotFound) as error:
                 raise WouldBlock from error
             try:

@@ -32,7 +32,7 @@ class _File:
     """Only an appender changes it in place."""
     mtime_ns: int = field(default_factory=time.time_ns)
     inode: int = field(default_factory=_new_inode)
-    held: bool = False
+    locked: bool = False
 
 
 @dataclass(eq=False)
@@ -222,33 +222,33 @@ class MemoryDriver(Driver):
     ) -> AsyncIterator["MemoryAppender"]:
         file = self._open_to_append(path, create=create)
         deadline = time.monotonic() + wait
-        while not self._hold(path, file):
+        while not self._try_lock(path, file):
             if time.monotonic() >= deadline:
                 raise PathBusy(path)
             await asyncio.sleep(_POLL)
         try:
             yield MemoryAppender(file)
         finally:
-            file.held = False
+            file.locked = False
 
     @contextlib.contextmanager
     @override
-    def held(self, path: StoragePath) -> Iterator["MemoryAppender"]:
+    def open_locked(self, path: StoragePath) -> Iterator["MemoryAppender"]:
         file = self._open_to_append(path, create=False)
-        if not self._hold(path, file):
+        if not self._try_lock(path, file):
             raise PathBusy(path)
         try:
             yield MemoryAppender(file)
         finally:
-            file.held = False
+            file.locked = False
 
-    def _hold(self, path: StoragePath, file: _File) -> bool:
+    def _try_lock(self, path: StoragePath, file: _File) -> bool:
         with self._mutex:
-            if file.held:
+            if file.locked:
                 return False
             if self._file(path) is not file:
                 raise PathNotFound(path)
-            file.held = True
+            file.locked = True
             return True
 
     def _open_to_append(self, path: StoragePath, *, create: bool) -> _File:

@@ -1,15 +1,15 @@
-"""What a worker remembers of manifests and blobs, so that the event loop can answer with a `stat` or two.
+"""Caches of a worker for manifests and blobs, so that the event loop can respond after a `stat` or two.
 
-Only what cannot change is kept: the content of a digest. Whether a tag still names that digest, and whether the
-repository still has it, is asked of the disk each time, so that a push to another worker, a deletion, a garbage
-collection and an operator's `rm -rf` are seen at once. No other path is asked for on the event loop: a `stat` of one
-that was there a moment ago is answered by the kernel from memory, in two microseconds, and a thread would cost fifty.
-`docs/decisions/0009` names the two other things that may wait there: the `sendfile` of a download, and the logs.
+Only the content of a digest is cached, which cannot change. The disk is asked each time whether a tag still names the
+digest and the repository still has it. So a push to another worker, a deletion, a garbage collection and an operator's
+`rm -rf` take effect at once. The event loop asks for no other path. The kernel answers a `stat` of a recent path from
+memory, in two microseconds; a thread would cost fifty. `docs/decisions/0009` names the two other things that may block
+there: the `sendfile` of a download, and the logs.
 
-A link whose content matters is known by its inode, size and time, as git knows a file of its index; and as git does,
-a link that was written less than a second before it was read is not trusted, because within one tick of the clock
-two links may look the same; on file systems that keep whole seconds it is three seconds. A link file that is a symbolic
-link is known by its own looks and by those of the file that it leads to: either may be replaced.
+A link whose content matters is validated by its inode, size and time, as git does with its index. As in git, a link is
+not trusted if it was written less than a second before it was read. Within one tick of the clock two links may have the
+same stat. On file systems that keep whole seconds it is three seconds. A link file that is a symbolic link is validated
+by its own stat and by that of its target: either may be replaced.
 """
 
 import time
@@ -26,12 +26,12 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound, Source, Stat
 
 MAX_ENTRIES = 10_000
 MAX_CONTENT = 32 * 1024 * 1024
-"""Bytes of manifests that a worker keeps; one of them may take an eighth."""
+"""Bytes of manifests that a worker caches; a single one may take an eighth."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownLink:
-    """A link that was read: while it looks the same it says the same."""
+    """A link that was read, with its stat as validator."""
 
     path: StoragePath
     looks: Stat
@@ -39,18 +39,18 @@ class KnownLink:
 
 @dataclass(frozen=True, slots=True)
 class KnownManifest:
-    """What a reference came to, and where to look before that is said again."""
+    """A resolved reference, and the paths that revalidate it."""
 
     digest: Digest
     revision: StoragePath
     data: StoragePath
     tag: KnownLink | None
-    """None for a manifest asked for by its digest."""
+    """None for a manifest requested by its digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownBlob:
-    """Where the bytes of a blob are, by the link that says so."""
+    """A resolved link, and the path of the blob's bytes."""
 
     link: KnownLink
     data: StoragePath
@@ -58,7 +58,7 @@ class KnownBlob:
 
 
 class HotManifests:
-    """The manifests that this worker served last. `read` blocks; the rest belongs to the event loop."""
+    """Cache of the manifests that this worker served last. `read` blocks; the rest is for the event loop."""
 
     def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
         """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
@@ -75,9 +75,9 @@ class HotManifests:
         )
 
     def find(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
-        """The manifest if it was read before and the disk still says so; None: it must be read.
+        """Return the manifest if it is cached and still valid on disk; None: it must be read.
 
-        With `leased`, as for a HEAD, what is asked for by digest must also have its bytes and a young lease.
+        With `leased`, as for a HEAD, a manifest requested by digest must also have its bytes and a young lease.
         """
         known = self._known.get((name, reference))
         if known is None:
@@ -98,15 +98,15 @@ class HotManifests:
     def read(
         self, repository: Repository, reference: Tag | Digest, *, leased: bool
     ) -> tuple[StoredManifest, KnownManifest | None]:
-        """The manifest from the disk, and what to remember of it; raises ManifestUnknown. Blocks.
+        """Return the manifest from disk, and what to cache of it; raises ManifestUnknown. Blocks.
 
-        With `leased` what is asked for by digest gets a lease.
+        With `leased` a manifest requested by digest gets a lease.
         """
         tag = None
-        if isinstance(reference, Tag):  # looked at before it is read, so that a change in between shows
+        if isinstance(reference, Tag):  # stat before read, so that a change in between is noticed
             tag = _settled(self._driver, layout.tag_current_link(repository.name, reference))
         if leased and isinstance(reference, Digest):
-            manifest = repository.promise_manifest(reference)
+            manifest = repository.manifest_with_lease(reference)
         else:
             manifest = repository.manifest(reference)
         digest = manifest.digest
@@ -116,7 +116,7 @@ class HotManifests:
         return manifest, KnownManifest(digest, revision, layout.blob_data(digest), tag)
 
     def source(self, digest: Digest) -> Source:
-        """Return the way to send a manifest whose content was checked; raise PathNotFound. Blocks."""
+        """Return the source of a manifest whose content was verified; raise PathNotFound. Blocks."""
         return self._driver.source(layout.blob_data(digest))
 
     def remember(self, name: str, reference: str, manifest: StoredManifest, known: KnownManifest | None) -> None:
@@ -128,7 +128,7 @@ class HotManifests:
 
 
 class HotBlobs:
-    """The blobs that this worker was asked for last: where they are, not what is in them. As HotManifests."""
+    """Cache of the blobs that this worker served last: their paths, not their bytes. As HotManifests."""
 
     def __init__(self, driver: Objects, *, young_ns: int, entries: int = MAX_ENTRIES) -> None:
         """A HEAD answered from here renews no lease, so it is answered only while the lease is younger than `young_ns`.
@@ -142,11 +142,11 @@ class HotBlobs:
         self._known = BoundedCache[tuple[str, str], KnownBlob](limit=entries, by_use=True)
 
     def find(self, name: str, digest: str) -> int | None:
-        """The size in bytes of a blob that is still there and has a young lease; None: it must be asked for."""
+        """Return the size in bytes of a blob that still exists and has a young lease; None: it must be read."""
         known = self._known.get((name, digest))
         if known is None:
             return None
-        # The bytes first: a collector that takes both takes the link first, and finds a young lease before.
+        # The bytes first: a collector that removes both removes the link first, and finds a young lease before.
         size = _size(_look(self._driver, known.data), may_be_empty=known.may_be_empty)
         if size is None or not _is_young(known.link.looks, self._young_ns):
             return None
@@ -156,8 +156,8 @@ class HotBlobs:
         return size
 
     def read(self, repository: Repository, digest: Digest) -> tuple[Source, KnownBlob | None]:
-        """How to send a blob, which gets a lease, and what to remember of it; raises BlobUnknown. Blocks."""
-        repository.promise_blob(digest)
+        """Return the source of a blob, which gets a lease, and what to cache of it; raises BlobUnknown. Blocks."""
+        repository.blob_with_lease(digest)
         link = layout.layer_link(repository.name, digest)
         looks = _settled(self._driver, link)
         target, source = repository.find_blob(digest)
@@ -173,7 +173,7 @@ class HotBlobs:
 
 
 def _look(driver: Objects, path: StoragePath) -> Stat | None:
-    # The one function that may ask the disk on the event loop; tests/conftest.py allows it to, by this name.
+    # Only this function may block on the disk in the event loop; tests/conftest.py allows it by this name.
     try:
         stat = driver.stat(path)
     except PathNotFound:

@@ -1,8 +1,8 @@
-"""A manifest PUT, once the document is understood: one section that sees all that it refers to, and publishes it.
+"""A manifest PUT after parsing: one section that checks all references of the manifest, and publishes it.
 
-The order of the steps is what the proof of the garbage collection rests on (docs/gc.md): look and touch, content, link,
-tag, and the end of the leases last. A writer that is killed on the way leaves leases, which run out; were they ended
-earlier, it would leave blobs that another push counts on with neither a lease nor a manifest.
+The proof of the garbage collection rests on the order of the steps (docs/gc.md): stat and touch, content, link, tag,
+and the end of the leases last. A writer that is killed in between leaves leases, which expire. If they ended earlier,
+it would leave blobs that another push relies on with neither a lease nor a manifest.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,15 +21,15 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 from pyregistry.storage.seams.rules import Rules
 
 MAX_ENDED = 2_000
-"""Blobs and manifests below the children of an index whose leases are ended."""
+"""Most blobs and manifests below the children of an index whose leases are ended."""
 _MAX_READ = 8 * 1024 * 1024
-"""Bytes of manifests that are read to find them. What is beyond either bound runs out by itself, since a collector, and
-with it every writer, waits for the end of this section."""
+"""Most bytes of manifests that are read to find them. Leases beyond these bounds expire by themselves. The section must
+stay short, because a collector, and with it every writer, waits for its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedManifest:
-    """A manifest that may be stored, if all that it refers to is there."""
+    """A manifest that may be stored if all that it refers to exists."""
 
     reference: Tag | Digest
     digest: Digest
@@ -38,13 +38,13 @@ class CheckedManifest:
 
 
 class ManifestCommit:
-    """One manifest on its way into a repository. Its methods are called in this order, in one section."""
+    """The commit of one manifest. Its methods are called in this order, in one section."""
 
     def __init__(
-        self, section: Section, driver: Objects, name: RepositoryName, rules: Rules, checked: CheckedManifest
+        self, section: Section, objects: Objects, name: RepositoryName, rules: Rules, checked: CheckedManifest
     ) -> None:
         self._section = section
-        self._driver = driver
+        self._objects = objects
         self._name = name
         self._rules = rules
         self._digest = checked.digest
@@ -55,13 +55,13 @@ class ManifestCommit:
     def check_references(self) -> None:
         """Rely on all that the manifest refers to.
 
-        Raises ManifestBlobUnknown, which names what is missing. Sizes are not compared: clients that write wrong ones
-        are in use, and the digest says what is wanted.
+        Raises ManifestBlobUnknown, which names what is missing. Sizes are not compared: some clients write wrong ones,
+        and the digest identifies the content.
         """
         rules, manifest = self._rules, self._manifest
         required = {blob.digest for blob in manifest.blobs if rules.require_blobs and blob.distributable}
         required |= {child.digest for child in manifest.children if rules.require_child(child)}
-        # Also what need not be here is relied on if it is: a later manifest of the repository may refer to it.
+        # Optional content is relied on too, if it exists: a later manifest of the repository may refer to it.
         missing = self._missing_blobs(dict.fromkeys(blob.digest for blob in manifest.blobs))
         missing += self._missing_children(dict.fromkeys(child.digest for child in manifest.children))
         missing = [digest for digest in missing if digest in required]
@@ -69,7 +69,7 @@ class ManifestCommit:
             raise ManifestBlobUnknown(*missing)
 
     def store(self, tags: Sequence[Tag]) -> None:
-        """Content before link before tag: what a reader or a crash can see is always complete."""
+        """Write content before link before tag: what a reader or a crash can see is always complete."""
         unit = Unit(self._name, self._digest, is_manifest=True)
         self._section.publish(unit, self._content, self._add_to_subject)
         self._section.set_tags(unit, tags)
@@ -77,7 +77,7 @@ class ManifestCommit:
     def end_leases(self, *, tagged: bool) -> None:
         """End the leases of all that the manifest refers to, also through its children.
 
-        Raises ManifestBlobUnknown for what an operator's `rm` took since it was found.
+        Raises ManifestBlobUnknown for content that an operator's `rm` has removed meanwhile.
         """
         gone = self._section.finish(self._relied_on)
         if gone:
@@ -88,15 +88,15 @@ class ManifestCommit:
             self._section.finish([Unit(self._name, self._digest, is_manifest=True)])
 
     def _missing_blobs(self, digests: Iterable[str]) -> list[Digest]:
-        return self._rely_on([Unit(self._name, Digest(digest)) for digest in digests])
+        return self._claim([Unit(self._name, Digest(digest)) for digest in digests])
 
     def _missing_children(self, digests: Iterable[str]) -> list[Digest]:
-        """BuildKit's cache index has blobs among its manifests, so either will do."""
+        """Return digests that are neither a manifest nor a blob: BuildKit's cache index lists blobs as manifests."""
         units = [Unit(self._name, Digest(digest), is_manifest=True) for digest in digests]
-        return self._missing_blobs(self._rely_on(units))
+        return self._missing_blobs(self._claim(units))
 
-    def _rely_on(self, units: Sequence[Unit]) -> list[Digest]:
-        missing = self._section.rely_on(units)
+    def _claim(self, units: Sequence[Unit]) -> list[Digest]:
+        missing = self._section.claim(units)
         gone = set(missing)
         self._relied_on += [unit for unit in units if unit not in gone]
         return [unit.digest for unit in missing]
@@ -104,10 +104,10 @@ class ManifestCommit:
     def _add_to_subject(self) -> None:
         if self._manifest.subject is not None:
             subject = Digest(self._manifest.subject.digest)
-            Referrers(self._driver, self._name).add(subject, self._digest, self._manifest, len(self._content))
+            Referrers(self._objects, self._name).add(subject, self._digest, self._manifest, len(self._content))
 
     def _end_below(self) -> None:
-        # A client that finds a child by HEAD does not PUT it, so that nobody else would end the leases of its layers.
+        # A client that finds a child by HEAD does not PUT it. So no other request ends the leases of its layers.
         unread = list(dict.fromkeys(Digest(child.digest) for child in self._manifest.children))
         read = {self._digest, *unread}
         ended: set[Digest] = set()
@@ -119,22 +119,22 @@ class ManifestCommit:
                 if len(ended) == MAX_ENDED:
                     return
                 ended.add(digest)
-                # Not here, or no longer: then it was promised to no push.
+                # If it is missing, it was promised to no push.
                 self._section.finish([Unit(self._name, digest), Unit(self._name, digest, is_manifest=True)])
                 if digest not in read:
                     read.add(digest)
                     unread.append(digest)
 
     def _read_child(self, digest: Digest) -> bytes:
-        """Nothing for what is no manifest of this repository."""
+        """Return the content, empty if it is not a manifest of this repository."""
         with suppress(PathNotFound):
-            stat_file(self._driver, layout.revision_link(self._name, digest))
-            return self._driver.read(layout.blob_data(digest), MAX_DOCUMENT)
+            stat_file(self._objects, layout.revision_link(self._name, digest))
+            return self._objects.read(layout.blob_data(digest), MAX_DOCUMENT)
         return b""
 
 
 def _references(content: bytes) -> set[Digest]:
-    """What a manifest refers to; nothing for what is none."""
+    """Return the references of a manifest; nothing for other content."""
     found: set[Digest] = set()
     with suppress(ManifestInvalid):
         manifest = read_manifest(content)

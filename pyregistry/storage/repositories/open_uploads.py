@@ -1,4 +1,4 @@
-"""The uploads that are open: what they hold, and for how long nobody has sent anything."""
+"""Open uploads, with their sizes and idle times."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ Skip = Callable[[Upload, OSError], None]
 
 @dataclass(frozen=True, slots=True)
 class OpenUpload:
-    """One of them as it was when it was looked at."""
+    """An open upload with its state at one moment."""
 
     upload: Upload
     size: int
-    """In bytes."""
+    """Size in bytes."""
     changed_ns: int
-    """When its last byte came, in nanoseconds since the epoch."""
+    """Time of the last byte, in nanoseconds since the epoch."""
 
     @property
     def id(self) -> UploadId:
-        """Its id."""
+        """Id of the upload."""
         return self.upload.id
 
     @property
     def repository(self) -> RepositoryName:
-        """The repository in which it was begun."""
+        """Repository in which it was begun."""
         return self.upload.repository
 
 
 def walk_uploads(registry: Registry, skip: Skip) -> Walk[list[OpenUpload]]:
-    """Walk to all open uploads; return them, those first that are idle longest.
+    """Walk to all open uploads; return them by idle time, longest first.
 
-    `skip` is told which cannot be read.
+    `skip` is called for those that cannot be read.
     """
     found = []
     for upload in registry.list_uploads():
@@ -53,7 +53,7 @@ def walk_uploads(registry: Registry, skip: Skip) -> Walk[list[OpenUpload]]:
 
 
 def list_uploads(registry: Registry, skip: Skip) -> list[OpenUpload]:
-    """Return what `walk_uploads` returns, without a pause. Blocks."""
+    """Return the result of `walk_uploads`, without a pause. Blocks."""
     steps = walk_uploads(registry, skip)
     while True:
         try:

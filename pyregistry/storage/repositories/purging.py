@@ -1,10 +1,10 @@
-"""Uploads that nobody goes on with, removed from time to time: `storage.maintenance.uploadpurging`.
+"""Removes abandoned uploads from time to time: `storage.maintenance.uploadpurging`.
 
-While the disk is short of room, so that uploads are refused, those go that are idle for an hour, and first those that
-are idle longest, until there is room: a broken push must not keep a full disk full for a week.
+While the disk is so full that uploads are rejected, uploads that are idle for an hour are removed. Those that are idle
+longest go first, until there is free space: a broken push must not keep a full disk full for a week.
 
-The CNCF registry goes by the time at which an upload began, and so deletes a slow one under its writer; here the last
-byte counts, and whoever is writing holds the upload's lock.
+The CNCF registry uses the time at which an upload began, and so deletes a slow one under its writer. Here the last byte
+counts, and a writer holds the upload's lock.
 """
 
 import asyncio
@@ -27,27 +27,27 @@ FIRST_RUN = 3600.0
 
 
 SHORT_AGE = 3600.0
-"""Seconds after which an upload that nobody goes on with is removed while there is no room."""
+"""Seconds after which an idle upload is removed while the disk is full."""
 _LOOK = 60.0
-"""Seconds between two looks whether there is room, at most."""
+"""Most seconds between two checks of the free space."""
 
 
 class Log(Protocol):
-    """What we use of structlog's loggers; a command has one of its own, and need not wait for that library."""
+    """The part of structlog's loggers used here; a command has its own, without the import of that library."""
 
     def info(self, event: str, **values: object) -> object:
-        """An upload was removed."""
+        """Log that an upload was removed."""
 
     def warning(self, event: str, **values: object) -> object:
-        """One upload could not be removed."""
+        """Log that an upload could not be removed."""
 
     def error(self, event: str, **values: object) -> object:
-        """The purge failed."""
+        """Log that the purge failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purging:
-    """Times in seconds."""
+    """Settings of the purge. Times in seconds."""
 
     age: float
     interval: float
@@ -55,7 +55,7 @@ class Purging:
 
 
 async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> None:
-    """Purge again and again until cancelled, and in between look whether there is room."""
+    """Purge at intervals until cancelled; check the free space in between."""
     due = time.monotonic() + random.uniform(0, min(FIRST_RUN, purging.interval))  # noqa: S311 - spreads load, keeps no secret
     while True:
         await asyncio.sleep(max(min(due - time.monotonic(), _LOOK), 0.0))
@@ -69,7 +69,7 @@ async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> Non
 
 
 async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
-    """Remove the uploads older than `age`; the removed ones, or with `dry_run` those that would be."""
+    """Remove the uploads older than `age`; return them, with `dry_run` those that would be removed."""
     before_ns = time.time_ns() - round(purging.age * 1e9)
     purged = []
     for each in await walk("purging", _older(registry, before_ns, log)):
@@ -80,9 +80,9 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUplo
 
 
 async def purge_for_room(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
-    """Remove uploads that are idle for SHORT_AGE until there is room for others; return them.
+    """Remove uploads that are idle for SHORT_AGE until there is free space for others; return them.
 
-    On each file system those that are on it. Nothing with `dry_run`.
+    For each file system, the uploads on it. With `dry_run` nothing is removed.
     """
     if purging.dry_run or not await in_reader(registry.is_short_of_room, BATCH_BYTES):
         return []
@@ -91,7 +91,7 @@ async def purge_for_room(registry: Registry, purging: Purging, log: Log) -> list
     for each in await walk("purging", _older(registry, before_ns, log)):
         if await in_reader(each.upload.available_bytes) < BATCH_BYTES and await _expire(each, before_ns, log):
             purged.append(each)
-            log.info("upload purged, there is no room", repository=each.repository, upload=each.id, size=each.size)
+            log.info("upload purged, the disk is full", repository=each.repository, upload=each.id, size=each.size)
     return purged
 
 
@@ -99,7 +99,7 @@ async def _expire(each: OpenUpload, before_ns: int, log: Log) -> bool:
     try:
         return await each.upload.expire(before_ns)
     except OSError as error:
-        if error.errno == errno.EROFS:  # none can be
+        if error.errno == errno.EROFS:  # then none can be removed
             raise
         _stays(each.upload, error, log)
         return False
@@ -111,5 +111,5 @@ def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[OpenUpload
 
 
 def _stays(upload: Upload, error: OSError, log: Log) -> None:
-    # What another server left may belong to another user; those behind it are purged all the same.
+    # An upload of another server may belong to another user; the purge continues with the next.
     log.warning("upload cannot be purged", repository=upload.repository, upload=upload.id, reason=in_words(error))

@@ -1,8 +1,8 @@
-"""The referrers API: a page of descriptors, whose cost its reader chooses and no pusher.
+"""The referrers API: a page of descriptors, whose cost the reader chooses and not a pusher.
 
-A page is made from digests: those of our index, and those that clients listed under a tag while they found no referrers
-API (the "referrers tag schema"; the spec wants them included). Only what the page shows is read, each manifest once,
-and no more than MAX_WORK bytes. Whatever was read of a manifest of such a list is remembered by its digest.
+A page is made from digests: those of our index, and those that clients listed under a tag. Clients do that if they find
+no referrers API (the "referrers tag schema"; the spec wants them included). Only the manifests of the page are read,
+each once, and no more than MAX_WORK bytes. Facts about the manifests of such a list are cached by their digests.
 """
 
 from collections.abc import Iterator
@@ -25,29 +25,29 @@ from pyregistry.storage.seams.links import is_file
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 PAGE_BYTES = 4 * 1024 * 1024
-"""Of descriptors; clients take an index of at most as much."""
+"""Most bytes of descriptors; clients accept an index of that size."""
 MAX_WORK = 8 * 1024 * 1024
-"""Bytes that are read for one page, which ends there: two manifests of 4 MiB, or 8,000 entries of our index."""
+"""Bytes read for one page, which ends there: two manifests of 4 MiB, or 8,000 entries of our index."""
 _LOOK = 1024
-"""The cost of a look for a file, in bytes."""
+"""Cost of a stat, in bytes."""
 _LISTED = 20_000
-"""Digests of clients' lists that a worker remembers, three megabytes of them."""
+"""Digests of clients' lists that a worker caches, three megabytes of them."""
 _FACTS_BYTES = 4 * 1024 * 1024
 _FACT_BYTES = 500
-"""Bytes that a worker needs to remember one manifest, beside its annotations."""
+"""Memory for the facts of one manifest without its annotations, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The wanted content of a page."""
+    """The requested content of a page."""
 
     artifact_type: str | None = None
     """None: every type."""
     after: str = ""
-    """A digest: only those behind it, in the order of their text."""
+    """Digest after which the page begins, in the order of their text."""
     count: int | None = None
     size: int = PAGE_BYTES
-    """Bytes of descriptors, at most; but at least one descriptor, unless `count` is 0."""
+    """Most bytes of descriptors; but at least one descriptor, unless `count` is 0."""
 
 
 class Page(NamedTuple):
@@ -55,21 +55,21 @@ class Page(NamedTuple):
 
     descriptors: list[bytes]
     last: str | None
-    """The digest behind which the next page begins; None: there is none."""
+    """Digest after which the next page begins; None for the last page."""
 
 
 class Manifests(Protocol):
     """The manifests of a repository; both methods raise ManifestUnknown."""
 
     def tagged(self, tag: Tag) -> Digest:
-        """The digest that a tag names."""
+        """Return the digest that a tag names."""
 
     def manifest(self, reference: Digest) -> StoredManifest:
-        """The manifest, whose bytes are those of its digest."""
+        """Return the manifest, verified against its digest."""
 
 
 class Fact(NamedTuple):
-    """The fields of a manifest, which never change, since its digest is of these bytes."""
+    """Facts about a manifest; they never change, since its digest fixes its bytes."""
 
     subject: str | None
     descriptor: Descriptor | None
@@ -78,7 +78,7 @@ class Fact(NamedTuple):
 
 
 class ReferrerMemory:
-    """The memory of manifests in clients' lists that this process read. Safe for use from several threads."""
+    """Cache of the manifests in clients' lists that this process read. Safe for use from several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -88,22 +88,22 @@ class ReferrerMemory:
         )
 
     def listed(self, digest: Digest) -> tuple[str, ...] | None:
-        """The digests in the index of this digest, if they are known."""
+        """Return the digests in the index of this digest, if they are cached."""
         with self._lock:
             return self._lists.get(digest)
 
     def remember_list(self, digest: Digest, listed: tuple[str, ...]) -> None:
-        """Keep the digests in an index."""
+        """Cache the digests in an index."""
         with self._lock:
             self._lists.put(digest, listed)
 
     def fact(self, digest: str) -> Fact | None:
-        """Return what is known of a manifest."""
+        """Return the facts about a manifest, if they are cached."""
         with self._lock:
             return self._facts.get(digest)
 
     def remember_fact(self, digest: str, fact: Fact) -> None:
-        """Keep what a manifest says."""
+        """Cache the facts about a manifest."""
         with self._lock:
             self._facts.put(digest, fact)
 
@@ -111,15 +111,15 @@ class ReferrerMemory:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, driver: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
+        self._objects = objects
         self._name = name
         self._manifests = manifests
         self._memory = memory
         self._work = 0
 
     def page(self, subject: Digest, wanted: Wanted) -> Page:
-        """All that our index and the clients' list name, as far as `wanted` goes. Blocks."""
+        """Return the page of the referrers in our index and in the clients' list. Blocks."""
         if wanted.count == 0:
             return Page([], None)
         descriptors: list[bytes] = []
@@ -139,7 +139,7 @@ class ReferrerPages:
         return Page(descriptors, None)
 
     def _matching(self, subject: Digest, wanted: Wanted) -> Iterator[tuple[str, Descriptor | None]]:
-        """Every digest in order, with its descriptor if it is wanted."""
+        """Yield every digest in order, with its descriptor if that is wanted."""
         indexed, listed = set(self._indexed(subject)), self._listed_by_clients(subject)
         for text in sorted(digest for digest in indexed.union(listed) if digest > wanted.after):
             try:
@@ -148,7 +148,7 @@ class ReferrerPages:
                 continue
             self._work += _LOOK
             found = None
-            if is_file(self._driver, layout.revision_link(self._name, digest)):
+            if is_file(self._objects, layout.revision_link(self._name, digest)):
                 found = self._of_index(subject, digest, wanted.artifact_type) if text in indexed else None
                 if found is None and text in listed:
                     found = self._of_list(subject, digest)
@@ -157,19 +157,19 @@ class ReferrerPages:
 
     def _indexed(self, subject: Digest) -> Iterator[str]:
         directory = layout.referrers(self._name, subject)
-        for algorithm in self._driver.children(directory):
-            for encoded in self._driver.children(layout.child(directory, algorithm)):
+        for algorithm in self._objects.children(directory):
+            for encoded in self._objects.children(layout.child(directory, algorithm)):
                 yield f"{algorithm}:{encoded}"
 
     def _of_index(self, subject: Digest, digest: Digest, artifact_type: str | None) -> Descriptor | None:
-        """The entry; of another type than the wanted one its head is enough."""
+        """Return the entry; of one with another type its head is enough."""
         path = layout.referrer(self._name, subject, digest)
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # removed meanwhile, or torn
             if artifact_type is not None:
-                head = read_entry(self._driver, path, HEAD)
+                head = read_entry(self._objects, path, HEAD)
                 if head.artifact_type != artifact_type:
                     return head
-            found = read_entry(self._driver, path)
+            found = read_entry(self._objects, path)
             self._work += sum(len(key) + len(value) for key, value in (found.annotations or {}).items())
             return found
         return None
@@ -182,7 +182,7 @@ class ReferrerPages:
                 index = read_manifest(self._read(digest))
                 listed = tuple({child.digest for child in index.children})
                 self._memory.remember_list(digest, listed)
-            elif not is_file(self._driver, layout.revision_link(self._name, digest)):
+            elif not is_file(self._objects, layout.revision_link(self._name, digest)):
                 return frozenset()
             return frozenset(listed)
         return frozenset()

@@ -1,4 +1,4 @@
-"""A repository: what the handlers see of the storage. Blocking, but for its uploads."""
+"""A repository: the storage as the handlers see it. Blocking, except for its uploads."""
 
 import errno
 import threading
@@ -31,27 +31,27 @@ from pyregistry.storage.uploads.batches import require_room
 
 _LARGE_BYTES = 256 * 1024
 _LARGE_AT_ONCE = threading.BoundedSemaphore(2)
-"""Larger documents that are understood at the same time: each takes several times its size meanwhile."""
+"""Limit for concurrent parsing of larger documents: each takes several times its size in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushedManifest:
-    """What a push stored."""
+    """The result of a manifest push."""
 
     digest: Digest
     subject: Digest | None
     media_type: str
     tags: tuple[Tag, ...]
     previous: Mapping[str, Digest]
-    """Digests that the tags named before, without those of new tags; empty unless it was asked for."""
+    """Digests that the tags named before, without those of new tags; empty unless requested."""
 
 
 class Repository:
-    """One repository of a registry; it exists as soon as something was pushed to it."""
+    """One repository of a registry; the first push creates it."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each seam
         self,
-        driver: Objects,
+        objects: Objects,
         name: RepositoryName,
         rules: Rules,
         uploads: Uploads,
@@ -59,24 +59,24 @@ class Repository:
         coordinator: Coordinator,
     ) -> None:
         self.name = name
-        self._driver = driver
+        self._objects = objects
         self._coordinator = coordinator
         self._rules = rules
         self._uploads = uploads
         self._memory = memory
-        self._referrers = Referrers(driver, name)
+        self._referrers = Referrers(objects, name)
 
     # Blobs
 
     def blob(self, digest: Digest) -> Source:
-        """end-2: how to send a blob; raises BlobUnknown.
+        """Return the source of a blob (end-2); raises BlobUnknown.
 
-        HEAD, GET, mount and manifest PUT all ask the same, so that none of them can promise what another denies.
+        HEAD, GET, mount and manifest PUT all use this, so that they agree on which blobs exist.
         """
         return self.find_blob(digest)[1]
 
-    def promise_blob(self, digest: Digest) -> Source:
-        """HEAD: as `blob`, and garbage collection leaves the push that asked the time to use it."""
+    def blob_with_lease(self, digest: Digest) -> Source:
+        """Do as `blob` for a HEAD, and renew the lease so that a push can still use the blob."""
         source = self.blob(digest)
         try:
             self._renew(Unit(self.name, digest))
@@ -85,19 +85,19 @@ class Repository:
         return source
 
     def find_blob(self, digest: Digest) -> tuple[Digest, Source]:
-        """The digest under which the bytes of a blob are, and how to send them; raises BlobUnknown."""
+        """Return the digest that stores the bytes of a blob, and their source; raises BlobUnknown."""
         try:
-            return find_bytes(self._driver, layout.layer_link(self.name, digest), digest, self._driver.source)
+            return find_bytes(self._objects, layout.layer_link(self.name, digest), digest, self._objects.source)
         except PathNotFound as error:
             raise BlobUnknown({"digest": digest}) from error
 
     def mount_blob(self, digest: Digest, source: "Repository") -> int:
-        """end-11: make a blob of `source` known here, and return its bytes; raises BlobUnknown."""
+        """Link a blob of `source` in this repository (end-11), and return its size; raises BlobUnknown."""
         there = Unit(source.name, digest)
 
         def mount(section: Section) -> int:
             found = source.blob(digest)
-            if section.rely_on([there]):
+            if section.claim([there]):
                 raise BlobUnknown({"digest": digest})
             section.link(Unit(self.name, digest), there)
             return found.size
@@ -105,9 +105,9 @@ class Repository:
         return self._coordinator.run(mount)
 
     def unlink_blob(self, digest: Digest) -> int:
-        """end-10: forget a blob here, and nowhere else, and return its bytes; raises BlobUnknown.
+        """Unlink a blob from this repository only (end-10), and return its size; raises BlobUnknown.
 
-        Garbage collection frees them.
+        Garbage collection frees the bytes.
         """
 
         def unlink() -> int:
@@ -118,31 +118,31 @@ class Repository:
         return self._coordinator.change(self.name, unlink)
 
     def start_upload(self, algorithm: str = CANONICAL, owner: str | None = None, size: int = 1) -> Upload:
-        """end-4: a new upload, of that user if there is one; `size` bytes are announced for it.
+        """Begin an upload (end-4), owned by that user if there is one; `size` bytes are announced.
 
         Raises StorageFull.
         """
         return self._uploads.begin(self.name, UploadId(str(uuid.uuid4())), algorithm, owner, size)
 
     def upload(self, upload_id: UploadId) -> Upload:
-        """An upload of this repository, by its id; whether it exists shows at its first use."""
+        """Return an upload of this repository by its id; its first use shows whether it exists."""
         return self._uploads.open(self.name, upload_id)
 
     def uploads(self) -> Iterator[Upload]:
-        """The open uploads."""
+        """Yield the open uploads."""
         return self._uploads.list(self.name)
 
     # Manifests and tags
 
     def manifest(self, reference: Tag | Digest) -> StoredManifest:
-        """end-3; raises ManifestUnknown."""
+        """Return a manifest (end-3); raises ManifestUnknown."""
         digest = reference if isinstance(reference, Digest) else self.tagged(reference)
         try:
-            stat_file(self._driver, layout.revision_link(self.name, digest))
-            content = self._driver.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+            stat_file(self._objects, layout.revision_link(self.name, digest))
+            content = self._objects.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
         except PathNotFound as error:
             raise ManifestUnknown({"reference": reference}) from error
-        # A damaged manifest is absent rather than served: the next push of it heals it.
+        # A damaged manifest counts as missing: the next push repairs it.
         if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
             raise ManifestUnknown({"reference": reference})
         try:
@@ -151,8 +151,8 @@ class Repository:
         except ManifestInvalid as error:  # a schema 1 image in a tree from another registry
             raise ManifestUnknown({"reference": reference}) from error
 
-    def promise_manifest(self, digest: Digest) -> StoredManifest:
-        """HEAD by digest: as `manifest`, and garbage collection leaves the push that asked the time to use it."""
+    def manifest_with_lease(self, digest: Digest) -> StoredManifest:
+        """Do as `manifest` for a HEAD by digest, and renew the lease so that a push can still use it."""
         stored = self.manifest(digest)
         try:
             self._renew(Unit(self.name, digest, is_manifest=True))
@@ -161,9 +161,9 @@ class Repository:
         return stored
 
     def tagged(self, tag: Tag) -> Digest:
-        """The digest that a tag names; raises ManifestUnknown, also for a torn link."""
+        """Return the digest that a tag names; raises ManifestUnknown, also for a torn link."""
         with suppress(PathNotFound):
-            digest = read_link(self._driver, layout.tag_current_link(self.name, tag))
+            digest = read_link(self._objects, layout.tag_current_link(self.name, tag))
             if digest is not None:
                 return digest
         raise ManifestUnknown({"reference": tag})
@@ -176,15 +176,15 @@ class Repository:
         tags: Sequence[Tag] = (),
         note_previous: bool = False,
     ) -> PushedManifest:
-        """end-7: store a manifest and let the tags name it.
+        """Store a manifest (end-7) and point the tags to it.
 
         Raises ManifestTooLarge, ManifestInvalid, ManifestTypeUnsupported, ManifestBlobUnknown, StorageFull, and
-        DigestInvalid if `reference` is the digest of something else.
+        DigestInvalid if `reference` is another digest.
         """
         return self.put_checked(self.check_manifest(reference, content, content_type), tags, note_previous)
 
     def check_manifest(self, reference: Tag | Digest, content: bytes, content_type: str | None) -> CheckedManifest:
-        """Do all of a push that needs no storage, which is the interpreter's work; raise as `put_manifest` does."""
+        """Do the part of a push without storage, which is CPU work; raise as `put_manifest` does."""
         if len(content) > self._rules.max_manifest_size:
             raise ManifestTooLarge(f"a manifest has at most {self._rules.max_manifest_size} bytes here")
         digest = Digest.of(content, reference.algorithm if isinstance(reference, Digest) else CANONICAL)
@@ -199,15 +199,15 @@ class Repository:
     ) -> PushedManifest:
         """Do the rest of a push; raise ManifestInvalid, ManifestBlobUnknown and StorageFull.
 
-        With `note_previous` look at what the tags name before, which takes a read for each.
+        With `note_previous` read what each tag named before.
         """
         digest, content, manifest = checked.digest, checked.content, checked.manifest
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
-        require_room(self._driver, layout.repository(self.name), len(content))
+        require_room(self._objects, layout.repository(self.name), len(content))
 
         def commit(section: Section) -> dict[str, Digest]:
-            steps = ManifestCommit(section, self._driver, self.name, self._rules, checked)
+            steps = ManifestCommit(section, self._objects, self.name, self._rules, checked)
             steps.check_references()
             previous = self._named_by(tags) if note_previous else {}
             steps.store(tags)
@@ -226,7 +226,7 @@ class Repository:
         return found
 
     def delete_manifest(self, digest: Digest) -> tuple[Tag, ...]:
-        """end-9: forget a manifest here, and the tags that name it, and return these; raises ManifestUnknown."""
+        """Remove a manifest and the tags that name it (end-9), and return these; raises ManifestUnknown."""
         deleted: dict[Tag, None] = {}
 
         def remove_tags() -> None:
@@ -246,9 +246,9 @@ class Repository:
         return tuple(deleted)
 
     def _subject_of(self, digest: Digest) -> Digest | None:
-        # A manifest whose content is damaged or foreign can be deleted all the same.
+        # A manifest with damaged or foreign content can be deleted as well.
         try:
-            self._driver.stat(layout.revision_link(self.name, digest))
+            self._objects.stat(layout.revision_link(self.name, digest))
         except PathNotFound as error:
             raise ManifestUnknown({"reference": digest}) from error
         with suppress(ManifestUnknown, DigestInvalid):
@@ -257,7 +257,7 @@ class Repository:
         return None
 
     def delete_tag(self, tag: Tag) -> Digest:
-        """end-9: forget a tag, and nothing else, and return the digest that it named; raises ManifestUnknown."""
+        """Remove a tag only (end-9), and return the digest that it named; raises ManifestUnknown."""
 
         def remove() -> Digest:
             named = self.tagged(tag)
@@ -267,22 +267,22 @@ class Repository:
         return self._coordinator.change(self.name, remove)
 
     def tags(self, after: str | None = None) -> Iterator[Tag]:
-        """end-8: the tags behind `after`, in byte order; nothing for a repository that does not exist."""
+        """Yield the tags after `after` in byte order (end-8); nothing if the repository does not exist."""
         return (tag for tag, _ in self._tagged(after))
 
     def _tagged(self, after: str | None = None) -> Iterator[tuple[Tag, Digest]]:
-        for child in self._driver.children(layout.tags(self.name), after):
-            with suppress(ManifestInvalid, ManifestUnknown):  # not ours, or left by a deletion that was cut off
+        for child in self._objects.children(layout.tags(self.name), after):
+            with suppress(ManifestInvalid, ManifestUnknown):  # not ours, or left by an interrupted deletion
                 tag = Tag(child)
                 yield tag, self.tagged(tag)
 
     def referrers(self, subject: Digest, wanted: Wanted) -> Page:
-        """end-12: descriptors of the manifests here that have this subject, in the order of their digests."""
-        return ReferrerPages(self._driver, self.name, self, self._memory).page(subject, wanted)
+        """Return descriptors of the manifests with this subject (end-12), in the order of their digests."""
+        return ReferrerPages(self._objects, self.name, self, self._memory).page(subject, wanted)
 
     def exists(self) -> bool:
-        """True if it has a manifest or a tag, or had one: the same question as the CNCF registry's."""
-        return exists(self._driver, layout.manifests(self.name))
+        """Return True if it has, or had, a manifest or a tag, as in the CNCF registry."""
+        return exists(self._objects, layout.manifests(self.name))
 
     def require(self) -> None:
         """Raise NameUnknown unless the repository exists."""
@@ -290,37 +290,37 @@ class Repository:
             raise NameUnknown({"name": self.name})
 
     def is_empty(self) -> bool:
-        """True if it has neither a tag nor a manifest: such a repository is not in the catalog."""
-        if next(self._driver.children(layout.tags(self.name)), None) is not None:
+        """Return True if it has neither a tag nor a manifest: such a repository is not in the catalog."""
+        if next(self._objects.children(layout.tags(self.name)), None) is not None:
             return False
         revisions = layout.revisions(self.name)
-        for algorithm in self._driver.children(revisions):
+        for algorithm in self._objects.children(revisions):
             directory = layout.child(revisions, algorithm)
-            for encoded in self._driver.children(directory):
+            for encoded in self._objects.children(directory):
                 with suppress(PathNotFound):  # the CNCF registry leaves the directory of a deleted manifest
-                    self._driver.stat(layout.child(layout.child(directory, encoded), layout.LINK))
+                    self._objects.stat(layout.child(layout.child(directory, encoded), layout.LINK))
                     return False
         return True
 
     def _renew(self, unit: Unit) -> None:
-        """Renew the lease of what was just found; raises PathNotFound."""
-        # Only the lease decides, never the time of the data: a blob that a manifest used a minute ago is young, and
-        # its lease is ended.
-        if self._coordinator.is_promised(unit, renewed_after(self._rules.grace)):
+        """Renew the lease of a blob or manifest; raises PathNotFound."""
+        # Only the lease decides, never the time of the data: a blob that a manifest used a minute ago is young, but
+        # its lease has ended.
+        if self._coordinator.is_leased(unit, renewed_after(self._rules.grace)):
             return
 
-        def promise(section: Section) -> None:
-            if section.rely_on([unit]):
+        def renew(section: Section) -> None:
+            if section.claim([unit]):
                 raise PathNotFound(unit.link)
-            section.promise(unit)
+            section.renew(unit)
 
         try:
-            self._coordinator.run(promise)
+            self._coordinator.run(renew)
         except OSError as error:
-            # What can only be read can be pulled; no safety rests on this lease, so it is answered all the same.
+            # A read-only registry can be pulled from. Safety does not depend on this lease, so the request succeeds.
             if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                 raise
 
     def _delete(self, path: layout.StoragePath) -> None:
         with suppress(PathNotFound):  # an operator's `rm` was quicker
-            self._driver.delete(path)
+            self._objects.delete(path)

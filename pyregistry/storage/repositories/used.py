@@ -1,4 +1,4 @@
-"""Sizes of all blobs as they were counted last, by garbage collection or `du`: no scrape walks over the blobs."""
+"""Size of all blobs as garbage collection or `du` counted it last: a scrape does not walk over the blobs."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ class Used:
     counted_at: float = 0.0
 
 
-def note_used(driver: Objects, used: Used) -> None:
-    """Keep the figures in the data directory, if it can be written. Blocks."""
-    with suppress(OSError):  # it is read-only, full or another user's: the figures are of the time before
-        driver.write(layout.USED, msgspec.json.encode({"blobs": used.blobs, "size": used.size}), durable=False)
+def note_used(objects: Objects, used: Used) -> None:
+    """Store the figures in the data directory, if it can be written. Blocks."""
+    with suppress(OSError):  # it is read-only, full or another user's: the earlier figures stay
+        objects.write(layout.USED, msgspec.json.encode({"blobs": used.blobs, "size": used.size}), durable=False)
 
 
-def last_used(driver: Objects) -> Used | None:
-    """Return the figures that were kept last; None if there are none. Blocks."""
+def last_used(objects: Objects) -> Used | None:
+    """Return the figures that were stored last, if any. Blocks."""
     try:
-        found = msgspec.json.decode(driver.read(layout.USED), type=Used)
-        return Used(found.blobs, found.size, driver.stat(layout.USED).modified_ns / 1e9)
+        found = msgspec.json.decode(objects.read(layout.USED), type=Used)
+        return Used(found.blobs, found.size, objects.stat(layout.USED).modified_ns / 1e9)
     except (PathNotFound, msgspec.DecodeError):
         return None

@@ -22,62 +22,62 @@ _LIMIT = 1024
 """Bytes read of a link: a digest has at most 135."""
 
 
-def write_link(driver: Objects, path: StoragePath, digest: Digest) -> None:
+def write_link(objects: Objects, path: StoragePath, digest: Digest) -> None:
     """Write a link without a newline, which the CNCF registry would reject."""
-    driver.write(path, digest.encode())
+    objects.write(path, digest.encode())
 
 
-def read_link(driver: Objects, path: StoragePath) -> Digest | None:
+def read_link(objects: Objects, path: StoragePath) -> Digest | None:
     """Return the digest in a link, None for a torn or empty one; raises PathNotFound.
 
     The CNCF registry before 3.1 writes links in place, so a crash leaves empty ones.
     """
     with suppress(DigestInvalid, UnicodeDecodeError):
-        return Digest(driver.read(path, _LIMIT).decode("ascii").strip())
+        return Digest(objects.read(path, _LIMIT).decode("ascii").strip())
     return None
 
 
-def resolve_link(driver: Objects, path: StoragePath, named: Digest) -> Digest:
+def resolve_link(objects: Objects, path: StoragePath, named: Digest) -> Digest:
     """Return the digest under which the bytes of `named` are, by a link; a torn one counts as the digest of its path.
 
     Raises PathNotFound.
     """
     if named.algorithm == CANONICAL:  # a link for a sha256 has the digest of its path, so it need not be read
-        stat_file(driver, path)
+        stat_file(objects, path)
         return named
-    return read_link(driver, path) or named
+    return read_link(objects, path) or named
 
 
-def stat_file(driver: Objects, path: StoragePath) -> Stat:
+def stat_file(objects: Objects, path: StoragePath) -> Stat:
     """Return the stat of a file; raises PathNotFound, also for a broken symbolic link."""
-    stat = driver.stat(path)
+    stat = objects.stat(path)
     if not stat.is_file:
         raise PathNotFound(path)
     return stat
 
 
-def is_file(driver: Objects, path: StoragePath) -> bool:
+def is_file(objects: Objects, path: StoragePath) -> bool:
     """Return True for a file, also at the end of a symbolic link."""
     with suppress(PathNotFound):
-        return driver.stat(path).is_file
+        return objects.stat(path).is_file
     return False
 
 
-def is_no_file(driver: Objects, path: StoragePath) -> bool:
+def is_no_file(objects: Objects, path: StoragePath) -> bool:
     """Return True if something else is in the place of a file: a broken symbolic link, a directory."""
     with suppress(PathNotFound):
-        return not driver.stat(path).is_file
+        return not objects.stat(path).is_file
     return False
 
 
 def find_bytes(
-    driver: Objects, link: StoragePath, named: Digest, look: Callable[[StoragePath], Looks]
+    objects: Objects, link: StoragePath, named: Digest, look: Callable[[StoragePath], Looks]
 ) -> tuple[Digest, Looks]:
     """Resolve a link; return the digest that stores the bytes and the result of `look`; raises PathNotFound.
 
     All callers use this, so that they agree on which blobs exist.
     """
-    target = resolve_link(driver, link, named)
+    target = resolve_link(objects, link, named)
     path = layout.blob_data(target)
     looks = look(path)
     if looks.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
@@ -85,60 +85,60 @@ def find_bytes(
     return target, looks
 
 
-def link_blob(driver: Objects, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
+def link_blob(objects: Objects, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:
     """Link a blob in a repository; `target` is the digest that stores its bytes, if not `digest`.
 
     The CNCF registry needs both directories: see layout. With the lock of the link held (leases.written_alone), so
     that no writer relies on a link that is taken back.
     """
-    write_link(driver, layout.layer_link(name, digest), target or digest)  # makes the first directory
-    driver.make_directory(layout.manifests(name))
+    write_link(objects, layout.layer_link(name, digest), target or digest)  # makes the first directory
+    objects.make_directory(layout.manifests(name))
 
 
-def ensure_shape(driver: Objects, name: RepositoryName) -> None:
+def ensure_shape(objects: Objects, name: RepositoryName) -> None:
     """Make the two directories by which the CNCF registry's catalog and garbage collection find a repository."""
     for path in (layout.layers(name), layout.manifests(name)):
-        driver.make_directory(path)  # also if it exists: its maker may not have synced it
+        objects.make_directory(path)  # also if it exists: its maker may not have synced it
 
 
-def exists(driver: Objects, path: StoragePath) -> bool:
+def exists(objects: Objects, path: StoragePath) -> bool:
     """Return True if the path exists."""
     with suppress(PathNotFound):
-        driver.stat(path)
+        objects.stat(path)
         return True
     return False
 
 
-def has_bytes(driver: Objects, digest: Digest) -> bool:
+def has_bytes(objects: Objects, digest: Digest) -> bool:
     """Return True if there is a file for this digest, with any content."""
-    return is_file(driver, layout.blob_data(digest))
+    return is_file(objects, layout.blob_data(digest))
 
 
-def is_revision(driver: Objects, name: RepositoryName, digest: Digest) -> bool:
+def is_revision(objects: Objects, name: RepositoryName, digest: Digest) -> bool:
     """Return True if the repository has this manifest, link and file."""
-    return exists(driver, layout.revision_link(name, digest)) and has_bytes(driver, digest)
+    return exists(objects, layout.revision_link(name, digest)) and has_bytes(objects, digest)
 
 
-def list_digests(driver: Objects, path: StoragePath) -> Iterator[Digest]:
+def list_digests(objects: Objects, path: StoragePath) -> Iterator[Digest]:
     """Yield the digests that have a directory below `path`, by algorithm; other names are ignored."""
-    for algorithm in driver.children(path):
-        for encoded in driver.children(layout.child(path, algorithm)):
+    for algorithm in objects.children(path):
+        for encoded in objects.children(layout.child(path, algorithm)):
             with suppress(DigestInvalid):
                 yield Digest(f"{algorithm}:{encoded}")
 
 
-def list_blobs(driver: Objects) -> Iterator[Digest]:
+def list_blobs(objects: Objects) -> Iterator[Digest]:
     """Yield the digests that have a directory below `blobs/`, prefix by prefix."""
-    for algorithm in driver.children(layout.BLOBS):
+    for algorithm in objects.children(layout.BLOBS):
         below = layout.child(layout.BLOBS, algorithm)
-        for prefix in (name for name in driver.children(below) if not is_reserved(name)):
-            for encoded in driver.children(layout.child(below, prefix)):
+        for prefix in (name for name in objects.children(below) if not is_reserved(name)):
+            for encoded in objects.children(layout.child(below, prefix)):
                 with suppress(DigestInvalid):
                     yield Digest(f"{algorithm}:{encoded}")
 
 
-def links_in_place_of_blobs(driver: Objects) -> Iterator[StoragePath]:
+def links_in_place_of_blobs(objects: Objects) -> Iterator[StoragePath]:
     """Yield the symbolic links at `blobs/sha256` and the like: blobs in them can be pulled but are not walked."""
-    algorithms = [layout.child(layout.BLOBS, name) for name in driver.children(layout.BLOBS) if not is_reserved(name)]
+    algorithms = [layout.child(layout.BLOBS, name) for name in objects.children(layout.BLOBS) if not is_reserved(name)]
     for directory in (layout.BLOBS, *algorithms):
-        yield from (layout.child(directory, name) for name in driver.symbolic_links(directory))
+        yield from (layout.child(directory, name) for name in objects.symbolic_links(directory))

@@ -1,4 +1,4 @@
-"""How the bytes of a request become writes: gathered into batches, each written and hashed while the next arrives."""
+"""Writes the bytes of a request: gathered into batches, each written and hashed while the next arrives."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
@@ -14,13 +14,13 @@ from pyregistry.threads.offload import finish, in_thread
 from pyregistry.threads.upload_budget import uploads
 
 BATCH_BYTES = 1024 * 1024
-"""Bytes gathered before a write and a hash: a thread hop for each chunk of the network costs half the speed."""
+"""Bytes gathered before a write and a hash: a thread call for each network chunk costs half the speed."""
 FIRST_BATCH_BYTES = 128 * 1024
-"""The same for the first batch: after it a direct reader takes over, which needs no such memory for each upload."""
+"""The same for the first batch: a direct reader takes over after it, which needs no such memory for each upload."""
 _ON_LOOP_BYTES = 32 * 1024
-"""Largest batch that is hashed on the event loop: in less time than it takes to hand it to a thread."""
+"""Largest batch that is hashed on the event loop: quicker than handing it to a thread."""
 _CHECK_SPACE_BYTES = 64 * 1024 * 1024
-"""Most bytes received between two checks of the free space; the next check comes before half of it is used."""
+"""Most bytes between two checks of the free space; the next check comes before half of it is used."""
 
 
 class AsyncSink(Sink, Protocol):
@@ -39,13 +39,13 @@ class BatchWriter:
         self._last: asyncio.Task[None] | None = None
 
     async def write(self, batch: Sequence[bytes]) -> None:
-        """Begin to write this batch when the one before is done; raise what that one raised."""
+        """Begin to write this batch when the one before is done; raise its error."""
         if self._last is not None:
             await self._last
         self._last = asyncio.create_task(self._write_and_hash(batch))
 
     async def write_direct(self, direct: DirectReader, admit: Callable[[int], None]) -> int:
-        """Write what arrives without a pause, past the event loop; return the size of the file then.
+        """Write without the event loop what arrives without a pause; return the size of the file then.
 
         For `admit` see `copy_direct`.
         """
@@ -60,13 +60,13 @@ class BatchWriter:
         return self._sink.offset
 
     async def end(self) -> Hash | None:
-        """Wait for the last batch; return the hash of all bytes, None if it is not known. Raises what it raised."""
+        """Wait for the last batch; return the hash of all bytes if it is known. Raises the batch's error."""
         if self._last is not None:
             await finish(self._last)
         return self._running
 
     async def _write_and_hash(self, batch: Sequence[bytes]) -> None:
-        hashing, self._running = self._running, None  # while a write may fail, it may know bytes that are not there
+        hashing, self._running = self._running, None  # if the write fails, it may include bytes that are missing
         if size_of(batch) <= _ON_LOOP_BYTES:
             small = b"".join(batch)
             await self._sink.write(small)
@@ -78,8 +78,8 @@ class BatchWriter:
 
 
 def write_and_hash(sink: Sink, batch: Sequence[bytes], running: Hash | None) -> None:
-    """Append a batch. After an error `running` may know bytes that are not there. Blocks."""
-    # In one thread: two would take the interpreter from each other, and the event loop, for every call.
+    """Append a batch. After an error `running` may include bytes that are missing. Blocks."""
+    # In one thread: two would compete with each other and with the event loop for the interpreter lock.
     sink.write_now([memoryview(part) for part in batch])
     if running is not None:
         for part in batch:
@@ -87,27 +87,27 @@ def write_and_hash(sink: Sink, batch: Sequence[bytes], running: Hash | None) -> 
 
 
 class SpaceCheck:
-    """Checks now and then that the storage has room for what is still to come."""
+    """Checks from time to time that the storage has free space for the rest of a body."""
 
-    def __init__(self, driver: Objects, path: StoragePath, begin: int) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, path: StoragePath, begin: int) -> None:
+        self._objects = objects
         self._path = path
         self._next = begin
 
     def is_due(self, size: int) -> bool:
-        """Return True if it is time for a check, with a file that is about to have `size` bytes."""
+        """Return True if it is time for a check, for a file that is about to have `size` bytes."""
         return size >= self._next
 
     def require(self, size: int) -> None:
-        """Raise StorageFull without room for a batch, if a check is due. Blocks."""
+        """Raise StorageFull without free space for a batch, if a check is due. Blocks."""
         if self.is_due(size):
-            available = require_room(self._driver, self._path, BATCH_BYTES)
+            available = require_room(self._objects, self._path, BATCH_BYTES)
             self._next = size + min(_CHECK_SPACE_BYTES, max(available // 2, BATCH_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class Receiving:
-    """A body on its way into an upload that no other request writes to."""
+    """A body that is being received into an upload; no other request writes to that."""
 
     sink: AsyncSink
     bounds: Bounds
@@ -115,12 +115,12 @@ class Receiving:
     running: Hash | None
     """Hash of the bytes before the body, if it is known."""
     leave: Callable[[Hash], None]
-    """Leaves the hash for the next request. Blocks."""
+    """Stores the hash for the next request. Blocks."""
 
     async def take(
         self, chunks: AsyncIterable[bytes], direct: DirectReader | None, *, commits: bool = False
     ) -> Hash | None:
-        """Write the body; return the hash of all bytes if it is known. A commit leaves it only if the body breaks off.
+        """Write the body; return the hash of all bytes if it is known. A commit stores it only if the body breaks off.
 
         Raises as Upload.append does.
         """
@@ -130,12 +130,11 @@ class Receiving:
             async for batch in batches(chunks):
                 received += size_of(batch)
                 bounds.check(received)
-                if received - bounds.begin >= BATCH_BYTES and self.space.is_due(
-                    received
-                ):  # else a write is soon enough
+                # Before that, a write is soon enough.
+                if received - bounds.begin >= BATCH_BYTES and self.space.is_due(received):
                     await in_thread(self.space.require, received)
                 await writer.write(batch)
-                del batch  # while the next one is waited for, memory is held by what is written alone
+                del batch  # while it waits for the next one, only the batch that is written takes memory
                 if direct is not None and received >= direct_from:
                     received = await writer.write_direct(direct, self._admit)
                     direct_from = received + BATCH_BYTES
@@ -152,12 +151,9 @@ class Receiving:
         self.space.require(size)
 
 
-def require_room(driver: Objects, path: StoragePath, size: int) -> int:
-    """Return the bytes that there is room for at `path` besides the reserve; raise StorageFull for fewer than `size`.
-
-    Blocks.
-    """
-    available = driver.room(path)
+def require_room(objects: Objects, path: StoragePath, size: int) -> int:
+    """Return the free bytes at `path` above the reserve; raise StorageFull for fewer than `size`. Blocks."""
+    available = objects.room(path)
     if available < size:
         raise no_room()
     return available
@@ -169,9 +165,9 @@ def size_of(batch: Sequence[bytes]) -> int:
 
 
 async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[Sequence[bytes]]:
-    """Gather chunks into batches of about BATCH_BYTES, the first of FIRST_BATCH_BYTES; less where many uploads flow.
+    """Gather chunks into batches of about BATCH_BYTES, the first of FIRST_BATCH_BYTES; less if many uploads run.
 
-    Bytes that came before an error or before an empty chunk, which stands for a pause, are passed on.
+    Bytes before an error, or before an empty chunk, which means a pause, are passed on.
     """
     parts: list[bytes] = []
     size, most = 0, FIRST_BATCH_BYTES
@@ -186,7 +182,7 @@ async def batches(chunks: AsyncIterable[bytes]) -> AsyncIterator[Sequence[bytes]
         else:
             parts.append(part)
             size += len(part)
-            is_pause, part = not part, b""  # nothing is kept while the next one is waited for
+            is_pause, part = not part, b""  # keeps no memory while it waits for the next one
         if size and (failure is not None or is_pause or size >= uploads.batch_size(most)):
             yielded, parts, size, most = parts, [], 0, BATCH_BYTES
             yield yielded

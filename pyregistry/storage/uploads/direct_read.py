@@ -1,4 +1,4 @@
-"""Fast uploads: threads read the socket, write and hash, past the event loop."""
+"""Fast uploads: threads read the socket, write and hash, without the event loop."""
 
 import asyncio
 import os
@@ -29,38 +29,38 @@ class Sink(Protocol):
 
     @property
     def offset(self) -> int:
-        """Bytes that the upload holds."""
+        """Size of the upload, in bytes."""
 
     def write_now(self, pieces: Sequence[memoryview]) -> None:
-        """Append all of these; on an error what was written so far stays. Blocks."""
+        """Append all of these; after an error the bytes written so far stay. Blocks."""
 
 
 async def copy_direct(read: Read, sink: Sink, running: Hash | None, admit: Callable[[int], None]) -> bool:
     """Read, write and hash as long as bytes arrive, for one slice; return False if the sender paused.
 
-    `admit` raises for a size that the file must not grow to, before anything is written to it. It and `read` are
-    called in threads, never side by side. After an OSError, `running` may know bytes that are not there.
+    `admit` raises for a size that the file must not grow to, before the write. It and `read` are called in threads,
+    never concurrently. After an OSError, `running` may include bytes that are missing.
     """
     stream = _Stream(read, sink, running, admit)
     loop = asyncio.get_running_loop()
     _streams.add(stream)
     copying = loop.run_in_executor(rooms().flows, stream.copy)
-    # Behind it in the queue of the pool: all threads could be helpers of what no thread is left for.
+    # After it in the queue of the pool: otherwise all threads could be helpers of streams that have no thread.
     helper = loop.run_in_executor(rooms().flows, stream.work) if len(_streams) < _PROCESSORS else None
     try:
         return await finish(copying)
     finally:
         _streams.discard(stream)
         if helper is not None:
-            helper.cancel()  # if no thread was free for it by now; otherwise it has ended by itself
+            helper.cancel()  # if no thread was free for it; otherwise it has ended by itself
 
 
 class _Stream:
     """A read-write-hash pipeline from a socket into a file, run by one or two threads.
 
     A thread that reads a part also writes and hashes it, while the cache of that processor has it. The other thread is
-    then a step ahead or behind with the next part. A thread leaves a step only when the next one is free, so that no
-    part overtakes another.
+    then a step away with the next part. A thread leaves a step only when the next one is free, so that no part
+    overtakes another.
     """
 
     def __init__(self, read: Read, sink: Sink, running: Hash | None, admit: Callable[[int], None]) -> None:
@@ -75,10 +75,10 @@ class _Stream:
         self._failure: BaseException | None = None
 
     def copy(self) -> bool:
-        """Run in the thread that there always is; see `copy_direct`."""
+        """Run in the first thread; see `copy_direct`."""
         self.work()
         for step in (self._reading, self._writing, self._hashing):
-            with step:  # the other thread may still be there, with the last part
+            with step:  # the other thread may still be in it, with the last part
                 pass
         if self._failure is not None:
             raise self._failure
@@ -99,7 +99,7 @@ class _Stream:
         written = self._attempt(self._write, part) or ()
         self._hashing.acquire()
         self._writing.release()
-        # Also if the other thread failed since then: the hash is that of the bytes in the file.
+        # Also if the other thread has failed meanwhile: the hash is that of the bytes in the file.
         self._attempt(self._hash, written, in_any_case=True)
         self._hashing.release()
 
@@ -107,7 +107,7 @@ class _Stream:
         if in_any_case or self._failure is None:
             try:
                 return step(given)
-            except BaseException as error:  # `copy` raises it, whichever thread met it
+            except BaseException as error:  # of any thread; `copy` raises it
                 self._failure, self._is_over = self._failure or error, True
         return None
 
@@ -132,7 +132,7 @@ class _Stream:
 
 
 _streams: set[_Stream] = set()
-"""Active direct reads. Where they keep all processors busy, a second thread for one of them only costs time."""
+"""Active direct reads. While they keep all processors busy, a second thread for one of them only costs time."""
 
 
 def _take_buffer() -> memoryview:

@@ -1,4 +1,4 @@
-"""Hashes of the bytes of an upload so far: in the memory of this worker, and on disk for the others."""
+"""Hashes of uploads so far: in the memory of this worker, and on disk for the others."""
 
 from collections.abc import Hashable
 
@@ -11,7 +11,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _RUNNING_HASHES = 1_000
-"""Uploads of which a worker keeps the hash; the oldest goes first, which costs a second reading."""
+"""Uploads whose hash a worker keeps; the oldest is evicted first, which costs a second reading."""
 
 
 class HashCheckpoint(msgspec.Struct, frozen=True):
@@ -29,15 +29,15 @@ class HashCheckpoint(msgspec.Struct, frozen=True):
     owner: str = ""
     """The user who began the upload; empty without a user name, or from another server."""
     lost: bool = False
-    """True after an error that may have cost bytes, of an upload that could not be removed then."""
+    """True after an error that may have cost bytes, if the upload could not be removed."""
 
     def describes(self, size: int, inode: int, mtime_ns: int, epoch: str) -> bool:
-        """Return True if the file has not changed since, and no byte of it was lost."""
+        """Return True if the file has not changed since, and has lost no byte."""
         return (self.offset, self.inode, self.mtime_ns, self.epoch) == (size, inode, mtime_ns, epoch)
 
 
 def read_checkpoint(objects: Objects, upload_id: UploadId) -> HashCheckpoint | None:
-    """Return what is known of an upload beside its bytes; None for nothing, and for what a power cut tore."""
+    """Return the checkpoint of an upload; None if it is missing or was torn by a power cut."""
     try:
         checkpoint = msgspec.json.decode(objects.read(layout.upload_record(upload_id)), type=HashCheckpoint)
     except (PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
@@ -46,21 +46,21 @@ def read_checkpoint(objects: Objects, upload_id: UploadId) -> HashCheckpoint | N
 
 
 def write_checkpoint(objects: Objects, upload_id: UploadId, checkpoint: HashCheckpoint) -> None:
-    """Write what is known of an upload. Not durably: a power cut costs a second reading."""
+    """Write the checkpoint of an upload. Not durably: a power cut costs a second reading."""
     objects.write(layout.upload_record(upload_id), msgspec.json.encode(checkpoint), durable=False)
 
 
 class RunningHashes:
     """The hashes of this worker's open uploads, since hashlib cannot save its state.
 
-    For use from several threads: each step is one of a dict's own.
+    Safe for use from several threads: each step is a single operation of a dict.
     """
 
     def __init__(self) -> None:
         self._hashes = BoundedCache[UploadId, tuple[Hashable, Hash]](limit=_RUNNING_HASHES)
 
     def pop(self, upload_id: UploadId, state: Hashable) -> Hash | None:
-        """Return the hash of all bytes, if it was put for an upload in exactly this state; then it is not kept."""
+        """Remove and return the hash of all bytes, if it was put for an upload in exactly this state."""
         known, running = self._hashes.pop(upload_id) or (None, None)
         return running if known == state else None
 
@@ -73,5 +73,5 @@ class RunningHashes:
         self._hashes.pop(upload_id)
 
     def __len__(self) -> int:
-        """Return the number of hashes that are kept."""
+        """Return the number of hashes."""
         return len(self._hashes)

@@ -72,15 +72,15 @@ class PieceUploads(Uploads):
             with suppress(BlobUploadUnknown):  # not ours
                 yield self.open(name, UploadId(child))
 
-    def try_to_hold(self, upload_id: UploadId) -> bool:
-        """Reserve the upload for one request until `release`; return False if another one of this process has it."""
+    def try_lock(self, upload_id: UploadId) -> bool:
+        """Reserve the upload for one request until `unlock`; return False if another one of this process has it."""
         with self._mutex:
             if upload_id in self._busy:
                 return False
             self._busy.add(upload_id)
             return True
 
-    def release(self, upload_id: UploadId) -> None:
+    def unlock(self, upload_id: UploadId) -> None:
         """Let the next request write to it."""
         with self._mutex:
             self._busy.discard(upload_id)
@@ -166,7 +166,7 @@ class PieceUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        async with self._hold():
+        async with self._locked():
             sink = await in_thread(self._end)
             await self._receiving(sink, at, length, None).take(chunks, direct)
             return sink.offset
@@ -180,7 +180,7 @@ class PieceUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        async with self._hold():
+        async with self._locked():
             sink = await in_thread(self._end)
             body = self._receiving(sink, at, length, digest.algorithm)
             running = await body.take(chunks, direct, commits=True)
@@ -204,7 +204,7 @@ class PieceUpload(Upload):
             return await super().commit_at_once(digest, data, user, at)
 
     def _append_now(self, data: bytes, user: str | None, at: int | None) -> int:
-        with self._held():
+        with self._locked_now():
             self.admit(user, len(data))
             sink = self._end()
             running = self._receive_now(sink, data, at, None)
@@ -213,7 +213,7 @@ class PieceUpload(Upload):
             return sink.offset
 
     def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None) -> int:
-        with self._held():
+        with self._locked_now():
             self.admit(user, len(data))
             sink = self._end()
             begin = sink.offset
@@ -254,27 +254,27 @@ class PieceUpload(Upload):
             raise busy() from error
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _locked_now(self) -> Iterator[None]:
         """Be the only request of this process that writes; raise WouldBlock if another one does."""
-        if not self._uploads.try_to_hold(self._id):
+        if not self._uploads.try_lock(self._id):
             raise WouldBlock
         try:
             yield
         finally:
-            self._uploads.release(self._id)
+            self._uploads.unlock(self._id)
 
     @asynccontextmanager
-    async def _hold(self, wait: float | None = None) -> AsyncIterator[None]:
+    async def _locked(self, wait: float | None = None) -> AsyncIterator[None]:
         """Be the only request of this process that writes; raise UploadRangeInvalid if another one does not end."""
         deadline = time.monotonic() + (uploads.BUSY_WAIT_SECONDS if wait is None else wait)
-        while not self._uploads.try_to_hold(self._id):
+        while not self._uploads.try_lock(self._id):
             if time.monotonic() >= deadline:
                 raise busy()
             await asyncio.sleep(_POLL_SECONDS)
         try:
             yield
         finally:
-            self._uploads.release(self._id)
+            self._uploads.unlock(self._id)
 
     # The end
 
@@ -317,13 +317,13 @@ class PieceUpload(Upload):
 
     @override
     async def cancel(self) -> None:
-        async with self._hold():
+        async with self._locked():
             await in_thread(self.remove)
 
     @override
     async def expire(self, before_ns: int) -> bool:
         try:
-            async with self._hold(wait=0):
+            async with self._locked(wait=0):
                 return await in_thread(self._remove_if_older, before_ns)
         except UploadRangeInvalid:
             return False

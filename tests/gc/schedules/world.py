@@ -124,7 +124,7 @@ class World:
                 self._remove_all(driver, operation.repository)
             case "head" if what in self._scenario.manifests:
                 try:
-                    repo.promise_manifest(self._scenario.digest[what])
+                    repo.manifest_with_lease(self._scenario.digest[what])
                 except ManifestUnknown as error:
                     raise Refused from error
             case "untag":
@@ -149,7 +149,7 @@ class World:
         digest = self._scenario.digest[operation.what]
         with suppress(BlobUnknown):
             if operation.kind == "head":
-                repo.promise_blob(digest)
+                repo.blob_with_lease(digest)
                 return
             if operation.kind == "mount":
                 repo.mount_blob(digest, self._repository(driver, operation.more))
