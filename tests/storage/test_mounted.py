@@ -340,7 +340,7 @@ def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(
 
         monkeypatch.setattr(os, "fsync", sync)
         with pytest.raises(BlobUploadUnknown):
-            upload._commit_now(Digest.of(b"content"), b"content", None)
+            upload._commit_now(Digest.of(b"content"), b"content", None, None)
         assert_nothing_in_the_way(root)
 
 

@@ -45,7 +45,7 @@ def push(repo: Repository, content: bytes = b"layer") -> None:
     """An upload in the thread that asks."""
     upload = repo.start_upload()
     assert isinstance(upload, LocalUpload)
-    upload._commit_now(Digest.of(content), content, None)
+    upload._commit_now(Digest.of(content), content, None, None)
 
 
 class Request:

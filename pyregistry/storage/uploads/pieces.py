@@ -22,17 +22,16 @@ from pyregistry.storage.seams.coordinator import Coordinator, Unit
 from pyregistry.storage.seams.links import exists
 from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathNotFound
 from pyregistry.storage.seams.uploads import (
-    Bounds,
     DirectReader,
     Upload,
     Uploads,
     UploadState,
     WouldBlock,
     busy,
-    check_offset,
 )
 from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
-from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
+from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, write_checkpoint
+from pyregistry.storage.uploads.stored import StoredUpload
 from pyregistry.threads.offload import in_thread
 
 _PIECE = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -86,44 +85,16 @@ class PieceUploads(Uploads):
             self._busy.discard(upload_id)
 
 
-class PieceUpload(Upload):
+class PieceUpload(StoredUpload):
     """An upload as pieces."""
 
     def __init__(
         self, uploads: PieceUploads, name: RepositoryName, upload_id: UploadId, algorithm: str = CANONICAL
     ) -> None:
+        super().__init__(uploads.objects, uploads.max_size, name, upload_id, algorithm)
         self._uploads = uploads
-        self._objects = uploads.objects
-        self._name = name
-        self._id = upload_id
-        self._algorithm = algorithm
-        self._path = layout.upload(name, upload_id)
-
-    @property
-    @override
-    def repository(self) -> RepositoryName:
-        return self._name
-
-    @property
-    @override
-    def id(self) -> UploadId:
-        return self._id
 
     # Questions
-
-    @override
-    def check_owner(self, user: str | None) -> None:
-        checkpoint = read_checkpoint(self._objects, self._id)
-        if checkpoint is not None:
-            self._algorithm = checkpoint.algorithm
-            if checkpoint.owner not in {"", user}:
-                raise self._unknown()
-
-    @override
-    def admit(self, user: str | None, size: int) -> None:
-        self.check_owner(user)
-        if size <= self._uploads.max_size:  # else it is refused for another reason
-            require_room(self._objects, self._path, size)
 
     @override
     def offset(self) -> int:
@@ -146,15 +117,8 @@ class PieceUpload(Upload):
             return None
         return UploadState(int(last, 16) + stat.size if pieces else 0, stat.modified_ns)
 
-    @override
-    def available_bytes(self) -> int:
-        return self._objects.room(self._path)
-
     def _piece(self, offset: int) -> layout.StoragePath:
         return layout.child(self._path, f"{offset:012x}")
-
-    def _unknown(self) -> BlobUploadUnknown:
-        return BlobUploadUnknown({"upload": self._id})
 
     # Receiving
 
@@ -188,21 +152,6 @@ class PieceUpload(Upload):
             return sink.offset
 
     @override
-    async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        # One hop to a thread.
-        try:
-            return await in_thread(self._append_now, data, user, at)
-        except WouldBlock:
-            return await super().append_at_once(data, user, at)
-
-    @override
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        # One hop to a thread.
-        try:
-            return await in_thread(self._commit_now, digest, data, user, at)
-        except WouldBlock:
-            return await super().commit_at_once(digest, data, user, at)
-
     def _append_now(self, data: bytes, user: str | None, at: int | None) -> int:
         with self._locked_now():
             self.admit(user, len(data))
@@ -212,6 +161,7 @@ class PieceUpload(Upload):
                 self._leave_hash(sink, running)
             return sink.offset
 
+    @override
     def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None) -> int:
         with self._locked_now():
             self.admit(user, len(data))
@@ -222,19 +172,15 @@ class PieceUpload(Upload):
             return sink.offset
 
     def _receiving(self, sink: "PieceSink", at: int | None, length: int | None, algorithm: str | None) -> Receiving:
-        bounds = self._bounds(sink, at, length)
+        bounds = self._bounds(sink.offset, at, length)
         space = SpaceCheck(self._objects, self._path, sink.offset)
         return Receiving(sink, bounds, space, self._running_hash(sink, algorithm), partial(self._leave_hash, sink))
 
     def _receive_now(self, sink: "PieceSink", data: bytes, at: int | None, algorithm: str | None) -> Hash | None:
-        self._bounds(sink, at, None).check(sink.offset + len(data))
+        self._bounds(sink.offset, at, None).check(sink.offset + len(data))
         running = self._running_hash(sink, algorithm)
         write_and_hash(sink, [data], running)
         return running
-
-    def _bounds(self, sink: "PieceSink", at: int | None, length: int | None) -> Bounds:
-        check_offset(at, sink.offset)
-        return Bounds(sink.offset, length, self._uploads.max_size)
 
     def _running_hash(self, sink: "PieceSink", algorithm: str | None) -> Hash | None:
         if sink.offset == 0:
