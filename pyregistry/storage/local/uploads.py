@@ -40,7 +40,7 @@ from pyregistry.storage.seams.uploads import (
     busy,
     check_offset,
 )
-from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_space, write_and_hash
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.threads.offload import in_thread
 
@@ -64,7 +64,7 @@ class LocalUploads(Uploads):
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
         # Nothing is synced: an upload survives a crash, not a power cut.
         driver = self.driver
-        require_room(driver, layout.repository(name), size)
+        require_space(driver, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner:  # first: without an owner any user may continue the upload
             write_checkpoint(driver, upload_id, HashCheckpoint(algorithm, owner=owner))
@@ -130,7 +130,7 @@ class LocalUpload(Upload):
     def admit(self, user: str | None, size: int) -> None:
         self.check_owner(user)
         if size <= self._uploads.max_size:  # else it is refused for another reason
-            require_room(self._driver, self._data, size)
+            require_space(self._driver, self._data, size)
 
     @override
     def offset(self) -> int:
@@ -157,7 +157,7 @@ class LocalUpload(Upload):
 
     @override
     def available_bytes(self) -> int:
-        return self._driver.room(self._path)
+        return self._driver.available_bytes(self._path)
 
     def _times(self, *paths: layout.StoragePath) -> list[int]:
         times = []

@@ -31,7 +31,7 @@ from pyregistry.storage.seams.uploads import (
     busy,
     check_offset,
 )
-from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_space, write_and_hash
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.threads.offload import in_thread
 
@@ -55,7 +55,7 @@ class PieceUploads(Uploads):
 
     @override
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
-        require_room(self.objects, layout.repository(name), size)
+        require_space(self.objects, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner or algorithm != CANONICAL:  # first: without an owner any user may continue the upload
             write_checkpoint(self.objects, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
@@ -123,7 +123,7 @@ class PieceUpload(Upload):
     def admit(self, user: str | None, size: int) -> None:
         self.check_owner(user)
         if size <= self._uploads.max_size:  # else it is refused for another reason
-            require_room(self._objects, self._path, size)
+            require_space(self._objects, self._path, size)
 
     @override
     def offset(self) -> int:
@@ -148,7 +148,7 @@ class PieceUpload(Upload):
 
     @override
     def available_bytes(self) -> int:
-        return self._objects.room(self._path)
+        return self._objects.available_bytes(self._path)
 
     def _piece(self, offset: int) -> layout.StoragePath:
         return layout.child(self._path, f"{offset:012x}")
