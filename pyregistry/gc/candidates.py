@@ -17,7 +17,7 @@ _UNMARKED, _MARKED, _LEASED, _UNTAGGED = 0, 1, 2, 4
 """States of a blob: only `_LEASED` and `_UNTAGGED` add up."""
 
 
-class Records:
+class PrefixBlobs:
     """The blobs of one directory, whose digests begin with the same byte; small enough to send between processes."""
 
     def __init__(self, algorithm: str, prefix: str) -> None:
@@ -58,7 +58,7 @@ class Candidates:
         """Return the number of blobs."""
         return sum(len(table) for table in self._tables.values())
 
-    def extend(self, records: Records) -> None:
+    def extend(self, records: PrefixBlobs) -> None:
         """Add the blobs of another directory; for each algorithm in the order of their names."""
         if len(records):
             self._tables[records.algorithm].extend(records)
@@ -151,7 +151,7 @@ class _Table:
     def __len__(self) -> int:
         return len(self.marked)
 
-    def extend(self, records: Records) -> None:
+    def extend(self, records: PrefixBlobs) -> None:
         place, first = len(self.marked), records.raw[0] << 8
         self._begins.extend(array("Q", (place,)) * (first - len(self._begins)))
         sizes = map(Counter(records.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from pyregistry.common.system_errors import in_words
-from pyregistry.gc.candidates import Candidates, Records
+from pyregistry.gc.candidates import Candidates, PrefixBlobs
 from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.types import MarkFailed
 from pyregistry.oci.digest import ALGORITHMS
@@ -54,9 +54,9 @@ def _directories(objects: Objects) -> Iterator[_Directory]:
                     yield algorithm, prefix
 
 
-def _read(collection: Collection, directory: _Directory) -> Records:
+def _read(collection: Collection, directory: _Directory) -> PrefixBlobs:
     algorithm, prefix = directory
-    records = Records(algorithm, prefix)
+    records = PrefixBlobs(algorithm, prefix)
     for encoded, generation in collection.generations(algorithm, prefix):
         records.add(encoded, generation)
     return records

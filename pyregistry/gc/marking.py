@@ -13,7 +13,7 @@ from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
 from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.types import GarbageLink, Kept, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import GarbageLink, LeaseStats, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.walking import walk_repositories
@@ -34,7 +34,7 @@ class Marker:
         self.candidates = candidates
         self.options = options
         self.listener = listener
-        self.kept = Kept()
+        self.leased = LeaseStats()
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
         self.links: list[GarbageLink] = []
         self._count = 0
@@ -49,11 +49,11 @@ class Marker:
                     self._mark(name, read)
             processes = 1  # the listener may have started a thread
         for size in self.candidates.leased_sizes():
-            self.kept.add(size)
+            self.leased.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.deletion_order()]
         links = tuple(link for link in self.links if self.is_garbage(link))
         untagged = sum(marks.untagged_count for marks in self.repositories.values())
-        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept, untagged)
+        return Plan(self.candidates, self._count, tuple(manifests), links, self.leased, untagged)
 
     def is_garbage(self, link: GarbageLink) -> bool:
         """Return True if a layer link that its repository does not need is garbage, by the marks so far.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pyregistry.gc.documents import Documents, try_link
-from pyregistry.gc.groups import groups_from_the_top
+from pyregistry.gc.groups import components_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed
 from pyregistry.gc.unread import Unread
@@ -140,7 +140,7 @@ class RepositoryMarks:
         }
         return [
             tuple(GarbageManifest(self.name, Digest(digest)) for digest in group)
-            for group in groups_from_the_top(below)
+            for group in components_from_the_top(below)
         ]
 
     def is_kept(self, digest: str) -> bool:
@@ -200,7 +200,7 @@ class RepositoryMarks:
         end_ns = self._marker.leases.end_ns(Unit(self.name, digest), stat)
         if end_ns:
             self._candidates.mark_leased(target)
-            self._marker.kept.until(end_ns)
+            self._marker.leased.until(end_ns)
             return None
         return GarbageLink(self.name, digest, target)
 
@@ -256,8 +256,8 @@ class RepositoryMarks:
 
     def _count_leased(self, digest: str, end_ns: int) -> None:
         if not self._candidates.is_marked(digest):
-            self._marker.kept.add(self._candidates.size(digest) or 0)
-        self._marker.kept.until(end_ns)
+            self._marker.leased.add(self._candidates.size(digest) or 0)
+        self._marker.leased.until(end_ns)
 
     def _tagged(self) -> Iterator[str]:
         revisions = self._before.revisions

@@ -20,7 +20,7 @@ class CollectorBusy(Failure):
     """Another run is in progress, in this process or another one."""
 
 
-class Braked(Failure):
+class SafetyCheckFailed(Failure):
     """A volume seems to be missing, or no run is safe on this storage: nothing was removed."""
 
 
@@ -29,7 +29,7 @@ class MarkFailed(Failure):
 
 
 SOMETHING_SKIPPED = 2
-EXIT_CODES: Mapping[type[Failure], int] = {Braked: 3, MarkFailed: 4, CollectorBusy: 75}
+EXIT_CODES: Mapping[type[Failure], int] = {SafetyCheckFailed: 3, MarkFailed: 4, CollectorBusy: 75}
 """Exit codes of the commands; 75 is EX_TEMPFAIL of sysexits.h."""
 
 
@@ -67,7 +67,7 @@ class GarbageLink:
 
 
 @dataclass(slots=True)
-class Kept:
+class LeaseStats:
     """Content that only leases keep, for pushes in progress."""
 
     blobs: int = 0
@@ -94,7 +94,7 @@ class Plan:
     manifests: tuple[tuple[GarbageManifest, ...], ...]
     """Ordered from the top down; those of one group refer to each other, so they are removed or stay together."""
     links: tuple[GarbageLink, ...]
-    kept: Kept
+    leased: LeaseStats
     untagged: int = 0
     """Manifests that stay, with their blobs, but that a run with `delete_untagged` would remove."""
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from pyregistry.gc.batches import BATCH
 from pyregistry.gc.documents import Documents, current_link, list_links, try_link
-from pyregistry.gc.groups import groups_from_the_top
+from pyregistry.gc.groups import components_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
@@ -123,7 +123,7 @@ class Untagging:
             if seed is not None and seed in stays and seed in revisions:
                 self.kept[seed] = roots.get(seed) or f"the manifest {stays[seed]} needs it, or is its subject"
         garbage = {digest: list(self._edges(digest)) for digest in below if digest in revisions and digest not in stays}
-        return [Digest(digest) for group in groups_from_the_top(garbage) for digest in group]
+        return [Digest(digest) for group in components_from_the_top(garbage) for digest in group]
 
     def _reach(self, roots: Iterable[str], blocked: Collection[str]) -> dict[str, str]:
         """Return all that the manifests reach, themselves included, each with its predecessor."""

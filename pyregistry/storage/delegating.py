@@ -91,8 +91,8 @@ class DelegatingObjects(Delegating, Objects):
         return self.around("symbolic_links", path, lambda: self._objects.symbolic_links(path))
 
     @override
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        return self.around("room", path, lambda: self._objects.room(path))
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        return self.around("available_bytes", path, lambda: self._objects.available_bytes(path))
 
     @override
     def places(self) -> Sequence[StoragePath]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Braked, MarkFailed
+from pyregistry.gc.types import MarkFailed, SafetyCheckFailed
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
@@ -84,7 +84,7 @@ def test_a_snapshot_is_not_taken_for_the_repositories_of_a_missing_volume(tmp_pa
     push_image(repository(registry_on(driver)), image(), "latest")
     (driver.root / layout.REPOSITORIES / "team").rename(tmp_path / "elsewhere")
     (driver.root / layout.REPOSITORIES / ".snapshot/hourly/team/app/_manifests").mkdir(parents=True)
-    with pytest.raises(Braked, match="a volume seems to be missing"):
+    with pytest.raises(SafetyCheckFailed, match="a volume seems to be missing"):
         gc(driver)
     (tmp_path / "elsewhere").rename(driver.root / layout.REPOSITORIES / "team")
     assert gc(driver).blobs_removed == 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Braked, Listener, Options, Plan
+from pyregistry.gc.types import Listener, Options, Plan, SafetyCheckFailed
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
@@ -26,7 +26,7 @@ def is_refused(driver: FilesystemDriver) -> str | None:
     """Why; None if it is not."""
     try:
         gc(driver, grace=0)
-    except Braked as error:
+    except SafetyCheckFailed as error:
         return str(error)
     return None
 

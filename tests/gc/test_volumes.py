@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Braked, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, SafetyCheckFailed
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
@@ -73,10 +73,10 @@ def driver(tmp_path: Path) -> FilesystemDriver:
     return FilesystemDriver(tmp_path / "data")
 
 
-def assert_braked(driver: FilesystemDriver, said: str) -> None:
+def assert_unsafe(driver: FilesystemDriver, said: str) -> None:
     before = files_of(driver, layout.TREE)
     for dry_run in (True, False):
-        with pytest.raises(Braked, match=said):
+        with pytest.raises(SafetyCheckFailed, match=said):
             gc(driver, grace=0, dry_run=dry_run)
     assert files_of(driver, layout.TREE) == before
 
@@ -109,7 +109,7 @@ def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
         driver.delete(layout.REPOSITORIES)
     volumes.remember(driver)  # a server that starts on it learns nothing
     said = "no directory docker/registry/v2/repositories" if repositories_too else "nothing tells"
-    assert_braked(driver, said)
+    assert_unsafe(driver, said)
     assert gc(driver, allow_empty=True).blobs_removed == 3
 
 
@@ -130,11 +130,11 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
         else:
             assert gc(driver, grace=0).blobs_removed == 0
     path = str(Path(layout.REPOSITORIES) / at)
-    assert_braked(driver, f"{path} was a volume of its own and is not mounted")
+    assert_unsafe(driver, f"{path} was a volume of its own and is not mounted")
     volumes.remember(driver)  # a restart without the disk
     push_image(repository(registry, "big/er"), APP, "latest")  # and a push to where it should be
     volumes.remember(driver)
-    assert_braked(driver, f"{path} was a volume of its own and is not mounted")
+    assert_unsafe(driver, f"{path} was a volume of its own and is not mounted")
     remove_repository(driver, "big")
     with disk.mounted(place):
         assert gc(driver, grace=0).blobs_removed == 0
@@ -159,7 +159,7 @@ def test_an_empty_volume_over_repositories_ends_the_run(driver: FilesystemDriver
     with disk.mounted(driver.root / layout.REPOSITORIES / "big"):
         volumes.remember(driver)  # a restart does not make it right
         (driver.root / layout.REPOSITORIES / "big" / "lost+found").mkdir()
-        assert_braked(driver, "repositories/big is a new volume without a repository")
+        assert_unsafe(driver, "repositories/big is a new volume without a repository")
     assert pull(repository(registry, "big/er"), image(b"big/er"))
     with disk.mounted(driver.root / layout.REPOSITORIES / "big"):
         assert gc(driver, allow_empty=True).blobs_removed == 2  # all but the config, which both have
@@ -173,7 +173,7 @@ def test_a_volume_that_was_given_up_is_forgotten_when_that_is_said(driver: Files
     disk.take(place := driver.root / layout.REPOSITORIES / "big")
     with disk.mounted(place):
         gc(driver)
-    assert_braked(driver, "repositories/big was a volume")
+    assert_unsafe(driver, "repositories/big was a volume")
     assert gc(driver, allow_empty=True).blobs_removed == 2
     assert gc(driver).skipped == []
     assert blobs(driver)
@@ -188,7 +188,7 @@ def test_another_file_system_without_a_repository_ends_the_run(driver: Filesyste
     assert driver.read(layout.VOLUMES) == noted
     driver.write(layout.VOLUMES, noted.replace(b'"own":"', b'"own":"f'))
     remove_repository(driver, "team")
-    assert_braked(driver, "was on another file system")
+    assert_unsafe(driver, "was on another file system")
 
 
 def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriver, tmp_path: Path) -> None:

@@ -94,10 +94,10 @@ class Moving:
 
 
 class Storing:
-    """room, epoch, places."""
+    """available_bytes, epoch, places."""
 
     def test_there_is_room_for_uploads(self, driver: Driver) -> None:
-        assert driver.room() > 0
+        assert driver.available_bytes() > 0
 
     def test_the_epoch_does_not_change_by_itself(self, driver: Driver) -> None:
         epoch = driver.epoch

@@ -43,7 +43,7 @@ CALLS: dict[str, Callable[[Driver], object]] = {
     "prune": lambda driver: driver.prune(at("c")),
     "appender": lambda driver: driver.appender(at("a"), wait=0),
     "open_locked": lambda driver: _enter(driver.open_locked(at("a"))),
-    "room": lambda driver: driver.room(),
+    "available_bytes": lambda driver: driver.available_bytes(),
     "lock": lambda driver: _enter(driver.lock("name", exclusive=True)),
 }
 """One call of each verb."""

@@ -81,7 +81,9 @@ async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room
     await asyncio.to_thread(resize, small.root, "2500k")
     repo = repository(registry_on(small))
     upload = await asyncio.to_thread(repo.start_upload)
-    with pytest.raises((StorageFull, OSError), match=r"room|No space left"):  # as it is seen while a batch is written
+    with pytest.raises(
+        (StorageFull, OSError), match=r"free space|No space left"
+    ):  # as it is seen while a batch is written
         await upload.append(stream(*(content[at : at + 65_536] for at in range(0, len(content), 65_536))))
     offset = await asyncio.to_thread(upload.offset)
     assert batches.BATCH_BYTES < offset < len(content)
@@ -100,9 +102,9 @@ async def test_an_upload_for_which_there_is_no_room_is_refused_before_it_is_writ
 
 def test_uploads_leave_a_fiftieth_of_a_small_file_system_to_those_who_tidy_up(small: FilesystemDriver) -> None:
     free = shutil.disk_usage(small.root).free
-    assert small.room() == free - 1_048_576 // 50
+    assert small.available_bytes() == free - 1_048_576 // 50
     small.write(at("a"), b"x" * (free - 8_192))
-    assert small.room() == 0
+    assert small.available_bytes() == 0
 
 
 def test_on_a_full_disk_reads_and_deletions_go_on(small: FilesystemDriver) -> None:

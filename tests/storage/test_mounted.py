@@ -319,10 +319,10 @@ def test_the_room_is_that_of_the_file_systems_an_upload_needs(root: Path) -> Non
         sizes = {"blobs": "30m", "repositories": "20m", "repositories/team": "10m"}
         for name, size in sizes.items():
             resize(root / V2 / name, size)
-        assert 9 * 2**20 < driver.room(team) <= 10 * 2**20
-        assert 19 * 2**20 < driver.room() <= 20 * 2**20
+        assert 9 * 2**20 < driver.available_bytes(team) <= 10 * 2**20
+        assert 19 * 2**20 < driver.available_bytes() <= 20 * 2**20
         resize(root / V2 / "blobs", "5m")
-        assert 4 * 2**20 < driver.room(team) <= 5 * 2**20
+        assert 4 * 2**20 < driver.available_bytes(team) <= 5 * 2**20
 
 
 def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(

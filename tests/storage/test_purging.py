@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.appending import LocalAppender
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
+from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_space, purge_regularly
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
@@ -188,11 +188,11 @@ async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_
                 (2, 4 * MIB),
             )
         }
-        assert await purge_for_room(registry, WEEK, LOG) == []  # there is room
+        assert await purge_for_space(registry, WEEK, LOG) == []  # there is room
         fill(tmp_path)
-        assert await purge_for_room(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True), LOG) == []
+        assert await purge_for_space(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True), LOG) == []
         with capture_logs() as logged:
-            purged = await purge_for_room(registry, WEEK, structlog.get_logger("purging"))
+            purged = await purge_for_space(registry, WEEK, structlog.get_logger("purging"))
         # The first two are less than the reserve and what an upload needs.
         assert [names[each.id] for each in purged] == [5, 3, 2]
         assert [entry["size"] for entry in logged] == [MIB // 2, MIB // 2, 4 * MIB]
@@ -200,7 +200,7 @@ async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_
         fill_again = tmp_path / "ballast2"
         usage = os.statvfs(tmp_path)
         await asyncio.to_thread(fill_again.write_bytes, bytes(usage.f_bavail * usage.f_frsize))
-        assert [names[each.id] for each in await purge_for_room(registry, WEEK, LOG)] == [1.5]
+        assert [names[each.id] for each in await purge_for_space(registry, WEEK, LOG)] == [1.5]
         assert SHORT_AGE == 3600
 
 
@@ -212,7 +212,7 @@ async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> No
         elsewhere = await holding(registry, tmp_path, MIB, hours_ago=5)
         there = await holding(registry, tmp_path, 4 * MIB, hours_ago=2, name="full/app")
         fill(mount)
-        assert [each.id for each in await purge_for_room(registry, WEEK, LOG)] == [there.id]
+        assert [each.id for each in await purge_for_space(registry, WEEK, LOG)] == [there.id]
         assert await left(registry) == {elsewhere.id}
 
 

@@ -244,7 +244,7 @@ async def test_a_body_that_can_be_read_directly_arrives_whole(installation: Inst
 class FullDriver(DelegatingDriver):
     """A driver that says it has no room."""
 
-    def room(self, path: layout.StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: layout.StoragePath = layout.REPOSITORIES) -> int:
         return 0
 
 

@@ -286,7 +286,7 @@ class FilesystemDriver(LocalMaintenance):
         return self._locks.waiting
 
     @override
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         if not self._places.mounts:
             return self._free_space.available_bytes(self._prefix)
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}

@@ -39,7 +39,7 @@ from pyregistry.storage.seams.uploads import (
     WouldBlock,
     busy,
 )
-from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_space, write_and_hash
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
 from pyregistry.storage.uploads.stored import StoredUpload
 from pyregistry.threads.offload import in_thread
@@ -64,7 +64,7 @@ class LocalUploads(Uploads):
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
         # Nothing is synced: an upload survives a crash, not a power cut.
         driver = self.driver
-        require_room(driver, layout.repository(name), size)
+        require_space(driver, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner:  # first: without an owner any user may continue the upload
             write_checkpoint(driver, upload_id, HashCheckpoint(algorithm, owner=owner))

@@ -204,7 +204,7 @@ class MemoryDriver(Driver):
         return layout.PRIVATE
 
     @override
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         return sys.maxsize  # how much memory there will be is unknown
 
     @contextlib.contextmanager

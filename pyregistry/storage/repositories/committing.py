@@ -111,10 +111,10 @@ class ManifestCommit:
         unread = list(dict.fromkeys(Digest(child.digest) for child in self._manifest.children))
         read = {self._digest, *unread}
         ended: set[Digest] = set()
-        room = _MAX_READ
-        while unread and room > 0:
+        left = _MAX_READ
+        while unread and left > 0:
             content = self._read_child(unread.pop())
-            room -= len(content)
+            left -= len(content)
             for digest in _references(content) - ended:
                 if len(ended) == MAX_ENDED:
                     return

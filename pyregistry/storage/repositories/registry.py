@@ -69,18 +69,18 @@ class Registry:
         """A repository by its name, whether or not it exists."""
         return Repository(self._objects, name, self._rules, self._uploads, self._memory, self._coordinator)
 
-    def room(self) -> int:
+    def available_bytes(self) -> int:
         """Bytes that uploads may still take. Blocks."""
-        return self._objects.room()
+        return self._objects.available_bytes()
 
-    def is_short_of_room(self, size: int) -> bool:
+    def is_short_of_space(self, size: int) -> bool:
         """Return True if uploads may not take `size` more bytes on one of the file systems. Blocks."""
         paths = (layout.REPOSITORIES, *self._objects.places()[1:])
-        return any(self._objects.room(path) < size for path in paths)
+        return any(self._objects.available_bytes(path) < size for path in paths)
 
     def try_reading(self) -> None:
         """Ask the storage something; raises OSError if it does not answer. Blocks."""
-        self._objects.room()
+        self._objects.available_bytes()
         with suppress(PathNotFound):
             self._objects.stat(layout.REPOSITORIES)
 

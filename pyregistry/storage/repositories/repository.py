@@ -27,7 +27,7 @@ from pyregistry.storage.seams.links import exists, find_bytes, read_link, stat_f
 from pyregistry.storage.seams.objects import Objects, PathNotFound, Source
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload, Uploads
-from pyregistry.storage.uploads.batches import require_room
+from pyregistry.storage.uploads.batches import require_space
 
 _LARGE_BYTES = 256 * 1024
 _LARGE_AT_ONCE = threading.BoundedSemaphore(2)
@@ -204,7 +204,7 @@ class Repository:
         digest, content, manifest = checked.digest, checked.content, checked.manifest
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
-        require_room(self._objects, layout.repository(self.name), len(content))
+        require_space(self._objects, layout.repository(self.name), len(content))
 
         def commit(section: Section) -> dict[str, Digest]:
             steps = ManifestCommit(section, self._objects, self.name, self._rules, checked)

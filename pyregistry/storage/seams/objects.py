@@ -119,7 +119,7 @@ class Objects(Protocol):
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """Return the names that `children` leaves out."""
 
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """Return the bytes that an upload at `path` may still take; a reserve stays free for removals on a full disk.
 
         `sys.maxsize` without a limit.

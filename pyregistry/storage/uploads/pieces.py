@@ -29,7 +29,7 @@ from pyregistry.storage.seams.uploads import (
     WouldBlock,
     busy,
 )
-from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_space, write_and_hash
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, write_checkpoint
 from pyregistry.storage.uploads.stored import StoredUpload
 from pyregistry.threads.offload import in_thread
@@ -54,7 +54,7 @@ class PieceUploads(Uploads):
 
     @override
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
-        require_room(self.objects, layout.repository(name), size)
+        require_space(self.objects, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner or algorithm != CANONICAL:  # first: without an owner any user may continue the upload
             write_checkpoint(self.objects, upload_id, HashCheckpoint(algorithm, owner=owner or ""))

@@ -9,7 +9,7 @@ from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import Objects
 from pyregistry.storage.seams.uploads import Bounds, Upload, WouldBlock, check_offset
-from pyregistry.storage.uploads.batches import require_room
+from pyregistry.storage.uploads.batches import require_space
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, read_checkpoint
 from pyregistry.threads.offload import in_thread
 
@@ -55,11 +55,11 @@ class StoredUpload(Upload):
     def admit(self, user: str | None, size: int) -> None:
         self.check_owner(user)
         if size <= self._max_size:  # else it is refused for another reason
-            require_room(self._objects, self._path, size)
+            require_space(self._objects, self._path, size)
 
     @override
     def available_bytes(self) -> int:
-        return self._objects.room(self._path)
+        return self._objects.available_bytes(self._path)
 
     @override
     async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:

@@ -187,7 +187,7 @@ _CHANGES = {
     "discard": "discard",
 }
 """Verbs after which the store is looked at, and what they count as."""
-_UNSEEN = frozenset({"symbolic_links", "sync", "empty_trash", "open_locked", "appender", "staged", "room"})
+_UNSEEN = frozenset({"symbolic_links", "sync", "empty_trash", "open_locked", "appender", "staged", "available_bytes"})
 """Calls that no other actor can tell: an upload has one actor, and what is in the trash no reader sees."""
 
 
