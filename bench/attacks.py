@@ -142,7 +142,7 @@ _HOLD = """
 import sys, time
 from pyregistry.storage.backend import Directory
 from pyregistry.storage.local.leases import exclusive_section
-with exclusive_section(Directory(sys.argv[1]).open().driver):
+with exclusive_section(Directory(sys.argv[1]).open().local):
     print("held", flush=True)
     time.sleep(600)
 """

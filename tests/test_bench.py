@@ -16,13 +16,13 @@ from bench.report import BEGIN, END, derived, write_tables
 from bench.results import Figures, Run, Target, load, save
 from bench.trees import make_tree, name_of
 from bench.usage import Spent, Window, memory_of
-from pyregistry.fsck.checking import check
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.rules import Rules
+from tests.fsck.trees import check
 from tests.processes import Server, free_port, require
+from tests.storage.pushing import registry_on
 
 
 def figures(ours: list[float], theirs: list[float], target: Target | None, key: str = "key") -> Figures:
@@ -171,11 +171,11 @@ def test_a_load_that_nobody_answers_is_no_rate() -> None:
 def test_a_generated_tree_is_a_sound_one(tmp_path: Path) -> None:
     make_tree(tmp_path, repositories=3, tags=5)
     driver = FilesystemDriver(tmp_path)
-    assert list(Registry(driver).catalog()) == [name_of(0), name_of(1), name_of(2), "tagged"]
-    assert len(list(Registry(driver).repository(RepositoryName("tagged")).tags())) == 5
+    assert list(registry_on(driver).catalog()) == [name_of(0), name_of(1), name_of(2), "tagged"]
+    assert len(list(registry_on(driver).repository(RepositoryName("tagged")).tags())) == 5
     assert list(check(driver, Scope(Rules()))) == []
 
 
 def test_a_generated_tree_without_tags_has_repositories_only(tmp_path: Path) -> None:
     make_tree(tmp_path, repositories=2, tags=0)
-    assert list(Registry(FilesystemDriver(tmp_path)).catalog()) == [name_of(0), name_of(1)]
+    assert list(registry_on(FilesystemDriver(tmp_path)).catalog()) == [name_of(0), name_of(1)]

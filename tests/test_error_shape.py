@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pyregistry.api.routes import ENDPOINTS
-from pyregistry.storage.local.appending import FileAppender, HeldFile
+from pyregistry.storage.local.appending import LocalAppender, LocalLockedFile
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams.uploads import SMALL_BYTES
 from tests.builders import digest_of, image
@@ -173,7 +173,7 @@ class _Failing(FilesystemDriver):
 # The first is only called for a repository that is new.
 _OPERATIONS = [
     *("make_directory", "read", "write", "create", "stat", "children", "move", "delete", "source", "lock"),
-    *("appender", "held"),
+    *("appender", "open_locked"),
 ]
 _INSIDE = "/srv/registry/docker/registry/v2/secret.py"
 
@@ -200,7 +200,7 @@ async def _call_while(client: Client, operation: str, failure: Exception) -> lis
 @pytest.mark.parametrize("number", _FAILURES, ids=errno.errorcode.get)
 async def test_what_the_operating_system_refuses_has_a_status_of_its_own(failing: Client, number: int) -> None:
     status, code = _FAILURES[number]
-    for operation in ["read", "write", "create", "stat", "move", "appender", "held"]:
+    for operation in ["read", "write", "create", "stat", "move", "appender", "open_locked"]:
         failed = [
             answer
             for answer in await _call_while(failing, operation, OSError(number, os.strerror(number), _INSIDE))
@@ -261,18 +261,18 @@ async def test_an_unexpected_exception_is_500_for_the_client_and_a_traceback_for
 async def test_a_disk_that_is_full_in_the_middle_of_a_body_is_507_and_the_upload_stays(
     client: Client, monkeypatch: pytest.MonkeyPatch, number: int, rest: bytes
 ) -> None:
-    async def refuse(appender: FileAppender, data: bytes) -> NoReturn:
+    async def refuse(appender: LocalAppender, data: bytes) -> NoReturn:
         raise OSError(number, os.strerror(number), _INSIDE)
 
-    def refuse_at_once(held: HeldFile, pieces: Sequence[memoryview]) -> None:
+    def refuse_at_once(held: LocalLockedFile, pieces: Sequence[memoryview]) -> None:
         if any(pieces):
             raise OSError(number, os.strerror(number), _INSIDE)
 
     location = await start_upload(client, "app")
     assert (await ask(client, "PATCH", location, body=b"begin")).status == 202
     with monkeypatch.context() as full:
-        full.setattr(FileAppender, "write", refuse)
-        full.setattr(HeldFile, "write_now", refuse_at_once)
+        full.setattr(LocalAppender, "write", refuse)
+        full.setattr(LocalLockedFile, "write_now", refuse_at_once)
         for method, path in [("PATCH", location), ("PUT", f"{location}?digest={digest_of(b'begin' + rest)}")]:
             (await ask(client, method, path, body=rest)).assert_error(507, "UNAVAILABLE")
     assert (await ask(client, "GET", location)).headers["Range"] == "0-4"

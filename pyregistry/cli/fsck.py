@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,13 +22,12 @@ from pyregistry.common.lazy import lazy
 from pyregistry.config.errors import ConfigError
 from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.hashing import no_brake
+from pyregistry.fsck.hashing import unlimited
 from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scope import Scope
-from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
+from pyregistry.fsck.scrubbing import Coverage, RateLimiter, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.backend import Backend
-from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.links import list_blobs
 from pyregistry.storage.seams.rules import Rules
@@ -83,15 +83,14 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
     except ConfigError as error:
         fail(str(error))
     backend = open_storage(loaded)
-    driver = backend.driver
     if repairing and not allow_empty and _has_lost_all_blobs(backend):
         say(_VOLUME_MISSING, err=True)
         sys.exit(MISSING)
     options = ("--scrub", "--rate", rate) if scrubbing else ()
     output = Output(Run(Path(backend.title), config or config_option, options, repairing), as_json=as_json)
     with _ending(output):
-        corrupt = _scrub(driver, output, per_second) if scrubbing else frozenset()
-        _check(driver, output, rules, corrupt)
+        corrupt = _scrub(backend, output, per_second) if scrubbing else frozenset()
+        _check(backend, output, rules, corrupt)
     sys.exit(output.status(found=DAMAGE_FOUND, left=DAMAGE_LEFT, unchecked=NOT_PERMITTED))
 
 
@@ -118,35 +117,36 @@ def _has_lost_all_blobs(backend: Backend) -> bool:
         return next(list_blobs(backend.objects), None) is None and next(backend.registry().catalog(), None) is not None
 
 
-def _scrub(driver: Driver, output: Output, per_second: float) -> frozenset[Digest]:
+def _scrub(backend: Backend, output: Output, per_second: float) -> frozenset[Digest]:
     lower_priority()
     progress = Coverage()
-    brake = Rate(per_second) if per_second else no_brake
+    limit = RateLimiter(per_second) if per_second else unlimited
     try:
-        with output.scrubbing(progress) as advance, closing(scrub(driver, progress, advance, brake)) as findings:
+        scrubbed = partial(scrub, backend.objects, backend.coordinator, progress)
+        with output.scrubbing(progress) as advance, closing(scrubbed(advance, limit)) as findings:
             for finding in findings:
                 output.found_early(finding)
-                _tell(driver, output, finding)
+                _tell(backend, output, finding)
     finally:
         if progress.begun:  # else another one runs
-            summarize(driver, progress)
+            summarize(backend.objects, progress)
             output.scrubbed(progress)
     # Repaired blobs are in quarantine, or were pushed again meanwhile: the check sees that itself.
     return frozenset() if output.repairing else frozenset(progress.damaged)
 
 
-def _check(driver: Driver, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
+def _check(backend: Backend, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
     with output.working("looking at links and manifests"):
-        for finding in check(driver, Scope(rules, corrupt), output.checked):
-            _tell(driver, output, finding)
+        for finding in check(backend.objects, backend.coordinator, Scope(rules, corrupt), output.checked):
+            _tell(backend, output, finding)
 
 
-def _tell(driver: Driver, output: Output, finding: Finding) -> None:
+def _tell(backend: Backend, output: Output, finding: Finding) -> None:
     """Show a finding; repair it with --repair."""
-    mended = None
+    repaired = None
     if output.repairing:
         try:
-            mended = repair(driver, finding)
+            repaired = repair(backend.objects, backend.coordinator, finding)
         except OSError as error:
             output.failed(finding, error)
-    output.found(finding, mended)
+    output.found(finding, repaired)

@@ -38,19 +38,19 @@ class Output:
         self._findings: list[dict[str, object]] = []
         self._causes = Causes()
         self._counts: Counter[Kind] = Counter()
-        self._mended: Counter[Kind] = Counter()
-        self._is_all_mended = True
+        self._repaired: Counter[Kind] = Counter()
+        self._is_all_repaired = True
         self._coverage: Coverage | None = None
         self._console = Console() if is_terminal() and not as_json else None
 
-    def found(self, finding: Finding, mended: str | None) -> None:
-        """Add a finding; `mended` is its repair."""
+    def found(self, finding: Finding, repaired: str | None) -> None:
+        """Add a finding; `repaired` is its repair."""
         self._counts[finding.kind] += 1
-        self._mended[finding.kind] += mended is not None
-        self._is_all_mended &= not finding.is_damage or (mended is not None and not is_lost(finding, mended))
-        self._causes.add(finding, mended)
+        self._repaired[finding.kind] += repaired is not None
+        self._is_all_repaired &= not finding.is_damage or (repaired is not None and not is_lost(finding, repaired))
+        self._causes.add(finding, repaired)
         if self._as_json:
-            self._findings.append(_document(finding, mended))
+            self._findings.append(_document(finding, repaired))
 
     def found_early(self, finding: Finding) -> None:
         """Show a damaged blob at once, as a scrub may take days before the causes are shown."""
@@ -111,7 +111,7 @@ class Output:
         for line in _list_images(self._causes.images):
             self._say(line)
         if self._console is not None and self._counts:
-            rows = [(kind, number, self._mended[kind], KINDS[kind].mending or "-") for kind, number in self._rows()]
+            rows = [(kind, number, self._repaired[kind], KINDS[kind].repair or "-") for kind, number in self._rows()]
             print_table(("FOUND", "NUMBER", "REPAIRED", "--repair"), rows)
         if stopped is not None:
             self._say(f"{stopped}; not looked at: {', '.join(self._left())}")
@@ -123,7 +123,7 @@ class Output:
         """Return the exit status, one of these or 0 for no damage."""
         if not self._damage():
             return unchecked if self._causes.number("unchecked") else 0
-        return left if self.repairing and not self._is_all_mended else found
+        return left if self.repairing and not self._is_all_repaired else found
 
     def _summary(self, stopped: str | None) -> str:
         damage, leftovers = self._causes.number("damage"), self._causes.number("leftover")
@@ -134,7 +134,7 @@ class Output:
                 "so far " if stopped is not None else "",
                 f"{damage} damaged{following}, {leftovers} left over",
                 f", {unread} not looked at for want of permission" if unread else "",
-                f", {self._mended.total()} repaired" if self.repairing else "",
+                f", {self._repaired.total()} repaired" if self.repairing else "",
             )
         )
 
@@ -159,7 +159,7 @@ class Output:
             "damaged": self._damage(),
             "leftovers": sum(number for kind, number in self._counts.items() if KINDS[kind].weight == "leftover"),
             "unchecked": self._counts[Kind.NO_PERMISSION],
-            "repaired": self._mended.total(),
+            "repaired": self._repaired.total(),
             "images": self._causes.images,
             "scrub": _coverage_document(self._coverage),
             "checked": {"repositories": self.checked.repositories, "complete": self.checked.is_complete},
@@ -212,15 +212,15 @@ def _list_images(images: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(images) - _IMAGES} more, see --json"
 
 
-def _document(finding: Finding, mended: str | None) -> dict[str, object]:
+def _document(finding: Finding, repaired: str | None) -> dict[str, object]:
     return {
         "kind": finding.kind,
         "path": finding.path,
         "sentence": finding.sentence,
         "damage": finding.is_damage,
         "repairable": finding.is_repairable,
-        "repaired": mended,
-        "lost": finding.lost if is_lost(finding, mended) else (),
+        "repaired": repaired,
+        "lost": finding.lost if is_lost(finding, repaired) else (),
     }
 
 

@@ -57,7 +57,7 @@ def next_steps(run: Run, causes: Causes, *, stopped: bool) -> list[str]:
 
 
 def _can_repair(causes: Causes) -> bool:
-    return any(KINDS[kind].mending is not None for cause in causes for kind in cause.counts)
+    return any(KINDS[kind].repair is not None for cause in causes for kind in cause.counts)
 
 
 def _effect(causes: Causes) -> str:

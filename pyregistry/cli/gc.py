@@ -96,7 +96,7 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     try:
         with unusable_directory(), shown as listener:
             processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-            report = collect(backend.objects, options, listener, processes, backend.coordinator)
+            report = collect(backend.objects, backend.coordinator, options, listener, processes)
             _purge_uploads(backend.registry(), purging, report, listener)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error

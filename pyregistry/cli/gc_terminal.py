@@ -72,9 +72,9 @@ class ProgressBars(Listener):
     def planned(self, plan: Plan) -> None:
         if self._dry_run:
             return
-        doomed = len(plan.candidates) - plan.candidates.marked_count()
-        doomed += len(plan.links) + sum(len(group) for group in plan.manifests)
-        self._sweep = self._progress.add_task("sweep", total=doomed, unit="links and blobs")
+        garbage = len(plan.candidates) - plan.candidates.marked_count()
+        garbage += len(plan.links) + sum(len(group) for group in plan.manifests)
+        self._sweep = self._progress.add_task("sweep", total=garbage, unit="links and blobs")
 
     @override
     def removed(self, what: str, path: str) -> None:

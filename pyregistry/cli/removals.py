@@ -69,16 +69,16 @@ class Removals:
 
     def _remove_one(self, each: Selected) -> bool:
         if each.tag is not None:
-            return remove_tag(self._backend.driver, each.repository, each.tag, self._backend.coordinator)
+            return remove_tag(self._backend.objects, self._backend.coordinator, each.repository, each.tag)
         if each.digest is None:
-            return remove_repository(self._backend.driver, each.repository, self._backend.coordinator)
+            return remove_repository(self._backend.objects, self._backend.coordinator, each.repository)
         with suppress(ManifestUnknown):  # another removal was faster
             self._backend.registry().repository(each.repository).delete_manifest(each.digest)
             return True
         return False
 
     def _remove_with_untagged(self, name: RepositoryName, selected: list[Selected], tell: Failed) -> None:
-        untagging = Untagging(self._backend.objects, name, self._grace, self._backend.coordinator)
+        untagging = Untagging(self._backend.objects, self._backend.coordinator, name, self._grace)
         run = untagging.plan if self._dry_run else untagging.remove
         tags = [each.tag for each in selected if each.tag is not None]
         digests = [each.digest for each in selected if each.digest is not None]

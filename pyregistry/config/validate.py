@@ -107,8 +107,10 @@ def _check_tls(tls: Tls) -> Iterator[Violation]:
 
 
 def _check_storage(storage: Storage) -> Iterator[Violation]:
-    if storage.filesystem is not None and not storage.filesystem.root_directory:
-        yield "storage.filesystem.rootdirectory", "", "the path of a directory"
+    if storage.filesystem is not None:
+        root = storage.filesystem.root_directory
+        if not root or "\0" in root:  # no file system has such a name
+            yield "storage.filesystem.rootdirectory", root, "the path of a directory"
     yield from _check_purging(storage.maintenance.upload_purging)
 
 

@@ -1,1 +1,1 @@
-"""Looking for damage in the data directory, mending what can be mended exactly, and reading all blobs again."""
+"""Checks of a storage, exact repairs of damage, and the verification of all blobs."""

@@ -40,15 +40,15 @@ class Cause:
     repaired: dict[str, None] = field(default_factory=dict)
     """The repairs, each once, in the order in which they were made."""
 
-    def add(self, finding: Finding, mended: str | None) -> None:
+    def add(self, finding: Finding, repaired: str | None) -> None:
         """Add a finding with its repair, None if it was not repaired."""
         if _rank(finding) < _rank(self.finding):
             self.finding = finding
         self.counts[finding.kind] += 1
-        if is_lost(finding, mended):
+        if is_lost(finding, repaired):
             self.images.update(finding.lost)
-        if mended is not None:
-            self.repaired[mended] = None
+        if repaired is not None:
+            self.repaired[repaired] = None
 
     @property
     def kind(self) -> Kind:
@@ -86,12 +86,12 @@ class Causes:
     def __init__(self) -> None:
         self._causes: dict[Hashable, Cause] = {}
 
-    def add(self, finding: Finding, mended: str | None) -> None:
+    def add(self, finding: Finding, repaired: str | None) -> None:
         """Add a finding to its cause."""
         key = _key(finding)
         if key not in self._causes:
             self._causes[key] = Cause(finding)
-        self._causes[key].add(finding, mended)
+        self._causes[key].add(finding, repaired)
 
     def __iter__(self) -> Iterator[Cause]:
         weights = ("damage", "unchecked", "leftover")

@@ -1,6 +1,6 @@
-"""When each blob was last read and found right: a file for each two digits with which digests begin.
+"""The times at which each blob was last found right: a file for each two digits with which digests begin.
 
-None of it is needed: without it everything counts as never checked.
+It may be removed: without it everything counts as never checked.
 """
 
 import time
@@ -34,46 +34,46 @@ class Shard:
         return min((self.checked.get(encoded, 0) for encoded in self.sizes), default=0)
 
 
-def shards(driver: Objects) -> Iterator[tuple[str, str]]:
-    """The algorithms and prefixes that there are."""
+def shards(objects: Objects) -> Iterator[tuple[str, str]]:
+    """Yield the algorithms and prefixes that there are."""
     for algorithm in ALGORITHMS:
-        for prefix in driver.children(layout.child(layout.BLOBS, algorithm)):
+        for prefix in objects.children(layout.child(layout.BLOBS, algorithm)):
             if prefix != layout.MOUNTED and not is_reserved(prefix):
                 yield algorithm, prefix
 
 
-def load(driver: Objects, algorithm: str, prefix: str) -> Shard:
-    """One shard as it is now; what is not a blob, or empty, is left to the check."""
+def load(objects: Objects, algorithm: str, prefix: str) -> Shard:
+    """Read one shard; an empty blob, and each other thing, is left to the check."""
     directory = layout.child(layout.child(layout.BLOBS, algorithm), prefix)
     sizes = {
         encoded: stat.size
-        for encoded, stat in driver.scan(directory, layout.DATA)
+        for encoded, stat in objects.scan(directory, layout.DATA)
         if stat is not None and stat.is_file and stat.size and parse(f"{algorithm}:{encoded}") is not None
     }
     checked: dict[str, int] = {}
     with suppress(PathNotFound, *_TORN):
-        checked = msgspec.json.decode(driver.read(layout.scrubbed(algorithm, prefix)), type=dict[str, int])
+        checked = msgspec.json.decode(objects.read(layout.scrubbed(algorithm, prefix)), type=dict[str, int])
     return Shard(algorithm, prefix, sizes, {name: at for name, at in checked.items() if name in sizes})
 
 
-def save(driver: Objects, shard: Shard) -> None:
-    """Remember it for the next run; not durably, since nothing is lost but time."""
-    driver.write(layout.scrubbed(shard.algorithm, shard.prefix), msgspec.json.encode(shard.checked), durable=False)
+def save(objects: Objects, shard: Shard) -> None:
+    """Keep it for the next run; not durably, since only time is lost."""
+    objects.write(layout.scrubbed(shard.algorithm, shard.prefix), msgspec.json.encode(shard.checked), durable=False)
 
 
-def begin_pass(driver: Objects) -> int:
+def begin_pass(objects: Objects) -> int:
     """Return when the pass began that was cut off, else now; nanoseconds since the epoch."""
     with suppress(PathNotFound, *_TORN):
-        begun = msgspec.json.decode(driver.read(layout.SCRUB_PASS), type=int)
+        begun = msgspec.json.decode(objects.read(layout.SCRUB_PASS), type=int)
         if begun <= time.time_ns():  # else the clock was put back
             return begun
     now = time.time_ns()
     with suppress(OSError):  # where nothing can be written the next run begins anew
-        driver.write(layout.SCRUB_PASS, msgspec.json.encode(now), durable=False)
+        objects.write(layout.SCRUB_PASS, msgspec.json.encode(now), durable=False)
     return now
 
 
-def end_pass(driver: Objects) -> None:
-    """Let the next run begin anew."""
+def end_pass(objects: Objects) -> None:
+    """Let the next run begin a new pass."""
     with suppress(PathNotFound, OSError):
-        driver.delete(layout.SCRUB_PASS)
+        objects.delete(layout.SCRUB_PASS)

@@ -1,4 +1,4 @@
-"""Listing directories, and what in them is not the registry's."""
+"""Listings of directories, with the findings about foreign entries."""
 
 import errno
 import os
@@ -8,16 +8,15 @@ from dataclasses import dataclass
 
 from pyregistry.common.system_errors import user_name
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.storage.local.driver import Driver, PathNotFound
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Entry, Objects, PathNotFound
 from pyregistry.storage.seams.reserved import LOST_AND_FOUND, is_reserved
 
 FORBIDDING = frozenset({errno.EACCES, errno.EPERM})
 """Errors that tell of this user's rights and not of the disk."""
 _TEMPORARY = re.compile(r"(?:data|link|startedat|descriptor)\..+\.tmp|\.try-[0-9a-f]{32}")
-"""Names of files that the CNCF registry 3.1 writes beside a file before it renames it, and that `/readyz` writes."""
+"""Names of temporary files: of the CNCF registry 3.1, next to the file that they become, and of `/readyz`."""
 
 
 @dataclass(slots=True)
@@ -27,17 +26,17 @@ class _Obstacle:
 
 
 class Listing:
-    """Lists directories, and remembers what it could not read or the server could not use."""
+    """Directories with their entries; it collects what cannot be read or used by the server."""
 
-    def __init__(self, driver: Driver, before_ns: int) -> None:
-        self.driver = driver
+    def __init__(self, objects: Objects, before_ns: int) -> None:
+        self.objects = objects
         self._before_ns = before_ns
         self._obstacles: dict[str, _Obstacle] = {}
 
     def entries(self, path: StoragePath) -> Iterator[Entry | Finding]:
-        """What is in a directory, or the finding that it cannot be read."""
+        """Yield the entries of a directory, or the finding that it cannot be read."""
         try:
-            for entry in self.driver.entries(path):
+            for entry in self.objects.entries(path):
                 if entry.name == LOST_AND_FOUND and entry.is_directory:
                     continue
                 if entry.obstacle is not None and not is_reserved(entry.name):
@@ -47,7 +46,7 @@ class Listing:
             yield unreadable(path, error)
 
     def names(self, path: StoragePath, is_ours: Callable[[Entry], bool], ours: list[Entry]) -> Iterator[Finding]:
-        """Fill `ours` with the entries that belong there; the others are findings."""
+        """Fill `ours` with the entries that belong there; yield findings for the others."""
         for entry in self.entries(path):
             if isinstance(entry, Finding):
                 yield entry
@@ -57,27 +56,27 @@ class Listing:
                 yield from self.stray(path, entry)
 
     def unexpected(self, path: StoragePath, expected: frozenset[str]) -> Iterator[Finding]:
-        """What is in a directory beside these names."""
+        """Yield findings for the entries of a directory that have other names."""
         yield from self.names(path, lambda entry: entry.name in expected, [])
 
     def stray(self, directory: StoragePath, entry: Entry) -> Iterator[Finding]:
-        """A file that is not the registry's, or a temporary one that is old."""
+        """Yield the finding for a file that is not the registry's, or for a temporary one that is old."""
         path = layout.child(directory, entry.name)
         if entry.stat.is_file and _TEMPORARY.fullmatch(entry.name):
             if self.is_old(entry):
-                yield leftover(self.driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
+                yield leftover(self.objects, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
             return
         sentence = "not a file of a registry; nothing of it is looked at"
-        if not entry.is_directory and entry.name in self.driver.symbolic_links(directory):
+        if not entry.is_directory and entry.name in self.objects.symbolic_links(directory):
             sentence = "a symbolic link, which is not followed: nothing behind it is looked at; mount it if needed"
         yield Finding(Kind.FOREIGN, path, sentence)
 
     def is_old(self, entry: Entry) -> bool:
-        """Whether no request that is running can still be writing it."""
+        """Return True if no running request can still be writing it."""
         return entry.stat.modified_ns < self._before_ns
 
     def not_usable(self) -> Iterator[Finding]:
-        """What the server cannot use, one finding for each reason."""
+        """Yield what the server cannot use, one finding for each reason."""
         for reason, obstacle in self._obstacles.items():
             more = f", as do {obstacle.count - 1} more" if obstacle.count > 1 else ""
             sentence = f"{reason}{more}: the server cannot touch or replace it; see chown and chmod"
@@ -87,21 +86,21 @@ class Listing:
         self._obstacles.setdefault(reason, _Obstacle(0, path)).count += 1
 
 
-def leftover(driver: Driver, kind: Kind, path: StoragePath, sentence: str) -> Finding:
-    """What can go, as long as it is there and is not written to."""
+def leftover(objects: Objects, kind: Kind, path: StoragePath, sentence: str) -> Finding:
+    """Return a finding for something that can be removed while it is not written to."""
     try:
-        mtime_ns = driver.stat(path).modified_ns
+        mtime_ns = objects.stat(path).modified_ns
     except PathNotFound:
         mtime_ns = 0
 
-    def look() -> Finding | None:
+    def recheck() -> Finding | None:
         try:
-            is_same = driver.stat(path).modified_ns == mtime_ns
+            is_same = objects.stat(path).modified_ns == mtime_ns
         except PathNotFound:
             return None
-        return Finding(kind, path, sentence, look=look) if is_same else None
+        return Finding(kind, path, sentence, recheck=recheck) if is_same else None
 
-    return Finding(kind, path, sentence, look=look)
+    return Finding(kind, path, sentence, recheck=recheck)
 
 
 def unreadable(path: StoragePath, error: OSError) -> Finding:

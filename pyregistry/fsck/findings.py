@@ -1,4 +1,4 @@
-"""What can be wrong with a data directory: one row for each kind."""
+"""The kinds of damage and leftovers: one row for each."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -51,12 +51,12 @@ class Row:
     """One kind."""
 
     damage: bool
-    """False for what hinders nobody: it takes room, or another program would stumble over it."""
+    """False for a leftover: it takes space, or another program would stumble over it."""
     meaning: str
-    mending: str | None
-    """What `--repair` does; None if only a person can decide."""
+    repair: str | None
+    """The action of `--repair`; None if only a person can decide."""
     unchecked: bool = False
-    """True for what this run could not look at, so that it is neither damage nor a leftover."""
+    """True for what this run could not check: it is neither damage nor a leftover."""
 
     @property
     def weight(self) -> str:
@@ -73,7 +73,7 @@ KINDS: Mapping[Kind, Row] = {
     Kind.TORN_TAG: Row(
         True,
         "a tag whose link is empty or cut off",
-        "set to the newest manifest that it named and that is there, removed if there is none",
+        "set to the newest manifest that it named and that is there, else removed",
     ),
     Kind.PADDED_LINK: Row(
         False, "a link with white space around its digest, which the CNCF registry refuses", "written again"
@@ -95,7 +95,7 @@ KINDS: Mapping[Kind, Row] = {
     Kind.UNREADABLE_BLOB: Row(True, "the disk does not give the bytes of a blob", "quarantined"),
     Kind.NO_FILE: Row(
         True,
-        "in the place of a blob or link a symbolic link that leads nowhere, or something else that is no file",
+        "a symbolic link that leads nowhere, or no file at all, in the place of a blob or link",
         None,
     ),
     Kind.NO_DATA: Row(False, "the directory of a blob, empty", "removed"),
@@ -126,7 +126,7 @@ KINDS: Mapping[Kind, Row] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is not as it should be."""
+    """One fault."""
 
     kind: Kind
     path: StoragePath
@@ -137,18 +137,18 @@ class Finding:
     digest: Digest | None = None
     tag: Tag | None = None
     upload: UploadId | None = None
-    look: "Look | None" = field(default=None, compare=False, repr=False)
-    """Looks again; None as its result says that all is well by now."""
+    recheck: "Recheck | None" = field(default=None, compare=False, repr=False)
+    """Checks again; returns None if all is well now."""
 
     @property
     def is_damage(self) -> bool:
-        """Whether it hinders somebody."""
+        """True if it is damage."""
         return KINDS[self.kind].damage
 
     @property
     def is_repairable(self) -> bool:
-        """Whether `--repair` mends it."""
-        return KINDS[self.kind].mending is not None
+        """True if `--repair` repairs it."""
+        return KINDS[self.kind].repair is not None
 
 
-Look = Callable[[], Finding | None]
+Recheck = Callable[[], Finding | None]

@@ -1,23 +1,21 @@
-"""Reading a blob to its end, in a way that others do not feel."""
+"""Verification of a blob, with a rate limit and without filling the page cache."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
 
 from pyregistry.fsck.entries import FORBIDDING
 from pyregistry.oci.digest import Digest, new_hash
-from pyregistry.storage.local import leases
-from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator, Quiet
 from pyregistry.storage.seams.objects import Objects
 from pyregistry.storage.seams.sources import ContentId, OpenSource, PathNotFound
 
 
 class Verdict(Enum):
-    """What reading a blob came to."""
+    """The result of reading a blob."""
 
     RIGHT = auto()
     CORRUPT = auto()
@@ -40,60 +38,54 @@ class Checked:
     reason: str = ""
 
 
-class Brake(Protocol):
-    """Slows reading down."""
-
-    def __call__(self, size: int, /) -> None:
-        """That many bytes were read."""
+Limit = Callable[[int], object]
+"""Called with the number of bytes that were read; it may sleep, to slow reading down."""
 
 
-def no_brake(size: int) -> None:
-    """As fast as it goes."""
+def unlimited(size: int) -> None:
+    """Read as fast as possible."""
 
 
-def verify(driver: Objects, digest: Digest, brake: Brake = no_brake) -> Checked:
-    """Read a blob; what looks wrong is read a second time, from the disk, before it is called so. Blocks."""
-    with _opened(driver, digest) as opened:
-        return opened if isinstance(opened, Checked) else _judge_twice(opened, digest, brake)
+def verify(objects: Objects, digest: Digest, limit: Limit = unlimited) -> Checked:
+    """Read a blob; one that looks damaged is read a second time, from the disk, before it counts as such. Blocks."""
+    with _opened(objects, digest) as opened:
+        return opened if isinstance(opened, Checked) else _judge_twice(opened, digest, limit)
 
 
-def quarantine_if_damaged(driver: Driver, digest: Digest) -> bool:
-    """Read a blob, and put it away if it is damaged; whether it was. Blocks. In no section: it takes the exclusive one.
+def quarantine_if_damaged(objects: Objects, coordinator: Coordinator, digest: Digest) -> bool:
+    """Read a blob, and put it into quarantine if it is damaged; return True if it was. Blocks. In no quiet moment.
 
     The next push of it finds it absent and brings it again.
     """
-    with _opened(driver, digest) as opened:
-        checked = opened if isinstance(opened, Checked) else _judge_twice(opened, digest, no_brake)
+    with _opened(objects, digest) as opened:
+        checked = opened if isinstance(opened, Checked) else _judge_twice(opened, digest, unlimited)
         if checked.verdict not in DAMAGED:
             return False
         # As long as it is open, nothing else can have its content_id.
-        with leases.exclusive_section(driver):
-            return put_into_quarantine(driver, digest, checked.content_id)
+        with coordinator.quiet() as quiet:
+            return put_into_quarantine(objects, quiet, digest, checked.content_id)
 
 
-def put_into_quarantine(driver: Driver, digest: Digest, content_id: ContentId) -> bool:
-    """Put the bytes of a blob away, unless others are there by now; return True if it did. In an exclusive section."""
-    path = layout.blob_data(digest)
+def put_into_quarantine(objects: Objects, quiet: Quiet, digest: Digest, content_id: ContentId) -> bool:
+    """Put the bytes of a blob into quarantine, unless they have been replaced; return True if it did."""
     try:
-        stat = driver.stat(path)
-        if stat.content_id != content_id:
+        if objects.stat(layout.blob_data(digest)).content_id != content_id:
             return False
-        driver.move(path, layout.quarantined(digest, stat.modified_ns, driver.place_of(path)))
+        quiet.quarantine(digest)
     except PathNotFound:
         return False
-    driver.prune(layout.blob(digest))
     return True
 
 
 @contextmanager
-def _opened(driver: Objects, digest: Digest) -> Iterator[OpenSource | Checked]:
+def _opened(objects: Objects, digest: Digest) -> Iterator[OpenSource | Checked]:
     path = layout.blob_data(digest)
     with ExitStack() as stack:
         opened: OpenSource | Checked
         content_id: ContentId = 0
         try:
-            content_id = driver.stat(path).content_id
-            opened = stack.enter_context(closing(driver.source(path).open()))
+            content_id = objects.stat(path).content_id
+            opened = stack.enter_context(closing(objects.source(path).open()))
         except PathNotFound:
             opened = Checked(Verdict.GONE)
         except OSError as error:
@@ -101,19 +93,19 @@ def _opened(driver: Objects, digest: Digest) -> Iterator[OpenSource | Checked]:
         yield opened
 
 
-def _judge_twice(opened: OpenSource, digest: Digest, brake: Brake) -> Checked:
-    checked = _judge(opened, digest, brake)
-    return checked if checked.verdict is Verdict.RIGHT else _judge(opened, digest, brake)
+def _judge_twice(opened: OpenSource, digest: Digest, limit: Limit) -> Checked:
+    checked = _judge(opened, digest, limit)
+    return checked if checked.verdict is Verdict.RIGHT else _judge(opened, digest, limit)
 
 
-def _judge(opened: OpenSource, digest: Digest, brake: Brake) -> Checked:
+def _judge(opened: OpenSource, digest: Digest, limit: Limit) -> Checked:
     total = new_hash(digest.algorithm)
     size = 0
     try:
         for block in opened.blocks(once=True):
             total.update(block)
             size += len(block)
-            brake(len(block))
+            limit(len(block))
     except OSError as error:
         return _not_read(error, opened.content_id)
     if total.hexdigest() != digest.encoded:

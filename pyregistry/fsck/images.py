@@ -1,4 +1,4 @@
-"""The names under which an image is pulled: who has to be told that it is broken."""
+"""The names under which a broken image is pulled."""
 
 from collections import defaultdict
 from contextlib import suppress
@@ -14,14 +14,14 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 
 class Images:
-    """Of one repository. Nothing is read before it is asked for, since most repositories have no damage."""
+    """The images of one repository. It reads only when asked, since most repositories have no damage."""
 
-    def __init__(self, driver: Objects, name: RepositoryName) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, name: RepositoryName) -> None:
+        self._objects = objects
         self._name = name
 
     def that_need(self, digest: Digest) -> tuple[str, ...]:
-        """The tags that reach a manifest, through indexes too; the manifest itself if there are none."""
+        """Return the tags that reach a manifest, also through indexes; the manifest itself without a tag."""
         tags: set[str] = set()
         seen: set[str] = set()
         unvisited: list[str] = [digest]
@@ -36,17 +36,17 @@ class Images:
     @cached_property
     def _tags(self) -> defaultdict[str, list[str]]:
         tags: defaultdict[str, list[str]] = defaultdict(list)
-        for tag in self._driver.children(layout.tags(self._name)):
+        for tag in self._objects.children(layout.tags(self._name)):
             with suppress(PathNotFound, ManifestInvalid, OSError):  # the second: no tag
-                if (digest := read_link(self._driver, layout.tag_current_link(self._name, Tag(tag)))) is not None:
+                if (digest := read_link(self._objects, layout.tag_current_link(self._name, Tag(tag)))) is not None:
                     tags[digest].append(tag)
         return tags
 
     @cached_property
     def _above(self) -> defaultdict[str, list[str]]:
         above: defaultdict[str, list[str]] = defaultdict(list)
-        for digest in list_digests(self._driver, layout.revisions(self._name)):
+        for digest in list_digests(self._objects, layout.revisions(self._name)):
             with suppress(PathNotFound, DocumentDamaged, OSError):
-                for child in read_references(self._driver, digest).children:
+                for child in read_references(self._objects, digest).children:
                     above[child].append(digest)
         return above

@@ -1,9 +1,9 @@
-"""Looking at the links of a repository, one at a time: each look says what is wrong, or None."""
+"""Checks of the links of a repository, one at a time: each returns a finding or None."""
 
 from collections.abc import Callable
 from contextlib import suppress
 
-from pyregistry.fsck.findings import Finding, Kind, Look
+from pyregistry.fsck.findings import Finding, Kind, Recheck
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.seams import layout
@@ -15,24 +15,24 @@ Lost = Callable[[Digest], tuple[str, ...]]
 """The images of the repository that need a manifest, by the names under which they are pulled."""
 
 
-class LinkLooks:
-    """The looks at one repository's links."""
+class LinkChecks:
+    """The checks of one repository's links."""
 
-    def __init__(self, driver: Objects, name: RepositoryName, lost: Lost) -> None:
-        self._driver = driver
+    def __init__(self, objects: Objects, name: RepositoryName, lost: Lost) -> None:
+        self._objects = objects
         self._name = name
         self._lost = lost
 
     def layer(self, digest: Digest) -> Finding | None:
-        """A layer link; one for a sha512 may name the sha256 under which the bytes are."""
+        """Check a layer link; one for a sha512 may name the sha256 under which the bytes are."""
         path = layout.layer_link(self._name, digest)
         target, is_there = self._read(path)
         if not is_there:
             return self._no_file(path, (), lambda: self.layer(digest))
         torn = target is None or (target != digest and digest.algorithm == CANONICAL)
-        if has_bytes(self._driver, digest if torn or target is None else target):
+        if has_bytes(self._objects, digest if torn or target is None else target):
             return self._torn(path, digest) if torn else self._padded(path, target, lambda: self.layer(digest))
-        if is_no_file(self._driver, layout.blob_data(target or digest)):
+        if is_no_file(self._objects, layout.blob_data(target or digest)):
             return None  # a finding of its own: what it led to may come back, and then the link is needed
         return Finding(
             Kind.DANGLING_LAYER,
@@ -40,19 +40,19 @@ class LinkLooks:
             "a layer link whose blob is not there",
             repository=self._name,
             digest=digest,
-            look=lambda: self.layer(digest),
+            recheck=lambda: self.layer(digest),
         )
 
     def revision(self, digest: Digest) -> Finding | None:
-        """A revision link: whether it is whole and its manifest there; not what the manifest says."""
+        """Check that a revision link is whole and its manifest there; not the content of the manifest."""
         path, data = layout.revision_link(self._name, digest), layout.blob_data(digest)
         target, is_there = self._read(path)
         for each in (path, data):
-            if is_no_file(self._driver, each):
+            if is_no_file(self._objects, each):
                 return self._no_file(each, self._lost(digest), lambda: self.revision(digest))
         if not is_there:
             return None
-        if has_bytes(self._driver, digest):
+        if has_bytes(self._objects, digest):
             is_whole = target == digest
             return self._padded(path, target, lambda: self.revision(digest)) if is_whole else self._torn(path, digest)
         return Finding(
@@ -62,11 +62,11 @@ class LinkLooks:
             lost=self._lost(digest),
             repository=self._name,
             digest=digest,
-            look=lambda: self.revision(digest),
+            recheck=lambda: self.revision(digest),
         )
 
     def tag(self, tag: Tag) -> Finding | None:
-        """What a tag names now."""
+        """Check the manifest that a tag names now."""
         path = layout.tag_current_link(self._name, tag)
         target, is_there = self._read(path)
         name = f"{self._name}:{tag}"
@@ -75,13 +75,13 @@ class LinkLooks:
         if target is None:
             sentence = f"the link of the tag {name} is torn"
             return self._of_tag(Kind.TORN_TAG, path, sentence, tag)
-        if is_revision(self._driver, self._name, target) or self._may_come_back(target):
+        if is_revision(self._objects, self._name, target) or self._may_come_back(target):
             return self._padded(path, target, lambda: self.tag(tag))
         sentence = f"the tag {name} names {target}, which is not there"
         return self._of_tag(Kind.DANGLING_TAG, path, sentence, tag, target)
 
     def tag_index(self, tag: Tag, digest: Digest) -> Finding | None:
-        """One digest that a tag ever named; that its manifest was deleted since is as it should be."""
+        """Check one digest that a tag ever named; its manifest may have been deleted since."""
         path = layout.tag_index_link(self._name, tag, digest)
         target, is_there = self._read(path)
         if not is_there or target == digest:
@@ -89,12 +89,12 @@ class LinkLooks:
         return self._torn(path, digest, tag)
 
     def newest_in_index(self, tag: Tag) -> Digest | None:
-        """What a tag named last, as far as its manifest is there: where a torn tag is set to."""
+        """Return the manifest that a tag named last, of those that are there: a torn tag is set to it."""
         newest: tuple[int, Digest] | None = None
-        for digest in list_digests(self._driver, layout.tag_index(self._name, tag)):
+        for digest in list_digests(self._objects, layout.tag_index(self._name, tag)):
             with suppress(PathNotFound):
-                stat = self._driver.stat(layout.tag_index_link(self._name, tag, digest))
-                if is_revision(self._driver, self._name, digest):
+                stat = self._objects.stat(layout.tag_index_link(self._name, tag, digest))
+                if is_revision(self._objects, self._name, digest):
                     found = (stat.modified_ns, digest)
                     newest = max(newest or found, found)
         return newest[1] if newest is not None else None
@@ -102,48 +102,48 @@ class LinkLooks:
     def _may_come_back(self, digest: Digest) -> bool:
         """Return True for a manifest behind a symbolic link that leads nowhere, which is a finding of its own."""
         paths = (layout.revision_link(self._name, digest), layout.blob_data(digest))
-        return all(exists(self._driver, path) for path in paths)
+        return all(exists(self._objects, path) for path in paths)
 
-    def _no_file(self, path: StoragePath, lost: tuple[str, ...], look: Look) -> Finding | None:
-        if not is_no_file(self._driver, path):
+    def _no_file(self, path: StoragePath, lost: tuple[str, ...], recheck: Recheck) -> Finding | None:
+        if not is_no_file(self._objects, path):
             return None
         sentence = "a symbolic link that leads nowhere, or no file; bring back what it led to"
-        return Finding(Kind.NO_FILE, path, sentence, lost, self._name, look=look)
+        return Finding(Kind.NO_FILE, path, sentence, lost, self._name, recheck=recheck)
 
     def _torn(self, path: StoragePath, digest: Digest, tag: Tag | None = None) -> Finding:
-        def look() -> Finding | None:
+        def recheck() -> Finding | None:
             if tag is not None:
                 return self.tag_index(tag, digest)
             return self.layer(digest) if path == layout.layer_link(self._name, digest) else self.revision(digest)
 
         sentence = f"this link should say {digest}"
-        return Finding(Kind.TORN_LINK, path, sentence, repository=self._name, digest=digest, tag=tag, look=look)
+        return Finding(Kind.TORN_LINK, path, sentence, repository=self._name, digest=digest, tag=tag, recheck=recheck)
 
-    def _padded(self, path: StoragePath, target: Digest | None, look: Look) -> Finding | None:
+    def _padded(self, path: StoragePath, target: Digest | None, recheck: Recheck) -> Finding | None:
         """Return a finding for a link that we read and the CNCF registry does not."""
         if target is None or self._size(path) in {len(target), None}:
             return None
         sentence = f"this link has white space around {target}, which the CNCF registry refuses"
-        return Finding(Kind.PADDED_LINK, path, sentence, repository=self._name, digest=target, look=look)
+        return Finding(Kind.PADDED_LINK, path, sentence, repository=self._name, digest=target, recheck=recheck)
 
     def _size(self, path: StoragePath) -> int | None:
         with suppress(PathNotFound):
-            return self._driver.stat(path).size
+            return self._objects.stat(path).size
         return None
 
     def _unfinished(self, tag: Tag) -> Finding | None:
-        if not exists(self._driver, layout.tag(self._name, tag)):
+        if not exists(self._objects, layout.tag(self._name, tag)):
             return None
         sentence = "a tag that names nothing, left by a push or a deletion that was cut off"
         return self._of_tag(Kind.UNFINISHED_TAG, layout.tag(self._name, tag), sentence, tag)
 
     def _of_tag(self, kind: Kind, path: StoragePath, sentence: str, tag: Tag, digest: Digest | None = None) -> Finding:
         lost = () if kind is Kind.UNFINISHED_TAG else (f"{self._name}:{tag}",)
-        return Finding(kind, path, sentence, lost, self._name, digest, tag, look=lambda: self.tag(tag))
+        return Finding(kind, path, sentence, lost, self._name, digest, tag, recheck=lambda: self.tag(tag))
 
     def _read(self, path: StoragePath) -> tuple[Digest | None, bool]:
-        """What a link says, None for a torn one; and whether it is there."""
+        """Return the digest in a link, None for a torn one; and True if the link is there."""
         try:
-            return read_link(self._driver, path), True
+            return read_link(self._objects, path), True
         except PathNotFound:
             return None, False

@@ -1,4 +1,4 @@
-"""Looking at the manifests of a repository, and at what they refer to."""
+"""Checks of the manifests of a repository, and of their references."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -22,16 +22,16 @@ from pyregistry.storage.seams.objects import Objects, PathNotFound
 from pyregistry.storage.seams.rules import Rules
 
 ManifestRead = tuple[Manifest, int]
-"""What a manifest says, with its size in bytes."""
+"""A manifest with its size in bytes."""
 
 
-class ManifestLooks:
-    """The looks at one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
+class ManifestChecks:
+    """The checks of one repository's manifests. `corrupt` are blobs that a scrub found damaged."""
 
     def __init__(
-        self, driver: Objects, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
+        self, objects: Objects, name: RepositoryName, rules: Rules, lost: Lost, corrupt: frozenset[Digest]
     ) -> None:
-        self._driver = driver
+        self._objects = objects
         self._name = name
         self._rules = rules
         self._lost = lost
@@ -41,12 +41,12 @@ class ManifestLooks:
         self._whole: set[tuple[str, int]] = set()  # blobs of this size that were seen in this repository
 
     def read(self, digest: Digest) -> ManifestRead | Finding | None:
-        """What a manifest says with its size in bytes, or what is wrong with it, or None if it is not there."""
+        """Return a manifest with its size in bytes, or a finding about it; None if it is not there."""
         path = layout.blob_data(digest)
         try:
-            content = self._driver.read(path, MAX_DOCUMENT + 1)
+            content = self._objects.read(path, MAX_DOCUMENT + 1)
             if len(content) <= MAX_DOCUMENT and Digest.of(content, digest.algorithm) != digest:
-                content = self._driver.read(path, MAX_DOCUMENT + 1)  # a second look before it is called damaged
+                content = self._objects.read(path, MAX_DOCUMENT + 1)  # a second look before it is called damaged
         except PathNotFound:
             return None
         if len(content) > MAX_DOCUMENT:
@@ -61,12 +61,12 @@ class ManifestLooks:
             return self._of_manifest(Kind.UNKNOWN_MANIFEST, digest, sentence)
 
     def manifest(self, digest: Digest) -> Finding | None:
-        """The bytes of a manifest."""
+        """Check the bytes of a manifest."""
         read = self.read(digest)
         return read if isinstance(read, Finding) else None
 
     def references(self, digest: Digest, manifest: Manifest) -> Iterator[Finding]:
-        """What is wrong with that which it refers to."""
+        """Yield the findings about its references."""
         if manifest.media_type not in media_types.SUPPORTED:
             return
         for descriptor in _once(manifest.blobs):
@@ -81,16 +81,16 @@ class ManifestLooks:
                 yield finding
 
     def referrer(self, digest: Digest, read: ManifestRead) -> Finding | None:
-        """Whether the referrers of its subject name this manifest."""
+        """Check that the referrers of its subject name this manifest."""
         manifest, size = read
         subject = parse(manifest.subject.digest) if manifest.subject is not None else None
-        if subject is None or not is_revision(self._driver, self._name, digest):
+        if subject is None or not is_revision(self._objects, self._name, digest):
             return None
         path = layout.referrer(self._name, subject, digest)
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
-            if read_entry(self._driver, path) == describe(digest, manifest, size):
+            if read_entry(self._objects, path) == describe(digest, manifest, size):
                 return None
-        if not exists(self._driver, path) and str(digest) in self._listed_by_clients(subject):
+        if not exists(self._objects, path) and str(digest) in self._listed_by_clients(subject):
             return None  # the referrers API shows what a client listed under a tag
         return Finding(
             Kind.MISSING_REFERRER if self._is_listing else Kind.UNLISTED_REFERRER,
@@ -98,15 +98,15 @@ class ManifestLooks:
             f"the referrers of {subject} do not tell of {digest}",
             repository=self._name,
             digest=digest,
-            look=lambda: self.referrer(digest, read),
+            recheck=lambda: self.referrer(digest, read),
         )
 
     def listed_referrer(self, subject: Digest, digest: Digest) -> Finding | None:
-        """Whether what the referrers of a manifest name is there and has that subject."""
+        """Check that a listed referrer is there and has that subject."""
         path = layout.referrer(self._name, subject, digest)
-        if not exists(self._driver, path):
+        if not exists(self._objects, path):
             return None
-        if is_revision(self._driver, self._name, digest):
+        if is_revision(self._objects, self._name, digest):
             read = self.read(digest)
             if not isinstance(read, tuple):  # that is a finding of its own
                 return None
@@ -115,22 +115,22 @@ class ManifestLooks:
         return Finding(
             Kind.STALE_REFERRER,
             path,
-            f"{digest} is no referrer of {subject} any more",
+            f"{digest} is no longer a referrer of {subject}",
             repository=self._name,
             digest=digest,
-            look=lambda: self.listed_referrer(subject, digest),
+            recheck=lambda: self.listed_referrer(subject, digest),
         )
 
     @cached_property
     def _is_listing(self) -> bool:
         """False where this registry never took a referrer, so that none is missing; the first repair changes that."""
-        return exists(self._driver, layout.all_referrers(self._name))
+        return exists(self._objects, layout.all_referrers(self._name))
 
     def _listed_by_clients(self, subject: Digest) -> frozenset[str]:
         link = layout.tag_current_link(self._name, fallback_tag(subject))
         with suppress(PathNotFound):
-            digest = read_link(self._driver, link)
-            if digest is not None and self._listed[0] != digest and is_revision(self._driver, self._name, digest):
+            digest = read_link(self._objects, link)
+            if digest is not None and self._listed[0] != digest and is_revision(self._objects, self._name, digest):
                 read = self.read(digest)
                 children = read[0].children if isinstance(read, tuple) else ()
                 self._listed = digest, frozenset(child.digest for child in children)
@@ -145,12 +145,12 @@ class ManifestLooks:
             lost=self._lost(digest) if kind is Kind.DAMAGED_MANIFEST else (),
             repository=self._name,
             digest=digest,
-            look=lambda: self.manifest(digest),
+            recheck=lambda: self.manifest(digest),
         )
 
     def _blob(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not is_revision(self._driver, self._name, manifest):
+        if digest is None or not is_revision(self._objects, self._name, manifest):
             return None
         target, is_linked = self._target(digest)
         size = self._size(target)
@@ -169,9 +169,9 @@ class ManifestLooks:
 
     def _child(self, manifest: Digest, descriptor: Descriptor) -> Finding | None:
         digest = parse(descriptor.digest)
-        if digest is None or not is_revision(self._driver, self._name, manifest):
+        if digest is None or not is_revision(self._objects, self._name, manifest):
             return None
-        target, is_linked = digest, exists(self._driver, layout.revision_link(self._name, digest))
+        target, is_linked = digest, exists(self._objects, layout.revision_link(self._name, digest))
         if not is_linked or self._size(digest) < 0:  # BuildKit's cache index has blobs among its manifests
             target, is_linked = self._target(digest)
         size = self._size(target)
@@ -200,25 +200,25 @@ class ManifestLooks:
             lost=self._lost(manifest),
             repository=self._name,
             digest=digest,
-            look=lambda: look(manifest, descriptor),
+            recheck=lambda: look(manifest, descriptor),
         )
 
     def _target(self, digest: Digest) -> tuple[Digest, bool]:
         try:
-            return resolve_link(self._driver, layout.layer_link(self._name, digest), digest), True
+            return resolve_link(self._objects, layout.layer_link(self._name, digest), digest), True
         except PathNotFound:
             return digest, False
 
     def _size(self, digest: Digest) -> int:
-        """Bytes; -1 if no file is there."""
+        """Return its bytes; -1 if no file is there."""
         with suppress(PathNotFound):
-            stat = self._driver.stat(layout.blob_data(digest))
+            stat = self._objects.stat(layout.blob_data(digest))
             return stat.size if stat.is_file else -1
         return -1
 
 
 def _once(descriptors: Iterable[Descriptor]) -> Iterable[Descriptor]:
-    """Of descriptors that name the same, one: a manifest of 4 MiB may name a layer fifty thousand times."""
+    """Return equal descriptors once: a manifest of 4 MiB may name a layer fifty thousand times."""
     found: dict[tuple[object, ...], Descriptor] = {}
     for each in descriptors:
         system = each.platform and (each.platform.os, each.platform.architecture)

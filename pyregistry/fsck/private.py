@@ -1,25 +1,25 @@
-"""Looking at the registry's own directory: what killed writers left there."""
+"""Checks of the registry's own directory, for leftovers of killed writers."""
 
 from collections.abc import Iterator
 
 from pyregistry.fsck.entries import Listing, leftover
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Objects
 
 
-def private_findings(driver: Driver, listing: Listing, uploads: set[str]) -> Iterator[Finding]:
-    """What is old in there; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
-    for directory in map(layout.temporaries, driver.places()):
+def private_findings(objects: Objects, listing: Listing, uploads: set[str]) -> Iterator[Finding]:
+    """Yield the old leftovers; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
+    for directory in map(layout.temporaries, objects.places()):
         for entry in listing.entries(directory):
             if isinstance(entry, Finding):
                 yield entry
             elif listing.is_old(entry):
                 path = layout.child(directory, entry.name)
-                yield leftover(driver, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
+                yield leftover(objects, Kind.TEMPORARY, path, "a temporary file of a write that was cut off")
     for entry in listing.entries(layout.UPLOAD_RECORDS):
         if isinstance(entry, Finding):
             yield entry
         elif entry.name not in uploads and listing.is_old(entry):
             path = layout.child(layout.UPLOAD_RECORDS, entry.name)
-            yield leftover(driver, Kind.OLD_RECORD, path, "a note about an upload that ended")
+            yield leftover(objects, Kind.OLD_RECORD, path, "a note about an upload that ended")

@@ -1,12 +1,12 @@
-"""Looking at one repository after the other."""
+"""Checks of all repositories, one after the other."""
 
 from collections.abc import Callable, Iterator
 
 from pyregistry.fsck.entries import Listing, unreadable
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.images import Images
-from pyregistry.fsck.links import LinkLooks
-from pyregistry.fsck.manifests import ManifestLooks
+from pyregistry.fsck.links import LinkChecks
+from pyregistry.fsck.manifests import ManifestChecks
 from pyregistry.fsck.scope import Scope
 from pyregistry.fsck.sizes import settle_wrong_size
 from pyregistry.fsck.uploads import upload_findings
@@ -14,17 +14,17 @@ from pyregistry.gc.references import parse
 from pyregistry.oci.digest import ALGORITHMS, Digest
 from pyregistry.oci.errors import ManifestInvalid, NameInvalid
 from pyregistry.oci.names import NAME_COMPONENTS, RepositoryName, Tag
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import Entry
 from pyregistry.storage.seams.reserved import is_reserved
 
 _PARTS = frozenset({"_layers", "_manifests", "_uploads", "_referrers"})
 
 
 def walk(listing: Listing, make: "Callable[[RepositoryName], RepositoryCheck]") -> Iterator[Finding]:
-    """All repositories, and what is between them and is none."""
+    """Yield the findings of all repositories, and of the foreign entries between them."""
     yield from _walk(listing, layout.REPOSITORIES, (), make)
 
 
@@ -55,21 +55,21 @@ def _may_be_ours(name: str, parents: tuple[str, ...]) -> bool:
 
 
 class RepositoryCheck:
-    """One repository; what it finds of uploads it adds to `uploads`."""
+    """The checks of one repository; the ids of its uploads are added to `uploads`."""
 
     def __init__(self, listing: Listing, name: RepositoryName, scope: Scope, uploads: set[str]) -> None:
         self._listing = listing
-        self._driver = listing.driver
+        self._objects = listing.objects
         self._name = name
         self._uploads = uploads
         self._hashed = scope.hashed
-        lost = Images(self._driver, name).that_need
-        self.links = LinkLooks(self._driver, name, lost)
-        self.manifests = ManifestLooks(self._driver, name, scope.rules, lost, scope.corrupt)
+        lost = Images(self._objects, name).that_need
+        self.links = LinkChecks(self._objects, name, lost)
+        self.manifests = ManifestChecks(self._objects, name, scope.rules, lost, scope.corrupt)
 
     def findings(self, parts: set[str]) -> Iterator[Finding]:
-        """All that is wrong in here."""
-        if ("_layers" in parts) != ("_manifests" in parts) and (finding := self._look_at_shape()) is not None:
+        """Yield all findings of the repository."""
+        if ("_layers" in parts) != ("_manifests" in parts) and (finding := self._check_shape()) is not None:
             yield finding
         yield from self._manifests()
         yield from self._tags()
@@ -77,16 +77,16 @@ class RepositoryCheck:
         yield from self._referrers()
         yield from upload_findings(self._listing, self._name, self._uploads)
 
-    def _look_at_shape(self) -> Finding | None:
+    def _check_shape(self) -> Finding | None:
         layers, manifests = layout.layers(self._name), layout.manifests(self._name)
-        if exists(self._driver, layers) == exists(self._driver, manifests):
+        if exists(self._objects, layers) == exists(self._objects, manifests):
             return None
         kind, path = Kind.NO_MANIFESTS, manifests
         sentence = "the CNCF registry 3.x does not see this repository"
-        if exists(self._driver, manifests):
+        if exists(self._objects, manifests):
             kind, path = Kind.NO_LAYERS, layers
             sentence = "the garbage collection of the CNCF registry 2.8 would remove what this repository refers to"
-        return Finding(kind, path, sentence, repository=self._name, look=self._look_at_shape)
+        return Finding(kind, path, sentence, repository=self._name, recheck=self._check_shape)
 
     def _layers(self) -> Iterator[Finding]:
         directory = layout.layers(self._name)
@@ -110,7 +110,7 @@ class RepositoryCheck:
 
     def _manifest(self, digest: Digest) -> Iterator[Finding | None]:
         yield self.links.revision(digest)
-        if not exists(self._driver, layout.revision_link(self._name, digest)):
+        if not exists(self._objects, layout.revision_link(self._name, digest)):
             return  # deleted: the CNCF registry leaves the directory
         read = self.manifests.read(digest)
         if isinstance(read, Finding):
@@ -118,7 +118,7 @@ class RepositoryCheck:
         if not isinstance(read, tuple):
             return
         for finding in self.manifests.references(digest, read[0]):
-            yield settle_wrong_size(self._driver, finding, self._hashed)
+            yield settle_wrong_size(self._objects, finding, self._hashed)
         yield self.manifests.referrer(digest, read)
 
     def _tags(self) -> Iterator[Finding]:
@@ -131,7 +131,7 @@ class RepositoryCheck:
     def _tag(self, tag: Tag) -> Iterator[Finding | None]:
         yield from self._listing.unexpected(layout.tag(self._name, tag), frozenset({"current", "index"}))
         yield from self._listing.unexpected(layout.tag_current(self._name, tag), frozenset({layout.LINK}))
-        # Before the links of its index: where one of them is mended it looks like the newest.
+        # Before the links of its index: where one of them is repaired it looks like the newest.
         yield self.links.tag(tag)
         strays: list[Finding] = []
         for digest in self._digests(layout.tag_index(self._name, tag), strays):
@@ -148,7 +148,7 @@ class RepositoryCheck:
             yield self.manifests.listed_referrer(subject, digest)
 
     def _digests(self, path: StoragePath, strays: list[Finding], leaf: str | None = layout.LINK) -> Iterator[Digest]:
-        """The digests that have a directory below `path`, and into `strays` what else there is."""
+        """Yield the digests that have a directory below `path`; add findings about other entries to `strays`."""
         for algorithm in ALGORITHMS:
             directory = layout.child(path, algorithm)
             for entry in list(self._listing.entries(directory)):
@@ -158,13 +158,13 @@ class RepositoryCheck:
                     strays += self._listing.stray(directory, entry)
                 else:
                     if leaf is not None:
-                        # "signatures": beside the links of manifests of the first format
+                        # "signatures": next to the links of manifests of the first format
                         expected = frozenset({leaf, "signatures"})
                         strays += self._listing.unexpected(layout.child(directory, entry.name), expected)
                     yield digest
 
     def _guarded(self, path: StoragePath, findings: Iterator[Finding | None]) -> Iterator[Finding]:
-        """What was found, or that something could not be read."""
+        """Yield the findings, or the one that something could not be read."""
         try:
             for finding in findings:
                 if finding is not None:

@@ -1,6 +1,6 @@
-"""Reading all blobs again, those first that were not read for the longest time.
+"""The scrub: it reads all blobs again, those first that were not read for the longest time.
 
-A run that is cut off is gone on with by the next one. A pass is over when each blob was read since it began.
+The next run continues one that was cut off. A pass is over when each blob was read since it began.
 """
 
 import time
@@ -13,28 +13,29 @@ from pyregistry.fsck.checking import READ_ONLY
 from pyregistry.fsck.coverage import Shard
 from pyregistry.fsck.entries import no_permission
 from pyregistry.fsck.findings import Finding, Kind
-from pyregistry.fsck.hashing import DAMAGED, Brake, Verdict, no_brake, verify
+from pyregistry.fsck.hashing import DAMAGED, Limit, Verdict, unlimited, verify
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.local.driver import Driver, PathBusy
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator
+from pyregistry.storage.seams.objects import Objects, PathBusy
 
-_LOCK = "scrub"
+_HOLDER = "scrub"
 _SAVE_SECONDS = 30.0
 
 
 class ScrubBusy(Exception):
-    """Another one is running."""
+    """Another scrub is running."""
 
 
 @dataclass(slots=True)
 class Coverage:
-    """How far a pass came. Sizes in bytes, times in nanoseconds since the epoch."""
+    """The progress of a pass. Sizes in bytes, times in nanoseconds since the epoch."""
 
     begun: int = 0
     blobs: int = 0
     size: int = 0
     is_counted: bool = False
-    """False while blobs and their sizes are still being counted."""
+    """False until all blobs and their sizes are counted."""
     checked: int = 0
     """Since the pass began, by earlier runs too."""
     checked_size: int = 0
@@ -45,8 +46,8 @@ class Coverage:
     damaged: set[Digest] = field(default_factory=set)
 
 
-class Rate:
-    """Lets no more than so many bytes a second pass, by sleeping."""
+class RateLimiter:
+    """A limit of bytes a second, kept by sleeping."""
 
     def __init__(self, per_second: float, sleep: Callable[[float], object] = time.sleep) -> None:
         self._per_second = per_second
@@ -54,50 +55,54 @@ class Rate:
         self._free_at = time.monotonic()
 
     def __call__(self, size: int, /) -> None:
-        """See Brake."""
+        """Sleep until so many bytes were allowed."""
         now = time.monotonic()
-        # What was not used is not saved up: after a pause the disk is not asked for more at once.
+        # Unused bytes are not saved up: after a pause the disk is not asked for more at once.
         self._free_at = max(self._free_at, now) + size / self._per_second
         if self._free_at > now:
             self._sleep(self._free_at - now)
 
 
 def scrub(
-    driver: Driver, progress: Coverage, advance: Callable[[int], None], brake: Brake = no_brake
+    objects: Objects,
+    coordinator: Coordinator,
+    progress: Coverage,
+    advance: Callable[[int], None],
+    limit: Limit = unlimited,
 ) -> Generator[Finding]:
-    """The damaged blobs. Fills `progress`; calls `advance` with the size of each blob that was read. Blocks.
+    """Yield the damaged blobs, and fill `progress`; call `advance` with the size of each blob that was read. Blocks.
 
     Raises ScrubBusy. What was read so far is remembered also when the caller stops in the middle.
     """
     with ExitStack() as held:
         try:
-            held.enter_context(driver.lock(_LOCK, exclusive=True, wait=False))
+            held.enter_context(coordinator.single(_HOLDER, wait=False))
         except PathBusy as error:
             raise ScrubBusy("another scrub is running") from error
         except OSError as error:
             # A read-only mount, such as that of a backup, is scrubbed without a lock and without a memory.
             if error.errno not in READ_ONLY:
                 raise
-        progress.begun = coverage.begin_pass(driver)
+        progress.begun = coverage.begin_pass(objects)
         order = []
-        for algorithm, prefix in coverage.shards(driver):
-            shard = coverage.load(driver, algorithm, prefix)
+        for algorithm, prefix in coverage.shards(objects):
+            shard = coverage.load(objects, algorithm, prefix)
             _count(progress, shard)
             order.append((shard.oldest, algorithm, prefix))
         progress.is_counted = True
         advance(progress.checked_size)
         for _, algorithm, prefix in sorted(order):
-            yield from _scrub_shard(driver, coverage.load(driver, algorithm, prefix), progress, advance, brake)
-        coverage.end_pass(driver)
+            yield from _scrub_shard(objects, coverage.load(objects, algorithm, prefix), progress, advance, limit)
+        coverage.end_pass(objects)
 
 
-def summarize(driver: Driver, progress: Coverage) -> None:
+def summarize(objects: Objects, progress: Coverage) -> None:
     """Find when the blobs were read, by what is remembered now; count them if the run was stopped before. Blocks."""
     progress.never, progress.oldest = 0, None
     if not progress.is_counted:
         progress.blobs = progress.size = progress.checked = progress.checked_size = 0
-    for algorithm, prefix in coverage.shards(driver):
-        shard = coverage.load(driver, algorithm, prefix)
+    for algorithm, prefix in coverage.shards(objects):
+        shard = coverage.load(objects, algorithm, prefix)
         if not progress.is_counted:
             _count(progress, shard)
         times = [at for at in (shard.checked.get(encoded, 0) for encoded in shard.sizes) if at]
@@ -116,7 +121,7 @@ def _count(progress: Coverage, shard: Shard) -> None:
 
 
 def _scrub_shard(
-    driver: Driver, shard: Shard, progress: Coverage, advance: Callable[[int], None], brake: Brake
+    objects: Objects, shard: Shard, progress: Coverage, advance: Callable[[int], None], limit: Limit
 ) -> Iterator[Finding]:
     saved_at = time.monotonic()
     unread = sorted((shard.checked.get(encoded, 0), encoded) for encoded in shard.sizes)
@@ -124,7 +129,7 @@ def _scrub_shard(
         for checked_at, encoded in unread:
             if checked_at >= progress.begun:
                 continue
-            finding = _scrub_blob(driver, Digest(f"{shard.algorithm}:{encoded}"), brake)
+            finding = _scrub_blob(objects, Digest(f"{shard.algorithm}:{encoded}"), limit)
             if finding is None:
                 shard.checked[encoded] = time.time_ns()
             else:
@@ -137,19 +142,19 @@ def _scrub_shard(
                     progress.damaged.add(finding.digest)
                 yield finding
             if time.monotonic() - saved_at > _SAVE_SECONDS:
-                _remember(driver, shard)
+                _remember(objects, shard)
                 saved_at = time.monotonic()
     finally:
-        _remember(driver, shard)
+        _remember(objects, shard)
 
 
-def _remember(driver: Driver, shard: Shard) -> None:
+def _remember(objects: Objects, shard: Shard) -> None:
     with suppress(OSError):  # a full disk: what was read is read again
-        coverage.save(driver, shard)
+        coverage.save(objects, shard)
 
 
-def _scrub_blob(driver: Driver, digest: Digest, brake: Brake) -> Finding | None:
-    checked = verify(driver, digest, brake)
+def _scrub_blob(objects: Objects, digest: Digest, limit: Limit) -> Finding | None:
+    checked = verify(objects, digest, limit)
     if checked.verdict in (Verdict.RIGHT, Verdict.GONE):
         return None
     if checked.verdict not in DAMAGED:

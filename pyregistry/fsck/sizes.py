@@ -1,4 +1,4 @@
-"""A blob of another size than its manifest says: which of the two is wrong."""
+"""Blobs of another size than their manifest says: this tells which of the two is wrong."""
 
 from dataclasses import replace
 
@@ -15,33 +15,33 @@ Hashed = dict[tuple[Digest, ContentId | None], Checked]
 """Blobs that were read for their digests, by digest and content_id: many manifests may say another size of one."""
 
 
-def settle_wrong_size(driver: Objects, finding: Finding, hashed: Hashed) -> Finding:
-    """The finding, or that the blob is damaged: its digest decides. Reads the blob, so in no section."""
+def settle_wrong_size(objects: Objects, finding: Finding, hashed: Hashed) -> Finding:
+    """Return the finding, or that the blob is damaged: its digest decides. Reads the blob, so in no quiet moment."""
     if finding.kind is not Kind.WRONG_SIZE or finding.digest is None:
         return finding
     path = layout.blob_data(finding.digest)
-    content_id = _content_id(driver, path)
+    content_id = _content_id(objects, path)
     checked = hashed.get((finding.digest, content_id))
     if checked is None:
-        checked = hashed[finding.digest, content_id] = verify(driver, finding.digest)
+        checked = hashed[finding.digest, content_id] = verify(objects, finding.digest)
     if checked.verdict is Verdict.FORBIDDEN:
-        return replace(finding, kind=Kind.NO_PERMISSION, path=path, sentence=no_permission(), lost=(), look=None)
+        return replace(finding, kind=Kind.NO_PERMISSION, path=path, sentence=no_permission(), lost=(), recheck=None)
     kind = {Verdict.CORRUPT: Kind.CORRUPT_BLOB, Verdict.UNREADABLE: Kind.UNREADABLE_BLOB}.get(checked.verdict)
     if kind is None:
         told = replace(finding, sentence=f"{finding.sentence}; the blob is right", lost=())
-        return replace(told, look=lambda: told if _is_still(finding) else None)
+        return replace(told, recheck=lambda: told if _is_still(finding) else None)
     settled = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
     # Reading it once more would take too long in a section: it is still damaged if it is still that file.
-    return replace(settled, look=lambda: settled if _content_id(driver, path) == content_id else None)
+    return replace(settled, recheck=lambda: settled if _content_id(objects, path) == content_id else None)
 
 
 def _is_still(finding: Finding) -> bool:
-    now = finding.look() if finding.look is not None else None
+    now = finding.recheck() if finding.recheck is not None else None
     return now is not None and now.kind is finding.kind
 
 
-def _content_id(driver: Objects, path: StoragePath) -> ContentId | None:
+def _content_id(objects: Objects, path: StoragePath) -> ContentId | None:
     try:
-        return driver.stat(path).content_id
+        return objects.stat(path).content_id
     except PathNotFound:
         return None

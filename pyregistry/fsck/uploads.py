@@ -1,4 +1,4 @@
-"""Looking at the open uploads of a repository."""
+"""Checks of the open uploads of a repository."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,14 @@ from pyregistry.fsck.entries import Listing
 from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.oci.errors import BlobUploadUnknown
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage.local.driver import Driver, PathNotFound
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import Entry, Objects, PathNotFound
 
 _FILES = frozenset({layout.DATA, "startedat", "hashstates"})
 
 
 def upload_findings(listing: Listing, name: RepositoryName, uploads: set[str]) -> Iterator[Finding]:
-    """What is wrong with the uploads; their ids are added to `uploads`."""
+    """Yield the findings about uploads; add their ids to `uploads`."""
     ours: list[Entry] = []
     yield from listing.names(layout.uploads(name), _is_upload, ours)
     for entry in ours:
@@ -24,22 +23,22 @@ def upload_findings(listing: Listing, name: RepositoryName, uploads: set[str]) -
         yield from listing.names(layout.upload(name, upload_id), lambda file: file.name in _FILES, files)
         # A young one may be between its two files.
         is_old = all(listing.is_old(each) for each in (entry, *files))
-        if is_old and (finding := look_at_upload(listing.driver, name, upload_id)) is not None:
+        if is_old and (finding := check_upload(listing.objects, name, upload_id)) is not None:
             yield finding
 
 
-def look_at_upload(driver: Driver, name: RepositoryName, upload_id: UploadId) -> Finding | None:
-    """Whether it says when it began, which the CNCF registry wants to know before it removes an old one."""
+def check_upload(objects: Objects, name: RepositoryName, upload_id: UploadId) -> Finding | None:
+    """Check that it says when it began: the CNCF registry needs that before it removes an old one."""
 
-    def look() -> Finding | None:
-        return look_at_upload(driver, name, upload_id)
+    def recheck() -> Finding | None:
+        return check_upload(objects, name, upload_id)
 
     directory = layout.upload(name, upload_id)
     try:
-        driver.stat(directory)
+        objects.stat(directory)
     except PathNotFound:
         return None
-    names = set(driver.children(directory))
+    names = set(objects.children(directory))
     if "startedat" in names:
         return None
     kind, sentence = Kind.NO_START, "an upload that does not say when it began"
@@ -47,7 +46,7 @@ def look_at_upload(driver: Driver, name: RepositoryName, upload_id: UploadId) ->
         if names:
             return None
         kind, sentence = Kind.EMPTY_UPLOAD, "an upload without a file"
-    return Finding(kind, directory, sentence, repository=name, upload=upload_id, look=look)
+    return Finding(kind, directory, sentence, repository=name, upload=upload_id, recheck=recheck)
 
 
 def _is_upload(entry: Entry) -> bool:

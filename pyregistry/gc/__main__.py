@@ -26,7 +26,7 @@ def main(location: str, options: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server ends this process itself
     try:
         backend = read_location(location).open()
-        report = collect(backend.objects, msgspec.json.decode(options, type=Options), coordinator=backend.coordinator)
+        report = collect(backend.objects, backend.coordinator, msgspec.json.decode(options, type=Options))
     except Failure as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_CODES[type(error)]

@@ -13,11 +13,11 @@ from pyregistry.storage.seams.coordinator import Generation
 
 _WIDTHS: Mapping[str, int] = {algorithm: len(new_hash(algorithm).hexdigest()) // 2 for algorithm in ALGORITHMS}
 """Bytes of a digest."""
-_UNMARKED, _MARKED, _HELD, _UNTAGGED = 0, 1, 2, 4
-"""States of a blob: only `_HELD` and `_UNTAGGED` add up."""
+_UNMARKED, _MARKED, _LEASED, _UNTAGGED = 0, 1, 2, 4
+"""States of a blob: only `_LEASED` and `_UNTAGGED` add up."""
 
 
-class Records:
+class PrefixBlobs:
     """The blobs of one directory, whose digests begin with the same byte; small enough to send between processes."""
 
     def __init__(self, algorithm: str, prefix: str) -> None:
@@ -58,7 +58,7 @@ class Candidates:
         """Return the number of blobs."""
         return sum(len(table) for table in self._tables.values())
 
-    def extend(self, records: Records) -> None:
+    def extend(self, records: PrefixBlobs) -> None:
         """Add the blobs of another directory; for each algorithm in the order of their names."""
         if len(records):
             self._tables[records.algorithm].extend(records)
@@ -82,15 +82,15 @@ class Candidates:
         for table in self._tables.values():
             table.marked[:] = bytes((_MARKED,)) * len(table.marked)
 
-    def hold(self, digest: str) -> None:
+    def mark_leased(self, digest: str) -> None:
         """Take a blob out for a lease; a mark, before or after, counts instead."""
         table, index = self._find(digest)
         if index >= 0 and table.marked[index] != _MARKED:
-            table.marked[index] |= _HELD
+            table.marked[index] |= _LEASED
 
-    def held(self) -> Iterator[int]:
+    def leased_sizes(self) -> Iterator[int]:
         """Yield the sizes in bytes of the blobs that only leases keep."""
-        return self._sizes(_HELD)
+        return self._sizes(_LEASED)
 
     def untagged_size(self) -> int:
         """Return the bytes of the blobs that only untagged manifests keep."""
@@ -151,7 +151,7 @@ class _Table:
     def __len__(self) -> int:
         return len(self.marked)
 
-    def extend(self, records: Records) -> None:
+    def extend(self, records: PrefixBlobs) -> None:
         place, first = len(self.marked), records.raw[0] << 8
         self._begins.extend(array("Q", (place,)) * (first - len(self._begins)))
         sizes = map(Counter(records.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets

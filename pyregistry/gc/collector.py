@@ -14,39 +14,37 @@ from pyregistry.gc.emptied import would_be_emptied
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.sweeping import Sweep
-from pyregistry.gc.types import Braked, CollectorBusy, Listener, MarkFailed, Options, Plan, Report
+from pyregistry.gc.types import CollectorBusy, Listener, MarkFailed, Options, Plan, Report, SafetyCheckFailed
 from pyregistry.oci.errors import Unavailable
-from pyregistry.storage.local.coordinator import coordinator_of
-from pyregistry.storage.local.driver import PathBusy
 from pyregistry.storage.repositories.used import Used, note_used
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Collection, Coordinator, NotSafe
-from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.objects import Objects, PathBusy
 
 _BUSY = "another garbage collection is running, or `pyregistry without-gc`"
 
 
 def collect(
-    driver: Objects,
+    objects: Objects,
+    coordinator: Coordinator,
     options: Options,
     listener: Listener | None = None,
     processes: int = 1,
-    coordinator: Coordinator | None = None,
 ) -> Report:
     """Remove unreferenced content on which no push in progress relies. Blocks.
 
-    `processes` as in `shared`. Raises CollectorBusy, Braked, MarkFailed. The report lists content that could not be
-    removed.
+    `processes` as in `parallel_map`. Raises CollectorBusy, SafetyCheckFailed, MarkFailed. Failed removals are in the
+    report.
     """
     listener = listener or Listener()
     begin = time.monotonic()
-    with _on_these_mounts(), _collection(coordinator or coordinator_of(driver), options) as collection:
-        report = _run(driver, collection, options, listener, processes)
+    with _on_these_mounts(), _collection(coordinator, options) as collection:
+        report = _run(objects, collection, options, listener, processes)
     report.seconds = round(time.monotonic() - begin, 3)
     report.skipped = listener.reasons
     if not options.dry_run:
         with suppress(OSError):  # a full disk: the run has succeeded anyway
-            driver.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
+            objects.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
     return report
 
 
@@ -60,15 +58,15 @@ def _on_these_mounts() -> Iterator[None]:
 
 @contextmanager
 def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collection]:
-    with ExitStack() as held:
+    with ExitStack() as stack:
         begun = coordinator.collection(options.grace, only_look=options.dry_run, even_unsafe=options.i_know)
         try:
-            collection = held.enter_context(begun)
+            collection = stack.enter_context(begun)
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         except NotSafe as error:
             reasons = "; ".join(error.args)
-            raise Braked(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs all the same") from error
+            raise SafetyCheckFailed(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs all the same") from error
         yield collection
 
 
@@ -79,11 +77,11 @@ def _run(driver: Objects, collection: Collection, options: Options, listener: Li
     if not options.dry_run:
         collection.barrier()  # earlier commits are visible now
     marker = Marker(driver, collection, candidates, options, listener)
-    _brake(collection, candidates, options)
+    _check_safety(collection, candidates, options)
     plan = marker.plan(processes)
-    if not options.dry_run and collection.condemn(plan.doomed()):
+    if not options.dry_run and collection.condemn(plan.garbage()):
         marker, plan = _mark_again(marker, plan)
-    _brake(collection, candidates, options)  # a volume may have been unmounted during the walk
+    _check_safety(collection, candidates, options)  # a volume may have been unmounted during the walk
     listener.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:
@@ -113,7 +111,7 @@ def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
     return again, replace(found, links=tuple(link for link in found.links if link in links))
 
 
-def _brake(collection: Collection, candidates: Candidates, options: Options) -> None:
+def _check_safety(collection: Collection, candidates: Candidates, options: Options) -> None:
     if not len(candidates) or options.allow_empty:
         return
     try:
@@ -121,7 +119,7 @@ def _brake(collection: Collection, candidates: Candidates, options: Options) -> 
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
     if reason is not None:
-        raise Braked(
+        raise SafetyCheckFailed(
             f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"
             " say --allow-empty"
         )
@@ -130,9 +128,9 @@ def _brake(collection: Collection, candidates: Candidates, options: Options) -> 
 @contextmanager
 def no_collection(coordinator: Coordinator, *, wait: bool) -> Iterator[None]:
     """Exclude collections until the block ends; without `wait` raise CollectorBusy if one runs."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         try:
-            held.enter_context(coordinator.single(COLLECTOR, wait=wait))
+            stack.enter_context(coordinator.single(COLLECTOR, wait=wait))
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         yield
@@ -140,15 +138,15 @@ def no_collection(coordinator: Coordinator, *, wait: bool) -> Iterator[None]:
 
 def _report_of(plan: Plan, options: Options) -> Report:
     ends_at = None
-    if plan.kept.until_ns:
-        ends_at = datetime.fromtimestamp(plan.kept.until_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if plan.leased.until_ns:
+        ends_at = datetime.fromtimestamp(plan.leased.until_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Report(
         dry_run=options.dry_run,
         repositories=plan.repositories,
         blobs=len(plan.candidates),
         blobs_marked=plan.candidates.marked_count(),
-        blobs_kept_by_leases=plan.kept.blobs,
-        bytes_kept_by_leases=plan.kept.size,
+        blobs_kept_by_leases=plan.leased.blobs,
+        bytes_kept_by_leases=plan.leased.size,
         leases_end_at=ends_at,
         untagged_manifests_kept=plan.untagged,
         bytes_kept_by_untagged_manifests=plan.candidates.untagged_size(),

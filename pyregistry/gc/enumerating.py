@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from functools import partial
 
 from pyregistry.common.system_errors import in_words
-from pyregistry.gc.candidates import Candidates, Records
-from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.candidates import Candidates, PrefixBlobs
+from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.types import MarkFailed
 from pyregistry.oci.digest import ALGORITHMS
 from pyregistry.storage.seams import layout
@@ -19,7 +19,7 @@ _Directory = tuple[str, str]
 
 
 def enumerate_blobs(objects: Objects, collection: Collection, processes: int = 1) -> Candidates:
-    """Return all blobs of any age with their generations; raise MarkFailed. `processes` as in `shared`."""
+    """Return all blobs of any age with their generations; raise MarkFailed. `processes` as in `parallel_map`."""
     candidates = Candidates()
     try:
         directories = list(_directories(objects))
@@ -27,8 +27,8 @@ def enumerate_blobs(objects: Objects, collection: Collection, processes: int = 1
             records = _read(collection, directory)
             candidates.extend(records)
             left = directories[number + 1 :]
-            if is_worth_it(len(records) * len(left), processes):
-                with shared(partial(_read, collection), left, processes) as found:
+            if worth_forking(len(records) * len(left), processes):
+                with parallel_map(partial(_read, collection), left, processes) as found:
                     for records in found:
                         candidates.extend(records)
                 break
@@ -54,9 +54,9 @@ def _directories(objects: Objects) -> Iterator[_Directory]:
                     yield algorithm, prefix
 
 
-def _read(collection: Collection, directory: _Directory) -> Records:
+def _read(collection: Collection, directory: _Directory) -> PrefixBlobs:
     algorithm, prefix = directory
-    records = Records(algorithm, prefix)
+    records = PrefixBlobs(algorithm, prefix)
     for encoded, generation in collection.generations(algorithm, prefix):
         records.add(encoded, generation)
     return records

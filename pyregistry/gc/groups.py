@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 
-def groups_from_the_top(below: Mapping[str, Iterable[str]]) -> list[list[str]]:
+def components_from_the_top(below: Mapping[str, Iterable[str]]) -> list[list[str]]:
     """Return the strongly connected components in topological order, from the top, by Kosaraju's method.
 
     Manifests of one group refer to each other: an index with a subject that has that index as a child, say. References

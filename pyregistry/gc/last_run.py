@@ -43,10 +43,10 @@ def gc_figures(driver: Objects, interval: float) -> Iterator[Figure]:
 def _last_values(driver: Objects) -> Mapping[str, float]:
     values: dict[str, float] = {}
     with suppress(PathNotFound):
-        values["last_failure_timestamp_seconds"] = driver.stat(layout.LAST_GC_FAILURE).mtime_ns / 1e9
+        values["last_failure_timestamp_seconds"] = driver.stat(layout.LAST_GC_FAILURE).modified_ns / 1e9
     report = last_run(driver)
     if report is not None:
-        values["last_run_timestamp_seconds"] = driver.stat(layout.LAST_GC).mtime_ns / 1e9
+        values["last_run_timestamp_seconds"] = driver.stat(layout.LAST_GC).modified_ns / 1e9
         values["last_run_skipped"] = len(report.skipped)
         for field in ("seconds", "bytes_freed", "blobs", "blobs_removed", "blobs_kept_by_leases"):
             values[f"last_run_{field}"] = getattr(report, field)

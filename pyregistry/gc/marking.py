@@ -11,9 +11,9 @@ from functools import partial
 from pyregistry.common.system_errors import in_words
 from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
-from pyregistry.gc.parallel import is_worth_it, shared
+from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.types import DoomedLayer, Kept, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import GarbageLink, LeaseStats, Listener, MarkFailed, Options, Plan
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.walking import walk_repositories
@@ -34,13 +34,13 @@ class Marker:
         self.candidates = candidates
         self.options = options
         self.listener = listener
-        self.kept = Kept()
+        self.leased = LeaseStats()
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
-        self.links: list[DoomedLayer] = []
+        self.links: list[GarbageLink] = []
         self._count = 0
 
     def plan(self, processes: int = 1) -> Plan:
-        """Mark all live content; raises MarkFailed. `processes` as in `shared`: they read the manifests."""
+        """Mark all live content; raises MarkFailed. `processes` as in `parallel_map`: they read the manifests."""
         # Again until no new one appears: a repository may be pushed, or moved, during the walk.
         while new := [name for name in self._names() if name not in self.repositories]:
             with self._read(new, processes) as read:
@@ -48,14 +48,14 @@ class Marker:
                 for name in new:
                     self._mark(name, read)
             processes = 1  # the listener may have started a thread
-        for size in self.candidates.held():
-            self.kept.add(size)
-        manifests = [group for marks in self.repositories.values() for group in marks.doomed_groups()]
-        links = tuple(link for link in self.links if self.is_doomed(link))
+        for size in self.candidates.leased_sizes():
+            self.leased.add(size)
+        manifests = [group for marks in self.repositories.values() for group in marks.deletion_order()]
+        links = tuple(link for link in self.links if self.is_garbage(link))
         untagged = sum(marks.untagged_count for marks in self.repositories.values())
-        return Plan(self.candidates, self._count, tuple(manifests), links, self.kept, untagged)
+        return Plan(self.candidates, self._count, tuple(manifests), links, self.leased, untagged)
 
-    def is_doomed(self, link: DoomedLayer) -> bool:
+    def is_garbage(self, link: GarbageLink) -> bool:
         """Return True if a layer link that its repository does not need is garbage, by the marks so far.
 
         It stays if its blob stays, as in the CNCF registry, unless its repository has nothing else.
@@ -77,8 +77,8 @@ class Marker:
     @contextmanager
     def _read(self, names: list[RepositoryName], processes: int) -> Iterator[Iterator[Documents]]:
         strict = self.options.delete_untagged  # otherwise marking needs no tags, in a tree without damage
-        if is_worth_it(len(self.candidates), processes):
-            with shared(partial(read_documents, self.objects, strict=strict), names, processes) as read:
+        if worth_forking(len(self.candidates), processes):
+            with parallel_map(partial(read_documents, self.objects, strict=strict), names, processes) as read:
                 yield map(decode, read)
         else:
             yield (list_links(self.objects, name, strict=strict) for name in names)
@@ -91,7 +91,7 @@ class Marker:
                 self.listener.repository(name)
                 self._count += 1
                 marks.mark_roots(documents)
-                self.links += marks.doomed_layers()
+                self.links += marks.garbage_links()
             else:
                 self.listener.no_repository(name)
         except OSError as error:

@@ -19,7 +19,7 @@ from pyregistry.gc.types import MarkFailed
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-WORTH_SHARING = 10_000
+WORTH_FORKING_BLOBS = 10_000
 """Blobs that one process can read while others are being started."""
 
 _PIPE = 1024 * 1024
@@ -28,13 +28,13 @@ _PIPE = 1024 * 1024
 _Other = tuple[BaseProcess, Connection]
 
 
-def is_worth_it(blobs: int, processes: int) -> bool:
+def worth_forking(blobs: int, processes: int) -> bool:
     """Return True if work on so many blobs is worth sharing."""
-    return processes > 1 and blobs >= WORTH_SHARING
+    return processes > 1 and blobs >= WORTH_FORKING_BLOBS
 
 
 @contextmanager
-def shared(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Iterator[Result]]:
+def parallel_map(work: Callable[[Task], Result], tasks: Sequence[Task], processes: int) -> Iterator[Iterator[Result]]:
     """Give the results of `work` for all tasks in order; it may raise OSError. All processes end with the block.
 
     More than one of `processes` needs a caller without other threads, whose work a fork would stop. This process works

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pyregistry.gc.documents import Documents, try_link
-from pyregistry.gc.groups import groups_from_the_top
+from pyregistry.gc.groups import components_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
-from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed
+from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Unit
 from pyregistry.storage.seams.links import exists, read_link
+from pyregistry.storage.seams.objects import PathNotFound
 
 if TYPE_CHECKING:
     from pyregistry.gc.marking import Marker
@@ -36,7 +36,7 @@ class RepositoryMarks:
         self._kept: set[str] = set()
         self._needed: set[str] = set()  # the blobs of those, until the repository is marked
         self._referrers: dict[str, list[str]] = defaultdict(list)
-        self._documents: dict[str, References] = {}  # of doomed manifests
+        self._documents: dict[str, References] = {}  # of garbage manifests
         self._unread = Unread(marker.objects, marker.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
@@ -56,7 +56,7 @@ class RepositoryMarks:
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
-        self._look_again()
+        self._recheck()
         if not self._marker.options.delete_untagged:
             self._keep_untagged()
 
@@ -64,7 +64,7 @@ class RepositoryMarks:
         """Mark the untagged manifests too, and count what they cost; raise MarkFailed, OSError."""
         self._untagged = frozenset(digest for digest in self._before.revisions if digest not in self._kept)
         self.keep(self._untagged, mark=self._candidates.mark_untagged)
-        self._look_again()
+        self._recheck()
         self.untagged_count = 0 if self._is_whole else len(self._untagged)
 
     def _keep_referrers(self) -> None:
@@ -110,7 +110,7 @@ class RepositoryMarks:
         if self._unread.suspects:
             raise MarkFailed(f"{self.name}: a manifest that is kept is no longer readable")
 
-    def _look_again(self) -> None:
+    def _recheck(self) -> None:
         while self._unread.suspects:
             self._look_once_more()
 
@@ -131,7 +131,7 @@ class RepositoryMarks:
             self.keep(self._before.revisions)
             self.keep(found.named)
 
-    def doomed_groups(self) -> list[tuple[DoomedManifest, ...]]:
+    def deletion_order(self) -> list[tuple[GarbageManifest, ...]]:
         """Return the manifests that nothing keeps, from the top down."""
         below = {
             digest: (*document.children, *document.blobs, *self._referrers.get(digest, ()))
@@ -139,7 +139,8 @@ class RepositoryMarks:
             if digest not in self._kept
         }
         return [
-            tuple(DoomedManifest(self.name, Digest(digest)) for digest in group) for group in groups_from_the_top(below)
+            tuple(GarbageManifest(self.name, Digest(digest)) for digest in group)
+            for group in components_from_the_top(below)
         ]
 
     def is_kept(self, digest: str) -> bool:
@@ -147,12 +148,12 @@ class RepositoryMarks:
         return digest in self._kept
 
     def subject_of(self, digest: str) -> Digest | None:
-        """Return the subject of a doomed manifest."""
+        """Return the subject of a garbage manifest."""
         document = self._documents.get(digest)
         return parse(document.subject) if document is not None and document.subject is not None else None
 
     def forget(self) -> None:
-        """Drop the state that only a repository with doomed manifests needs later."""
+        """Drop the state that only a repository with garbage manifests needs later."""
         self._needed = set()
         self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads kept manifests again
@@ -163,7 +164,7 @@ class RepositoryMarks:
             self._before, self._kept, self._documents = Documents(), set(), {}
             self._referrers.clear()
 
-    def doomed_layers(self) -> Iterator[DoomedLayer]:
+    def garbage_links(self) -> Iterator[GarbageLink]:
         """Yield the layer links without a lease that no manifest of this repository needs; raises OSError."""
         layers = layout.layers(self.name)
         for algorithm in self._objects.children(layers, strict=True):
@@ -177,8 +178,8 @@ class RepositoryMarks:
                 ):
                     continue
                 digest = parse(name)
-                if digest is not None and (doomed := self._look_at_layer(digest)) is not None:
-                    yield doomed
+                if digest is not None and (garbage := self._look_at_layer(digest)) is not None:
+                    yield garbage
 
     def _keep_layer(self, name: str) -> None:
         if name not in self._needed and (digest := parse(name)) is not None:
@@ -187,7 +188,7 @@ class RepositoryMarks:
                 self._candidates.mark(each)
                 self._marker.listener.marked_blob(self.name, each)
 
-    def _look_at_layer(self, digest: Digest) -> DoomedLayer | None:
+    def _look_at_layer(self, digest: Digest) -> GarbageLink | None:
         link = layout.layer_link(self.name, digest)
         try:
             stat = self._objects.stat(link)
@@ -198,10 +199,10 @@ class RepositoryMarks:
             return None
         end_ns = self._marker.leases.end_ns(Unit(self.name, digest), stat)
         if end_ns:
-            self._candidates.hold(target)
-            self._marker.kept.until(end_ns)
+            self._candidates.mark_leased(target)
+            self._marker.leased.until(end_ns)
             return None
-        return DoomedLayer(self.name, digest, target)
+        return GarbageLink(self.name, digest, target)
 
     def _mark_blobs(self, document: References, mark: Callable[[str], object]) -> None:
         for reference in (*document.blobs, *document.children):
@@ -255,8 +256,8 @@ class RepositoryMarks:
 
     def _count_leased(self, digest: str, end_ns: int) -> None:
         if not self._candidates.is_marked(digest):
-            self._marker.kept.add(self._candidates.size(digest) or 0)
-        self._marker.kept.until(end_ns)
+            self._marker.leased.add(self._candidates.size(digest) or 0)
+        self._marker.leased.until(end_ns)
 
     def _tagged(self) -> Iterator[str]:
         revisions = self._before.revisions

@@ -66,13 +66,13 @@ async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
 
 def _is_due(driver: Objects, interval: float) -> bool:
     try:
-        last_ns = driver.stat(layout.LAST_GC).mtime_ns
+        last_ns = driver.stat(layout.LAST_GC).modified_ns
     except PathNotFound:  # the first run is due one interval after the first start
         driver.write(layout.LAST_GC, b"", durable=False)
         return False
     now_ns, failed_ns = time.time_ns(), 0
     with suppress(PathNotFound):
-        failed_ns = driver.stat(layout.LAST_GC_FAILURE).mtime_ns
+        failed_ns = driver.stat(layout.LAST_GC_FAILURE).modified_ns
     return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY) * 1e9
 
 
@@ -85,7 +85,7 @@ async def _collect(backend: Backend, options: Options) -> None:
     if backend.location.is_shared:
         report = await _collect_in_process(backend.location, options)
     else:  # another process cannot see it
-        report = await in_thread(partial(collect, backend.objects, options, coordinator=backend.coordinator))
+        report = await in_thread(partial(collect, backend.objects, backend.coordinator, options))
     log.info("garbage collection", **{key: value for key, value in msgspec.to_builtins(report).items() if value})
 
 

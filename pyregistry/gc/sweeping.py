@@ -16,14 +16,14 @@ from pyregistry.common.system_errors import in_words
 from pyregistry.gc import batches
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.types import DoomedLayer, DoomedManifest, MarkFailed, Plan, Report
+from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Batch
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import ensure_shape, exists
+from pyregistry.storage.seams.objects import PathNotFound
 
 T = TypeVar("T")
 
@@ -55,8 +55,8 @@ class Sweep:
         self._in_batches(self._plan.blobs(), self._remove_blob)
         self._in_batches(self._marker.maybe_empty(), self._remove_if_empty)
 
-    def _in_batches(self, doomed: Iterable[T], remove: Callable[[Batch, T], None]) -> None:
-        left = iter(doomed)
+    def _in_batches(self, garbage: Iterable[T], remove: Callable[[Batch, T], None]) -> None:
+        left = iter(garbage)
         some = list(islice(left, batches.BATCH))
         while some:
             with self._collection.batch() as batch:
@@ -68,13 +68,13 @@ class Sweep:
             time.sleep(batches.BREATH)
             some += islice(left, batches.BATCH - len(some))
 
-    def _try(self, remove: Callable[[T], None], doomed: T) -> None:
+    def _try(self, remove: Callable[[T], None], garbage: T) -> None:
         try:
-            remove(doomed)
+            remove(garbage)
         except OSError as error:
             self._listener.skipped(in_words(error))
 
-    def _remove_manifests(self, batch: Batch, group: tuple[DoomedManifest, ...]) -> None:
+    def _remove_manifests(self, batch: Batch, group: tuple[GarbageManifest, ...]) -> None:
         marks = self._marker.repositories[group[0].repository]
         if any(marks.is_kept(each.digest) for each in group):
             return  # a manifest above it stays, and so the whole group does
@@ -90,14 +90,14 @@ class Sweep:
         except OSError as error:
             raise MarkFailed(in_words(error)) from error
 
-    def _is_unused(self, batch: Batch, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> bool:
+    def _is_unused(self, batch: Batch, group: tuple[GarbageManifest, ...], marks: RepositoryMarks) -> bool:
         # A referrer may exist before its subject, which may be pushed at this moment.
         for subject in filter(None, (marks.subject_of(each.digest) for each in group)):
             if not batch.is_unchanged(subject, self._plan.candidates.generation(subject)):
                 return False
-        return batch.may_remove([self._plan.doomed_manifest(each) for each in group])
+        return batch.may_remove([self._plan.garbage_manifest(each) for each in group])
 
-    def _remove_group(self, batch: Batch, group: tuple[DoomedManifest, ...], marks: RepositoryMarks) -> None:
+    def _remove_group(self, batch: Batch, group: tuple[GarbageManifest, ...], marks: RepositoryMarks) -> None:
         for each in group:
             subject = marks.subject_of(each.digest)
             if self._remove(batch, "manifest", layout.revision(each.repository, each.digest)):
@@ -107,8 +107,8 @@ class Sweep:
                     batch.remove(layout.referrer(each.repository, subject, each.digest))
                 batch.prune(layout.referrers(each.repository, subject))
 
-    def _remove_link(self, batch: Batch, link: DoomedLayer) -> None:
-        if not self._marker.is_doomed(link) or not batch.may_remove([self._plan.doomed_link(link)]):
+    def _remove_link(self, batch: Batch, link: GarbageLink) -> None:
+        if not self._marker.is_garbage(link) or not batch.may_remove([self._plan.garbage_link(link)]):
             return  # a manifest that refers to it stays meanwhile, or a writer relies on it
         try:
             if self._marker.repositories[link.repository].target(link.digest) != link.target:
@@ -120,7 +120,7 @@ class Sweep:
 
     def _remove_blob(self, batch: Batch, blob: tuple[Digest, int]) -> None:
         digest, size = blob
-        if batch.may_remove([self._plan.doomed_blob(digest)]) and self._remove(batch, "blob", layout.blob(digest)):
+        if batch.may_remove([self._plan.garbage_blob(digest)]) and self._remove(batch, "blob", layout.blob(digest)):
             self._report.blobs_removed += 1
             self._report.bytes_freed += size
 

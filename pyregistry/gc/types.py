@@ -7,7 +7,7 @@ from pyregistry.gc.candidates import Candidates
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import Doomed
+from pyregistry.storage.seams.coordinator import Garbage
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.rules import GRACE
 
@@ -20,7 +20,7 @@ class CollectorBusy(Failure):
     """Another run is in progress, in this process or another one."""
 
 
-class Braked(Failure):
+class SafetyCheckFailed(Failure):
     """A volume seems to be missing, or no run is safe on this storage: nothing was removed."""
 
 
@@ -29,7 +29,7 @@ class MarkFailed(Failure):
 
 
 SOMETHING_SKIPPED = 2
-EXIT_CODES: Mapping[type[Failure], int] = {Braked: 3, MarkFailed: 4, CollectorBusy: 75}
+EXIT_CODES: Mapping[type[Failure], int] = {SafetyCheckFailed: 3, MarkFailed: 4, CollectorBusy: 75}
 """Exit codes of the commands; 75 is EX_TEMPFAIL of sysexits.h."""
 
 
@@ -50,7 +50,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class DoomedManifest:
+class GarbageManifest:
     """A revision link to be removed, with the blob that it names."""
 
     repository: RepositoryName
@@ -58,7 +58,7 @@ class DoomedManifest:
 
 
 @dataclass(frozen=True, slots=True)
-class DoomedLayer:
+class GarbageLink:
     """A layer link to be removed; `target` is the digest that stores its bytes, nearly always the same one."""
 
     repository: RepositoryName
@@ -67,7 +67,7 @@ class DoomedLayer:
 
 
 @dataclass(slots=True)
-class Kept:
+class LeaseStats:
     """Content that only leases keep, for pushes in progress."""
 
     blobs: int = 0
@@ -91,10 +91,10 @@ class Plan:
 
     candidates: Candidates
     repositories: int
-    manifests: tuple[tuple[DoomedManifest, ...], ...]
+    manifests: tuple[tuple[GarbageManifest, ...], ...]
     """Ordered from the top down; those of one group refer to each other, so they are removed or stay together."""
-    links: tuple[DoomedLayer, ...]
-    kept: Kept
+    links: tuple[GarbageLink, ...]
+    leased: LeaseStats
     untagged: int = 0
     """Manifests that stay, with their blobs, but that a run with `delete_untagged` would remove."""
 
@@ -102,26 +102,26 @@ class Plan:
         """Yield the unreferenced blobs, with their sizes in bytes."""
         return self.candidates.unmarked()
 
-    def doomed(self) -> Iterator[Doomed]:
+    def garbage(self) -> Iterator[Garbage]:
         """Yield all garbage, in the order of a sweep."""
-        yield from (self.doomed_manifest(each) for group in self.manifests for each in group)
-        yield from map(self.doomed_link, self.links)
-        yield from (self.doomed_blob(digest) for digest, _ in self.blobs())
+        yield from (self.garbage_manifest(each) for group in self.manifests for each in group)
+        yield from map(self.garbage_link, self.links)
+        yield from (self.garbage_blob(digest) for digest, _ in self.blobs())
 
-    def doomed_manifest(self, manifest: DoomedManifest) -> Doomed:
+    def garbage_manifest(self, manifest: GarbageManifest) -> Garbage:
         """Return a manifest as the coordinator sees it."""
-        return self._doomed(layout.revision(manifest.repository, manifest.digest), manifest.digest)
+        return self._garbage(layout.revision(manifest.repository, manifest.digest), manifest.digest)
 
-    def doomed_link(self, link: DoomedLayer) -> Doomed:
+    def garbage_link(self, link: GarbageLink) -> Garbage:
         """Return a layer link as the coordinator sees it."""
-        return self._doomed(layout.layer(link.repository, link.digest), link.target)
+        return self._garbage(layout.layer(link.repository, link.digest), link.target)
 
-    def doomed_blob(self, digest: Digest) -> Doomed:
+    def garbage_blob(self, digest: Digest) -> Garbage:
         """Return a blob as the coordinator sees it."""
-        return self._doomed(layout.blob(digest), digest)
+        return self._garbage(layout.blob(digest), digest)
 
-    def _doomed(self, path: StoragePath, content: Digest) -> Doomed:
-        return Doomed(path, content, self.candidates.generation(content))
+    def _garbage(self, path: StoragePath, content: Digest) -> Garbage:
+        return Garbage(path, content, self.candidates.generation(content))
 
 
 @dataclass(slots=True)

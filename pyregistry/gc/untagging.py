@@ -12,11 +12,10 @@ from functools import partial
 
 from pyregistry.gc.batches import BATCH
 from pyregistry.gc.documents import Documents, current_link, list_links, try_link
-from pyregistry.gc.groups import groups_from_the_top
+from pyregistry.gc.groups import components_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.local.coordinator import coordinator_of
 from pyregistry.storage.repositories.referrers import Referrers
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator, Unit
@@ -29,14 +28,12 @@ _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 class Untagging:
     """The removal of tags and manifests of one repository. Blocks; methods raise OSError."""
 
-    def __init__(
-        self, driver: Objects, name: RepositoryName, grace: float, coordinator: Coordinator | None = None
-    ) -> None:
+    def __init__(self, driver: Objects, coordinator: Coordinator, name: RepositoryName, grace: float) -> None:
         """`grace` is that of a collection, in seconds."""
         self._driver = driver
         self._name = name
         self._grace = grace
-        self._coordinator = coordinator or coordinator_of(driver)
+        self._coordinator = coordinator
         self._references: dict[str, References | None] = {}
         self._links = Documents()
         self._referrers: dict[str, list[str]] = {}
@@ -68,7 +65,7 @@ class Untagging:
         seeds |= {digest: None for tag in tags if (digest := named.get(tag)) is not None}
         yield from tags
         self._look({*tags, *(tag for tag, digest in named.items() if digest in digests)})
-        yield from self._doomed(seeds, digests)
+        yield from self._garbage(seeds, digests)
 
     def _remove_tags(self, tags: Sequence[Tag], seeds: dict[str, None]) -> list[Tag]:
         return [tag for tag in tags if self._remove_tag(tag, seeds)]
@@ -85,8 +82,8 @@ class Untagging:
     def _remove_some(self, seeds: Collection[str], digests: Sequence[Digest]) -> list[Digest]:
         """Remove one batch, so that writers need not wait for long; return it."""
         self._look(())
-        doomed = self._doomed(seeds, digests)[:BATCH]
-        for digest in doomed:
+        garbage = self._garbage(seeds, digests)[:BATCH]
+        for digest in garbage:
             for tag, named in self._links.tags.items():
                 if named == digest:
                     _delete(self._driver, layout.tag(self._name, Tag(tag)))
@@ -94,7 +91,7 @@ class Untagging:
             document = self._references.get(digest)
             if document is not None and document.subject is not None and (subject := parse(document.subject)):
                 Referrers(self._driver, self._name).remove(subject, digest)
-        return doomed
+        return garbage
 
     def _look(self, without: Collection[str]) -> None:
         """List the links, and read the manifests that were not read before."""
@@ -108,7 +105,7 @@ class Untagging:
                 referrers[document.subject].append(digest)
         self._referrers = referrers
 
-    def _doomed(self, seeds: Collection[str], digests: Collection[Digest]) -> list[Digest]:
+    def _garbage(self, seeds: Collection[str], digests: Collection[Digest]) -> list[Digest]:
         """Return the manifests to remove, an index before its children, a subject before its referrers."""
         revisions = self._links.revisions
         below = self._reach(seeds, ())
@@ -125,8 +122,8 @@ class Untagging:
         for seed in map(parse, seeds):
             if seed is not None and seed in stays and seed in revisions:
                 self.kept[seed] = roots.get(seed) or f"the manifest {stays[seed]} needs it, or is its subject"
-        doomed = {digest: list(self._edges(digest)) for digest in below if digest in revisions and digest not in stays}
-        return [Digest(digest) for group in groups_from_the_top(doomed) for digest in group]
+        garbage = {digest: list(self._edges(digest)) for digest in below if digest in revisions and digest not in stays}
+        return [Digest(digest) for group in components_from_the_top(garbage) for digest in group]
 
     def _reach(self, roots: Iterable[str], blocked: Collection[str]) -> dict[str, str]:
         """Return all that the manifests reach, themselves included, each with its predecessor."""

@@ -79,7 +79,7 @@ def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
             tally.skipped(sentence)
         plan = Marker(objects, collection, candidates, options, tally).plan()
     usage = Usage(blobs=len(candidates), skipped=tally.reasons)
-    usage.leased_blobs, usage.leased = plan.kept.blobs, plan.kept.size
+    usage.leased_blobs, usage.leased = plan.leased.blobs, plan.leased.size
     usage.untagged_manifests, usage.untagged = plan.untagged, candidates.untagged_size()
     repositories = tally.repositories
     for digest, owner in tally.owners.items():

@@ -1,11 +1,11 @@
-"""Backends: where a registry's data is, and the objects that keep it. Another storage is another location here.
+"""Backends: the place of a registry's data, and the three seams of an open one. Another storage is another place here.
 
 A location is a value: it comes from the config, and a garbage collection in a process of its own gets it as JSON.
 """
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -37,7 +37,7 @@ class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
     is_shared: ClassVar = True
     """True if several processes reach the same data."""
     is_quick: ClassVar = True
-    """True if a `stat` of what was there a moment ago takes microseconds, so that the event loop may wait for it."""
+    """True if a `stat` of a path takes microseconds, so that the event loop may wait for it."""
 
     @property
     def directory(self) -> Path:
@@ -45,28 +45,24 @@ class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
         return Path(self.root)
 
     def open(self, *, make: bool = False) -> "Backend":
-        """Open it, and with `make` make it before where it is missing; raises OSError. Blocks."""
+        """Open it, and with `make` make it first where it is missing; raises OSError. Blocks."""
         if make:
             self.directory.mkdir(parents=True, exist_ok=True)
         driver = FilesystemDriver(self.directory)
-        return Backend(Directory(str(driver.root)), driver, LocalUploads, title=str(driver.root))
+        return backend_of(Directory(str(driver.root)), driver, LocalUploads, title=str(driver.root))
 
 
 class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
     """The memory of this process: each opening begins with nothing."""
 
     name: ClassVar = "inmemory"
-    """See Directory."""
     is_shared: ClassVar = False
-    """See Directory."""
     is_quick: ClassVar = True
-    """See Directory."""
     directory: ClassVar = None
-    """See Directory: there is none."""
 
     def open(self, *, make: bool = False) -> "Backend":
-        """See Directory."""
-        return Backend(self, MemoryDriver(), PieceUploads, title="memory")
+        """Open an empty one."""
+        return backend_of(self, MemoryDriver(), PieceUploads, title="memory")
 
 
 Location = Directory | Memory
@@ -79,40 +75,42 @@ class Backend:
 
     location: Location
     """Its own place, which another process opens as well, whatever a relative path or a symbolic link leads to then."""
-    driver: Driver
-    """Driver of local leases, uploads and repairs; other code takes `objects`."""
-    make_uploads: Callable[[Driver, int, Coordinator], Uploads]
-    """Keeps uploads on a driver; the number is the size of the largest blob, in bytes."""
+    objects: Objects
+    """The bytes."""
+    coordinator: Coordinator
+    """Agreement between writers and the garbage collection."""
+    uploads: Callable[[int], Uploads]
+    """Makes the open uploads; the number is the size of the largest blob, in bytes."""
+    measure: Callable[[Callable[[str], Observe]], "Backend"]
+    """Makes the same with objects whose calls are observed by action; `measured` calls it."""
+    local: LocalMaintenance | None
+    """Maintenance of a directory of this machine; None elsewhere."""
     title: str
     """The location, for a sentence."""
 
-    @property
-    def objects(self) -> Objects:
-        """The bytes."""
-        return self.driver
-
-    @property
-    def local(self) -> LocalMaintenance | None:
-        """Maintenance of a directory of this machine; None elsewhere."""
-        return self.driver.local
-
-    @property
-    def coordinator(self) -> Coordinator:
-        """Agreement between writers and the garbage collection."""
-        return LocalCoordinator(self.driver)
-
-    def uploads(self, max_size: int) -> Uploads:
-        """Return the open uploads; a blob has at most `max_size` bytes."""
-        return self.make_uploads(self.driver, max_size, self.coordinator)
-
     def measured(self, observer: Callable[[str, str], Observe]) -> "Backend":
-        """Return the same with a driver whose calls are observed: by the name of the storage and an action."""
-        return replace(self, driver=MeasuredDriver(self.driver, partial(observer, self.location.name)))
+        """Return the same with objects whose calls are observed: by the name of the storage and an action."""
+        return self.measure(partial(observer, self.location.name))
 
     def registry(self, rules: Rules | None = None) -> Registry:
         """Return the registry that keeps its repositories here."""
         rules = rules or Rules()
-        return Registry(self.driver, rules, self.uploads(rules.max_blob_size), self.coordinator)
+        return Registry(self.objects, rules, self.uploads(rules.max_blob_size), self.coordinator)
+
+
+def backend_of(
+    location: Location, driver: Driver, make_uploads: Callable[[Driver, int, Coordinator], Uploads], title: str
+) -> Backend:
+    """Return the backend of directories, whose coordinator has locks and file times."""
+    coordinator = LocalCoordinator(driver)
+
+    def uploads(max_size: int) -> Uploads:
+        return make_uploads(driver, max_size, coordinator)
+
+    def measure(observer: Callable[[str], Observe]) -> Backend:
+        return backend_of(location, MeasuredDriver(driver, observer), make_uploads, title)
+
+    return Backend(location, driver, coordinator, uploads, measure, driver.local, title)
 
 
 def read_location(text: str) -> Location:

@@ -9,15 +9,14 @@ from typing import TypeVar
 
 from pyregistry.common.overriding import override
 from pyregistry.storage.local.driver import Appender, Driver, LocalMaintenance, LockedFile
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import Objects, Source, Stat
+from pyregistry.storage.seams.objects import Entry, Objects, Source, Stat
 
 T = TypeVar("T")
 
 
-class _Delegating:
+class Delegating:
     """The hook."""
 
     def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
@@ -25,7 +24,7 @@ class _Delegating:
         return work()
 
 
-class DelegatingObjects(_Delegating, Objects):
+class DelegatingObjects(Delegating, Objects):
     """Objects that do what `inner` does."""
 
     def __init__(self, inner: Objects) -> None:
@@ -84,12 +83,16 @@ class DelegatingObjects(_Delegating, Objects):
         self.around("make_directory", path, lambda: self._objects.make_directory(path, durable=durable))
 
     @override
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        return self.around("entries", path, lambda: self._objects.entries(path))
+
+    @override
     def symbolic_links(self, path: StoragePath) -> list[str]:
         return self.around("symbolic_links", path, lambda: self._objects.symbolic_links(path))
 
     @override
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
-        return self.around("room", path, lambda: self._objects.room(path))
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
+        return self.around("available_bytes", path, lambda: self._objects.available_bytes(path))
 
     @override
     def places(self) -> Sequence[StoragePath]:
@@ -127,10 +130,6 @@ class DelegatingDriver(DelegatingObjects, Driver):
         self.around("set_mtime", path, lambda: self._driver.set_mtime(path, mtime_ns))
 
     @override
-    def entries(self, path: StoragePath) -> Iterator[Entry]:
-        return self.around("entries", path, lambda: self._driver.entries(path))
-
-    @override
     def move(self, source: StoragePath, target: StoragePath) -> None:
         self.around("move", target, lambda: self._driver.move(source, target))
 
@@ -161,8 +160,8 @@ class DelegatingDriver(DelegatingObjects, Driver):
         return self.around("appender", path, lambda: self._driver.appender(path, wait=wait, create=create))
 
     @override
-    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
-        return self.around("held", path, lambda: self._driver.held(path))
+    def open_locked(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
+        return self.around("open_locked", path, lambda: self._driver.open_locked(path))
 
     @override
     def place_of(self, path: StoragePath) -> StoragePath:

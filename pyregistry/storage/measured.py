@@ -1,11 +1,13 @@
-"""A driver that measures how long another one takes, in the words of the CNCF registry's metrics."""
+"""Storages that measure the calls of another one, by the actions of the CNCF registry's metrics."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from pyregistry.storage.delegating import DelegatingDriver
+from pyregistry.common.overriding import override
+from pyregistry.storage.delegating import Delegating, DelegatingDriver, DelegatingObjects
 from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.seams.objects import Objects
 
 T = TypeVar("T")
 Observe = Callable[[float], None]
@@ -22,25 +24,39 @@ _ACTIONS = {
     "delete_many": "Delete",
     "discard": "Delete",
 }
-"""By verb; the CNCF registry has no words for the others."""
+"""Actions by verb; the CNCF registry has no words for the others."""
 
 
-class MeasuredDriver(DelegatingDriver):
-    """Driver that measures another one."""
-
-    def __init__(self, driver: Driver, observer: Callable[[str], Observe]) -> None:
-        """`observer` returns for an action the function to call with its seconds, from any thread."""
-        super().__init__(driver)
+class _Measured(Delegating):
+    def __init__(self, observer: Callable[[str], Observe]) -> None:
         observed = {action: observer(action) for action in dict.fromkeys(_ACTIONS.values())}
         self._observe = {verb: observed[action] for verb, action in _ACTIONS.items()}
 
+    @override
     def around(self, verb: str, path: str, work: Callable[[], T]) -> T:
-        """Observe the seconds of one call, also if it fails."""
         observe = self._observe.get(verb)
         if observe is None:
             return work()
         begun = time.perf_counter()
         try:
             return work()
-        finally:
+        finally:  # also of a call that fails
             observe(time.perf_counter() - begun)
+
+
+class MeasuredObjects(_Measured, DelegatingObjects):
+    """Objects whose calls are measured."""
+
+    def __init__(self, objects: Objects, observer: Callable[[str], Observe]) -> None:
+        """Take from `observer`, for each action, what is called with its seconds, in whichever thread it ran."""
+        _Measured.__init__(self, observer)
+        DelegatingObjects.__init__(self, objects)
+
+
+class MeasuredDriver(_Measured, DelegatingDriver):
+    """A driver whose calls are measured."""
+
+    def __init__(self, driver: Driver, observer: Callable[[str], Observe]) -> None:
+        """Take what MeasuredObjects takes."""
+        _Measured.__init__(self, observer)
+        DelegatingDriver.__init__(self, driver)

@@ -183,9 +183,9 @@ class _Storage(FilesystemDriver):
     hangs: threading.Event | None = None
     writes = 0
 
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         self._suffer()
-        return super().room(path)
+        return super().available_bytes(path)
 
     def write(self, path: StoragePath, data: bytes, **how: bool) -> None:
         type(self).writes += 1

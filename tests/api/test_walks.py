@@ -9,13 +9,12 @@ from pyregistry.api.http.context import CallersView
 from pyregistry.auth.access import AllowAll, Authorizer, Principal
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import Stat
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.auth.test_policy import rule, rules
 from tests.builders import artifact
-from tests.storage.pushing import push_blob, push_image, repository
+from tests.storage.pushing import push_blob, push_image, registry_on, repository
 
 _BOB = Principal("bob")
 _SECRET = b"what bob may not read"
@@ -45,7 +44,7 @@ class LookingDriver(MemoryDriver):
 def driver() -> LookingDriver:
     """Twenty repositories in a flat namespace, and ten below `team` and `other`."""
     driver = LookingDriver()
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in [
         *(f"r{number}" for number in range(20)),
         *(f"{ns}/a{n}" for ns in ("team", "other") for n in range(10)),
@@ -58,7 +57,7 @@ def driver() -> LookingDriver:
 
 def _listed(driver: LookingDriver, authorizer: Authorizer) -> list[str]:
     view = CallersView(authorizer, _BOB, covered=False)
-    return [name for name in Registry(driver).list_catalog(None, view) if name is not None]
+    return [name for name in registry_on(driver).list_catalog(None, view) if name is not None]
 
 
 def test_who_may_see_nothing_costs_the_disk_nothing(driver: LookingDriver) -> None:
@@ -88,7 +87,7 @@ def test_a_mount_costs_the_same_whether_a_private_blob_is_there_or_not(
     costs = []
     for content in (_SECRET, b"what is nowhere"):
         view = CallersView(rules(*items), _BOB, covered=True)
-        assert [each for each in Registry(driver).list_having(Digest.of(content), view) if each is not None] == []
+        assert [each for each in registry_on(driver).list_having(Digest.of(content), view) if each is not None] == []
         costs.append(Counter(driver.looks))
         driver.looks.clear()
     assert costs[0] == costs[1]
@@ -96,7 +95,7 @@ def test_a_mount_costs_the_same_whether_a_private_blob_is_there_or_not(
 
 def test_a_mount_by_who_may_read_everything_does_not_walk_for_what_is_nowhere(driver: LookingDriver) -> None:
     view = CallersView(rules(rule("**")), _BOB, covered=True)
-    assert list(Registry(driver).list_having(Digest.of(b"what is nowhere"), view)) == []
+    assert list(registry_on(driver).list_having(Digest.of(b"what is nowhere"), view)) == []
     assert set(driver.looks) == {"blobs/sha256"}
-    found = [each.name for each in Registry(driver).list_having(Digest.of(_SECRET), view) if each is not None]
+    found = [each.name for each in registry_on(driver).list_having(Digest.of(_SECRET), view) if each is not None]
     assert found == [RepositoryName("r0")]

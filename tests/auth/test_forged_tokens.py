@@ -20,13 +20,13 @@ from pyregistry.auth.tokens import SERVICE, TokenService
 from pyregistry.oci.errors import Unauthorized
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.secrets import Secret
 from pyregistry.storage.seams import layout
 from tests.auth.rules import ADMIN, bearer, start_with_rules, token_for
 from tests.auth.test_tokens import claims_of, keys_in
 from tests.conftest import StartRegistry
 from tests.push import Client
 from tests.raw import ask
+from tests.storage.pushing import secret_on
 
 _SCOPE = "repository:private:pull,push,delete"
 
@@ -150,7 +150,7 @@ class _Everybody:
 
 def _service() -> TokenService:
     policy = Policy.parse([{"repositories": "**", "who": "everyone", "actions": "pull"}], {})
-    keys = KeyRing(Secret(MemoryDriver(), layout.TOKEN_KEYS))
+    keys = KeyRing(secret_on(MemoryDriver(), layout.TOKEN_KEYS))
     return TokenService(_Everybody(), "realm", keys, CurrentPolicy(policy))
 
 

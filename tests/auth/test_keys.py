@@ -10,8 +10,8 @@ import pytest
 from pyregistry.auth.keys import ROTATE_SECONDS, TOKEN_SECONDS, KeyRing
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.secrets import Secret
 from pyregistry.storage.seams import layout
+from tests.storage.pushing import secret_on
 
 
 class Clock:
@@ -37,7 +37,7 @@ def driver() -> Driver:
 @pytest.fixture
 def ring(driver: Driver, clock: Clock) -> Callable[[], KeyRing]:
     """Another worker's keys at each call."""
-    return lambda: KeyRing(Secret(driver, layout.TOKEN_KEYS), clock)
+    return lambda: KeyRing(secret_on(driver, layout.TOKEN_KEYS), clock)
 
 
 def test_all_workers_sign_with_one_key(ring: Callable[[], KeyRing]) -> None:
@@ -81,7 +81,7 @@ def test_on_a_full_disk_the_last_key_goes_on(driver: Driver, clock: Clock, monke
     def refuse(*_: object, **__: object) -> NoReturn:
         raise OSError(errno.ENOSPC, "full")
 
-    worker = KeyRing(Secret(driver, layout.TOKEN_KEYS), clock)
+    worker = KeyRing(secret_on(driver, layout.TOKEN_KEYS), clock)
     with monkeypatch.context() as full:
         full.setattr(driver, "write", refuse)
         with pytest.raises(OSError, match="full"):
@@ -151,7 +151,7 @@ def test_without_a_spare_key_the_error_is_the_callers(clock: Clock) -> None:
 
 def test_a_spare_key_is_known_on_and_signs_no_more_once_a_key_can_be_stored(driver: Driver, clock: Clock) -> None:
     spare = KeyRing(Unwritable(), clock, b"spare").signing()
-    ring = KeyRing(Secret(driver, layout.TOKEN_KEYS), clock, b"spare")
+    ring = KeyRing(secret_on(driver, layout.TOKEN_KEYS), clock, b"spare")
     assert ring.signing() != spare
     assert ring.known(spare.id) == spare
 

@@ -10,10 +10,9 @@ import yaml
 
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.uploads import Upload
-from tests.storage.pushing import repository
+from tests.storage.pushing import registry_on, repository
 
 
 def run(command: str, *arguments: str | Path, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -33,7 +32,7 @@ class Place:
         self.config.write_text(yaml.safe_dump({"version": 0.1, "storage": storage}))
         self.driver = FilesystemDriver(self.data)
         volumes.remember(self.driver)
-        self.registry = Registry(self.driver)
+        self.registry = registry_on(self.driver)
 
 
 def begin_upload(place: Place, size: int, *, hours_ago: float) -> Upload:

@@ -14,14 +14,13 @@ import pytest
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local import leases
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.running import run, run_process, write_config
 from tests.cli.test_hostile_text import OUR_COLOURS, at_a_terminal
 from tests.fsck.trees import APP, OLD, blob_path, current, fill
 from tests.processes import wait_until
-from tests.storage.pushing import files_of, push_image, repository
+from tests.storage.pushing import files_of, push_image, registry_on, repository
 
 IMAGES = 8
 PUSH_AGAIN = (
@@ -38,7 +37,7 @@ def config(root: Path) -> Path:
 def driver(config: Path) -> FilesystemDriver:
     """Images of two repositories and eight more that share a layer."""
     driver = FilesystemDriver(config.parent / "data")
-    registry = Registry(driver)
+    registry = registry_on(driver)
     fill(registry)
     for number in range(IMAGES):
         push_image(repository(registry, "many"), image(b"base", b"layer %d" % number), f"v{number}")
@@ -114,9 +113,9 @@ def test_the_next_commands_lead_to_a_sound_tree(config: Path, driver: Filesystem
         f"look at {driver.root}/.pyregistry/quarantine, then empty it with rm",
         f"pyregistry fsck {quoted} (must end with 0 damaged)",
     ]
-    fill(Registry(driver))
+    fill(registry_on(driver))
     for number in range(IMAGES):
-        push_image(repository(Registry(driver), "many"), image(b"base", b"layer %d" % number), f"v{number}")
+        push_image(repository(registry_on(driver), "many"), image(b"base", b"layer %d" % number), f"v{number}")
     assert run("fsck", config) == "0 damaged, 0 left over\n"
 
 
@@ -171,7 +170,7 @@ def test_many_causes_of_one_kind_are_bounded_and_all_in_json(config: Path, drive
 
 
 def test_a_long_list_of_images_is_bounded(config: Path, driver: FilesystemDriver) -> None:
-    repo = repository(Registry(driver), "wide")
+    repo = repository(registry_on(driver), "wide")
     push_image(repo, image(b"shared"), *(f"t{number:03}" for number in range(60)))
     driver.write(blob_path(b"shared"), b"")
     lines = run("fsck", config, status=1).splitlines()

@@ -23,11 +23,10 @@ from pyregistry.common.visible import visible
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import Image, image
 from tests.cli.running import run, write_config
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 HOSTILE = {
     "markup": "[/nope]",
@@ -123,7 +122,7 @@ def config(root: Path) -> Path:
 def driver(config: Path) -> FilesystemDriver:
     """A registry with an image for each hostile system."""
     driver = FilesystemDriver(config.parent / "data")
-    name = repository(Registry(driver), "app")
+    name = repository(registry_on(driver), "app")
     for number, system in enumerate(HOSTILE.values()):
         pushed, _ = image_for(system)
         push_image(name, pushed, f"t{number}")
@@ -179,7 +178,7 @@ def strange(config: Path, driver: FilesystemDriver) -> Path:
             (driver.root / parent / name / "_manifests/tags/x").mkdir(parents=True)
     driver.write(layout.tag_current_link(RepositoryName("app"), Tag("t0")), b"\x1b[2J")
     pushed, _ = image_for("lost")
-    push_image(repository(Registry(driver), "app"), pushed, "lost")
+    push_image(repository(registry_on(driver), "app"), pushed, "lost")
     driver.write(layout.blob_data(Digest.of(b"layer")), b"")
     return config
 

@@ -10,12 +10,11 @@ import pytest
 
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from tests.cli.place import run
 from tests.cli.running import write_config
 from tests.fsck.trees import APP, blob_path, fill
 from tests.processes import SOURCE_TREE
-from tests.storage.pushing import push_blob, repository
+from tests.storage.pushing import push_blob, registry_on, repository
 
 PAGE = (SOURCE_TREE / "docs/json.md").read_text()
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -51,8 +50,8 @@ def config(root: Path) -> Path:
     root.mkdir(exist_ok=True)
     driver = FilesystemDriver(root)
     volumes.remember(driver)
-    fill(Registry(driver))
-    push_blob(repository(Registry(driver)), b"in progress")
+    fill(registry_on(driver))
+    push_blob(repository(registry_on(driver)), b"in progress")
     driver.write(blob_path(b"new"), b"bad")
     return config
 

@@ -24,7 +24,7 @@ from tests.builders import image, index
 from tests.cli.running import run, run_process, write_config
 from tests.fsck.trees import APP, NEW, OLD, SBOM, blob_path, current, fill
 from tests.processes import require_root, wait_until
-from tests.storage.pushing import pull, push_image, repository, tagged_images
+from tests.storage.pushing import pull, push_image, registry_on, repository, tagged_images
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def config(root: Path) -> Path:
 @pytest.fixture
 def driver(config: Path) -> FilesystemDriver:
     driver = FilesystemDriver(config.parent / "data")
-    fill(Registry(driver))
+    fill(registry_on(driver))
     return driver
 
 
 @pytest.fixture
 def registry(driver: FilesystemDriver) -> Registry:
-    return Registry(driver)
+    return registry_on(driver)
 
 
 def test_rm_of_a_repository_leaves_the_others_and_gc_the_bytes(
@@ -162,7 +162,7 @@ def test_ls_shows_what_a_tag_names(config: Path, registry: Registry) -> None:
 
 
 def driver_of(registry: Registry) -> FilesystemDriver:
-    driver = registry._driver
+    driver = registry._objects
     assert isinstance(driver, FilesystemDriver)
     return driver
 
@@ -246,7 +246,7 @@ def test_fsck_reports_leftovers_without_alarm(config: Path, driver: FilesystemDr
 
 
 def test_a_wrong_size_of_a_blob_is_noted_without_alarm(config: Path, driver: FilesystemDriver) -> None:
-    repo = repository(Registry(driver), APP)
+    repo = repository(registry_on(driver), APP)
     content = NEW.content.replace(b'"size": 3', b'"size": 0')
     assert content != NEW.content
     before = run("du", config)
@@ -274,6 +274,13 @@ def test_fsck_prints_json(config: Path, driver: FilesystemDriver) -> None:
 
 def test_fsck_needs_a_directory(tmp_path: Path) -> None:
     assert "cannot use the data directory" in run("fsck", write_config(tmp_path), status=2)
+
+
+@pytest.mark.parametrize("command", [("ls", "-c"), ("du",), ("gc",), ("fsck",), ("rm", "app", "-y", "-c"), ("serve",)])
+def test_a_root_directory_that_no_file_system_has_is_a_sentence(tmp_path: Path, command: tuple[str, ...]) -> None:
+    config = write_config(tmp_path, storage={"filesystem": {"rootdirectory": "/data\0"}})
+    output = run(*command, config, status=2)
+    assert 'storage.filesystem.rootdirectory: "/data\\u0000", expected the path of a directory' in output
 
 
 def test_fsck_works_as_the_owner_of_the_directory(config: Path, driver: FilesystemDriver) -> None:
@@ -333,7 +340,7 @@ def test_where_a_config_that_nobody_named_has_nothing_the_directory_is_named(
 
 def test_du_names_the_open_uploads_those_first_that_are_idle_longest(config: Path, root: Path) -> None:
     driver = FilesystemDriver(root)
-    repo = repository(Registry(driver), "team/app")
+    repo = repository(registry_on(driver), "team/app")
     begun = [repo.start_upload() for _ in range(22)]
     for hours, upload in enumerate(begun):
         path = layout.upload_data(upload.repository, upload.id)

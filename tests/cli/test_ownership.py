@@ -18,11 +18,11 @@ import pytest
 
 from pyregistry.cli.data_directory import become_owner_of
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from tests.builders import digest_of
 from tests.cli.running import run_process
 from tests.fsck.trees import current, fill
 from tests.processes import Server, data_directory, pyregistry_server, require, require_root
+from tests.storage.pushing import registry_on
 from tests.workers.http import ask
 
 SERVICE, GROUP = 1234, 3000
@@ -108,7 +108,7 @@ def server(request: pytest.FixtureRequest, place: Path) -> Iterator[Server]:
     server.command[:0] = as_service()
     root = data_directory(place)
     driver = FilesystemDriver(root)
-    fill(Registry(driver))
+    fill(registry_on(driver))
     driver.write(current("multi"), b"")  # something to repair
     make: Callable[[Path], None] = request.param
     make(root)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Braked, MarkFailed
+from pyregistry.gc.types import MarkFailed, SafetyCheckFailed
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.reserved import is_reserved
 from tests.builders import image
@@ -17,7 +16,7 @@ from tests.cli.running import run_process, write_config
 from tests.fsck.trees import fill
 from tests.gc.collecting import gc
 from tests.processes import require_root
-from tests.storage.pushing import pull, push_image, repository
+from tests.storage.pushing import pull, push_image, registry_on, repository
 
 OWNER = 65_534
 WHERE = ("", "docker", "docker/registry/v2", layout.BLOBS, f"{layout.BLOBS}/sha256", layout.REPOSITORIES)
@@ -30,7 +29,7 @@ def config(root: Path) -> Path:
     config = write_config(root.parent)
     root.mkdir(exist_ok=True)
     volumes.remember(FilesystemDriver(root))
-    fill(Registry(FilesystemDriver(root)))
+    fill(registry_on(FilesystemDriver(root)))
     for path in (root, *root.rglob("*")):
         os.chown(path, OWNER, OWNER, follow_symlinks=False)
     for parent in root.parents[:-1]:
@@ -82,21 +81,21 @@ def test_the_catalog_does_not_enter_what_is_no_name(config: Path, root: Path) ->
 
 def test_a_snapshot_is_not_taken_for_the_repositories_of_a_missing_volume(tmp_path: Path) -> None:
     driver = FilesystemDriver(tmp_path)
-    push_image(repository(Registry(driver)), image(), "latest")
+    push_image(repository(registry_on(driver)), image(), "latest")
     (driver.root / layout.REPOSITORIES / "team").rename(tmp_path / "elsewhere")
     (driver.root / layout.REPOSITORIES / ".snapshot/hourly/team/app/_manifests").mkdir(parents=True)
-    with pytest.raises(Braked, match="a volume seems to be missing"):
+    with pytest.raises(SafetyCheckFailed, match="a volume seems to be missing"):
         gc(driver)
     (tmp_path / "elsewhere").rename(driver.root / layout.REPOSITORIES / "team")
     assert gc(driver).blobs_removed == 0
-    assert pull(repository(Registry(driver)), image())
+    assert pull(repository(registry_on(driver)), image())
 
 
 @pytest.mark.parametrize("aside", [".app.old", ".aside/app", "~app", ".aside/Deep/app"])
 def test_a_repository_that_was_put_aside_keeps_its_blobs(tmp_path: Path, aside: str) -> None:
     driver = FilesystemDriver(tmp_path)
-    push_image(repository(Registry(driver)), image(), "latest")
-    push_image(repository(Registry(driver), "other"), image(), "latest")
+    push_image(repository(registry_on(driver)), image(), "latest")
+    push_image(repository(registry_on(driver), "other"), image(), "latest")
     target = driver.root / layout.REPOSITORIES / aside
     target.parent.mkdir(parents=True, exist_ok=True)
     (driver.root / layout.REPOSITORIES / "team/app").rename(target)
@@ -111,8 +110,8 @@ def test_a_repository_that_was_put_aside_keeps_its_blobs(tmp_path: Path, aside: 
 def test_a_repository_that_was_put_aside_as_a_link_keeps_its_blobs(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     driver = FilesystemDriver(tmp_path / "data")
-    push_image(repository(Registry(driver)), image(), "latest")
-    push_image(repository(Registry(driver), "other"), image(), "latest")
+    push_image(repository(registry_on(driver)), image(), "latest")
+    push_image(repository(registry_on(driver), "other"), image(), "latest")
     (driver.root / layout.REPOSITORIES / "team").rename(tmp_path / "team")
     (driver.root / layout.REPOSITORIES / ".team").symlink_to(tmp_path / "team")
     with pytest.raises(MarkFailed, match="is a symbolic link, which is not followed"):

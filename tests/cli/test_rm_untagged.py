@@ -11,16 +11,16 @@ from pyregistry.gc.untagging import Untagging
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local import volumes
+from pyregistry.storage.local.coordinator import LocalCoordinator
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.referrer_pages import Wanted
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
 from tests.cli.running import run, write_config
 from tests.fsck.trees import APP
 from tests.gc.collecting import blobs
-from tests.storage.pushing import files_of, pull, push_image, repository, tagged_images
+from tests.storage.pushing import files_of, pull, push_image, registry_on, repository, tagged_images
 
 ONE, TWO = image(b"base", b"one"), image(b"base", b"two")
 
@@ -39,7 +39,7 @@ def driver(config: Path) -> FilesystemDriver:
 
 @pytest.fixture
 def repo(driver: FilesystemDriver) -> Repository:
-    return repository(Registry(driver), APP)
+    return repository(registry_on(driver), APP)
 
 
 def sizes(*contents: bytes) -> int:
@@ -86,7 +86,7 @@ def test_what_gc_counts_is_what_gc_with_the_option_frees(
     push_image(repo, index(shared, image(b"amd64")), "multi")
     push_image(repo, index(shared, image(b"arm64")), "kept")
     push_image(repo, artifact(index(shared, image(b"amd64"))))
-    push_image(repository(Registry(driver), "other"), image(b"base", b"arm64"), "latest")
+    push_image(repository(registry_on(driver), "other"), image(b"base", b"arm64"), "latest")
     push_image(repo, image(b"base"), "base")
     for tag in ("multi", "base"):
         repo.delete_tag(Tag(tag))
@@ -100,7 +100,7 @@ def test_what_gc_counts_is_what_gc_with_the_option_frees(
 
 def test_a_manifest_that_a_push_may_need_is_not_counted(config: Path, repo: Repository) -> None:
     push_image(repo, ONE)
-    repo.promise_manifest(Digest(ONE.digest))
+    repo.manifest_with_lease(Digest(ONE.digest))
     assert "untagged" not in run("gc", config)
     assert "1 untagged manifests kept" in run("gc", "--grace", "0", config)
 
@@ -176,7 +176,7 @@ def test_a_signature_that_lost_its_tag_stays_with_its_subject(config: Path, repo
 
 def test_what_a_push_in_progress_was_promised_stays(config: Path, repo: Repository) -> None:
     push_image(repo, index(ONE), "multi")
-    repo.promise_manifest(Digest(ONE.digest))
+    repo.manifest_with_lease(Digest(ONE.digest))
     run("rm", f"{APP}:multi", "-m", "--yes", "-c", config)
     assert not pull(repo, index(ONE))
     assert pull(repo, ONE)
@@ -217,7 +217,7 @@ def test_many_tags_go_in_batches_and_leave_nothing(config: Path, driver: Filesys
 
 def test_a_tag_that_is_pushed_again_meanwhile_keeps_its_manifest(driver: FilesystemDriver, repo: Repository) -> None:
     push_image(repo, ONE, "one")
-    removal = Untagging(driver, APP, 3600.0).remove([Tag("one")], [])
+    removal = Untagging(driver, LocalCoordinator(driver), APP, 3600.0).remove([Tag("one")], [])
     assert next(removal) == "one"  # the locks are given back here
     push_image(repo, ONE, "one")
     assert list(removal) == []
@@ -235,7 +235,7 @@ def test_pushes_beside_removals_are_whole(driver: FilesystemDriver, repo: Reposi
     with ThreadPoolExecutor(1) as pool:
         pushes = pool.submit(push)
         while not is_over.is_set() and not pushes.done():
-            list(Untagging(driver, APP, 3600.0).remove([Tag("multi")], []))
+            list(Untagging(driver, LocalCoordinator(driver), APP, 3600.0).remove([Tag("multi")], []))
         pushes.result()
     last = index(ONE, image(b"1"))
     assert tagged_images(repo) in ({}, {"multi": last.digest})

@@ -13,11 +13,11 @@ import pytest
 
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from tests.cli.commands import ours
 from tests.cli.running import write_config
 from tests.fsck.trees import fill
 from tests.processes import free_port, wait_until
+from tests.storage.pushing import registry_on
 
 COMMANDS = (
     ("ls", "-c"),
@@ -43,7 +43,7 @@ def config(root: Path) -> Path:
     config = write_config(root.parent)
     root.mkdir(exist_ok=True)
     volumes.remember(FilesystemDriver(root))
-    fill(Registry(FilesystemDriver(root)))
+    fill(registry_on(FilesystemDriver(root)))
     return config
 
 

@@ -9,12 +9,11 @@ from pyregistry.cli.tables import Narrower, narrow
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image, index
 from tests.cli.running import run, write_config
 from tests.cli.terminal import run_at_terminal
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 AMD64, ARM64 = (image(name, config=b'{"os": "linux", "architecture": "%b"}' % name) for name in (b"amd64", b"arm64"))
 NAME = "team/payments-api"
@@ -27,8 +26,8 @@ def config(root: Path) -> Path:
     root.mkdir(exist_ok=True)
     driver = FilesystemDriver(root)
     volumes.remember(driver)
-    push_image(repository(Registry(driver), NAME), AMD64, "1.2.3")
-    push_image(repository(Registry(driver), NAME), index(AMD64, ARM64), "1.2.3-multi")
+    push_image(repository(registry_on(driver), NAME), AMD64, "1.2.3")
+    push_image(repository(registry_on(driver), NAME), index(AMD64, ARM64), "1.2.3-multi")
     for tag in ("1.2.3", "1.2.3-multi"):
         driver.set_mtime(layout.tag_current_link(RepositoryName(NAME), Tag(tag)), PUSHED_NS)
     return config

@@ -119,6 +119,10 @@ BROKEN: dict[str, Broken] = {
         'storage.filesystem.rootdirectory: "", expected the path of a directory',
         REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY="''",
     ),
+    "a directory with a NUL in its name": of(
+        'storage.filesystem.rootdirectory: "r\\u0000", expected the path of a directory',
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY='"r\\0"',
+    ),
     "a truth value in quotes": of(
         'storage.delete.enabled: "true", expected true or false',
         start=LEAST.replace("}}", "}, delete: {enabled: 'true'}}"),

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from tests.engine.images import digest_of, oci_image, unique
 from tests.engine.leftovers import LEFTOVERS, NOBODY, REPOSITORY, TAG, UPLOAD, Place, remove
 from tests.engine.volume import Volume
 from tests.engine.wire import Wire
 from tests.processes import Server, cncf3_server, data_directory, pyregistry_server
+from tests.storage.pushing import registry_on
 
 
 def fill(server: Server) -> Volume:
@@ -71,7 +71,7 @@ def test_all_is_served_beside_what_was_left(filled: tuple[Server, Volume], names
     place = place_of(server)
     made = [LEFTOVERS[name](place) for name in sorted(names)]
     try:
-        registry = Registry(FilesystemDriver(place.root))
+        registry = registry_on(FilesystemDriver(place.root))
         assert {str(upload.id) for upload in registry.uploads()} <= {UPLOAD}
         with Wire(server) as wire:
             volume.check_present(wire)

@@ -7,19 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import check
-from pyregistry.fsck.repairing import repair
 from pyregistry.fsck.scope import Scope
-from pyregistry.fsck.scrubbing import Coverage, scrub
+from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.removing import remove_repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
 from tests.engine.images import OCI_INDEX, digest_of, oci_image, oci_index
 from tests.engine.wire import Wire
+from tests.fsck.trees import check, repair, scrub
 from tests.processes import Server, cncf_server, data_directory, pyregistry_server
+from tests.storage.pushing import remove_repository
 
 ROUNDS = 12
 

@@ -1,11 +1,10 @@
-"""Every kind of damage: it is found, it is mended, the second run finds nothing, and nothing else is touched."""
+"""Every kind of damage: it is found, it is repaired, the second run finds nothing, and nothing else is touched."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import KINDS, Kind
 from pyregistry.fsck.hashing import Checked
 from pyregistry.fsck.scope import Scope
@@ -29,6 +28,7 @@ from tests.fsck.trees import (
     OLD,
     SBOM,
     blob_path,
+    check,
     content_of,
     current,
     fill,
@@ -37,7 +37,7 @@ from tests.fsck.trees import (
     repair_all,
 )
 from tests.storage.counting import CountingDriver
-from tests.storage.pushing import pull, push_image, repository
+from tests.storage.pushing import pull, push_image, registry_on, repository
 
 
 @pytest.mark.parametrize("case", DAMAGE.values(), ids=DAMAGE.keys())
@@ -49,7 +49,7 @@ def test_damage_is_found_mended_and_then_gone(driver: Driver, registry: Registry
     assert kinds(driver) == sorted(case.found)
     assert content_of(driver) == damaged, "a check without --repair changed something"
     done = repair_all(driver)
-    assert {kind for kind, mended in done if mended is None} <= set(case.left)
+    assert {kind for kind, repaired in done if repaired is None} <= set(case.left)
     assert kinds(driver) == sorted(case.left)
     after = content_of(driver)
     assert {path: after.get(path) for path in before | after if not any(each in path for each in case.changed)} == {
@@ -173,7 +173,7 @@ def test_a_manifest_with_a_wrong_size_of_a_damaged_blob_tells_of_the_damage(
 
 def test_a_blob_is_read_once_for_all_manifests_that_say_another_size(root: Path) -> None:
     driver = CountingDriver(root)
-    push_image(repository(Registry(driver), APP), image(b"layer"), "latest")
+    push_image(repository(registry_on(driver), APP), image(b"layer"), "latest")
     for size in (6, 7, 8):
         document = json.loads(image(b"layer").content)
         document["layers"] = [document["layers"][0] | {"size": size}] * 50
@@ -230,7 +230,7 @@ def test_a_manifest_without_bytes_is_missing_in_its_index(driver: Driver, regist
 
 def test_a_check_reads_each_manifest_once(root: Path) -> None:
     driver = CountingDriver(root)
-    app = repository(Registry(driver), APP)
+    app = repository(registry_on(driver), APP)
     push_image(app, OLD, "latest")
     push_image(app, MULTI, "multi")
     driver.reads.clear()
@@ -266,7 +266,7 @@ def test_an_empty_upload_is_removed(driver: Driver, registry: Registry) -> None:
 
 def test_sparse_images_are_sound_where_they_are_allowed(driver: Driver) -> None:
     rules = Rules(require_blobs=False, required_platforms=frozenset())
-    registry = Registry(driver, rules)
+    registry = registry_on(driver, rules)
     app = repository(registry, APP)
     sparse = index(image(b"elsewhere"))
     app.put_manifest(Tag("sparse"), sparse.content, sparse.media_type)

@@ -14,7 +14,7 @@ def test_the_table_of_kinds_is_the_one_in_the_code() -> None:
     before, rest = PAGE.read_text().split(BEGIN)
     table, after = rest.split(END)
     rows = "".join(
-        f"| `{kind}` | {row.weight} | {row.meaning} | {row.mending or '-'} |\n"
+        f"| `{kind}` | {row.weight} | {row.meaning} | {row.repair or '-'} |\n"
         for kind, row in sorted(
             KINDS.items(), key=lambda item: ("damage", "unchecked", "leftover").index(item[1].weight)
         )

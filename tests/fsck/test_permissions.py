@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from tests.fsck.trees import blob_path, fill, findings, layer_link
 from tests.processes import require_root
+from tests.storage.pushing import registry_on
 
 USER = 65_534
 
@@ -20,7 +20,7 @@ def give_away(root: Path) -> None:
 
 def test_a_file_of_another_user_is_found_once_for_all_of_them(filesystem: FilesystemDriver) -> None:
     require_root()
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     give_away(filesystem.root)
     assert findings(filesystem) == []
     for path in (blob_path(b"base"), blob_path(b"new"), layer_link(b"new")):
@@ -42,7 +42,7 @@ def test_a_directory_of_another_user_is_found_if_nothing_can_be_made_in_it(
     filesystem: FilesystemDriver, group: int, mode: int, is_found: bool
 ) -> None:
     require_root()
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     give_away(filesystem.root)
     directory = (filesystem.root / blob_path(b"base")).parent
     os.chown(directory, 0, group)
@@ -52,7 +52,7 @@ def test_a_directory_of_another_user_is_found_if_nothing_can_be_made_in_it(
 
 def test_a_file_that_its_owner_may_not_write_is_found(filesystem: FilesystemDriver) -> None:
     require_root()
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     give_away(filesystem.root)
     (filesystem.root / blob_path(b"base")).chmod(0o444)
     (filesystem.root / blob_path(b"new")).parent.chmod(0o500)
@@ -63,7 +63,7 @@ def test_a_file_that_its_owner_may_not_write_is_found(filesystem: FilesystemDriv
 
 
 def test_a_symbolic_link_to_a_directory_is_not_followed_and_is_told(filesystem: FilesystemDriver) -> None:
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     repositories = filesystem.root / "docker/registry/v2/repositories"
     (repositories / "elsewhere").symlink_to(repositories / "team")
     found = {(str(finding.kind), finding.path.split("/")[-1]) for finding in findings(filesystem)}

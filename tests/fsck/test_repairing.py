@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.repairing import repair
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local import leases
@@ -27,6 +26,7 @@ from tests.fsck.trees import (
     fill,
     findings,
     layer_link,
+    repair,
 )
 from tests.storage.pushing import push_blob, push_image, repository
 
@@ -102,7 +102,7 @@ def test_a_link_that_was_written_again_is_a_lease_on_a_touched_blob(driver: Driv
     driver.write(layer_link(b"new"), b"")
     [finding] = findings(driver)
     repair(driver, finding)
-    assert driver.stat(blob_path(b"new")).mtime_ns > before.mtime_ns
+    assert driver.stat(blob_path(b"new")).modified_ns > before.modified_ns
 
 
 def test_the_torn_link_of_a_foreign_sha512_is_not_guessed(driver: Driver, registry: Registry) -> None:

@@ -10,19 +10,19 @@ import pytest
 
 from pyregistry.fsck import coverage
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.hashing import Verdict, quarantine_if_damaged, verify
-from pyregistry.fsck.repairing import repair
-from pyregistry.fsck.scrubbing import Coverage, Rate, ScrubBusy, scrub, summarize
+from pyregistry.fsck.hashing import Verdict, verify
+from pyregistry.fsck.scrubbing import Coverage, RateLimiter, ScrubBusy, summarize
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.local.driver import Driver, LocalFile, Source
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.sources import BLOCK_BYTES, OpenSource
-from tests.fsck.trees import APP, NEW, blob_path, fill, findings
+from pyregistry.storage.seams.objects import Source
+from pyregistry.storage.seams.sources import BLOCK_BYTES, LocalFile, OpenSource
+from tests.fsck.trees import APP, NEW, blob_path, fill, findings, quarantine_if_damaged, repair, scrub
 from tests.gc.collecting import blobs
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 
 def run(driver: Driver, stop_after: int | None = None) -> tuple[list[Finding], list[int], Coverage]:
@@ -140,7 +140,7 @@ def test_a_second_scrub_at_the_same_time_is_refused(driver: Driver, registry: Re
 
 
 def test_a_blob_that_was_pushed_again_meanwhile_is_not_quarantined(filesystem: FilesystemDriver) -> None:
-    registry = Registry(filesystem)
+    registry = registry_on(filesystem)
     repo = repository(registry)
     digest = push_blob(repo, b"layer")
     filesystem.write(blob_path(b"layer"), b"rotten")
@@ -177,7 +177,7 @@ class FailingDisk(FilesystemDriver):
 
 
 def test_a_disk_that_does_not_give_the_bytes_is_told_from_wrong_bytes(filesystem: FilesystemDriver) -> None:
-    digest = push_blob(repository(Registry(filesystem)), b"layer")
+    digest = push_blob(repository(registry_on(filesystem)), b"layer")
     disk = FailingDisk(filesystem.root)
     checked = verify(disk, digest)
     assert checked.verdict is Verdict.UNREADABLE
@@ -190,7 +190,7 @@ def test_a_disk_that_does_not_give_the_bytes_is_told_from_wrong_bytes(filesystem
 
 
 def test_what_may_not_be_read_is_left_where_it_is(filesystem: FilesystemDriver) -> None:
-    digest = push_blob(repository(Registry(filesystem)), b"layer")
+    digest = push_blob(repository(registry_on(filesystem)), b"layer")
     disk = FailingDisk(filesystem.root)
     disk.error = errno.EACCES
     assert verify(disk, digest).verdict is Verdict.FORBIDDEN
@@ -201,7 +201,7 @@ def test_what_may_not_be_read_is_left_where_it_is(filesystem: FilesystemDriver) 
 
 
 def test_one_wrong_reading_is_no_damage(filesystem: FilesystemDriver) -> None:
-    digest = push_blob(repository(Registry(filesystem)), b"layer")
+    digest = push_blob(repository(registry_on(filesystem)), b"layer")
     readings = iter([b"lay\0r", b"layer"])
     pread = os.pread
 
@@ -214,7 +214,7 @@ def test_one_wrong_reading_is_no_damage(filesystem: FilesystemDriver) -> None:
 
 
 def test_a_large_blob_is_read_in_blocks_that_the_rate_sees(filesystem: FilesystemDriver) -> None:
-    digest = push_blob(repository(Registry(filesystem)), bytes(9 * BLOCK_BYTES + 1))
+    digest = push_blob(repository(registry_on(filesystem)), bytes(9 * BLOCK_BYTES + 1))
     sizes: list[int] = []
     assert verify(filesystem, digest, sizes.append).verdict is Verdict.RIGHT
     assert sizes == [BLOCK_BYTES] * 9 + [1]
@@ -222,7 +222,7 @@ def test_a_large_blob_is_read_in_blocks_that_the_rate_sees(filesystem: Filesyste
 
 def test_the_rate_is_kept_and_not_saved_up() -> None:
     slept: list[float] = []
-    rate = Rate(1000, slept.append)
+    rate = RateLimiter(1000, slept.append)
     for _ in range(10):
         rate(100)
     assert sum(slept[-1:]) == pytest.approx(1.0, abs=0.2)

@@ -5,18 +5,28 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.hashing import quarantine_if_damaged
-from pyregistry.fsck.scrubbing import Coverage, scrub
+from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.inventory.images import tagged_images
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from tests.fsck.trees import APP, NEW, blob_path, current, fill, findings, kinds, layer_link, repair_all
+from tests.fsck.trees import (
+    APP,
+    NEW,
+    blob_path,
+    current,
+    fill,
+    findings,
+    kinds,
+    layer_link,
+    quarantine_if_damaged,
+    repair_all,
+    scrub,
+)
 from tests.storage.backends import backend_on
-from tests.storage.pushing import files_of, pull, push_image, repository
+from tests.storage.pushing import files_of, pull, push_image, registry_on, repository
 
 
 def lead_outside(driver: FilesystemDriver, path: StoragePath, *, moved: bool = True) -> Path:
@@ -32,8 +42,8 @@ def lead_outside(driver: FilesystemDriver, path: StoragePath, *, moved: bool = T
 
 
 def test_a_tree_of_links_is_whole_in_every_count(filesystem: FilesystemDriver) -> None:
-    fill(Registry(filesystem))
-    repo = repository(Registry(filesystem), APP)
+    fill(registry_on(filesystem))
+    repo = repository(registry_on(filesystem), APP)
     before = measure(backend_on(filesystem)), list(tagged_images(filesystem, repo))
     for path in files_of(filesystem, layout.TREE):
         if path.endswith(("/link", "/data")) and "_uploads" not in path:
@@ -55,7 +65,7 @@ def test_a_tree_of_links_is_whole_in_every_count(filesystem: FilesystemDriver) -
 
 
 def test_a_damaged_blob_behind_a_link_is_found_and_the_link_put_away(filesystem: FilesystemDriver) -> None:
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     place = lead_outside(filesystem, blob_path(b"new"))
     place.write_bytes(b"bad")
     [found] = scrub(filesystem, Coverage(), lambda size: None)
@@ -63,16 +73,16 @@ def test_a_damaged_blob_behind_a_link_is_found_and_the_link_put_away(filesystem:
     assert quarantine_if_damaged(filesystem, Digest.of(b"new"))
     assert place.read_bytes() == b"bad"
     assert not os.path.lexists(filesystem.root / blob_path(b"new"))
-    push_image(repository(Registry(filesystem), APP), NEW)
-    assert pull(repository(Registry(filesystem), APP), NEW)
+    push_image(repository(registry_on(filesystem), APP), NEW)
+    assert pull(repository(registry_on(filesystem), APP), NEW)
     assert place.read_bytes() == b"bad"
 
 
 def test_a_link_that_was_replaced_meanwhile_is_not_put_away(filesystem: FilesystemDriver) -> None:
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     lead_outside(filesystem, blob_path(b"new"))
     assert not quarantine_if_damaged(filesystem, Digest.of(b"new"))
-    assert pull(repository(Registry(filesystem), APP), NEW)
+    assert pull(repository(registry_on(filesystem), APP), NEW)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +98,7 @@ def test_a_link_that_was_replaced_meanwhile_is_not_put_away(filesystem: Filesyst
 def test_a_link_that_leads_nowhere_is_told_and_keeps_every_claim_on_it(
     filesystem: FilesystemDriver, path: StoragePath, others: set[str]
 ) -> None:
-    fill(Registry(filesystem))
+    fill(registry_on(filesystem))
     content = (filesystem.root / path).read_bytes()
     place = lead_outside(filesystem, path, moved=False)
     assert "no-file" in kinds(filesystem)
@@ -98,4 +108,4 @@ def test_a_link_that_leads_nowhere_is_told_and_keeps_every_claim_on_it(
     assert (filesystem.root / path).is_symlink()
     place.write_bytes(content)
     assert findings(filesystem) == []
-    assert pull(repository(Registry(filesystem), APP), NEW)
+    assert pull(repository(registry_on(filesystem), APP), NEW)

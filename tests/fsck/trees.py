@@ -1,11 +1,15 @@
 """A tree with something of everything, and ways to look at it."""
 
-from pyregistry.fsck.checking import check
+from collections.abc import Callable, Generator, Iterator
+
+from pyregistry.fsck import checking, hashing, repairing, scrubbing
 from pyregistry.fsck.findings import Finding
-from pyregistry.fsck.repairing import repair
+from pyregistry.fsck.hashing import Limit, unlimited
 from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage.local.coordinator import LocalCoordinator
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
@@ -35,6 +39,28 @@ def fill(registry: Registry) -> None:
     push_image(repository(registry, "other"), image(b"base"), "latest")
     push_blob(app, b"without a manifest")
     app.start_upload()
+
+
+def check(driver: Driver, scope: Scope) -> Iterator[Finding]:
+    """A check of a driver, in the quiet moments of a directory."""
+    return checking.check(driver, LocalCoordinator(driver), scope)
+
+
+def repair(driver: Driver, finding: Finding) -> str | None:
+    """A repair, in the same way."""
+    return repairing.repair(driver, LocalCoordinator(driver), finding)
+
+
+def scrub(
+    driver: Driver, progress: Coverage, advance: Callable[[int], None], limit: Limit = unlimited
+) -> Generator[Finding]:
+    """A scrub, in the same way."""
+    return scrubbing.scrub(driver, LocalCoordinator(driver), progress, advance, limit)
+
+
+def quarantine_if_damaged(driver: Driver, digest: Digest) -> bool:
+    """A look at one blob, in the same way."""
+    return hashing.quarantine_if_damaged(driver, LocalCoordinator(driver), digest)
 
 
 def findings(driver: Driver, **scope: object) -> list[Finding]:

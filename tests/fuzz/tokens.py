@@ -11,8 +11,8 @@ from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.tokens import TokenService
 from pyregistry.oci.errors import Unauthorized
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.secrets import Secret
 from pyregistry.storage.seams import layout
+from tests.storage.pushing import secret_on
 
 RULES = [{"repositories": "**", "who": "everyone", "actions": "pull"}]
 
@@ -29,7 +29,7 @@ class _Users:
 
 @cache
 def _service() -> tuple[TokenService, KeyRing]:
-    keys = KeyRing(Secret(MemoryDriver(), layout.TOKEN_KEYS))
+    keys = KeyRing(secret_on(MemoryDriver(), layout.TOKEN_KEYS))
     return TokenService(_Users(), "realm", keys, CurrentPolicy(Policy.parse(RULES, {}))), keys
 
 

@@ -2,16 +2,17 @@
 
 import time
 
-from pyregistry.gc.collector import collect
-from pyregistry.gc.types import Options, Report
+from pyregistry.gc import collector
+from pyregistry.gc.types import Listener, Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import Collection
+from pyregistry.storage.seams.coordinator import Collection, Coordinator
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import GRACE
 from tests.storage.pushing import files_of
 
@@ -20,6 +21,17 @@ HOUR = 3600 * 10**9
 
 PROCESSES = 1
 """Of a run."""
+
+
+def collect(
+    driver: Driver,
+    options: Options,
+    listener: Listener | None = None,
+    processes: int = 1,
+    coordinator: Coordinator | None = None,
+) -> Report:
+    """One run on a driver, by default with the coordinator of a directory."""
+    return collector.collect(driver, coordinator or LocalCoordinator(driver), options, listener, processes)
 
 
 def gc(driver: Driver, **options: object) -> Report:

@@ -23,7 +23,7 @@ def filesystem(root: Path) -> FilesystemDriver:
 @pytest.fixture(params=[1, 3], ids=["alone", "shared"])
 def processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One process reads all, or others share even the smallest trees."""
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 0)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 0)
     monkeypatch.setattr("tests.gc.collecting.PROCESSES", request.param)
 
 

@@ -12,9 +12,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pyregistry.gc import batches, collector
+from pyregistry.gc import batches
 from pyregistry.gc.types import Options
 from pyregistry.storage.local.filesystem import FilesystemDriver
+from tests.gc.collecting import collect
 
 _READS = frozenset({"read", "stat", "children", "symbolic_links", "scan"})
 _CHANGES = frozenset(
@@ -55,7 +56,7 @@ def dies(root: Path, number: int, *, after: bool) -> bool:
     """Run a collector in a process of its own; whether it died. A fork, which is quicker than an interpreter each."""
     child = os.fork()
     if child == 0:
-        collector.collect(DyingDriver(root, number, after=after), Options(delete_untagged=True))
+        collect(DyingDriver(root, number, after=after), Options(delete_untagged=True))
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:

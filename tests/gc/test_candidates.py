@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyregistry.gc.candidates import Candidates, Records
+from pyregistry.gc.candidates import Candidates, PrefixBlobs
 from pyregistry.storage.seams.coordinator import Generation
 
 # Few different bytes: many digests that begin alike, and that contain each other across their borders.
@@ -23,7 +23,7 @@ GENERATIONS = st.builds(
 def _candidates(blobs: dict[str, Generation]) -> Candidates:
     candidates = Candidates()
     for directory, digests in groupby(sorted(blobs), key=lambda digest: digest[: len("sha256:ab")]):
-        records = Records(*directory.split(":"))
+        records = PrefixBlobs(*directory.split(":"))
         for digest in digests:
             assert records.add(digest.partition(":")[2], blobs[digest])
         candidates.extend(records)
@@ -60,24 +60,24 @@ def test_what_is_no_digest_is_never_there(text: str) -> None:
 
 def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
     generation = Generation(1, 1, 1)
-    records = Records("sha256", "ab")
+    records = PrefixBlobs("sha256", "ab")
     for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64, "ac" + "ab" * 31):
         assert not records.add(name, generation), name
-    assert not Records("sha256", "AB").add("AB" * 32, generation)
+    assert not PrefixBlobs("sha256", "AB").add("AB" * 32, generation)
     assert len(records) == 0
-    assert Records("sha512", "ab").add("ab" * 64, generation)
+    assert PrefixBlobs("sha512", "ab").add("ab" * 64, generation)
 
 
-@pytest.mark.parametrize("last", ["untagged", "held", "mark"])
-@pytest.mark.parametrize("second", ["untagged", "held", "mark"])
-@pytest.mark.parametrize("first", ["untagged", "held", "mark"])
+@pytest.mark.parametrize("last", ["untagged", "leased", "mark"])
+@pytest.mark.parametrize("second", ["untagged", "leased", "mark"])
+@pytest.mark.parametrize("first", ["untagged", "leased", "mark"])
 def test_a_blob_counts_as_held_or_untagged_only_if_nothing_else_keeps_it(first: str, second: str, last: str) -> None:
     digest = "sha256:" + "ab" * 32
     candidates = _candidates({digest: Generation(1, 1, 5)})
-    ways = {"untagged": candidates.mark_untagged, "held": candidates.hold, "mark": candidates.mark}
+    ways = {"untagged": candidates.mark_untagged, "leased": candidates.mark_leased, "mark": candidates.mark}
     for way in (first, second, last):
         ways[way](digest)
     assert list(candidates.unmarked()) == []
     assert candidates.is_marked(digest)
     assert candidates.untagged_size() == (5 if {first, second, last} == {"untagged"} else 0)
-    assert list(candidates.held()) == ([5] if {first, second, last} == {"held"} else [])
+    assert list(candidates.leased_sizes()) == ([5] if {first, second, last} == {"leased"} else [])

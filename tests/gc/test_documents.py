@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Listener, MarkFailed, Options, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.builders import artifact, image, index
-from tests.gc.collecting import remove_tag
-from tests.storage.pushing import files_of, push_image, repository
+from tests.gc.collecting import collect, remove_tag
+from tests.storage.pushing import files_of, push_image, registry_on, repository
 
 pytestmark = [
     pytest.mark.usefixtures("shared_by_all"),
@@ -32,7 +32,7 @@ NAMES = [f"team/app{number}" for number in range(7)]
 
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 0)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 0)
 
 
 def fill(registry: Registry) -> None:
@@ -118,7 +118,7 @@ def test_what_cannot_be_read_ends_the_run_before_anything_is_removed(
     root: Path, act: Callable[[], None], processes: int, said: str
 ) -> None:
     driver = FilesystemDriver(root)
-    fill(Registry(driver))
+    fill(registry_on(driver))
     before = files_of(driver, layout.BLOBS), files_of(driver, layout.REPOSITORIES)
     with pytest.raises(MarkFailed) as failure:
         collect(Watching(root, "team/app3", act), Options(grace=0, delete_untagged=True), processes=processes)
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_ends_the_run_before_anything_is_removed(
 
 def test_a_damaged_manifest_is_found_by_whoever_reads_it(root: Path) -> None:
     driver = FilesystemDriver(root)
-    fill(Registry(driver))
+    fill(registry_on(driver))
     damaged = Digest(image(b"kept").digest)
     driver.write(layout.blob_data(damaged), b"{}")
     said = [collect(driver, Options(grace=0), processes=processes).skipped for processes in (1, 3)]

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.enumerating import enumerate_blobs
 from pyregistry.gc.types import MarkFailed, Options
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from tests.gc.collecting import looking
+from pyregistry.storage.seams.objects import Stat
+from tests.gc.collecting import collect, looking
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of
 
@@ -37,7 +37,7 @@ pytestmark = [
 @pytest.fixture
 def shared_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trees of a few hundred blobs are shared, too."""
-    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_SHARING", 1)
+    monkeypatch.setattr("pyregistry.gc.parallel.WORTH_FORKING_BLOBS", 1)
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ RUN = """
 import os, signal, sys, time
 from pathlib import Path
 from pyregistry.gc import sharing
-from pyregistry.gc.collector import collect
+from tests.gc.collecting import collect
 from pyregistry.gc.types import Options
 from tests.gc.test_enumerating import Watching
 
@@ -179,7 +179,7 @@ def wait():
     while os.getppid() == began:
         time.sleep(0.01)
 
-sharing.WORTH_SHARING = 1
+sharing.WORTH_FORKING_BLOBS = 1
 collect(Watching(Path(sys.argv[1]), "80", wait), Options(), processes=2)
 """
 

@@ -7,28 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
-from pyregistry.gc.types import Braked, Listener, Options, Plan
+from pyregistry.gc.types import Listener, Options, Plan, SafetyCheckFailed
 from pyregistry.oci.names import Tag
-from pyregistry.storage.local.driver import PathNotFound, Stat
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 from tests.builders import image
 from tests.cli.place import Place
 from tests.cli.place import run as run_command
-from tests.gc.collecting import gc, has_blob
+from tests.gc.collecting import collect, gc, has_blob
 from tests.processes import pyregistry_server, wait_until
 from tests.storage.mounts import FILE_SYSTEMS, bound, file_system, network, tmpfs
-from tests.storage.pushing import pull, push_blob, repository
+from tests.storage.pushing import pull, push_blob, registry_on, repository
 
 
 def is_refused(driver: FilesystemDriver) -> str | None:
     """Return the reason for a refusal, or None."""
     try:
         gc(driver, grace=0)
-    except Braked as error:
+    except SafetyCheckFailed as error:
         return str(error)
     return None
 
@@ -83,7 +81,7 @@ def test_the_server_s_own_run_says_it_in_the_log(tmp_path: Path, knows: bool) ->
     section = {"workers": 1, "gc": {"interval": "1s", "i-know": knows}}
     with network(data), pyregistry_server(tmp_path, pyregistry=section) as server:
         expected = "blobs=" if knows else "is fuse.sshfs"
-        push_blob(repository(Registry(FilesystemDriver(data))), b"a blob")
+        push_blob(repository(registry_on(FilesystemDriver(data))), b"a blob")
         wait_until(lambda: expected in server.log.read_text(), f"the log says {expected}")
 
 
@@ -101,7 +99,7 @@ def test_a_server_that_sees_other_mounts_is_noticed_by_its_locks(tmp_path: Path,
     if server == "sees the mount":
         with bound(place.data / point, view / point):
             assert is_refused(FilesystemDriver(view)) is None
-            push_blob(repository(Registry(FilesystemDriver(view))), b"not used")
+            push_blob(repository(registry_on(FilesystemDriver(view))), b"not used")
         other, used = f"{point}/{layout.MOUNTED}", layout.PRIVATE
         FilesystemDriver(place.data).probe()
         assert_refused(place, place.data / other / "locks", place.data / used / "locks")
@@ -151,7 +149,7 @@ def test_a_tree_that_all_see_alike_is_not_refused(root: Path, points: Sequence[s
         for point in points:
             (root / point).mkdir(parents=True)
             stack.enter_context(tmpfs(root / point))
-        push_blob(repository(Registry(FilesystemDriver(root))), b"not used")
+        push_blob(repository(registry_on(FilesystemDriver(root))), b"not used")
         for _ in range(2):
             assert is_refused(FilesystemDriver(root)) is None
         assert not has_blob(FilesystemDriver(root), b"not used")
@@ -159,7 +157,7 @@ def test_a_tree_that_all_see_alike_is_not_refused(root: Path, points: Sequence[s
 
 def test_locks_that_a_link_makes_the_same_are_not_refused(root: Path) -> None:
     driver = FilesystemDriver(root)
-    push_blob(repository(Registry(driver)), b"not used")
+    push_blob(repository(registry_on(driver)), b"not used")
     (root / "docker" / layout.MOUNTED).symlink_to(root / layout.PRIVATE)
     assert is_refused(driver) is None
 

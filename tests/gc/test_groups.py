@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.gc.groups import groups_from_the_top
+from pyregistry.gc.groups import components_from_the_top
 
 TABLE = {
     "nothing": ({}, []),
@@ -22,7 +22,7 @@ TABLE = {
 
 @pytest.mark.parametrize(("below", "groups"), TABLE.values(), ids=TABLE)
 def test_groups(below: dict[str, list[str]], groups: list[set[str]]) -> None:
-    assert [set(group) for group in groups_from_the_top(below)] == groups
+    assert [set(group) for group in components_from_the_top(below)] == groups
 
 
 _NODES = st.sampled_from("abcdefgh")
@@ -30,7 +30,7 @@ _NODES = st.sampled_from("abcdefgh")
 
 @given(st.dictionaries(_NODES, st.lists(_NODES, max_size=4)))
 def test_each_is_in_one_group_behind_all_that_is_above_it(below: dict[str, list[str]]) -> None:
-    groups = groups_from_the_top(below)
+    groups = components_from_the_top(below)
     place = {digest: number for number, group in enumerate(groups) for digest in group}
     assert sorted(digest for group in groups for digest in group) == sorted(below)
     for digest in below:
@@ -41,7 +41,7 @@ def test_each_is_in_one_group_behind_all_that_is_above_it(below: dict[str, list[
 
 def test_a_chain_of_any_length_needs_no_deep_stack() -> None:
     chain: dict[str, list[str]] = {str(number): [str(number + 1)] for number in range(100_000)}
-    assert [group for group in groups_from_the_top(chain)] == [[str(number)] for number in range(100_000)]
+    assert [group for group in components_from_the_top(chain)] == [[str(number)] for number in range(100_000)]
 
 
 def _reached(digest: str, below: dict[str, list[str]]) -> set[str]:

@@ -8,12 +8,11 @@ import pytest
 
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
 from tests.gc.collecting import blobs, gc, remove_repository, remove_tag
 from tests.processes import SOURCE_TREE
-from tests.storage.pushing import files_of, pull, push_image, repository
+from tests.storage.pushing import files_of, pull, push_image, registry_on, repository
 
 KEPT = index(image(b"base", b"amd64"), image(b"base", b"arm64"))
 SIGNATURE = artifact(KEPT)
@@ -29,7 +28,7 @@ LEFT = {
 def tree(root: Path) -> Path:
     """A directory with an untagged index, a deleted image, a removed and an emptied repository."""
     driver = FilesystemDriver(root)
-    registry = Registry(driver)
+    registry = registry_on(driver)
     repo = repository(registry)
     push_image(repo, KEPT, "latest")
     push_image(repo, SIGNATURE)
@@ -54,7 +53,7 @@ def test_whatever_it_was_doing_nothing_is_lost_and_the_next_run_finishes(tree: P
     assert len(roots) > 100
     for root in roots:
         driver = FilesystemDriver(root)
-        repo = repository(Registry(driver))
+        repo = repository(registry_on(driver))
         for manifest in (KEPT, SIGNATURE):
             assert pull(repo, manifest), root.name
         for digest in driver.children(layout.child(layout.revisions(repo.name), "sha256")):  # nothing incomplete

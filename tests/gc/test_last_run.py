@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.last_run import GC_FIGURES, gc_figures
 from pyregistry.gc.types import Options
 from pyregistry.observe.metrics import Metrics
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
+from tests.gc.collecting import collect
 from tests.storage.counting import CountingDriver
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 
 def test_a_scrape_reads_the_last_run_once_and_shows_all_of_it(root: Path, tmp_path: Path) -> None:
@@ -18,7 +17,7 @@ def test_a_scrape_reads_the_last_run_once_and_shows_all_of_it(root: Path, tmp_pa
     metrics = Metrics(tmp_path)
     metrics.at_scrape(lambda: gc_figures(driver, 60.0))
     assert b"gc_last" not in metrics.page("")[0]
-    push_image(repository(Registry(driver)), image(b"layer"), "latest")
+    push_image(repository(registry_on(driver)), image(b"layer"), "latest")
     collect(driver, Options())
     driver.reads.clear()
     page = metrics.page("")[0].decode()

@@ -11,15 +11,16 @@ from pyregistry.oci.errors import ManifestBlobUnknown
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local import leases
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, Unit, renewed_after
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.builders import image, index
 from tests.gc.collecting import age, blobs, exists, gc, has_blob, remove_repository, remove_tag
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 
 def test_an_uploaded_blob_waits_for_its_manifest_until_the_grace_is_over(driver: Driver, registry: Registry) -> None:
@@ -43,7 +44,7 @@ def test_a_head_keeps_an_old_blob_for_the_push_that_asked(driver: Driver, regist
     repo = repository(registry)
     digest = push_blob(repo, b"layer")
     age(driver, layout.layer_link(repo.name, digest))
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     gc(driver)
     assert has_blob(driver, b"layer")
     assert exists(driver, layout.layer_link(repo.name, digest))
@@ -62,8 +63,8 @@ def test_a_head_after_the_lease_was_used_begins_another_one(driver: Driver, regi
     repo = repository(registry)
     push_image(repo, image(b"layer"), "latest")
     digest = Digest.of(b"layer")
-    assert driver.stat(layout.layer_link(repo.name, digest)).mtime_ns == leases.ENDED_NS
-    repo.promise_blob(digest)
+    assert driver.stat(layout.layer_link(repo.name, digest)).modified_ns == leases.ENDED_NS
+    repo.blob_with_lease(digest)
     repo.delete_manifest(Digest(image(b"layer").digest))
     gc(driver)
     assert has_blob(driver, b"layer")
@@ -74,12 +75,12 @@ def test_a_head_of_a_young_lease_changes_nothing(driver: Driver, registry: Regis
     digest = push_blob(repo, b"layer")
     paths = (layout.layer_link(repo.name, digest), layout.blob_data(digest))
     before = [driver.stat(path) for path in paths]
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     assert [driver.stat(path) for path in paths] == before
     age(driver, paths[0], 200 * 10**9)  # more than a twentieth of the grace
     with leases.marks_of_touches(driver):  # a collector runs
-        repo.promise_blob(digest)
-    assert all(now.mtime_ns > old.mtime_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
+        repo.blob_with_lease(digest)
+    assert all(now.modified_ns > old.modified_ns for now, old in zip(map(driver.stat, paths), before, strict=True))
 
 
 def test_without_a_collector_a_head_renews_the_lease_and_leaves_the_blob_as_it_is(
@@ -91,9 +92,9 @@ def test_without_a_collector_a_head_renews_the_lease_and_leaves_the_blob_as_it_i
     before = driver.stat(data)
     age(driver, link, 200 * 10**9)
     aged = driver.stat(link)
-    repo.promise_blob(digest)
+    repo.blob_with_lease(digest)
     assert driver.stat(data) == before
-    assert driver.stat(link).mtime_ns > aged.mtime_ns
+    assert driver.stat(link).modified_ns > aged.modified_ns
 
 
 def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None:
@@ -112,17 +113,17 @@ def test_a_section_that_waited_looks_for_a_collector_when_it_has_begun() -> None
                 yield
 
     driver = Announcing()
-    coordinator, repo = LocalCoordinator(driver), repository(Registry(driver))
+    coordinator, repo = LocalCoordinator(driver), repository(registry_on(driver))
     unit = Unit(repo.name, push_blob(repo, b"layer"))
     before = driver.stat(layout.blob_data(unit.digest))
     driver.asked.clear()
-    writer = threading.Thread(target=lambda: coordinator.run(lambda section: section.rely_on([unit])))
+    writer = threading.Thread(target=lambda: coordinator.run(lambda section: section.claim([unit])))
     with coordinator.quiet():
         writer.start()
         assert driver.asked.wait(10)
         driver.make_directory(layout.TOUCHED)
     writer.join()
-    assert driver.stat(layout.blob_data(unit.digest)).mtime_ns > before.mtime_ns
+    assert driver.stat(layout.blob_data(unit.digest)).modified_ns > before.modified_ns
 
 
 def test_a_mounted_blob_outlives_the_repository_that_it_came_from(driver: Driver, registry: Registry) -> None:
@@ -151,7 +152,7 @@ def test_a_head_by_digest_keeps_an_untagged_manifest_with_its_layers(driver: Dri
     repo = repository(registry)
     push_image(repo, image(b"layer"), "latest")
     remove_tag(repo, "latest")
-    repo.promise_manifest(Digest(image(b"layer").digest))
+    repo.manifest_with_lease(Digest(image(b"layer").digest))
     gc(driver, delete_untagged=True)
     assert pull(repo, image(b"layer"))
 
@@ -178,8 +179,8 @@ def test_an_index_of_children_that_were_found_by_head_ends_their_leases_too(driv
     push_image(repo, child, "child")
     remove_tag(repo, "child")
     for blob in child.blobs:
-        repo.promise_blob(Digest.of(blob))
-    repo.promise_manifest(Digest(child.digest))
+        repo.blob_with_lease(Digest.of(blob))
+    repo.manifest_with_lease(Digest(child.digest))
     repo.put_manifest(Tag("multi"), index(child).content, index(child).media_type)
     remove_tag(repo, "multi")
     assert gc(driver, delete_untagged=True).blobs_kept_by_leases == 0
@@ -191,7 +192,7 @@ def test_a_refused_push_ends_no_lease(driver: Driver, registry: Registry) -> Non
     digest = push_blob(repo, b"layer")
     with pytest.raises(ManifestBlobUnknown):
         repo.put_manifest(Tag("latest"), image(b"layer", b"missing").content, None)
-    assert driver.stat(layout.layer_link(repo.name, digest)).mtime_ns != leases.ENDED_NS
+    assert driver.stat(layout.layer_link(repo.name, digest)).modified_ns != leases.ENDED_NS
 
 
 def test_a_blob_pushed_with_a_clock_ahead_is_kept(driver: Driver, registry: Registry) -> None:
@@ -210,7 +211,7 @@ def test_a_touched_blob_always_gets_a_later_time(driver: Driver, registry: Regis
         before = driver.stat(path)
         with leases.marks_of_touches(driver):  # a collector runs
             rely()
-        assert driver.stat(path).mtime_ns > before.mtime_ns
+        assert driver.stat(path).modified_ns > before.modified_ns
 
 
 def test_a_layer_that_images_repeat_is_ended_once() -> None:
@@ -223,7 +224,7 @@ def test_a_layer_that_images_repeat_is_ended_once() -> None:
             super().set_mtime(path, mtime_ns)
 
     driver = Counting()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     many = index(*(image(*[b"layer"] * 1_500, config=b"%d" % number) for number in range(3)))
     for child in many.children:
         for blob in set(child.blobs):
@@ -303,6 +304,6 @@ def test_a_mark_that_comes_when_the_run_has_just_ended_leaves_nothing() -> None:
 
     driver = Ending()
     driver.make_directory(layout.TOUCHED)
-    push_blob(repository(Registry(driver)), b"content")
+    push_blob(repository(registry_on(driver)), b"content")
     assert not exists(driver, layout.TOUCHED)
     assert has_blob(driver, b"content")

@@ -17,12 +17,11 @@ from pyregistry.storage.backend import Directory, show_location
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.storage.backends import backend_on
 from tests.storage.mounts import remount_read_only, tmpfs
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 DAY = 86_400.0
 
@@ -56,7 +55,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> MemoryDriver:
     """With an image that was pushed, looked at all the time."""
     monkeypatch.setattr(schedule, "_LOOK", 0.01)
     driver = MemoryDriver()
-    push_image(repository(Registry(driver)), image(), "latest")
+    push_image(repository(registry_on(driver)), image(), "latest")
     return driver
 
 

@@ -20,7 +20,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import image, index
 from tests.gc.collecting import blobs, exists, gc, has_blob, remove_tag
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 
 class BusyDriver(MemoryDriver):
@@ -48,7 +48,7 @@ class StubbornDriver(MemoryDriver):
 @pytest.mark.timeout(30)
 def test_a_registry_in_which_every_lock_is_waited_for_is_swept_all_the_same() -> None:
     driver = BusyDriver()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(), "latest")
     repo.delete_manifest(Digest(image().digest))
     assert gc(driver).blobs_removed == 4
@@ -56,7 +56,7 @@ def test_a_registry_in_which_every_lock_is_waited_for_is_swept_all_the_same() ->
 
 def test_an_index_that_cannot_be_removed_keeps_all_that_is_below_it() -> None:
     driver = StubbornDriver()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     nested = index(index(image(b"amd64")), image(b"arm64"))
     push_image(repo, nested, "multi")
     remove_tag(repo, "multi")
@@ -71,7 +71,7 @@ def test_an_index_that_cannot_be_removed_keeps_all_that_is_below_it() -> None:
 
 def test_a_blob_that_cannot_be_removed_is_said_and_the_rest_goes() -> None:
     driver = StubbornDriver()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(b"one", b"two"), "latest")
     repo.delete_manifest(Digest(image(b"one", b"two").digest))
     driver.stubborn = layout.blob(Digest.of(b"one"))
@@ -104,7 +104,7 @@ def test_a_repository_that_is_deeper_than_a_name_can_say_ends_the_run(driver: Dr
 
 def test_a_symbolic_link_to_repositories_elsewhere_ends_the_run(filesystem: FilesystemDriver) -> None:
     # What is behind it can be pulled, and no walk sees it.
-    repo = repository(Registry(filesystem), "team/app")
+    repo = repository(registry_on(filesystem), "team/app")
     push_image(repo, image(), "latest")
     team = filesystem.root / layout.REPOSITORIES / "team"
     elsewhere = filesystem.root.parent / "elsewhere"
@@ -130,7 +130,7 @@ def test_a_symbolic_link_within_a_repository_ends_the_run(
     filesystem: FilesystemDriver, part: str, *, untagged: bool
 ) -> None:
     # Whoever pulls goes through it, and a listing leaves it out.
-    repo = repository(Registry(filesystem), "team/app")
+    repo = repository(registry_on(filesystem), "team/app")
     push_image(repo, image(), "latest")
     there = filesystem.root / layout.REPOSITORIES / "team/app" / part
     elsewhere = filesystem.root.parent / "elsewhere"
@@ -157,7 +157,7 @@ def test_the_links_are_gone_for_good_before_a_blob_goes(root: Path) -> None:
 
     happened: list[str] = []
     driver = Recording(root)
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(), "latest")
     push_blob(repo, b"never used")
     remove_tag(repo, "latest")
@@ -176,7 +176,7 @@ def test_a_run_that_cannot_make_sure_of_that_removes_no_blob() -> None:
             raise OSError(errno.EIO, "Input/output error", "/")
 
     driver = Refusing()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(), "latest")
     before = blobs(driver)
     remove_tag(repo, "latest")
@@ -208,7 +208,7 @@ class SyncingDriver(MemoryDriver):
 def test_what_named_a_blob_is_gone_for_good_before_the_blob_goes_whoever_removed_it() -> None:
     """An operator's `rm -rf` and a deletion that was answered 500 have synced nothing."""
     driver = SyncingDriver()
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(), "latest")
     driver.delete(layout.repository(repo.name), durable=False)
     driver.make_directory(layout.REPOSITORIES)
@@ -219,7 +219,7 @@ def test_what_named_a_blob_is_gone_for_good_before_the_blob_goes_whoever_removed
 @pytest.mark.parametrize("fails_at", [1, 2])
 def test_after_a_failed_sync_nothing_more_goes_and_the_next_run_syncs_again(fails_at: int) -> None:
     driver = SyncingDriver(fails_at)
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(), "latest")
     repo.delete_tag(Tag("latest"))
     with pytest.raises(OSError, match="Input/output error"):
@@ -235,6 +235,6 @@ def test_after_a_failed_sync_nothing_more_goes_and_the_next_run_syncs_again(fail
 
 def test_where_nothing_is_to_go_nothing_is_synced() -> None:
     driver = SyncingDriver()
-    push_image(repository(Registry(driver)), image(), "latest")
+    push_image(repository(registry_on(driver)), image(), "latest")
     gc(driver)
     assert driver.done == []

@@ -8,11 +8,10 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local import leases
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.gc.collecting import gc, has_blob
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 IMAGE = image(b"layer")
 
@@ -31,7 +30,7 @@ def lead_outside(driver: FilesystemDriver) -> list[Path]:
 
 @pytest.mark.parametrize("delete_untagged", [False, True])
 def test_an_image_all_of_whose_files_are_links_lives(filesystem: FilesystemDriver, *, delete_untagged: bool) -> None:
-    repo = repository(Registry(filesystem))
+    repo = repository(registry_on(filesystem))
     push_image(repo, IMAGE, "latest")
     lead_outside(filesystem)
     report = gc(filesystem, grace=0, delete_untagged=delete_untagged)
@@ -40,7 +39,7 @@ def test_an_image_all_of_whose_files_are_links_lives(filesystem: FilesystemDrive
 
 
 def test_what_nothing_refers_to_goes_and_its_bytes_stay_where_they_are(filesystem: FilesystemDriver) -> None:
-    repo = repository(Registry(filesystem))
+    repo = repository(registry_on(filesystem))
     push_image(repo, image(b"kept"), "kept")
     push_image(repo, IMAGE, "latest")
     places = lead_outside(filesystem)
@@ -53,28 +52,28 @@ def test_what_nothing_refers_to_goes_and_its_bytes_stay_where_they_are(filesyste
 
 
 def test_a_touch_changes_the_record_of_a_link_and_not_its_file(filesystem: FilesystemDriver) -> None:
-    digest = push_blob(repository(Registry(filesystem)), b"layer")
+    digest = push_blob(repository(registry_on(filesystem)), b"layer")
     [place] = [place for place in lead_outside(filesystem) if place.name.startswith("blobs")]
     path = layout.blob_data(digest)
     before, file = filesystem.stat(path), place.stat()
     leases.touch(filesystem, digest)
-    assert filesystem.stat(path).mtime_ns > before.mtime_ns
+    assert filesystem.stat(path).modified_ns > before.modified_ns
     assert place.stat().st_mtime_ns == file.st_mtime_ns
 
 
 def test_the_lease_of_a_link_is_its_own_time(filesystem: FilesystemDriver) -> None:
-    repo = repository(Registry(filesystem))
+    repo = repository(registry_on(filesystem))
     push_image(repo, image(b"kept"), "kept")
     digest = push_blob(repo, b"layer")
     lead_outside(filesystem)
     link = layout.layer_link(repo.name, digest)
     assert gc(filesystem).blobs_removed == 0
-    leases.end(filesystem, link)
+    leases.release(filesystem, link)
     assert gc(filesystem).blobs_removed == 1
 
 
 def test_a_blob_behind_a_link_that_leads_nowhere_stays(filesystem: FilesystemDriver) -> None:
-    repo = repository(Registry(filesystem))
+    repo = repository(registry_on(filesystem))
     push_image(repo, IMAGE, Tag("latest"))
     for place in lead_outside(filesystem):
         if "blobs" in place.name:

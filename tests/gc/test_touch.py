@@ -8,18 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Listener, Options, Plan
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from tests.builders import image
-from tests.gc.collecting import age
+from tests.gc.collecting import age, collect
 from tests.storage.mounts import FILE_SYSTEMS, file_system
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 YEAR = 365 * 86_400 * 10**9
 LAST_OF_32_BITS = (2**31 - 1) * 10**9
@@ -47,7 +45,7 @@ class Between(Listener):
 def put(repo: Repository) -> None:
     """The push of an image, all of whose blobs are there."""
     for blob in NEW.blobs:
-        repo.promise_blob(Digest.of(blob))
+        repo.blob_with_lease(Digest.of(blob))
     repo.put_manifest(Tag("new"), NEW.content, NEW.media_type)
 
 
@@ -63,7 +61,7 @@ def mount(repo: Repository) -> None:
 
 def unused(driver: FilesystemDriver) -> Repository:
     """A repository with the blobs of an image that was deleted, and the manifest's own bytes."""
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, image(b"stays", config=b'{"stays": 1}'), "stays")
     push_image(repo, NEW, "new")
     repo.delete_manifest(Digest(NEW.digest))
@@ -110,7 +108,7 @@ def test_a_removed_blob_that_comes_again_looks_like_itself_and_stays(mounted: Pa
     root = mounted / "again"
     root.mkdir()
     driver = FilesystemDriver(root)
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     digest = push_blob(repo, b"again")
     path = layout.blob_data(digest)
 

@@ -11,21 +11,19 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.batches import BATCH
-from pyregistry.gc.collector import collect
 from pyregistry.gc.documents import list_links
 from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, Report
 from pyregistry.gc.unread import Unread
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from tests.builders import Image, artifact, image, index
-from tests.gc.collecting import gc, has_blob, looking, remove_tag
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.gc.collecting import collect, gc, has_blob, looking, remove_tag
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 
 # Idle threads of other tests' event loops; a command has none when it begins.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -45,7 +43,7 @@ MOUNTED = image(b"mounted", config=b'{"mounted": 1}', algorithm="sha512")
 
 def fill(driver: FilesystemDriver) -> None:
     """One repository with every kind of reference."""
-    repo = repository(Registry(driver, Rules(required_platforms=frozenset())), APP)
+    repo = repository(registry_on(driver, Rules(required_platforms=frozenset())), APP)
     push_image(repo, TAGGED, "tagged")
     push_image(repo, UNTAGGED)
     push_image(repo, MULTI, "multi")
@@ -222,7 +220,7 @@ def restore(path: Path, content: bytes) -> None:
 
 def everything(driver: FilesystemDriver, *, untagged: bool) -> dict[str, bool]:
     """Pull each image; return which of them are whole."""
-    repo = repository(Registry(driver), APP)
+    repo = repository(registry_on(driver), APP)
     found = {
         name: pull(repo, each)
         for name, each in {
@@ -251,7 +249,7 @@ def run(driver: FilesystemDriver, case: Case, kind: Kind, *, delete_untagged: bo
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_what_a_repair_needs_stays(filesystem: FilesystemDriver, case: Case, *, delete_untagged: bool) -> None:
     fill(filesystem)
-    path, elsewhere = filesystem.root / case.path, repository(Registry(filesystem), "elsewhere")
+    path, elsewhere = filesystem.root / case.path, repository(registry_on(filesystem), "elsewhere")
     content = path.read_bytes()
     push_image(elsewhere, OTHER, "latest")
     for name, kind in DAMAGE.items():
@@ -272,7 +270,7 @@ def test_what_a_repair_needs_stays(filesystem: FilesystemDriver, case: Case, *, 
 def test_what_only_the_damage_kept_goes_when_it_is_mended(
     filesystem: FilesystemDriver, *, delete_untagged: bool
 ) -> None:
-    repo = repository(Registry(filesystem), APP)
+    repo = repository(registry_on(filesystem), APP)
     push_image(repo, TAGGED, "tagged")
     push_image(repo, UNTAGGED)
     push_blob(repo, b"garbage")
@@ -294,7 +292,7 @@ def test_what_only_the_damage_kept_goes_when_it_is_mended(
 
 @pytest.mark.usefixtures("processes")
 def test_a_manifest_without_which_a_tag_was_left_is_kept_until_the_tag_goes(filesystem: FilesystemDriver) -> None:
-    repo = repository(Registry(filesystem), APP)
+    repo = repository(registry_on(filesystem), APP)
     push_image(repo, OTHER, "other")
     push_image(repo, TAGGED, "tagged")
     shutil.rmtree((filesystem.root / revision(TAGGED)).parent)
@@ -312,7 +310,7 @@ def test_a_manifest_without_which_a_tag_was_left_is_kept_until_the_tag_goes(file
 def test_a_tag_of_which_only_directories_are_left_keeps_nothing(
     filesystem: FilesystemDriver, *, delete_untagged: bool
 ) -> None:
-    repo = repository(Registry(filesystem), APP)
+    repo = repository(registry_on(filesystem), APP)
     push_image(repo, OTHER, "other")
     push_blob(repo, b"garbage")
     for link in (current("unfinished"), layout.tag_index_link(APP, Tag("unfinished"), Digest.of(b""))):
@@ -322,7 +320,7 @@ def test_a_tag_of_which_only_directories_are_left_keeps_nothing(
 
 
 def test_an_error_that_is_not_of_the_file_ends_the_run(filesystem: FilesystemDriver) -> None:
-    push_image(repository(Registry(filesystem), APP), TAGGED, "tagged")
+    push_image(repository(registry_on(filesystem), APP), TAGGED, "tagged")
     for path in (data(TAGGED), current("tagged")):
         with pytest.raises(MarkFailed, match="Too many open files"):
             gc(Refusing(filesystem.root, path, errno.EMFILE), grace=0)
@@ -342,7 +340,7 @@ def test_a_manifest_that_is_there_at_the_second_look_is_read_then(root: Path) ->
             return super().read(path, limit, begin=begin)
 
     driver = Late(root)
-    repo = repository(Registry(FilesystemDriver(root)), APP)
+    repo = repository(registry_on(FilesystemDriver(root)), APP)
     push_image(repo, TAGGED, "tagged")
     push_blob(repo, b"garbage")
     for delete_untagged in (False, True):
@@ -386,7 +384,7 @@ def many_images(driver: FilesystemDriver, count: int) -> list[Image]:
         for link in (revision(each), current(f"t{number}")):
             (driver.root / link).parent.mkdir(parents=True)
             (driver.root / link).write_text(each.digest)
-    push_blob(repository(Registry(driver), "elsewhere"), b"garbage")
+    push_blob(repository(registry_on(driver), "elsewhere"), b"garbage")
     return images
 
 
@@ -428,7 +426,7 @@ def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
 
 def test_a_manifest_that_was_deleted_and_comes_back_damaged_ends_the_run(filesystem: FilesystemDriver) -> None:
     """Content below it is not marked: the second look found that it was deleted, and that is no longer so."""
-    repo = repository(Registry(filesystem), APP)
+    repo = repository(registry_on(filesystem), APP)
     push_image(repo, OTHER, "other")
     push_image(repo, UNTAGGED)
     push_blob(repo, b"garbage")

@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
-from pyregistry.gc.types import Braked, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, SafetyCheckFailed
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.cli.place import Place, run
-from tests.gc.collecting import blobs, gc, has_blob, remove_repository
+from tests.gc.collecting import blobs, collect, gc, has_blob, remove_repository
 from tests.processes import missing, require_root
 from tests.storage.mounts import tmpfs
-from tests.storage.pushing import files_of, pull, push_blob, push_image, repository
+from tests.storage.pushing import files_of, pull, push_blob, push_image, registry_on, repository
 
 APP, BIG = image(b"app"), image(b"big")
 
@@ -75,10 +73,10 @@ def driver(tmp_path: Path) -> FilesystemDriver:
     return FilesystemDriver(tmp_path / "data")
 
 
-def assert_braked(driver: FilesystemDriver, said: str) -> None:
+def assert_unsafe(driver: FilesystemDriver, said: str) -> None:
     before = files_of(driver, layout.TREE)
     for dry_run in (True, False):
-        with pytest.raises(Braked, match=said):
+        with pytest.raises(SafetyCheckFailed, match=said):
             gc(driver, grace=0, dry_run=dry_run)
     assert files_of(driver, layout.TREE) == before
 
@@ -88,7 +86,7 @@ def assert_braked(driver: FilesystemDriver, said: str) -> None:
 def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, name: str, seen: str) -> None:
     if seen == "when empty":
         volumes.remember(driver)
-    push_image(repository(Registry(driver), name), APP, "latest")
+    push_image(repository(registry_on(driver), name), APP, "latest")
     if seen == "with the repository":
         volumes.remember(driver)
     if seen == "by a run":
@@ -96,7 +94,7 @@ def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, 
     remove_repository(driver, name)
     assert gc(driver, dry_run=True).blobs_removed == 3
     assert gc(driver).blobs_removed == 3
-    push_image(repository(Registry(driver), name), APP, "latest")
+    push_image(repository(registry_on(driver), name), APP, "latest")
     remove_repository(driver, name)
     assert gc(driver).blobs_removed == 3
 
@@ -105,13 +103,13 @@ def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, 
 def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
     driver: FilesystemDriver, *, repositories_too: bool
 ) -> None:
-    push_image(repository(Registry(driver)), APP, "latest")
+    push_image(repository(registry_on(driver)), APP, "latest")
     remove_repository(driver, "team")
     if repositories_too:
         driver.delete(layout.REPOSITORIES)
     volumes.remember(driver)  # a server that starts on it learns nothing
     said = "no directory docker/registry/v2/repositories" if repositories_too else "nothing tells"
-    assert_braked(driver, said)
+    assert_unsafe(driver, said)
     assert gc(driver, allow_empty=True).blobs_removed == 3
 
 
@@ -121,7 +119,7 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
     driver: FilesystemDriver, disk: Disk, at: str, seen: str
 ) -> None:
     volumes.remember(driver)  # a first start, before there was a volume
-    registry = Registry(driver)
+    registry = registry_on(driver)
     place = driver.root / layout.REPOSITORIES / at
     push_image(repository(registry, "big/er"), BIG, "latest")
     push_image(repository(registry, "app"), APP, "latest")
@@ -132,11 +130,11 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
         else:
             assert gc(driver, grace=0).blobs_removed == 0
     path = str(Path(layout.REPOSITORIES) / at)
-    assert_braked(driver, f"{path} was a volume of its own and is not mounted")
+    assert_unsafe(driver, f"{path} was a volume of its own and is not mounted")
     volumes.remember(driver)  # a restart without the disk
     push_image(repository(registry, "big/er"), APP, "latest")  # and a push to where it should be
     volumes.remember(driver)
-    assert_braked(driver, f"{path} was a volume of its own and is not mounted")
+    assert_unsafe(driver, f"{path} was a volume of its own and is not mounted")
     remove_repository(driver, "big")
     with disk.mounted(place):
         assert gc(driver, grace=0).blobs_removed == 0
@@ -144,7 +142,7 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
 
 
 def test_the_last_repository_of_a_volume_that_is_there_is_freed(driver: FilesystemDriver, disk: Disk) -> None:
-    registry = Registry(driver)
+    registry = registry_on(driver)
     push_image(repository(registry, "big"), BIG, "latest")
     disk.take(place := driver.root / layout.REPOSITORIES)
     with disk.mounted(place):
@@ -154,14 +152,14 @@ def test_the_last_repository_of_a_volume_that_is_there_is_freed(driver: Filesyst
 
 
 def test_an_empty_volume_over_repositories_ends_the_run(driver: FilesystemDriver, disk: Disk) -> None:
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in ("app", "big/er"):
         push_image(repository(registry, name), image(name.encode()), "latest")
     volumes.remember(driver)
     with disk.mounted(driver.root / layout.REPOSITORIES / "big"):
         volumes.remember(driver)  # a restart does not make it right
         (driver.root / layout.REPOSITORIES / "big" / "lost+found").mkdir()
-        assert_braked(driver, "repositories/big is a new volume without a repository")
+        assert_unsafe(driver, "repositories/big is a new volume without a repository")
     assert pull(repository(registry, "big/er"), image(b"big/er"))
     with disk.mounted(driver.root / layout.REPOSITORIES / "big"):
         assert gc(driver, allow_empty=True).blobs_removed == 2  # all but the config, which both have
@@ -169,20 +167,20 @@ def test_an_empty_volume_over_repositories_ends_the_run(driver: FilesystemDriver
 
 
 def test_a_volume_that_was_given_up_is_forgotten_when_that_is_said(driver: FilesystemDriver, disk: Disk) -> None:
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in ("app", "big/er"):
         push_image(repository(registry, name), image(name.encode()), "latest")
     disk.take(place := driver.root / layout.REPOSITORIES / "big")
     with disk.mounted(place):
         gc(driver)
-    assert_braked(driver, "repositories/big was a volume")
+    assert_unsafe(driver, "repositories/big was a volume")
     assert gc(driver, allow_empty=True).blobs_removed == 2
     assert gc(driver).skipped == []
     assert blobs(driver)
 
 
 def test_another_file_system_without_a_repository_ends_the_run(driver: FilesystemDriver) -> None:
-    push_image(repository(Registry(driver)), APP, "latest")
+    push_image(repository(registry_on(driver)), APP, "latest")
     volumes.remember(driver)
     noted = driver.read(layout.VOLUMES)
     driver.write(layout.VOLUMES, noted.replace(b'"own":"', b'"own":"f'))
@@ -190,13 +188,13 @@ def test_another_file_system_without_a_repository_ends_the_run(driver: Filesyste
     assert driver.read(layout.VOLUMES) == noted
     driver.write(layout.VOLUMES, noted.replace(b'"own":"', b'"own":"f'))
     remove_repository(driver, "team")
-    assert_braked(driver, "was on another file system")
+    assert_unsafe(driver, "was on another file system")
 
 
 def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriver, tmp_path: Path) -> None:
     """From then on its locks keep no server out, and no process reads the marks where it does."""
-    push_image(repository(Registry(driver)), APP, "latest")
-    push_blob(repository(Registry(driver)), b"garbage")
+    push_image(repository(registry_on(driver)), APP, "latest")
+    push_blob(repository(registry_on(driver)), b"garbage")
     shutil.copytree(driver.root / "docker", volume := tmp_path / "volume")
 
     class Mounting(Listener):
@@ -211,7 +209,7 @@ def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriv
 
 @pytest.mark.parametrize("torn", [b"", b"{", b"\xff", b"[]"])
 def test_a_torn_note_is_no_note(driver: FilesystemDriver, torn: bytes) -> None:
-    push_image(repository(Registry(driver)), APP, "latest")
+    push_image(repository(registry_on(driver)), APP, "latest")
     driver.write(layout.VOLUMES, torn)
     assert gc(driver).skipped == []
     remove_repository(driver, "team")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pyregistry.gc.types import Braked, MarkFailed
+from pyregistry.gc.types import MarkFailed, SafetyCheckFailed
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.driver import Driver
@@ -197,7 +197,7 @@ def test_without_the_repositories_nothing_is_removed(driver: Driver, registry: R
     push_image(repository(registry), image(), "latest")
     driver.delete(layout.REPOSITORIES)
     before = files_of(driver)
-    with pytest.raises(Braked, match="4 blobs"):
+    with pytest.raises(SafetyCheckFailed, match="4 blobs"):
         gc(driver)
     assert files_of(driver) == before
     driver.make_directory(layout.REPOSITORIES)  # all of them removed on purpose

@@ -11,7 +11,7 @@ from pyregistry.storage.seams import layout
 from tests.builders import LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of, image, index
 from tests.oci.documents import encoded, image_document
 from tests.storage.counting import CountingDriver
-from tests.storage.pushing import push_blob, push_image, repository
+from tests.storage.pushing import push_blob, push_image, registry_on, repository
 
 
 def test_an_image_whose_config_is_nested_too_deeply_has_no_platform(driver: Driver, registry: Registry) -> None:
@@ -24,7 +24,7 @@ def test_an_image_whose_config_is_nested_too_deeply_has_no_platform(driver: Driv
 
 def test_a_manifest_is_read_once_however_often_indexes_name_it(root: Path) -> None:
     driver = CountingDriver(root)
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     child = image(b"layer")
     push_image(repo, child)
     many = index(*[child] * 50)

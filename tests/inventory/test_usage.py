@@ -2,7 +2,6 @@
 
 import time
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Options
 from pyregistry.inventory.usage import RepositoryUsage, measure
 from pyregistry.oci.digest import Digest
@@ -12,6 +11,7 @@ from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import artifact, image, index
+from tests.gc.collecting import collect
 from tests.storage.backends import backend_on
 from tests.storage.pushing import push_blob, push_image, repository
 

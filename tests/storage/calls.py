@@ -18,11 +18,12 @@ from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage import layout
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
+from tests.storage.pushing import registry_on
 from pyregistry.storage.seams.rules import Rules
 from tests.builders import image
 from tests.storage.paths import at
 driver = FilesystemDriver(Path(sys.argv[1]))
-repository = Registry(driver, Rules(require_blobs=False)).repository(RepositoryName("a"))
+repository = registry_on(driver, Rules(require_blobs=False)).repository(RepositoryName("a"))
 """
 _LINE = re.compile(r"\d+\s+(?P<call>\w+)\((?P<arguments>.*)\)\s+= (?P<result>-?\d+)")
 _PATH = re.compile(r'"(/[^"]*)"|\d<(/[^<>]*)>')

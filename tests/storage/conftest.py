@@ -17,6 +17,7 @@ from pyregistry.storage.local.filesystem import FilesystemDriver  # noqa: E402 -
 from pyregistry.storage.memory.driver import MemoryDriver  # noqa: E402 - the same
 from pyregistry.storage.repositories.registry import Registry  # noqa: E402 - the same
 from tests.storage.installations import INSTALLATIONS, Installation  # noqa: E402 - the same
+from tests.storage.pushing import registry_on  # noqa: E402 - the same
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
@@ -54,4 +55,4 @@ def installation(request: pytest.FixtureRequest, root: Path) -> Installation:
 @pytest.fixture
 def registry(driver: Driver) -> Registry:
     """A registry with the default rules."""
-    return Registry(driver)
+    return registry_on(driver)

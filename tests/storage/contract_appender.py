@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from tests.storage.paths import MISSING, at
 
 FILE = at("a", "data")
@@ -71,8 +72,8 @@ class Appending:
             await appender.write(b"b")
             after = await asyncio.to_thread(appender.stat)
         assert (before.size, after.size) == (1, 2)
-        assert before.inode == after.inode
-        assert before.mtime_ns <= after.mtime_ns
+        assert before.version[0] == after.version[0]
+        assert before.modified_ns <= after.modified_ns
         assert after == await asyncio.to_thread(driver.stat, FILE)
 
     @pytest.mark.parametrize("path", [MISSING, at("directory"), at("a", "data", "below")])
@@ -199,7 +200,7 @@ class Holding:
 
     def test_rewinding_takes_back_what_was_appended_since_it_was_opened(self, driver: Driver) -> None:
         driver.write(FILE, b"before")
-        with driver.held(FILE) as held:
+        with driver.open_locked(FILE) as held:
             held.write_now([memoryview(b" and behind")])
             held.rewind()
             assert held.offset == len(b"before")
@@ -208,7 +209,7 @@ class Holding:
 
     def test_what_is_appended_by_who_holds_a_file_stands_behind_what_was_there(self, driver: Driver) -> None:
         driver.write(FILE, b"abc")
-        with driver.held(FILE) as held:
+        with driver.open_locked(FILE) as held:
             assert (held.offset, held.opened.size) == (3, 3)
             held.write_now([memoryview(b"def")])
             held.write_now([memoryview(b"")])
@@ -219,21 +220,21 @@ class Holding:
     @pytest.mark.parametrize("path", [MISSING, at("a")], ids=["absent", "a directory"])
     def test_where_no_file_is_nothing_is_held(self, driver: Driver, path: StoragePath) -> None:
         driver.write(FILE, b"")
-        with pytest.raises(PathNotFound), driver.held(path):
+        with pytest.raises(PathNotFound), driver.open_locked(path):
             pytest.fail("there is nothing to hold")
 
     def test_of_two_who_would_hold_a_file_the_second_does_not_wait(self, driver: Driver) -> None:
         driver.write(FILE, b"")
-        with driver.held(FILE), pytest.raises(PathBusy), driver.held(FILE):
+        with driver.open_locked(FILE), pytest.raises(PathBusy), driver.open_locked(FILE):
             pytest.fail("two hold the file")
-        with driver.held(FILE):
+        with driver.open_locked(FILE):
             pass
 
     async def test_an_appender_and_who_holds_a_file_keep_each_other_out(self, driver: Driver) -> None:
         await write(driver, b"")
 
         def hold() -> None:
-            with driver.held(FILE) as held:
+            with driver.open_locked(FILE) as held:
                 held.write_now([memoryview(b"held")])
 
         async with driver.appender(FILE, wait=0) as appender:
@@ -247,11 +248,11 @@ class Holding:
         driver.write(FILE, b"")
 
         def fail() -> None:
-            with driver.held(FILE) as held:
+            with driver.open_locked(FILE) as held:
                 held.write_now([memoryview(b"kept")])
                 raise RuntimeError
 
         with pytest.raises(RuntimeError):
             fail()
-        with driver.held(FILE) as held:
+        with driver.open_locked(FILE) as held:
             assert held.offset == 4

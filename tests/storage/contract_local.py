@@ -4,9 +4,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from tests.storage.contract_locks import held_elsewhere
 from tests.storage.paths import MISSING, at
 
@@ -93,10 +94,10 @@ class Moving:
 
 
 class Storing:
-    """room, epoch, places."""
+    """available_bytes, epoch, places."""
 
     def test_there_is_room_for_uploads(self, driver: Driver) -> None:
-        assert driver.room() > 0
+        assert driver.available_bytes() > 0
 
     def test_the_epoch_does_not_change_by_itself(self, driver: Driver) -> None:
         epoch = driver.epoch
@@ -123,12 +124,12 @@ class Times:
     def test_a_file_has_the_time_that_it_was_given_to_the_nanosecond(self, driver: Driver, mtime_ns: int) -> None:
         driver.write(at("a"), b"content")
         driver.set_mtime(at("a"), mtime_ns)
-        assert driver.stat(at("a")).mtime_ns == mtime_ns
+        assert driver.stat(at("a")).modified_ns == mtime_ns
 
     def test_another_time_is_another_version_of_the_same_content(self, driver: Driver) -> None:
         driver.write(at("a"), b"content")
         before = driver.stat(at("a"))
-        driver.set_mtime(at("a"), before.mtime_ns + 1)
+        driver.set_mtime(at("a"), before.modified_ns + 1)
         after = driver.stat(at("a"))
         assert (after.content_id, after.size, driver.read(at("a"))) == (before.content_id, before.size, b"content")
         assert after.version != before.version
@@ -137,13 +138,13 @@ class Times:
         driver.write(at("a"), b"")
         driver.set_mtime(at("a"), 1)
         driver.write(at("a"), b"")
-        assert driver.stat(at("a")).mtime_ns > 1
+        assert driver.stat(at("a")).modified_ns > 1
 
     def test_a_move_takes_the_time_along(self, driver: Driver) -> None:
         driver.write(at("a"), b"")
         driver.set_mtime(at("a"), 12345)
         driver.move(at("a"), at("b"))
-        assert driver.stat(at("b")).mtime_ns == 12345
+        assert driver.stat(at("b")).modified_ns == 12345
 
     @pytest.mark.parametrize("path", [MISSING, at("file", "below")], ids=["absent", "below"])
     def test_what_is_not_there_has_no_time(self, driver: Driver, path: StoragePath) -> None:

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyregistry.storage.local.driver import Source, Stat
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Source, Stat
 
 
 class CountingDriver(FilesystemDriver):

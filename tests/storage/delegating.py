@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.seams.coordinator import Collection, Coordinator, Leases, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.coordinator import Collection, Coordinator, Leases, Quiet, Section, Staged, Unit, nothing
 
 T = TypeVar("T")
 
@@ -17,9 +17,9 @@ class DelegatingSection:
         self._section = section
         self._before = before
 
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        self._before("rely_on")
-        return self._section.rely_on(units)
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
+        self._before("claim")
+        return self._section.claim(units)
 
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
         self._before("publish")
@@ -33,9 +33,9 @@ class DelegatingSection:
         self._before("set_tags")
         self._section.set_tags(unit, tags)
 
-    def promise(self, unit: Unit) -> None:
-        self._before("promise")
-        self._section.promise(unit)
+    def renew(self, unit: Unit) -> None:
+        self._before("renew")
+        self._section.renew(unit)
 
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
         self._before("finish")
@@ -56,15 +56,15 @@ class DelegatingCoordinator:
         self._before("change")
         return self._coordinator.change(name, work, look_back)
 
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
-        self._before("is_promised")
-        return self._coordinator.is_promised(unit, seconds)
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
+        self._before("is_leased")
+        return self._coordinator.is_leased(unit, seconds)
 
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         self._before("single")
         return self._coordinator.single(name, wait=wait)
 
-    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
         self._before("quiet")
         return self._coordinator.quiet(name)
 

@@ -14,11 +14,13 @@ from typing import TypeVar
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.coordinator import LocalQuiet
+from pyregistry.storage.local.driver import Driver, inode_of
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import COLLECTOR, Doomed, Generation, Section, Staged, Unit, nothing
+from pyregistry.storage.seams.coordinator import COLLECTOR, Garbage, Generation, Quiet, Section, Staged, Unit, nothing
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists, link_blob, read_link, stat_file, write_link
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 T = TypeVar("T")
 
@@ -54,15 +56,15 @@ class EpochCoordinator:
         look_back()
         return result
 
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         stat_file(self._driver, unit.link)
         return EpochLeases(self._driver, seconds).end_ns(unit) > 0
 
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         return self._driver.lock(name, exclusive=True, wait=wait)
 
-    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[None]:
-        return nullcontext()
+    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
+        return nullcontext(LocalQuiet(self._driver))
 
     @contextmanager
     def collection(
@@ -105,8 +107,8 @@ class EpochSection:
             with suppress(PathNotFound):
                 self._condemned = frozenset(driver.read(_condemned(state)).decode().split("\n"))
 
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        return [unit for unit in units if not self._relies_on(unit)]
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if not self._claim(unit)]
 
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
         if isinstance(content, Staged):
@@ -120,13 +122,13 @@ class EpochSection:
             write_link(self._driver, unit.link, unit.digest)
         else:
             link_blob(self._driver, unit.repository, unit.digest)
-        self.promise(unit)
+        self.renew(unit)
         self._published.append(unit)
 
     def link(self, unit: Unit, source: Unit) -> None:
         self._require(unit, self._content_of[source])
         link_blob(self._driver, unit.repository, unit.digest, self._content_of[source])
-        self.promise(unit)
+        self.renew(unit)
 
     def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
         self.confirm()
@@ -134,7 +136,7 @@ class EpochSection:
             write_link(self._driver, layout.tag_index_link(unit.repository, tag, unit.digest), unit.digest)
             write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
 
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         self._driver.write(_lease(unit), b"")
 
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
@@ -153,7 +155,7 @@ class EpochSection:
         if not all(exists(self._driver, unit.link) for unit in self._published):
             raise _ChangedError
 
-    def _relies_on(self, unit: Unit) -> bool:
+    def _claim(self, unit: Unit) -> bool:
         content = unit.digest
         with suppress(PathNotFound):
             if content.algorithm != CANONICAL and not unit.is_manifest:
@@ -191,7 +193,7 @@ class EpochLeases:
 
     def end_ns(self, unit: Unit, link: Stat | None = None) -> int:
         with suppress(PathNotFound):
-            end_ns = self._driver.stat(_lease(unit)).mtime_ns + round(self._seconds * 1e9)
+            end_ns = self._driver.stat(_lease(unit)).modified_ns + round(self._seconds * 1e9)
             return end_ns if self._seconds and end_ns > self._now_ns else 0
         return 0
 
@@ -217,8 +219,8 @@ class EpochCollection:
     def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
-        paths = [each.path for each in doomed]
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
+        paths = [each.path for each in garbage]
         if paths:
             self._driver.write(_condemned(self._epoch), "\n".join(paths).encode())
             self._driver.write(_STATE, self._epoch)
@@ -258,8 +260,8 @@ class EpochBatch:
                 return False
         return now == generation
 
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        return all(create_marker(self._driver, self._epoch, each.path, _DELETING) == _DELETING for each in doomed)
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
+        return all(create_marker(self._driver, self._epoch, each.path, _DELETING) == _DELETING for each in garbage)
 
     def remove(self, path: StoragePath) -> None:
         self._driver.discard(path)
@@ -279,7 +281,7 @@ def create_marker(driver: Driver, epoch: bytes, path: StoragePath, content: byte
 
 
 def _generation(stat: Stat) -> Generation:
-    return Generation(stat.inode, 0, stat.size)
+    return Generation(inode_of(stat), 0, stat.size)
 
 
 def _removed_with(unit: Unit) -> StoragePath:

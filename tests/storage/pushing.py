@@ -6,11 +6,18 @@ from collections.abc import AsyncIterator
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
 from pyregistry.oci.names import RepositoryName, Tag
+from pyregistry.storage.local.coordinator import LocalCoordinator
 from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.uploads import LocalUploads
+from pyregistry.storage.repositories import removing
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
+from pyregistry.storage.repositories.secrets import Secret
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.coordinator import Coordinator
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.rules import Rules
+from pyregistry.storage.seams.uploads import Uploads
 from tests.builders import Image
 from tests.storage.paths import content_of
 
@@ -40,6 +47,33 @@ class Body:
         self.begun.set()
         yield self._first
         await self.end.wait()
+
+
+def registry_on(
+    driver: Driver,
+    rules: Rules | None = None,
+    uploads: Uploads | None = None,
+    coordinator: Coordinator | None = None,
+) -> Registry:
+    """The registry on a driver; its uploads are files, and its coordinator has locks, unless others are given."""
+    rules = rules or Rules()
+    coordinator = coordinator or LocalCoordinator(driver)
+    return Registry(driver, rules, uploads or LocalUploads(driver, rules.max_blob_size, coordinator), coordinator)
+
+
+def secret_on(driver: Driver, path: StoragePath) -> Secret:
+    """A secret on a driver."""
+    return Secret(driver, path, LocalCoordinator(driver))
+
+
+def remove_repository(driver: Driver, name: RepositoryName) -> bool:
+    """Remove a repository as `pyregistry rm` does."""
+    return removing.remove_repository(driver, LocalCoordinator(driver), name)
+
+
+def remove_tag(driver: Driver, name: RepositoryName, tag: Tag) -> bool:
+    """Remove a tag as `pyregistry rm` does."""
+    return removing.remove_tag(driver, LocalCoordinator(driver), name, tag)
 
 
 def repository(registry: Registry, name: str = "team/app") -> Repository:

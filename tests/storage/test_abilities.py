@@ -9,18 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Options
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.abilities import CANNOT_SET_TIMES, CANNOT_SYNC, lacks
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.syscalls import fsync_directory, sync_directory
-from pyregistry.storage.repositories.registry import Registry
 from tests.builders import digest_of, image
+from tests.gc.collecting import collect
 from tests.processes import data_directory, pyregistry_server, require
 from tests.storage.faults import FailingSync
 from tests.storage.limited import limited
-from tests.storage.pushing import pull, push_blob, push_image, repository
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
 from tests.workers.http import ask
 
 NO_SYNC = {"sync": errno.EINVAL}
@@ -46,7 +45,7 @@ def test_a_registry_works_and_collects_there(case: str, tmp_path: Path) -> None:
         assert [lack.event for lack in found] == events
         assert all(lack.kind.startswith("fuse") and lack.directory.startswith(str(root)) for lack in found)
         kept, gone, pushed_again = image(b"kept"), image(b"gone"), image(b"again")
-        registry = Registry(driver)
+        registry = registry_on(driver)
         push_image(repository(registry), kept, "kept")
         push_image(repository(registry), pushed_again)
         push_image(repository(registry), gone)
@@ -62,13 +61,13 @@ def test_a_registry_works_and_collects_there(case: str, tmp_path: Path) -> None:
 def test_a_push_in_progress_is_kept_where_no_times_can_be_set(tmp_path: Path) -> None:
     with limited(tmp_path, times=errno.EPERM) as root:
         driver = FilesystemDriver(root)
-        repo = repository(Registry(driver))
+        repo = repository(registry_on(driver))
         pushing = image(b"pushing")
         for blob in pushing.blobs:
             push_blob(repo, blob)
         collect(driver, Options(grace=3600))
         for blob in pushing.blobs:
-            repo.promise_blob(Digest.of(blob))
+            repo.blob_with_lease(Digest.of(blob))
         push_image(repo, pushing, "pushed")
         collect(driver, Options(grace=0))
         assert pull(repo, pushing)

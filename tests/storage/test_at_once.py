@@ -13,7 +13,6 @@ from pyregistry.oci.errors import BlobTooLarge, BlobUnknown, BlobUploadUnknown, 
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout, uploads
 from pyregistry.storage.seams.rules import Rules
@@ -21,7 +20,7 @@ from pyregistry.storage.seams.uploads import Upload
 from tests.storage.failing import FailingDriver
 from tests.storage.installations import Installation
 from tests.storage.paths import content_of
-from tests.storage.pushing import Body, files_of, push_blob, repository, stream
+from tests.storage.pushing import Body, files_of, push_blob, registry_on, repository, stream
 
 CONTENT = b"0123456789"
 DIGEST = Digest.of(CONTENT)
@@ -130,7 +129,7 @@ async def test_an_upload_of_the_cncf_registry_without_data_can_be_finished(root:
         (directory / "startedat").write_bytes(b"2026-01-02T03:04:05Z")
 
     await asyncio.to_thread(prepare)
-    repo = repository(Registry(await asyncio.to_thread(FilesystemDriver, root)))
+    repo = repository(registry_on(await asyncio.to_thread(FilesystemDriver, root)))
     upload = repo.upload(FOREIGN)
     if not at_once:
         assert await upload.append_at_once(CONTENT, None) == 10
@@ -175,12 +174,12 @@ def test_a_failed_commit_can_be_repeated_or_its_upload_is_gone(after: bool) -> N
     failures = 0
     for number in count(1):
         driver = MemoryDriver()
-        repo = repository(Registry(driver))
+        repo = repository(registry_on(driver))
         upload = repo.start_upload()
         asyncio.run(upload.append_at_once(b"content", None))
         failing = FailingDriver(driver, number, after=after)
         with suppress(OSError):
-            upload = repository(Registry(failing)).upload(upload.id)
+            upload = repository(registry_on(failing)).upload(upload.id)
             asyncio.run(upload.commit_at_once(Digest.of(b"content"), b"", None))
         if not failing.failed:
             break

@@ -15,13 +15,12 @@ from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories import cache as cache_module
 from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from tests.builders import image
 from tests.storage.counting import AskedDriver
-from tests.storage.pushing import push_blob, push_image, repository
+from tests.storage.pushing import push_blob, push_image, registry_on, repository
 
 NAME = "team/app"
 V1 = Tag("v1")
@@ -39,7 +38,7 @@ def age(root: Path, path: StoragePath, seconds: float) -> None:
 @pytest.fixture
 def repo(filesystem: FilesystemDriver, root: Path) -> Repository:
     """`v1` names OLD since a minute, as do all links."""
-    repo = repository(Registry(filesystem), NAME)
+    repo = repository(registry_on(filesystem), NAME)
     push_image(repo, OLD, V1)
     for link in (root / layout.REPOSITORIES).rglob("link"):
         age(root, StoragePath(str(link.relative_to(root))), MINUTE)

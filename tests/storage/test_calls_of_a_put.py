@@ -11,11 +11,10 @@ from pyregistry.oci.names import Tag
 from pyregistry.storage.delegating import DelegatingDriver
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.processes import SOURCE_TREE
-from tests.storage.pushing import push_blob, repository
+from tests.storage.pushing import push_blob, registry_on, repository
 
 T = TypeVar("T")
 PAGE = SOURCE_TREE / "docs/decisions/0052-objects.md"
@@ -41,7 +40,7 @@ def test_a_put_of_ten_layers_makes_the_calls_that_the_page_explains(
     filesystem: FilesystemDriver, collecting: bool
 ) -> None:
     driver = CountingCalls(filesystem)
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     for blob in IMAGE.blobs:
         push_blob(repo, blob)
     if collecting:

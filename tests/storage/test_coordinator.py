@@ -16,13 +16,14 @@ from pyregistry.gc.types import CollectorBusy, Listener, Options, Plan, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import COLLECTOR, Coordinator, Section, Staged, Unit
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.rules import GRACE
 from tests.storage.delegating import DelegatingCoordinator, RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator
@@ -46,14 +47,14 @@ class Place:
     def publish(self, unit: Unit = BLOB, content: bytes = CONTENT) -> None:
         self.coordinator.run(lambda section: section.publish(unit, content))
 
-    def rely_on(self, *units: Unit) -> list[Unit]:
-        return self.coordinator.run(lambda section: section.rely_on(units))
+    def claim(self, *units: Unit) -> list[Unit]:
+        return self.coordinator.run(lambda section: section.claim(units))
 
     def collect(self, grace: float = 0.0, between: Callable[[], object] | None = None, **options: bool) -> Report:
-        return collect(self.driver, Options(grace=grace, **options), Between(between), coordinator=self.coordinator)
+        return collect(self.driver, self.coordinator, Options(grace=grace, **options), Between(between))
 
     def lease(self, unit: Unit) -> bool:
-        return self.coordinator.is_promised(unit, GRACE)
+        return self.coordinator.is_leased(unit, GRACE)
 
 
 class Between(Listener):
@@ -99,14 +100,14 @@ def test_what_was_published_is_relied_on_and_what_was_not_is_missing(place: Plac
     place.publish()
     place.publish(MANIFEST, DOCUMENT)
     missing = [Unit(OTHER, BLOB.digest), Unit(APP, Digest.of(b"other")), Unit(APP, BLOB.digest, is_manifest=True)]
-    assert place.rely_on(missing[0], BLOB, missing[1], MANIFEST, missing[2]) == missing
+    assert place.claim(missing[0], BLOB, missing[1], MANIFEST, missing[2]) == missing
 
 
 @pytest.mark.parametrize("path", [BLOB.link, layout.blob_data(BLOB.digest)], ids=["link", "bytes"])
 def test_a_blob_is_missing_without_its_link_or_its_bytes(place: Place, path: StoragePath) -> None:
     place.publish()
     place.driver.delete(path)
-    assert place.rely_on(BLOB) == [BLOB]
+    assert place.claim(BLOB) == [BLOB]
 
 
 def test_bytes_that_a_crash_emptied_are_missing_and_those_of_the_empty_blob_are_not(place: Place) -> None:
@@ -114,7 +115,7 @@ def test_bytes_that_a_crash_emptied_are_missing_and_those_of_the_empty_blob_are_
     place.publish()
     place.publish(empty, b"")
     place.driver.write(layout.blob_data(BLOB.digest), b"")
-    assert place.rely_on(BLOB, empty) == [BLOB]
+    assert place.claim(BLOB, empty) == [BLOB]
 
 
 def test_publishing_again_repairs_the_bytes(place: Place) -> None:
@@ -150,13 +151,13 @@ def test_the_bytes_of_an_upload_are_taken_from_where_they_are(place: Place) -> N
     place.coordinator.run(lambda section: section.publish(BLOB, staged))
     assert place.driver.read(layout.blob_data(BLOB.digest)) == CONTENT
     assert not exists(place.driver, staged.path)
-    assert place.rely_on(BLOB) == []
+    assert place.claim(BLOB) == []
 
 
 def test_an_upload_that_is_gone_publishes_nothing(place: Place) -> None:
     with pytest.raises(PathNotFound):
         place.coordinator.run(lambda section: section.publish(BLOB, Staged(StoragePath("gone"))))
-    assert place.rely_on(BLOB) == [BLOB]
+    assert place.claim(BLOB) == [BLOB]
 
 
 def test_a_mounted_blob_is_there_and_promised(place: Place) -> None:
@@ -164,11 +165,11 @@ def test_a_mounted_blob_is_there_and_promised(place: Place) -> None:
     mounted = Unit(OTHER, BLOB.digest)
 
     def mount(section: Section) -> None:
-        assert section.rely_on([BLOB]) == []
+        assert section.claim([BLOB]) == []
         section.link(mounted, BLOB)
 
     place.coordinator.run(mount)
-    assert place.rely_on(mounted) == []
+    assert place.claim(mounted) == []
     assert place.lease(mounted)
 
 
@@ -192,13 +193,13 @@ def test_a_lease_begins_with_the_link_ends_when_it_was_used_and_begins_again(pla
     assert place.coordinator.run(lambda section: section.finish([unit])) == []
     assert not place.lease(unit)
 
-    def promise(section: Section) -> None:
-        assert section.rely_on([unit]) == []
-        section.promise(unit)
+    def renew(section: Section) -> None:
+        assert section.claim([unit]) == []
+        section.renew(unit)
 
-    place.coordinator.run(promise)
+    place.coordinator.run(renew)
     assert place.lease(unit)
-    assert not place.coordinator.is_promised(unit, 0)
+    assert not place.coordinator.is_leased(unit, 0)
 
 
 def test_what_is_gone_is_told_when_its_lease_ends(place: Place) -> None:
@@ -221,7 +222,7 @@ def test_a_collection_keeps_what_is_promised_and_frees_the_rest(place: Place) ->
     assert place.collect(GRACE).blobs_removed == 0
     place.coordinator.run(lambda section: section.finish([BLOB]))
     assert place.collect(GRACE).blobs_removed == 1
-    assert place.rely_on(BLOB) == [BLOB]
+    assert place.claim(BLOB) == [BLOB]
 
 
 def test_without_a_grace_a_promise_keeps_nothing(place: Place) -> None:
@@ -231,25 +232,25 @@ def test_without_a_grace_a_promise_keeps_nothing(place: Place) -> None:
 
 def test_what_is_relied_on_after_marking_is_not_removed(place: Place) -> None:
     place.publish()
-    assert place.collect(0, lambda: place.rely_on(BLOB)).blobs_removed == 0
-    assert place.rely_on(BLOB) == []
+    assert place.collect(0, lambda: place.claim(BLOB)).blobs_removed == 0
+    assert place.claim(BLOB) == []
 
 
 def test_what_is_published_again_after_marking_is_not_removed(place: Place) -> None:
     place.publish()
     assert place.collect(0, place.publish).blobs_removed == 0
-    assert place.rely_on(BLOB) == []
+    assert place.claim(BLOB) == []
 
 
 def test_what_is_mounted_after_marking_is_not_removed(place: Place) -> None:
     place.publish()
 
     def mount(section: Section) -> None:
-        section.rely_on([BLOB])
+        section.claim([BLOB])
         section.link(Unit(OTHER, BLOB.digest), BLOB)
 
     place.collect(0, lambda: place.coordinator.run(mount))
-    assert place.rely_on(Unit(OTHER, BLOB.digest)) == []
+    assert place.claim(Unit(OTHER, BLOB.digest)) == []
 
 
 def test_a_section_that_began_before_the_collection_is_seen_by_it_or_refused(place: Place) -> None:
@@ -259,7 +260,7 @@ def test_a_section_that_began_before_the_collection_is_seen_by_it_or_refused(pla
     acknowledged = []
 
     def push(section: Section) -> bool:
-        if section.rely_on([BLOB]):
+        if section.claim([BLOB]):
             return False
         relied.set()
         assert go_on.wait(LONG)
@@ -281,14 +282,14 @@ def test_a_section_that_began_before_the_collection_is_seen_by_it_or_refused(pla
         thread.join(LONG)
         assert not thread.is_alive()
     place.collect()
-    assert acknowledged == [place.rely_on(BLOB) == []]
+    assert acknowledged == [place.claim(BLOB) == []]
 
 
 def test_a_run_that_only_looks_changes_nothing(place: Place) -> None:
     place.publish()
     place.publish(MANIFEST, DOCUMENT)
     assert place.collect(0, dry_run=True).blobs_removed == 1
-    assert place.rely_on(BLOB, MANIFEST) == []
+    assert place.claim(BLOB, MANIFEST) == []
 
 
 def test_one_collection_runs_at_a_time(place: Place) -> None:
@@ -431,8 +432,8 @@ def killed(place: Place) -> None:
 
 @pytest.mark.usefixtures("killed")
 def test_after_a_collection_that_failed_the_next_one_frees_and_pushes_go_on(place: Place) -> None:
-    assert place.rely_on(BLOB) == []
+    assert place.claim(BLOB) == []
     place.publish(MANIFEST, DOCUMENT)
     place.collect(0)
-    assert place.rely_on(MANIFEST) == []
-    assert place.rely_on(BLOB) == [BLOB]
+    assert place.claim(MANIFEST) == []
+    assert place.claim(BLOB) == [BLOB]

@@ -42,8 +42,8 @@ CALLS: dict[str, Callable[[Driver], object]] = {
     "empty_trash": lambda driver: driver.empty_trash(),
     "prune": lambda driver: driver.prune(at("c")),
     "appender": lambda driver: driver.appender(at("a"), wait=0),
-    "held": lambda driver: _enter(driver.held(at("a"))),
-    "room": lambda driver: driver.room(),
+    "open_locked": lambda driver: _enter(driver.open_locked(at("a"))),
+    "available_bytes": lambda driver: driver.available_bytes(),
     "lock": lambda driver: _enter(driver.lock("name", exclusive=True)),
 }
 """One call of each verb."""
@@ -154,5 +154,7 @@ def test_what_was_written_though_it_failed_is_already_there(filled: Driver) -> N
 def _contents(driver: Driver) -> dict[str, tuple[bytes, int]]:
     """All files below the repositories with their times, and all directories."""
     found: dict[str, tuple[bytes, int]]
-    found = {path: (driver.read(path), driver.stat(path).mtime_ns) for path in map(StoragePath, files_of(driver, at()))}
+    found = {
+        path: (driver.read(path), driver.stat(path).modified_ns) for path in map(StoragePath, files_of(driver, at()))
+    }
     return {**found, **{at(name): (b"", 0) for name in driver.children(at()) if not driver.stat(at(name)).is_file}}

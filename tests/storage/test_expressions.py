@@ -11,10 +11,9 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.rules import MAX_URLS, Rules
 from tests.builders import LAYER, Image, descriptor, image
-from tests.storage.pushing import push_blob, repository
+from tests.storage.pushing import push_blob, registry_on, repository
 
 REFUSED = {
     "a backreference": r"(a)\1",
@@ -85,7 +84,7 @@ def with_urls(*urls: str) -> Image:
 @pytest.mark.parametrize("rules", [{"allowed_urls": (understand("allowed"),)}, {"denied_urls": (understand("x/"),)}])
 def test_urls_are_refused_before_any_lock_is_taken(root: Path, rules: dict[str, object]) -> None:
     driver = LockingDriver(root)
-    repo = repository(Registry(driver, Rules(**rules)))  # type: ignore[arg-type] # one row of the table
+    repo = repository(registry_on(driver, Rules(**rules)))  # type: ignore[arg-type] # one row of the table
     with pytest.raises(ManifestInvalid, match="https://x/y"):
         repo.put_manifest(Tag("latest"), with_urls("https://x/y").content, None)
     assert driver.locks == []
@@ -95,9 +94,9 @@ def test_as_many_different_urls_are_searched_as_the_limit_says(root: Path) -> No
     urls = [f"https://allowed/{number}" for number in range(MAX_URLS)]
     strict, free = Rules(allowed_urls=(understand("allowed"),)), Rules()
     driver = FilesystemDriver(root)
-    push_blob(repository(Registry(driver)), b"{}")
+    push_blob(repository(registry_on(driver)), b"{}")
     many, more = with_urls(*urls, *urls), with_urls(*urls, "https://allowed/more")
-    assert repository(Registry(driver, strict)).put_manifest(Tag("a"), many.content, None).digest == many.digest
+    assert repository(registry_on(driver, strict)).put_manifest(Tag("a"), many.content, None).digest == many.digest
     with pytest.raises(ManifestInvalid, match="1000"):
-        repository(Registry(driver, strict)).put_manifest(Digest(more.digest), more.content, None)
-    assert repository(Registry(driver, free)).put_manifest(Tag("b"), more.content, None).digest == more.digest
+        repository(registry_on(driver, strict)).put_manifest(Digest(more.digest), more.content, None)
+    assert repository(registry_on(driver, free)).put_manifest(Tag("b"), more.content, None).digest == more.digest

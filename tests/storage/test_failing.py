@@ -12,11 +12,10 @@ from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, RegistryError
 from pyregistry.oci.names import Tag, UploadId
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from tests.builders import Image, artifact, image, index
 from tests.storage.failing import FailingDriver
-from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository, stream, tagged_images
 
 OLD = image(b"old")
 NEW = image(b"new")
@@ -36,11 +35,11 @@ def each_failure(
 
     def fail_at(number: int) -> tuple[bool, Repository]:
         driver: Driver = MemoryDriver()
-        repo = repository(Registry(driver))
+        repo = repository(registry_on(driver))
         prepare(repo)
         failing = FailingDriver(driver, number, after=after)
         with suppress(OSError):
-            work(repository(Registry(failing)))
+            work(repository(registry_on(failing)))
         return failing.failed, repo
 
     return (repo for _, repo in takewhile(lambda outcome: outcome[0], (fail_at(number) for number in count(1))))
@@ -97,10 +96,10 @@ def test_a_failed_commit_can_be_repeated_or_its_upload_is_gone(after: bool) -> N
     failures = 0
     for number in count(1):
         driver = MemoryDriver()
-        repo = repository(Registry(driver))
+        repo = repository(registry_on(driver))
         upload_id = asyncio.run(append(repo))
         failing = FailingDriver(driver, number, after=after)
-        upload = repository(Registry(failing)).upload(upload_id)
+        upload = repository(registry_on(failing)).upload(upload_id)
         with suppress(OSError):
             asyncio.run(upload.commit(Digest.of(b"content"), stream()))
         if not failing.failed:

@@ -15,17 +15,16 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import StorageFull
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.directories import PATIENCE
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.links import link_blob, read_link
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.uploads import batches
 from tests.processes import wait_until
 from tests.storage.calls import run_with_fault
 from tests.storage.mounts import resize, tmpfs
 from tests.storage.paths import MISSING, at
-from tests.storage.pushing import repository, stream
+from tests.storage.pushing import registry_on, repository, stream
 
 
 def temporaries(root: Path) -> list[str]:
@@ -80,9 +79,11 @@ async def test_on_a_full_disk_an_upload_keeps_what_fitted(small: FilesystemDrive
 async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room(small: FilesystemDriver) -> None:
     content = bytes(range(256)) * 16_384
     await asyncio.to_thread(resize, small.root, "2500k")
-    repo = repository(Registry(small))
+    repo = repository(registry_on(small))
     upload = await asyncio.to_thread(repo.start_upload)
-    with pytest.raises((StorageFull, OSError), match=r"room|No space left"):  # as it is seen while a batch is written
+    with pytest.raises(
+        (StorageFull, OSError), match=r"free space|No space left"
+    ):  # as it is seen while a batch is written
         await upload.append(stream(*(content[at : at + 65_536] for at in range(0, len(content), 65_536))))
     offset = await asyncio.to_thread(upload.offset)
     assert batches.BATCH_BYTES < offset < len(content)
@@ -92,7 +93,7 @@ async def test_an_upload_that_met_a_full_disk_can_be_finished_when_there_is_room
 
 
 async def test_an_upload_for_which_there_is_no_room_is_refused_before_it_is_written(small: FilesystemDriver) -> None:
-    upload = await asyncio.to_thread(repository(Registry(small)).start_upload)
+    upload = await asyncio.to_thread(repository(registry_on(small)).start_upload)
     with pytest.raises(StorageFull):
         await upload.append(stream(b"x" * batches.BATCH_BYTES))
     assert await asyncio.to_thread(upload.offset) == 0
@@ -101,9 +102,9 @@ async def test_an_upload_for_which_there_is_no_room_is_refused_before_it_is_writ
 
 def test_uploads_leave_a_fiftieth_of_a_small_file_system_to_those_who_tidy_up(small: FilesystemDriver) -> None:
     free = shutil.disk_usage(small.root).free
-    assert small.room() == free - 1_048_576 // 50
+    assert small.available_bytes() == free - 1_048_576 // 50
     small.write(at("a"), b"x" * (free - 8_192))
-    assert small.room() == 0
+    assert small.available_bytes() == 0
 
 
 def test_on_a_full_disk_reads_and_deletions_go_on(small: FilesystemDriver) -> None:

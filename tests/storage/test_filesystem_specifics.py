@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.local.driver import LocalFile, PathBusy, PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.syscalls import counts_directories, mount_id, times_of
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
+from pyregistry.storage.seams.sources import LocalFile
 from tests.processes import SOURCE_TREE, missing
 from tests.storage.mounts import file_system, network, tmpfs
 from tests.storage.paths import at, content_of
@@ -69,7 +70,7 @@ def test_a_symbolic_link_is_read_through_and_keeps_its_own_time(filesystem: File
     before = file.stat()
     filesystem.set_mtime(at("a", "link"), 7)
     looks = filesystem.stat(at("a", "link"))
-    assert (looks.is_file, looks.size, looks.mtime_ns, looks.inode) == (True, 6, 7, path.lstat().st_ino)
+    assert (looks.is_file, looks.size, looks.modified_ns, looks.version[0]) == (True, 6, 7, path.lstat().st_ino)
     assert (looks.content_id, times_of(looks)) == (before.st_ino, (7, before.st_mtime_ns))
     assert dict(filesystem.scan(layout.REPOSITORIES, "link")) == {"a": looks}
     assert file.stat().st_mtime_ns == before.st_mtime_ns

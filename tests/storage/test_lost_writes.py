@@ -14,7 +14,6 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, RegistryError
 from pyregistry.oci.names import Tag, UploadId
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.uploads import Upload
@@ -23,7 +22,7 @@ from tests.builders import image
 from tests.storage.faults import LYING, FailingSync, fail_writes, refuse
 from tests.storage.mounts import tmpfs
 from tests.storage.paths import at
-from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository, stream, tagged_images
 
 CONTENT = os.urandom(3 * batches.BATCH_BYTES)
 DIGEST = Digest.of(CONTENT)
@@ -39,7 +38,7 @@ def small(root: Path) -> Iterator[FilesystemDriver]:
 
 def new_worker(root: Path) -> Repository:
     """The repository as a process sees it that has just begun."""
-    return repository(Registry(FilesystemDriver(root)))
+    return repository(registry_on(FilesystemDriver(root)))
 
 
 async def another(root: Path) -> Repository:
@@ -187,7 +186,7 @@ def test_a_commit_of_which_any_sync_failed_is_no_success_when_it_is_repeated_unl
     """For every n: the n-th sync fails, of a file or of a name, and the client sends its PUT once more."""
     failed: list[Path] = []
     for number in count(1):
-        repo = repository(Registry(FilesystemDriver(root)), f"app{number}")  # all its names are new
+        repo = repository(registry_on(FilesystemDriver(root)), f"app{number}")  # all its names are new
         content = b"content %d" % number
         digest = Digest.of(content)
         upload = repo.start_upload()
@@ -230,7 +229,7 @@ def test_a_manifest_of_which_any_sync_failed_is_whole_after_the_next_put(
     """For every n: a new tag is not visible with a name that is not synced, and the repeated PUT syncs it."""
     failures = 0
     for number in count(1):
-        repo = repository(Registry(FilesystemDriver(root)), f"app{number}")
+        repo = repository(registry_on(FilesystemDriver(root)), f"app{number}")
         pushed = image(b"layer %d" % number)
         for blob in pushed.blobs:
             push_blob(repo, blob)

@@ -2,11 +2,11 @@
 
 import pytest
 
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.measured import MeasuredDriver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 from tests.storage.contract_appender import Appending, Holding
 from tests.storage.contract_local import LocalContract
 from tests.storage.contract_locks import Locks

@@ -13,28 +13,26 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.checking import check
-from pyregistry.fsck.hashing import quarantine_if_damaged
 from pyregistry.fsck.scope import Scope
-from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Options
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import leases
-from pyregistry.storage.local.driver import PathBusy, PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.places import mount_points
 from pyregistry.storage.local.uploads import LocalUpload
 from pyregistry.storage.local.volumes import remember
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from tests.builders import image
+from tests.fsck.trees import check, quarantine_if_damaged
+from tests.gc.collecting import collect
 from tests.storage.backends import backend_on
 from tests.storage.mounts import bound, overlay, remount_read_only, resize, tmpfs
-from tests.storage.pushing import pull, push_blob, push_image, repository, stream, tagged_images
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository, stream, tagged_images
 
 V2 = "docker/registry/v2"
 MOUNTS: dict[str, Sequence[str]] = {
@@ -113,7 +111,7 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     driver.probe()
     remember(driver)  # as a server does at its start
-    registry = Registry(driver)
+    registry = registry_on(driver)
     app, other = repository(registry, "team/app"), repository(registry, "other")
     for pushed in (KEPT, DOOMED, UNTAGGED):
         push_image(app, pushed, "1.0" if pushed is KEPT else "old")
@@ -141,7 +139,7 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
 
 
 def test_an_upload_is_continued_cancelled_and_expires(tree: Path) -> None:
-    app = repository(Registry(FilesystemDriver(tree)), "team/app")
+    app = repository(registry_on(FilesystemDriver(tree)), "team/app")
     content = os.urandom(3_000_000)
 
     async def use() -> None:
@@ -161,7 +159,7 @@ def test_an_upload_is_continued_cancelled_and_expires(tree: Path) -> None:
 
 def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path) -> None:
     driver = FilesystemDriver(tree)
-    digest = push_blob(repository(Registry(driver), "team/app"), b"content")
+    digest = push_blob(repository(registry_on(driver), "team/app"), b"content")
     (tree / layout.blob_data(digest)).write_bytes(b"mended")
     assert quarantine_if_damaged(driver, digest)
     assert measure(backend_on(driver)).quarantine == len(b"mended")
@@ -174,7 +172,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
 def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     remember(driver)
-    push_image(repository(Registry(driver), "team/app"), KEPT, "1.0")
+    push_image(repository(registry_on(driver), "team/app"), KEPT, "1.0")
     for place in driver.places():
         for name, age in (("old", 2 * 86_400), ("young", 0)):
             path = tree / layout.temporaries(place) / name
@@ -192,7 +190,7 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
 @pytest.mark.parametrize("points", [MOUNTS["docker"], MOUNTS["blobs"], MOUNTS["repositories"], MOUNTS["a namespace"]])
 def test_it_is_not_ready_while_one_of_the_file_systems_cannot_be_written(root: Path, points: Sequence[str]) -> None:
     with mounted(root, points):
-        registry = Registry(FilesystemDriver(root))
+        registry = registry_on(FilesystemDriver(root))
         push_image(repository(registry, "team/app"), KEPT, "1.0")
         registry.try_writing()
         remount_read_only(root / points[0])
@@ -201,7 +199,7 @@ def test_it_is_not_ready_while_one_of_the_file_systems_cannot_be_written(root: P
 
 
 def test_a_volume_without_repositories_gets_none_by_being_asked_whether_it_is_ready(root: Path) -> None:
-    Registry(FilesystemDriver(root)).try_writing()
+    registry_on(FilesystemDriver(root)).try_writing()
     assert not (root / layout.REPOSITORIES).exists()
     assert not (root / layout.BLOBS).exists()
 
@@ -210,7 +208,7 @@ def test_a_volume_without_repositories_gets_none_by_being_asked_whether_it_is_re
 def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequence[str]) -> None:
     driver = FilesystemDriver(root)
     with mounted(root, points):
-        app = repository(Registry(driver), "team/app")
+        app = repository(registry_on(driver), "team/app")
         # The locks go with the blobs: a request that finds them elsewhere holds those that nobody else takes now.
         if FilesystemDriver(root).place_of(layout.LOCKS) != driver.place_of(layout.LOCKS):
             with pytest.raises(Unavailable):
@@ -225,7 +223,7 @@ def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequ
 def test_the_locks_are_on_the_volume_of_the_blobs(root: Path, point: str) -> None:
     with mounted(root, (point,)):
         driver = FilesystemDriver(root)
-        push_image(repository(Registry(driver), "team/app"), KEPT, "1.0")
+        push_image(repository(registry_on(driver), "team/app"), KEPT, "1.0")
         assert (root / point / layout.MOUNTED / "locks" / "commit").exists()
         assert not (root / layout.PRIVATE).exists()
         assert not (root / layout.MOUNTED / "locks").exists()
@@ -235,7 +233,7 @@ def test_the_locks_are_on_the_volume_of_the_blobs(root: Path, point: str) -> Non
 def test_a_section_in_which_the_locks_came_elsewhere_is_not_acknowledged(root: Path) -> None:
     """It holds a lock that no other process takes, whichever thread has noticed."""
     driver = FilesystemDriver(root)
-    digest = push_blob(repository(Registry(driver), "other"), b"content")
+    digest = push_blob(repository(registry_on(driver), "other"), b"content")
     (volume := root.parent / "volume").mkdir()
     shutil.copytree(root / "docker", volume, dirs_exist_ok=True)
     with bound(volume, root / "docker"):
@@ -274,7 +272,7 @@ def test_two_requests_that_notice_a_mount_at_once_both_go_on(root: Path, monkeyp
 def test_marks_and_empty_directories_beside_the_blobs_can_be_removed(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     with leases.marks_of_touches(driver):
-        digest = push_blob(repository(Registry(driver), "team/app"), b"content")
+        digest = push_blob(repository(registry_on(driver), "team/app"), b"content")
         assert leases.is_marked(driver, digest)
     assert not leases.is_marked(driver, digest)
     with pytest.raises(PathNotFound):
@@ -305,13 +303,13 @@ def test_two_containers_with_one_volume_share_locks_and_marks(root: Path, points
         server, collector = (FilesystemDriver(each) for each in roots)
         with leases.commit_section(server), pytest.raises(PathBusy):
             collector.lock("commit", exclusive=True, wait=False).__enter__()
-        digest = push_blob(repository(Registry(server), "team/app"), b"content")
+        digest = push_blob(repository(registry_on(server), "team/app"), b"content")
         with leases.marks_of_touches(collector):
             server.mark(layout.touched(digest))
             assert leases.is_marked(collector, digest)
-        upload = repository(Registry(server), "team/app").start_upload(owner="alice")
+        upload = repository(registry_on(server), "team/app").start_upload(owner="alice")
         with pytest.raises(BlobUploadUnknown):
-            repository(Registry(collector), "team/app").upload(upload.id).check_owner("bob")
+            repository(registry_on(collector), "team/app").upload(upload.id).check_owner("bob")
 
 
 def test_the_room_is_that_of_the_file_systems_an_upload_needs(root: Path) -> None:
@@ -321,17 +319,17 @@ def test_the_room_is_that_of_the_file_systems_an_upload_needs(root: Path) -> Non
         sizes = {"blobs": "30m", "repositories": "20m", "repositories/team": "10m"}
         for name, size in sizes.items():
             resize(root / V2 / name, size)
-        assert 9 * 2**20 < driver.room(team) <= 10 * 2**20
-        assert 19 * 2**20 < driver.room() <= 20 * 2**20
+        assert 9 * 2**20 < driver.available_bytes(team) <= 10 * 2**20
+        assert 19 * 2**20 < driver.available_bytes() <= 20 * 2**20
         resize(root / V2 / "blobs", "5m")
-        assert 4 * 2**20 < driver.room(team) <= 5 * 2**20
+        assert 4 * 2**20 < driver.available_bytes(team) <= 5 * 2**20
 
 
 def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with mounted(root, (f"{V2}/blobs",)):
-        app = repository(Registry(FilesystemDriver(root)), "team/app")
+        app = repository(registry_on(FilesystemDriver(root)), "team/app")
         upload = app.start_upload()
         assert isinstance(upload, LocalUpload)
         fsync = os.fsync
@@ -342,14 +340,14 @@ def test_an_upload_that_an_operator_removes_before_it_is_copied_is_unknown(
 
         monkeypatch.setattr(os, "fsync", sync)
         with pytest.raises(BlobUploadUnknown):
-            upload._commit_now(Digest.of(b"content"), b"content", None)
+            upload._commit_now(Digest.of(b"content"), b"content", None, None)
         assert_nothing_in_the_way(root)
 
 
 def test_a_copy_for_which_there_is_no_room_leaves_the_upload_and_no_copy(root: Path) -> None:
     with mounted(root, (f"{V2}/blobs",)):
         driver = FilesystemDriver(root)
-        app = repository(Registry(driver), "team/app")
+        app = repository(registry_on(driver), "team/app")
         content = os.urandom(3_000_000)
 
         async def fail() -> None:
@@ -392,11 +390,11 @@ def test_what_is_in_a_lower_layer_of_an_overlay_can_be_deleted(root: Path) -> No
     lower, scratch, upper = (root.parent / name for name in ("lower", "scratch", "upper"))
     for directory in (lower, scratch, upper):
         directory.mkdir()
-    push_image(repository(Registry(FilesystemDriver(lower)), "team/app"), KEPT, "1.0", "1.1")
-    push_image(repository(Registry(FilesystemDriver(lower)), "team/app"), DOOMED, "old")
+    push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), KEPT, "1.0", "1.1")
+    push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), DOOMED, "old")
     with overlay(lower, upper, scratch):
         driver = FilesystemDriver(upper)
-        app = repository(Registry(driver), "team/app")
+        app = repository(registry_on(driver), "team/app")
         app.delete_tag(Tag("1.1"))
         app.delete_manifest(Digest(DOOMED.digest))
         assert tagged_images(app) == {"1.0": KEPT.digest}

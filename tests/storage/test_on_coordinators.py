@@ -16,7 +16,7 @@ from pyregistry.storage.seams.coordinator import Coordinator
 from tests.builders import artifact, image, index
 from tests.storage.delegating import DelegatingCoordinator, RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator
-from tests.storage.pushing import pull, push_blob, push_image, repository, tagged_images
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository, tagged_images
 
 IMAGE = image(b"layer one", b"layer two")
 MULTI = index(IMAGE, image(b"arm64"))
@@ -33,7 +33,7 @@ COORDINATORS: dict[str, Callable[[Driver], Coordinator]] = {
 def registry(request: pytest.FixtureRequest) -> Registry:
     """A registry on each coordinator."""
     driver = MemoryDriver()
-    return Registry(driver, coordinator=COORDINATORS[request.param](driver))
+    return registry_on(driver, coordinator=COORDINATORS[request.param](driver))
 
 
 def test_images_indexes_and_referrers_are_pushed_tagged_and_pulled(registry: Registry) -> None:
@@ -50,10 +50,10 @@ def test_a_blob_is_mounted_asked_for_and_forgotten(registry: Registry) -> None:
     source, target = repository(registry, "source"), repository(registry, "target")
     digest = push_blob(source, b"layer one")
     target.mount_blob(digest, source)
-    assert target.promise_blob(digest).size == len(b"layer one")
+    assert target.blob_with_lease(digest).size == len(b"layer one")
     target.unlink_blob(digest)
     with pytest.raises(BlobUnknown):
-        target.promise_blob(digest)
+        target.blob_with_lease(digest)
     with pytest.raises(BlobUnknown):
         source.mount_blob(Digest.of(b"never pushed"), target)
 
@@ -81,7 +81,7 @@ def test_a_push_is_refused_with_all_that_is_missing(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("make", [LocalCoordinator, EpochCoordinator], ids=["locks", "epochs"])
-@pytest.mark.parametrize("verb", ["run", "rely_on", "publish", "set_tags", "finish"])
+@pytest.mark.parametrize("verb", ["run", "claim", "publish", "set_tags", "finish"])
 def test_a_push_of_which_a_verb_fails_shows_nothing_that_is_not_whole(
     verb: str, make: Callable[[Driver], Coordinator]
 ) -> None:
@@ -92,10 +92,10 @@ def test_a_push_of_which_a_verb_fails_shows_nothing_that_is_not_whole(
         if called in failing:
             raise OSError(errno.ENOSPC, "no space left")
 
-    repo = repository(Registry(driver, coordinator=make(driver)))
+    repo = repository(registry_on(driver, coordinator=make(driver)))
     for blob in IMAGE.blobs:
         push_blob(repo, blob)
-    broken = repository(Registry(driver, coordinator=DelegatingCoordinator(make(driver), fail)))
+    broken = repository(registry_on(driver, coordinator=DelegatingCoordinator(make(driver), fail)))
     with pytest.raises(OSError, match="no space left"):
         broken.put_manifest(Tag("latest"), IMAGE.content, IMAGE.media_type)
     assert tagged_images(repo) in ({}, {"latest": IMAGE.digest})

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.storage.local.driver import PathNotFound
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from tests.storage.mounts import FLUSH_LOG, FLUSH_NOTHING, Disk
 from tests.storage.paths import at
 

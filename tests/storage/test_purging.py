@@ -12,16 +12,17 @@ import structlog
 from structlog.testing import capture_logs
 
 from pyregistry.oci.names import RepositoryName, UploadId
-from pyregistry.storage.local.appending import FileAppender
-from pyregistry.storage.local.driver import Stat
+from pyregistry.storage.local.appending import LocalAppender
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_room, purge_regularly
+from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_space, purge_regularly
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import Stat
 from pyregistry.storage.seams.uploads import Upload
 from tests.processes import wait_until
 from tests.storage.mounts import remount_read_only, tmpfs
+from tests.storage.pushing import registry_on
 
 DAY = 86_400
 LOG = structlog.get_logger("purging")
@@ -31,7 +32,7 @@ NAME = RepositoryName("team/app")
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(FilesystemDriver(tmp_path))
+    return registry_on(FilesystemDriver(tmp_path))
 
 
 async def started(registry: Registry, root: Path, *, days_ago: float = 0, name: RepositoryName = NAME) -> Upload:
@@ -133,14 +134,14 @@ async def test_an_upload_that_cannot_be_opened_keeps_no_other_from_being_purged(
         @asynccontextmanager
         async def appender(
             self, path: StoragePath, *, wait: float, create: bool = False
-        ) -> AsyncIterator[FileAppender]:
+        ) -> AsyncIterator[LocalAppender]:
             if path == self.refused_to_open:
                 raise OSError(errno.EACCES, "Permission denied", path)
             async with super().appender(path, wait=wait, create=create) as appender:
                 yield appender
 
     driver = await asyncio.to_thread(Refusing, tmp_path)
-    registry = Registry(driver)
+    registry = registry_on(driver)
     uploads = [await started(registry, tmp_path, days_ago=8) for _ in range(6)]
     in_order = sorted(uploads, key=lambda upload: upload.id)
     driver.refused = layout.upload_data(NAME, in_order[0].id)
@@ -175,7 +176,7 @@ def fill(root: Path) -> None:
 
 async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_some(tmp_path: Path) -> None:
     with tmpfs(tmp_path, "size=32m"):
-        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         names = {
             (await holding(registry, tmp_path, size, hours_ago=hours)).id: hours
             for hours, size in (
@@ -187,11 +188,11 @@ async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_
                 (2, 4 * MIB),
             )
         }
-        assert await purge_for_room(registry, WEEK, LOG) == []  # there is room
+        assert await purge_for_space(registry, WEEK, LOG) == []  # there is room
         fill(tmp_path)
-        assert await purge_for_room(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True), LOG) == []
+        assert await purge_for_space(registry, Purging(age=7 * DAY, interval=DAY, dry_run=True), LOG) == []
         with capture_logs() as logged:
-            purged = await purge_for_room(registry, WEEK, structlog.get_logger("purging"))
+            purged = await purge_for_space(registry, WEEK, structlog.get_logger("purging"))
         # The first two are less than the reserve and what an upload needs.
         assert [names[each.id] for each in purged] == [5, 3, 2]
         assert [entry["size"] for entry in logged] == [MIB // 2, MIB // 2, 4 * MIB]
@@ -199,7 +200,7 @@ async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_
         fill_again = tmp_path / "ballast2"
         usage = os.statvfs(tmp_path)
         await asyncio.to_thread(fill_again.write_bytes, bytes(usage.f_bavail * usage.f_frsize))
-        assert [names[each.id] for each in await purge_for_room(registry, WEEK, LOG)] == [1.5]
+        assert [names[each.id] for each in await purge_for_space(registry, WEEK, LOG)] == [1.5]
         assert SHORT_AGE == 3600
 
 
@@ -207,11 +208,11 @@ async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> No
     mount = tmp_path / layout.REPOSITORIES / "full"
     mount.mkdir(parents=True)
     with tmpfs(tmp_path / layout.REPOSITORIES / "full", "size=8m"):
-        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         elsewhere = await holding(registry, tmp_path, MIB, hours_ago=5)
         there = await holding(registry, tmp_path, 4 * MIB, hours_ago=2, name="full/app")
         fill(mount)
-        assert [each.id for each in await purge_for_room(registry, WEEK, LOG)] == [there.id]
+        assert [each.id for each in await purge_for_space(registry, WEEK, LOG)] == [there.id]
         assert await left(registry) == {elsewhere.id}
 
 
@@ -220,7 +221,7 @@ async def test_the_server_looks_for_room_by_itself_and_sooner_than_it_purges(
 ) -> None:
     monkeypatch.setattr("pyregistry.storage.repositories.purging._LOOK", 0.02)
     with tmpfs(tmp_path, "size=16m"):
-        registry = await asyncio.to_thread(lambda: Registry(FilesystemDriver(tmp_path)))
+        registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         old = await holding(registry, tmp_path, 4 * MIB, hours_ago=2)
         path = tmp_path / layout.upload(NAME, old.id)
         task = asyncio.create_task(purge_regularly(registry, Purging(age=7 * DAY, interval=DAY * DAY), LOG))
@@ -239,7 +240,7 @@ def mounted(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_on_a_read_only_disk_one_line_is_enough_for_all_uploads(mounted: Path) -> None:
-    registry = Registry(await asyncio.to_thread(FilesystemDriver, mounted))
+    registry = registry_on(await asyncio.to_thread(FilesystemDriver, mounted))
     for _ in range(3):
         await started(registry, mounted, days_ago=8)
     await asyncio.to_thread(remount_read_only, mounted)

@@ -7,20 +7,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pyregistry.fsck.checking import check
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS_BYTES
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.repositories.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
 from tests.builders import Image, artifact, image, index
+from tests.fsck.trees import check
 from tests.storage.counting import CountingDriver
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 SUBJECT = image(b"subject")
 FALLBACK = SUBJECT.digest.replace(":", "-")
@@ -35,7 +34,7 @@ def driver(root: Path) -> CountingDriver:
 
 @pytest.fixture
 def repo(driver: CountingDriver) -> Repository:
-    return repository(Registry(driver))
+    return repository(registry_on(driver))
 
 
 def page_of(repo: Repository, **wanted: object) -> Page:

@@ -19,7 +19,7 @@ from pyregistry.storage.seams.links import exists
 from tests.builders import OCI_INDEX, image, index
 from tests.storage.counting import AskedDriver
 from tests.storage.mounts import read_only_part
-from tests.storage.pushing import files_of, push_blob, push_image, repository
+from tests.storage.pushing import files_of, push_blob, push_image, registry_on, repository
 
 INDEX = index()
 ORDERED = ["a", "a/0x", "a/b", "a/b/c", "a-b", "a.b", "a0", "a_b", "a__b", "ab", "b/c/d"]
@@ -92,7 +92,7 @@ def test_a_name_to_go_on_behind_need_not_be_one(registry: Registry, after: str) 
 @example("a/_manifests/tags")
 @settings(max_examples=150)
 def test_every_text_is_a_position_in_the_order_of_the_names(after: str) -> None:
-    registry = Registry(MemoryDriver())
+    registry = registry_on(MemoryDriver())
     push_index(registry, *ORDERED)
     position = after.split("/") if after else []
     assert list(registry.catalog(after)) == [name for name in registry.catalog() if name.split("/") > position]
@@ -101,7 +101,7 @@ def test_every_text_is_a_position_in_the_order_of_the_names(after: str) -> None:
 @pytest.mark.parametrize("after", ["..", "a/..", "a/../b", "_layers/a", "a/_layers", "a/_manifests/tags/v1", "a" * 300])
 def test_a_position_that_is_no_name_is_never_a_path(root: Path, after: str) -> None:
     driver = AskedDriver(root)
-    registry = Registry(driver)
+    registry = registry_on(driver)
     push_index(registry, *ORDERED)
     driver.asked.clear()
     list(registry.catalog(after))
@@ -119,7 +119,7 @@ JUNK = st.one_of(st.sampled_from(["_layers", "_uploads", "A", ".DS_Store", "lost
 @settings(max_examples=150)
 def test_all_pages_together_are_the_full_list(names: set[str], junk: set[tuple[str, str]], size: int) -> None:
     driver = MemoryDriver()
-    registry = Registry(driver)
+    registry = registry_on(driver)
     push_index(registry, *names)
     for name, entry in junk:
         driver.make_directory(layout.child(layout.repository(RepositoryName(name)), entry))
@@ -128,7 +128,7 @@ def test_all_pages_together_are_the_full_list(names: set[str], junk: set[tuple[s
 
 
 def test_foreign_files_in_the_tree_do_no_harm(root: Path, filesystem: FilesystemDriver) -> None:
-    registry = Registry(filesystem)
+    registry = registry_on(filesystem)
     push_index(registry, "a", "a/b")
     repositories = root / layout.REPOSITORIES
     for path in (".DS_Store", "a/notes.txt", "Upper", "a/_manifests/tags/note", "a/b/x.tmp", "z"):
@@ -141,7 +141,7 @@ def test_foreign_files_in_the_tree_do_no_harm(root: Path, filesystem: Filesystem
 
 def test_directories_below_the_deepest_repository_are_not_entered() -> None:
     driver = MemoryDriver()
-    registry = Registry(driver)
+    registry = registry_on(driver)
     deepest = "/".join("a" * 128)
     push_index(registry, deepest)
     path = layout.repository(RepositoryName(deepest))
@@ -206,7 +206,7 @@ def test_trying_to_write_goes_on_when_a_blob_was_removed(driver: Driver, registr
 
 @pytest.mark.parametrize("part", [layout.BLOBS, f"{layout.BLOBS}/sha256", layout.REPOSITORIES])
 def test_a_part_of_the_tree_that_cannot_be_written_is_found(root: Path, part: str) -> None:
-    registry = Registry(FilesystemDriver(root))
+    registry = registry_on(FilesystemDriver(root))
     push_blob(repository(registry), b"layer")
     registry.try_writing()
     with (
@@ -232,7 +232,7 @@ class _Public:
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_what_the_caller_may_not_read_is_not_looked_at_to_find_a_blob(root: Path, algorithm: str) -> None:
     driver = AskedDriver(root)
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in ("public/a", "private/b", "public/c"):
         push_blob(repository(registry, name), name.encode(), algorithm)
     asked = {}

@@ -3,11 +3,10 @@
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.repositories.registry import Registry
-from pyregistry.storage.repositories.removing import remove_repository, remove_tag
 from pyregistry.storage.seams import layout
 from tests.builders import artifact, image
 from tests.gc.collecting import exists
-from tests.storage.pushing import pull, push_image, repository, tagged_images
+from tests.storage.pushing import pull, push_image, remove_repository, remove_tag, repository, tagged_images
 
 
 def test_a_repository_goes_with_all_that_is_its_own(driver: Driver, registry: Registry) -> None:

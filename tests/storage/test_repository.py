@@ -24,7 +24,7 @@ from tests.builders import DOCKER_LIST, LAYER, OCI_INDEX, OCI_MANIFEST, Image, d
 from tests.oci.documents import encoded, image_document, index_document
 from tests.storage.counting import AskedDriver
 from tests.storage.paths import content_of
-from tests.storage.pushing import pull, push_blob, push_image, repository, tagged_images
+from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository, tagged_images
 
 CONTENT = b"content"
 DIGEST = Digest.of(CONTENT)
@@ -206,14 +206,14 @@ def test_an_image_that_head_denies_is_missing_for_an_index_as_well(repo: Reposit
     push_image(repo, IMAGE)
     driver.write(layout.blob_data(Digest(IMAGE.digest)), b"")  # as a crash of another server leaves it
     with pytest.raises(ManifestUnknown):
-        repo.promise_manifest(Digest(IMAGE.digest))
+        repo.manifest_with_lease(Digest(IMAGE.digest))
     with pytest.raises(ManifestBlobUnknown):
         repo.put_manifest(Digest(index(IMAGE).digest), index(IMAGE).content, OCI_INDEX)
 
 
 def test_what_was_pushed_can_be_pulled_under_a_lower_limit(driver: Driver) -> None:
-    push_image(repository(Registry(driver)), IMAGE, "latest")
-    lowered = repository(Registry(driver, Rules(max_manifest_size=len(IMAGE.content) - 1)))
+    push_image(repository(registry_on(driver)), IMAGE, "latest")
+    lowered = repository(registry_on(driver, Rules(max_manifest_size=len(IMAGE.content) - 1)))
     assert pull(lowered, IMAGE)
     assert lowered.manifest(Tag("latest")).content == IMAGE.content
 
@@ -239,7 +239,7 @@ def test_a_blob_of_another_size_than_the_manifest_says_is_taken(repo: Repository
 @pytest.mark.parametrize("is_here", [True, False])
 def test_what_a_manifest_names_often_is_looked_at_once(root: Path, kind: str, is_here: bool) -> None:
     driver = AskedDriver(root)
-    repo = repository(Registry(driver))
+    repo = repository(registry_on(driver))
     push_image(repo, IMAGE)
     named = IMAGE.descriptor() if kind == "manifests" else descriptor(IMAGE.blobs[1], LAYER)
     if not is_here:
@@ -260,7 +260,7 @@ SPARSE = [(Rules(require_blobs=False), IMAGE), (Rules(required_platforms=frozens
 
 @pytest.mark.parametrize(("rules", "pushed"), SPARSE, ids=["an image", "an index"])
 def test_with_another_rule_what_a_manifest_names_need_not_be_here(driver: Driver, rules: Rules, pushed: Image) -> None:
-    sparse = repository(Registry(driver, rules))
+    sparse = repository(registry_on(driver, rules))
     sparse.put_manifest(Tag("v1"), pushed.content, pushed.media_type)
     assert sparse.manifest(Tag("v1")).content == pushed.content
 
@@ -275,7 +275,7 @@ def test_layers_that_clients_fetch_elsewhere_need_not_be_here(repo: Repository) 
 
 def test_a_manifest_has_the_largest_size_that_is_allowed_and_no_more(driver: Driver) -> None:
     size = len(IMAGE.content)
-    exact, less = (repository(Registry(driver, Rules(max_manifest_size=limit))) for limit in (size, size - 1))
+    exact, less = (repository(registry_on(driver, Rules(max_manifest_size=limit))) for limit in (size, size - 1))
     push_image(exact, IMAGE, "v1")
     assert pull(exact, IMAGE)
     with pytest.raises(ManifestTooLarge):

@@ -8,10 +8,9 @@ from pyregistry.common.settling import SECOND_NS, settles_after
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.cache import ManifestCache
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def test_times_of_whole_seconds_settle_later(stamp: int, fine: int, after: int) 
 def test_a_tag_is_remembered_when_its_link_has_settled(
     filesystem: FilesystemDriver, ago: int, fraction: int, is_trusted: bool
 ) -> None:
-    repo = repository(Registry(filesystem))
+    repo = repository(registry_on(filesystem))
     push_image(repo, image(), "v1")
     link = layout.tag_current_link(repo.name, Tag("v1"))
     filesystem.set_mtime(link, (time.time_ns() // SECOND_NS - ago) * SECOND_NS + fraction)

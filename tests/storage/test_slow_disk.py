@@ -13,11 +13,10 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import directories
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import image
 from tests.storage.paths import at
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 
 SHORT, STALL = 0.02, 0.03
 
@@ -73,7 +72,7 @@ def test_what_is_new_is_made_on_a_disk_that_stalls_at_each_call(
 
 
 def test_an_image_is_pushed_to_a_disk_that_stalls_at_each_call(slow: FilesystemDriver) -> None:
-    name = repository(Registry(slow), "team/app")
+    name = repository(registry_on(slow), "team/app")
     pushed = image(b"layer")
     push_image(name, pushed, "latest")
     assert name.tagged(Tag("latest")) == Digest(pushed.digest)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.hashing import Verdict, quarantine_if_damaged, verify
+from pyregistry.fsck.hashing import Verdict, verify
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.memory.driver import MemoryDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.hashing import hash_source
 from pyregistry.storage.seams.sources import BLOCK_BYTES, OpenSource, Remote, Source, opened
+from tests.fsck.trees import quarantine_if_damaged
 from tests.storage.paths import at
-from tests.storage.pushing import push_blob, repository
+from tests.storage.pushing import push_blob, registry_on, repository
 from tests.storage.remote import PIECE, RemoteDriver, forget
 
 CONTENT = bytes(range(256)) * 4100
@@ -95,7 +95,7 @@ def test_a_storage_that_sends_less_than_it_said_is_an_error() -> None:
 def test_a_remote_blob_is_verified_and_put_into_quarantine_if_it_is_damaged() -> None:
     forget()
     driver = RemoteDriver()
-    digest = push_blob(repository(Registry(driver)), CONTENT)
+    digest = push_blob(repository(registry_on(driver)), CONTENT)
     assert verify(driver, digest).verdict is Verdict.RIGHT
     assert not quarantine_if_damaged(driver, digest)
     RemoteDriver.breaks_off_after = PIECE

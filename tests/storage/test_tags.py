@@ -14,7 +14,7 @@ from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
-from tests.storage.pushing import files_of, pull, push_blob, push_image, repository, tagged_images
+from tests.storage.pushing import files_of, pull, push_blob, push_image, registry_on, repository, tagged_images
 
 OLD, NEW = image(b"old"), image(b"new")
 ORDERED = ["0", "1.0", "1.0-rc", "A", "Z", "_", "a", "a-b", "a.b", "a_b", "ab", "latest", "v1", "v10", "v2"]
@@ -177,7 +177,7 @@ def test_it_waits_for_another_change_of_the_same_repository(driver: Driver, regi
 def test_a_tag_that_moves_while_its_manifest_is_deleted_is_kept(driver: Driver) -> None:
     # Both want the tag at once; in whatever order they come, the pushed image is there in the end.
     for turn in range(10):
-        first, second = (repository(Registry(driver), f"race{turn}") for _ in range(2))
+        first, second = (repository(registry_on(driver), f"race{turn}") for _ in range(2))
         push_image(first, OLD, "v1", "v2")
         push_image(first, NEW)
         barrier = threading.Barrier(2)

@@ -12,22 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.hashing import quarantine_if_damaged
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUnknown, ManifestUnknown, Unavailable
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.driver import NotDurable
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.uploads import LocalUpload
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload
 from pyregistry.threads.patience import begin_patience_of
 from tests.builders import image
+from tests.fsck.trees import quarantine_if_damaged
 from tests.storage.faults import FailingSync, SlowSync, refuse
-from tests.storage.pushing import files_of, pull, push_blob, push_image, repository, stream
+from tests.storage.pushing import files_of, pull, push_blob, push_image, registry_on, repository, stream
 
 IMAGE = image(b"layer")
 LAYER = Digest.of(b"layer")
@@ -39,14 +38,14 @@ WAIT = 60.0
 @pytest.fixture
 def repo(filesystem: FilesystemDriver) -> Repository:
     """A repository whose every HEAD renews its lease."""
-    return repository(Registry(filesystem, Rules(grace=0)))
+    return repository(registry_on(filesystem, Rules(grace=0)))
 
 
 def push(repo: Repository, content: bytes = b"layer") -> None:
     """An upload in the thread that asks."""
     upload = repo.start_upload()
     assert isinstance(upload, LocalUpload)
-    upload._commit_now(Digest.of(content), content, None)
+    upload._commit_now(Digest.of(content), content, None, None)
 
 
 class Request:
@@ -83,7 +82,7 @@ def put(repo: Repository) -> None:
 
 RELYING: dict[str, Callable[[Repository], object]] = {
     "the manifest": put,
-    "a HEAD": lambda repo: repo.promise_blob(LAYER),
+    "a HEAD": lambda repo: repo.blob_with_lease(LAYER),
     "a mount": lambda repo: repo.mount_blob(LAYER, repo),
     "another upload": push,
 }
@@ -121,14 +120,14 @@ def test_no_head_is_answered_for_a_manifest_whose_revision_link_is_being_synced(
     for blob in IMAGE.blobs:
         push_blob(repo, blob)
     digest = Digest(IMAGE.digest)
-    other = Request(lambda: repo.promise_manifest(digest))
+    other = Request(lambda: repo.manifest_with_lease(digest))
     with monkeypatch.context() as failing:
         SlowSync(failing, directory_of(root, layout.revision_link(repo.name, digest)), other)
         with pytest.raises(NotDurable, match=FAILED):
             put(repo)
         assert isinstance(other.error, Unavailable)
         with pytest.raises(ManifestUnknown):
-            repo.promise_manifest(digest)
+            repo.manifest_with_lease(digest)
     put(repo)
     assert pull(repo, IMAGE)
 
@@ -136,7 +135,7 @@ def test_no_head_is_answered_for_a_manifest_whose_revision_link_is_being_synced(
 def test_a_mount_that_cannot_be_synced_takes_its_link_back_before_another_one_relies_on_it(
     root: Path, filesystem: FilesystemDriver, repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = repository(Registry(filesystem), "other")
+    source = repository(registry_on(filesystem), "other")
     push_image(source, IMAGE, "v1")
     for blob in IMAGE.blobs:
         if blob != b"layer":
@@ -155,11 +154,11 @@ def test_a_link_that_is_being_synced_holds_up_no_other_repository_with_the_same_
     root: Path, filesystem: FilesystemDriver, repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A base layer is mounted by many at once."""
-    source, another = (repository(Registry(filesystem, Rules(grace=0)), name) for name in ("source", "another"))
+    source, another = (repository(registry_on(filesystem, Rules(grace=0)), name) for name in ("source", "another"))
     push_image(source, IMAGE, "v1")
 
     def use_the_blob() -> None:
-        source.promise_blob(LAYER)
+        source.blob_with_lease(LAYER)
         for blob in IMAGE.blobs:
             another.mount_blob(Digest.of(blob), source)
         put(another)
@@ -250,7 +249,7 @@ ENDINGS: dict[str, tuple[Ending, int]] = {
 async def test_a_request_that_waited_for_an_upload_that_was_lost_meanwhile_finds_none(
     root: Path, monkeypatch: pytest.MonkeyPatch, end: Ending, tries: int, notes: bool
 ) -> None:
-    repo = repository(Registry(await asyncio.to_thread(FilesystemDriver, root)))
+    repo = repository(registry_on(await asyncio.to_thread(FilesystemDriver, root)))
     upload = await asyncio.to_thread(repo.start_upload)
     await upload.append(stream(b"layer"))
     other = repo.upload(upload.id)

@@ -17,7 +17,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.uploads import Upload
 from tests.storage.installations import Installation
-from tests.storage.pushing import files_of, repository, stream
+from tests.storage.pushing import files_of, registry_on, repository, stream
 
 CONTENT = b"0123456789"
 DIGEST = Digest.of(CONTENT)
@@ -118,7 +118,7 @@ def test_who_comes_in_the_middle_of_a_commit_does_not_begin_the_upload_anew(root
             await other.commit(DIGEST, stream())
         await committing
 
-    repo = repository(Registry(Watched(root)))
+    repo = repository(registry_on(Watched(root)))
     upload = repo.start_upload()
     asyncio.run(push(upload, repo.upload(upload.id)))
     assert repo.blob(DIGEST).size == len(CONTENT)

@@ -11,17 +11,17 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, DigestInvalid
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local import uploads as local_uploads
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.uploads import LocalUploads
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout, uploads
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload
 from pyregistry.storage.uploads import hash_checkpoints
 from tests.storage.paths import content_of
-from tests.storage.pushing import broken, repository, stream
+from tests.storage.pushing import broken, registry_on, repository, stream
 
 CONTENT = b"0123456789"
 DIGESTS = [Digest.of(CONTENT), Digest.of(CONTENT, "sha512")]
@@ -39,7 +39,7 @@ class Workers:
 
     def new(self) -> Repository:
         """Of another worker."""
-        return repository(Registry(self.driver))
+        return repository(registry_on(self.driver))
 
     async def upload(self, algorithm: str = "sha256") -> Upload:
         """A new upload."""
@@ -230,7 +230,7 @@ async def test_the_oldest_running_hashes_are_dropped_and_their_uploads_finished_
 ) -> None:
     monkeypatch.setattr(hash_checkpoints, "_RUNNING_HASHES", 2)
     uploads = LocalUploads(workers.driver, Rules().max_blob_size)
-    repo = repository(Registry(workers.driver, uploads=uploads))
+    repo = repository(registry_on(workers.driver, uploads=uploads))
     started = [await asyncio.to_thread(repo.start_upload) for _ in range(4)]
     for upload in started:
         await upload.append(stream(b"01234"))

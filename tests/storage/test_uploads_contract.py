@@ -30,7 +30,6 @@ from pyregistry.oci.names import UploadId
 from pyregistry.storage.delegating import DelegatingDriver
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.uploads import LocalUploads
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout, uploads
 from pyregistry.storage.seams.rules import Rules
@@ -42,7 +41,7 @@ from tests.storage.failing import FailingDriver
 from tests.storage.faults import FailingSync
 from tests.storage.installations import Installation, local, pieces
 from tests.storage.paths import content_of
-from tests.storage.pushing import Body, push_blob, repository, stream
+from tests.storage.pushing import Body, push_blob, registry_on, repository, stream
 
 T = TypeVar("T")
 CONTENT = b"0123456789"
@@ -245,7 +244,7 @@ async def test_a_body_that_can_be_read_directly_arrives_whole(installation: Inst
 class FullDriver(DelegatingDriver):
     """A driver that says it has no room."""
 
-    def room(self, path: layout.StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: layout.StoragePath = layout.REPOSITORIES) -> int:
         return 0
 
 
@@ -414,7 +413,7 @@ def test_after_a_failure_of_any_call_of_the_seam_the_push_can_go_on(installation
             upload_id = appended(repo).id
             inner = installation.uploads_on(installation.driver, Rules())
             failing = FailingUploads(inner, number, after=after)
-            worker = Registry(installation.driver, uploads=failing)
+            worker = registry_on(installation.driver, uploads=failing)
             with suppress(OSError):
                 asyncio.run(push(repository(worker), upload_id))
             if failing.failed_in is None:

@@ -16,7 +16,6 @@ from pyregistry.oci.errors import RegistryError
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.syscalls import mount_id
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
@@ -25,6 +24,7 @@ from tests.engine.images import oci_image, write_layout
 from tests.processes import Server, missing, pyregistry_server, wait_until
 from tests.push import path_of
 from tests.storage.mounts import RefusingDisk
+from tests.storage.pushing import registry_on
 
 CONTENT = os.urandom(3_000_000)
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -129,7 +129,7 @@ async def test_an_upload_that_was_lost_between_two_mounts_is_read_again(disk: Re
     """The hash that an earlier request noted is true of bytes that only memory held."""
 
     def repository() -> Repository:
-        return Registry(FilesystemDriver(disk.root), Rules()).repository(RepositoryName(NAME))
+        return registry_on(FilesystemDriver(disk.root), Rules()).repository(RepositoryName(NAME))
 
     async def pieces() -> AsyncIterator[bytes]:
         yield CONTENT

@@ -14,11 +14,10 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import leases
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from tests.builders import Image, digest_of, image
 from tests.processes import Server, data_directory, pyregistry_server, require, require_root
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 from tests.workers.http import ask, start_upload
 
 USER, GROUP = "1001", "7777"
@@ -71,7 +70,7 @@ def foreign(request: pytest.FixtureRequest, everybodys: Path) -> Iterator[Server
     data = data_directory(everybodys)
     driver = FilesystemDriver(data)
     (data / layout.LOCKS).mkdir(parents=True)
-    registry = Registry(driver)
+    registry = registry_on(driver)
     for name in ("app", "other"):
         push_image(repository(registry, name), OLD, "old")
     driver.make_directory(layout.trash(layout.PRIVATE))

@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.registry import Registry
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.builders import digest_of, image
 from tests.processes import Server, data_directory, pyregistry_server, require_root, wait_until
 from tests.push import path_of
 from tests.storage.mounts import _mount, _unmount, tmpfs
-from tests.storage.pushing import push_image, repository
+from tests.storage.pushing import push_image, registry_on, repository
 from tests.workers.http import Answer, ask
 
 IMAGE = image(b"a layer")
@@ -108,7 +107,7 @@ def server(place: Path, disk: Disk) -> Iterator[Server]:
     """A server, not started, with one image, on a small file system of its own that can be written so far."""
     data_directory(place).mkdir()
     with tmpfs(data_directory(place), "size=2m", "nr_inodes=1000") as data:
-        push_image(repository(Registry(FilesystemDriver(data)), "app"), IMAGE, "latest")
+        push_image(repository(registry_on(FilesystemDriver(data)), "app"), IMAGE, "latest")
         debug = {"uploadpurging": {"enabled": False}}
         server = pyregistry_server(place, pyregistry={"workers": 2}, storage={"maintenance": debug})
         server.command[:0] = disk.prefix
@@ -267,7 +266,7 @@ def test_tokens_are_made_by_all_workers_where_no_key_can_be_stored(tmp_path: Pat
     auth = auth_section(tmp_path / "htpasswd")
     server = pyregistry_server(tmp_path, auth=auth, pyregistry={"workers": 4, "access": rules})
     data = data_directory(tmp_path)
-    push_image(repository(Registry(FilesystemDriver(data)), "app"), IMAGE, "latest")
+    push_image(repository(registry_on(FilesystemDriver(data)), "app"), IMAGE, "latest")
     with read_only(data), server:
         path = "/auth/token?service=pyregistry&scope=repository:app:pull"
         tokens = {json.loads(ask(server, "GET", path).body)["token"] for _ in range(10)}

@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from pyregistry.storage.local.driver import LocalMaintenance, PathNotFound
+from pyregistry.storage.local.driver import LocalMaintenance
 from pyregistry.storage.local.file_systems import file_systems
 from pyregistry.storage.local.syscalls import fsync_directory, new_name
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 
 CANNOT_SYNC = "the file system cannot sync directories: after a power cut a push that was acknowledged may be missing"
 CANNOT_SET_TIMES = "the file system cannot set the times of files: pushes and garbage collections write more instead"
@@ -73,7 +74,7 @@ def _set_times(driver: LocalMaintenance, place: StoragePath) -> str | None:
     driver.write(path, b"", durable=False)
     try:
         driver.set_mtime(path, _TRIED_NS)
-        seen_ns = driver.stat(path).mtime_ns
+        seen_ns = driver.stat(path).modified_ns
     except PathNotFound:
         return None  # an operator's `rm`; the server need not wait for another try
     except OSError as error:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from pyregistry.storage.local.driver import PathBusy, PathNotFound, Stat
 from pyregistry.storage.local.syscalls import absent_is_not_found, to_stat
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound, Stat
 from pyregistry.threads.offload import finish, in_thread
 
 _POLL = 0.02
@@ -23,7 +23,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a write that took no bytes; whether earlier bytes are lost, a sync shows."""
 
 
-class HeldFile:
+class LocalLockedFile:
     """An upload's file, open for appending and locked."""
 
     def __init__(self, handle: int, opened: Stat) -> None:
@@ -80,7 +80,7 @@ class HeldFile:
         self.is_lost = True
 
 
-class FileAppender(HeldFile):
+class LocalAppender(LocalLockedFile):
     """An upload's file, open across awaits."""
 
     def __init__(self, file: AsyncFileIO, handle: int, opened: Stat) -> None:
@@ -107,17 +107,17 @@ class FileAppender(HeldFile):
             view = view[written:]
 
 
-async def hold(target: Path, handle: int, wait: float) -> Stat:
-    """Lock an open file as `try_to_hold` does, but wait for the other holder for at most `wait` seconds."""
+async def wait_for_lock(target: Path, handle: int, wait: float) -> Stat:
+    """Lock an open file as `try_lock` does, but wait for the other holder for at most `wait` seconds."""
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
         await asyncio.sleep(_POLL)
         with suppress(PathBusy):
-            return await in_thread(try_to_hold, target, handle)
+            return await in_thread(try_lock, target, handle)
     raise PathBusy(target)
 
 
-def try_to_hold(target: Path | str, handle: int) -> Stat:
+def try_lock(target: Path | str, handle: int) -> Stat:
     """Lock an open file; raises PathBusy, and PathNotFound if it was removed or replaced. Blocks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,13 +6,13 @@ The steps are those of docs/gc.md, whose proof they carry.
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from pyregistry.common.overriding import override
 from pyregistry.oci.digest import CANONICAL, EMPTY_DIGESTS, Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import ground, leases, volumes
-from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.driver import Driver, inode_of
 from pyregistry.storage.local.locking import repository_lock
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import (
@@ -20,10 +20,11 @@ from pyregistry.storage.seams.coordinator import (
     Batch,
     Collection,
     Coordinator,
-    Doomed,
+    Garbage,
     Generation,
     Leases,
     NotSafe,
+    Quiet,
     Section,
     Staged,
     Unit,
@@ -31,7 +32,7 @@ from pyregistry.storage.seams.coordinator import (
 )
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import ensure_shape, link_blob, read_link, write_link
-from pyregistry.storage.seams.objects import Objects
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 T = TypeVar("T")
 
@@ -48,10 +49,10 @@ class LocalCoordinator(Coordinator):
 
     @override
     def run(self, work: Callable[[Section], T], changing: RepositoryName | None = None) -> T:
-        with ExitStack() as held:
-            held.enter_context(leases.commit_section(self._driver))
+        with ExitStack() as stack:
+            stack.enter_context(leases.commit_section(self._driver))
             if changing is not None:
-                held.enter_context(repository_lock(self._driver, changing))
+                stack.enter_context(repository_lock(self._driver, changing))
             return work(LocalSection(self._driver))
 
     @override
@@ -60,7 +61,7 @@ class LocalCoordinator(Coordinator):
             return work()
 
     @override
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         return leases.is_young(self._driver.stat(unit.link), seconds, time.time_ns())
 
     @override
@@ -69,12 +70,12 @@ class LocalCoordinator(Coordinator):
 
     @contextmanager
     @override
-    def quiet(self, name: RepositoryName | None = None) -> Iterator[None]:
-        with ExitStack() as held:
-            held.enter_context(leases.exclusive_section(self._driver))
+    def quiet(self, name: RepositoryName | None = None) -> Iterator[Quiet]:
+        with ExitStack() as stack:
+            stack.enter_context(leases.exclusive_section(self._driver))
             if name is not None:
-                held.enter_context(repository_lock(self._driver, name))
-            yield
+                stack.enter_context(repository_lock(self._driver, name))
+            yield LocalQuiet(self._driver)
 
     @contextmanager
     @override
@@ -116,11 +117,11 @@ class LocalSection(Section):
         self._driver = driver
         self._collecting: bool | None = None
         self._content_of: dict[Unit, Digest] = {}
-        self._placed: set[StoragePath] = set()
+        self._installed: set[StoragePath] = set()
 
     @override
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
-        return [unit for unit in units if not self._relies_on(unit)]
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
+        return [unit for unit in units if not self._claim(unit)]
 
     @override
     def publish(self, unit: Unit, content: bytes | Staged, entry: Callable[[], None] = nothing) -> None:
@@ -129,9 +130,9 @@ class LocalSection(Section):
         with leases.written_alone(driver, unit.link):
             if isinstance(content, bytes):
                 leases.write(driver, unit.digest, content, collecting=self._is_collecting())
-            elif content.path not in self._placed:
-                leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())
-                self._placed.add(content.path)
+            elif content.path not in self._installed:
+                leases.install(driver, content.path, unit.digest, collecting=self._is_collecting())
+                self._installed.add(content.path)
             if unit.is_manifest:
                 ensure_shape(driver, unit.repository)
                 entry()
@@ -152,7 +153,7 @@ class LocalSection(Section):
             write_link(self._driver, layout.tag_current_link(unit.repository, tag), unit.digest)
 
     @override
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         try:
             leases.renew(self._driver, unit.link)
         except leases.NotOurs:
@@ -163,7 +164,7 @@ class LocalSection(Section):
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
         return [unit for unit in units if not self._ends(unit)]
 
-    def _relies_on(self, unit: Unit) -> bool:
+    def _claim(self, unit: Unit) -> bool:
         try:
             content = self._find_content(unit)
             found = self._touch(content)
@@ -193,9 +194,31 @@ class LocalSection(Section):
 
     def _ends(self, unit: Unit) -> bool:
         with suppress(PathNotFound):
-            leases.end(self._driver, unit.link)
+            leases.release(self._driver, unit.link)
             return True
         return False
+
+
+class LocalQuiet(Quiet):
+    """A quiet moment: the commit lock is held exclusively meanwhile."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    @override
+    def claim(self, digest: Digest) -> None:
+        leases.touch(self._driver, digest)
+
+    @override
+    def quarantine(self, digest: Digest) -> None:
+        path = layout.blob_data(digest)
+        put_away = layout.quarantined(digest, self._driver.stat(path).modified_ns, self._driver.place_of(path))
+        self._driver.move(path, put_away)
+        self._driver.prune(layout.blob(digest))
+
+    @override
+    def prune(self, path: StoragePath) -> bool:
+        return self._driver.prune(path)
 
 
 class LocalLeases(Leases):
@@ -209,7 +232,7 @@ class LocalLeases(Leases):
     def end_ns(self, unit: Unit, link: Stat) -> int:
         if not leases.is_young(link, self._seconds, self._now_ns):
             return 0
-        return link.mtime_ns + round(self._seconds * 1e9)
+        return link.modified_ns + round(self._seconds * 1e9)
 
 
 class LocalCollection(Collection):
@@ -239,11 +262,11 @@ class LocalCollection(Collection):
         return self._coordinator.leases(self._grace, self._begun_ns)
 
     @override
-    def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
         return nullcontext() if self._only_look else self._coordinator.quiet(name)
 
     @override
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
         return False  # the locks make an announcement unnecessary
 
     @contextmanager
@@ -276,7 +299,7 @@ class LocalCollection(Collection):
             for name in self._driver.children(directory):
                 path = layout.child(directory, name)
                 with suppress(PathNotFound):
-                    if self._driver.stat(path).mtime_ns < before_ns:
+                    if self._driver.stat(path).modified_ns < before_ns:
                         self._driver.discard(path)
         self._driver.empty_trash()
 
@@ -295,8 +318,8 @@ class LocalBatch(Batch):
         return now == generation and not leases.is_marked(self._driver, digest)
 
     @override
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
-        return all(self.is_unchanged(each.content, each.generation) for each in doomed)
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
+        return all(self.is_unchanged(each.content, each.generation) for each in garbage)
 
     @override
     def remove(self, path: StoragePath) -> None:
@@ -308,9 +331,4 @@ class LocalBatch(Batch):
 
 
 def _generation(stat: Stat) -> Generation:
-    return Generation(stat.inode, stat.mtime_ns & _64_BITS, stat.size)
-
-
-def coordinator_of(driver: Objects) -> Coordinator:
-    """Return the coordinator of a driver, for callers without a backend: tests, and work in one process."""
-    return LocalCoordinator(cast("Driver", driver))
+    return Generation(inode_of(stat), stat.modified_ns & _64_BITS, stat.size)

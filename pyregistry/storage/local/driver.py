@@ -1,33 +1,23 @@
 """Directories: what local leases and uploads need on top of Objects. `tests/storage/contract_local.py` tests it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathBusy, PathNotFound, Source, Stat
-from pyregistry.storage.seams.sources import Bytes, LocalFile
-
-__all__ = [
-    "AlreadyThere",
-    "Appender",
-    "Bytes",
-    "Driver",
-    "LocalFile",
-    "LocalMaintenance",
-    "LockedFile",
-    "NotDurable",
-    "PathBusy",
-    "PathNotFound",
-    "Source",
-    "Stat",
-]
+from pyregistry.storage.seams.objects import Objects, Stat
 
 
 class NotDurable(OSError):
     """A file was renamed, but its directory could not be synced: a new name is taken back, also that of a `move`."""
+
+
+def inode_of(stat: Stat) -> int:
+    """Return the number of a file, which begins the version of each driver here."""
+    number = stat.version[0]
+    assert isinstance(number, int)
+    return number
 
 
 class LockedFile(Protocol):
@@ -92,9 +82,6 @@ class Driver(Objects, Protocol):
         enough, while any other time needs the owner.
         """
 
-    def entries(self, path: StoragePath) -> Iterator[Entry]:
-        """Yield all entries of a directory in byte order; nothing if there is no directory. Raises OSError."""
-
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """Rename a file over `target`, durably; raises PathNotFound. To another file system it is copied.
 
@@ -128,7 +115,7 @@ class Driver(Objects, Protocol):
         replaced or removed while waiting. With `create`, missing directories and the file are made.
         """
 
-    def held(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
+    def open_locked(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
 
     def place_of(self, path: StoragePath) -> StoragePath:

@@ -17,12 +17,12 @@ import aiofiles.threadpool
 
 from pyregistry.common.overriding import override
 from pyregistry.common.settling import settles_after
-from pyregistry.storage.local.appending import FileAppender, HeldFile, hold, try_to_hold
+from pyregistry.storage.local.appending import LocalAppender, LocalLockedFile, try_lock, wait_for_lock
 from pyregistry.storage.local.directories import Directories, parent_of
-from pyregistry.storage.local.driver import LocalMaintenance, PathBusy
+from pyregistry.storage.local.driver import LocalMaintenance
 from pyregistry.storage.local.flock import Locks
 from pyregistry.storage.local.free_space import FreeSpace
-from pyregistry.storage.local.inspecting import Entry, list_directory
+from pyregistry.storage.local.inspecting import list_directory
 from pyregistry.storage.local.publishing import Publisher
 from pyregistry.storage.local.syscalls import (
     CREATE,
@@ -43,7 +43,7 @@ from pyregistry.storage.local.syscalls import (
 )
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import AlreadyThere, PathNotFound, Source, Stat
+from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import LocalFile
 from pyregistry.threads.offload import in_thread
 from pyregistry.threads.pools import pools
@@ -221,17 +221,17 @@ class FilesystemDriver(LocalMaintenance):
 
     @override
     def delete(self, path: StoragePath, *, durable: bool = True) -> None:
-        doomed = None
+        trashed = None
         with absent_is_not_found():
             try:
                 os.unlink(self._at(path))
             except (IsADirectoryError, PermissionError):  # depends on the system
                 # By way of the trash, so that it is gone in one step.
-                doomed = self._publisher.to_trash(path)
+                trashed = self._publisher.to_trash(path)
         if durable:
             sync_directory(parent_of(self._at(path)))
-        if doomed is not None:
-            remove_all(doomed)
+        if trashed is not None:
+            remove_all(trashed)
 
     @override
     def delete_many(self, paths: Iterable[StoragePath]) -> None:
@@ -286,7 +286,7 @@ class FilesystemDriver(LocalMaintenance):
         return self._locks.waiting
 
     @override
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         if not self._places.mounts:
             return self._free_space.available_bytes(self._prefix)
         mounts = {self._places.mount_of(layout.BLOBS), self._places.mount_of(path)}
@@ -304,27 +304,27 @@ class FilesystemDriver(LocalMaintenance):
 
     @contextlib.asynccontextmanager
     @override
-    async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[FileAppender]:
+    async def appender(self, path: StoragePath, *, wait: float, create: bool = False) -> AsyncIterator[LocalAppender]:
         target = Path(self._at(path))
         files: list[FileIO] = []  # filled rather than returned: a cancelled call still opens the file
         try:
             opened = await in_thread(self._open_to_append, target, files, create=create)
             handle = files[0].fileno()
             if opened is None:
-                opened = await hold(target, handle, wait)
-            yield FileAppender(aiofiles.threadpool.wrap(files[0], executor=pools().writes), handle, opened)
+                opened = await wait_for_lock(target, handle, wait)
+            yield LocalAppender(aiofiles.threadpool.wrap(files[0], executor=pools().writes), handle, opened)
         finally:
             for file in files:
                 await in_thread(file.close)
 
     @contextlib.contextmanager
     @override
-    def held(self, path: StoragePath) -> Iterator[HeldFile]:
+    def open_locked(self, path: StoragePath) -> Iterator[LocalLockedFile]:
         target = self._at(path)
         with absent_is_not_found():
             handle = os.open(target, _APPEND)
         try:
-            yield HeldFile(handle, try_to_hold(target, handle))
+            yield LocalLockedFile(handle, try_lock(target, handle))
         finally:
             os.close(handle)
 
@@ -336,5 +336,5 @@ class FilesystemDriver(LocalMaintenance):
             handle = os.open(target, _APPEND | (os.O_CREAT if create else 0), 0o666)
         files.append(FileIO(handle, "ab"))
         with contextlib.suppress(PathBusy):
-            return try_to_hold(target, handle)
+            return try_lock(target, handle)
         return None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from pyregistry.storage.local.driver import PathBusy
+from pyregistry.storage.seams.objects import PathBusy
 from pyregistry.threads.patience import Patience, patience
 
 _PAUSES = (0.0005, 0.001, 0.002)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from uuid import uuid4
 
-from pyregistry.storage.local.driver import Driver, PathBusy
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.file_systems import file_systems
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import PathBusy
 
 _TRIAL = "trial"
 _BETWEEN_MACHINES = frozenset(

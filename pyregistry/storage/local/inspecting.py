@@ -2,27 +2,12 @@
 
 import os
 import stat as modes
-from dataclasses import dataclass
 from pathlib import Path
 
 from pyregistry.storage.local.syscalls import absent_is_not_found, stat_of
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import PathNotFound, Stat
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name in a directory: a file, a directory, or something else.
-
-    A symbolic link to a file is a file, as for the registry; one to a directory is neither.
-    """
-
-    name: str
-    stat: Stat
-    is_directory: bool
-    obstacle: str | None = None
-    """Reason why the owner of the data directory cannot use it, if there is one."""
+from pyregistry.storage.seams.objects import Entry, PathNotFound
 
 
 def list_directory(root: str, path: StoragePath) -> list[Entry]:

@@ -18,11 +18,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from hashlib import blake2b
 
 from pyregistry.oci.digest import Digest
-from pyregistry.storage.local.driver import Driver, PathNotFound, Stat
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, renewed_after
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import stat_file
+from pyregistry.storage.seams.objects import PathNotFound, Stat
 
 ENDED_NS = 946_684_800 * 10**9
 """Time of a lease that was ended, whatever the clock says: 2000-01-01T00:00:00Z, in nanoseconds."""
@@ -41,11 +42,11 @@ class NotOurs(Exception):
 @contextmanager
 def commit_section(driver: Driver) -> Iterator[None]:
     """Section of a writer, in which no collector removes anything. Blocks as long as a short batch of removals."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
         # Through the turnstile, which a waiting collector holds: otherwise one writer after another could hold the
         # shared lock for ever.
         with driver.lock(_TURNSTILE, exclusive=False):
-            held.enter_context(driver.lock(_COMMIT, exclusive=False))
+            stack.enter_context(driver.lock(_COMMIT, exclusive=False))
         yield
 
 
@@ -76,7 +77,7 @@ def touch(driver: Driver, digest: Digest) -> Stat:
     with _one_at_a_time(driver, digest):
         before = driver.stat(path)
         # A later time makes the record unlike all earlier ones. The stat shows what the file system made of it.
-        if not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns:
+        if not _make_later(driver, path, before) or driver.stat(path).modified_ns <= before.modified_ns:
             _leave_mark(driver, digest)
     return before
 
@@ -103,10 +104,10 @@ def try_touching(driver: Driver, digest: Digest) -> None:
     """Make the system call of a touch, but change nothing; raises PathNotFound, OSError if a touch would."""
     path = layout.blob_data(digest)
     with _one_at_a_time(driver, digest):
-        _set_mtime(driver, path, driver.stat(path).mtime_ns)
+        _set_mtime(driver, path, driver.stat(path).modified_ns)
 
 
-def place(driver: Driver, source: StoragePath, digest: Digest, *, collecting: bool) -> None:
+def install(driver: Driver, source: StoragePath, digest: Digest, *, collecting: bool) -> None:
     """Rename the verified bytes of a blob into place, also over an existing one, which repairs a damaged one.
 
     With the lock of the link that is written next, so that no wait falls between the two. Raises PathNotFound.
@@ -168,7 +169,7 @@ def write_again(driver: Driver, link: StoragePath) -> None:
     driver.write(link, driver.read(link))
 
 
-def end(driver: Driver, link: StoragePath) -> None:
+def release(driver: Driver, link: StoragePath) -> None:
     """End the lease of a link; raises PathNotFound. After the manifest that uses it is visible.
 
     In a commit section, and with the lock of the repository.
@@ -189,7 +190,7 @@ def is_young(link: Stat, seconds: float, now_ns: int) -> bool:
 
     With 0 seconds it is never True.
     """
-    return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9
+    return seconds > 0 and link.modified_ns != ENDED_NS and now_ns - link.modified_ns < seconds * 10**9
 
 
 def kept_for(grace: float, renewal: float) -> float:
@@ -250,7 +251,7 @@ def _read_renewal(driver: Driver) -> float:
 
 def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> bool:
     """Set a later time; return False if none can be set; raises PathNotFound."""
-    return _set_mtime(driver, path, max(time.time_ns(), before.mtime_ns + 1 if before is not None else 0))
+    return _set_mtime(driver, path, max(time.time_ns(), before.modified_ns + 1 if before is not None else 0))
 
 
 def _leave_mark(driver: Driver, digest: Digest) -> None:

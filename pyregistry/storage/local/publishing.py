@@ -122,7 +122,7 @@ class Publisher:
 
     def _rename_to_trash(self, path: StoragePath) -> str | None:
         place = self.places.of(path)
-        source, doomed = self._prefix + path, f"{self._prefix}{layout.trash(place)}/{new_name()}"
+        source, trashed = self._prefix + path, f"{self._prefix}{layout.trash(place)}/{new_name()}"
         if layout.without_directories(place) and os.path.isdir(source):
             with os.scandir(source) as entries:
                 kinds = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
@@ -132,14 +132,14 @@ class Publisher:
                 remove_tree(source)
                 return None
         try:
-            os.rename(source, doomed)
+            os.rename(source, trashed)
         except FileNotFoundError:  # perhaps it is the trash that is missing
-            self._directories.make(parent_of(doomed), durable=False)
-            os.rename(source, doomed)
+            self._directories.make(parent_of(trashed), durable=False)
+            os.rename(source, trashed)
         if source != self._prefix + path:
             with contextlib.suppress(OSError):  # another file was put into it
                 os.rmdir(self._prefix + path)
-        return doomed
+        return trashed
 
     def _rename(self, source: str, target: str, come: Come, *, durable: bool) -> None:
         limit = RemakeLimit()

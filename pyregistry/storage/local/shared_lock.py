@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
-from pyregistry.storage.local.driver import PathBusy
+from pyregistry.storage.seams.objects import PathBusy
 from pyregistry.threads.patience import Patience
 
 

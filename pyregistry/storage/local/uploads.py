@@ -24,24 +24,24 @@ from pyregistry.oci.digest import CANONICAL, Digest, Hash, new_hash
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, Unavailable
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Appender, Driver, LockedFile, NotDurable, PathBusy, PathNotFound
+from pyregistry.storage.local.driver import Appender, Driver, LockedFile, NotDurable, inode_of
 from pyregistry.storage.seams import layout, uploads
 from pyregistry.storage.seams.coordinator import Coordinator, Staged, Unit
 from pyregistry.storage.seams.hashing import hash_source
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.uploads import (
     SMALL_BYTES,
-    Bounds,
     DirectReader,
     Upload,
     Uploads,
     UploadState,
     WouldBlock,
     busy,
-    check_offset,
 )
-from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_space, write_and_hash
 from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
+from pyregistry.storage.uploads.stored import StoredUpload
 from pyregistry.threads.offload import in_thread
 
 _RETRIES, _PAUSE_SECONDS = 15, 0.02
@@ -64,7 +64,7 @@ class LocalUploads(Uploads):
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
         # Nothing is synced: an upload survives a crash, not a power cut.
         driver = self.driver
-        require_room(driver, layout.repository(name), size)
+        require_space(driver, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner:  # first: without an owner any user may continue the upload
             write_checkpoint(driver, upload_id, HashCheckpoint(algorithm, owner=owner))
@@ -85,7 +85,7 @@ class LocalUploads(Uploads):
                 yield self.open(name, UploadId(child))
 
 
-class LocalUpload(Upload):
+class LocalUpload(StoredUpload):
     """An upload as a file."""
 
     def __init__(
@@ -96,41 +96,14 @@ class LocalUpload(Upload):
         algorithm: str = CANONICAL,
         owner: str = "",
     ) -> None:
-        self._name = name
-        self._id = upload_id
+        super().__init__(uploads.driver, uploads.max_size, name, upload_id, algorithm)
+        self._owner = owner
         self._uploads = uploads
         self._driver = uploads.driver
-        self._algorithm = algorithm
-        self._owner = owner
-        self._path = layout.upload(name, upload_id)
         self._data = layout.upload_data(name, upload_id)
         self._started_at = layout.upload_started_at(name, upload_id)
 
-    @property
-    @override
-    def repository(self) -> RepositoryName:
-        return self._name
-
-    @property
-    @override
-    def id(self) -> UploadId:
-        return self._id
-
     # Questions
-
-    @override
-    def check_owner(self, user: str | None) -> None:
-        checkpoint = self._checkpoint()
-        if checkpoint is not None:
-            self._owner, self._algorithm = checkpoint.owner, checkpoint.algorithm
-        if self._owner not in {"", user}:
-            raise self._unknown()
-
-    @override
-    def admit(self, user: str | None, size: int) -> None:
-        self.check_owner(user)
-        if size <= self._uploads.max_size:  # else it is refused for another reason
-            require_room(self._driver, self._data, size)
 
     @override
     def offset(self) -> int:
@@ -155,26 +128,20 @@ class LocalUpload(Upload):
             size = self._driver.stat(self._data).size
         return UploadState(size, max(changed_ns))
 
-    @override
-    def available_bytes(self) -> int:
-        return self._driver.room(self._path)
-
     def _times(self, *paths: layout.StoragePath) -> list[int]:
         times = []
         for path in paths:
             with suppress(PathNotFound):
-                times.append(self._driver.stat(path).mtime_ns)
+                times.append(self._driver.stat(path).modified_ns)
         return times
 
+    @override
     def _checkpoint(self) -> HashCheckpoint | None:
         """Return the checkpoint if there is one; raise BlobUploadUnknown if bytes of the upload may be lost."""
         checkpoint = read_checkpoint(self._driver, self._id)
         if (checkpoint is not None and checkpoint.lost) or self._id in self._uploads.lost:
             raise self._unknown()
         return checkpoint
-
-    def _unknown(self) -> BlobUploadUnknown:
-        return BlobUploadUnknown({"upload": self._id})
 
     # Receiving
 
@@ -206,53 +173,35 @@ class LocalUpload(Upload):
             return appender.offset
 
     @override
-    async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        # One hop to a thread.
-        try:
-            return await in_thread(self._append_now, data, user, at)
-        except WouldBlock:
-            return await super().append_at_once(data, user, at)
-
-    @override
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        # One hop to a thread.
-        try:
-            return await in_thread(self._commit_now, digest, data, user, at)
-        except WouldBlock:
-            return await super().commit_at_once(digest, data, user, at)
-
-    def _append_now(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        with self._hold() as file:
+    def _append_now(self, data: bytes, user: str | None, at: int | None) -> int:
+        with self._try_open() as file:
             self.admit(user, len(data))  # with the lock held: the request before may have lost bytes
             self._receive_now(file, data, at)
             return file.offset
 
-    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        with self._hold() as file:
+    @override
+    def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None) -> int:
+        with self._try_open() as file:
             self.admit(user, len(data))
             self._finish(file, digest, self._receive_now(file, data, at, digest.algorithm))
             return file.offset
 
     def _receiving(self, file: Appender, at: int | None, length: int | None, algorithm: str | None) -> Receiving:
         """Prepare to receive a body that is still arriving; `_receive_now` is for one that has arrived."""
-        bounds = self._bounds(file, at, length)
+        bounds = self._bounds(file.offset, at, length)
         space = SpaceCheck(self._driver, self._data, bounds.begin)
         leave = partial(self._leave_checkpoint, file)
         return Receiving(file, bounds, space, self._running_hash(file, algorithm), leave)
 
     def _receive_now(self, file: LockedFile, data: bytes, at: int | None, algorithm: str | None = None) -> Hash | None:
         """Write a body that has arrived. Blocks."""
-        bounds = self._bounds(file, at, None)
+        bounds = self._bounds(file.offset, at, None)
         bounds.check(bounds.begin + len(data))
         running = self._running_hash(file, algorithm)
         write_and_hash(file, [data], running)  # if this fails, the hash is dropped
         if running is not None and not algorithm:  # a commit needs no checkpoint
             self._leave_checkpoint(file, running)
         return running
-
-    def _bounds(self, file: LockedFile, at: int | None, length: int | None) -> Bounds:
-        check_offset(at, file.offset)
-        return Bounds(file.offset, length, self._uploads.max_size)
 
     def _running_hash(self, file: LockedFile, algorithm: str | None) -> Hash | None:
         """Return a hash of all bytes so far, if that costs no reading. `algorithm` is that of the final digest."""
@@ -266,7 +215,7 @@ class LocalUpload(Upload):
         if stat.size <= SMALL_BYTES:  # reading it again is quicker than writing a checkpoint
             return
         checkpoint = HashCheckpoint(
-            running.name, stat.size, running.hexdigest(), stat.inode, stat.mtime_ns, epoch, self._owner
+            running.name, stat.size, running.hexdigest(), inode_of(stat), stat.modified_ns, epoch, self._owner
         )
         with suppress(OSError):  # a full disk: the hash only saves time, and the owner is in the checkpoint on disk
             write_checkpoint(self._driver, self._id, checkpoint)
@@ -292,11 +241,11 @@ class LocalUpload(Upload):
                         await in_thread(self._give_up)
 
     @contextmanager
-    def _hold(self) -> Iterator[LockedFile]:
+    def _try_open(self) -> Iterator[LockedFile]:
         """Open and lock the file without waiting; raises WouldBlock, BlobUploadUnknown if it is removed meanwhile."""
         with self._errors(), ExitStack() as stack:
             try:
-                file = stack.enter_context(self._driver.held(self._data))
+                file = stack.enter_context(self._driver.open_locked(self._data))
             except (PathBusy, PathNotFound) as error:
                 raise WouldBlock from error
             try:
@@ -355,11 +304,11 @@ class LocalUpload(Upload):
     def _digest(self, file: LockedFile, algorithm: str, running: Hash | None) -> Digest:
         if running is not None and running.name == algorithm:
             return Digest.from_hash(running)
-        checkpoint = read_checkpoint(self._driver, self._id)
+        checkpoint, stat = read_checkpoint(self._driver, self._id), file.stat()
         if (
             checkpoint is not None
             and checkpoint.algorithm == algorithm
-            and checkpoint.describes(file.stat(), self._driver.epoch)
+            and checkpoint.describes(stat.size, inode_of(stat), stat.modified_ns, self._driver.epoch)
         ):
             return Digest(f"{algorithm}:{checkpoint.encoded}")
         return hash_source(self._driver.source(self._data), algorithm)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import msgspec
 
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.places import mount_points
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.reserved import is_reserved
 
 

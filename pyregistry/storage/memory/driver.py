@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 
 from pyregistry.common.overriding import override
 from pyregistry.common.settling import settles_after
-from pyregistry.storage.local.driver import Driver, PathBusy
-from pyregistry.storage.local.inspecting import Entry
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.shared_lock import SharedLock
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import AlreadyThere, PathNotFound, Source, Stat
+from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import Bytes
 from pyregistry.threads.patience import patience
 
@@ -33,7 +32,7 @@ class _File:
     """Only an appender changes it in place."""
     mtime_ns: int = field(default_factory=time.time_ns)
     inode: int = field(default_factory=_new_inode)
-    held: bool = False
+    locked: bool = False
 
 
 @dataclass(eq=False)
@@ -205,7 +204,7 @@ class MemoryDriver(Driver):
         return layout.PRIVATE
 
     @override
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         return sys.maxsize  # how much memory there will be is unknown
 
     @contextlib.contextmanager
@@ -223,33 +222,33 @@ class MemoryDriver(Driver):
     ) -> AsyncIterator["MemoryAppender"]:
         file = self._open_to_append(path, create=create)
         deadline = time.monotonic() + wait
-        while not self._hold(path, file):
+        while not self._try_lock(path, file):
             if time.monotonic() >= deadline:
                 raise PathBusy(path)
             await asyncio.sleep(_POLL)
         try:
             yield MemoryAppender(file)
         finally:
-            file.held = False
+            file.locked = False
 
     @contextlib.contextmanager
     @override
-    def held(self, path: StoragePath) -> Iterator["MemoryAppender"]:
+    def open_locked(self, path: StoragePath) -> Iterator["MemoryAppender"]:
         file = self._open_to_append(path, create=False)
-        if not self._hold(path, file):
+        if not self._try_lock(path, file):
             raise PathBusy(path)
         try:
             yield MemoryAppender(file)
         finally:
-            file.held = False
+            file.locked = False
 
-    def _hold(self, path: StoragePath, file: _File) -> bool:
+    def _try_lock(self, path: StoragePath, file: _File) -> bool:
         with self._mutex:
-            if file.held:
+            if file.locked:
                 return False
             if self._file(path) is not file:
                 raise PathNotFound(path)
-            file.held = True
+            file.locked = True
             return True
 
     def _open_to_append(self, path: StoragePath, *, create: bool) -> _File:

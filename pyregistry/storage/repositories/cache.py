@@ -106,7 +106,7 @@ class ManifestCache:
         if isinstance(reference, Tag):  # stat before read, so that a change in between is noticed
             tag = _settled(self._objects, layout.tag_current_link(repository.name, reference))
         if leased and isinstance(reference, Digest):
-            manifest = repository.promise_manifest(reference)
+            manifest = repository.manifest_with_lease(reference)
         else:
             manifest = repository.manifest(reference)
         digest = manifest.digest
@@ -157,7 +157,7 @@ class BlobCache:
 
     def load(self, repository: Repository, digest: Digest) -> tuple[Source, CachedBlob | None]:
         """Return the source of a blob, which gets a lease, and what to cache of it; raises BlobUnknown. Blocks."""
-        repository.promise_blob(digest)
+        repository.blob_with_lease(digest)
         link = layout.layer_link(repository.name, digest)
         stat = _settled(self._objects, link)
         target, source = repository.find_blob(digest)

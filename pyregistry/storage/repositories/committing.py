@@ -88,15 +88,15 @@ class ManifestCommit:
             self._section.finish([Unit(self._name, self._digest, is_manifest=True)])
 
     def _missing_blobs(self, digests: Iterable[str]) -> list[Digest]:
-        return self._rely_on([Unit(self._name, Digest(digest)) for digest in digests])
+        return self._claim([Unit(self._name, Digest(digest)) for digest in digests])
 
     def _missing_children(self, digests: Iterable[str]) -> list[Digest]:
         """Return digests that are neither a manifest nor a blob: BuildKit's cache index lists blobs as manifests."""
         units = [Unit(self._name, Digest(digest), is_manifest=True) for digest in digests]
-        return self._missing_blobs(self._rely_on(units))
+        return self._missing_blobs(self._claim(units))
 
-    def _rely_on(self, units: Sequence[Unit]) -> list[Digest]:
-        missing = self._section.rely_on(units)
+    def _claim(self, units: Sequence[Unit]) -> list[Digest]:
+        missing = self._section.claim(units)
         gone = set(missing)
         self._relied_on += [unit for unit in units if unit not in gone]
         return [unit.digest for unit in missing]
@@ -111,10 +111,10 @@ class ManifestCommit:
         unread = list(dict.fromkeys(Digest(child.digest) for child in self._manifest.children))
         read = {self._digest, *unread}
         ended: set[Digest] = set()
-        room = _MAX_READ
-        while unread and room > 0:
+        left = _MAX_READ
+        while unread and left > 0:
             content = self._read_child(unread.pop())
-            room -= len(content)
+            left -= len(content)
             for digest in _references(content) - ended:
                 if len(ended) == MAX_ENDED:
                     return

@@ -63,7 +63,7 @@ async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> Non
             if time.monotonic() >= due:
                 due = time.monotonic() + purging.interval
                 await purge(registry, purging, log)
-            await purge_for_room(registry, purging, log)
+            await purge_for_space(registry, purging, log)
         except OSError as error:
             log.error("uploads could not be purged", reason=in_words(error))
 
@@ -79,12 +79,12 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUplo
     return purged
 
 
-async def purge_for_room(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
+async def purge_for_space(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
     """Remove uploads that are idle for SHORT_AGE until there is free space for others; return them.
 
     For each file system, the uploads on it. With `dry_run` nothing is removed.
     """
-    if purging.dry_run or not await in_reader(registry.is_short_of_room, BATCH_BYTES):
+    if purging.dry_run or not await in_reader(registry.is_short_of_space, BATCH_BYTES):
         return []
     before_ns = time.time_ns() - round(min(purging.age, SHORT_AGE) * 1e9)
     purged = []

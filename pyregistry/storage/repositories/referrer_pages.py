@@ -124,12 +124,12 @@ class ReferrerPages:
             return Page([], None)
         descriptors: list[bytes] = []
         shown = looked_at = ""
-        room = wanted.size
+        left = wanted.size
         for digest, found in self._matching(subject, wanted):
             if found is not None:
                 encoded = msgspec.json.encode(found)
-                room -= len(encoded) + 1
-                if len(descriptors) == wanted.count or (descriptors and room < 0):
+                left -= len(encoded) + 1
+                if len(descriptors) == wanted.count or (descriptors and left < 0):
                     return Page(descriptors, shown or None)
                 descriptors.append(encoded)
                 shown = digest

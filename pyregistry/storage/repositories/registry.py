@@ -3,15 +3,13 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Protocol, cast
+from typing import Protocol
 from uuid import uuid4
 
+from pyregistry.common.overriding import override
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.local.coordinator import coordinator_of
-from pyregistry.storage.local.driver import Driver
-from pyregistry.storage.local.uploads import LocalUploads
 from pyregistry.storage.repositories.referrer_pages import ReferrerMemory
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.repositories.walking import walk_in_steps
@@ -39,17 +37,17 @@ class View(Protocol):
         """False if the caller may see nothing below this namespace; the empty one holds everything."""
 
 
-class _Everything:
+class _Everything(View):
     """The view of the service itself and of its command line."""
 
     shows_all = True
 
+    @override
     def shows(self, name: RepositoryName) -> bool:
-        """See View."""
         return True
 
+    @override
     def reaches(self, namespace: str) -> bool:
-        """See View."""
         return True
 
 
@@ -57,41 +55,34 @@ EVERYTHING = _Everything()
 
 
 class Registry:
-    """All repositories on one driver."""
+    """All repositories of a storage."""
 
-    def __init__(
-        self,
-        driver: Objects,
-        rules: Rules | None = None,
-        uploads: Uploads | None = None,
-        coordinator: Coordinator | None = None,
-    ) -> None:
-        """Without `uploads` and `coordinator` they are files and locks of the driver."""
-        self._driver = driver
-        self._coordinator = coordinator or coordinator_of(driver)
-        self._rules = rules or Rules()
-        self._uploads = uploads or LocalUploads(cast("Driver", driver), self._rules.max_blob_size, self._coordinator)
+    def __init__(self, objects: Objects, rules: Rules, uploads: Uploads, coordinator: Coordinator) -> None:
+        self._objects = objects
+        self._rules = rules
+        self._uploads = uploads
+        self._coordinator = coordinator
         self._touched: Digest | None = None
         self._memory = ReferrerMemory()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
-        return Repository(self._driver, name, self._rules, self._uploads, self._memory, self._coordinator)
+        return Repository(self._objects, name, self._rules, self._uploads, self._memory, self._coordinator)
 
-    def room(self) -> int:
+    def available_bytes(self) -> int:
         """Bytes that uploads may still take. Blocks."""
-        return self._driver.room()
+        return self._objects.available_bytes()
 
-    def is_short_of_room(self, size: int) -> bool:
+    def is_short_of_space(self, size: int) -> bool:
         """Return True if uploads may not take `size` more bytes on one of the file systems. Blocks."""
-        paths = (layout.REPOSITORIES, *self._driver.places()[1:])
-        return any(self._driver.room(path) < size for path in paths)
+        paths = (layout.REPOSITORIES, *self._objects.places()[1:])
+        return any(self._objects.available_bytes(path) < size for path in paths)
 
     def try_reading(self) -> None:
         """Ask the storage something; raises OSError if it does not answer. Blocks."""
-        self._driver.room()
+        self._objects.available_bytes()
         with suppress(PathNotFound):
-            self._driver.stat(layout.REPOSITORIES)
+            self._objects.stat(layout.REPOSITORIES)
 
     def try_writing(self) -> None:
         """Do what a push does: write, rename, remove, and touch a blob that is there. Raises OSError. Blocks.
@@ -99,18 +90,18 @@ class Registry:
         On each file system of the tree. Directories that are missing are not made: without `repositories/` garbage
         collection takes the volume for missing.
         """
-        places = (layout.above(place) for place in self._driver.places()[1:])
+        places = (layout.above(place) for place in self._objects.places()[1:])
         for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
-            path = layout.trial(directory if exists(self._driver, directory) else layout.TMP, uuid4().hex)
-            self._driver.write(path, b"x", durable=False)  # a full disk has room for a name
-            with suppress(PathNotFound):  # somebody tidies up
-                self._driver.delete(path)
+            path = layout.trial(directory if exists(self._objects, directory) else layout.TMP, uuid4().hex)
+            self._objects.write(path, b"x", durable=False)  # a full disk has room for a name
+            with suppress(PathNotFound):  # someone tidies up
+                self._objects.delete(path)
         self._try_touching()
 
     def _try_touching(self) -> None:
         try:
             if self._touched is None:
-                self._touched = next(list_blobs(self._driver), None)
+                self._touched = next(list_blobs(self._objects), None)
             if self._touched is not None:
                 self._coordinator.try_relying_on(self._touched)
         except PathNotFound:  # a garbage collection was quicker; the next time another one
@@ -127,17 +118,17 @@ class Registry:
         return False
 
     def catalog(self, after: str | None = None) -> Iterator[RepositoryName]:
-        """The names of all repositories that hold something, those behind `after`. Blocks.
+        """Yield the names of all repositories that hold something, those after `after`. Blocks.
 
         In the order of their components, as if `/` were the lowest character: `a`, `a/b`, `a-b`. That is the order
-        of a walk, so that a page reads no more than it shows, and none is left out between two pages (the CNCF
-        registry compares and walks in two different orders).
+        of a walk: a page reads no more than it shows, and no name is left out between two pages. The CNCF registry
+        compares in one order and walks in another.
         """
         return (name for name in self.list_catalog(after, EVERYTHING) if name is not None)
 
     def list_catalog(self, after: str | None, view: View) -> Steps[RepositoryName]:
         """The same as steps of a walk, and only what `view` shows: the disk is asked for nothing else."""
-        for name in walk_in_steps(self._driver, after, view.reaches):
+        for name in walk_in_steps(self._objects, after, view.reaches):
             shown = name is not None and view.shows(name) and not self.repository(name).is_empty()
             yield name if shown else None
 
@@ -147,7 +138,7 @@ class Registry:
 
     def list_uploads(self) -> Steps[Upload]:
         """The same as steps of a walk."""
-        for name in walk_in_steps(self._driver, None, EVERYTHING.reaches):
+        for name in walk_in_steps(self._objects, None, EVERYTHING.reaches):
             yield None
             if name is not None:
                 yield from self.repository(name).uploads()
@@ -158,9 +149,9 @@ class Registry:
         Without a blob of that digest there is nothing to walk for. That may show only to a caller who may read
         everything: to others the time would tell that it is somewhere.
         """
-        if view.shows_all and not has_bytes(self._driver, digest):
+        if view.shows_all and not has_bytes(self._objects, digest):
             return
-        for name in walk_in_steps(self._driver, None, view.reaches):
+        for name in walk_in_steps(self._objects, None, view.reaches):
             yield self._with_blob(name, digest) if name is not None and view.shows(name) else None
 
     def _with_blob(self, name: RepositoryName, digest: Digest) -> Repository | None:

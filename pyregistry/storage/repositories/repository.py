@@ -27,7 +27,7 @@ from pyregistry.storage.seams.links import exists, find_bytes, read_link, stat_f
 from pyregistry.storage.seams.objects import Objects, PathNotFound, Source
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload, Uploads
-from pyregistry.storage.uploads.batches import require_room
+from pyregistry.storage.uploads.batches import require_space
 
 _LARGE_BYTES = 256 * 1024
 _LARGE_AT_ONCE = threading.BoundedSemaphore(2)
@@ -75,7 +75,7 @@ class Repository:
         """
         return self.find_blob(digest)[1]
 
-    def promise_blob(self, digest: Digest) -> Source:
+    def blob_with_lease(self, digest: Digest) -> Source:
         """Do as `blob` for a HEAD, and renew the lease so that a push can still use the blob."""
         source = self.blob(digest)
         try:
@@ -97,7 +97,7 @@ class Repository:
 
         def mount(section: Section) -> int:
             found = source.blob(digest)
-            if section.rely_on([there]):
+            if section.claim([there]):
                 raise BlobUnknown({"digest": digest})
             section.link(Unit(self.name, digest), there)
             return found.size
@@ -151,7 +151,7 @@ class Repository:
         except ManifestInvalid as error:  # a schema 1 image in a tree from another registry
             raise ManifestUnknown({"reference": reference}) from error
 
-    def promise_manifest(self, digest: Digest) -> StoredManifest:
+    def manifest_with_lease(self, digest: Digest) -> StoredManifest:
         """Do as `manifest` for a HEAD by digest, and renew the lease so that a push can still use it."""
         stored = self.manifest(digest)
         try:
@@ -204,7 +204,7 @@ class Repository:
         digest, content, manifest = checked.digest, checked.content, checked.manifest
         if isinstance(checked.reference, Tag):
             tags = (checked.reference, *tags)
-        require_room(self._objects, layout.repository(self.name), len(content))
+        require_space(self._objects, layout.repository(self.name), len(content))
 
         def commit(section: Section) -> dict[str, Digest]:
             steps = ManifestCommit(section, self._objects, self.name, self._rules, checked)
@@ -306,16 +306,16 @@ class Repository:
         """Renew the lease of a blob or manifest; raises PathNotFound."""
         # Only the lease decides, never the time of the data: a blob that a manifest used a minute ago is young, but
         # its lease has ended.
-        if self._coordinator.is_promised(unit, renewed_after(self._rules.grace)):
+        if self._coordinator.is_leased(unit, renewed_after(self._rules.grace)):
             return
 
-        def promise(section: Section) -> None:
-            if section.rely_on([unit]):
+        def renew(section: Section) -> None:
+            if section.claim([unit]):
                 raise PathNotFound(unit.link)
-            section.promise(unit)
+            section.renew(unit)
 
         try:
-            self._coordinator.run(promise)
+            self._coordinator.run(renew)
         except OSError as error:
             # A read-only registry can be pulled from. Safety does not depend on this lease, so the request succeeds.
             if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT):

@@ -76,7 +76,7 @@ def nothing() -> None:
 class Section(Protocol):
     """Work of a writer, while no content that it relies on is removed. Blocking; raises OSError and Unavailable."""
 
-    def rely_on(self, units: Sequence[Unit]) -> list[Unit]:
+    def claim(self, units: Sequence[Unit]) -> list[Unit]:
         """Protect these from the collector; return the missing ones.
 
         A blob exists if its link and its bytes do. An empty file is missing, unless the digest is that of no bytes.
@@ -95,11 +95,24 @@ class Section(Protocol):
     def set_tags(self, unit: Unit, tags: Sequence[Tag]) -> None:
         """Point tags to a manifest that this section published."""
 
-    def promise(self, unit: Unit) -> None:
+    def renew(self, unit: Unit) -> None:
         """Renew the lease of `unit`, on which this section relies; raise PathNotFound."""
 
     def finish(self, units: Iterable[Unit]) -> list[Unit]:
         """End leases, once the manifest that uses these is visible; return the units whose link was removed."""
+
+
+class Quiet(Protocol):
+    """A moment in which no section, batch or change is unfinished, for removals and repairs."""
+
+    def claim(self, digest: Digest) -> None:
+        """Keep a blob from the collector, for a link that is written next; raise PathNotFound."""
+
+    def quarantine(self, digest: Digest) -> None:
+        """Put the bytes of a blob where nothing serves them; raise PathNotFound."""
+
+    def prune(self, path: StoragePath) -> bool:
+        """Remove the empty directories at and below a path; return True if nothing is left there."""
 
 
 class Leases(Protocol):
@@ -110,7 +123,7 @@ class Leases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class Garbage:
     """A candidate for removal: a blob, or the link of a unit."""
 
     path: StoragePath
@@ -127,7 +140,7 @@ class Batch(Protocol):
     def is_unchanged(self, digest: Digest, generation: Generation | None) -> bool:
         """Return True if a blob still has this generation, and no section has relied on it since."""
 
-    def may_remove(self, doomed: Sequence[Doomed]) -> bool:
+    def may_remove(self, garbage: Sequence[Garbage]) -> bool:
         """Decide on all of these together; if True, no later section relies on one of them."""
 
     def remove(self, path: StoragePath) -> None:
@@ -149,10 +162,10 @@ class Collection(Protocol):
     def leases(self) -> Leases:
         """Return the leases that this run keeps. After the barrier."""
 
-    def quiet(self, name: RepositoryName) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
         """Do as Coordinator.quiet; with `only_look` do not wait."""
 
-    def condemn(self, doomed: Iterable[Doomed]) -> bool:
+    def condemn(self, garbage: Iterable[Garbage]) -> bool:
         """Announce the candidates for removal; return True if all has to be marked again before the removal."""
 
     def batch(self) -> AbstractContextManager[Batch]:
@@ -192,16 +205,16 @@ class Coordinator(Protocol):
         Where changes cannot exclude each other, `look_back` runs afterwards: it removes what was added meanwhile.
         """
 
-    def is_promised(self, unit: Unit, seconds: float) -> bool:
+    def is_leased(self, unit: Unit, seconds: float) -> bool:
         """Return True if the lease of `unit` began less than `seconds` ago. Raises PathNotFound."""
 
     def single(self, name: str, *, wait: bool) -> AbstractContextManager[None]:
         """Lock that name in the whole installation; without `wait` raise PathBusy."""
 
-    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[None]:
+    def quiet(self, name: RepositoryName | None = None) -> AbstractContextManager[Quiet]:
         """Wait until no section, no batch and no change of that repository is between two steps.
 
-        For checking again what may be an intermediate state.
+        For checking again what may be an intermediate state, and for repairs.
         """
 
     def collection(

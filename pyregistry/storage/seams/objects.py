@@ -1,16 +1,17 @@
 """Objects: bytes at paths, in a directory, a dict or a bucket. `tests/storage/contract_objects.py` tests each.
 
-Nothing here needs a file system. The abilities of a directory of this machine are in driver.LocalMaintenance.
+Nothing here needs a file system; storage/local/driver.py has the abilities of a directory of this machine.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.sources import ContentId, PathNotFound, Source
 
-__all__ = ["AlreadyThere", "Objects", "PathBusy", "PathNotFound", "Source", "Stat", "Version"]
+__all__ = ["AlreadyThere", "Entry", "Objects", "PathBusy", "PathNotFound", "Source", "Stat", "Version"]
 
 Version = tuple[int | str, ...]
 """Opaque, compared for equality only: it changes with each write, and in a directory also with each touch.
@@ -40,17 +41,19 @@ class Stat(NamedTuple):
     is_file: bool
     content_id: ContentId
 
-    @property
-    def mtime_ns(self) -> int:
-        """The same as `modified_ns`, for code that keeps leases in times."""
-        return self.modified_ns
 
-    @property
-    def inode(self) -> int:
-        """The inode number; only for a file of this machine."""
-        number = self.version[0]
-        assert isinstance(number, int)
-        return number
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in a directory; neither a file nor a directory is a symbolic link or something stranger.
+
+    A symbolic link to a file is a file, as for the registry; one to a directory is neither.
+    """
+
+    name: str
+    stat: Stat
+    is_directory: bool
+    obstacle: str | None = None
+    """The reason why the owner of the data directory cannot use it; None if nothing hinders."""
 
 
 class Objects(Protocol):
@@ -110,10 +113,13 @@ class Objects(Protocol):
     def make_directory(self, path: StoragePath, *, durable: bool = True) -> None:
         """Make a directory and its missing parents, if the storage has directories."""
 
+    def entries(self, path: StoragePath) -> Iterator[Entry]:
+        """Yield all that is in a directory, in byte order, with what `children` leaves out; raises OSError."""
+
     def symbolic_links(self, path: StoragePath) -> list[str]:
         """Return the names that `children` leaves out."""
 
-    def room(self, path: StoragePath = layout.REPOSITORIES) -> int:
+    def available_bytes(self, path: StoragePath = layout.REPOSITORIES) -> int:
         """Return the bytes that an upload at `path` may still take; a reserve stays free for removals on a full disk.
 
         `sys.maxsize` without a limit.

@@ -200,7 +200,7 @@ def busy() -> UploadRangeInvalid:
     return UploadRangeInvalid("another request is writing to this upload")
 
 
-def no_room() -> StorageFull:
+def storage_full() -> StorageFull:
     """Return the error for bytes that do not fit into the storage."""
     return StorageFull("the storage has not enough free space for this")
 

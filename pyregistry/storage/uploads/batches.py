@@ -8,7 +8,7 @@ from typing import Protocol
 from pyregistry.oci.digest import Hash
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects
-from pyregistry.storage.seams.uploads import Bounds, DirectReader, no_room
+from pyregistry.storage.seams.uploads import Bounds, DirectReader, storage_full
 from pyregistry.storage.uploads.direct_read import Sink, copy_direct
 from pyregistry.threads.offload import finish, in_thread
 from pyregistry.threads.upload_budget import uploads
@@ -101,7 +101,7 @@ class SpaceCheck:
     def require(self, size: int) -> None:
         """Raise StorageFull without free space for a batch, if a check is due. Blocks."""
         if self.is_due(size):
-            available = require_room(self._objects, self._path, BATCH_BYTES)
+            available = require_space(self._objects, self._path, BATCH_BYTES)
             self._next = size + min(_CHECK_SPACE_BYTES, max(available // 2, BATCH_BYTES))
 
 
@@ -151,11 +151,11 @@ class Receiving:
         self.space.require(size)
 
 
-def require_room(objects: Objects, path: StoragePath, size: int) -> int:
+def require_space(objects: Objects, path: StoragePath, size: int) -> int:
     """Return the free bytes at `path` above the reserve; raise StorageFull for fewer than `size`. Blocks."""
-    available = objects.room(path)
+    available = objects.available_bytes(path)
     if available < size:
-        raise no_room()
+        raise storage_full()
     return available
 
 

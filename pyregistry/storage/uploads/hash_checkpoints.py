@@ -8,7 +8,7 @@ from pyregistry.common.bounded_cache import BoundedCache
 from pyregistry.oci.digest import ALGORITHMS, Hash
 from pyregistry.oci.names import UploadId
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.objects import Objects, PathNotFound, Stat
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _RUNNING_HASHES = 1_000
 """Uploads whose hash a worker keeps; the oldest is evicted first, which costs a second reading."""
@@ -31,9 +31,9 @@ class HashCheckpoint(msgspec.Struct, frozen=True):
     lost: bool = False
     """True after an error that may have cost bytes, if the upload could not be removed."""
 
-    def describes(self, stat: Stat, epoch: str) -> bool:
+    def describes(self, size: int, inode: int, mtime_ns: int, epoch: str) -> bool:
         """Return True if the file has not changed since, and has lost no byte."""
-        return (self.offset, self.inode, self.mtime_ns, self.epoch) == (stat.size, stat.inode, stat.mtime_ns, epoch)
+        return (self.offset, self.inode, self.mtime_ns, self.epoch) == (size, inode, mtime_ns, epoch)
 
 
 def read_checkpoint(objects: Objects, upload_id: UploadId) -> HashCheckpoint | None:

@@ -22,17 +22,16 @@ from pyregistry.storage.seams.coordinator import Coordinator, Unit
 from pyregistry.storage.seams.links import exists
 from pyregistry.storage.seams.objects import AlreadyThere, Objects, PathNotFound
 from pyregistry.storage.seams.uploads import (
-    Bounds,
     DirectReader,
     Upload,
     Uploads,
     UploadState,
     WouldBlock,
     busy,
-    check_offset,
 )
-from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_room, write_and_hash
-from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, read_checkpoint, write_checkpoint
+from pyregistry.storage.uploads.batches import Receiving, SpaceCheck, require_space, write_and_hash
+from pyregistry.storage.uploads.hash_checkpoints import HashCheckpoint, RunningHashes, write_checkpoint
+from pyregistry.storage.uploads.stored import StoredUpload
 from pyregistry.threads.offload import in_thread
 
 _PIECE = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -55,7 +54,7 @@ class PieceUploads(Uploads):
 
     @override
     def begin(self, name: RepositoryName, upload_id: UploadId, algorithm: str, owner: str | None, size: int) -> Upload:
-        require_room(self.objects, layout.repository(name), size)
+        require_space(self.objects, layout.repository(name), size)
         started_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         if owner or algorithm != CANONICAL:  # first: without an owner any user may continue the upload
             write_checkpoint(self.objects, upload_id, HashCheckpoint(algorithm, owner=owner or ""))
@@ -72,58 +71,30 @@ class PieceUploads(Uploads):
             with suppress(BlobUploadUnknown):  # not ours
                 yield self.open(name, UploadId(child))
 
-    def try_to_hold(self, upload_id: UploadId) -> bool:
-        """Reserve the upload for one request until `release`; return False if another one of this process has it."""
+    def try_lock(self, upload_id: UploadId) -> bool:
+        """Reserve the upload for one request until `unlock`; return False if another one of this process has it."""
         with self._mutex:
             if upload_id in self._busy:
                 return False
             self._busy.add(upload_id)
             return True
 
-    def release(self, upload_id: UploadId) -> None:
+    def unlock(self, upload_id: UploadId) -> None:
         """Let the next request write to it."""
         with self._mutex:
             self._busy.discard(upload_id)
 
 
-class PieceUpload(Upload):
+class PieceUpload(StoredUpload):
     """An upload as pieces."""
 
     def __init__(
         self, uploads: PieceUploads, name: RepositoryName, upload_id: UploadId, algorithm: str = CANONICAL
     ) -> None:
+        super().__init__(uploads.objects, uploads.max_size, name, upload_id, algorithm)
         self._uploads = uploads
-        self._objects = uploads.objects
-        self._name = name
-        self._id = upload_id
-        self._algorithm = algorithm
-        self._path = layout.upload(name, upload_id)
-
-    @property
-    @override
-    def repository(self) -> RepositoryName:
-        return self._name
-
-    @property
-    @override
-    def id(self) -> UploadId:
-        return self._id
 
     # Questions
-
-    @override
-    def check_owner(self, user: str | None) -> None:
-        checkpoint = read_checkpoint(self._objects, self._id)
-        if checkpoint is not None:
-            self._algorithm = checkpoint.algorithm
-            if checkpoint.owner not in {"", user}:
-                raise self._unknown()
-
-    @override
-    def admit(self, user: str | None, size: int) -> None:
-        self.check_owner(user)
-        if size <= self._uploads.max_size:  # else it is refused for another reason
-            require_room(self._objects, self._path, size)
 
     @override
     def offset(self) -> int:
@@ -146,15 +117,8 @@ class PieceUpload(Upload):
             return None
         return UploadState(int(last, 16) + stat.size if pieces else 0, stat.modified_ns)
 
-    @override
-    def available_bytes(self) -> int:
-        return self._objects.room(self._path)
-
     def _piece(self, offset: int) -> layout.StoragePath:
         return layout.child(self._path, f"{offset:012x}")
-
-    def _unknown(self) -> BlobUploadUnknown:
-        return BlobUploadUnknown({"upload": self._id})
 
     # Receiving
 
@@ -166,7 +130,7 @@ class PieceUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        async with self._hold():
+        async with self._locked():
             sink = await in_thread(self._end)
             await self._receiving(sink, at, length, None).take(chunks, direct)
             return sink.offset
@@ -180,7 +144,7 @@ class PieceUpload(Upload):
         length: int | None = None,
         direct: DirectReader | None = None,
     ) -> int:
-        async with self._hold():
+        async with self._locked():
             sink = await in_thread(self._end)
             body = self._receiving(sink, at, length, digest.algorithm)
             running = await body.take(chunks, direct, commits=True)
@@ -188,23 +152,8 @@ class PieceUpload(Upload):
             return sink.offset
 
     @override
-    async def append_at_once(self, data: bytes, user: str | None, at: int | None = None) -> int:
-        # One hop to a thread.
-        try:
-            return await in_thread(self._append_now, data, user, at)
-        except WouldBlock:
-            return await super().append_at_once(data, user, at)
-
-    @override
-    async def commit_at_once(self, digest: Digest, data: bytes, user: str | None, at: int | None = None) -> int:
-        # One hop to a thread.
-        try:
-            return await in_thread(self._commit_now, digest, data, user, at)
-        except WouldBlock:
-            return await super().commit_at_once(digest, data, user, at)
-
     def _append_now(self, data: bytes, user: str | None, at: int | None) -> int:
-        with self._held():
+        with self._locked_now():
             self.admit(user, len(data))
             sink = self._end()
             running = self._receive_now(sink, data, at, None)
@@ -212,8 +161,9 @@ class PieceUpload(Upload):
                 self._leave_hash(sink, running)
             return sink.offset
 
+    @override
     def _commit_now(self, digest: Digest, data: bytes, user: str | None, at: int | None) -> int:
-        with self._held():
+        with self._locked_now():
             self.admit(user, len(data))
             sink = self._end()
             begin = sink.offset
@@ -222,19 +172,15 @@ class PieceUpload(Upload):
             return sink.offset
 
     def _receiving(self, sink: "PieceSink", at: int | None, length: int | None, algorithm: str | None) -> Receiving:
-        bounds = self._bounds(sink, at, length)
+        bounds = self._bounds(sink.offset, at, length)
         space = SpaceCheck(self._objects, self._path, sink.offset)
         return Receiving(sink, bounds, space, self._running_hash(sink, algorithm), partial(self._leave_hash, sink))
 
     def _receive_now(self, sink: "PieceSink", data: bytes, at: int | None, algorithm: str | None) -> Hash | None:
-        self._bounds(sink, at, None).check(sink.offset + len(data))
+        self._bounds(sink.offset, at, None).check(sink.offset + len(data))
         running = self._running_hash(sink, algorithm)
         write_and_hash(sink, [data], running)
         return running
-
-    def _bounds(self, sink: "PieceSink", at: int | None, length: int | None) -> Bounds:
-        check_offset(at, sink.offset)
-        return Bounds(sink.offset, length, self._uploads.max_size)
 
     def _running_hash(self, sink: "PieceSink", algorithm: str | None) -> Hash | None:
         if sink.offset == 0:
@@ -254,27 +200,27 @@ class PieceUpload(Upload):
             raise busy() from error
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def _locked_now(self) -> Iterator[None]:
         """Be the only request of this process that writes; raise WouldBlock if another one does."""
-        if not self._uploads.try_to_hold(self._id):
+        if not self._uploads.try_lock(self._id):
             raise WouldBlock
         try:
             yield
         finally:
-            self._uploads.release(self._id)
+            self._uploads.unlock(self._id)
 
     @asynccontextmanager
-    async def _hold(self, wait: float | None = None) -> AsyncIterator[None]:
+    async def _locked(self, wait: float | None = None) -> AsyncIterator[None]:
         """Be the only request of this process that writes; raise UploadRangeInvalid if another one does not end."""
         deadline = time.monotonic() + (uploads.BUSY_WAIT_SECONDS if wait is None else wait)
-        while not self._uploads.try_to_hold(self._id):
+        while not self._uploads.try_lock(self._id):
             if time.monotonic() >= deadline:
                 raise busy()
             await asyncio.sleep(_POLL_SECONDS)
         try:
             yield
         finally:
-            self._uploads.release(self._id)
+            self._uploads.unlock(self._id)
 
     # The end
 
@@ -317,13 +263,13 @@ class PieceUpload(Upload):
 
     @override
     async def cancel(self) -> None:
-        async with self._hold():
+        async with self._locked():
             await in_thread(self.remove)
 
     @override
     async def expire(self, before_ns: int) -> bool:
         try:
-            async with self._hold(wait=0):
+            async with self._locked(wait=0):
                 return await in_thread(self._remove_if_older, before_ns)
         except UploadRangeInvalid:
             return False

@@ -10,7 +10,7 @@ _LEASES, _COMMIT, _REPOSITORY = "storage.leases", "storage.committing", "storage
 _LOCAL, _UPLOADS = "storage.local_coordinator", "storage.local_uploads"
 _COLLECTOR, _SWEEP = "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
-_NO_LOCK = "            held.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
+_NO_LOCK = "            stack.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
     # Safety.
@@ -63,7 +63,7 @@ MUTANTS = (
     Mutant(
         "touches may be invisible, and leave no mark",
         _LEASES,
-        "not _make_later(driver, path, before) or driver.stat(path).mtime_ns <= before.mtime_ns",
+        "not _make_later(driver, path, before) or driver.stat(path).modified_ns <= before.modified_ns",
         "not _make_later(driver, path, before)",
         "S",
         "HEAD, HEAD",
@@ -134,8 +134,8 @@ MUTANTS = (
     Mutant(
         "children swept before their index",
         _PLAN,
-        "[group for marks in self.repositories.values() for group in marks.doomed_groups()]",
-        "[group for marks in self.repositories.values() for group in marks.doomed_groups()][::-1]",
+        "[group for marks in self.repositories.values() for group in marks.deletion_order()]",
+        "[group for marks in self.repositories.values() for group in marks.deletion_order()][::-1]",
         "S",
         "index of indexes",
     ),
@@ -248,7 +248,7 @@ MUTANTS = (
     Mutant(
         "no leases at all",
         _LEASES,
-        "return seconds > 0 and link.mtime_ns != ENDED_NS and now_ns - link.mtime_ns < seconds * 10**9",
+        "return seconds > 0 and link.modified_ns != ENDED_NS and now_ns - link.modified_ns < seconds * 10**9",
         "return False",
         "L",
         "HEAD",
@@ -256,7 +256,7 @@ MUTANTS = (
     Mutant(
         "HEAD takes no lease",
         _REPOSITORY,
-        "section.promise(unit)",
+        "section.renew(unit)",
         "pass",
         "L",
         "HEAD",
@@ -272,7 +272,7 @@ MUTANTS = (
     Mutant(
         "no touch at HEAD",
         _REPOSITORY,
-        "if section.rely_on([unit]):\n    ...",
+        "if section.claim([unit]):\n    ...",
         "if not exists(self._driver, unit.link):\n    ...",
         "L",
         "HEAD",
@@ -280,7 +280,7 @@ MUTANTS = (
     Mutant(
         "no touch at mount",
         _REPOSITORY,
-        "if section.rely_on([there]):\n    ...",
+        "if section.claim([there]):\n    ...",
         "section._content_of[there] = digest\nif not exists(self._driver, there.link):\n    ...",
         "L",
         "mount",
@@ -288,24 +288,24 @@ MUTANTS = (
     Mutant(
         "upload keeps an existing blob as it is",
         _LOCAL,
-        "leases.place(driver, content.path, unit.digest, collecting=self._is_collecting())",
+        "leases.install(driver, content.path, unit.digest, collecting=self._is_collecting())",
         "try:\n    driver.stat(layout.blob_data(unit.digest))\n"
-        "except PathNotFound:\n    leases.place(driver, content.path, unit.digest, collecting=True)",
+        "except PathNotFound:\n    leases.install(driver, content.path, unit.digest, collecting=True)",
         "L",
         "upload",
     ),
     Mutant(
         "HEAD outside the commit lock",
         _REPOSITORY,
-        "self._coordinator.run(promise)",
-        "from pyregistry.storage.local.coordinator import LocalSection\npromise(LocalSection(self._driver))",
+        "self._coordinator.run(renew)",
+        "from pyregistry.storage.local.coordinator import LocalSection\nrenew(LocalSection(self._driver))",
         "L",
         "HEAD, HEAD",
     ),
     Mutant(
         "HEAD skips its work when the data is young",
         _REPOSITORY,
-        "self._coordinator.is_promised(unit, renewed_after(self._rules.grace))",
+        "self._coordinator.is_leased(unit, renewed_after(self._rules.grace))",
         "leases.is_young(self._driver.stat(layout.blob_data(unit.digest)), "
         "renewed_after(self._rules.grace), __import__('time').time_ns())",
         "L",
@@ -393,7 +393,7 @@ EPOCH_MUTANTS = (
     Mutant(
         "no lease at HEAD",
         _REPOSITORY,
-        "section.promise(unit)",
+        "section.renew(unit)",
         "pass",
         "L",
         "HEAD",

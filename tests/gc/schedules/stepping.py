@@ -12,9 +12,9 @@ from enum import Enum, auto
 from typing import TypeVar
 
 from pyregistry.storage.delegating import DelegatingDriver
-from pyregistry.storage.local.driver import Driver, PathBusy
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.objects import PathNotFound
+from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 
 T = TypeVar("T")
 
@@ -187,7 +187,7 @@ _CHANGES = {
     "discard": "discard",
 }
 """Verbs after which the store is looked at, and what they count as."""
-_UNSEEN = frozenset({"symbolic_links", "sync", "empty_trash", "held", "appender", "staged", "room"})
+_UNSEEN = frozenset({"symbolic_links", "sync", "empty_trash", "open_locked", "appender", "staged", "available_bytes"})
 """Calls that no other actor can tell: an upload has one actor, and what is in the trash no reader sees."""
 
 

@@ -1,8 +1,8 @@
 """A file system on which no touch can be seen, the worst that a collector may meet."""
 
-from pyregistry.storage.local.driver import Stat
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.seams.layout import DATA, StoragePath
+from pyregistry.storage.seams.objects import Stat
 from tests.storage.stats import file_stat
 
 

@@ -15,10 +15,11 @@ from pyregistry.gc.types import Options
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathNotFound
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from tests.gc.collecting import blobs, exists
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Stage
@@ -179,7 +180,7 @@ class Watch:
                 self.stage.fail(f"S: {self.scenario.names_of([digest])} has other bytes")
 
     def _collect(self, options: Options) -> None:
-        collector.collect(self._driver, options, coordinator=self._coordinator)
+        collector.collect(self._driver, self._coordinator, options)
 
     def _repositories(self) -> list[str]:
         return list(self._driver.children(layout.REPOSITORIES))

@@ -10,17 +10,17 @@ from pyregistry.oci.errors import BlobUnknown, BlobUploadUnknown, ManifestBlobUn
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.coordinator import LocalCoordinator
-from pyregistry.storage.local.driver import Driver, PathNotFound
-from pyregistry.storage.repositories.registry import Registry
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
 from pyregistry.storage.seams.layout import StoragePath
+from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import GRACE
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
 from tests.gc.schedules.watching import COLLECTOR, Watch
-from tests.storage.pushing import files_of, stream
+from tests.storage.pushing import files_of, registry_on, stream
 
 
 class Refused(Exception):
@@ -87,7 +87,7 @@ class World:
 
     def _run_collector(self, driver: Driver, options: Options) -> None:
         try:
-            collector.collect(driver, options, coordinator=self._make_coordinator(driver))
+            collector.collect(driver, self._make_coordinator(driver), options)
         except MarkFailed:
             if not self._watch.lost:
                 raise
@@ -124,7 +124,7 @@ class World:
                 self._remove_all(driver, operation.repository)
             case "head" if what in self._scenario.manifests:
                 try:
-                    repo.promise_manifest(self._scenario.digest[what])
+                    repo.manifest_with_lease(self._scenario.digest[what])
                 except ManifestUnknown as error:
                     raise Refused from error
             case "untag":
@@ -149,7 +149,7 @@ class World:
         digest = self._scenario.digest[operation.what]
         with suppress(BlobUnknown):
             if operation.kind == "head":
-                repo.promise_blob(digest)
+                repo.blob_with_lease(digest)
                 return
             if operation.kind == "mount":
                 repo.mount_blob(digest, self._repository(driver, operation.more))
@@ -204,4 +204,4 @@ class World:
                 driver.delete(StoragePath(path))
 
     def _repository(self, driver: Driver, name: str) -> Repository:
-        return Registry(driver, coordinator=self._make_coordinator(driver)).repository(RepositoryName(name))
+        return registry_on(driver, coordinator=self._make_coordinator(driver)).repository(RepositoryName(name))
