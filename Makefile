@@ -73,11 +73,12 @@ constraints: $(VENV)/.dev ## write constraints/: the lowest versions of pyprojec
 dist: $(VENV)/.dev ## build the source package and the wheel into ./dist, the same bytes from the same commit
 	$(BIN)/python -m tests.packages
 
-check: $(VENV)/.dev ## format, lint, types, import layers
+check: $(VENV)/.dev ## format, lint, types, import layers, words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.words
 
 hooks: $(VENV)/.dev ## let git check each commit, with the hooks of .pre-commit-config.yaml
 	$(BIN)/pre-commit install

@@ -52,7 +52,7 @@ def cache(filesystem: FilesystemDriver) -> ManifestCache:
 
 
 def serve(cache: ManifestCache, repo: Repository, reference: Tag | Digest) -> StoredManifest:
-    """What a request does that finds nothing in memory."""
+    """Do the steps of a request that finds nothing in memory."""
     stored, known = cache.load(repo, reference, leased=False)
     cache.store(repo.name, reference, stored, known)
     return stored
