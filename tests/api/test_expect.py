@@ -1,4 +1,4 @@
-"""Request bodies are requested and read only after authentication and the checks."""
+"""When the body of a request is asked for and read: only after authentication and the checks."""
 
 import pytest
 

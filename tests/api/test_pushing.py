@@ -1,4 +1,4 @@
-"""Pushed content comes back byte for byte."""
+"""What is pushed comes back byte for byte."""
 
 import pytest
 

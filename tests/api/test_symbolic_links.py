@@ -24,7 +24,7 @@ def files(root: Path) -> list[Path]:
 
 
 def outside(path: Path, tmp_path: Path) -> Path:
-    """Return a path outside of the data directory."""
+    """Beside the data directory."""
     return tmp_path / "outside" / "-".join(path.parts[-6:])
 
 

@@ -234,7 +234,7 @@ async def _announced_at_the_end(request: web.Request, upload: Upload) -> tuple[i
 async def _require_no_gap(announced: range, upload: Upload, *, exactly: bool = False) -> None:
     offset = await offload(upload.offset)
     if announced.start > offset or (exactly and announced.start < offset):
-        raise UploadRangeInvalid(f"this upload is at byte {offset}, the request at {announced.start}")
+        raise UploadRangeInvalid(f"this upload continues at byte {offset}, the request begins at {announced.start}")
 
 
 def _sent_from(request: web.Request) -> int | None:
