@@ -1,4 +1,4 @@
-"""How lines of the access log get out; what stands in them is in tests/workers/test_logs.py."""
+"""Writing of the access log; tests/workers/test_logs.py has the contents of its lines."""
 
 import asyncio
 import io

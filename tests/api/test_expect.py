@@ -1,4 +1,4 @@
-"""When the body of a request is asked for and read: only after authentication and the checks."""
+"""Request bodies are requested and read only after authentication and the checks."""
 
 import pytest
 

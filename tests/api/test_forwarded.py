@@ -1,4 +1,4 @@
-"""What proxies say of their clients: whose word counts, for which of many addresses, and for how much text."""
+"""Client addresses from proxies: trusted proxies, the choice among many addresses, and limits of the text."""
 
 import sys
 from collections.abc import Callable

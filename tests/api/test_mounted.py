@@ -1,4 +1,4 @@
-"""A volume at `docker`, as many compose files have it: a push through the API, and the commands beside the server."""
+"""A volume at `docker`, as in many compose files: a push through the API, and the commands next to the server."""
 
 import asyncio
 from collections.abc import Iterator

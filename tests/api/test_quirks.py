@@ -1,6 +1,6 @@
-"""What breaks naive servers: protocol.md, section 6, the list at its end, and what clients are known to need.
+"""Requests that break naive servers: protocol.md, section 6, the list at its end, and known needs of clients.
 
-What concerns connections stands in test_connections.py, the body's time of reading in test_expect.py, ranges of a
+Connections are in test_connections.py, the time of reading a body in test_expect.py, ranges of a
 download in test_ranges.py, uploads in test_uploads.py.
 """
 

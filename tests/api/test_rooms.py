@@ -1,4 +1,4 @@
-"""Which threads an operation needs, as docs/decisions/0026 says: with all others taken it is answered."""
+"""Operations need only the thread pools of docs/decisions/0026: with all others taken they get a response."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Where a body ends: aiohttp's parser, which stands in for every other one on the way, must agree."""
+"""Ends of bodies: aiohttp's parser, as an example of all others on the way, must agree."""
 
 import asyncio
 from collections.abc import Iterator
