@@ -18,9 +18,9 @@ from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly, with_va
 
 MAX_DOCUMENT: Final = 64 * 1024 * 1024
 """Bytes of a stored manifest that are read: no registry ever accepted one as large as this."""
-MAX_ANNOTATIONS: Final = 256 * 1024
+MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
 """Bytes of annotations, as JSON, that a list of referrers shows for one manifest."""
-MAX_ARTIFACT_TYPE: Final = 1024
+MAX_ARTIFACT_TYPE_BYTES: Final = 1024
 """Bytes of a type, as JSON, that a list of referrers shows."""
 _ESCAPED: Final = 6
 """The most bytes of a character in JSON."""
@@ -40,10 +40,10 @@ class Manifest(msgspec.Struct, frozen=True):
     artifact_type: str
     """As in the referrers API: any text. An image without one has its config's media type.
 
-    Empty if unknown, or above MAX_ARTIFACT_TYPE bytes.
+    Empty if unknown, or above MAX_ARTIFACT_TYPE_BYTES bytes.
     """
     annotations: dict[str, str] | None
-    """As in the referrers API: None also above MAX_ANNOTATIONS bytes."""
+    """As in the referrers API: None also above MAX_ANNOTATIONS_BYTES bytes."""
     is_ambiguous: bool = False
     """True for a document that JSON readers may understand differently: it may refer to more than this."""
 
@@ -117,7 +117,7 @@ def _to_manifest(document: Document, size: int, double: str | None = None) -> Ma
         children=tuple(document.children or ()),
         subject=subject,
         artifact_type=artifact_type if _is_shown(artifact_type) else "",
-        annotations=document.annotations if size <= MAX_ANNOTATIONS else shown_annotations(document.annotations),
+        annotations=document.annotations if size <= MAX_ANNOTATIONS_BYTES else shown_annotations(document.annotations),
         # Every registry wants a config in an image, but of two, one of them null, a reader may find none.
         is_ambiguous=double is not None
         or (config is None and (document.children is None or media_type in media_types.MANIFESTS)),
@@ -125,14 +125,17 @@ def _to_manifest(document: Document, size: int, double: str | None = None) -> Ma
 
 
 def _is_shown(artifact_type: str) -> bool:
-    if len(artifact_type) * _ESCAPED + 2 <= MAX_ARTIFACT_TYPE:
+    if len(artifact_type) * _ESCAPED + 2 <= MAX_ARTIFACT_TYPE_BYTES:
         return True
-    return len(artifact_type) <= MAX_ARTIFACT_TYPE and len(msgspec.json.encode(artifact_type)) <= MAX_ARTIFACT_TYPE
+    return (
+        len(artifact_type) <= MAX_ARTIFACT_TYPE_BYTES
+        and len(msgspec.json.encode(artifact_type)) <= MAX_ARTIFACT_TYPE_BYTES
+    )
 
 
 def shown_annotations(annotations: dict[str, str] | None) -> dict[str, str] | None:
-    """Return the annotations for the referrers API; None above MAX_ANNOTATIONS bytes."""
-    return annotations if len(msgspec.json.encode(annotations)) <= MAX_ANNOTATIONS else None
+    """Return the annotations for the referrers API; None above MAX_ANNOTATIONS_BYTES bytes."""
+    return annotations if len(msgspec.json.encode(annotations)) <= MAX_ANNOTATIONS_BYTES else None
 
 
 def _decode(content: bytes) -> Document:

@@ -37,7 +37,7 @@ from pyregistry.gc.references import read_references
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUploadUnknown, DigestInvalid, ManifestInvalid, NameInvalid, RegistryError
 from pyregistry.oci.json_text import read_strictly
-from pyregistry.oci.manifest import MAX_ANNOTATIONS, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_ANNOTATIONS_BYTES, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId, parse_reference
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.referrers import read_entry
@@ -150,7 +150,7 @@ def manifest(data: bytes) -> None:
     with suppress(RegistryError):
         parsed = parse_manifest(content, content_type or None)
         assert read_manifest(content) == parsed
-        assert len(msgspec.json.encode(parsed.annotations)) <= MAX_ANNOTATIONS
+        assert len(msgspec.json.encode(parsed.annotations)) <= MAX_ANNOTATIONS_BYTES
     with suppress(ManifestInvalid):
         assert read_strictly(content) == json.loads(content)
 

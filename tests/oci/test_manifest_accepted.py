@@ -7,7 +7,7 @@ import pytest
 
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.json_text import MAX_DEPTH
-from pyregistry.oci.manifest import MAX_ARTIFACT_TYPE, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_ARTIFACT_TYPE_BYTES, parse_manifest, read_manifest
 from tests.builders import DOCKER_LIST, LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, digest_of
 from tests.oci.documents import Change, Document, encoded, image_document, index_document, nested
 
@@ -167,11 +167,11 @@ def test_an_empty_subject_is_none(subject: object) -> None:
     [
         ("text/plain; charset=utf-8", True),
         ("\x1b[2J", True),
-        ("x" * (MAX_ARTIFACT_TYPE - 2), True),
-        ("x" * (MAX_ARTIFACT_TYPE - 1), False),
-        ("\x1b" * ((MAX_ARTIFACT_TYPE - 2) // 6), True),
-        ("\x1b" * (MAX_ARTIFACT_TYPE // 6 + 1), False),
-        ("\u20ac" * (MAX_ARTIFACT_TYPE // 3), False),
+        ("x" * (MAX_ARTIFACT_TYPE_BYTES - 2), True),
+        ("x" * (MAX_ARTIFACT_TYPE_BYTES - 1), False),
+        ("\x1b" * ((MAX_ARTIFACT_TYPE_BYTES - 2) // 6), True),
+        ("\x1b" * (MAX_ARTIFACT_TYPE_BYTES // 6 + 1), False),
+        ("\u20ac" * (MAX_ARTIFACT_TYPE_BYTES // 3), False),
         ("x" * 1_000_000, False),
     ],
 )

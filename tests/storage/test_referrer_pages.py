@@ -11,7 +11,7 @@ from pyregistry.fsck.checking import check
 from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
-from pyregistry.oci.manifest import MAX_ANNOTATIONS
+from pyregistry.oci.manifest import MAX_ANNOTATIONS_BYTES
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.repositories.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted
 from pyregistry.storage.repositories.registry import Registry
@@ -117,12 +117,14 @@ def test_n_0_reads_nothing(repo: Repository, driver: CountingDriver) -> None:
 
 
 @pytest.mark.parametrize("way", ["our index", "a client's list"])
-@pytest.mark.parametrize(("more", "kept"), [(0, True), (1, False), (MANIFEST_BYTES - MAX_ANNOTATIONS - 1_000, False)])
+@pytest.mark.parametrize(
+    ("more", "kept"), [(0, True), (1, False), (MANIFEST_BYTES - MAX_ANNOTATIONS_BYTES - 1_000, False)]
+)
 def test_annotations_are_shown_up_to_a_bound(
     repo: Repository, driver: CountingDriver, way: str, more: int, kept: bool
 ) -> None:
     around = len(msgspec.json.encode({"number": "0", "filling": ""}))
-    pushed = annotated(0, MAX_ANNOTATIONS - around + more)
+    pushed = annotated(0, MAX_ANNOTATIONS_BYTES - around + more)
     if way == "our index":
         push_image(repo, pushed)
     else:
@@ -147,7 +149,7 @@ def test_of_an_entry_from_before_the_bound_only_its_head_is_used(
     driver.read_bytes = 0
     [encoded] = page_of(repo, artifact_type=artifact_type).descriptors
     assert json.loads(encoded) == {key: value for key, value in old.items() if key != "annotations"}
-    assert driver.read_bytes < MAX_ANNOTATIONS + 10_000
+    assert driver.read_bytes < MAX_ANNOTATIONS_BYTES + 10_000
     assert list(check(driver, Scope(Rules()))) == []
 
 
