@@ -90,7 +90,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = error_response(known, request_id(request))
     if not request.content.at_eof() or (isinstance(known, BlobUploadUnknown) and request.body_exists):
         # If the body is unread, close after responding. Do so for every unknown upload, so the response does not depend
-        # on packet timing: a body that came with its headers was read (bodies.body_at_hand).
+        # on packet timing: a body that came with its headers was read (bodies.body_if_received).
         response.force_close()
     return response
 
@@ -113,7 +113,7 @@ def _storage_error(request: web.Request, error: OSError) -> RegistryError:
 async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count requests, except those of probes; around `errors`, so that it sees every status."""
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
-    if endpoint is not None and endpoint.watches:
+    if endpoint is not None and endpoint.is_monitoring:
         return await handler(request)
     name = "other" if endpoint is None else endpoint.name
     running, status, sent = request.app[DECISION].begin(name, request.method), CLIENT_GONE, 0
@@ -136,7 +136,7 @@ def _bytes_to_send(request: web.Request, response: web.StreamResponse) -> int:
 async def healthy(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse requests while a health check fails, as in the CNCF registry; probes are still served."""
     endpoint = request.app[ENDPOINT_OF].get(request.match_info.route)
-    if (endpoint is None or not endpoint.watches) and not request.app[DECISION].is_serving:
+    if (endpoint is None or not endpoint.is_monitoring) and not request.app[DECISION].is_serving:
         require_health(request.app[HEALTH])
     return await handler(request)
 
@@ -148,7 +148,7 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.raw_path == "*":  # a ping of the whole server (RFC 9110, 9.3.7), without a route
             return web.Response(status=204)
         return await handler(request)
-    _let_refusals_give_way(request)
+    _make_refusals_evictable(request)
     app = request.app
     endpoint = app[ENDPOINT_OF].get(request.match_info.route)
     if endpoint is not None and endpoint.action is Action.PROBE:
@@ -170,10 +170,10 @@ async def access(request: web.Request, handler: Handler) -> web.StreamResponse:
     return await handler(request)
 
 
-def _let_refusals_give_way(request: web.Request) -> None:
+def _make_refusals_evictable(request: web.Request) -> None:
     connection = connection_of(request)
     if connection is not None:
-        DELAYING.set(connection.giving_way)
+        DELAYING.set(connection.evictable)
 
 
 def _authorize(request: web.Request, endpoint: Endpoint, wanted: Access) -> None:
@@ -223,7 +223,7 @@ def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
     if settings.read_only and endpoint.mutates:
         raise Unsupported("the registry is read-only")
     if endpoint.action is Action.DELETE and not settings.delete_enabled:
-        raise Unsupported("deletion is disabled; set storage.delete.enabled")
+        raise Unsupported("deletion is switched off; set storage.delete.enabled")
 
 
 def adding_headers(settings: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

@@ -57,7 +57,7 @@ class Endpoint:
         return self.method not in {"GET", "HEAD", _ANY}
 
     @property
-    def watches(self) -> bool:
+    def is_monitoring(self) -> bool:
         """True for probes and metrics: served at the root whatever the health is, and not counted."""
         return self.action in {Action.PROBE, Action.METRICS}
 
@@ -115,7 +115,7 @@ def add_routes(app: web.Application, prefix: str) -> None:
             continue  # then the path does not exist
         by_path[endpoint.path].append(endpoint)
     for path, endpoints in by_path.items():
-        resource = app.router.add_resource(path if endpoints[0].watches else prefix + path)
+        resource = app.router.add_resource(path if endpoints[0].is_monitoring else prefix + path)
         for endpoint in endpoints:
             route = resource.add_route(endpoint.method, endpoint.handler, expect_handler=defer_continue)
             endpoint_of[route] = endpoint

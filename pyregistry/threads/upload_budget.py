@@ -38,7 +38,7 @@ class Budget:
     def __init__(self, size: int = BUDGET_BYTES) -> None:
         self._size = size
         self._uploads = 0
-        self._answers = 0
+        self._responses = 0
         self._most = 0
         """Most uploads and large responses at a time since memory was last returned."""
         self._freed = 0
@@ -56,14 +56,14 @@ class Budget:
         self._uploads -= 1
 
     @contextmanager
-    def answer(self) -> Iterator[None]:
+    def response(self) -> Iterator[None]:
         """Count a large response until the block ends."""
-        self._answers += 1
+        self._responses += 1
         self._note()
         try:
             yield
         finally:
-            self._answers -= 1
+            self._responses -= 1
 
     def freed(self, size: int) -> None:
         """Note that a body of `size` bytes was freed."""
@@ -73,7 +73,7 @@ class Budget:
 
     def block_size(self, most: int) -> int:
         """Return the bytes of a file to read at once for a response; at most `most`."""
-        return max(_LEAST_BLOCK_BYTES, min(most, self._size // (4 * max(self._answers, 1))))
+        return max(_LEAST_BLOCK_BYTES, min(most, self._size // (4 * max(self._responses, 1))))
 
     def read_size(self) -> int:
         """Return the bytes that the event loop reads at once for an upload."""
@@ -84,7 +84,7 @@ class Budget:
         return max(_LEAST_BYTES, min(most, self._size // (8 * max(self._uploads, 1))))
 
     def _note(self) -> None:
-        self._most = max(self._most, self._uploads + self._answers)
+        self._most = max(self._most, self._uploads + self._responses)
         if self._most >= _MANY and self._timer is None:
             self._give_back_later()
 
@@ -93,11 +93,11 @@ class Budget:
 
     def _give_back(self) -> None:
         # glibc keeps freed memory between used blocks: without a trim its heap never shrinks after many uploads.
-        self._timer, self._most, self._freed = None, self._uploads + self._answers, 0
+        self._timer, self._most, self._freed = None, self._uploads + self._responses, 0
         free_buffers.clear()
         if _trim is not None:
             asyncio.get_running_loop().run_in_executor(None, _trim, 0).add_done_callback(lambda _: None)
-        if self._uploads + self._answers >= _MANY:
+        if self._uploads + self._responses >= _MANY:
             self._give_back_later()
 
 

@@ -32,7 +32,7 @@ class Requests:
 
     async def _wait(self, holding: Holding) -> None:
         try:
-            async with holding.may_give_way():
+            async with holding.evictable():
                 await asyncio.get_running_loop().create_future()
         except TimeoutError:
             self.gave_way.append(holding)
@@ -44,7 +44,7 @@ async def requests() -> AsyncIterator[Requests]:
         yield Requests(stack)
 
 
-async def test_the_largest_that_stalls_gives_way_and_not_a_larger_one_that_moves(requests: Requests) -> None:
+async def test_the_largest_that_stalls_is_evicted_and_not_a_larger_one_that_moves(requests: Requests) -> None:
     await requests.begin(50 * FREE_BYTES)
     await requests.begin(20 * FREE_BYTES, stalled=True)
     largest, ended = await requests.begin(30 * FREE_BYTES, stalled=True)
@@ -55,7 +55,7 @@ async def test_the_largest_that_stalls_gives_way_and_not_a_larger_one_that_moves
         largest.add(1)
 
 
-async def test_where_none_stalls_the_largest_gives_way(requests: Requests) -> None:
+async def test_where_none_stalls_the_largest_is_evicted(requests: Requests) -> None:
     largest, ended = await requests.begin(60 * FREE_BYTES)
     await requests.begin(40 * FREE_BYTES)
     await requests.begin(30 * FREE_BYTES)
@@ -72,9 +72,9 @@ async def test_the_one_that_grows_is_refused_if_it_is_the_largest(requests: Requ
     await requests.begin(50 * FREE_BYTES)  # what was refused does not count
 
 
-async def test_what_has_come_as_a_whole_does_not_give_way(requests: Requests) -> None:
+async def test_what_has_come_as_a_whole_is_not_evicted(requests: Requests) -> None:
     whole, _ = await requests.begin(_MOST, stalled=True)
-    whole.keep()
+    whole.pin()
     with pytest.raises(Unavailable):
         await requests.begin(FREE_BYTES + 1)
     await requests.begin(FREE_BYTES)  # small ones go on

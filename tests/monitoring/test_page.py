@@ -53,7 +53,7 @@ def test_the_table_of_metrics_is_that_of_a_scrape(page: Page) -> None:
 
 
 def test_the_page_names_every_route() -> None:
-    names = {endpoint.name for endpoint in ENDPOINTS if not endpoint.watches}
+    names = {endpoint.name for endpoint in ENDPOINTS if not endpoint.is_monitoring}
     described = PAGE.read_text().split("`handler` is `base`")[1].split("\n\n")[0]
     assert names | {"other"} == {"base", *re.findall(r"`([a-z_]+)`", described)}
 

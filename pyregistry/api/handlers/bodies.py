@@ -88,7 +88,7 @@ def body(request: web.Request) -> Body:
     return Body(request)
 
 
-def body_at_hand(request: web.Request) -> bytes | None:
+def body_if_received(request: web.Request) -> bytes | None:
     """Read and return the whole body if it is small and has arrived; most come in the packet of their headers.
 
     None: read `body`, which waits, and handles the headers that need the streaming path.
@@ -130,7 +130,7 @@ async def read_manifest_body(request: web.Request) -> bytes:
         raise ManifestTooLarge(f"a manifest has at most {limit} bytes here")
     pieces, size, holding = list[bytes](), 0, request[_HOLDING]
     try:
-        async with holding.may_give_way():
+        async with holding.evictable():
             async for chunk in body(request):
                 size += len(chunk)
                 if size > limit:
@@ -138,7 +138,7 @@ async def read_manifest_body(request: web.Request) -> bytes:
                 holding.add(len(chunk))
                 pieces.append(chunk)
                 chunk = b""  # noqa: PLW2901 # keeps no memory while it waits for the next one
-        holding.keep()
+        holding.pin()
         return b"".join(pieces)
     except TimeoutError as error:
         raise _manifests.refusal() from error

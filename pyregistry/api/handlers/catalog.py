@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pyregistry.api.handlers.large import answer
+from pyregistry.api.handlers.large import respond
 from pyregistry.api.handlers.paging import next_link, page_size, take
 from pyregistry.api.http.context import parameter, registry, settings, view, walk
 from pyregistry.api.http.responses import encode_list
@@ -10,7 +10,7 @@ from pyregistry.api.http.responses import encode_list
 
 async def list_repositories(request: web.Request) -> web.StreamResponse:
     """`GET /v2/_catalog`: the repositories that the caller may pull, in the order of their names' components."""
-    return await answer(request, *await _listed(request))
+    return await respond(request, *await _listed(request))
 
 
 async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:

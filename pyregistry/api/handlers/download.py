@@ -149,7 +149,7 @@ async def _send(
     response.content_length = sum(len(head) + len(part) for head, part in pieces)
     await response.prepare(request)
     try:
-        with nullcontext() if blob.reading.content is not None else uploads.answer():
+        with nullcontext() if blob.reading.content is not None else uploads.response():
             for head, part in pieces:
                 await _write(request, response, head)
                 await _send_part(request, response, blob.reading, part)

@@ -15,31 +15,31 @@ from pyregistry.api.http.sent import count_sent
 LARGE_BYTES = 64 * 1024
 """Bytes of a body above which a response is sent in pieces."""
 
-_answers = Holdings("too many large answers wait for their clients")
+_responses = Holdings("too many large responses wait for their clients")
 """Of this worker, which has one event loop."""
 
 
-async def answer(
+async def respond(
     request: web.Request, body: bytes, headers: Mapping[str, str] | None = None, content_type: str = JSON
 ) -> web.StreamResponse:
     """Respond 200 with this body.
 
     Raises Unavailable if the large responses of all clients would hold too much memory. One that waits for its client
-    may be aborted for others: then raises ConnectionResetError.
+    may be evicted: then raises ConnectionResetError.
     """
     if len(body) <= LARGE_BYTES:
         return web.Response(body=body, content_type=content_type, headers=headers)
     response = web.StreamResponse(headers=headers)
     response.content_type, response.content_length = content_type, len(body)
-    with _answers.hold() as holding:
+    with _responses.hold() as holding:
         holding.add(len(body))
         try:
-            async with holding.may_give_way():
+            async with holding.evictable():
                 await _send(request, response, body, holding)
         except TimeoutError as error:
             if request.transport is not None:
                 request.transport.abort()  # so that the client sees that the body is incomplete
-            raise ConnectionResetError("the response was aborted for others") from error
+            raise ConnectionResetError("the response was evicted") from error
     return response
 
 

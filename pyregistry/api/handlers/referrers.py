@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from pyregistry.api.handlers.large import answer
+from pyregistry.api.handlers.large import respond
 from pyregistry.api.handlers.paging import next_link, page_size
 from pyregistry.api.http.context import parameter, repository, settings, walk
 from pyregistry.api.http.responses import encode_json
@@ -23,7 +23,7 @@ async def list_referrers(request: web.Request) -> web.StreamResponse:
     200 with an empty list for an unknown subject or repository: a 404 would tell the client that there is no
     referrers API. A page has at most as many bytes as a manifest may have, and never above 4 MiB.
     """
-    return await answer(request, *await _listed(request), OCI_INDEX)
+    return await respond(request, *await _listed(request), OCI_INDEX)
 
 
 async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from pyregistry.api.handlers.large import answer
+from pyregistry.api.handlers.large import respond
 from pyregistry.api.handlers.paging import next_link, page_size, take
 from pyregistry.api.http.context import parameter, repository, settings, walk
 from pyregistry.api.http.responses import encode_list
@@ -13,7 +13,7 @@ from pyregistry.threads.turns import Walk
 
 async def list_tags(request: web.Request) -> web.StreamResponse:
     """end-8a and 8b `GET /v2/<name>/tags/list`, in byte order; all tags without `n`."""
-    return await answer(request, *await _listed(request))
+    return await respond(request, *await _listed(request))
 
 
 async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:

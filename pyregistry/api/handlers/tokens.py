@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 from pyregistry.api.handlers.bodies import body
-from pyregistry.api.handlers.large import answer
+from pyregistry.api.handlers.large import respond
 from pyregistry.api.http.context import PRINCIPAL, TOKENS, authorization, offload_read
 from pyregistry.api.http.forwarded import remote_of
 from pyregistry.api.http.responses import encode_json, json_response
@@ -88,7 +88,7 @@ async def _answer(
         "expires_in": issued.expires_in,
         "issued_at": datetime.fromtimestamp(issued.issued_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    return await answer(request, encode_json(value), _NO_STORE)
+    return await respond(request, encode_json(value), _NO_STORE)
 
 
 def _refusal(error: str) -> web.Response:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from aiohttp import web
 
-from pyregistry.api.handlers.bodies import announced_size, body, body_at_hand, check_blob_size
+from pyregistry.api.handlers.bodies import announced_size, body, body_if_received, check_blob_size
 from pyregistry.api.http.context import may, offload, parameter, principal, registry, repository, view, walk
 from pyregistry.api.http.decision import caller_of, record
 from pyregistry.api.http.ranges import check_length, parse_content_range
@@ -67,7 +67,7 @@ async def append_to_upload(request: web.Request) -> web.Response:
     While another request writes to the same upload, this one waits a little. Then it gets a 416 with the current
     `Range`, from which any client can resume.
     """
-    upload, data = _named(request), body_at_hand(request)
+    upload, data = _named(request), body_if_received(request)
     async with _resumable(request, upload):
         if data is not None:
             offset = await upload.append_at_once(data, principal(request).name, _sent_from(request))
@@ -82,7 +82,7 @@ async def append_to_upload(request: web.Request) -> web.Response:
 async def finish_upload(request: web.Request) -> web.Response:
     """end-6 `PUT <blob-push-location>?digest=<digest>`, with the last chunk, the whole blob, or no body."""
     digest = Digest(parameter(request, "digest") or "")
-    upload, data = _named(request), body_at_hand(request)
+    upload, data = _named(request), body_if_received(request)
     async with _resumable(request, upload):
         if data is not None:
             at = _sent_from(request) if data else None
@@ -234,7 +234,7 @@ async def _announced_at_the_end(request: web.Request, upload: Upload) -> tuple[i
 async def _require_no_gap(announced: range, upload: Upload, *, exactly: bool = False) -> None:
     offset = await offload(upload.offset)
     if announced.start > offset or (exactly and announced.start < offset):
-        raise UploadRangeInvalid(f"this upload is at byte {offset}, the request at {announced.start}")
+        raise UploadRangeInvalid(f"this upload continues at byte {offset}, the request begins at {announced.start}")
 
 
 def _sent_from(request: web.Request) -> int | None:

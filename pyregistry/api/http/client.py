@@ -14,15 +14,15 @@ class ClientConnection:
     __slots__ = ()
 
     @contextmanager
-    def giving_way(self) -> Iterator[None]:
+    def evictable(self) -> Iterator[None]:
         """Allow the connection to be closed for another client while the response waits in the block."""
-        self.let_wait(True)
+        self.set_evictable(True)
         try:
             yield
         finally:
-            self.let_wait(False)
+            self.set_evictable(False)
 
-    def let_wait(self, waits: bool) -> None:
+    def set_evictable(self, is_evictable: bool) -> None:
         """Note whether the response waits on purpose: then the connection may be closed for another client."""
         raise NotImplementedError
 

@@ -1,6 +1,6 @@
 """Bounds the bytes in memory that wait for clients to send or read them, in total for each worker.
 
-Above the bound the largest request that waits for its client is ended; if none does, the growing one.
+Above the bound the largest stalled request is evicted; if none stalls, the largest of all.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Holding:
         self.moved_at = asyncio.get_running_loop().time()
         """Time of the loop at which the client last completed _STEP_BYTES."""
         self._moved_size = 0
-        self._yielding: asyncio.Timeout | None = None
+        self._eviction: asyncio.Timeout | None = None
 
     @property
     def counted(self) -> int:
@@ -35,32 +35,32 @@ class Holding:
         return self.size if self.size > FREE_BYTES else 0
 
     @property
-    def can_give_way(self) -> bool:
+    def is_evictable(self) -> bool:
         """True while the request waits for its client."""
-        return self._yielding is not None
+        return self._eviction is not None
 
     def add(self, size: int) -> None:
-        """Hold `size` more bytes; raise Unavailable above the bound if no other request can be ended."""
+        """Hold `size` more bytes; raise Unavailable above the bound if no other request can be evicted."""
         before = self.counted
         self.size += size
         if self.size - self._moved_size >= _STEP_BYTES:
             self._moved_size, self.moved_at = self.size, asyncio.get_running_loop().time()
         self._holdings.grow(self, self.counted - before)
 
-    def may_give_way(self) -> asyncio.Timeout:
-        """Return a context that raises TimeoutError when the request has to end for others."""
-        self._yielding = asyncio.timeout(None)
-        return self._yielding
+    def evictable(self) -> asyncio.Timeout:
+        """Return a context that raises TimeoutError when the request is evicted."""
+        self._eviction = asyncio.timeout(None)
+        return self._eviction
 
-    def keep(self) -> None:
-        """Let the request run to its end: all bytes have arrived."""
-        self._yielding = None
+    def pin(self) -> None:
+        """Prevent the eviction: all bytes have arrived."""
+        self._eviction = None
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """End the wait for the client."""
-        if self._yielding is not None:
-            self._yielding.reschedule(asyncio.get_running_loop().time())
-            self._yielding = None
+        if self._eviction is not None:
+            self._eviction.reschedule(asyncio.get_running_loop().time())
+            self._eviction = None
 
 
 class Holdings:
@@ -83,8 +83,8 @@ class Holdings:
             self._release(holding)
 
     def grow(self, holding: Holding, size: int) -> None:
-        """Count `size` more bytes of this request, and end others; raise Unavailable if it must end itself."""
-        if holding not in self._all:  # it was ended, and has not noticed yet
+        """Count `size` more bytes of this request, and evict others; raise Unavailable if it must end itself."""
+        if holding not in self._all:  # it was evicted, and has not noticed yet
             raise self.refusal()
         self._total += size
         while self._total > self._most:
@@ -92,15 +92,15 @@ class Holdings:
             self._release(largest)
             if largest is holding:
                 raise self.refusal()
-            largest.give_way()
+            largest.evict()
 
     def refusal(self) -> Unavailable:
-        """Return the 503 of a request that was ended for others."""
+        """Return the 503 of an evicted request."""
         return Unavailable(self._refusal, headers=RETRY)
 
     def _largest(self, growing: Holding) -> Holding:
         stalled_before = asyncio.get_running_loop().time() - _STALL_SECONDS
-        candidates = [each for each in self._all if each is growing or (each.can_give_way and each.counted)]
+        candidates = [each for each in self._all if each is growing or (each.is_evictable and each.counted)]
         return max(candidates, key=lambda each: (each.moved_at < stalled_before, each.size))
 
     def _release(self, holding: Holding) -> None:

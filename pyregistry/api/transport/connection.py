@@ -47,8 +47,8 @@ class Connection(HandlerAdapter, ClientConnection):
         "_begun",
         "_deadline",
         "_event_loop",
-        "_gives_way",
         "_handshaking",
+        "_is_evictable",
         "_limits",
         "_remote",
         "_server",
@@ -67,7 +67,7 @@ class Connection(HandlerAdapter, ClientConnection):
         self._server = server
         self._limits = limits
         self.bypass = BodyBypass(self, loop)
-        self._gives_way = False
+        self._is_evictable = False
         self._deadline: asyncio.TimerHandle | None = None
         self._remote = ""
         """Address of the peer once it is connected; empty for a unix socket."""
@@ -94,14 +94,14 @@ class Connection(HandlerAdapter, ClientConnection):
         return nullcontext() if body is None or body.content is not content else body.direct_reader()
 
     @override
-    def let_wait(self, waits: bool) -> None:
-        self._gives_way = waits
+    def set_evictable(self, is_evictable: bool) -> None:
+        self._is_evictable = is_evictable
 
     def idle_since(self) -> float | None:
         """Return the time since which it is idle, as a Countable; bytes of an incomplete head change nothing."""
         if self._handshaking is not None:
             return self._begun
-        if self._gives_way:
+        if self._is_evictable:
             return 0.0  # before all that are idle
         if self.transport is None or self._is_busy() or not self.bypass.is_between_requests:
             return None

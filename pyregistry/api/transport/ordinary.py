@@ -55,7 +55,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     """One connection of a client, in front of aiohttp's protocol."""
 
     def __init__(self, server: "OrdinaryServer", inner: asyncio.Protocol, loop: asyncio.AbstractEventLoop) -> None:
-        self._gives_way = self._is_tls = False
+        self._is_evictable = self._is_tls = False
         self.target = ""
         """The target of the running request, as the client sent it."""
         self.remote = ""
@@ -133,12 +133,12 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             self._await_headers()
 
     @override
-    def let_wait(self, waits: bool) -> None:
-        self._gives_way = waits
+    def set_evictable(self, is_evictable: bool) -> None:
+        self._is_evictable = is_evictable
 
     def idle_since(self) -> float | None:
         """Return the time since which it is idle, as a Countable; bytes of an incomplete head change nothing."""
-        if self._gives_way:
+        if self._is_evictable:
             return 0.0  # before all that are idle
         return None if self._runs or self._body is not None else self._idle_from
 
