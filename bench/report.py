@@ -139,8 +139,8 @@ def _sizes(all_figures: Sequence[Figures]) -> str:
     sizes = [f"{int(key.rpartition('-')[2]):,}" for key in (work.key for work in next(iter(found.values())))]
     titles = ["cost against size", "", *sizes, "last to first", "commit"]
     why = (
-        "All sizes were measured in turn. A page of the catalog needs all names of the directory that it is cut"
-        " from. All repositories of this tree are in one, so its cost grows."
+        "All sizes were measured in turn. A page of the catalog needs all names of a directory, and all repositories of"
+        " this tree are in one: that is what grows."
     )
     return f"{grid(titles, rows)}\n\n{why}"
 
@@ -165,9 +165,9 @@ def _conditions(run: Run) -> str:
     parts = []
     if strangers:
         parts.append(
-            "“load” is the share of the load generators in their and the registry's processor time,"
-            f" with pyregistry and with {REFERENCE}. Programs outside the bench used"
-            f" {median(strangers):.0%} of the processors (median of all measurements; at most {max(strangers):.0%})."
+            "“load” is the load programs' part of the processor time of load and registry, with pyregistry and with"
+            f" {REFERENCE}. Foreign programs took {median(strangers):.0%} of the processors (median of all"
+            f" measurements; at most {max(strangers):.0%})."
         )
     if any(not each.strangers and each.reference == REFERENCE for each in run.figures):
         parts.append("If a work has no figure for the load, the share of other programs in it is unknown.")
