@@ -127,7 +127,7 @@ def _require_login(config: Config, file: str, policy: Policy) -> None:
     for rule in policy.rules:
         for name in rule.who:
             if name not in WITHOUT_LOGIN:
-                raise ConfigError(needs_login(f"pyregistry.access: {file}: [{rule.place}].who", name))
+                raise ConfigError(needs_login(f"pyregistry.access: {file}: [{rule.number}].who", name))
 
 
 def _origin(host: str, prefix: str) -> str:

@@ -23,9 +23,9 @@ def rule(repositories: object, who: object = "everyone", actions: object = "pull
 
 
 def decide(policy: Policy, user: str | None, action: str, repository: str) -> tuple[bool, int | None]:
-    """Whether it may be, and the place of the rule that says so."""
+    """Whether it may be, and the number of the rule that says so."""
     allowed, decisive = policy.decide(Principal(user), Access(Action(action), RepositoryName(repository)))
-    return allowed, None if decisive is None else decisive.place
+    return allowed, None if decisive is None else decisive.number
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ async def test_files_of_keys_that_cannot_be_used_leave_the_last_good_ones_in_for
     case: str,
     content: bytes | None,
 ) -> None:
-    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 1)  # what would be given up is given up at once
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_CHECKS", 1)  # what would be given up is given up at once
     token = good_tokens(keys)[case]
     (tmp_path / file).unlink()
     if content is not None:
