@@ -89,7 +89,7 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     app = web.Application(middlewares=middlewares)
     app[MIDDLEWARES] = middlewares
     app[SETTINGS], app[LARGE_DOCUMENTS] = api_settings(config), asyncio.Semaphore(1)
-    app.cleanup_ctx.append(closing_rooms)  # the first, and so the last to be left
+    app.cleanup_ctx.append(closing_rooms)  # first in, so last out
     backend = backend or open_backend(config, make=True)
     served = backend if metrics is None else backend.measured(metrics.storage_action)
     app[REGISTRY] = served.registry(storage_rules(config))

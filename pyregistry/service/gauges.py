@@ -133,7 +133,7 @@ def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authen
 
 
 def _sample_cache(sampler: Sampler, app: web.Application) -> None:
-    """Count under the names of the CNCF registry 3 and of 2, whose labels begin with a capital."""
+    """Register the cache's metrics by their names in the CNCF registry 3, and in 2 with its capitalized labels."""
     hot = app[HOT_MANIFESTS], app[HOT_BLOBS]
 
     def hits() -> float:

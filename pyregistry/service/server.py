@@ -202,7 +202,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         if counts(self.prepared.config) and self._directory is not None:
             try:
                 forget(worker.pid, self._directory, worker.end)
-            except OSError as error:  # gunicorn would end
+            except OSError as error:  # it would end gunicorn
                 log.warning("the counts of a worker could not be merged", reason=in_words(error))
 
     def _reread(self, current: Config) -> None:
