@@ -55,7 +55,7 @@ def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
         lambda contents: _Trust(files.keys(contents), VerifiedTokens()),
         lambda trust: {"keys": len(trust.keys)},
         invalid=KeysInvalid,
-        unusable="keys of auth.token not usable, the last good ones stay in force",
+        unusable="keys of auth.token not usable, the last valid ones stay active",
         restored="keys of auth.token usable again",
     )
     return ReloadedFiles(files.paths, use)

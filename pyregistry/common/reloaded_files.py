@@ -220,7 +220,7 @@ class ReloadedFiles(Generic[T]):
         given_up = self._use.given_up if self._is_given_up else None
         if given_up is None and self._use.unusable:
             return self._use.unusable
-        kept = "the last good content stays in force for up to a minute"
+        kept = "the last valid content stays active for up to a minute"
         return f"{self._use.name} not usable, {kept if given_up is None else given_up.consequence}"
 
     def _load(self, signature: _Signature) -> None:

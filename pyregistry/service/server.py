@@ -210,7 +210,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             config = self._reload_config()
             self.prepared = _prepare(config, self.prepared.spare_secret)
         except (ConfigError, OSError) as error:
-            log.error("config not usable, the last good one stays in force", reason=in_words(error))
+            log.error("config not usable, the last valid one stays active", reason=in_words(error))
             self._reload = Reload(succeeded=False, at=time.time())
             return
         self._reload = Reload(succeeded=True, at=time.time())

@@ -79,7 +79,7 @@ class Certificate:
             self._make,
             lambda _: {"certificate": tls.certificate},
             invalid=ConfigError,
-            unusable="certificate not usable, the last good one stays in force",
+            unusable="certificate not usable, the last valid one stays active",
             restored="the files of the certificate are there again",
             logger="pyregistry.tls",
         )

@@ -106,7 +106,7 @@ async def test_a_broken_file_keeps_the_last_rules_for_a_minute_and_then_denies_e
     assert status == 403
     assert await _status(ruled, ADMIN) == 403
     assert (await ask(ruled, "GET", "/v2/")).headers["WWW-Authenticate"].startswith("Basic ")
-    assert caplog.text.count("the last good content stays in force for up to a minute") == 1
+    assert caplog.text.count("the last valid content stays active for up to a minute") == 1
     assert caplog.text.count("access rules not usable for a minute: everything is denied") == 1
     assert str(file) in caplog.text
     file.unlink(missing_ok=True)

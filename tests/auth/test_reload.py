@@ -195,7 +195,7 @@ async def test_a_file_that_comes_back_in_time_changes_nothing(
     beside = password_file.with_suffix(".beside")
     password_file.rename(beside)
     async with asyncio.timeout(5):
-        while "the last good content stays in force for up to a minute" not in caplog.text:
+        while "the last valid content stays active for up to a minute" not in caplog.text:
             assert await _status(guarded, BOB) == 200
             await asyncio.sleep(0.02)
     beside.rename(password_file)
