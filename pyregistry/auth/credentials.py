@@ -32,8 +32,8 @@ ANSWER_SECONDS = 1.0
 
 Use does not extend it, so the caches that depend on use see each credential once in that time.
 """
-REMEMBERED = 1_000
-REMEMBERED_PLACES = 10_000
+CACHED = 1_000
+CACHED_BY_NETWORK = 10_000
 MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
 MAX_ENCODED = 2048
@@ -90,7 +90,7 @@ class _Attempt:
     user: str
     network: str
     tag: bytes
-    place: bytes
+    network_tag: bytes
     """The tag, hashed with the network."""
 
 
@@ -110,10 +110,10 @@ class Credentials:
     def __init__(self, users: Callable[[], Users], clock: Callable[[], float] = time.monotonic) -> None:
         self._users = users
         self._hash = KeyedHash()
-        self._right = BoundedCache[bytes, bool](limit=REMEMBERED, seconds=RIGHT_SECONDS, clock=clock)
-        self._wrong = BoundedCache[bytes, bool](limit=REMEMBERED, seconds=WRONG_SECONDS, clock=clock)
-        self._places = BoundedCache[bytes, bool](limit=REMEMBERED_PLACES, seconds=RIGHT_SECONDS, clock=clock)
-        self._answers = BoundedCache[bytes, _Answer](limit=REMEMBERED, seconds=ANSWER_SECONDS, clock=clock)
+        self._right = BoundedCache[bytes, bool](limit=CACHED, seconds=RIGHT_SECONDS, clock=clock)
+        self._wrong = BoundedCache[bytes, bool](limit=CACHED, seconds=WRONG_SECONDS, clock=clock)
+        self._by_network = BoundedCache[bytes, bool](limit=CACHED_BY_NETWORK, seconds=RIGHT_SECONDS, clock=clock)
+        self._answers = BoundedCache[bytes, _Answer](limit=CACHED, seconds=ANSWER_SECONDS, clock=clock)
         self._throttle = Throttle(clock)
         self._pool = BcryptPool()
         self._calls: dict[bytes, tuple[str, asyncio.Task[bool]]] = {}
@@ -158,7 +158,7 @@ class Credentials:
         users = self._users()
         check = users.check(user, password)
         attempt = self._attempt(user, check, network_of(address))
-        if not self._is_remembered(attempt):
+        if not self._is_cached(attempt):
             try:
                 await self._check(attempt, check)
             except (Unauthorized, TooManyRequests) as error:
@@ -184,7 +184,7 @@ class Credentials:
     def _digest(self, *parts: bytes) -> bytes:
         return self._hash(b"\0".join(parts))
 
-    def _is_remembered(self, attempt: _Attempt) -> bool:
+    def _is_cached(self, attempt: _Attempt) -> bool:
         """Return True for a credential that was right a while ago.
 
         For an address that is throttled it must have been used there before. Otherwise a guesser would notice the right
@@ -192,13 +192,13 @@ class Credentials:
         """
         if attempt.tag not in self._right:
             return False
-        if attempt.place in self._places:
+        if attempt.network_tag in self._by_network:
             if self._is_locked_out(attempt):
                 return False
         elif self._throttle.wait(attempt.network, attempt.user):
             return False
         self._right.put(attempt.tag, True)
-        self._places.put(attempt.place, True)
+        self._by_network.put(attempt.network_tag, True)
         return True
 
     def _is_locked_out(self, by: _Attempt | _Answer) -> bool:
@@ -239,7 +239,7 @@ class Credentials:
         if right and self._is_current(attempt.user, check):
             self._throttle.refund(attempt.network, attempt.user)
             self._right.put(attempt.tag, True)
-            self._places.put(attempt.place, True)
+            self._by_network.put(attempt.network_tag, True)
             return True
         self._wrong.put(attempt.tag, True)
         # An unknown name may be a password in the wrong field.

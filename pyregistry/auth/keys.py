@@ -66,7 +66,7 @@ class KeyRing:
             if not keys and self._spare is None:
                 raise
             self._complain(error)
-        self._remember(keys)
+        self._keep(keys)
         return keys[-1] if keys else self._spare_key()
 
     def known(self, key_id: str) -> SigningKey | None:
@@ -79,7 +79,7 @@ class KeyRing:
     def find(self, key_id: str) -> SigningKey | None:
         """Return a key that another worker may have generated. Blocks."""
         try:
-            self._remember(_decode(self._store.read()))
+            self._keep(_decode(self._store.read()))
         except OSError as error:
             if self._spare is None:
                 raise
@@ -97,7 +97,7 @@ class KeyRing:
         assert self._spare is not None
         return self._spare
 
-    def _remember(self, keys: Sequence[SigningKey]) -> None:
+    def _keep(self, keys: Sequence[SigningKey]) -> None:
         replaced_at = [key.made_at for key in keys[1:]]
         until = [*(at + TOKEN_SECONDS + _CLOCKS_DIFFER for at in replaced_at), float("inf")]
         self._keys = {key.id: (key, end) for key, end in zip(keys, until, strict=False)}

@@ -34,9 +34,9 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule; `place` is its index in the list, from 0."""
+    """One rule; `number` is its index in the list, from 0."""
 
-    place: int
+    number: int
     repositories: tuple[str, ...]
     who: tuple[str, ...]
     actions: frozenset[Action]
@@ -65,7 +65,7 @@ class Rule:
     def __str__(self) -> str:
         """Return the rule in the words of the file."""
         actions = ", ".join(action for action in REPOSITORY_ACTIONS if action in self.actions) or "nothing"
-        return f"[{self.place}] {', '.join(self.who)} on {', '.join(self.repositories)}: {actions}"
+        return f"[{self.number}] {', '.join(self.who)} on {', '.join(self.repositories)}: {actions}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Policy(Authorizer):
     @classmethod
     def parse(cls, items: Sequence[object], groups: Mapping[str, Sequence[str]]) -> Self:
         """Return the policy of the parsed items of a file; raise PolicyInvalid."""
-        return cls(tuple(_rule(place, item, groups) for place, item in enumerate(items)))
+        return cls(tuple(_rule(number, item, groups) for number, item in enumerate(items)))
 
     @classmethod
     def parse_file(cls, content: bytes) -> Self:
@@ -139,41 +139,41 @@ class Policy(Authorizer):
         return any(rule.actions and {ANONYMOUS, EVERYONE}.intersection(rule.who) for rule in self.rules)
 
 
-def _rule(place: int, value: object, groups: Mapping[str, Sequence[str]]) -> Rule:
+def _rule(number: int, value: object, groups: Mapping[str, Sequence[str]]) -> Rule:
     try:
         item = msgspec.convert(value, type=_Item)
     except msgspec.ValidationError as error:
         reason, _, at = str(error).partition(" - at ")
-        raise PolicyInvalid(f"[{place}]{at.strip('`').removeprefix('$')}: {reason}") from error
+        raise PolicyInvalid(f"[{number}]{at.strip('`').removeprefix('$')}: {reason}") from error
     repositories, who, actions = _words(item.repositories), _words(item.who), _words(item.actions)
     for key, words in (("repositories", repositories), ("who", who)):
         if not words:
-            raise PolicyInvalid(f"[{place}].{key}: empty")
+            raise PolicyInvalid(f"[{number}].{key}: empty")
     for action in actions:
         if action not in REPOSITORY_ACTIONS:
-            raise PolicyInvalid(f"[{place}].actions: {action!r}, expected some of {', '.join(REPOSITORY_ACTIONS)}")
+            raise PolicyInvalid(f"[{number}].actions: {action!r}, expected some of {', '.join(REPOSITORY_ACTIONS)}")
     try:
         matches = re.compile("|".join(map(_expression, repositories)))
     except ValueError as error:
-        raise PolicyInvalid(f"[{place}].repositories: {error}") from error
+        raise PolicyInvalid(f"[{number}].repositories: {error}") from error
     leads_to, covers = (re.compile("|".join(map(way, repositories))) for way in (_leading, _covering))
-    users = _users(place, who, groups)
-    return Rule(place, repositories, who, frozenset(map(Action, actions)), matches, leads_to, covers, users)
+    users = _users(number, who, groups)
+    return Rule(number, repositories, who, frozenset(map(Action, actions)), matches, leads_to, covers, users)
 
 
 def _words(value: str | list[str]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
-def _users(place: int, who: Sequence[str], groups: Mapping[str, Sequence[str]]) -> frozenset[str]:
+def _users(number: int, who: Sequence[str], groups: Mapping[str, Sequence[str]]) -> frozenset[str]:
     users: set[str] = set()
     for word in who:
         if not word.startswith(_GROUP):
             if not word or ":" in word:  # a user's name has no colon, which ends it in Basic
-                raise PolicyInvalid(f"[{place}].who: {word!r} is neither a user nor group:NAME")
+                raise PolicyInvalid(f"[{number}].who: {word!r} is neither a user nor group:NAME")
             users.add(word)
         elif word.removeprefix(_GROUP) not in groups:
-            raise PolicyInvalid(f"[{place}].who: {word!r}, there is no such group")
+            raise PolicyInvalid(f"[{number}].who: {word!r}, there is no such group")
         else:
             users.update(groups[word.removeprefix(_GROUP)])
     return frozenset(users - {ANONYMOUS, AUTHENTICATED, EVERYONE})

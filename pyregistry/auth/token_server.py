@@ -17,7 +17,7 @@ import msgspec
 from pyregistry.auth.access import Access, BaseAuthenticator, Fault, Origin, Principal
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, scope_of_claim
 from pyregistry.auth.trusted_keys import KeyFiles, KeysInvalid, TrustedKeys, algorithms_of
-from pyregistry.auth.verified import Shown, VerifiedTokens
+from pyregistry.auth.verified import TokenContent, VerifiedTokens
 from pyregistry.common.overriding import override
 from pyregistry.common.reloaded_files import ReloadedFiles, Use
 from pyregistry.oci.errors import Unauthorized
@@ -55,7 +55,7 @@ def _follow(files: KeyFiles) -> ReloadedFiles[_Trust]:
         lambda contents: _Trust(files.keys(contents), VerifiedTokens()),
         lambda trust: {"keys": len(trust.keys)},
         invalid=KeysInvalid,
-        unusable="keys of auth.token not usable, the last good ones stay in force",
+        unusable="keys of auth.token not usable, the last valid ones stay active",
         restored="keys of auth.token usable again",
     )
     return ReloadedFiles(files.paths, use)
@@ -91,7 +91,7 @@ class TokenServerAuthenticator(BaseAuthenticator):
             principal, expires_at = await loop.run_in_executor(None, self._decode, token, trust.keys)
         except Exception as error:  # any error of a parser: this is not a token
             raise Unauthorized from error
-        trust.verified.put(token, Shown(principal, ""), expires_at)
+        trust.verified.put(token, TokenContent(principal, ""), expires_at)
         return principal
 
     @override

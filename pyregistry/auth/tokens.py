@@ -27,7 +27,7 @@ from pyregistry.auth.scopes import (
     grants,
     scope_of_claim,
 )
-from pyregistry.auth.verified import Shown, VerifiedTokens
+from pyregistry.auth.verified import TokenContent, VerifiedTokens
 from pyregistry.common.overriding import override
 from pyregistry.oci.errors import RequestInvalid, Unauthorized
 from pyregistry.threads.offload import in_reader
@@ -121,29 +121,29 @@ class TokenService:
 
     async def authenticate(self, token: str) -> Principal:
         """Return the token's user; raise Unauthorized if it is not ours, expired, or its user was removed."""
-        shown = self._verified.get(token)
-        if shown is None:
+        content = self._verified.get(token)
+        if content is None:
             try:
-                shown, expires_at = await self._decode(token)
+                content, expires_at = await self._decode(token)
             except OSError:  # of the storage of the keys
                 raise
             except Exception as error:  # any error of a parser: this is not a token
                 raise Unauthorized from error
-            self._verified.put(token, shown, expires_at)
-        if shown.stamp != self._stamp(shown.principal):
+            self._verified.put(token, content, expires_at)
+        if content.stamp != self._stamp(content.principal):
             raise Unauthorized
-        return shown.principal
+        return content.principal
 
     def recognize(self, token: str) -> Principal | None:
         """Return the user of a token that was verified before and is still valid."""
-        shown = self._verified.get(token)
-        return None if shown is None or shown.stamp != self._stamp(shown.principal) else shown.principal
+        content = self._verified.get(token)
+        return None if content is None or content.stamp != self._stamp(content.principal) else content.principal
 
     def _stamp(self, principal: Principal) -> str | None:
         """Return a stamp that ends tokens of a removed user or an old password; empty for anonymous callers."""
         return "" if principal.name is None else self._passwords.stamp(principal.name)
 
-    async def _decode(self, token: str) -> tuple[Shown, float]:
+    async def _decode(self, token: str) -> tuple[TokenContent, float]:
         key_id = jwt.get_unverified_header(token)["kid"]
         key = self._keys.known(key_id)
         if key is None:
@@ -162,7 +162,7 @@ class TokenService:
         return Unauthorized(headers={"WWW-Authenticate": f"Basic realm={quoted(self._realm)}"})
 
 
-def _read(token: str, secret: bytes) -> tuple[Shown, float]:
+def _read(token: str, secret: bytes) -> tuple[TokenContent, float]:
     claims = _jwt.decode(
         token,
         secret,
@@ -172,7 +172,7 @@ def _read(token: str, secret: bytes) -> tuple[Shown, float]:
         options={"require": ["exp", "sub", "access", "stamp"], "verify_iat": False},
     )
     principal = Principal(claims["sub"] or None, scope_of_claim(claims["access"]))
-    return Shown(principal, claims["stamp"]), float(claims["exp"])
+    return TokenContent(principal, claims["stamp"]), float(claims["exp"])
 
 
 class TokenAuthenticator(BaseAuthenticator):

@@ -14,7 +14,7 @@ _LEAST_WEIGHT = 50
 """Repositories for which a token counts at least, so that there are at most 1,000 tokens."""
 
 
-class Shown(NamedTuple):
+class TokenContent(NamedTuple):
     """The content of a token: its caller, and the stamp of that user's password when it was made."""
 
     principal: Principal
@@ -25,19 +25,19 @@ class VerifiedTokens:
     """Tokens by their hash, so that a memory dump does not reveal them; each is kept until it expires."""
 
     def __init__(self) -> None:
-        self._tokens = BoundedCache[bytes, Shown](limit=_MOST_REPOSITORIES, weigh=_weight_of, clock=time.time)
+        self._tokens = BoundedCache[bytes, TokenContent](limit=_MOST_REPOSITORIES, weigh=_weight_of, clock=time.time)
 
-    def get(self, token: str) -> Shown | None:
+    def get(self, token: str) -> TokenContent | None:
         """Return the content of the token if it is cached and not expired."""
         return self._tokens.get(_hash(token))
 
-    def put(self, token: str, shown: Shown, expires_at: float) -> None:
+    def put(self, token: str, content: TokenContent, expires_at: float) -> None:
         """Store a token; `expires_at` in seconds since the epoch."""
-        self._tokens.put(_hash(token), shown, expires_at)
+        self._tokens.put(_hash(token), content, expires_at)
 
 
-def _weight_of(shown: Shown) -> int:
-    scope = shown.principal.scope
+def _weight_of(content: TokenContent) -> int:
+    scope = content.principal.scope
     return max(_LEAST_WEIGHT, len(scope.actions) if isinstance(scope, TokenScope) else 0)
 
 

@@ -13,13 +13,12 @@ from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 
 if TYPE_CHECKING:
-    from pyregistry.auth import access as access_words
-    from pyregistry.auth import policy as rules
-    from pyregistry.service import wiring as parts
+    from pyregistry.auth import access, policy
+    from pyregistry.service import wiring
 else:
-    access_words = lazy("pyregistry.auth.access")
-    rules = lazy("pyregistry.auth.policy")
-    parts = lazy("pyregistry.service.wiring")
+    access = lazy("pyregistry.auth.access")
+    policy = lazy("pyregistry.auth.policy")
+    wiring = lazy("pyregistry.service.wiring")
 
 NO = 1
 
@@ -47,18 +46,18 @@ def check(  # noqa: PLR0913, PLR0917 - one for each word and option of the comma
     It checks the rules only: neither the user nor the repository need exist.
     """
     path, loaded = load_or_fail(config, config_option)
-    if action not in {access_words.Action.PULL, access_words.Action.PUSH, access_words.Action.DELETE}:
+    if action not in {access.Action.PULL, access.Action.PUSH, access.Action.DELETE}:
         fail(f"{action!r} is not an action, expected pull, push or delete")
     try:
-        wanted = access_words.Access(access_words.Action(action), RepositoryName(repository))
-        current = parts.create_policy(loaded)
+        wanted = access.Access(access.Action(action), RepositoryName(repository))
+        current = wiring.create_policy(loaded)
     except NameInvalid as error:
         fail(f"{repository!r} is not a repository name: {error}")
     except ConfigError as error:
         fail(f"{path}: {error}")
     allowed, rule, reason = True, None, "there are no rules (pyregistry.access), so all callers may do everything"
     if current is not None:
-        principal = access_words.Principal(None if user == rules.ANONYMOUS else user)
+        principal = access.Principal(None if user == policy.ANONYMOUS else user)
         allowed, rule = current.policy.decide(principal, wanted)
         reason = f"rule {rule}" if rule is not None else "no rule matches this user and repository"
     if as_json:

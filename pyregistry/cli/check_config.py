@@ -22,14 +22,12 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config
 
 if TYPE_CHECKING:
-    from pyregistry.service import data_directory, log
-    from pyregistry.service import effective_settings as in_force
-    from pyregistry.service import preflight as prepared
+    from pyregistry.service import data_directory, effective_settings, log, preflight
 else:
-    in_force = lazy("pyregistry.service.effective_settings")
+    effective_settings = lazy("pyregistry.service.effective_settings")
     log = lazy("pyregistry.service.log")
     data_directory = lazy("pyregistry.service.data_directory")
-    prepared = lazy("pyregistry.service.preflight")
+    preflight = lazy("pyregistry.service.preflight")
 
 WARNED = 1
 
@@ -56,7 +54,7 @@ def check_config(
     counter = _Counter(logging.WARNING)
     logging.getLogger().addHandler(counter)
     _try_what_it_names(path, loaded)
-    document = _without_nulls(_masked(msgspec.to_builtins(in_force.in_force(loaded), enc_hook=str)))
+    document = _without_nulls(_masked(msgspec.to_builtins(effective_settings.effective_config(loaded), enc_hook=str)))
     typer.echo(yaml.safe_dump(document, sort_keys=False, default_flow_style=False).rstrip())
     # Kubernetes sets those in all pods of a namespace that has a Service called "registry".
     if strict and (counter.count or not all(warning.endswith(OF_KUBERNETES) for warning in warnings)):
@@ -79,7 +77,7 @@ def _try_what_it_names(path: Path, config: Config) -> None:
         leave_lost_directory(path, config)
     except ConfigError as error:
         refuse(error.in_file(path))
-    tries: tuple[Callable[[Config], object], ...] = (prepared.prepare, data_directory.look_at_storage)
+    tries: tuple[Callable[[Config], object], ...] = (preflight.prepare, data_directory.check_storage)
     lines: list[str] = []
     for attempt in tries:
         try:

@@ -40,7 +40,7 @@ def location_or_fail(config: Config) -> Location:
     return location
 
 
-def tell_nothing(backend: Backend) -> None:
+def report_empty(backend: Backend) -> None:
     """Print the empty data directory on standard error: the default config may be another registry's."""
     say(f"no repositories in {backend.title}", err=True)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_storage, tell_nothing, unusable_directory
+from pyregistry.cli.data_directory import open_storage, report_empty, unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
@@ -49,7 +49,7 @@ def du(
         print_json(usage)
         return
     if config is None and config_option is None and not usage.repositories:
-        tell_nothing(backend)
+        report_empty(backend)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
     rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
     print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows, (Narrower("BLOBS"),))

@@ -33,9 +33,9 @@ from pyregistry.storage.seams.links import list_blobs
 from pyregistry.storage.seams.rules import Rules
 
 if TYPE_CHECKING:
-    from pyregistry.service import wiring as parts
+    from pyregistry.service import wiring
 else:
-    parts = lazy("pyregistry.service.wiring")
+    wiring = lazy("pyregistry.service.wiring")
 
 DAMAGE_FOUND = 1
 MISSING = 3
@@ -79,7 +79,7 @@ def fsck(  # noqa: PLR0913, PLR0917 - one for each option of the command
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C: the scrub's progress is saved
     loaded = load_or_fail(config, config_option)[1]
     try:
-        rules = parts.storage_rules(loaded)
+        rules = wiring.storage_rules(loaded)
     except ConfigError as error:
         fail(str(error))
     backend = open_storage(loaded)

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from pyregistry.cli.config_file import ConfigOption, load_or_fail
-from pyregistry.cli.data_directory import open_storage, tell_nothing, unusable_directory
+from pyregistry.cli.data_directory import open_storage, report_empty, unusable_directory
 from pyregistry.cli.output import print_json
-from pyregistry.cli.selection import Pattern, tell_missed
+from pyregistry.cli.selection import Pattern, report_missed
 from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.backend import Backend
@@ -57,7 +57,7 @@ def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
         narrowers = (Narrower("PUSHED", _date), Narrower("PUSHED"), Narrower("TAGS"))
         print_table(("REPOSITORY", "TAGS", "SIZE", "PUSHED"), rows, narrowers)
     elif not named:
-        tell_nothing(backend)
+        report_empty(backend)
 
 
 def _show_tags(backend: Backend, patterns: list[Pattern], *, as_json: bool) -> None:
@@ -78,7 +78,7 @@ def _show_tags(backend: Backend, patterns: list[Pattern], *, as_json: bool) -> N
         columns = ("REPOSITORY", "TAG", "DIGEST", "TYPE", "PLATFORMS", "SIZE", "PUSHED")
         print_table(columns, [_row(image) for image in images], _NARROWERS)
     missed = [pattern.text for pattern in patterns if pattern.text not in found]
-    tell_missed(missed)
+    report_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)
 

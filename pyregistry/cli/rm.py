@@ -10,7 +10,7 @@ from pyregistry.cli.config_file import ConfigOption, fail, load_or_fail
 from pyregistry.cli.data_directory import open_storage, unusable_directory
 from pyregistry.cli.output import print_json, say
 from pyregistry.cli.removals import Removals
-from pyregistry.cli.selection import Pattern, Selected, select, tell_missed
+from pyregistry.cli.selection import Pattern, Selected, report_missed, select
 from pyregistry.cli.tables import is_terminal
 from pyregistry.common.system_errors import in_words
 from pyregistry.storage.local import volumes
@@ -55,7 +55,7 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
     backend = open_storage(loaded)
     with unusable_directory():
         selected, missed = select(backend.objects, patterns)
-    tell_missed(missed)
+    report_missed(missed)
     if missed:
         sys.exit(NOT_FOUND)
     if not dry_run and not yes:

@@ -101,7 +101,7 @@ def _in(driver: Objects, name: RepositoryName, pattern: Pattern) -> Iterator[Sel
                     yield Selected(name, Tag(tag))
 
 
-def tell_missed(texts: list[str]) -> None:
+def report_missed(texts: list[str]) -> None:
     """Print the patterns that select nothing, on standard error."""
     for text in texts:
         # du, fsck and gc take their config as an argument, so users try it here as well.

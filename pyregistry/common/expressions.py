@@ -25,7 +25,7 @@ class Expression(Protocol):
         """Return a match anywhere in the text, in time linear in the text."""
 
 
-def understand(expression: str) -> Expression:
+def compile_expression(expression: str) -> Expression:
     """Compile an expression; raise ValueError if Go rejects it, or if it needs more than 8 MiB of memory."""
     if _ANY_BYTE.match(expression) is not None:
         raise ValueError("invalid escape sequence: \\C")

@@ -23,11 +23,11 @@ from pyregistry.common.settling import settles_after
 
 POLL_SECONDS = 0.5
 """Seconds between two checks. A change must be seen twice, so it is active after a second."""
-UNSETTLED_LOOKS = 3
+UNSETTLED_CHECKS = 3
 """Checks in a row after which files that keep changing are loaded anyway."""
-KEPT_LOOKS = 115
+KEPT_CHECKS = 115
 """Checks, just below a minute, for which the last valid value stays active before it is given up."""
-FIRST_LOOK_SECONDS = 1.0
+FIRST_CHECK_SECONDS = 1.0
 """Seconds that a new process waits for its first check, which may hang."""
 REPEAT_SECONDS = 60.0
 """Seconds between two identical log lines."""
@@ -91,10 +91,10 @@ class _SharedState:
         """Note that these contents are active and were just checked."""
         self._FORMAT.pack_into(self._memory, 0, time.monotonic(), digest)
 
-    def looks_since(self, digest: bytes) -> int:
-        """Return the number of checks due since then; KEPT_LOOKS if other contents were noted."""
+    def checks_since(self, digest: bytes) -> int:
+        """Return the number of checks due since then; KEPT_CHECKS if other contents were noted."""
         at, noted = self._FORMAT.unpack_from(self._memory, 0)
-        return int((time.monotonic() - at) / POLL_SECONDS) if noted == digest else KEPT_LOOKS
+        return int((time.monotonic() - at) / POLL_SECONDS) if noted == digest else KEPT_CHECKS
 
     def is_new(self, complaint: str) -> bool:
         """Note a complaint, empty for a recovery; return True if no process logged it in the last minute."""
@@ -136,29 +136,29 @@ class ReloadedFiles(Generic[T]):
         self._load(self._signature())
 
     def start(self) -> None:
-        """Check the files regularly, until `close`. Blocks for the first check, at most FIRST_LOOK_SECONDS.
+        """Check the files regularly, until `close`. Blocks for the first check, at most FIRST_CHECK_SECONDS.
 
         This process may replace another that knew newer contents than those before the fork. If the files are unusable
         now, the time for which they already were counts.
         """
         looked = threading.Event()
-        self._start_thread("looking", lambda: self._watch(looked))
+        self._start_thread("checking", lambda: self._watch(looked))
         if self._use.given_up is not None:
-            self._start_thread("counting", self._watch_the_looks)
-        if not looked.wait(FIRST_LOOK_SECONDS):
+            self._start_thread("counting", self._watch_the_checks)
+        if not looked.wait(FIRST_CHECK_SECONDS):
             self._count_since_the_last_good()
 
     def close(self) -> None:
         """Stop checking."""
         self._end.set()
 
-    def look(self, *, settled: bool) -> bool:
+    def check(self, *, settled: bool) -> bool:
         """Reload changed files; return False if they are unusable.
 
         `settled`: only if nothing changed since the last check, as editors truncate a file before they write it.
         """
         try:
-            self._look(settled=settled)
+            self._check(settled=settled)
         except (FileUnusable, self._use.invalid) as error:
             self._complain(str(error))
         except Exception as error:  # the watch must continue
@@ -167,13 +167,13 @@ class ReloadedFiles(Generic[T]):
             return True
         return False
 
-    def _look(self, *, settled: bool) -> None:
+    def _check(self, *, settled: bool) -> None:
         signature = self._signature()
         before, self._seen = self._seen, signature
         if signature == self._known and not self._is_given_up and not self._trouble:
             self._unsettled = 0
             self._found_good()
-        elif signature == before or not settled or self._unsettled + 1 >= UNSETTLED_LOOKS:
+        elif signature == before or not settled or self._unsettled + 1 >= UNSETTLED_CHECKS:
             self._unsettled = 0
             self._load(signature)
         else:
@@ -183,20 +183,20 @@ class ReloadedFiles(Generic[T]):
         threading.Thread(target=run, name=f"{self._use.name}, {work}", daemon=True).start()
 
     def _watch(self, looked: threading.Event) -> None:
-        if not self.look(settled=False):
+        if not self.check(settled=False):
             self._count_since_the_last_good()
         looked.set()
         while not self._end.wait(POLL_SECONDS):
-            self.look(settled=True)
+            self.check(settled=True)
 
-    def _watch_the_looks(self) -> None:
+    def _watch_the_checks(self) -> None:
         while not self._end.wait(POLL_SECONDS):
             self._count()
 
     def _count_since_the_last_good(self) -> None:
         """Count also the checks that another process missed before this one."""
         with self._lock:
-            self._missed = max(self._missed, self._shared.looks_since(self._in_force))
+            self._missed = max(self._missed, self._shared.checks_since(self._in_force))
         self._count()
 
     def _count(self) -> None:
@@ -204,7 +204,7 @@ class ReloadedFiles(Generic[T]):
         given_up = self._use.given_up
         with self._lock:
             self._missed += 1
-            if given_up is None or self._missed <= KEPT_LOOKS or self._is_given_up:
+            if given_up is None or self._missed <= KEPT_CHECKS or self._is_given_up:
                 return
             self._is_given_up = True
             self.value = given_up.value
@@ -220,7 +220,7 @@ class ReloadedFiles(Generic[T]):
         given_up = self._use.given_up if self._is_given_up else None
         if given_up is None and self._use.unusable:
             return self._use.unusable
-        kept = "the last good content stays in force for up to a minute"
+        kept = "the last valid content stays active for up to a minute"
         return f"{self._use.name} not usable, {kept if given_up is None else given_up.consequence}"
 
     def _load(self, signature: _Signature) -> None:
@@ -232,7 +232,7 @@ class ReloadedFiles(Generic[T]):
         if self._trouble:
             raise FileUnusable(self._trouble)
         # Reload if they changed during the read, or so shortly before it that a second change would not show.
-        self._known = signature if signature == self._signature() and _has_settled(signature) else None
+        self._known = signature if signature == self._signature() and _shows_changes(signature) else None
         self._found_good(is_other=is_other)
 
     def _make(self, contents: Sequence[bytes], digest: bytes, signature: _Signature) -> None:
@@ -276,7 +276,7 @@ def _status_of(path: Path) -> _Status:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _has_settled(signature: _Signature) -> bool:
+def _shows_changes(signature: _Signature) -> bool:
     """Return True if any later change of these files would show."""
     now = time.time_ns()  # compared with st_ctime, which cannot be set
     changes = [status[-1] for status in signature if len(status) > 2]

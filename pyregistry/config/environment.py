@@ -42,7 +42,9 @@ class _Unknown(Exception):
         self.known = known or {}
 
 
-def lay_over(document: Mapping[object, object], environ: Mapping[str, str], notes: Notes) -> dict[object, object]:
+def apply_environment(
+    document: Mapping[object, object], environ: Mapping[str, str], notes: Notes
+) -> dict[object, object]:
     """Return the document with the environment applied.
 
     Each ignored variable is a warning. Invalid YAML and an index past the end of its list are errors. So is a misspelt

@@ -8,7 +8,7 @@ from pyregistry.common.opener import read_file
 from pyregistry.config.access import check_access
 from pyregistry.config.check import check
 from pyregistry.config.convert import convert
-from pyregistry.config.environment import lay_over
+from pyregistry.config.environment import apply_environment
 from pyregistry.config.error_messages import format_value
 from pyregistry.config.errors import ConfigError, Notes
 from pyregistry.config.known_keys import AUTH_KINDS, CLOUD_DRIVERS, DRIVERS
@@ -44,7 +44,7 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Config, list[str]]:
         raise ConfigError(f"the file: {format_value(document)}, expected a map of sections")
     notes = Notes()
     try:
-        config = _config_of(lay_over(document, environ, notes), notes)
+        config = _config_of(apply_environment(document, environ, notes), notes)
     except RecursionError as error:
         raise ConfigError("an anchor of the file contains itself, or the nesting is too deep") from error
     if config is None or notes.errors:

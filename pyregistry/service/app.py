@@ -57,9 +57,9 @@ from pyregistry.threads.pools import closing_pools
 
 if TYPE_CHECKING:
     from pyregistry.gc import schedule as gc_schedule
-    from pyregistry.service import gauges as monitoring
+    from pyregistry.service import gauges
 else:
-    monitoring = lazy("pyregistry.service.gauges")
+    gauges = lazy("pyregistry.service.gauges")
     gc_schedule = lazy("pyregistry.gc.schedule")
 
 
@@ -105,7 +105,7 @@ def create_app(  # noqa: PLR0913 - each part can be given by name, and none belo
     app[BLOB_CACHE] = BlobCache(backend.objects, young_ns=young_ns, entries=entries)
     authenticator = authenticator or create_authenticator(config)
     app[AUTHENTICATOR], app[REFUSED_TOKENS] = authenticator, Counter()
-    _keep_up(app, authenticator)
+    _start_with_worker(app, authenticator)
     _add_policy(app, policy)
     _add_tokens(app, policy, backend, spare_secret)
     _add_purging(app, config)
@@ -125,7 +125,7 @@ def _add_policy(app: web.Application, policy: CurrentPolicy | None) -> None:
         app[AUTHORIZER] = AllowAll()
         return
     app[AUTHORIZER] = policy
-    _keep_up(app, policy)
+    _start_with_worker(app, policy)
 
 
 def _add_tokens(
@@ -185,12 +185,12 @@ def _add_health(app: web.Application, config: Config) -> None:
 def _add_metrics(
     app: web.Application, config: Config, metrics: Metrics, backend: Backend, authenticator: Authenticator
 ) -> None:
-    monitoring.add_app_figures(app, config, metrics, backend, authenticator)
+    gauges.register_app_gauges(app, config, metrics, backend, authenticator)
     if config.pyregistry.metrics:
         app[METRICS] = metrics
 
 
-def _keep_up(app: web.Application, made: LifeCycle) -> None:
+def _start_with_worker(app: web.Application, made: LifeCycle) -> None:
     """Start and close this part with the worker. It was made earlier, perhaps from an old content of its file."""
 
     async def run(app: web.Application) -> AsyncIterator[None]:

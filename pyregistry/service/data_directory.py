@@ -61,7 +61,7 @@ def try_storage(config: Config) -> None:
         volumes.remember(driver)
 
 
-def look_at_storage(config: Config) -> None:
+def check_storage(config: Config) -> None:
     """Do the same checks for `check-config`, without changes. Raises OSError. Blocks."""
     directory = location_of(config).directory
     if directory is None:

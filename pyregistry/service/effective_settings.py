@@ -32,7 +32,7 @@ def worker_count(config: Config) -> int:
     return config.pyregistry.workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
 
 
-def in_force(config: Config) -> Config:
+def effective_config(config: Config) -> Config:
     """Return an equivalent config with each value that a server on this machine would use."""
     settings = api_settings(config)
     return replace(

@@ -40,7 +40,7 @@ else:
     x509 = lazy("cryptography.x509")
 
 
-def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: Reload) -> None:
+def register_service_gauges(metrics: Metrics, config: Config, workers: int, reload: Reload) -> None:
     """Register metrics of this service's processes, version and config."""
     ends = metrics.counter(ENDS, ENDS_TEXT, "reason")
     for reason in End:
@@ -70,7 +70,7 @@ def add_service_figures(metrics: Metrics, config: Config, workers: int, reload: 
         metrics.at_scrape(lambda: _certificate_figures(Path(certificate)))
 
 
-def add_app_figures(
+def register_app_gauges(
     app: web.Application, config: Config, metrics: Metrics, backend: Backend, passwords: Authenticator
 ) -> None:
     """Register metrics of an application's storage, garbage collection, queues and logins.

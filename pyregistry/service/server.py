@@ -41,19 +41,19 @@ from pyregistry.service.sockets import BACKLOG, address_of, listen
 from pyregistry.service.wiring import connection_limits
 
 if TYPE_CHECKING:
-    from pyregistry.service import gauges as monitoring
+    from pyregistry.service import gauges
 else:
-    monitoring = lazy("pyregistry.service.gauges")
+    gauges = lazy("pyregistry.service.gauges")
 
 log = structlog.get_logger("pyregistry.server")
 
 Chdir.default = None  # else gunicorn ends if the working directory is missing, also at a SIGHUP; nothing needs it
 
 
-def serve(config: Config, read_again: Callable[[], Config]) -> None:
+def serve(config: Config, reload_config: Callable[[], Config]) -> None:
     """Serve until a signal; does not return.
 
-    SIGTERM and Ctrl-C let running requests finish, a second one does not. SIGHUP loads the config of `read_again`
+    SIGTERM and Ctrl-C let running requests finish, a second one does not. SIGHUP loads the config of `reload_config`
     (which raises ConfigError); running requests finish with the old one.
 
     Raises ConfigError, also if it cannot listen on an address, and OSError if the storage is unusable.
@@ -73,7 +73,7 @@ def serve(config: Config, read_again: Callable[[], Config]) -> None:
     hold_signals_across_fork()
     with counting_directory() as directory:
         _warn_of_metrics(config, directory)
-        _Service(prepared, read_again, listening, debug, directory).run()
+        _Service(prepared, reload_config, listening, debug, directory).run()
 
 
 def _configure_logging(config: Config) -> None:
@@ -113,13 +113,13 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
     def __init__(
         self,
         prepared: StartupState,
-        read_again: Callable[[], Config],
+        reload_config: Callable[[], Config],
         listening: socket.socket,
         debug: socket.socket | None,
         counting_directory: Path | None,
     ) -> None:
         self.prepared = prepared
-        self._read_again = read_again
+        self._reload_config = reload_config
         self._is_started = False
         self._address = address_of(listening)
         self._handle = listening.detach()  # gunicorn takes it over, and closes this number
@@ -195,7 +195,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         if self._directory is None or not counts(config):
             return None
         metrics = Metrics(self._directory)
-        monitoring.add_service_figures(metrics, config, worker_count(config), self._reload)
+        gauges.register_service_gauges(metrics, config, worker_count(config), self._reload)
         return metrics
 
     def _forget_counting(self, arbiter: Arbiter, worker: Worker) -> None:
@@ -207,10 +207,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def _reread(self, current: Config) -> None:
         try:
-            config = self._read_again()
+            config = self._reload_config()
             self.prepared = _prepare(config, self.prepared.spare_secret)
         except (ConfigError, OSError) as error:
-            log.error("config not usable, the last good one stays in force", reason=in_words(error))
+            log.error("config not usable, the last valid one stays active", reason=in_words(error))
             self._reload = Reload(succeeded=False, at=time.time())
             return
         self._reload = Reload(succeeded=True, at=time.time())

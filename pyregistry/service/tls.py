@@ -79,7 +79,7 @@ class Certificate:
             self._make,
             lambda _: {"certificate": tls.certificate},
             invalid=ConfigError,
-            unusable="certificate not usable, the last good one stays in force",
+            unusable="certificate not usable, the last valid one stays active",
             restored="the files of the certificate are there again",
             logger="pyregistry.tls",
         )
@@ -98,7 +98,7 @@ class Certificate:
 
     def reload_if_changed(self) -> None:
         """Use new files for new connections; keep the old ones if the pair does not match. Blocks."""
-        self._files.look(settled=False)
+        self._files.check(settled=False)
 
     def _newest(self) -> ssl.SSLContext:
         return self._files.value

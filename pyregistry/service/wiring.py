@@ -13,7 +13,7 @@ from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.policy_file import CurrentPolicy, PolicyFile
 from pyregistry.auth.silly import SillyAuthenticator
 from pyregistry.common.defaults import PAGE_ENTRIES
-from pyregistry.common.expressions import Expression, understand
+from pyregistry.common.expressions import Expression, compile_expression
 from pyregistry.common.lazy import lazy
 from pyregistry.config.access import WITHOUT_LOGIN, needs_login
 from pyregistry.config.errors import ConfigError
@@ -22,9 +22,9 @@ from pyregistry.storage.seams.rules import Rules
 
 if TYPE_CHECKING:
     from pyregistry.auth import token_server, trusted_keys
-    from pyregistry.gc import types as outcome
+    from pyregistry.gc import types as gc_types
 else:
-    outcome = lazy("pyregistry.gc.types")
+    gc_types = lazy("pyregistry.gc.types")
     token_server = lazy("pyregistry.auth.token_server")
     trusted_keys = lazy("pyregistry.auth.trusted_keys")
 
@@ -86,10 +86,10 @@ def connection_limits(config: Config) -> ConnectionLimits:
     )
 
 
-def gc_options(config: Config) -> "outcome.Options":
+def gc_options(config: Config) -> "gc_types.Options":
     """Return the options of a run from `pyregistry.gc`."""
     section = config.pyregistry.gc
-    return outcome.Options(grace=float(section.grace), delete_untagged=section.delete_untagged, i_know=section.i_know)
+    return gc_types.Options(grace=float(section.grace), delete_untagged=section.delete_untagged, i_know=section.i_know)
 
 
 def create_authenticator(config: Config) -> Authenticator:
@@ -127,7 +127,7 @@ def _require_login(config: Config, file: str, policy: Policy) -> None:
     for rule in policy.rules:
         for name in rule.who:
             if name not in WITHOUT_LOGIN:
-                raise ConfigError(needs_login(f"pyregistry.access: {file}: [{rule.place}].who", name))
+                raise ConfigError(needs_login(f"pyregistry.access: {file}: [{rule.number}].who", name))
 
 
 def _origin(host: str, prefix: str) -> str:
@@ -170,7 +170,7 @@ def _expressions(key: str, texts: list[str]) -> tuple[Expression, ...]:
     found, faults = [], []
     for text in texts:
         try:
-            found.append(understand(text))
+            found.append(compile_expression(text))
         except ValueError as error:
             faults.append(f"validation.manifests.urls.{key}: {text!r}: {error}")
     if faults:

@@ -11,7 +11,7 @@ import pytest
 
 from pyregistry.auth.access import Access, Action, Principal
 from pyregistry.auth.scopes import TokenScope, parse_scopes
-from pyregistry.auth.verified import Shown, VerifiedTokens
+from pyregistry.auth.verified import TokenContent, VerifiedTokens
 from pyregistry.oci.names import RepositoryName
 from tests.api.test_fast_path import age
 from tests.auth.rules import CI, PASSWORDS, bearer, start_with_rules
@@ -132,11 +132,11 @@ async def test_a_large_token_of_another_server_is_taken(start_registry: StartReg
     (await ask(client, "GET", "/v2/team/none/tags/list", bearer(token))).assert_error(401, "UNAUTHORIZED")
 
 
-def _shown(repositories: int, name: str) -> Shown:
+def _shown(repositories: int, name: str) -> TokenContent:
     actions: dict[str | None, frozenset[Action]] = {
         f"{name}/{number}": frozenset({Action.PULL}) for number in range(repositories)
     }
-    return Shown(Principal(name, TokenScope(actions)), "")
+    return TokenContent(Principal(name, TokenScope(actions)), "")
 
 
 def test_the_tokens_that_are_remembered_hold_a_bounded_number_of_repositories() -> None:

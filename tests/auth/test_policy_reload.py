@@ -93,7 +93,7 @@ async def test_a_broken_file_keeps_the_last_rules_for_a_minute_and_then_denies_e
     change: bytes | int | None,
 ) -> None:
     """A rule may have been taken away in it."""
-    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 40)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_CHECKS", 40)
     if isinstance(change, int):
         file.chmod(change)
     elif change is None:
@@ -106,7 +106,7 @@ async def test_a_broken_file_keeps_the_last_rules_for_a_minute_and_then_denies_e
     assert status == 403
     assert await _status(ruled, ADMIN) == 403
     assert (await ask(ruled, "GET", "/v2/")).headers["WWW-Authenticate"].startswith("Basic ")
-    assert caplog.text.count("the last good content stays in force for up to a minute") == 1
+    assert caplog.text.count("the last valid content stays active for up to a minute") == 1
     assert caplog.text.count("access rules not usable for a minute: everything is denied") == 1
     assert str(file) in caplog.text
     file.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def test_a_registry_does_not_start_with_rules_that_everybody_may_write(file: Pat
 async def test_a_file_that_is_still_being_written_is_left_alone(
     ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_LOOKS", 1_000)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_CHECKS", 1_000)
     text = json.dumps(ACCESS[:2])
     for end in range(1, len(text), 9):
         file.write_text(text[:end])

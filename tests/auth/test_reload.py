@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.auth.access_file import MAX_FILE_BYTES
-from pyregistry.common.reloaded_files import KEPT_LOOKS, POLL_SECONDS
+from pyregistry.common.reloaded_files import KEPT_CHECKS, POLL_SECONDS
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
 from pyregistry.service.app import create_app
@@ -170,7 +170,7 @@ async def test_an_unusable_file_keeps_the_last_users_for_a_minute_and_then_lets_
     monkeypatch: pytest.MonkeyPatch,
     make_unusable: Callable[[Path], None],
 ) -> None:
-    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 20)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_CHECKS", 20)
     make_unusable(password_file)
     async with asyncio.timeout(20):
         while (status := await _status(guarded, ALICE)) == 200:
@@ -195,7 +195,7 @@ async def test_a_file_that_comes_back_in_time_changes_nothing(
     beside = password_file.with_suffix(".beside")
     password_file.rename(beside)
     async with asyncio.timeout(5):
-        while "the last good content stays in force for up to a minute" not in caplog.text:
+        while "the last valid content stays active for up to a minute" not in caplog.text:
             assert await _status(guarded, BOB) == 200
             await asyncio.sleep(0.02)
     beside.rename(password_file)
@@ -206,13 +206,13 @@ async def test_a_file_that_comes_back_in_time_changes_nothing(
 
 
 def test_a_minute_is_no_longer_than_a_minute() -> None:
-    assert 50 < KEPT_LOOKS * POLL_SECONDS <= 58
+    assert 50 < KEPT_CHECKS * POLL_SECONDS <= 58
 
 
 async def test_a_token_of_a_user_ends_with_the_file_of_passwords(
     start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 5)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_CHECKS", 5)
     client = await start_with_rules(start_registry, tmp_path)
     token = bearer(await token_for(client, ADMIN, ["repository:app:pull"]))
     tags = "/v2/app/tags/list"
@@ -230,7 +230,7 @@ async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", 0.2)
-    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_LOOKS", 1_000)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_CHECKS", 1_000)
     client = await start_registry(auth=auth_section(password_file))
     content = password_file.read_bytes()
     with password_file.open("r+b") as file:

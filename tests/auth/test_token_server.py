@@ -258,13 +258,13 @@ async def test_files_of_keys_that_cannot_be_used_leave_the_last_good_ones_in_for
     case: str,
     content: bytes | None,
 ) -> None:
-    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_LOOKS", 1)  # what would be given up is given up at once
+    monkeypatch.setattr("pyregistry.common.reloaded_files.KEPT_CHECKS", 1)  # what would be given up is given up at once
     token = good_tokens(keys)[case]
     (tmp_path / file).unlink()
     if content is not None:
         (tmp_path / file).write_bytes(content)
     async with asyncio.timeout(20):
-        while "keys of auth.token not usable, the last good ones stay in force" not in caplog.text:
+        while "keys of auth.token not usable, the last valid ones stay active" not in caplog.text:
             await asyncio.sleep(0.02)
     assert f"auth.token.{'jwks' if file == 'jwks.json' else 'rootcertbundle'}: {tmp_path / file}: " in caplog.text
     await asyncio.sleep(0.2)

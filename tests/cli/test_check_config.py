@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pyregistry.config.load import load, parse
-from pyregistry.service.effective_settings import in_force, worker_count
+from pyregistry.service.effective_settings import effective_config, worker_count
 from pyregistry.service.health_config import checks
 from pyregistry.service.wiring import api_settings
 from tests.auth.credentials import write_htpasswd
@@ -58,7 +58,7 @@ def test_what_it_prints_is_a_config_that_means_the_same(tmp_path: Path, text: st
     done = check(str(path))
     assert (done.returncode, done.stderr) == (0, "")
     loaded, warnings = load(path, {})
-    assert parse(done.stdout, {}) == (in_force(loaded), warnings)
+    assert parse(done.stdout, {}) == (effective_config(loaded), warnings)
 
 
 def test_the_environment_is_laid_over_and_warnings_go_to_standard_error(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_the_values_are_those_that_a_server_uses(tmp_path: Path) -> None:
         for config in (printed, loaded)
     ]
     assert times[0] == times[1]
-    assert in_force(printed) == printed
+    assert effective_config(printed) == printed
 
 
 def test_values_of_tls_are_those_that_a_server_uses(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pyregistry.config.error_messages import alternatives, is_section
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
 from pyregistry.config.schema import Config
-from pyregistry.service.effective_settings import in_force
+from pyregistry.service.effective_settings import effective_config
 from pyregistry.service.log import configure_logging
 from pyregistry.service.wiring import api_settings, connection_limits, storage_rules
 
@@ -84,9 +84,9 @@ def use(config: Config) -> None:
     except ConfigError:
         return
     api_settings(config)
-    assert in_force(in_force(config)) == in_force(config)
+    assert effective_config(effective_config(config)) == effective_config(config)
     connection_limits(config)
-    yaml.safe_dump(msgspec.to_builtins(in_force(config), enc_hook=str))
+    yaml.safe_dump(msgspec.to_builtins(effective_config(config), enc_hook=str))
     lines = JsonAccessLogger(fields=config.log.fields)._line(
         Entry("x", "x", "", "GET", "/v2/", "HTTP/1.1", "", 200, 0, ""), 0.1
     )

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyregistry.config.environment import lay_over
+from pyregistry.config.environment import apply_environment
 from pyregistry.config.errors import ConfigError, Notes
 
 FILE = """
@@ -20,7 +20,7 @@ http: {addr: ":5000", headers: {X-Content-Type-Options: [nosniff]}}
 def overlay(document: dict[object, object], environ: dict[str, str]) -> tuple[dict[object, object], list[str]]:
     """The document with the variables, and warnings. Raises ConfigError."""
     notes = Notes()
-    result = lay_over(document, environ, notes)
+    result = apply_environment(document, environ, notes)
     if notes.errors:
         raise ConfigError(*notes.errors)
     return result, notes.warnings

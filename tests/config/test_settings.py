@@ -2,7 +2,7 @@
 
 import pytest
 
-from pyregistry.config.environment import lay_over
+from pyregistry.config.environment import apply_environment
 from pyregistry.config.errors import Notes
 from pyregistry.config.extensions import Limits
 from tests.settings import PAGE, Setting, main, not_carried_out, settings
@@ -30,7 +30,7 @@ def test_the_page_has_every_limit_with_its_unit_and_default() -> None:
 @pytest.mark.parametrize("setting", WITH_VARIABLE, ids=[setting.key for setting in WITH_VARIABLE])
 def test_the_variable_of_the_page_sets_the_key(setting: Setting) -> None:
     notes = Notes()
-    value: object = lay_over({}, {setting.variable: "[a]"}, notes)
+    value: object = apply_environment({}, {setting.variable: "[a]"}, notes)
     assert notes == Notes()
     for part in setting.key.replace("[]", ".0").split("."):
         value = value[int(part)] if isinstance(value, list) else value[part]  # type: ignore[index] # a map

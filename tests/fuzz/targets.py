@@ -28,7 +28,7 @@ from pyregistry.auth.credentials import parse_basic
 from pyregistry.auth.htpasswd import parse_htpasswd
 from pyregistry.auth.policy import Policy, PolicyInvalid
 from pyregistry.auth.scopes import bearer_challenge, bearer_token, format_scopes, parse_scopes
-from pyregistry.common.expressions import understand
+from pyregistry.common.expressions import compile_expression
 from pyregistry.config.environment import PREFIX
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
@@ -249,7 +249,7 @@ def expression(data: bytes) -> None:
     """An expression of `validation.manifests.urls`, and a url that it is searched in."""
     given = Input(data)
     with suppress(ValueError):  # Go's reasons, and what is not UTF-8
-        understand(given.text()).search(given.rest_of_text())
+        compile_expression(given.text()).search(given.rest_of_text())
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.common.expressions import understand
+from pyregistry.common.expressions import compile_expression
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.names import Tag
@@ -39,7 +39,7 @@ REFUSED = {
 @pytest.mark.parametrize("expression", REFUSED.values(), ids=REFUSED.keys())
 def test_go_refuses(expression: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        understand(expression)
+        compile_expression(expression)
     assert capfd.readouterr() == ("", "")
 
 
@@ -57,7 +57,7 @@ def test_go_refuses(expression: str, capfd: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_an_expression_is_searched_for_as_go_does(expression: str, found: list[str], not_found: list[str]) -> None:
-    understood = understand(expression)
+    understood = compile_expression(expression)
     assert [text for text in found + not_found if understood.search(text)] == found
 
 
@@ -81,7 +81,9 @@ def with_urls(*urls: str) -> Image:
     return image(layers=[descriptor(str(at).encode(), LAYER, urls=group) for at, group in enumerate(groups)])
 
 
-@pytest.mark.parametrize("rules", [{"allowed_urls": (understand("allowed"),)}, {"denied_urls": (understand("x/"),)}])
+@pytest.mark.parametrize(
+    "rules", [{"allowed_urls": (compile_expression("allowed"),)}, {"denied_urls": (compile_expression("x/"),)}]
+)
 def test_urls_are_refused_before_any_lock_is_taken(root: Path, rules: dict[str, object]) -> None:
     driver = LockingDriver(root)
     repo = repository(registry_on(driver, Rules(**rules)))  # type: ignore[arg-type] # one row of the table
@@ -92,7 +94,7 @@ def test_urls_are_refused_before_any_lock_is_taken(root: Path, rules: dict[str, 
 
 def test_as_many_different_urls_are_searched_as_the_limit_says(root: Path) -> None:
     urls = [f"https://allowed/{number}" for number in range(MAX_URLS)]
-    strict, free = Rules(allowed_urls=(understand("allowed"),)), Rules()
+    strict, free = Rules(allowed_urls=(compile_expression("allowed"),)), Rules()
     driver = FilesystemDriver(root)
     push_blob(repository(registry_on(driver)), b"{}")
     many, more = with_urls(*urls, *urls), with_urls(*urls, "https://allowed/more")

@@ -201,7 +201,7 @@ def test_files_that_vanish_are_logged_once_and_once_more_when_they_are_back(
     key = pair[1].rename(pair[1].with_suffix(".gone"))
     certificate.reload_if_changed()
     output = logged()
-    assert output.count("the last good one stays in force") == 1
+    assert output.count("the last valid one stays active") == 1
     assert f"http.tls.certificate: {pair[0]}: No such file or directory" in output
     away.rename(pair[0])
     certificate.reload_if_changed()
@@ -217,7 +217,7 @@ def test_files_that_vanish_are_logged_by_one_worker_alone(pair: tuple[Path, Path
     away = pair[0].rename(pair[0].with_suffix(".away"))
     if (other := os.fork()) == 0:
         certificate.reload_if_changed()
-        os._exit(logged().count("the last good one stays in force"))
+        os._exit(logged().count("the last valid one stays active"))
     assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 1
     certificate.reload_if_changed()
     assert logged() == ""

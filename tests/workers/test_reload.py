@@ -177,7 +177,7 @@ def test_sighup_while_the_htpasswd_file_is_missing_leaves_the_last_good_one_in_f
     with pyregistry_server(tmp_path, pyregistry={"workers": 2}, auth=auth_section(users)) as server:
         _change(users, None)
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: "config not usable, the last good one stays in force" in server.output(), "the log says so")
+        wait_until(lambda: "config not usable, the last valid one stays active" in server.output(), "the log says so")
         wait_until(server.answers, "it answers")
         assert ask(server, "GET", "/v2/", headers=ALICE).status == 200
         assert ask(server, "GET", "/v2/").status == 401
@@ -221,7 +221,7 @@ def test_sighup_takes_new_rules_and_survives_a_file_of_rules_that_is_broken(tmp_
     with pyregistry_server(tmp_path, pyregistry={"workers": 2, "access": str(rules)}) as server:
         rules.write_text("[")
         os.kill(server.pid, signal.SIGHUP)
-        wait_until(lambda: "config not usable, the last good one stays in force" in server.output(), "the log says so")
+        wait_until(lambda: "config not usable, the last valid one stays active" in server.output(), "the log says so")
         assert "access.yml" in server.output()
         assert ask(server, "GET", "/v2/app/tags/list").status == 404
         assert ask(server, "POST", "/v2/app/blobs/uploads/").status == 403
@@ -295,7 +295,7 @@ def test_sighup_with_metrics_at_no_path_changes_nothing(tmp_path: Path) -> None:
         tmp_path, http={"debug": {"addr": "127.0.0.1:0", "prometheus": {"enabled": True}}}
     ) as server:
         configure(server, http={"debug": {"prometheus": {"path": "metrics"}}})
-        wait_until(lambda: "last good one stays in force" in server.output(), "it is refused")
+        wait_until(lambda: "last valid one stays active" in server.output(), "it is refused")
         assert ask(server, "GET", "/v2/").status == 200
 
 
