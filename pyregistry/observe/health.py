@@ -96,7 +96,7 @@ async def ask(probe: Probe, timeout: float) -> str | None:
         async with asyncio.timeout(timeout):
             await probe()
     except TimeoutError:
-        return f"no answer within {timeout:g} s"
+        return f"no response within {timeout:g} s"
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
     except Unhealthy as error:

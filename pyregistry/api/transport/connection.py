@@ -1,6 +1,6 @@
 """The fast path's connection: aiohttp's, with cached responses before its task and bodies past its parser.
 
-aiohttp itself has no timer before a connection's first request, and none inside the headers. It answers malformed
+aiohttp itself has no timer before a connection's first request, and none inside the headers. It refuses malformed
 requests in plain text. It also decompresses bodies, whose digest would then be that of other bytes.
 """
 
@@ -208,14 +208,14 @@ class Connection(HandlerAdapter, ClientConnection):
             super().close()
 
     def _receive_when_idle(self, data: bytes, responder: CachedResponder, waiter: "asyncio.Future[None]") -> bool:
-        """Return True if `data` completed a request and it was answered from the cache."""
+        """Return True if `data` completed a request and it was served from the cache."""
         # aiohttp's task waits for a request. A cached response does not wake it: waking it, and the task that it makes
         # for each request, costs more than the response.
         self.waiter = None
         self.bypass.feed(data)
         self.waiter = waiter
         queue = self.queue
-        if len(queue) == 1 and self._answer(responder, *queue[0]):
+        if len(queue) == 1 and self._respond_from_cache(responder, *queue[0]):
             queue.clear()
             if self.parser is not None:
                 self.parser.message_consumed()
@@ -225,26 +225,26 @@ class Connection(HandlerAdapter, ClientConnection):
             waiter.set_result(None)
         return False
 
-    def _answer(self, responder: CachedResponder, message: object, body: object) -> bool:
+    def _respond_from_cache(self, responder: CachedResponder, message: object, body: object) -> bool:
         """Respond from the cache; return False if that is not possible, and nothing was sent."""
         if body is not EMPTY_PAYLOAD or not isinstance(message, RawRequestMessage) or self.writing_paused:
             return False
         begun = self._event_loop.time()
         try:
-            answer = responder.find(message, self._remote)
+            cached = responder.find(message, self._remote)
         except OSError:  # of the storage; the ordinary way gets it again, and responds to it
             return False
         except Exception as error:  # the ordinary way may still work
             log.error("fast path failed", method=message.method, path=message.path, exc_info=error)
             return False
-        if answer is None or self.transport is None:
+        if cached is None or self.transport is None:
             return False
-        self.transport.write(answer.content)
+        self.transport.write(cached.content)
         self._server.requests_count += 1
         now = self._event_loop.time()
         self.idle_until = now + self.keepalive_timeout
         if isinstance(self.access_logger, AccessLogger):
-            self.access_logger.write(answer.entry, now - begun)
+            self.access_logger.write(cached.entry, now - begun)
         return True
 
     def _await_headers(self) -> None:

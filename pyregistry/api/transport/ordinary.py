@@ -165,7 +165,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         is_expected = hdrs.EXPECT in request.headers and not request.content.is_eof()
         return is_expected or self._drains or not self._takes_requests
 
-    def answered(self, *, keeps_alive: bool) -> None:
+    def responded(self, *, keeps_alive: bool) -> None:
         """Continue with the next request: aiohttp has sent a response."""
         self._runs, self._request = False, None
         self._count += 1
@@ -392,14 +392,14 @@ class OrdinaryServer:
         if not self.connections:
             self._all_closed.set()
 
-    def answered(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+    def responded(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
         """Log a response, and let its connection continue."""
         self.requests_count += 1
         if self._access_logger is not None:
             self._access_logger.log(request, response, seconds)
         connection = connection_of(request)
         if isinstance(connection, OrdinaryConnection):
-            connection.answered(keeps_alive=bool(response.keep_alive))
+            connection.responded(keeps_alive=bool(response.keep_alive))
 
     def log(self, entry: Entry) -> None:
         """Log a response that did not come from aiohttp."""
@@ -431,15 +431,15 @@ class OrdinaryServer:
                 left -= _CHECK_SECONDS
 
 
-def calling(answered: Callable[[web.BaseRequest, web.StreamResponse, float], None]) -> type[AbstractAccessLogger]:
-    """Return a class for `access_log_class` whose objects call `answered` after each response."""
+def calling(responded: Callable[[web.BaseRequest, web.StreamResponse, float], None]) -> type[AbstractAccessLogger]:
+    """Return a class for `access_log_class` whose objects call `responded` after each response."""
 
     class Calling(AbstractAccessLogger):
         """Called by aiohttp at the end of a response."""
 
         @override
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-            answered(request, response, time)
+            responded(request, response, time)
 
     return Calling
 

@@ -89,7 +89,7 @@ class OrdinaryRunner(Runner):
             settle_seconds,
             logger=_logger(),
             access_log=logging.getLogger("pyregistry.access"),  # required by aiohttp, and not used
-            access_log_class=calling(self._answered),
+            access_log_class=calling(self._responded),
             read_bufsize=ORDINARY_READ_BYTES,
             shutdown_timeout=min(shutdown_timeout, 1.0),  # `cleanup` has waited before
             **kwargs,
@@ -123,9 +123,9 @@ class OrdinaryRunner(Runner):
             await self._ordinary.drain(self._drain_seconds)
         await super().cleanup()
 
-    def _answered(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+    def _responded(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
         if self._ordinary is not None:
-            self._ordinary.answered(request, response, seconds)
+            self._ordinary.responded(request, response, seconds)
 
 
 class _NoTracebacks(logging.Filter):

@@ -194,9 +194,9 @@ async def _ask_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     ]
     for method, path, header, body, expected in cases:
         head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n{header}\r\n\r\n".encode()
-        answer = await _ask(reader, writer, head + body)
-        if answer != expected:
-            raise SelfTestFailed(f"{method} {path} with {header!r} gave {answer[:100]!r}")
+        response = await _ask(reader, writer, head + body)
+        if response != expected:
+            raise SelfTestFailed(f"{method} {path} with {header!r} gave {response[:100]!r}")
     return len(cases)
 
 
@@ -208,9 +208,9 @@ def _in_chunks(body: bytes) -> bytes:
 async def _require_refusal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
     """Require a 400 with the spec's error body, and then the end of the connection."""
     writer.write(request)
-    answer = await reader.read()
-    if not answer.startswith(b"HTTP/1.0 400 ") or b'"errors"' not in answer:
-        raise SelfTestFailed(f"{request[-20:]!r} gave {answer[:100]!r}")
+    response = await reader.read()
+    if not response.startswith(b"HTTP/1.0 400 ") or b'"errors"' not in response:
+        raise SelfTestFailed(f"{request[-20:]!r} gave {response[:100]!r}")
 
 
 async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
@@ -220,6 +220,6 @@ async def _ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reque
     head = await reader.readuntil(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     if " 200 " not in status:
-        raise SelfTestFailed(f"a request was answered {status!r}")
+        raise SelfTestFailed(f"a request got {status!r}")
     length = next(int(line.partition(":")[2]) for line in lines if line.lower().startswith("content-length:"))
     return await reader.readexactly(length)
