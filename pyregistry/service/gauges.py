@@ -99,7 +99,7 @@ def _sample_queues(sampler: Sampler, app: web.Application, local: LocalMaintenan
 
     for name, text, read in (
         ("threads", "Threads of the workers by room, see docs/decisions/0026.", lambda room: room.threads),
-        ("threads_busy", "Threads that run a call, by room.", lambda room: room.busy),
+        ("threads_busy", "Threads that carry out a call, by room.", lambda room: room.busy),
         ("thread_calls_waiting", "Calls that wait for a thread, by room.", lambda room: room.waiting),
     ):
         sampler.gauges(f"pyregistry_{name}", text, "room", of_rooms(read))
