@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.auth.access_file import access_file
-from pyregistry.common.reloaded_files import REPEAT_SECONDS, UNSETTLED_CHECKS, FileUnusable, GivenUp, ReloadedFiles, Use
+from pyregistry.common.reloaded_files import REPEAT_SECONDS, UNSTABLE_CHECKS, FileUnusable, GivenUp, ReloadedFiles, Use
 from tests.processes import wait_until
 from tests.storage.mounts import FILE_SYSTEMS, file_system
 
@@ -39,42 +39,42 @@ class Taken:
 def test_a_change_counts_when_it_was_seen_twice(path: Path) -> None:
     taken = Taken(path)
     path.write_bytes(b"second")
-    assert taken.file.check(settled=True)
+    assert taken.file.check(stable=True)
     assert taken.contents == [b"first"]
-    assert taken.file.check(settled=True)
+    assert taken.file.check(stable=True)
     assert taken.contents == [b"first", b"second"]
 
 
 def test_a_change_counts_at_once_for_a_process_that_begins(path: Path) -> None:
     taken = Taken(path)
     path.write_bytes(b"second")
-    assert taken.file.check(settled=False)
+    assert taken.file.check(stable=False)
     assert taken.contents == [b"first", b"second"]
 
 
 def test_a_file_that_looks_different_each_time_is_taken_over_all_the_same(path: Path) -> None:
     """A job that writes it again and again must not keep an old content in force."""
     taken = Taken(path)
-    for number in range(UNSETTLED_CHECKS):
+    for number in range(UNSTABLE_CHECKS):
         assert taken.contents == [b"first"]
         path.write_bytes(b"%d" % number)
         os.utime(path, ns=(0, number))
-        assert taken.file.check(settled=True)
-    assert taken.contents == [b"first", b"%d" % (UNSETTLED_CHECKS - 1)]
+        assert taken.file.check(stable=True)
+    assert taken.contents == [b"first", b"%d" % (UNSTABLE_CHECKS - 1)]
 
 
 def test_a_file_that_is_missing_at_one_look_is_no_error_and_at_two_it_is(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken = Taken(path)
-    assert taken.file.check(settled=True)
+    assert taken.file.check(stable=True)
     away = path.rename(path.with_suffix(".away"))
-    assert taken.file.check(settled=True)
+    assert taken.file.check(stable=True)
     away.rename(path)
-    assert [taken.file.check(settled=True) for _ in range(3)] == [True, True, True]
+    assert [taken.file.check(stable=True) for _ in range(3)] == [True, True, True]
     assert "not usable" not in caplog.text
     path.unlink()
-    assert [taken.file.check(settled=True) for _ in range(3)] == [True, False, False]
+    assert [taken.file.check(stable=True) for _ in range(3)] == [True, False, False]
     assert caplog.text.count("not usable") == 1
     assert taken.contents == [b"first"]
 
@@ -87,10 +87,10 @@ def test_a_file_is_unusable_until_it_is_mended(path: Path, content: bytes | None
         path.unlink()
     else:
         path.write_bytes(content)
-    assert [taken.file.check(settled=False) for _ in range(3)] == [False, False, False]
+    assert [taken.file.check(stable=False) for _ in range(3)] == [False, False, False]
     assert taken.contents == [b"first"]
     path.write_bytes(back)
-    assert taken.file.check(settled=False)
+    assert taken.file.check(stable=False)
     assert taken.contents[-1] == back
 
 
@@ -106,7 +106,7 @@ def test_a_second_change_within_one_second_counts(tmp_path: Path, kind: str) -> 
             time.sleep(0.01)
         taken = Taken(path)
         path.write_bytes(b"third")
-        assert taken.file.check(settled=False)
+        assert taken.file.check(stable=False)
         assert taken.contents[-1] == b"third"
 
 
@@ -121,7 +121,7 @@ def test_what_is_no_regular_file_is_unusable_and_blocks_no_look(path: Path, kind
     else:
         path.mkdir(0o700)
     looks: list[bool] = []
-    looking = threading.Thread(target=lambda: looks.append(taken.file.check(settled=False)), daemon=True)
+    looking = threading.Thread(target=lambda: looks.append(taken.file.check(stable=False)), daemon=True)
     looking.start()
     looking.join(20)
     assert looks == [False]
@@ -181,14 +181,14 @@ def test_files_that_belong_together_are_taken_over_together(tmp_path: Path) -> N
     pair = Pair(tmp_path)
     for path, value in zip(pair.paths, (b"first", b"second"), strict=True):
         path.write_bytes(b"second")
-        pair.files.check(settled=False)
+        pair.files.check(stable=False)
         assert pair.files.value == value
 
 
 def test_an_error_that_is_not_foreseen_keeps_the_value_at_each_look(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     pair.paths[0].write_bytes(b"second")
-    assert [pair.files.check(settled=False) for _ in range(3)] == [False, False, False]
+    assert [pair.files.check(stable=False) for _ in range(3)] == [False, False, False]
     assert (pair.files.value, pair.made) == (b"first", 2)
 
 
@@ -198,7 +198,7 @@ def test_the_same_contents_in_other_files_make_nothing_anew(tmp_path: Path) -> N
         beside = path.with_suffix(".beside")
         beside.write_bytes(path.read_bytes())
         beside.replace(path)
-        assert pair.files.check(settled=False)
+        assert pair.files.check(stable=False)
     assert pair.made == 1
 
 
@@ -210,9 +210,9 @@ def test_a_complaint_is_repeated_after_a_minute_and_the_end_of_it_is_said_once(
     away = pair.paths[0].rename(tmp_path / "away")
     for seconds, complaints in ((0, 1), (1, 1), (REPEAT_SECONDS + 1, 2)):
         monkeypatch.setattr(time, "monotonic", lambda seconds=seconds: now + seconds)
-        assert not pair.files.check(settled=False)
+        assert not pair.files.check(stable=False)
         assert caplog.text.count("pair not usable") == complaints
     away.rename(pair.paths[0])
-    assert [pair.files.check(settled=False) for _ in range(3)] == [True, True, True]
+    assert [pair.files.check(stable=False) for _ in range(3)] == [True, True, True]
     assert caplog.text.count("pair usable again") == 1
     assert pair.made == 1

@@ -19,11 +19,11 @@ from typing import Generic, TypeVar
 import structlog
 
 from pyregistry.common.opener import stat_file
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 
 POLL_SECONDS = 0.5
 """Seconds between two checks. A change must be seen twice, so it is active after a second."""
-UNSETTLED_CHECKS = 3
+UNSTABLE_CHECKS = 3
 """Checks in a row after which files that keep changing are loaded anyway."""
 KEPT_CHECKS = 115
 """Checks, just below a minute, for which the last valid value stays active before it is given up."""
@@ -132,7 +132,7 @@ class ReloadedFiles(Generic[T]):
         self._known: _Signature | None = None
         """Signature of the contents that were read last; None: reload them."""
         self._seen: _Signature | None = None
-        self._unsettled = 0
+        self._unstable = 0
         self._load(self._signature())
 
     def start(self) -> None:
@@ -152,13 +152,13 @@ class ReloadedFiles(Generic[T]):
         """Stop checking."""
         self._end.set()
 
-    def check(self, *, settled: bool) -> bool:
+    def check(self, *, stable: bool) -> bool:
         """Reload changed files; return False if they are unusable.
 
-        `settled`: only if nothing changed since the last check, as editors truncate a file before they write it.
+        `stable`: only if nothing changed since the last check, as editors truncate a file before they write it.
         """
         try:
-            self._check(settled=settled)
+            self._check(stable=stable)
         except (FileUnusable, self._use.invalid) as error:
             self._complain(str(error))
         except Exception as error:  # the watch must continue
@@ -167,27 +167,27 @@ class ReloadedFiles(Generic[T]):
             return True
         return False
 
-    def _check(self, *, settled: bool) -> None:
+    def _check(self, *, stable: bool) -> None:
         signature = self._signature()
         before, self._seen = self._seen, signature
         if signature == self._known and not self._is_given_up and not self._trouble:
-            self._unsettled = 0
+            self._unstable = 0
             self._found_good()
-        elif signature == before or not settled or self._unsettled + 1 >= UNSETTLED_CHECKS:
-            self._unsettled = 0
+        elif signature == before or not stable or self._unstable + 1 >= UNSTABLE_CHECKS:
+            self._unstable = 0
             self._load(signature)
         else:
-            self._unsettled += 1
+            self._unstable += 1
 
     def _start_thread(self, work: str, run: Callable[[], None]) -> None:
         threading.Thread(target=run, name=f"{self._use.name}, {work}", daemon=True).start()
 
     def _watch(self, looked: threading.Event) -> None:
-        if not self.check(settled=False):
+        if not self.check(stable=False):
             self._count_since_the_last_good()
         looked.set()
         while not self._end.wait(POLL_SECONDS):
-            self.check(settled=True)
+            self.check(stable=True)
 
     def _watch_the_checks(self) -> None:
         while not self._end.wait(POLL_SECONDS):
@@ -280,7 +280,7 @@ def _shows_changes(signature: _Signature) -> bool:
     """Return True if any later change of these files would show."""
     now = time.time_ns()  # compared with st_ctime, which cannot be set
     changes = [status[-1] for status in signature if len(status) > 2]
-    return all(abs(now - changed_ns) > settles_after(changed_ns, _LATE_NS) for changed_ns in changes)
+    return all(abs(now - changed_ns) > racy_window_ns(changed_ns, _LATE_NS) for changed_ns in changes)
 
 
 def _digest_of(contents: Sequence[bytes]) -> bytes:

@@ -52,11 +52,13 @@ def register_service_gauges(metrics: Metrics, config: Config, workers: int, relo
 
     def of_service() -> Iterator[Figure]:
         version = (__version__, platform.python_version())
-        yield Figure("pyregistry_build_info", "The version, as a label of a 1.", {version: 1.0}, ("version", "python"))
+        yield Figure(
+            "pyregistry_build_info", "The version, as labels; the value is 1.", {version: 1.0}, ("version", "python")
+        )
         yield single("pyregistry_workers_configured", "Workers that the config asks for.", workers)
         yield single(
             "pyregistry_config_last_reload_successful",
-            "1 if the config that was read last is in force, 0 if it could not be used.",
+            "1 if the config that was loaded last is active, 0 if it was invalid.",
             reload.succeeded,
         )
         yield single(
@@ -108,7 +110,7 @@ def _sample_queues(sampler: Sampler, app: web.Application, local: LocalMaintenan
     health = app[HEALTH]
     sampler.gauge(
         "pyregistry_health_checks_failing",
-        "Health checks that fail, in the worker with most of them; requests are answered 503 meanwhile.",
+        "Failing health checks, in the worker with most of them; meanwhile each response is 503.",
         lambda: len(health.failing),
         mode="livemax",
     )
@@ -126,7 +128,7 @@ def _sample_logins(sampler: Sampler, app: web.Application, authenticator: Authen
     def refused() -> Mapping[str, float]:
         return {**({} if passwords is None else passwords.refused), Refusal.TOKEN: tokens.total()}
 
-    text = "Requests whose login was refused: wrong password, throttled (429), or a token that does not count."
+    text = "Rejected logins: wrong password, throttled (429), or invalid token."
     sampler.counters("pyregistry_failed_logins_total", text, "reason", refused)
     if passwords is not None:
         sampler.gauge("pyregistry_passwords_waiting", "Passwords that wait to be checked.", lambda: passwords.waiting)
@@ -156,17 +158,17 @@ def _sample_cache(sampler: Sampler, app: web.Application) -> None:
 
 def _sample_connections(sampler: Sampler, app: web.Application) -> None:
     counts = app[CONNECTION_COUNTS] = ConnectionCounts()
-    sampler.gauge("pyregistry_connections", "Connections that are open at http.addr.", lambda: counts.open)
+    sampler.gauge("pyregistry_connections", "Open connections at http.addr.", lambda: counts.open)
     sampler.counters(
         "pyregistry_connections_ended_total",
-        "Connections that a limit of pyregistry.limits ended: refused, or idle and closed for a new one.",
+        "Connections ended by pyregistry.limits: refused, or idle and closed for a new one.",
         "reason",
         lambda: {"refused": counts.refused, "idle": counts.closed_idle},
     )
 
 
 def _storage_figures(app: web.Application, backend: Backend) -> Iterator[Figure]:
-    text = "The bytes that uploads may still take."
+    text = "Free space for uploads, in bytes."
     yield single("pyregistry_storage_room_bytes", text, app[REGISTRY].available_bytes())
     if backend.local is not None:
         yield from _file_system_figures(backend.local)
@@ -192,7 +194,7 @@ def _file_system_figures(local: LocalMaintenance) -> Iterator[Figure]:
     for name, text, key in (
         ("size_bytes", "Bytes of the file system of the data directory.", "size"),
         ("free_bytes", "Bytes of the file system that the server may still use.", "free"),
-        ("files", "Inodes of the file system; 0 where it has no fixed number.", "files"),
+        ("files", "Inodes of the file system; 0 if it has no fixed number.", "files"),
         ("files_free", "Inodes of the file system that the server may still use.", "files_free"),
     ):
         yield Figure(f"pyregistry_storage_filesystem_{name}", text, sizes[key], ("mount",))

@@ -98,7 +98,7 @@ class Certificate:
 
     def reload_if_changed(self) -> None:
         """Use new files for new connections; keep the old ones if the pair does not match. Blocks."""
-        self._files.check(settled=False)
+        self._files.check(stable=False)
 
     def _newest(self) -> ssl.SSLContext:
         return self._files.value

@@ -126,7 +126,7 @@ def test_a_registry_does_not_start_with_rules_that_everybody_may_write(file: Pat
 async def test_a_file_that_is_still_being_written_is_left_alone(
     ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_CHECKS", 1_000)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSTABLE_CHECKS", 1_000)
     text = json.dumps(ACCESS[:2])
     for end in range(1, len(text), 9):
         file.write_text(text[:end])

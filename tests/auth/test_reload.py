@@ -230,7 +230,7 @@ async def test_a_file_that_an_editor_writes_piece_by_piece_counts_when_it_rests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", 0.2)
-    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSETTLED_CHECKS", 1_000)
+    monkeypatch.setattr("pyregistry.common.reloaded_files.UNSTABLE_CHECKS", 1_000)
     client = await start_registry(auth=auth_section(password_file))
     content = password_file.read_bytes()
     with password_file.open("r+b") as file:

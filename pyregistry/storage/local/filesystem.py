@@ -16,7 +16,7 @@ from pathlib import Path
 import aiofiles.threadpool
 
 from pyregistry.common.overriding import override
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.appending import LocalAppender, LocalLockedFile, try_lock, wait_for_lock
 from pyregistry.storage.local.directories import Directories, parent_of
 from pyregistry.storage.local.driver import LocalMaintenance
@@ -172,7 +172,7 @@ class FilesystemDriver(LocalMaintenance):
     @override
     def is_settled(self, stat: Stat) -> bool:
         # A file may be written twice within one tick of the clock.
-        return all(time.time_ns() - at >= settles_after(at) for at in times_of(stat))
+        return all(time.time_ns() - at >= racy_window_ns(at) for at in times_of(stat))
 
     @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyregistry.common.overriding import override
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.shared_lock import SharedLock
 from pyregistry.storage.seams import layout
@@ -104,7 +104,7 @@ class MemoryDriver(Driver):
 
     @override
     def is_settled(self, stat: Stat) -> bool:
-        return time.time_ns() - stat.modified_ns >= settles_after(stat.modified_ns)
+        return time.time_ns() - stat.modified_ns >= racy_window_ns(stat.modified_ns)
 
     @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
