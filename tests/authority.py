@@ -36,7 +36,7 @@ class Authority:
         return certificate, self.directory / f"{name}.key"
 
     def context(self, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
-        """What a client that trusts this CA alone uses."""
+        """The context of a client that trusts this CA alone."""
         context = ssl.create_default_context(cafile=self.certificate)
         if client is not None:
             context.load_cert_chain(*client)

@@ -1,4 +1,4 @@
-"""What every test gets: a detector of blocking calls on the event loop, and a server on a real socket."""
+"""Fixtures of all tests: a detector of blocking calls on the event loop, and a server on a real socket."""
 
 import asyncio
 import io

@@ -13,7 +13,7 @@ def mutate(source: str, changes: Sequence[tuple[str, str]]) -> ast.Module:
     """Return the tree of `source` in which each `old` of (old, new) became `new`; raise NotFoundOnce.
 
     Both are expressions, or statements that follow each other. The body of a compound statement that is written
-    `...` stands for any body, and `...` in `new` for that body. An empty `new` removes statements.
+    `...` matches any body, and `...` in `new` is that body. An empty `new` removes statements.
     """
     tree = ast.parse(source)
     for old, new in changes:
@@ -69,7 +69,7 @@ class _Change(ast.NodeTransformer):
 
 
 def _is_same(pattern: object, node: object, bodies: list[list[ast.stmt]]) -> bool:
-    """Compare, and add to `bodies` what stands in `node` where `pattern` has `...`."""
+    """Compare, and add to `bodies` the statements in `node` where `pattern` has `...`."""
     if isinstance(pattern, list):
         return (
             isinstance(node, list)

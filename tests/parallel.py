@@ -1,4 +1,4 @@
-"""Which tests `pytest -n` gives to one process: those of a file, which share its servers; and which it begins with.
+"""A scheduler for `pytest -n`: the tests of a file go to one process, since they share servers; long ones come first.
 
 Most tests wait, for programs that start, end or sleep. Several processes wait at the same time; two cores carry four.
 """
@@ -20,7 +20,7 @@ FIRST = (
     "tests/packages/",
     "tests/systemd/",
 )
-"""What takes longest, so that no process is left alone with it at the end."""
+"""The tests that take longest, so that no process is left alone with them at the end."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
@@ -48,5 +48,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def rank(nodeid: str, places: Sequence[str]) -> int:
-    """The place in `places` of what the name begins with; behind all, if it is none of them."""
+    """Return the place in `places` of the beginning of the name, or the place after all of them."""
     return next((number for number, place in enumerate(places) if nodeid.startswith(place)), len(places))

@@ -85,7 +85,7 @@ def wait_until(fact: Callable[[], bool], what: str, deadline: float = 30) -> Non
 
 
 class Program:
-    """A process in a session of its own, so that a signal can reach it and its workers and nobody else."""
+    """A process in a session of its own, so that a signal can reach only it and its workers."""
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.command = list(command)
@@ -109,7 +109,7 @@ class Program:
         return self._process.pid
 
     def answers(self) -> bool:
-        """Whether the program is ready for its clients."""
+        """Return True if the program is ready for its clients."""
         return True
 
     def start(self, deadline: float = 30) -> None:
@@ -179,12 +179,12 @@ class Server(Program):
 
     @property
     def host(self) -> str:
-        """What stands before the repository in an image's name."""
+        """The text before the repository in an image's name."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where its API begins, without a slash at the end."""
+        """The start of its API's addresses, without a slash at the end."""
         return f"http://{self.host}"
 
     @property

@@ -47,7 +47,7 @@ def assert_envelope(text: str, status: int, code: str) -> dict[str, Any]:
 
 
 def path_of(location: str) -> str:
-    """Return the path of an upload's Location: tests send to it what they like, and wherever the upload stands."""
+    """Return the path of an upload's Location: tests send to it what they like, at any offset of the upload."""
     return URL(location).raw_path
 
 

@@ -38,7 +38,7 @@ REFUSED = ("MANIFEST_BLOB_UNKNOWN", "manifest blob unknown", "blob unknown to re
 
 @dataclass
 class Soak:
-    """What all clients share."""
+    """The state that all clients share."""
 
     server: Server
     scratch: Path
@@ -52,7 +52,7 @@ class Soak:
 
     @property
     def is_careless(self) -> bool:
-        """Whether a push may be refused by now."""
+        """Return True if a push may be refused at this moment."""
         return time.monotonic() >= self.careless_from
 
     def count(self, what: str) -> None:
@@ -61,12 +61,12 @@ class Soak:
             self.done[what] += 1
 
     def fail(self, what: str) -> None:
-        """What must not be."""
+        """Note a failure, which must never happen."""
         with self.lock:
             self.failures.append(what)
 
     def image(self, chance: random.Random) -> Image:
-        """Some of the layers that all share, and one that nobody else has."""
+        """Make an image of some layers that all share, and one that no other client has."""
         made = oci_image([chance.randrange(1_000, 60_000)])
         layers = (*chance.sample(self.bases, 3), *made.layers)
         manifest = json.loads(made.manifest)
@@ -243,7 +243,7 @@ RUNS_BESIDE_A_REMOVAL = 5
 
 
 def collect(soak: Soak, *options: str) -> None:
-    """One run beside the server.
+    """Collect garbage once, while the server runs.
 
     A run that meets a repository of which `rm` has removed a part keeps the rest, and ends with 2. What is damaged for
     good ends the next runs with 2 as well.

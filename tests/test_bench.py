@@ -1,4 +1,4 @@
-"""What the bench says of its figures."""
+"""The report of the bench on its figures."""
 
 import os
 import signal

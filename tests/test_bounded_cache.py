@@ -10,7 +10,7 @@ from pyregistry.common.bounded_cache import BoundedCache
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that only the test moves."""
 
     now = 100.0
 

@@ -42,7 +42,7 @@ _FAILURES = {
     errno.EIO: (500, "UNKNOWN"),
     errno.EBUSY: (500, "UNKNOWN"),
 }
-"""What an operation of the storage fails with, and what the client sees."""
+"""Errors of an operation of the storage, and the responses that the client sees."""
 
 
 def _assert_shape(answer: RawAnswer) -> None:

@@ -34,12 +34,12 @@ OF_STRANGERS = {
     "oci.names": ["_COMPONENT", "_TAG", "_UPLOAD_ID"],
     "storage.uploads.pieces": ["_PIECE"],
 }
-"""What is matched with text of clients, or of other registries on the disk; tests/auth/test_patterns has the rules'."""
+"""Expressions for text of clients, or of other registries on the disk; tests/auth/test_patterns has the rules'."""
 SEARCHED = {"cli.output._NOT_PLAIN", "cli.tables._FORGES_A_COLUMN", "gc.references._DIGEST_SHAPED"} | {
     "gc.references._ESCAPED",
     "oci.json_text._ESCAPES",
 }
-"""What is looked for in a whole document; the others are tried at one place."""
+"""Expressions that are searched for in a whole document; the others are tried at one place."""
 
 OF_OPERATORS = {
     "auth.policy": ["_PATTERN"],
@@ -51,7 +51,7 @@ OF_OPERATORS = {
     "common.expressions": ["_ANY_BYTE"],
     "storage.local.file_systems": ["_ESCAPED"],
 }
-"""What is matched with the config, the environment, the command line and the table of mounts alone."""
+"""Expressions for the config, the environment, the command line and the table of mounts alone."""
 
 
 def _uses_of_re() -> dict[str, list[str]]:

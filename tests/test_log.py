@@ -15,7 +15,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=()))
 
 
 def written(formatter: str, event: str, value: object) -> str:
-    """What comes of one entry of ours and one of a library."""
+    """Return the output of one entry of ours and one of a library."""
     stream = StringIO()
     configure_logging("info", formatter, {}, stream=stream)
     structlog.get_logger("ours").info("event", path=value, reason=event)

@@ -111,7 +111,7 @@ def test_a_client_that_never_ends_its_handshake_is_sent_away(tmp_path: Path, mon
 @pytest.mark.parametrize("fast_path", [True, False])
 @pytest.mark.parametrize("turns", range(8))
 def test_a_connection_that_a_worker_accepted_is_served_whenever_the_worker_ends(turns: int, fast_path: bool) -> None:
-    """What it does not accept stays in the queue for the others: the listening socket is theirs as well."""
+    """Connections that it does not accept stay in the queue for the others: the listening socket is theirs as well."""
 
     async def exchange() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listening, listening.dup() as of_others:

@@ -60,7 +60,7 @@ def serving(directory: Path, tls: dict[str, object]) -> TlsServer:
 
 @pytest.fixture
 def server(authority: Authority, tmp_path: Path) -> Iterator[TlsServer]:
-    """One with a certificate in two files beside each other."""
+    """A server with a certificate in two files of one directory."""
     for source, target in zip(authority.issue("first"), ("server.pem", "server.key"), strict=True):
         (tmp_path / target).write_bytes(source.read_bytes())
     files = {"certificate": str(tmp_path / "server.pem"), "key": str(tmp_path / "server.key")}

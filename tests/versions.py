@@ -33,7 +33,7 @@ _VERSION = re.compile(r"v?\d+\.\d+[^\s,]*")
 
 
 def version(client: str) -> str:
-    """What the client says of itself."""
+    """The version that the client reports."""
     if client in PYTHON:
         return importlib.metadata.version(PYTHON[client])
     if client not in COMMANDS:

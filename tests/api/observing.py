@@ -21,7 +21,7 @@ from tests.push import Client
 
 
 class Seen:
-    """Observer that keeps what it is told."""
+    """Observer that keeps each event."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

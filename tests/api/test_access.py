@@ -1,4 +1,4 @@
-"""What callers see of what others have: lists, mounts, uploads."""
+"""The lists, mounts and uploads of others, as a caller sees them."""
 
 import re
 from pathlib import Path
@@ -19,7 +19,7 @@ _DIGEST = digest_of(_BLOB)
 
 @pytest.fixture
 async def ruled(start_registry: StartRegistry, tmp_path: Path) -> Client:
-    """Everybody may pull public/**, ci pushes ci/**, the admin does all."""
+    """All may pull public/**, ci pushes ci/**, the admin does everything."""
     return await start_with_rules(start_registry, tmp_path)
 
 
@@ -131,7 +131,7 @@ async def test_with_a_token_a_mount_needs_its_source_in_the_scope(ruled: Client)
 
 @pytest.fixture
 async def shared(start_registry: StartRegistry, tmp_path: Path) -> Client:
-    """Everybody may push to team/**, also without a name."""
+    """All may push to team/**, also without a name."""
     actions = ["pull", "push"]
     return await start_with_rules(
         start_registry, tmp_path, [*ACCESS, {"repositories": "team/**", "who": "everyone", "actions": actions}]

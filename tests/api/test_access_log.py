@@ -1,4 +1,4 @@
-"""How lines of the access log get out; what stands in them is in tests/workers/test_logs.py."""
+"""The way of access log lines to their output; tests/workers/test_logs.py has their content."""
 
 import asyncio
 import io

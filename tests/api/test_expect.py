@@ -1,4 +1,4 @@
-"""When the body of a request is asked for and read: only after authentication and the checks."""
+"""A request's body is requested and read only after authentication and the checks."""
 
 import pytest
 

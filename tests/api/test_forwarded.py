@@ -1,4 +1,4 @@
-"""What proxies say of their clients: whose word counts, for which of many addresses, and for how much text."""
+"""Headers of proxies about their clients: which count, for which of many addresses, and for how much text."""
 
 import sys
 from collections.abc import Callable

@@ -21,7 +21,7 @@ class Requests:
         self.gave_way: list[Holding] = []
 
     async def begin(self, size: int, *, stalled: bool = False) -> tuple[Holding, "asyncio.Task[None]"]:
-        """Begin one that holds `size` bytes; it has stalled for long if it is said so."""
+        """Begin one that holds `size` bytes; `stalled` makes it one that has stalled for long."""
         holding = self._stack.enter_context(self._holdings.hold())
         task = asyncio.create_task(self._wait(holding))
         await asyncio.sleep(0)

@@ -57,7 +57,7 @@ def age(data: Path) -> None:
 
 
 def prepared(client: Client) -> list[str]:
-    """What went the ordinary way since this was asked the last time."""
+    """Return the requests that went the ordinary way since the last call."""
     found = list(client.app[PREPARED])
     client.app[PREPARED].clear()
     return found

@@ -1,4 +1,4 @@
-"""A volume at `docker`, as many compose files have it: a push through the API, and the commands beside the server."""
+"""A volume at `docker`, as many compose files have it: a push by the API, and the commands while the server runs."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Observers are told once of each pull and each change that succeeded, and harm neither."""
+"""Observers get each pull and each change that succeeded once, and harm neither."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ TIMES = 10
 
 
 class Pull(NamedTuple):
-    """A request that is made TIMES times, and what an observer is told each time."""
+    """A request that is made TIMES times, and the event that an observer gets each time."""
 
     method: str
     path: str

@@ -1,4 +1,4 @@
-"""What is pushed comes back byte for byte."""
+"""Pushed content comes back byte for byte."""
 
 import pytest
 

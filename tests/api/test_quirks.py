@@ -1,8 +1,4 @@
-"""What breaks naive servers: protocol.md, section 6, the list at its end, and what clients are known to need.
-
-What concerns connections stands in test_connections.py, the body's time of reading in test_expect.py, ranges of a
-download in test_ranges.py, uploads in test_uploads.py.
-"""
+"""Requests that break naive servers: protocol.md, section 6, the list at its end, and known needs of clients."""
 
 import pytest
 

@@ -151,7 +151,7 @@ async def test_a_list_above_the_size_of_a_manifest_comes_in_pages(start_registry
 
 
 async def _push_fallback(client: Client, *children: Image, tag: str | None = None) -> None:
-    """What a client does that found no referrers API: a list under a tag made from the digest."""
+    """Write a list under a tag made from the digest, as a client does that finds no referrers API."""
     listed = index(*children)
     tag = tag or _SUBJECT.digest.replace(":", "-")
     assert (await put_manifest(client, "app", listed, tag)).status == 201

@@ -13,7 +13,7 @@ _TWICE = b"Content-Length: %d\r\ncontent-length:%d \r\nUser-Agent: a\r\nUser-Age
 
 
 async def test_a_length_given_twice_ends_the_body_where_it_says(client: Client) -> None:
-    """RFC 9110, 8.6. Whatever its method, what comes behind the body is the next request, and what is in it is none."""
+    """RFC 9110, 8.6. For every method, the bytes after the body are the next request, and those in it are not."""
     hidden = b"DELETE /v2/hidden/manifests/x HTTP/1.1\r\nHost: x\r\n\r\n"
     location = await start_upload(client, "app")
     for method, path in [(b"PATCH", location.encode()), (b"GET", b"/v2/")]:

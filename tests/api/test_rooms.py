@@ -1,4 +1,4 @@
-"""Which threads an operation needs, as docs/decisions/0026 says: with all others taken it is answered."""
+"""The threads that an operation needs, as docs/decisions/0026 says: with all others occupied it is answered."""
 
 import asyncio
 import re

@@ -24,7 +24,7 @@ TARGETS = {
 }
 _TAG = "/v2/app/manifests/prod"
 _HIDDEN = request_head("DELETE", _TAG).removesuffix(b"\r\n") + b"X-Ignore: "
-"""Its last line swallows the request line of whoever comes next."""
+"""Its last line swallows the request line of the next client."""
 _NEXT = {"Connection": "close", "X-Next": "1"}
 _ANSWER = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 

@@ -24,7 +24,7 @@ def files(root: Path) -> list[Path]:
 
 
 def outside(path: Path, tmp_path: Path) -> Path:
-    """Beside the data directory."""
+    """A directory outside of the data directory."""
     return tmp_path / "outside" / "-".join(path.parts[-6:])
 
 

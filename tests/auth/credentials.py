@@ -11,7 +11,7 @@ COST = 4
 
 
 def hash_of(password: str | bytes, cost: int = COST, prefix: bytes = b"2b") -> str:
-    """As it stands in a file, by the bcrypt library alone."""
+    """Return the hash as in a file, made by the bcrypt library alone."""
     secret = password.encode() if isinstance(password, str) else password
     hashed = bcrypt.hashpw(secret[:72], bcrypt.gensalt(cost)).decode()
     return hashed.replace("$2b$", f"${prefix.decode()}$", 1)

@@ -29,7 +29,7 @@ async def start_with_rules(
 
 
 async def token_for(client: Client, headers: dict[str, str], scopes: Sequence[str]) -> str:
-    """What the token endpoint gives for these scopes."""
+    """Return the token endpoint's answer for these scopes."""
     query = urlencode([("service", "pyregistry"), *(("scope", scope) for scope in scopes)])
     answer = await ask(client, "GET", f"/auth/token?{query}", headers)
     assert answer.status == 200, answer

@@ -38,7 +38,7 @@ def certificate(
 
 @dataclass(frozen=True)
 class Keys:
-    """What a token server has, and what the registry knows of it."""
+    """The keys of a token server, and what the registry knows of them."""
 
     root: PrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     leaf: PrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
@@ -114,7 +114,7 @@ OF_REGISTRY_3 = {
     *("a root's thumbprint", "a thumbprint, RS256", "a thumbprint, PS512"),
     *("a key of the set", "an Edwards key of the set", "a list of services"),
 }
-"""What registry 2 does not know yet."""
+"""Tokens that registry 2 does not know yet."""
 
 
 def bad_tokens(keys: Keys) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Who waits for bcrypt, and for whom."""
+"""Waiting for bcrypt, and its order."""
 
 import asyncio
 import os

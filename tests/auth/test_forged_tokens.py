@@ -43,7 +43,7 @@ def _encode(value: object) -> str:
 
 
 def _forged(claims: dict[str, Any], key_id: str, secret: bytes) -> dict[str, str]:
-    """What somebody might make who knows all but the secret; and, with it, tokens that we would not make."""
+    """Tokens of a forger who knows all but the secret; and, with it, tokens that we would not make."""
     other = b"x" * 32
     header = {"typ": "JWT", "alg": "HS256", "kid": key_id}
 
@@ -139,7 +139,7 @@ async def test_whatever_else_stands_in_the_header_is_401(ruled: Client, header: 
 
 
 class _Everybody:
-    """Knows everybody, so that nothing but the token decides."""
+    """Knows every user, so that nothing but the token decides."""
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         return Principal(user)

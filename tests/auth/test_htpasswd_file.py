@@ -1,4 +1,4 @@
-"""What an htpasswd file may hold."""
+"""The possible content of an htpasswd file."""
 
 import asyncio
 import subprocess
@@ -92,7 +92,7 @@ _BOB = _ALICE.replace("alice", "bob").encode()
 def test_a_line_that_is_no_entry_is_left_out_with_a_warning_that_does_not_quote_it(
     line: bytes, reason: str, ending: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The CNCF registry refuses everybody then."""
+    """The CNCF registry refuses every user then."""
     users = parse_htpasswd(_ALICE.encode() + line + ending + _BOB)
     assert list(users) == ["alice", "bob"]
     (record,) = caplog.records

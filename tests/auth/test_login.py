@@ -27,7 +27,7 @@ _WRONG = "Wrong-Battery-9962"
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the throttle: beside other load ten guesses take longer than one is forgotten in."""
+    """The clock of the throttle: under load ten guesses take longer than one is forgotten in."""
     made = Clock()
     monkeypatch.setattr(Credentials.__init__, "__defaults__", (made,))
     return made

@@ -23,7 +23,7 @@ def rule(repositories: object, who: object = "everyone", actions: object = "pull
 
 
 def decide(policy: Policy, user: str | None, action: str, repository: str) -> tuple[bool, int | None]:
-    """Whether it may be, and the place of the rule that says so."""
+    """Return the decision, and the number of the rule that makes it."""
     allowed, decisive = policy.decide(Principal(user), Access(Action(action), RepositoryName(repository)))
     return allowed, None if decisive is None else decisive.place
 

@@ -1,4 +1,4 @@
-"""Where a caller may pull anything at all, so that a walk need not look elsewhere."""
+"""The namespaces where a caller may pull anything at all, so that a walk can skip the others."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""How often an address may be wrong, with a clock that the test turns."""
+"""The number of wrong passwords of an address, with a clock that the test sets."""
 
 import math
 from dataclasses import dataclass

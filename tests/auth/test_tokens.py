@@ -1,4 +1,4 @@
-"""Tokens of our own: where they are had, what they hold, and that nobody else's are taken."""
+"""Tokens of our own: where clients get them, what they hold, and that no other tokens are accepted."""
 
 import json
 import time
@@ -27,7 +27,7 @@ async def ruled(start_registry: StartRegistry, tmp_path: Path) -> Client:
 
 
 def keys_in(directory: Path) -> list[dict[str, Any]]:
-    """What is in the file that the workers share."""
+    """The content of the file that the workers share."""
     found: list[dict[str, Any]] = json.loads((directory / "data/.pyregistry/token-keys").read_text())
     return found
 

@@ -54,7 +54,7 @@ KINDS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "urls": lambda directory: {"validation": {"manifests": {"urls": {"allow": [r"^https://good[.]test/"]}}}},
     "token": lambda directory: {"auth": section(directory, keys())},
 }
-"""The sections of the config besides the usual."""
+"""The sections of the config in addition to the usual ones."""
 
 
 @dataclass(frozen=True)

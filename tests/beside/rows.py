@@ -9,13 +9,13 @@ Request = Callable[[Asker], Answer]
 
 
 def plain(method: str, target: str, fields: Fields = ()) -> Request:
-    """One request and nothing before it; REPO in its target stands for the repository."""
+    """One request and nothing before it; REPO in its target means the repository."""
     return lambda asker: asker.ask(method, target.replace("REPO", asker.repository), fields)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A request, and which kind of registry to put it to: one of tests.beside.pairs.KINDS."""
+    """A request with the kind of registry that gets it: one of `tests.beside.pairs.KINDS`."""
 
     request: Request
     kind: str = "open"

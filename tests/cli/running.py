@@ -22,7 +22,7 @@ def write_config(directory: Path, **extra: object) -> Path:
 
 
 def run(*words: str | Path, status: int = 0) -> str:
-    """What a command prints, in this process and not at a terminal; it must end with this status."""
+    """Return the output of a command, in this process and not at a terminal; it must end with this status."""
     done = CliRunner().invoke(app, [str(word) for word in words])
     code, output = done.exit_code, done.output
     if isinstance(done.exception, CommandFailed):  # which `main` says

@@ -36,7 +36,7 @@ def check(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]"
 
 
 def command(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """One that ends by itself."""
+    """A process that ends by itself."""
     return subprocess.run(
         [sys.executable, "-m", "pyregistry", *words],
         capture_output=True,

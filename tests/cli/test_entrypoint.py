@@ -1,4 +1,4 @@
-"""The image's entry point, run as root beside programs of a test's own in the place of `registry` and `chown`."""
+"""The image's entry point, run as root with a test's own programs in the place of `registry` and `chown`."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the image's entry point looks at before the server drops its rights."""
+"""The files that the image's entry point checks before the server drops its rights."""
 
 from pathlib import Path
 

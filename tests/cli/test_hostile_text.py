@@ -140,7 +140,7 @@ def test_ls_has_a_row_for_each_tag_and_nothing_else(config: Path, driver: Filesy
 
 
 def at_a_terminal(*words: str | Path, kind: str = "dumb") -> bytes:
-    """What a command writes to one, 300 characters wide unless it is dumb."""
+    """Return the output of a command to a terminal, 300 characters wide unless it is dumb."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 300, 0, 0))
     command = [sys.executable, "-m", "pyregistry", *map(str, words)]

@@ -29,7 +29,7 @@ SERVICE, GROUP = 1234, 3000
 
 
 def as_service() -> list[str]:
-    """What a command begins with to run as the service."""
+    """Return the first words of a command that runs as the service."""
     rights = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
     return [require("setpriv", "util-linux"), f"--reuid={SERVICE}", f"--regid={GROUP}", "--clear-groups", *rights]
 
@@ -102,7 +102,7 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture(params=VOLUMES, ids=lambda make: make.__name__)
 def server(request: pytest.FixtureRequest, place: Path) -> Iterator[Server]:
-    """A server, not started, whose volume was filled and given to somebody."""
+    """A server, not started, whose volume was filled and given to another user."""
     require_root()
     server = pyregistry_server(place, pyregistry={"workers": 1})
     server.command[:0] = as_service()

@@ -1,4 +1,4 @@
-"""The command line under the name `registry`, beside that of the CNCF registry."""
+"""The command line under the name `registry`, compared with that of the CNCF registry."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""`registry garbage-collect`: its flags, statuses and streams, beside those of the CNCF registry."""
+"""`registry garbage-collect`: its flags, statuses and streams, compared with those of the CNCF registry."""
 
 import re
 import shutil

@@ -97,7 +97,7 @@ def test_a_misspelt_command_is_guessed_at() -> None:
 
 
 def test_a_server_waits_for_no_library_that_it_does_without(tmp_path: Path) -> None:
-    """And rich, which is hidden from one of them, is there for whoever asks later."""
+    """And rich, which is hidden from one of them, is there for a later import."""
     path = tmp_path / "config.yml"
     path.write_text("version: 0.1\nstorage: inmemory\n")
     command = [sys.executable, "-c", PREPARED, str(path)]

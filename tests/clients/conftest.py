@@ -1,4 +1,4 @@
-"""What every test of a client may ask for."""
+"""The fixtures of all tests of clients."""
 
 from tests.clients.fixtures import cosign, crane, guarded, helm, home, oras, regctl, running_guarded
 from tests.engine.conftest import (

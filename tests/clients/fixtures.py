@@ -23,7 +23,7 @@ def running_guarded(scratch: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def guarded(running_guarded: Server) -> Iterator[Server]:
-    """The registry that lets in nobody but `USER`; no internal error may come up in it."""
+    """The registry that lets in only `USER`; no internal error may come up in it."""
     before = running_guarded.log.stat().st_size
     yield running_guarded
     assert not running_guarded.faults(before), running_guarded.output()
@@ -31,7 +31,7 @@ def guarded(running_guarded: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Where a client has its settings and its files."""
+    """The directory where a client has its settings and its files."""
     directory = tmp_path / "home"
     directory.mkdir()
     return directory

@@ -67,7 +67,7 @@ def build(name: str, source: Path, directory: Path) -> None:
 
 
 def unpacked(name: str, directory: Path) -> str | None:
-    """The version of a package of npm that lies in the directory; None if there is none."""
+    """Return the version of a package of npm that lies in the directory, or None."""
     described = directory / "node_modules" / name / "package.json"
     return str(json.loads(described.read_bytes())["version"]) if described.exists() else None
 

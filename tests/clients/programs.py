@@ -20,7 +20,7 @@ def built(name: str) -> str:
 
 
 def node_package(name: str) -> Path:
-    """The directory of a package that `make clients` takes from npm; beside crane and the others."""
+    """The directory of a package that `make clients` takes from npm; next to crane and the others."""
     places = (Path(place) / "npm/node_modules" / name for place in os.environ["PATH"].split(os.pathsep))
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
@@ -37,12 +37,12 @@ def own_settings(home: Path) -> dict[str, str]:
 
 
 def go_client(name: str, home: Path, *options: str) -> Client:
-    """The client, with `home` as its working directory: oras and cosign write and read files beside them."""
+    """The client, with `home` as its working directory: oras and cosign write and read files there."""
     return Client("env", f"--chdir={home}", built(name), *options, env=own_settings(home))
 
 
 class Regctl(Client):
-    """regctl, which is told by its configuration to speak plain HTTP to these registries."""
+    """regctl, whose configuration says that these registries speak plain HTTP."""
 
     def __init__(self, home: Path, *hosts: str) -> None:
         client = go_client("regctl", home)

@@ -1,4 +1,4 @@
-"""The documented rules with real clients: everybody pulls `public/**`, a CI user pushes `ci/**`, one admin does all."""
+"""The documented rules with real clients: all pull `public/**`, a CI user pushes `ci/**`, one admin does everything."""
 
 import os
 import re
@@ -52,7 +52,7 @@ def ruled(running_ruled: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def names(ruled: Server) -> tuple[str, str]:
-    """An image that everybody may pull, and one of the CI user."""
+    """An image that all may pull, and one of the CI user."""
     return f"{ruled.host}/{unique('public/app')}:1", f"{ruled.host}/{unique('ci/app')}:1"
 
 

@@ -1,4 +1,4 @@
-"""Charliecloud's ch-image: speaks HTTPS only, and goes on with the Location of an upload as it came."""
+"""Charliecloud's ch-image: speaks HTTPS only, and uses the Location of an upload exactly as it came."""
 
 import json
 import ssl

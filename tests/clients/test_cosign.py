@@ -25,7 +25,7 @@ def repository() -> str:
 
 @pytest.fixture
 def image(wire: Wire, repository: str) -> Image:
-    """An image that nobody has signed, under the tag `1`."""
+    """An unsigned image, under the tag `1`."""
     image = oci_image()
     wire.push(repository, "1", image)
     return image

@@ -37,7 +37,7 @@ def attach(oras: Client, home: Path, reference: str, kind: str, *options: str) -
 
 
 def tree(oras: Client, reference: str) -> dict[str, Any]:
-    """What refers to a manifest, by digest, all the way up."""
+    """Return the referrers of a manifest, by digest, all the way up."""
 
     def below(node: dict[str, Any]) -> dict[str, Any]:
         return {child["digest"]: below(child) for child in node["referrers"]}

@@ -18,7 +18,7 @@ CHUNK = 200_000
 
 @pytest.fixture
 def files(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """What is pushed; the client has no settings but those of the home."""
+    """The pushed content; the client has no settings but those of the home."""
     for key, value in own_settings(home).items():
         monkeypatch.setenv(key, value)
     return {name: payload(home / name, size) for name, size in (("big", 3_000_000), ("small", 17), ("empty", 0))}

@@ -1,6 +1,6 @@
 """registry-cli lists and deletes what a registry holds; these are its requests, with its one media type of Docker.
 
-No package brings the program itself, so a script of ours stands for it, for deckschrubber and for ten years of
+No package brings the program itself, so a script of ours represents it, deckschrubber and ten years of
 `curl … | jq .config.digest`: all ask for Docker's schema 2 and take apart what comes.
 """
 

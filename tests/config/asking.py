@@ -53,7 +53,7 @@ def header(name: str) -> Question:
 
 
 def challenge(asked: Asked) -> object:
-    """How a client is to log in: scheme, realm, service."""
+    """Return the challenge for a login: scheme, realm, service."""
     answer = asked.ask("GET", "/v2/")
     said = answer.headers.get("WWW-Authenticate", "")
     found = dict(re.findall(r'(realm|service)="([^"]*)"', said))
@@ -61,13 +61,13 @@ def challenge(asked: Asked) -> object:
 
 
 def location(asked: Asked) -> object:
-    """Where an upload is, up to its own name."""
+    """Return the address of an upload, up to its own name."""
     said = asked.ask("POST", "/v2/x/blobs/uploads/").headers["Location"].replace(str(asked.port), "PORT")
     return said.partition("/uploads/")[0]
 
 
 def directory(name: str) -> Question:
-    """Whether an upload goes into this directory."""
+    """Return True if an upload goes into this directory."""
 
     def look(asked: Asked) -> object:
         asked.ask("POST", "/v2/x/blobs/uploads/")
@@ -77,7 +77,7 @@ def directory(name: str) -> Question:
 
 
 def incomplete(asked: Asked) -> object:
-    """Whether an image may be pushed whose blobs are not here."""
+    """Return True if an image can be pushed whose blobs are not here."""
     layers = [descriptor("application/vnd.oci.image.layer.v1.tar", b"nowhere")]
     config = descriptor("application/vnd.oci.image.config.v1+json", b"{}")
     image = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers}

@@ -19,7 +19,7 @@ settings.load_profile("no deadline")
 
 @pytest.fixture(scope="session")
 def forks() -> ForkServerContext:
-    """Where servers are forked from."""
+    """The context of the server that registries are forked from."""
     return context()
 
 

@@ -41,7 +41,7 @@ def row(
 
 
 def sent(value: str) -> dict[str, Any]:
-    """A header by a variable, whose name is none of Python's."""
+    """A header by a variable, whose name is not a name in Python."""
     return {"REGISTRY_HTTP_HEADERS_X-Row": value}
 
 

@@ -31,7 +31,7 @@ _DEBUG = "5001"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an operator wrote."""
+    """A config as an operator wrote it, with its environment."""
 
     text: str
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -108,14 +108,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is: on a port, or on a socket if that is there."""
+    """The server's address: a port, or a socket if there is one."""
 
     port: int
     path: Path
     context: ssl.SSLContext
 
     def connect(self) -> socket.socket:
-        """Raises OSError while nobody listens."""
+        """Raises OSError while no process listens."""
         if not self.path.exists():
             return socket.create_connection(("127.0.0.1", self.port), timeout=5)
         connection = socket.socket(socket.AF_UNIX)

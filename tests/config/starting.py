@@ -17,11 +17,11 @@ from typing import Self
 from tests.processes import wait_until
 
 OWN = ("PATH", "PYTHONPATH", "HOME", "TMPDIR")
-"""What a start gets of the test's own environment."""
+"""The variables that a start gets from the test's own environment."""
 
 
 def context() -> ForkServerContext:
-    """Where processes are forked from."""
+    """Return the context of the server that processes are forked from."""
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(["pyregistry.cli", "pyregistry.service.server"])
     return found
@@ -54,7 +54,7 @@ class Start:
         assert self._process.exitcode is None, f"it ended with {self._process.exitcode}\n{self.output()}"
 
     def status(self) -> int | None:
-        """What it ends with by itself."""
+        """The status that it ends with by itself."""
         self._process.join(30)
         return self._process.exitcode
 

@@ -15,7 +15,7 @@ HTTP = LEAST + "http:\n  addr: :5000\n"
 
 @dataclass(frozen=True)
 class Broken:
-    """A file with its environment, and what is said about it."""
+    """A file with its environment, and the message about it."""
 
     text: str
     said: str

@@ -1,4 +1,4 @@
-"""What an operator is told about keys that are unknown or not carried out."""
+"""The messages for an operator about keys that are unknown or not carried out."""
 
 import re
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def keys_of(kind: type, path: str = "") -> Iterator[str]:
 
 
 def is_known(path: str) -> bool:
-    """Whether the surface has this key, or says of a section above it that it is not carried out."""
+    """Return True if the surface has this key, or says of a section above it that it is not carried out."""
     surface: Surface = SURFACE
     for part in path.split("."):
         while isinstance(surface, Items):

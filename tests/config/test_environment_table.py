@@ -84,7 +84,7 @@ def test_row_at_the_cncf_registry(tmp_path: Path, row: Row) -> None:
 
 
 def answer_of(registry: Cncf3, row: Row) -> object:
-    """What comes back, or that it does not start."""
+    """Return the resulting value, or the fact that it does not start."""
     try:
         registry.start()
     except AssertionError as error:

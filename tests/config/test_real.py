@@ -1,4 +1,4 @@
-"""Configs as they are in use, with what stands around them: each starts, with exactly the expected warnings."""
+"""Configs as they are in use, with their surroundings: each starts, with exactly the expected warnings."""
 
 from multiprocessing.context import ForkServerContext
 

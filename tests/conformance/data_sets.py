@@ -26,7 +26,7 @@ HELLO = {"org.opencontainers.conformance": "hello conformance test"}
 
 @dataclass
 class DataSet:
-    """What one data set pushes; `algorithm`, `inline` and `custom` are for everything in it."""
+    """The content that one data set pushes; `algorithm`, `inline` and `custom` are for everything in it."""
 
     algorithm: str = "sha256"
     inline: bool = False
@@ -210,7 +210,7 @@ def _sha512() -> DataSet:
 
 
 def sparse() -> DataSet:
-    """An image with a layer, and an index with a manifest, that nobody pushes."""
+    """Make an image with a layer, and an index with a manifest, that are not pushed."""
     made = _image()
     del made.blobs[json.loads(made.manifests[0].content)["layers"][0]["digest"]]
     present = made.describe(made.image([made.layer(), made.layer()]))

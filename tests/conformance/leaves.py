@@ -1,4 +1,4 @@
-"""What each leaf of the official program asserts of one answer, in its words, and what the spec adds to that.
+"""Assertions of each leaf of the official program about one answer, in its words, with the spec's additions.
 
 The program takes a 404 for a delete and lets headers be absent; here each answer is the one that this server promises.
 """
@@ -127,7 +127,7 @@ async def list_tags(client: Client, name: str, **parameters: str | int) -> list[
 async def list_referrers(
     client: Client, name: str, subject: str, artifact_type: str | None = None
 ) -> list[dict[str, Any]]:
-    """The descriptors in one answer; whether the filter was applied stands in its header."""
+    """The descriptors in one answer; its header says whether the filter was applied."""
     parameters = {} if artifact_type is None else {"artifactType": artifact_type}
     response = await client.get(f"/v2/{name}/referrers/{subject}", params=parameters)
     assert response.status == 200, await response.text()

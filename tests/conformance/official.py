@@ -54,7 +54,7 @@ class Run:
 
     @property
     def disabled(self) -> int:
-        """How many tests the version itself leaves out: the two of cancelling an upload are not in 1.1."""
+        """The number of tests that the version itself leaves out: the two of cancelling an upload are not in 1.1."""
         return 2 if self.version == "1.1" else 0
 
 

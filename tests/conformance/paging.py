@@ -13,7 +13,7 @@ _LINK = re.compile(r'<(/v2/[^>]*)>; rel="next"')
 
 
 def next_path(response: ClientResponse) -> str | None:
-    """Where the next page is; there is at most one Link, and it says nothing else."""
+    """Return the address of the next page; there is at most one Link, and it says nothing else."""
     links = response.headers.getall("Link", [])
     if not links:
         return None

@@ -17,7 +17,7 @@ _TYPED = {"Content-Type": OCI_MANIFEST}
 _OTHER = image(b"a layer that is not there")
 _UPLOADS = "/v2/{name}/blobs/uploads/"
 _CLOSE = {"Connection": "close"}
-"""Whoever sends a body that is not wanted."""
+"""Header of the response to a client that sends an unwanted body."""
 _AT = {"Range": "0-9", "Location": "{upload location}", "Docker-Upload-Uuid": "{upload id}", **_CLOSE}
 _ALLOW = {"Allow": "DELETE, GET, HEAD, PUT, OPTIONS"}
 

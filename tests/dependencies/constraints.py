@@ -79,7 +79,7 @@ def supported_pythons() -> list[str]:
 def newest_image_text() -> str:
     """Ask the package index for the newest versions, and return the text of `constraints/image.txt`.
 
-    The versions are those that the image's Python takes. What a lower Python needs besides is added, so that a base
+    The versions are those that the image's Python takes. Further needs of a lower Python are added, so that a base
     with one, such as Debian's, gets exact versions too. Raise PythonMissing without the image's Python.
     """
     first = image_python()

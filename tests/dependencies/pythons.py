@@ -15,7 +15,7 @@ class PythonMissing(Exception):
 
 
 def find(version: str) -> Path:
-    """Return the interpreter of a version such as 3.13; raise PythonMissing with a message if there is none."""
+    """Return the interpreter of a version such as 3.13; raise PythonMissing with a message if it is missing."""
     for path in _candidates(version):
         if _version_of(path) == version:
             return path

@@ -18,7 +18,7 @@ class Client:
         self.env = {**os.environ, **(env or {})}
 
     def run(self, *args: str | Path, input: bytes | None = None, check: bool = True, deadline: float = DEADLINE) -> str:
-        """What the command writes to stdout; a failure is an AssertionError that shows all of its output."""
+        """Return the command's stdout; a failure is an AssertionError that shows all of its output."""
         words = [*self.command, *map(str, args)]
         done = subprocess.run(
             words, input=input or b"", capture_output=True, env=self.env, timeout=deadline, check=False
@@ -29,7 +29,7 @@ class Client:
         return output
 
     def json(self, *args: str | Path) -> Any:
-        """What the command writes, parsed."""
+        """Return the command's output, parsed."""
         return json.loads(self.run(*args))
 
     def fails(self, *args: str | Path) -> str:

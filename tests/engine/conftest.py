@@ -85,7 +85,7 @@ def skopeo(tmp_path: Path) -> Skopeo:
 
 @pytest.fixture
 def images(scratch: Path) -> Path:
-    """Where podman and buildah keep their images in one test; podman wants less than 50 characters."""
+    """The directory of podman's and buildah's images in one test; podman wants less than 50 characters."""
     return Path(tempfile.mkdtemp(dir=scratch))
 
 

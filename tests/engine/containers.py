@@ -31,7 +31,7 @@ class Settings:
 
     @property
     def credentials(self) -> Path:
-        """Nobody's: the host's own file may not even be readable."""
+        """A file without credentials: the host's own may not even be readable."""
         return self.directory / "credentials.json"
 
     @property
@@ -117,7 +117,7 @@ class Podman(Client):
         return self.run("pull", *self.settings.remote, name).strip()
 
     def execute(self, name: str, *args: str) -> str:
-        """What a container of this image writes."""
+        """Return the output of a container of this image."""
         require_cgroups()
         limits = ["--ulimit", f"nofile={LIMIT}", "--ulimit", f"nproc={LIMIT}", "--pids-limit", "-1"]
         return self.run("run", "--rm", "--network", "none", *limits, name, *args)

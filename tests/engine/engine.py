@@ -69,5 +69,5 @@ class Engine(Client):
         self.run("image", "rm", "--force", *names)
 
     def execute(self, name: str, *args: str) -> str:
-        """What busybox writes when it runs in a container of this image."""
+        """Return busybox's output in a container of this image."""
         return self.run("run", "--rm", "--pull", "never", "--network", "none", name, *args)

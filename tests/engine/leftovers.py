@@ -1,4 +1,4 @@
-"""What a killed or older CNCF registry leaves in its tree beside what it serves; none of it may disturb anybody."""
+"""Leftovers of a killed or older CNCF registry in its tree, in addition to what it serves; none of it may do harm."""
 
 import shutil
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def directory(find: Callable[[Place], Path]) -> Leftover:
 
 
 def beside(pattern: str) -> Leftover:
-    """`<path>.<uuid>.tmp` beside every file that the pattern finds: version 3.1 writes there first."""
+    """`<path>.<uuid>.tmp` next to every file that the pattern finds: version 3.1 writes there first."""
 
     def make(place: Place) -> Path:
         for path in sorted(place.tree.glob(pattern)):

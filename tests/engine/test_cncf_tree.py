@@ -52,7 +52,7 @@ def fetch_all(server: Server, skopeo: Skopeo, content: Content, target: Path) ->
 
 
 def collect_dry(server: Server) -> str:
-    """What the CNCF registry's garbage collector would do to the tree."""
+    """Return the list of actions of the CNCF registry's garbage collector on the tree."""
     program = require("docker-registry", "docker-registry")
     words = [program, "garbage-collect", "--dry-run", str(server.config)]
     return subprocess.run(words, check=True, text=True, stdout=subprocess.PIPE, timeout=60).stdout

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.common.overriding import override
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.authority import Authority
 from tests.engine.client import Client
@@ -22,8 +23,8 @@ USER = ("--user", "alice:wonderland")
 class WithTls(Server):
     """A registry that speaks TLS."""
 
+    @override
     def answers(self) -> bool:
-        """See Server."""
         return "listening" in self.output()
 
 

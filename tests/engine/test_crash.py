@@ -21,7 +21,7 @@ REFUSED = (OSError, http.client.HTTPException)  # what a client sees of a server
 
 @dataclass
 class Ledger:
-    """What the server has promised, written down after each 201."""
+    """The promises of the server, written down after each 201."""
 
     images: dict[tuple[str, str], Image] = field(default_factory=dict)  # by repository and tag
     blobs: list[tuple[str, bytes]] = field(default_factory=list)  # of pushes that were cut off later

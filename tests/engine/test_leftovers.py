@@ -17,7 +17,7 @@ from tests.storage.pushing import registry_on
 
 
 def fill(server: Server) -> Volume:
-    """What has to be served."""
+    """The content that has to be served."""
     volume = Volume()
     with Wire(server) as wire:
         for repository in (REPOSITORY, "left", "other"):

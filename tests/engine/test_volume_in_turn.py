@@ -54,7 +54,7 @@ ELIGIBLE = re.compile(r"^blob eligible for deletion: (sha256:\w+)$", re.MULTILIN
 
 
 def run_collector(collector: str, config: Path, *options: str) -> str:
-    """What a collector writes to its standard output."""
+    """Return the standard output of a collector."""
     words = [*COLLECTORS[collector](), *options, str(config)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE_TREE), "OTEL_TRACES_EXPORTER": "none"}
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, env=environment)
@@ -63,12 +63,12 @@ def run_collector(collector: str, config: Path, *options: str) -> str:
 
 
 def eligible(collector: str, config: Path) -> set[str]:
-    """What a collector would delete."""
+    """Return the digests that a collector would delete."""
     return set(ELIGIBLE.findall(run_collector(collector, config, "--dry-run")))
 
 
 class Turn:
-    """What is done while one of them serves; names carry its number, and what the one before left is changed."""
+    """Work while one of them serves; names carry its number, and content of the one before is changed."""
 
     def __init__(self, number: int, kind: Kind, server: Server, wire: Wire, skopeo: Skopeo, volume: Volume) -> None:
         self.number = number
@@ -94,14 +94,14 @@ class Turn:
             self.volume.push(self.wire, "shared/image", name, oci_image((1000, 2000)))
 
     def sign(self) -> None:
-        """What was pushed now and what was pushed a turn ago gets a signature."""
+        """Sign the images that were pushed now and those of a turn ago."""
         for repository in ("shared/image", "shared/index"):
             for number in {self.number, max(self.number - 1, 0)}:
                 subject = self.volume.tags[repository][f"v{number}"]
                 self.volume.sign(self.wire, repository, subject, os.urandom(100), listed=self.kind.lists_referrers)
 
     def delete(self) -> None:
-        """What the turn before pushed for it: an image by its digest, an index without its children, a tag."""
+        """Delete what the turn before pushed for it: an image by its digest, an index without its children, a tag."""
         for repository in ("shared/doomed", f"turn{self.number}/doomed"):
             self.volume.push(self.wire, repository, f"v{self.number}", oci_image((300, 400)))
         if self.number == 0:
@@ -135,7 +135,7 @@ class Turn:
 
 
 def pull_all(server: Server, skopeo: Skopeo, volume: Volume, target: Path) -> None:
-    """Every image, with a client that checks each digest; lists of referrers are none."""
+    """Pull every image, with a client that checks each digest; lists of referrers are not images."""
     for repository, tags in volume.tags.items():
         for tag in (tag for tag in tags if not tag.startswith("sha256-")):
             skopeo.copy(f"docker://{server.host}/{repository}:{tag}", f"dir:{target}", "--all", "--preserve-digests")

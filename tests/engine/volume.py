@@ -1,4 +1,4 @@
-"""What a directory has to hold, whoever serves it: a model that grows with each push and deletion."""
+"""The required content of a directory, for each server of it: a model that grows with each push and deletion."""
 
 import json
 from collections import defaultdict
@@ -122,7 +122,7 @@ class Volume:
                     assert digest_of(content) == blob
 
     def check_referrers(self, wire: Wire) -> None:
-        """Who refers to whom, which only we list."""
+        """Check the referrers of each subject, which only we list."""
         for (repository, subject), digests in self.referrers.items():
             found = wire.request("GET", f"/v2/{repository}/referrers/{subject}").must(200).json()["manifests"]
             assert {each["digest"] for each in found} == digests, (repository, subject)

@@ -24,7 +24,7 @@ ACCEPT = ", ".join((OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST))
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one request."""
+    """The response to one request."""
 
     request: str
     status: int
@@ -41,7 +41,7 @@ class Answer:
 
     @property
     def path(self) -> str:
-        """Where an upload goes on: its Location without the scheme and host that may stand before it."""
+        """The next address of an upload: its Location without scheme and host."""
         location = self.headers["location"]
         return location if location.startswith("/") else "/" + location.split("/", 3)[3]
 
@@ -107,7 +107,7 @@ class Wire:
         return self.request("GET", f"/v2/{repository}/manifests/{reference}", headers={"Accept": ACCEPT})
 
     def digest(self, repository: str, reference: str) -> str:
-        """What a tag names, checked against the bytes that come with it."""
+        """The digest that a tag names, checked against the bytes that come with it."""
         answer = self.manifest(repository, reference).must(200)
         digest = answer.headers["docker-content-digest"]
         assert digest == digest_of(answer.body)
@@ -118,7 +118,7 @@ class Wire:
         return set(self.request("GET", "/v2/_catalog?n=1000").must(200).json()["repositories"])
 
     def tags(self, repository: str) -> list[str]:
-        """The tags of a repository; none is the same to all, however it is said."""
+        """The tags of a repository; all ways of saying "no tags" are the same here."""
         answer = self.request("GET", f"/v2/{repository}/tags/list").must(200, 404)
         return answer.json().get("tags") or []
 

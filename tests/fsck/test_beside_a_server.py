@@ -1,4 +1,4 @@
-"""The commands beside a server that is pushed to, and on the trees of another one."""
+"""The commands while clients push to a server, and on the trees of another one."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A repair looks again, and waits for whoever is between two steps."""
+"""A repair checks again, and waits for writers that are between two steps."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A scrub reads every blob, the one that waited longest first, and goes on where it was stopped."""
+"""A scrub reads every blob, the one that waited longest first, and continues where it was stopped."""
 
 import errno
 import os
@@ -146,7 +146,7 @@ def test_a_blob_that_was_pushed_again_meanwhile_is_not_quarantined(filesystem: F
     filesystem.write(blob_path(b"layer"), b"rotten")
 
     class Healing(FilesystemDriver):
-        """Somebody pushes the blob between the reading and the decision."""
+        """A client pushes the blob between the reading and the decision."""
 
         def lock(self, name: str, *, exclusive: bool, wait: bool = True):  # type: ignore[no-untyped-def] # as its base
             if name == "turnstile" and exclusive:

@@ -1,4 +1,4 @@
-"""Files that are symbolic links are looked at where they lead; what leads nowhere is told, and its claims are kept."""
+"""Symbolic links are followed and their targets checked; dangling ones are reported, and their claims are kept."""
 
 import os
 from pathlib import Path

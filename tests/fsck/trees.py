@@ -64,7 +64,7 @@ def quarantine_if_damaged(driver: Driver, digest: Digest) -> bool:
 
 
 def findings(driver: Driver, **scope: object) -> list[Finding]:
-    """What a check without repair finds."""
+    """Return the findings of a check without repair."""
     return list(check(driver, Scope(Rules(), **scope)))  # type: ignore[arg-type] # the caller knows them
 
 
@@ -74,7 +74,7 @@ def kinds(driver: Driver, **scope: object) -> list[str]:
 
 
 def repair_all(driver: Driver, **scope: object) -> list[tuple[str, str | None]]:
-    """What was found, and what was done about it."""
+    """The findings, and what was done about them."""
     scoped = Scope(Rules(), **scope)  # type: ignore[arg-type] # the caller knows them
     return [(str(finding.kind), repair(driver, finding)) for finding in check(driver, scoped)]
 
@@ -85,7 +85,7 @@ def content_of(driver: Driver) -> dict[str, bytes]:
 
 
 def blob_path(content: bytes, algorithm: str = "sha256") -> StoragePath:
-    """Where its bytes are."""
+    """The path of its bytes."""
     return layout.blob_data(Digest.of(content, algorithm))
 
 
@@ -95,5 +95,5 @@ def layer_link(content: bytes) -> StoragePath:
 
 
 def current(tag: str = "latest") -> StoragePath:
-    """What a tag of team/app names."""
+    """The digest that a tag of team/app names."""
     return layout.tag_current_link(APP, Tag(tag))

@@ -1,4 +1,4 @@
-"""Write the inputs that the fuzzer begins with: `python -m tests.fuzz.seeds`. What it found itself lies beside them."""
+"""Write the inputs that the fuzzer begins with: `python -m tests.fuzz.seeds`. Its own findings lie next to them."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""What a fuzzer calls: parsers of what strangers send or leave on the disk, and of what an operator writes.
+"""Functions that a fuzzer calls: parsers of text that strangers send or leave on the disk, or that an operator writes.
 
-A target returns for whatever it is given. Only the errors that a parser's docstring names are caught; asserts say what
-must hold beside that, such as that an answer does not depend on how the bytes are cut into packets.
+A target returns for every input. Only the errors that a parser's docstring names are caught; asserts say what else
+must hold, such as that an answer does not depend on how the bytes are cut into packets.
 """
 
 import asyncio
@@ -128,7 +128,7 @@ def paging(data: bytes) -> None:
 
 
 def forwarded(data: bytes) -> None:
-    """What proxies say of a client: never more than a scheme and a host."""
+    """Headers of proxies about a client: never more than a scheme and a host."""
     given, headers = Input(data), CIMultiDict[str]()
     while line := given.text():
         name, _, value = line.partition(":")
@@ -156,7 +156,7 @@ def manifest(data: bytes) -> None:
 
 
 def stored(data: bytes) -> None:
-    """What lies on the disk, of whatever registry: manifests, links, entries of referrers, records of uploads."""
+    """Files on the disk, of any registry: manifests, links, entries of referrers, records of uploads."""
     driver, digest = MemoryDriver(), Digest.of(data)
     upload = UploadId("00000000-0000-0000-0000-000000000000")
     entry = layout.referrer(_NAME, digest, digest)
@@ -210,7 +210,7 @@ def config(data: bytes) -> None:
 
 
 def environment(data: bytes) -> None:
-    """Variables beside a config that works."""
+    """Variables together with a config that works."""
     given, environ = Input(data), dict[str, str]()
     while line := given.text():
         name, _, value = line.partition("=")

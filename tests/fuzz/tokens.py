@@ -18,7 +18,7 @@ RULES = [{"repositories": "**", "who": "everyone", "actions": "pull"}]
 
 
 class _Users:
-    """Everybody is a user, and no password is right."""
+    """Every name is a user, and no password is right."""
 
     async def verify(self, user: str, password: bytes, address: str) -> Principal:
         raise Unauthorized

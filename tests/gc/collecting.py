@@ -51,12 +51,12 @@ def age(driver: Driver, path: StoragePath, nanoseconds: int = 2 * HOUR) -> None:
 
 
 def has_blob(driver: Driver, content: bytes, algorithm: str = "sha256") -> bool:
-    """Whether its bytes are on the disk."""
+    """Return True if its bytes are on the disk."""
     return exists(driver, layout.blob_data(Digest.of(content, algorithm)))
 
 
 def exists(driver: Driver, path: StoragePath) -> bool:
-    """Whether there is something."""
+    """Return True if there is something."""
     try:
         driver.stat(path)
     except PathNotFound:

@@ -67,7 +67,7 @@ def dies(root: Path, number: int, *, after: bool) -> bool:
 
 
 def main() -> None:
-    """See above."""
+    """Run the collector on copies of a tree, killed at each step in turn, until it ends by itself."""
     tree, work = Path(sys.argv[1]), Path(sys.argv[2])
     batches.BATCH = 2
     for number in count(1):

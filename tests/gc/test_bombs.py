@@ -1,4 +1,4 @@
-"""Documents of another registry that would fill the memory: each run goes on, and keeps what they refer to."""
+"""Documents of another registry that would fill the memory: each run continues, and keeps what they refer to."""
 
 import tracemalloc
 from collections.abc import Callable

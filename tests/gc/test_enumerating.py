@@ -49,7 +49,7 @@ def no_child_is_left() -> Iterator[None]:
 
 
 def fill(driver: Driver, *, seed: int = 1, blobs: int = 400) -> list[Digest]:
-    """Blobs of random sizes, of both algorithms, and what is none beside them."""
+    """Blobs of random sizes, of both algorithms, among files that are not blobs."""
     numbers = random.Random(seed)
     digests = []
     for number in range(blobs):
@@ -212,7 +212,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_no_lock(root: Path, number: s
 
 
 def is_running(process: int) -> bool:
-    """One that ended and that nobody asked about is not."""
+    """Return True for a process that runs, and not for one that ended and was not waited for."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:

@@ -23,7 +23,7 @@ from tests.storage.pushing import pull, push_blob, registry_on, repository
 
 
 def is_refused(driver: FilesystemDriver) -> str | None:
-    """Why; None if it is not."""
+    """Return the reason for a refusal, or None."""
     try:
         gc(driver, grace=0)
     except SafetyCheckFailed as error:

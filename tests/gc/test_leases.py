@@ -1,4 +1,4 @@
-"""What a push in progress was told is there stays until it had time to use it, and no longer."""
+"""Content that a push in progress relies on stays until the push had time to use it, and no longer."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""When the server collects by itself."""
+"""The times when the server collects by itself."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ async def run_for_a_moment(driver: MemoryDriver, interval: float = DAY) -> None:
 
 @pytest.mark.parametrize("name", [b"before", b"not UTF-8: \xff"], ids=["ascii", "not UTF-8"])
 def test_a_run_works_on_the_directory_that_the_server_has_open(root: Path, name: bytes) -> None:
-    """The name in the config may lead to another one by now."""
+    """The name in the config may lead to another one meanwhile."""
     before, after, link = root / os.fsdecode(name), root / "after", root / "link"
     for directory in (before, after):
         directory.mkdir()

@@ -1,4 +1,4 @@
-"""How a plan is carried out: in which batches, and what happens when something cannot be removed."""
+"""The execution of a plan: its batches, and what happens when something cannot be removed."""
 
 import errno
 import time

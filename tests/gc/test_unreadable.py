@@ -170,7 +170,7 @@ class Case:
     """A link that a tag misses if it is no file."""
 
     def is_told(self, damage: str) -> bool:
-        """Whether a run ends with something to say."""
+        """Return True if a run reports the damage."""
         return self.hides or (self.is_named and damage in NO_FILE)
 
 
@@ -219,7 +219,7 @@ def restore(path: Path, content: bytes) -> None:
 
 
 def everything(driver: FilesystemDriver, *, untagged: bool) -> dict[str, bool]:
-    """Which images can be pulled whole."""
+    """Pull each image; return which of them are whole."""
     repo = repository(registry_on(driver), APP)
     found = {
         name: pull(repo, each)
@@ -425,7 +425,7 @@ def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
 
 
 def test_a_manifest_that_was_deleted_and_comes_back_damaged_ends_the_run(filesystem: FilesystemDriver) -> None:
-    """What is below it is not marked: the second look found that it was deleted, and that is not so any more."""
+    """Content below it is not marked: the second look found that it was deleted, and that is no longer so."""
     repo = repository(registry_on(filesystem), APP)
     push_image(repo, OTHER, "other")
     push_image(repo, UNTAGGED)

@@ -1,4 +1,4 @@
-"""A volume that is missing is told from repositories that an operator removed."""
+"""A missing volume is distinguished from repositories that an operator removed."""
 
 import contextlib
 import shutil
@@ -192,7 +192,7 @@ def test_another_file_system_without_a_repository_ends_the_run(driver: Filesyste
 
 
 def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriver, tmp_path: Path) -> None:
-    """From then on its locks keep no server out, and nobody looks for the marks where it does."""
+    """From then on its locks keep no server out, and no process reads the marks where it does."""
     push_image(repository(registry_on(driver)), APP, "latest")
     push_blob(repository(registry_on(driver)), b"garbage")
     shutil.copytree(driver.root / "docker", volume := tmp_path / "volume")

@@ -1,4 +1,4 @@
-"""What a run keeps, and what it removes."""
+"""The content that a run keeps, and that it removes."""
 
 import json
 

@@ -40,7 +40,7 @@ class BridgedDaemon(Daemon):
         alone = re.compile(r"--(bridge|iptables|ip-forward|ip-masq)=")
         enter = [require("nsenter", "util-linux"), f"--net=/run/netns/{self.namespace}"]
         self.settings = directory / "settings"
-        """What is /etc/docker to it, where it finds authorities and certificates and nowhere else."""
+        """Its /etc/docker, the only place where it finds authorities and certificates."""
         mount = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/docker && exec "$@"', str(self.settings)]
         self.command = [*enter, *mount, *(word for word in self.command if not alone.match(word))]
         self.inside = Client(*enter)

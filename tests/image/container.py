@@ -27,13 +27,13 @@ def running(docker: Engine, daemon: BridgedDaemon, *args: str) -> Iterator[None]
 
 
 def logs(docker: Engine) -> str:
-    """What the container wrote, wherever it wrote it."""
+    """Return all output of the container, on both streams."""
     words = [*docker.command, "logs", "registry"]
     return subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
 
 
 def get(daemon: BridgedDaemon, path: str, *, check: bool = True) -> str:
-    """What a browser on the engine's machine would show."""
+    """Return the page that a browser on the engine's machine would show."""
     return daemon.inside.run(require("curl", "curl"), "--silent", "--fail", f"http://{REGISTRY}{path}", check=check)
 
 
@@ -50,6 +50,6 @@ def push_something(docker: Engine, directory: Path, repository: str) -> str:
 
 
 def answers(daemon: BridgedDaemon) -> bool:
-    """Whether there is a registry, whoever may enter it."""
+    """Return True if there is a registry, with or without a login."""
     silent = ["--silent", "--output", "/dev/null", "--write-out", "%{http_code}"]
     return daemon.inside.run(require("curl", "curl"), *silent, f"http://{REGISTRY}/v2/", check=False) in ("200", "401")

@@ -1,4 +1,4 @@
-"""What people type, word for word, after the documentation of the CNCF image and what is written about it."""
+"""Commands that people type, word for word, from the documentation of the CNCF image and texts about it."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ docker run -d -p 5000:5000 --restart=always --name registry
 
 
 class Person:
-    """Somebody at a shell of the engine's machine, in a directory of their own."""
+    """A person at a shell of the engine's machine, in a directory of their own."""
 
     def __init__(self, docker: Engine, bridged: BridgedDaemon, home: Path) -> None:
         self.home = home
@@ -41,7 +41,7 @@ class Person:
         return self._shell.fails(self._prelude + line)
 
     def asks(self, path: str) -> object:
-        """What curl gets."""
+        """Return the body that curl gets."""
         return json.loads(self.types(f"curl -s -u {USER}:{PASSWORD} http://localhost:5000{path}"))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pyregistry.common.overriding import override
 from tests.authority import Authority
 from tests.engine.client import Client
 from tests.engine.engine import Engine
@@ -21,13 +22,13 @@ UNKNOWN = "certificate signed by unknown authority"
 class Inside(Server):
     """A registry in the engine's network namespace, with TLS."""
 
+    @override
     def answers(self) -> bool:
-        """See Server."""
         return "listening" in self.output()
 
+    @override
     @property
     def host(self) -> str:
-        """See Server."""
         return f"{ADDRESS}:{self.port}"
 
 
@@ -72,7 +73,7 @@ class Site:
 
 @pytest.fixture
 def site(bridged: BridgedDaemon, tmp_path: Path) -> Iterator[Site]:
-    """A server that anybody may ask."""
+    """A server without a login."""
     site = Site(tmp_path, bridged, clients=False)
     with site.server:
         yield site

@@ -1,4 +1,4 @@
-"""How people have always freed the space of an image: by hand, and with the collector in the running container."""
+"""The usual ways to free the space of an image: by hand, and with the collector in the running container."""
 
 from pathlib import Path
 

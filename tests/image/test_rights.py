@@ -23,7 +23,7 @@ def users(docker: Engine) -> set[int]:
 
 @pytest.fixture
 def files() -> Iterator[Path]:
-    """A directory for what is mounted beside the volume."""
+    """A directory for mounts outside of the volume."""
     directory = Path(tempfile.mkdtemp(prefix="pyregistry-files-"))
     directory.chmod(0o755)
     yield directory
@@ -111,7 +111,7 @@ def test_container_without_any_capability_serves_a_volume_of_roots(
 
 
 def health(docker: Engine) -> str:
-    """What `docker ps` shows."""
+    """Return the state that `docker ps` shows."""
     return docker.run("inspect", "--format", "{{.State.Health.Status}}", "registry").strip()
 
 

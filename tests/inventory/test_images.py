@@ -1,4 +1,4 @@
-"""What ls tells of the images, on both backends; of what a pusher may have made up, too."""
+"""The report of `ls` on images, on both backends; also on text that a pusher made up."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What each repository needs alone and what it shares, on both backends; and that it is quick."""
+"""The bytes that each repository needs alone and shares, on both backends; and that it is quick."""
 
 import time
 

@@ -19,7 +19,7 @@ _HEAD = "| name | labels | kind | |\n|---|---|---|---|\n"
 
 
 def part(name: str) -> str:
-    """Return what stands between the marks of that name."""
+    """Return the text between the marks of that name."""
     return PAGE.read_text().split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0]
 
 

@@ -45,9 +45,9 @@ def build_packages(source: Path, target: Path) -> list[Path]:
 
 
 def git(source: Path, *arguments: str) -> str:
-    """Return what git writes. Raises NotBuilt.
+    """Return git's output. Raises NotBuilt.
 
-    git refuses a clone of another user, which that of a CI often is, unless it is told of it.
+    git refuses a clone of another user, which that of a CI often is, unless an option names it.
     """
     command: list[str | Path] = ["git", "-c", f"safe.directory={source}", "-C", source, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

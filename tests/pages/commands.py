@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"<!-- (?P<name>[\w. -]+) -->\n```sh\n(?P<text>.*?)^```$", r
 
 
 class Page:
-    """The named blocks of a page; `paths` says what stands for each path of the page, longest first."""
+    """The named blocks of a page; `paths` has our path for each path of the page, longest first."""
 
     def __init__(self, name: str, paths: Mapping[str, str]) -> None:
         self.blocks = {found["name"]: found["text"] for found in _BLOCK.finditer((DOCS / name).read_text())}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.common.overriding import override
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.authority import Authority
 from tests.clients.programs import PASSWORD, USER
@@ -21,7 +22,7 @@ PREFIX = "/sub/path"
 
 @pytest.fixture(scope="session")
 def authority(scratch: Path) -> Authority:
-    """Who the clients trust."""
+    """The authority that the clients trust."""
     directory = scratch / "ca"
     directory.mkdir()
     return Authority(directory)
@@ -40,7 +41,7 @@ def guarded(scratch: Path) -> Iterator[Server]:
 
 @pytest.fixture(params=PROXIES)
 def proxy(request: pytest.FixtureRequest, guarded: Server, authority: Authority, tmp_path: Path) -> Iterator[Proxy]:
-    """What the clients talk to."""
+    """The server that the clients talk to."""
     with PROXIES[request.param](tmp_path, authority, guarded.host) as proxy:
         yield proxy
 
@@ -67,6 +68,6 @@ def below(request: pytest.FixtureRequest, authority: Authority, tmp_path: Path) 
 class Below(Server):
     """A registry that is not at /v2/."""
 
+    @override
     def answers(self) -> bool:
-        """See Server."""
         return "listening" in self.output() and not self._refuses()

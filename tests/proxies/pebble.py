@@ -4,6 +4,7 @@ import http.client
 import json
 from pathlib import Path
 
+from pyregistry.common.overriding import override
 from tests.authority import Authority
 from tests.clients.programs import built
 from tests.processes import Program, free_port
@@ -35,8 +36,8 @@ class Pebble(Program):
         """The directory of the ACME server."""
         return f"https://127.0.0.1:{self.port}/dir"
 
+    @override
     def answers(self) -> bool:
-        """See Program."""
         context = self.authority.context()
         connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=context, timeout=5)
         try:

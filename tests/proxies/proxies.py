@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyregistry.common.overriding import override
 from tests.authority import Authority
 from tests.clients.programs import built
 from tests.processes import SOURCE_TREE, Program, free_port, require
@@ -30,7 +31,7 @@ http {{
     include {directory}/registry.conf;
 }}
 """
-"""What Debian's /etc/nginx/nginx.conf is around conf.d/registry.conf, for a server of our own."""
+"""Debian's /etc/nginx/nginx.conf around conf.d/registry.conf, for a server of our own."""
 CADDY = """
 {
 	admin off
@@ -78,20 +79,20 @@ class Proxy(Program):
 
     @property
     def host(self) -> str:
-        """What stands before the repository in an image's name."""
+        """The text before the repository in an image's name."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where its paths begin."""
+        """The start of its paths."""
         return f"https://{self.host}"
 
     def connect(self) -> http.client.HTTPSConnection:
         """A client that trusts the authority alone."""
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.authority.context(), timeout=30)
 
+    @override
     def answers(self) -> bool:
-        """See Program."""
         connection = self.connect()
         try:
             connection.request("GET", "/")
@@ -105,8 +106,8 @@ class Proxy(Program):
 class Nginx(Proxy):
     """nginx."""
 
+    @override
     def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
-        """See Proxy."""
         replacements = {
             "listen 443 ssl;": f"listen {self.host} ssl;",
             "/etc/ssl/registry.pem": self.certificate,
@@ -122,8 +123,8 @@ class Nginx(Proxy):
 class Caddy(Proxy):
     """Caddy."""
 
+    @override
     def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
-        """See Proxy."""
         own = f"tls {self.certificate} {self.key}\n\tbind 127.0.0.1"
         text = sample("Caddyfile", {"# tls /etc/ssl/registry.pem /etc/ssl/private/registry.key": own})
         config = self.directory / "Caddyfile"
@@ -136,8 +137,8 @@ class Caddy(Proxy):
 class SampleHAProxy(Proxy):
     """HAProxy, as config/haproxy.cfg has it."""
 
+    @override
     def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
-        """See Proxy."""
         pem, config = self.directory / "haproxy.pem", self.directory / "haproxy.cfg"
         pem.write_text(Path(self.certificate).read_text() + Path(self.key).read_text())
         replacements = {
@@ -152,8 +153,8 @@ class SampleHAProxy(Proxy):
 class HAProxy(Proxy):
     """HAProxy, which may send a request of any client on any connection."""
 
+    @override
     def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
-        """See Proxy."""
         pem, config = self.directory / "haproxy.pem", self.directory / "haproxy.cfg"
         pem.write_text(Path(self.certificate).read_text() + Path(self.key).read_text())
         config.write_text(HAPROXY.format(host=self.host, pem=pem, upstream=upstream))
@@ -163,6 +164,6 @@ class HAProxy(Proxy):
 class GoProxy(Proxy):
     """A program of our own: see reverse_proxy/main.go."""
 
+    @override
     def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
-        """See Proxy."""
         return [built("reverse-proxy"), self.host, upstream, self.certificate, self.key], {}

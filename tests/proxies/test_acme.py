@@ -41,7 +41,7 @@ def pebble(tmp_path: Path, authority: Authority) -> Iterator[Pebble]:
 
 
 def served(port: int) -> bytes | None:
-    """The certificate that a client gets who asks for HOST; None while there is none."""
+    """The certificate that a client of HOST gets, or None."""
     try:
         with connected(port) as connection:
             return connection.getpeercert(binary_form=True)
@@ -51,7 +51,7 @@ def served(port: int) -> bytes | None:
 
 @contextmanager
 def connected(port: int) -> Iterator[ssl.SSLSocket]:
-    """A connection to HOST at this port; it trusts everybody, as the authority's root is new at each start."""
+    """A connection to HOST at this port; it trusts every authority, as the root is new at each start."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (

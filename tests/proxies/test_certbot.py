@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pyregistry.common.overriding import override
 from tests.authority import Authority
 from tests.processes import SOURCE_TREE, Program, Server, free_port, pyregistry_server, require, wait_until
 from tests.proxies.proxies import NGINX, sample
@@ -40,8 +41,8 @@ class Plain(Program):
         finally:
             connection.close()
 
+    @override
     def answers(self) -> bool:
-        """See Program."""
         try:
             return self.get("/")[0] == 308
         except OSError:
@@ -51,8 +52,8 @@ class Plain(Program):
 class WithTls(Server):
     """A registry that speaks TLS."""
 
+    @override
     def answers(self) -> bool:
-        """See Server."""
         return "listening" in self.output()
 
 

@@ -54,7 +54,7 @@ def ask(
 
 
 def uploads(server: Server, repository: str) -> list[int]:
-    """How much of each upload is on the registry's disk."""
+    """The number of bytes of each upload on the registry's disk."""
     found = (server.tree / "repositories" / repository / "_uploads").glob("*/data")
     return [data.stat().st_size for data in found]
 

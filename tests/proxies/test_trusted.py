@@ -1,4 +1,4 @@
-"""What real proxies say of their clients, and what the registry makes of it."""
+"""Headers of real proxies about their clients, and the registry's use of them."""
 
 import http.client
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.common.overriding import override
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.authority import Authority
 from tests.processes import SOURCE_TREE, Server, pyregistry_server, wait_until
@@ -20,8 +21,8 @@ RULES = [{"repositories": "public/**", "who": "everyone", "actions": "pull"}]
 class DocumentedHAProxy(HAProxy):
     """HAProxy with the lines that docs/tls-and-proxies.md tells of."""
 
+    @override
     def configure(self, upstream: str) -> tuple[list[str], dict[str, str]]:
-        """See Proxy."""
         configured = super().configure(upstream)
         documented = (SOURCE_TREE / "docs/tls-and-proxies.md").read_text()
         row = re.search(r"^\| HAProxy \|(.*); from 2\.8", documented, re.MULTILINE)

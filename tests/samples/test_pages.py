@@ -26,7 +26,7 @@ _LINES = {
 
 
 def commands(text: str) -> Iterator[str]:
-    """Yield what follows `pyregistry` in the code of a page; two spaces begin what is said about it."""
+    """Yield the words after `pyregistry` in the code of a page; two spaces begin a comment."""
     for code in _CODE.findall(text):
         for found in _COMMAND.finditer(code):
             if found[1] != _EVENT:

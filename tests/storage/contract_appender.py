@@ -1,4 +1,4 @@
-"""What the appenders of every driver do."""
+"""The contract of the appenders of every driver."""
 
 import asyncio
 
@@ -196,7 +196,7 @@ class Appending:
 
 
 class Holding:
-    """Files that a thread holds, alone and beside appenders."""
+    """Files that a thread holds, alone and together with appenders."""
 
     def test_rewinding_takes_back_what_was_appended_since_it_was_opened(self, driver: Driver) -> None:
         driver.write(FILE, b"before")

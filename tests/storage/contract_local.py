@@ -232,4 +232,4 @@ class BusyLocks:
 
 
 class LocalContract(Making, Moving, Storing, Times, Discard, BusyLocks):
-    """All of it, beside the locks and the appended files."""
+    """All of it, except the locks and the appended files."""

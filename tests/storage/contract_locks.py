@@ -1,4 +1,4 @@
-"""What the locks of every driver do."""
+"""The contract of the locks of every driver."""
 
 import threading
 from collections.abc import Iterator

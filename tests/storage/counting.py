@@ -10,7 +10,7 @@ from pyregistry.storage.seams.objects import Source, Stat
 
 
 class CountingDriver(FilesystemDriver):
-    """How often each file was read is in `reads`, and how much was read of all in `read_bytes`."""
+    """The reads of each file are in `reads`, and the bytes read of all in `read_bytes`."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)

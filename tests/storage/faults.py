@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 LYING = (errno.EIO, errno.ENOSPC, errno.EDQUOT)
-"""What a sync may report. Which of them it is depends on the device; the bytes are lost in any case."""
+"""The errors that a sync may report. The device decides which of them; the bytes are lost in any case."""
 
 
 class FailingSync:

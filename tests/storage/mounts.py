@@ -41,7 +41,7 @@ FILE_SYSTEMS: Mapping[str, tuple[str, str, int, tuple[str, ...]]] = {
     "xfs": ("mkfs.xfs", "xfsprogs", 320, ("-q",)),
     "btrfs": ("mkfs.btrfs", "btrfs-progs", 128, ("-q",)),
 }
-"""How each is made: its program, the Debian package of that, the size in MiB, and options."""
+"""Properties of each kind: its program, the Debian package of that, the size in MiB, and options."""
 
 
 @contextlib.contextmanager
@@ -82,7 +82,7 @@ def bound(source: Path, directory: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def overlay(lower: Path, directory: Path, scratch: Path) -> Iterator[Path]:
-    """What a container without a volume sees: `lower` is its image's, what changes is kept in `scratch`."""
+    """The view of a container without a volume: `lower` is its image's, changes are kept in `scratch`."""
     require_root()
     for name in ("upper", "work"):
         (scratch / name).mkdir()
@@ -149,7 +149,7 @@ class Disk:
             _unmount(self.root)
 
     def cut_power(self, flush: int) -> None:
-        """What is not on the disk by now never will be."""
+        """Data that are not on the disk at this moment never will be."""
         handle = os.open(self.root, os.O_RDONLY)
         try:
             fcntl.ioctl(handle, _SHUTDOWN, struct.pack("I", flush))

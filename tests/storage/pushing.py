@@ -99,12 +99,12 @@ def push_image(repo: Repository, image: Image, *tags: str) -> Digest:
 
 
 def tagged_images(repo: Repository) -> dict[str, str]:
-    """What every visible tag names."""
+    """Return the digest that each visible tag names."""
     return {str(tag): str(repo.tagged(tag)) for tag in repo.tags()}
 
 
 def pull(repo: Repository, image: Image) -> bool:
-    """Whether the image is there with its own bytes, blobs and children."""
+    """Return True if the image is there with its own bytes, blobs and children."""
     try:
         stored = repo.manifest(Digest(image.digest))
     except ManifestUnknown:

@@ -1,4 +1,4 @@
-"""File systems that cannot do all: what works there, what it costs, and what is said of it at the start."""
+"""File systems that lack calls: what works there, what it costs, and the warning at the start."""
 
 import errno
 import re

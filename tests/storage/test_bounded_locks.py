@@ -117,7 +117,7 @@ async def test_a_request_without_a_client_stops_waiting(driver: Driver) -> None:
 def test_neither_a_collector_nor_writers_with_a_bound_starve_the_others(
     filesystem: FilesystemDriver,
 ) -> None:
-    """In two processes, as flock gives a lock to whoever comes first; each gets on while the other never rests."""
+    """In two processes, as flock gives a lock to the first that comes; each gets on while the other never rests."""
     program = """
 import sys, time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a worker remembers is never more than the disk says."""
+"""The memory of a worker is never ahead of the disk."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def hot(filesystem: FilesystemDriver) -> HotManifests:
 
 
 def serve(hot: HotManifests, repo: Repository, reference: Tag | Digest) -> StoredManifest:
-    """What a request does that finds nothing in memory."""
+    """Do the steps of a request that finds nothing in memory."""
     stored, known = hot.read(repo, reference, leased=False)
     hot.remember(repo.name, reference, stored, known)
     return stored

@@ -28,12 +28,12 @@ from tests.storage.pushing import registry_on, repository, stream
 
 
 def temporaries(root: Path) -> list[str]:
-    """What is left in the directory of temporary files."""
+    """Return the files left in the directory of temporary files."""
     return [path.name for path in (root / layout.TMP).glob("*")]
 
 
 def open_descriptors() -> int:
-    """How many this process has."""
+    """Return the number of descriptors that this process has."""
     return len(list(Path("/proc/self/fd").iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""What only a directory has: symbolic links, other processes, names of any bytes."""
+"""Properties that only a directory has: symbolic links, other processes, names of any bytes."""
 
 import asyncio
 import os

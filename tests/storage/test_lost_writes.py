@@ -55,7 +55,7 @@ async def begun(repo: Repository, content: bytes = CONTENT) -> Upload:
 
 
 async def is_unknown(repo: Repository, upload_id: UploadId) -> bool:
-    """Whether each request of an upload, as the API makes it, finds nothing."""
+    """Return True if each request of an upload, as the API makes it, finds nothing."""
 
     async def finds_nothing(request: Callable[[Upload], Awaitable[object]]) -> bool:
         upload = repo.upload(upload_id)

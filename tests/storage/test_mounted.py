@@ -88,7 +88,7 @@ def tree(request: pytest.FixtureRequest, root: Path, points: Sequence[str]) -> I
 
 
 def assert_nothing_in_the_way(root: Path) -> None:
-    """What the walks of the CNCF registry take for a blob or a repository is one, and none of ours is left behind."""
+    """The walks of the CNCF registry find only blobs and repositories, and none of our files is left behind."""
     blobs = root / layout.BLOBS
     assert all(
         re.fullmatch(r"sha256/../[0-9a-f]{64}", str(path.parent.relative_to(blobs))) for path in blobs.rglob("data")
@@ -231,7 +231,7 @@ def test_the_locks_are_on_the_volume_of_the_blobs(root: Path, point: str) -> Non
 
 
 def test_a_section_in_which_the_locks_came_elsewhere_is_not_acknowledged(root: Path) -> None:
-    """It holds a lock that no other process takes any more, whichever thread has noticed."""
+    """It holds a lock that no other process takes, whichever thread has noticed."""
     driver = FilesystemDriver(root)
     digest = push_blob(repository(registry_on(driver), "other"), b"content")
     (volume := root.parent / "volume").mkdir()

@@ -1,4 +1,4 @@
-"""What was acknowledged survives a power cut: ext4 on a loop device, shut down between two calls."""
+"""Acknowledged content survives a power cut: ext4 on a loop device, shut down between two calls."""
 
 from collections.abc import Callable
 from pathlib import Path

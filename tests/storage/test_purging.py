@@ -1,4 +1,4 @@
-"""Uploads that nobody goes on with are removed, those that somebody writes to are not."""
+"""Abandoned uploads are removed, those that a request writes to are not."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""Removing repositories and tags beside others."""
+"""Removing repositories and tags while others work."""
 
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.driver import Driver

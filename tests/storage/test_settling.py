@@ -1,4 +1,4 @@
-"""A file is told from every later state of it only when its time has settled."""
+"""A file is distinguished from every later state of it only when its time has settled."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What is synced, when: the table of the durability contract, held against the system calls that are made."""
+"""The syncs and their order: the table of the durability contract, held against the system calls that are made."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -241,7 +241,7 @@ ENDINGS: dict[str, tuple[Ending, int]] = {
     "a small PATCH at once": (lambda upload: upload.append_at_once(b"more", None), 2),
     "a small PUT at once": (lambda upload: upload.commit_at_once(LAYER, b"", None), 2),
 }
-"""How each request ends an upload, and how many tries for its file fail before it waits for it."""
+"""Ways to end an upload, and the tries for its file that fail before each waits for it."""
 
 
 @pytest.mark.parametrize(("end", "tries"), ENDINGS.values(), ids=ENDINGS.keys())

@@ -1,4 +1,4 @@
-"""What an upload leaves behind, and uploads that do not exist."""
+"""The files that an upload leaves behind, and uploads that do not exist."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""The digest decides, whoever computed it: this worker, another one by its record, or by reading the file again."""
+"""The digest decides, in each way to compute it: by this worker, by another's record, or by reading the file again."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from tests.storage.pushing import broken, registry_on, repository, stream
 CONTENT = b"0123456789"
 DIGESTS = [Digest.of(CONTENT), Digest.of(CONTENT, "sha512")]
 LARGE = CONTENT * (uploads.SMALL_BYTES // len(CONTENT) + 1)
-"""What is read again if it must be, and so is noted."""
+"""Bytes that are read again if needed, and so are noted."""
 OTHER = [Digest.of(b"other"), Digest.of(b"other", "sha512")]
 FOREIGN = UploadId("0f3b1c2d-4e5f-4a6b-8c7d-9e0f1a2b3c4d")
 

@@ -67,7 +67,7 @@ def size_of(upload: Upload) -> int | None:
 
 
 def assert_can_be_pushed(repo: Repository, upload_id: UploadId, content: bytes) -> None:
-    """Go on where the upload stands, as a client does, or begin again where it is unknown."""
+    """Continue at the upload's offset, as a client does, or begin again where it is unknown."""
     digest, upload = Digest.of(content), repo.upload(upload_id)
     with suppress(BlobUnknown):
         assert content_of(repo.blob(digest)) == content

@@ -1,4 +1,4 @@
-"""What a server writes where."""
+"""The lines that a server writes, by stream."""
 
 import json
 import re

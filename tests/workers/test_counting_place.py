@@ -58,14 +58,14 @@ def test_the_directory_stays_while_a_worker_lives_that_the_killed_process_left_b
 
 
 def _holds(pid: int, directory: Path) -> bool:
-    """Whether a process has the lock of the directory open."""
+    """Return True if a process has the lock of the directory open."""
     with suppress(OSError):  # it has just ended
         return str(directory / "owner") in {str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
     return False
 
 
 def _starts_beside(directory: Path, watched: Watched) -> bool:
-    """Whether another server starts, and ends, with the same place for temporary files."""
+    """Return True if another server starts, and ends, with the same place for temporary files."""
     own = directory / "other"
     own.mkdir(exist_ok=True)
     with watched_server(own, temporary=watched.server.env["TMPDIR"], pyregistry={"workers": 1}) as other:
@@ -113,7 +113,7 @@ def test_without_any_place_there_is_none(places: list[Path]) -> None:
 
 
 def test_what_is_not_a_killed_servers_is_left_alone(places: list[Path]) -> None:
-    """Being made, held, of another kind, or a link to somebody's files."""
+    """One is being made, one locked, one of another kind, and one a link to another user's files."""
     first = places[0]
     (first / "pyregistry-metrics-new").mkdir()
     (first / "pyregistry-metrics-held").mkdir()

@@ -126,7 +126,7 @@ def test_what_regctl_was_told_is_there_is_on_the_disk(tmp_path: Path, disk: Refu
 
 
 async def test_an_upload_that_was_lost_between_two_mounts_is_read_again(disk: RefusingDisk) -> None:
-    """What an earlier request noted of its hash is true of bytes that only memory held."""
+    """The hash that an earlier request noted is true of bytes that only memory held."""
 
     def repository() -> Repository:
         return registry_on(FilesystemDriver(disk.root), Rules()).repository(RepositoryName(NAME))

@@ -1,4 +1,4 @@
-"""Figures for panels and alerts beside the counts of requests, over all processes of a service."""
+"""Figures for panels and alerts other than counts of requests, over all processes of a service."""
 
 import os
 import signal

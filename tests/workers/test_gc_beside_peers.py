@@ -1,4 +1,4 @@
-"""Garbage collection beside the CNCF registries' own: on a tree that one of the three filled over HTTP.
+"""Garbage collection compared with the CNCF registries' own: on a tree that one of the three filled over HTTP.
 
 Where theirs is right, the same blobs are left. Where theirs is wrong, ours is not.
 """
@@ -80,7 +80,7 @@ def collect_theirs(program: str, server: Server, *options: str) -> "subprocess.C
 
 
 def left_by_theirs(program: str, server: Server, *options: str) -> set[str]:
-    """What is left after their run; then everything is as it was before."""
+    """Return the blobs left after their run, and restore everything as it was before."""
     before = server.directory / "before"
     shutil.copytree(server.tree.parent.parent, before)
     try:

@@ -1,4 +1,4 @@
-"""What a request costs, in system calls: a hot path that got lost shows, and a busy machine does not.
+"""The cost of a request in system calls: a lost fast path shows, and a busy machine does not.
 
 A hop to a thread shows as `futex`, and as one more byte that the thread sends to wake the loop; a file that is read
 again as `openat`.
@@ -69,7 +69,7 @@ def calls_of(server: Server, log: Path, work: Callable[[http.client.HTTPConnecti
 
 
 def traced(pid: int) -> bool:
-    """Whether each thread has its tracer."""
+    """Return True if each thread has its tracer."""
     tasks = Path(f"/proc/{pid}/task").glob("*/status")
     return all("TracerPid:\t0\n" not in task.read_text() for task in tasks)
 

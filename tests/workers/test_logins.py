@@ -83,7 +83,7 @@ def test_a_worker_killed_in_the_middle_of_a_hash_does_not_take_the_turn_with_it(
 
 
 def test_a_worker_that_replaces_another_while_the_file_is_gone_lets_in_no_one_who_was_removed(guarded: Server) -> None:
-    """What it inherits is the file as it was at the start."""
+    """It inherits the file as it was at the start."""
     write_htpasswd(guarded.directory / "htpasswd", {"alice": "a secret"})
     wait_until(lambda: [ask(guarded, "GET", "/v2/", headers=BOB).status for _ in range(12)] == [401] * 12, "bob is out")
     (guarded.directory / "htpasswd").unlink()

@@ -119,7 +119,7 @@ def _ask_and_read_nothing(server: Server, stack: ExitStack, path: str) -> socket
 
 
 def _begins_with(asking: socket.socket, expected: bytes) -> bool:
-    """Wait for the first bytes of an answer; False if it is another one, or there is none."""
+    """Wait for the first bytes of an answer; return False if it is another one, or missing."""
     with suppress(ConnectionError):
         return asking.recv(len(expected), socket.MSG_PEEK | socket.MSG_WAITALL) == expected
     return False

@@ -1,4 +1,4 @@
-"""What can be read is served: a disk that cannot be written takes no pull away, and needs no restart later."""
+"""Readable content is served: a disk that cannot be written stops no pull, and needs no restart later."""
 
 import json
 import os
@@ -279,7 +279,7 @@ def test_tokens_are_made_by_all_workers_where_no_key_can_be_stored(tmp_path: Pat
 
 @pytest.mark.parametrize(("gone", "status"), [(("/tmp", "/var/tmp"), 200), (("/tmp", "/var/tmp", "/dev/shm"), 404)])
 def test_no_place_for_temporary_files_is_needed(gone: tuple[str, ...], status: int) -> None:
-    """With one in memory alone there are metrics; without any there are none, and the log says so."""
+    """With one in memory alone there are metrics; without any there are not, and the log says so."""
     require_root()
     # Read-only rather than away: the tree that is tested may lie below one of them.
     mounts = "; ".join(f"mount --bind {place} {place}; mount -o remount,ro,bind {place}" for place in gone)

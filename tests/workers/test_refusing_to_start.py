@@ -1,4 +1,4 @@
-"""What is wrong with the config is said in one line that names the key, with status 2."""
+"""A fault of the config is one line that names the key, with status 2."""
 
 import socket
 import subprocess

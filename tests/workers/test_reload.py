@@ -74,7 +74,7 @@ def test_an_upload_that_runs_during_sighup_ends_well(server: Server) -> None:
 
 
 def test_a_worker_whose_last_requests_take_long_goes_on_saying_that_it_lives(server: Server) -> None:
-    """Whoever is silent for 30 s is killed, be `http.draintimeout` what it may."""
+    """A worker that is silent for 30 s is killed, with any `http.draintimeout`."""
     location = start_upload(server, "app")
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"

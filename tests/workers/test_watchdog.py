@@ -32,7 +32,7 @@ signal.signal(signal.SIGRTMIN + 1, lambda *_: time.sleep(3600))
 from pyregistry.cli import main
 main()
 """
-"""A server that calls a silence of 3 s a hang, and whose event loop hangs when it is told to: busy, and asleep."""
+"""A server that calls a silence of 3 s a hang, and whose event loop hangs on request: busy, and asleep."""
 FOREIGN_WORDS = ("gunicorn", "WORKER TIMEOUT", "asyncio", "socket.send() raised", "Task was destroyed", "Traceback")
 _CHUNK = b"x" * 300_000
 
@@ -184,7 +184,7 @@ def test_one_that_is_stopped_does_not_hang_however_long(silent: Heartbeat) -> No
 
 
 def test_one_that_got_no_processor_does_not_hang(silent: Heartbeat) -> None:
-    """The clock of the test goes on by hours while the process gets the processor for a moment."""
+    """The test's clock moves by hours while the process gets the processor for a moment."""
     with process(BUSY) as pid:
         assert not looks(pid, Clock(), silent, 1.0, 1000)
 

@@ -49,7 +49,7 @@ class Watched:
 
     @property
     def directories(self) -> list[Path]:
-        """Where the workers count."""
+        """The directories where the workers count."""
         return list(Path(self.server.env["TMPDIR"]).glob("pyregistry-metrics-*"))
 
 

@@ -13,7 +13,7 @@ def workers_of(server: Server) -> list[int]:
 
 
 def beats_of(pid: int) -> int:
-    """How often a worker has said that it lives: what is in the piece of memory that its processes have for that."""
+    """Return the number of a worker's heartbeats, from the piece of memory that its processes have for that."""
     [file] = [each for each in Path(f"/proc/{pid}/fd").iterdir() if "pyregistry-heartbeat" in str(each.readlink())]
     return int.from_bytes(file.read_bytes(), "little")
 

@@ -1,4 +1,4 @@
-"""Where a body ends: aiohttp's parser, which stands in for every other one on the way, must agree."""
+"""The end of a body: aiohttp's parser, which represents every other one on the way, must agree."""
 
 import asyncio
 from collections.abc import Iterator

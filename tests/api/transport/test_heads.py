@@ -51,7 +51,7 @@ def test_heads_are_found_wherever_their_packets_end(heads: list[bytes]) -> None:
 
 @pytest.mark.parametrize("rest", [b"\r\n", b"Host: x\r\n\r\n", b"\r\nGET /v2/ HTTP/1.0\r\n\r\n"])
 async def test_a_request_whose_first_line_comes_alone_is_answered(client: Client, rest: bytes) -> None:
-    """As somebody types it, or as a client sends it that flushes each line."""
+    """As a person types it, or as a client sends it that flushes each line."""
     async with connected(client) as connection:
         await connection.send(b"GET /v2/ HTTP/1.0\r\n")
         await asyncio.sleep(0.05)  # it has arrived by itself

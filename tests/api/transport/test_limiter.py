@@ -1,4 +1,4 @@
-"""What happens above the limits of connections: the one that is idle longest goes, and others are not locked out."""
+"""Above the limits of connections the one that is idle longest is closed, and others are not locked out."""
 
 import asyncio
 import io
@@ -143,7 +143,7 @@ async def test_idle_connections_from_two_addresses_lock_no_address_out(start_reg
 async def test_refusals_that_wait_on_purpose_lock_nobody_out(
     start_registry: StartRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Behind a proxy all have one address, and whoever guesses has as many connections as it likes."""
+    """Behind a proxy all have one address, and a client that guesses has as many connections as it likes."""
     monkeypatch.setattr(credentials, "DELAY_SECONDS", 3_600)
     write_htpasswd(tmp_path / "htpasswd", {"alice": "wonderland"})
     client = await start_registry(

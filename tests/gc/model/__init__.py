@@ -10,7 +10,7 @@ variants; -v: the shortest interleaving for everything that breaks. For each var
                 that manifest is gone again (deleted; or untagged, where the collector takes untagged manifests).
                 "chain" in the results means: L can be broken in this way and in no other.
   F  freshness  when no push is in progress, one run of the collector frees every unreferenced blob, whatever the
-                ages; and a blob that no link names any more (rm -rf) is freed even while pushes hold leases elsewhere
+                ages; and a blob whose last link is gone (rm -rf) is freed even while pushes hold leases elsewhere
 
 Exit status 1 if any outcome differs from the expected one, in either direction: a checker that has gone blind is
 noticed as well as a broken protocol. "-" in the results: not asked, the search ends when what was asked is found.

@@ -5,7 +5,7 @@ from tests.gc.model.stores import IDLE, NONE, RUNS, sub, went
 
 
 def without_marks(p, data, rec):
-    """Where marks are lost, what had one looks as it is remembered again."""
+    """If marks are lost, a marked blob looks again as it is remembered."""
     if p.touch_seen or p.marks != "removed between mark and sweep":
         return data
     return tuple(SAME if x and r else x for x, r in zip(data, rec))

@@ -1,4 +1,4 @@
-"""What a variant of the protocol is, and the values of the model."""
+"""The parts of a variant of the protocol, and the values of the model."""
 
 from dataclasses import dataclass
 

@@ -129,5 +129,5 @@ def later(p, data, b, procs):
 
 
 def went(procs, manifest_link):
-    """A manifest is gone (or lost its tag): whoever counts on a lease that it had ended is in the admitted chain."""
+    """A manifest is gone (or lost its tag): pushes that rely on a lease that it had ended are in the admitted chain."""
     return tuple(q[:3] + (CHAIN,) if len(q) == 4 and q[3] != CHAIN and manifest_link in q[3] else q for q in procs)

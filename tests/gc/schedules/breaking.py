@@ -1,4 +1,4 @@
-"""How the code under test is broken."""
+"""The changes that break the code under test."""
 
 import importlib
 import inspect

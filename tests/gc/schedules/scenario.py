@@ -15,7 +15,7 @@ from tests.builders import IMAGE_CONFIG, LAYER, OCI_INDEX, OCI_MANIFEST, descrip
 
 @dataclass(frozen=True)
 class Operation:
-    """What an actor does next; `what` and `more` are names of documents, tags or repositories."""
+    """The next operation of an actor; `what` and `more` are names of documents, tags or repositories."""
 
     kind: str
     repository: str
@@ -98,7 +98,7 @@ class Scenario:
 
     @cached_property
     def refs(self) -> dict[str, tuple[str, ...]]:
-        """What each manifest refers to, without subjects; nothing for a blob."""
+        """References of each manifest, without subjects; nothing for a blob."""
         refs = {m: tuple(r for r in text.split() if r[0] != "^") for m, text in self.manifests.items()}
         return refs | {
             r: ()
@@ -161,7 +161,7 @@ class Scenario:
         return {name: Digest(digest_of(content, self.algorithm)) for name, content in self.content.items()}
 
     def target(self, name: str) -> Digest:
-        """Where the CNCF registry has the bytes of a blob with another digest."""
+        """Return the digest that stores the bytes of a blob with another digest in the CNCF registry."""
         return Digest(digest_of(self.content[name]))
 
     @cached_property
@@ -213,6 +213,6 @@ class Scenario:
                 driver.write(link, self.digest[manifest].encode(), durable=False)
 
     def names_of(self, digests: Iterable[str]) -> list[str]:
-        """For whoever reads a failure."""
+        """Return names for the reader of a failure."""
         names = {str(digest): name for name, digest in self.digest.items()}
         return sorted(names.get(digest, digest) for digest in digests)

@@ -1,6 +1,6 @@
-"""Which schedules are tried.
+"""The choice of schedules.
 
-Operations in any order, and in the midst of them up to three events: a preemption, or kill -9 of anybody. Nearly all
+Operations in any order, and in the midst of them up to three events: a preemption, or kill -9 of an actor. Nearly all
 known races of real programs need no more.
 """
 
@@ -66,7 +66,7 @@ class _Choices:
         self._locks = [[0] for _ in self._actors]
 
     def learn(self, actors: list[Actor]) -> None:
-        """How many steps each of them has, and which of them take locks: most races are right before one."""
+        """Learn the number of steps of each, and which of them take locks: most races are right before one."""
         for actor in actors:
             if actor.steps > self._lengths[actor.place]:
                 self._lengths[actor.place], self._locks[actor.place] = actor.steps, actor.locks or [0]
@@ -95,7 +95,7 @@ class _Choices:
 
 
 def report(scenario: Scenario, schedule: Schedule, world: World) -> str:
-    """The interleaving, one line for each step, a blank one wherever somebody else goes on."""
+    """Return the interleaving, one line for each step, a blank one wherever another actor continues."""
     lines = [f"{world.failure}", f'in "{scenario.name}", {schedule}', ""]
     for name, operations in scenario.actors.items():
         lines.append(f"  {name}: " + ", then ".join(map(str, operations)))

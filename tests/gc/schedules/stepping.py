@@ -1,7 +1,7 @@
-"""A driver that stops before each call, and the baton that decides who goes on.
+"""A driver that stops before each call, and the baton that decides which actor continues.
 
-The actors are threads of which exactly one runs; the others wait for the baton. Whoever has it decides at its next
-storage call whether it goes on or hands it over, so that a schedule without switches costs next to nothing.
+The actors are threads of which exactly one runs; the others wait for the baton. Its holder decides at its next storage
+call whether it continues or hands it over, so that a schedule without switches costs next to nothing.
 """
 
 import threading
@@ -19,11 +19,11 @@ from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 T = TypeVar("T")
 
 MAX_STEPS = 20_000
-"""More than any schedule needs: somebody goes round in circles."""
+"""More than any schedule needs: an actor goes round in circles."""
 
 
 class Killed(BaseException):
-    """kill -9 of the actor that sees it: no clean-up reaches the storage any more."""
+    """kill -9 of the actor that sees it: no clean-up reaches the storage after that."""
 
 
 class State(Enum):
@@ -36,16 +36,16 @@ class State(Enum):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Who goes on when, and is killed where; the actors by their places in the scenario, the collector last."""
+    """The order of the actors, and their kills; the actors have their places in the scenario, the collector is last."""
 
     turns: tuple[int, ...]
-    """Who is next whenever an operation ends, or its actor has to wait."""
+    """The next actor whenever an operation ends, or its actor has to wait."""
     switches: tuple[tuple[int, int, int], ...] = ()
-    """(actor, n, other): before its n-th step the actor is stopped, and the other one goes on."""
+    """(actor, n, other): before its n-th step the actor is stopped, and the other one continues."""
     kills: tuple[tuple[int, int], ...] = ()
     """(actor, n): before its n-th step the actor is killed."""
     batch: int = 1
-    """How many the collector removes under one exclusive lock."""
+    """The number that the collector removes under one exclusive lock."""
 
 
 @dataclass
@@ -59,12 +59,12 @@ class Actor:
     place: int = 0
     steps: int = 0
     locks: list[int] = field(default_factory=list)
-    """Which of its steps take a lock."""
+    """Those of its steps that take a lock."""
     baton: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
 
 class Stage:
-    """Where the actors of one schedule meet."""
+    """The meeting place of the actors of one schedule."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.steps = 0
@@ -192,7 +192,7 @@ _UNSEEN = frozenset({"symbolic_links", "sync", "empty_trash", "open_locked", "ap
 
 
 class SteppingDriver(DelegatingDriver):
-    """What one actor sees of `driver`. `changed` hears of each change after it: the call and its path."""
+    """The `driver` of one actor. `changed` hears of each change after it: the call and its path."""
 
     def __init__(self, driver: Driver, stage: Stage, actor: Actor, changed: Callable[[str, str], None]) -> None:
         super().__init__(driver)

@@ -1,7 +1,7 @@
-"""What is seen of the actors of one schedule, and whether the promises of docs/gc.md are kept.
+"""Checks of the actors of one schedule against the promises of docs/gc.md.
 
 S  an acknowledged manifest that is still there is whole, and so is what a tag names
-L  a push that was told "it is there" is not refused because the collector took it, but for the admitted chain
+L  a push that got the answer "it is there" is not refused because the collector took it, but for the admitted chain
 F  afterwards one run of the collector alone leaves exactly what can be reached
 
 Where a disk lost a file, S is judged as if that one file were back: nothing else may be missing then. F is judged when
@@ -37,7 +37,7 @@ class Watch:
         self.scenario = scenario
         self.stage = stage
         self.gone: set[tuple[str, str]] = set()
-        """Manifests of which somebody took something away."""
+        """Manifests from which an actor removed something."""
         self.unfinished = False
         """A push was broken off, or waits for its index."""
         self.lost: dict[StoragePath, bytes] = {}
@@ -98,7 +98,7 @@ class Watch:
         )
 
     def _data(self, link: StoragePath, name: str) -> Digest | None:
-        """Where the bytes of a name are; None if nowhere."""
+        """Return the digest that stores the bytes of a name, or None."""
         try:
             target = Digest(self._driver.read(link).decode())
         except PathNotFound:
@@ -156,7 +156,7 @@ class Watch:
     # F
 
     def check_end(self) -> None:
-        """When all have ended."""
+        """Check all promises when all actors have ended."""
         self._check_safety()
         options = Options(grace=self._grace, delete_untagged=self.scenario.untagged)
         self._collect(options)
@@ -203,7 +203,7 @@ class Watch:
         return {str(self.scenario.digest[each]) for each in below} | {target for _, _, target in links}
 
     def _unfinished(self, repository: str) -> set[str]:
-        """What is in the index of tags that name nothing: a push, or an operator's `rm`, was cut off between."""
+        """Return entries in the index of tags that name nothing: a push, or an operator's `rm`, was cut off between."""
         tags = layout.tags(RepositoryName(repository))
         paths = [path.removeprefix(f"{tags}/").split("/") for path in files_of(self._driver, tags)]
         named = set(self._tagged(repository))

@@ -63,7 +63,7 @@ class World:
 
     @property
     def failure(self) -> str | None:
-        """What was broken; None if nothing was."""
+        """The broken promise, or None."""
         return self.stage.failure
 
     # What the actors do
