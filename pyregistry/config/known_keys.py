@@ -107,8 +107,10 @@ def _supported(kind: Any) -> Surface:
 
 
 def _merge(section: Surface, more: Surface) -> Surface:
-    if not isinstance(section, Mapping) or not isinstance(more, Mapping):
+    if not isinstance(section, Mapping):
         return more
+    if not isinstance(more, Mapping):  # a driver that was not supported until it got its struct
+        return section
     common = {key: _merge(below, more[key]) if key in more else below for key, below in section.items()}
     return {**more, **common}
 

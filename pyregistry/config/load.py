@@ -170,8 +170,8 @@ def _wrong_driver(storage: object) -> str:
     drivers = sorted((CLOUD_DRIVERS | DRIVERS).intersection(storage)) if isinstance(storage, dict) else []
     if len(drivers) != 1:
         return f"storage: exactly one driver is needed, found {', '.join(drivers) or 'none'}"
-    if drivers[0] in CLOUD_DRIVERS:
-        return f"storage.{drivers[0]}: this driver is not supported, expected filesystem or inmemory"
+    if drivers[0] not in DRIVERS:
+        return f"storage.{drivers[0]}: this driver is not supported, expected {' or '.join(sorted(DRIVERS))}"
     return ""
 
 
