@@ -49,7 +49,7 @@ class Places:
         """The mount points below the root that hold a part of the tree, the deepest first."""
         return self.seen.points
 
-    def look_again(self) -> Mounts:
+    def reread(self) -> Mounts:
         """Read the mount points again; return the same object while they have not changed. Blocks."""
         with self._mutex:
             if (now := _look(self._root)) != self.seen:

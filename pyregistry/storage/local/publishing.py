@@ -95,7 +95,7 @@ class Publisher:
         try:
             return work()
         except OSError as error:
-            if error.errno != errno.EXDEV or self.places.look_again() is seen:
+            if error.errno != errno.EXDEV or self.places.reread() is seen:
                 raise
             self.places.require_home(seen.home)
             return work()

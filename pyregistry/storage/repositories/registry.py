@@ -12,7 +12,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.coordinator import coordinator_of
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.uploads import LocalUploads
-from pyregistry.storage.repositories.referrer_pages import ReferrerMemory
+from pyregistry.storage.repositories.referrer_pages import ReferrerCache
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.repositories.walking import walk_in_steps
 from pyregistry.storage.seams import layout
@@ -72,7 +72,7 @@ class Registry:
         self._rules = rules or Rules()
         self._uploads = uploads or LocalUploads(cast("Driver", driver), self._rules.max_blob_size, self._coordinator)
         self._touched: Digest | None = None
-        self._memory = ReferrerMemory()
+        self._memory = ReferrerCache()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""
