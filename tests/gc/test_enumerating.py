@@ -166,7 +166,7 @@ def test_where_no_process_can_be_started_one_does_it_alone(root: Path, monkeypat
 RUN = """
 import os, signal, sys, time
 from pathlib import Path
-from pyregistry.gc import sharing
+from pyregistry.gc import parallel
 from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Options
 from tests.gc.test_enumerating import Watching
@@ -179,7 +179,7 @@ def wait():
     while os.getppid() == began:
         time.sleep(0.01)
 
-sharing.WORTH_FORKING_BLOBS = 1
+parallel.WORTH_FORKING_BLOBS = 1
 collect(Watching(Path(sys.argv[1]), "80", wait), Options(), processes=2)
 """
 

@@ -110,7 +110,7 @@ def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
     if repositories_too:
         driver.delete(layout.REPOSITORIES)
     volumes.remember(driver)  # a server that starts on it learns nothing
-    said = "no directory docker/registry/v2/repositories" if repositories_too else "nothing tells"
+    said = "no directory docker/registry/v2/repositories" if repositories_too else "no server or run has noted"
     assert_unsafe(driver, said)
     assert gc(driver, allow_empty=True).blobs_removed == 3
 
