@@ -181,7 +181,7 @@ class LocalSection(Section):
         return read_link(self._driver, unit.link) or unit.digest
 
     def _touch(self, content: Digest) -> Stat:
-        """Change the record of a blob if a collector may run; return the stat from before."""
+        """Change the generation of a blob if a collector may run; return the stat from before."""
         if self._is_collecting():
             return leases.touch(self._driver, content)
         return self._driver.stat(layout.blob_data(content))

@@ -288,7 +288,7 @@ def without_directories(place: StoragePath) -> bool:
 
 
 def touched(digest: Digest) -> StoragePath:
-    """The mark of a touch that the record of a blob may not show."""
+    """The mark of a touch that the generation of a blob may not show."""
     return StoragePath(f"{TOUCHED}/{digest.algorithm}-{digest.encoded}")
 
 
