@@ -47,7 +47,7 @@ NOT_PERMITTED = 77
 INTERRUPTED = 130
 _VOLUME_MISSING = (
     f"pyregistry: a volume seems to be missing: there are repositories, but no blob in {layout.BLOBS}; a repair would"
-    " remove all tags. Mount it, or say --allow-empty"
+    " remove all tags. Mount it, or use --allow-empty"
 )
 
 

@@ -68,7 +68,7 @@ def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collecti
             raise CollectorBusy(_BUSY) from error
         except NotSafe as error:
             reasons = "; ".join(error.args)
-            raise SafetyCheckFailed(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs all the same") from error
+            raise SafetyCheckFailed(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs anyway") from error
         yield collection
 
 
@@ -123,7 +123,7 @@ def _check_safety(collection: Collection, candidates: Candidates, options: Optio
     if reason is not None:
         raise SafetyCheckFailed(
             f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"
-            " say --allow-empty"
+            " use --allow-empty"
         )
 
 

@@ -56,9 +56,9 @@ class Untagging:
             yield from self._coordinator.change(self._name, partial(self._remove_tags, batch, seeds))
         self._look(())  # so that less has to be read with the lock
         while True:
-            gone = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
-            yield from gone
-            if not gone:
+            removed = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
+            yield from removed
+            if not removed:
                 return
 
     def plan(self, tags: Sequence[Tag], digests: Sequence[Digest]) -> Iterator[Tag | Digest]:

@@ -228,7 +228,7 @@ def test_the_command_ends_with_3_and_says_what_to_do(tmp_path: Path, command: st
     done = run(command, *flags, place.config)
     assert done.returncode == 3
     assert "a volume seems to be missing: there are 3 blobs, but there is no repository" in done.stderr
-    assert "if this is meant, say --allow-empty" in done.stderr
+    assert "if this is meant, use --allow-empty" in done.stderr
     assert len(blobs(place.driver)) == 3
     done = run(command, *flags, "--allow-empty", place.config)
     assert (done.returncode, len(blobs(place.driver))) == (0, 3 if "--dry-run" in flags else 0)
