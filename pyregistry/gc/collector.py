@@ -61,7 +61,7 @@ def _on_these_mounts() -> Iterator[None]:
 @contextmanager
 def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collection]:
     with ExitStack() as stack:
-        begun = coordinator.collection(options.grace, only_look=options.dry_run, even_unsafe=options.i_know)
+        begun = coordinator.collection(options.grace, dry_run=options.dry_run, even_unsafe=options.i_know)
         try:
             collection = stack.enter_context(begun)
         except PathBusy as error:

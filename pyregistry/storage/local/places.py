@@ -41,7 +41,7 @@ class Places:
     def __init__(self, root: str) -> None:
         self._root = root
         self._mutex = threading.Lock()
-        self.seen = _look(root)
+        self.seen = _read_mounts(root)
         """The places that were read last; another object after each change."""
 
     @property
@@ -52,7 +52,7 @@ class Places:
     def reread(self) -> Mounts:
         """Read the mount points again; return the same object while they have not changed. Blocks."""
         with self._mutex:
-            if (now := _look(self._root)) != self.seen:
+            if (now := _read_mounts(self._root)) != self.seen:
                 self.seen = now
             return self.seen
 
@@ -88,7 +88,7 @@ class Places:
         return self.seen.holding(path)
 
 
-def _look(root: str) -> Mounts:
+def _read_mounts(root: str) -> Mounts:
     found = mount_points(root)
     points, private = layout.mounts_of_the_tree(found), layout.private_directories(found)
     home = private[_holding(points, layout.BLOBS)]

@@ -123,7 +123,7 @@ class ReferrerPages:
         if wanted.count == 0:
             return Page([], None)
         descriptors: list[bytes] = []
-        shown = looked_at = ""
+        shown = checked = ""
         left = wanted.size
         for digest, found in self._matching(subject, wanted):
             if found is not None:
@@ -133,9 +133,9 @@ class ReferrerPages:
                     return Page(descriptors, shown or None)
                 descriptors.append(encoded)
                 shown = digest
-            looked_at = digest
+            checked = digest
             if self._work > MAX_WORK:
-                return Page(descriptors, looked_at)
+                return Page(descriptors, checked)
         return Page(descriptors, None)
 
     def _matching(self, subject: Digest, wanted: Wanted) -> Iterator[tuple[str, Descriptor | None]]:
