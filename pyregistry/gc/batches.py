@@ -3,5 +3,5 @@
 BATCH = 64
 BATCH_SECONDS = 0.05
 """Longest wait of writers for one batch."""
-BREATH = 0.0001
+PAUSE_SECONDS = 0.0001
 """Seconds between two batches, in which waiting writers can take the lock."""

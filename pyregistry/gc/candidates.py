@@ -58,10 +58,10 @@ class Candidates:
         """Return the number of blobs."""
         return sum(len(table) for table in self._tables.values())
 
-    def extend(self, records: PrefixBlobs) -> None:
+    def extend(self, blobs: PrefixBlobs) -> None:
         """Add the blobs of another directory; for each algorithm in the order of their names."""
-        if len(records):
-            self._tables[records.algorithm].extend(records)
+        if len(blobs):
+            self._tables[blobs.algorithm].extend(blobs)
 
     def mark(self, digest: str) -> bool:
         """Take a blob out; return True if it existed and was not marked before. `digest` may be any string."""
@@ -98,7 +98,7 @@ class Candidates:
 
     def _sizes(self, state: int) -> Iterator[int]:
         for table in self._tables.values():
-            for index in table.places_of(state):
+            for index in table.indexes_of(state):
                 yield table.size[index]
 
     def is_marked(self, digest: str) -> bool:
@@ -151,16 +151,16 @@ class _Table:
     def __len__(self) -> int:
         return len(self.marked)
 
-    def extend(self, records: PrefixBlobs) -> None:
-        place, first = len(self.marked), records.raw[0] << 8
-        self._begins.extend(array("Q", (place,)) * (first - len(self._begins)))
-        sizes = map(Counter(records.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets
-        self._begins.extend(islice(accumulate(sizes, initial=place), 256))
-        self._raw += records.raw
-        self.first += records.first
-        self.second += records.second
-        self.size += records.size
-        self.marked += bytes((_UNMARKED,)) * len(records)
+    def extend(self, blobs: PrefixBlobs) -> None:
+        start, first = len(self.marked), blobs.raw[0] << 8
+        self._begins.extend(array("Q", (start,)) * (first - len(self._begins)))
+        sizes = map(Counter(blobs.raw[1 :: self._width]).get, range(256), repeat(0))  # of the buckets
+        self._begins.extend(islice(accumulate(sizes, initial=start), 256))
+        self._raw += blobs.raw
+        self.first += blobs.first
+        self.second += blobs.second
+        self.size += blobs.size
+        self.marked += bytes((_UNMARKED,)) * len(blobs)
 
     def find(self, encoded: str) -> int:
         """Return the index of a blob, -1 for an unknown one."""
@@ -177,10 +177,10 @@ class _Table:
         return at // width if at >= 0 and len(raw) == width else -1
 
     def unmarked(self) -> Iterator[tuple[str, int]]:
-        for at in self.places_of(_UNMARKED):
+        for at in self.indexes_of(_UNMARKED):
             yield self._raw[at * self._width : (at + 1) * self._width].hex(), self.size[at]
 
-    def places_of(self, state: int) -> Iterator[int]:
+    def indexes_of(self, state: int) -> Iterator[int]:
         at = self.marked.find(state)
         while at >= 0:
             yield at

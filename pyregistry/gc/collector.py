@@ -59,14 +59,14 @@ def _on_these_mounts() -> Iterator[None]:
 @contextmanager
 def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collection]:
     with ExitStack() as stack:
-        begun = coordinator.collection(options.grace, only_look=options.dry_run, even_unsafe=options.i_know)
+        begun = coordinator.collection(options.grace, dry_run=options.dry_run, even_unsafe=options.i_know)
         try:
             collection = stack.enter_context(begun)
         except PathBusy as error:
             raise CollectorBusy(_BUSY) from error
         except NotSafe as error:
             reasons = "; ".join(error.args)
-            raise SafetyCheckFailed(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs all the same") from error
+            raise SafetyCheckFailed(f"{reasons}; --i-know (pyregistry.gc.i-know: true) runs anyway") from error
         yield collection
 
 
@@ -121,7 +121,7 @@ def _check_safety(collection: Collection, candidates: Candidates, options: Optio
     if reason is not None:
         raise SafetyCheckFailed(
             f"a volume seems to be missing: there are {len(candidates)} blobs, but {reason}; if this is meant,"
-            " say --allow-empty"
+            " use --allow-empty"
         )
 
 

@@ -24,13 +24,13 @@ def enumerate_blobs(objects: Objects, collection: Collection, processes: int = 1
     try:
         directories = list(_directories(objects))
         for number, directory in enumerate(directories):
-            records = _read(collection, directory)
-            candidates.extend(records)
+            blobs = _read(collection, directory)
+            candidates.extend(blobs)
             left = directories[number + 1 :]
-            if worth_forking(len(records) * len(left), processes):
+            if worth_forking(len(blobs) * len(left), processes):
                 with parallel_map(partial(_read, collection), left, processes) as found:
-                    for records in found:
-                        candidates.extend(records)
+                    for blobs in found:
+                        candidates.extend(blobs)
                 break
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
@@ -56,7 +56,7 @@ def _directories(objects: Objects) -> Iterator[_Directory]:
 
 def _read(collection: Collection, directory: _Directory) -> PrefixBlobs:
     algorithm, prefix = directory
-    records = PrefixBlobs(algorithm, prefix)
+    blobs = PrefixBlobs(algorithm, prefix)
     for encoded, generation in collection.generations(algorithm, prefix):
-        records.add(encoded, generation)
-    return records
+        blobs.add(encoded, generation)
+    return blobs

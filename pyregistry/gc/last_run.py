@@ -17,7 +17,7 @@ GC_FIGURES: Mapping[str, str] = {
     "last_run_blobs": "The blobs that the last garbage collection found.",
     "last_run_blobs_removed": "The blobs that the last garbage collection removed.",
     "last_run_blobs_kept_by_leases": "The blobs that the last garbage collection kept for pushes in progress only.",
-    "last_run_skipped": "The things that the last garbage collection could not look at or remove.",
+    "last_run_skipped": "The things that the last garbage collection could not read or remove.",
     "last_failure_timestamp_seconds": "Time at which the server's own run failed last, in seconds since the epoch.",
     "last_attempt_succeeded": "1 if the last garbage collection succeeded, 0 if the server's last attempt failed.",
     "interval_seconds": "Seconds between two garbage collections of the server, 0 if it runs none by itself.",

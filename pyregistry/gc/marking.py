@@ -96,5 +96,5 @@ class Marker:
                 self.listener.no_repository(name)
         except OSError as error:
             raise MarkFailed(f"{name}: {in_words(error)}") from error
-        marks.forget()  # drop the state that the sweep will not need
+        marks.shrink()  # drop the state that the sweep will not need
         self.repositories[name] = marks

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyregistry.gc.marking import Marker
 
 _NOTHING = References((), (), None)
-_MAX_SPARSE_CHILD = 4 * 1024 * 1024
+_MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 """Most bytes of a child that is not a manifest of the repository, but is read for its possible references."""
 
 
@@ -112,10 +112,10 @@ class RepositoryMarks:
 
     def _recheck(self) -> None:
         while self._unread.suspects:
-            self._look_once_more()
+            self._recheck_once()
 
-    def _look_once_more(self) -> None:
-        found = self._unread.look_again()
+    def _recheck_once(self) -> None:
+        found = self._unread.recheck()
         self._kept.difference_update(found.readable)
         self.keep(found.readable)
         for target in found.targets:
@@ -152,7 +152,7 @@ class RepositoryMarks:
         document = self._documents.get(digest)
         return parse(document.subject) if document is not None and document.subject is not None else None
 
-    def forget(self) -> None:
+    def shrink(self) -> None:
         """Drop the state that only a repository with garbage manifests needs later."""
         self._needed = set()
         self._untagged = frozenset()
@@ -178,7 +178,7 @@ class RepositoryMarks:
                 ):
                     continue
                 digest = parse(name)
-                if digest is not None and (garbage := self._look_at_layer(digest)) is not None:
+                if digest is not None and (garbage := self._check_layer(digest)) is not None:
                     yield garbage
 
     def _keep_layer(self, name: str) -> None:
@@ -188,7 +188,7 @@ class RepositoryMarks:
                 self._candidates.mark(each)
                 self._marker.listener.marked_blob(self.name, each)
 
-    def _look_at_layer(self, digest: Digest) -> GarbageLink | None:
+    def _check_layer(self, digest: Digest) -> GarbageLink | None:
         link = layout.layer_link(self.name, digest)
         try:
             stat = self._objects.stat(link)
@@ -231,7 +231,7 @@ class RepositoryMarks:
 
     def _is_small(self, reference: str) -> bool:
         size = self._candidates.size(reference)
-        return size is not None and size <= _MAX_SPARSE_CHILD
+        return size is not None and size <= _MAX_SPARSE_CHILD_BYTES
 
     def _read(self, digest: str) -> References | None:
         """Return the references of a manifest; if it is unreadable, None and a later second check. Raise OSError."""
@@ -262,7 +262,7 @@ class RepositoryMarks:
     def _tagged(self) -> Iterator[str]:
         revisions = self._before.revisions
         for digest in filter(None, self._before.tags.values()):
-            looks = revisions.get(digest)
-            if looks is None or not looks.is_file:  # pushed since the list was read, or its link is missing
+            stat = revisions.get(digest)
+            if stat is None or not stat.is_file:  # pushed since the list was read, or its link is missing
                 self._unread.manifest(digest)
             yield digest

@@ -25,9 +25,9 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 from pyregistry.threads.offload import in_thread
 
-_LOOK = 60.0
+_CHECK_SECONDS = 60.0
 """Most seconds between two checks whether a run is due."""
-_RETRY = 3600.0
+_RETRY_SECONDS = 3600.0
 """Seconds from a failed run to the next try, unless the interval is shorter."""
 
 log = structlog.get_logger("pyregistry.gc")
@@ -47,7 +47,7 @@ async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
     failure: object = None
     while True:
         # Not all workers at the same moment; the second one finds that it is no longer due.
-        await asyncio.sleep(min(_LOOK, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
+        await asyncio.sleep(min(_CHECK_SECONDS, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
         try:
             if await in_thread(_is_due, driver, schedule.interval):
                 await _collect(backend, schedule.options)
@@ -58,10 +58,10 @@ async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
             before, failure = failure, error.errno if isinstance(error, OSError) else str(error)
             if failure != before:  # on a read-only storage each check fails in the same way
                 log.error("garbage collection failed", reason=in_words(error))
-            await in_thread(_remember_failure, driver, in_words(error))
+            await in_thread(_note_failure, driver, in_words(error))
         except Exception as error:
             log.exception("garbage collection failed")  # a bug must not prevent all later runs
-            await in_thread(_remember_failure, driver, repr(error))
+            await in_thread(_note_failure, driver, repr(error))
 
 
 def _is_due(driver: Objects, interval: float) -> bool:
@@ -73,10 +73,10 @@ def _is_due(driver: Objects, interval: float) -> bool:
     now_ns, failed_ns = time.time_ns(), 0
     with suppress(PathNotFound):
         failed_ns = driver.stat(layout.LAST_GC_FAILURE).modified_ns
-    return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY) * 1e9
+    return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY_SECONDS) * 1e9
 
 
-def _remember_failure(driver: Objects, reason: str) -> None:
+def _note_failure(driver: Objects, reason: str) -> None:
     with suppress(OSError):  # on a read-only storage each worker tries at each check
         driver.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
 

@@ -65,7 +65,7 @@ class Sweep:
                     self._try(partial(remove, batch), some.pop(0))
             self._listener.batch_is_over()
             self._collection.free()  # to free gigabytes takes long, and needs no lock
-            time.sleep(batches.BREATH)
+            time.sleep(batches.PAUSE_SECONDS)
             some += islice(left, batches.BATCH - len(some))
 
     def _try(self, remove: Callable[[T], None], garbage: T) -> None:

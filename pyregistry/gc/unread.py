@@ -75,37 +75,37 @@ class Unread:
             self._seen.add(digest)
             self._aliases.append(digest)
 
-    def look_again(self) -> Found:
+    def recheck(self) -> Found:
         """Check each suspect again, in short batches between which writers continue; raise OSError."""
         found = Found()
-        looks = deque(self._looks(found))
+        checks = deque(self._checks(found))
         self._tags, self._manifests, self._aliases = [], [], []
-        while looks:
+        while checks:
             with self._collection.quiet(self._name):
                 begin, left = time.monotonic(), batches.BATCH
-                while looks and left and time.monotonic() - begin < batches.BATCH_SECONDS:
-                    looks.popleft()()
+                while checks and left and time.monotonic() - begin < batches.BATCH_SECONDS:
+                    checks.popleft()()
                     left -= 1
-            time.sleep(batches.BREATH)
+            time.sleep(batches.PAUSE_SECONDS)
         for tag in found.tags:
             found.named += self._ever_named(tag)
         return found
 
-    def _looks(self, found: Found) -> Iterator[Callable[[], None]]:
+    def _checks(self, found: Found) -> Iterator[Callable[[], None]]:
         """Yield the checks that need writers to wait; do the others at once."""
         for tag in self._tags:
-            yield partial(self._look_at_tag, tag, found)
+            yield partial(self._check_tag, tag, found)
         by_digest: dict[str, list[str]] = defaultdict(list)
         for tag, named in self._documents.tags.items() if self._manifests else ():
             by_digest[named or ""].append(tag)
         for digest in self._manifests:
             tags = sorted(tag for tag in by_digest.get(digest, ()) if self._names(tag, digest))
             if not self._is_settled(digest, tags, found):
-                yield partial(self._look_at_manifest, digest, tags, found)
+                yield partial(self._check_manifest, digest, tags, found)
         for alias in self._aliases:
-            yield partial(self._look_at_alias, alias, found)
+            yield partial(self._check_alias, alias, found)
 
-    def _look_at_tag(self, tag: str, found: Found) -> None:
+    def _check_tag(self, tag: str, found: Found) -> None:
         digest, reason = try_link(self._objects, current_link(self._name, tag))
         if digest is not None:
             found.readable.append(digest)
@@ -136,7 +136,7 @@ class Unread:
         found.readable.append(digest)
         return True
 
-    def _look_at_manifest(self, digest: str, tags: list[str], found: Found) -> None:
+    def _check_manifest(self, digest: str, tags: list[str], found: Found) -> None:
         if not any(self._names(tag, digest) for tag in tags):  # mostly the first one does
             tags = []
         if digest not in self._documents.references:
@@ -173,7 +173,7 @@ class Unread:
     def _names(self, tag: str, digest: str) -> bool:
         return try_link(self._objects, current_link(self._name, tag))[0] == digest
 
-    def _look_at_alias(self, digest: Digest, found: Found) -> None:
+    def _check_alias(self, digest: Digest, found: Found) -> None:
         target, reason = try_link(self._objects, layout.layer_link(self._name, digest))
         if target is not None:
             found.targets.append(target)
@@ -187,6 +187,6 @@ class Unread:
     def _ever_named(self, tag: str) -> Iterator[str]:
         index = layout.child(layout.child(layout.tags(self._name), tag), "index")
         for algorithm in self._objects.children(index, strict=True):
-            for encoded, looks in self._objects.scan(layout.child(index, algorithm), layout.LINK, strict=True):
-                if looks is not None and (digest := parse(f"{algorithm}:{encoded}")) is not None:
+            for encoded, stat in self._objects.scan(layout.child(index, algorithm), layout.LINK, strict=True):
+                if stat is not None and (digest := parse(f"{algorithm}:{encoded}")) is not None:
                     yield digest

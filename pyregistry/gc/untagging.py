@@ -51,11 +51,11 @@ class Untagging:
         for begin in range(0, len(tags), BATCH):
             batch = tags[begin : begin + BATCH]
             yield from self._coordinator.change(self._name, partial(self._remove_tags, batch, seeds))
-        self._look(())  # so that less has to be read with the lock
+        self._read_links(())  # so that less has to be read with the lock
         while True:
-            gone = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
-            yield from gone
-            if not gone:
+            removed = self._coordinator.change(self._name, partial(self._remove_some, seeds, digests))
+            yield from removed
+            if not removed:
                 return
 
     def plan(self, tags: Sequence[Tag], digests: Sequence[Digest]) -> Iterator[Tag | Digest]:
@@ -64,7 +64,7 @@ class Untagging:
         seeds: dict[str, None] = dict.fromkeys(digests)
         seeds |= {digest: None for tag in tags if (digest := named.get(tag)) is not None}
         yield from tags
-        self._look({*tags, *(tag for tag, digest in named.items() if digest in digests)})
+        self._read_links({*tags, *(tag for tag, digest in named.items() if digest in digests)})
         yield from self._garbage(seeds, digests)
 
     def _remove_tags(self, tags: Sequence[Tag], seeds: dict[str, None]) -> list[Tag]:
@@ -81,7 +81,7 @@ class Untagging:
 
     def _remove_some(self, seeds: Collection[str], digests: Sequence[Digest]) -> list[Digest]:
         """Remove one batch, so that writers need not wait for long; return it."""
-        self._look(())
+        self._read_links(())
         garbage = self._garbage(seeds, digests)[:BATCH]
         for digest in garbage:
             for tag, named in self._links.tags.items():
@@ -93,7 +93,7 @@ class Untagging:
                 Referrers(self._driver, self._name).remove(subject, digest)
         return garbage
 
-    def _look(self, without: Collection[str]) -> None:
+    def _read_links(self, without: Collection[str]) -> None:
         """List the links, and read the manifests that were not read before."""
         self._links = list_links(self._driver, self._name, strict=True)
         for tag in without:

@@ -75,13 +75,13 @@ class _Collecting:
         """Add it with all below it; return the parsed manifest."""
         manifest = read_manifest(stored.content)
         unread = self._add(stored, manifest)
-        looked_at = {stored.digest}
+        seen = {stored.digest}
         while unread:
             descriptor = unread.pop()
             digest = parse(descriptor.digest)
-            if digest is None or digest in looked_at:  # an index may name it several times
+            if digest is None or digest in seen:  # an index may name it several times
                 continue
-            looked_at.add(digest)
+            seen.add(digest)
             try:
                 child = self._repository.manifest(digest)
             except ManifestUnknown:  # a sparse index, or a blob that BuildKit's cache lists among its manifests

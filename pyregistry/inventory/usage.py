@@ -73,7 +73,7 @@ def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     objects = backend.objects
     options = Options(delete_untagged=delete_untagged, dry_run=True)
     tally = _Tally()
-    with backend.coordinator.collection(options.grace, only_look=True) as collection:
+    with backend.coordinator.collection(options.grace, dry_run=True) as collection:
         candidates = enumerate_blobs(objects, collection)
         for sentence in unseen_blobs(objects):
             tally.skipped(sentence)

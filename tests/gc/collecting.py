@@ -41,7 +41,7 @@ def gc(driver: Driver, **options: object) -> Report:
 
 def looking(driver: Driver) -> Collection:
     """A run that only looks."""
-    with LocalCoordinator(driver).collection(GRACE, only_look=True) as collection:
+    with LocalCoordinator(driver).collection(GRACE, dry_run=True) as collection:
         return collection
 
 

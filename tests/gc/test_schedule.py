@@ -53,7 +53,7 @@ def test_a_run_works_on_the_directory_that_the_server_has_open(root: Path, name:
 @pytest.fixture
 def driver(monkeypatch: pytest.MonkeyPatch) -> MemoryDriver:
     """With an image that was pushed, looked at all the time."""
-    monkeypatch.setattr(schedule, "_LOOK", 0.01)
+    monkeypatch.setattr(schedule, "_CHECK_SECONDS", 0.01)
     driver = MemoryDriver()
     push_image(repository(registry_on(driver)), image(), "latest")
     return driver
@@ -106,7 +106,7 @@ async def test_a_disk_that_cannot_be_written_is_told_once_and_not_at_each_look(
         looks.append(1)
         return is_due(driver, interval)
 
-    monkeypatch.setattr(schedule, "_LOOK", 0.01)
+    monkeypatch.setattr(schedule, "_CHECK_SECONDS", 0.01)
     monkeypatch.setattr(schedule, "_is_due", counting)
     regularly = asyncio.create_task(collect_regularly(backend_on(read_only), Schedule(DAY, Options())))
     while len(looks) < 5:

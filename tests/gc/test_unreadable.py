@@ -420,7 +420,7 @@ def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
     unread = Unread(driver, looking(driver), APP, documents)
     for each in images:
         unread.manifest(each.digest)
-    assert len(unread.look_again().sentences) == 100
+    assert len(unread.recheck().sentences) == 100
     assert tags.looks == 2
 
 

@@ -108,7 +108,7 @@ def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
     if repositories_too:
         driver.delete(layout.REPOSITORIES)
     volumes.remember(driver)  # a server that starts on it learns nothing
-    said = "no directory docker/registry/v2/repositories" if repositories_too else "has noted whether"
+    said = "no directory docker/registry/v2/repositories" if repositories_too else "no server or run has noted"
     assert_unsafe(driver, said)
     assert gc(driver, allow_empty=True).blobs_removed == 3
 
@@ -226,7 +226,7 @@ def test_the_command_ends_with_3_and_says_what_to_do(tmp_path: Path, command: st
     done = run(command, *flags, place.config)
     assert done.returncode == 3
     assert "a volume seems to be missing: there are 3 blobs, but there is no repository" in done.stderr
-    assert "if this is meant, say --allow-empty" in done.stderr
+    assert "if this is meant, use --allow-empty" in done.stderr
     assert len(blobs(place.driver)) == 3
     done = run(command, *flags, "--allow-empty", place.config)
     assert (done.returncode, len(blobs(place.driver))) == (0, 3 if "--dry-run" in flags else 0)

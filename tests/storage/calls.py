@@ -15,7 +15,7 @@ import asyncio, subprocess, sys, time
 from pathlib import Path
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage import layout
+from pyregistry.storage.seams import layout
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from tests.storage.pushing import registry_on

@@ -69,10 +69,10 @@ class DelegatingCoordinator:
         return self._coordinator.quiet(name)
 
     def collection(
-        self, grace: float, *, only_look: bool = False, even_unsafe: bool = False
+        self, grace: float, *, dry_run: bool = False, even_unsafe: bool = False
     ) -> AbstractContextManager[Collection]:
         self._before("collection")
-        return self._coordinator.collection(grace, only_look=only_look, even_unsafe=even_unsafe)
+        return self._coordinator.collection(grace, dry_run=dry_run, even_unsafe=even_unsafe)
 
     def leases(self, grace: float) -> Leases:
         self._before("leases")

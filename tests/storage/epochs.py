@@ -68,9 +68,9 @@ class EpochCoordinator:
 
     @contextmanager
     def collection(
-        self, grace: float, *, only_look: bool = False, even_unsafe: bool = False
+        self, grace: float, *, dry_run: bool = False, even_unsafe: bool = False
     ) -> Iterator["EpochCollection"]:
-        if only_look:
+        if dry_run:
             yield EpochCollection(self._driver, b"", grace)
             return
         with self.single(COLLECTOR, wait=False):

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.local.appending import LocalAppender
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.repositories.purging import SHORT_AGE, Purging, purge, purge_for_space, purge_regularly
+from pyregistry.storage.repositories.purging import SHORT_AGE_SECONDS, Purging, purge, purge_for_space, purge_regularly
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
@@ -201,7 +201,7 @@ async def test_without_room_the_uploads_go_that_are_idle_longest_until_there_is_
         usage = os.statvfs(tmp_path)
         await asyncio.to_thread(fill_again.write_bytes, bytes(usage.f_bavail * usage.f_frsize))
         assert [names[each.id] for each in await purge_for_space(registry, WEEK, LOG)] == [1.5]
-        assert SHORT_AGE == 3600
+        assert SHORT_AGE_SECONDS == 3600
 
 
 async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ async def test_only_the_file_system_without_room_is_purged(tmp_path: Path) -> No
 async def test_the_server_looks_for_room_by_itself_and_sooner_than_it_purges(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pyregistry.storage.repositories.purging._LOOK", 0.02)
+    monkeypatch.setattr("pyregistry.storage.repositories.purging._CHECK_SECONDS", 0.02)
     with tmpfs(tmp_path, "size=16m"):
         registry = await asyncio.to_thread(lambda: registry_on(FilesystemDriver(tmp_path)))
         old = await holding(registry, tmp_path, 4 * MIB, hours_ago=2)

@@ -22,7 +22,7 @@ from tests.workers.workers import workers_of
 
 SERVE = """
 import signal, sys, time
-from pyregistry import watchdog
+from pyregistry.api.transport import watchdog
 watchdog.SILENCE_SECONDS = 3.0
 def hang(*_):
     while True:

@@ -79,9 +79,9 @@ class LocalCoordinator(Coordinator):
 
     @contextmanager
     @override
-    def collection(self, grace: float, *, only_look: bool = False, even_unsafe: bool = False) -> Iterator[Collection]:
-        collection = LocalCollection(self, self._driver, grace, only_look=only_look)
-        if only_look:
+    def collection(self, grace: float, *, dry_run: bool = False, even_unsafe: bool = False) -> Iterator[Collection]:
+        collection = LocalCollection(self, self._driver, grace, dry_run=dry_run)
+        if dry_run:
             yield collection
             return
         with self.single(COLLECTOR, wait=False):
@@ -182,7 +182,7 @@ class LocalSection(Section):
         return read_link(self._driver, unit.link) or unit.digest
 
     def _touch(self, content: Digest) -> Stat:
-        """Change the record of a blob if a collector may run; return the stat from before."""
+        """Change the generation of a blob if a collector may run; return the stat from before."""
         if self._is_collecting():
             return leases.touch(self._driver, content)
         return self._driver.stat(layout.blob_data(content))
@@ -238,11 +238,11 @@ class LocalLeases(Leases):
 class LocalCollection(Collection):
     """One run of the collector in a directory."""
 
-    def __init__(self, coordinator: LocalCoordinator, driver: Driver, grace: float, *, only_look: bool) -> None:
+    def __init__(self, coordinator: LocalCoordinator, driver: Driver, grace: float, *, dry_run: bool) -> None:
         self._coordinator = coordinator
         self._driver = driver
         self._grace = grace
-        self._only_look = only_look
+        self._dry_run = dry_run
         self._begun_ns = time.time_ns()
 
     @override
@@ -263,7 +263,7 @@ class LocalCollection(Collection):
 
     @override
     def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
-        return nullcontext() if self._only_look else self._coordinator.quiet(name)
+        return nullcontext() if self._dry_run else self._coordinator.quiet(name)
 
     @override
     def condemn(self, garbage: Iterable[Garbage]) -> bool:

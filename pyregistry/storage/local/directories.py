@@ -13,7 +13,7 @@ from pathlib import Path
 from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.syscalls import sync_directory
 
-PATIENCE = 5.0
+PATIENCE_SECONDS = 5.0
 """Seconds for which a write remakes directories that are being removed: an `rm` on another core would use up a count
 within a millisecond."""
 TRIES = 20
@@ -28,11 +28,11 @@ is late for both."""
 
 
 class RemakeLimit:
-    """Limit for making directories that are removed again and again: TRIES and PATIENCE are used up."""
+    """Limit for making directories that are removed again and again: TRIES and PATIENCE_SECONDS are used up."""
 
     def __init__(self) -> None:
         self._tries = 0
-        self._until = time.monotonic() + PATIENCE
+        self._until = time.monotonic() + PATIENCE_SECONDS
 
     def is_over(self) -> bool:
         """Return True if the limit is reached. To be called once for each removed directory."""
@@ -109,17 +109,17 @@ class Directories:
             directory = parent_of(directory)
         for path in reversed(chain):
             above = parent_of(path)
-            looks = None if path in made else _looks(above)  # the parent of a new one has just changed
+            validator = None if path in made else _validator(above)  # the parent of a new one has just changed
             sync_directory(above)
-            if looks is not None:
+            if validator is not None:
                 if len(self._synced) >= _KNOWN_DIRECTORIES:
                     self._synced.clear()
-                self._synced[path] = looks
+                self._synced[path] = validator
 
     def _is_synced(self, directory: str) -> bool:
         known = self._synced.get(directory)
         try:
-            return known is not None and known == _looks(parent_of(directory))
+            return known is not None and known == _validator(parent_of(directory))
         except FileNotFoundError:  # removed, with its parent
             return False
 
@@ -129,7 +129,7 @@ def parent_of(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _looks(directory: str) -> tuple[int, int] | None:
+def _validator(directory: str) -> tuple[int, int] | None:
     """Return a value that changes with each new or removed entry and with a move; None if it just changed."""
     stat = os.stat(directory)
     changed_ns = stat.st_ctime_ns

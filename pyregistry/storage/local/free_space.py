@@ -6,8 +6,8 @@ import time
 _RESERVE_BYTES = 1024**3
 """Space that uploads leave free, or a fiftieth of the file system if that is less."""
 _PLENTY_BYTES = 1024**3
-"""Space above the reserve that no disk can fill within _REMEMBERED_SECONDS."""
-_REMEMBERED_SECONDS = 0.1
+"""Space above the reserve that no disk can fill within _CACHED_SECONDS."""
+_CACHED_SECONDS = 0.1
 
 
 class FreeSpace:
@@ -25,5 +25,5 @@ class FreeSpace:
         usage = os.statvfs(directory)
         reserve = min(_RESERVE_BYTES, usage.f_blocks * usage.f_frsize // 50)
         available = max(usage.f_bavail * usage.f_frsize - reserve, 0)
-        self._plenty[directory] = (now + _REMEMBERED_SECONDS if available >= _PLENTY_BYTES else 0.0, available)
+        self._plenty[directory] = (now + _CACHED_SECONDS if available >= _PLENTY_BYTES else 0.0, available)
         return available

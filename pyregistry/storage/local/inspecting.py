@@ -19,11 +19,11 @@ def list_directory(root: str, path: StoragePath) -> list[Entry]:
             for each in found:
                 try:
                     result = each.stat(follow_symlinks=False)
-                    looks = stat_of(each.path)
+                    stat = stat_of(each.path)
                 except FileNotFoundError:  # removed meanwhile
                     continue
                 is_directory = modes.S_ISDIR(result.st_mode)
-                entries.append(Entry(each.name, looks, is_directory, _obstacle(result, top)))
+                entries.append(Entry(each.name, stat, is_directory, _obstacle(result, top)))
     except PathNotFound:
         return []
     return sorted(entries, key=lambda entry: entry.name)

@@ -1,10 +1,11 @@
 """The writers' side of garbage collection; docs/gc.md has the protocol, its races and its proof.
 
-Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *records*. While a collector runs, a
-writer changes the record of each blob that it relies on (a touch). It does so in a section that holds the commit lock
-shared. The collector removes nothing whose record changed, in sections that hold it exclusively. Not every touch shows
-in a record: a file system may keep whole seconds, or the time may be its last one. The file may belong to another user.
-Such a touch leaves a *mark*, a file of its own, which the collector checks as well. No clock decides.
+Safety, "an acknowledged image never loses a blob", rests on the commit lock and on *generations*. While a collector
+runs, a writer changes the generation of each blob that it relies on (a touch). It does so in a section that holds the
+commit lock shared. The collector removes nothing whose generation changed, in sections that hold it exclusively. Not
+every touch shows in a generation: a file system may keep whole seconds, or the time may be its last one. The file may
+belong to another user. Such a touch leaves a *mark*, a file of its own, which the collector checks as well. No clock
+decides.
 
 Liveness, "a push is not refused because the collector was quicker", rests on *leases*: the time of a layer link, or of
 the revision link of a manifest that was pushed by digest. A client that learns that a blob exists gets a lease on it.
@@ -58,7 +59,7 @@ def exclusive_section(driver: Driver) -> Iterator[None]:
 
 
 def is_collecting(driver: Driver) -> bool:
-    """Return False if no collector remembers records. In a commit section.
+    """Return False if no collector remembers generations. In a commit section.
 
     A collector that begins later waits at its barrier for this section, and sees all that it wrote. So False stays
     true until the section ends, and content that it relies on needs no touch.
@@ -72,11 +73,14 @@ def is_collecting(driver: Driver) -> bool:
 
 
 def touch(driver: Driver, digest: Digest) -> Stat:
-    """Change the record of a blob, or leave a mark; return the stat before; raise PathNotFound. In a commit section."""
+    """Change the generation of a blob, or leave a mark; return the stat before; raise PathNotFound.
+
+    In a commit section.
+    """
     path = layout.blob_data(digest)
     with _one_at_a_time(driver, digest):
         before = driver.stat(path)
-        # A later time makes the record unlike all earlier ones. The stat shows what the file system made of it.
+        # A later time makes the generation unlike all earlier ones. The stat shows what the file system made of it.
         if not _make_later(driver, path, before) or driver.stat(path).modified_ns <= before.modified_ns:
             _leave_mark(driver, digest)
     return before
@@ -134,8 +138,8 @@ def _one_at_a_time(driver: Driver, digest: Digest) -> AbstractContextManager[Non
 def marks_of_touches(driver: Driver) -> Iterator[None]:
     """Let touches leave marks until the block ends. For the collector, around all that it does.
 
-    The marks of a run that was killed go first. The directory need only exist before the records are read. A touch
-    that left no mark, since there was no directory, was made before and is in the records.
+    The marks of a run that was killed go first. The directory need only exist before the generations are read. A touch
+    that left no mark, since there was no directory, was made before and is in the generations.
     """
     with suppress(PathNotFound):
         driver.delete(layout.TOUCHED, durable=False)
@@ -212,7 +216,7 @@ def _replaced(driver: Driver, digest: Digest, *, collecting: bool) -> Iterator[S
             return
         before = _stat_or_none(driver, path)
         # The new file may have the inode number and the time of a removed one. The mark comes first: a writer that is
-        # killed in between must not bring back a record that another writer changed.
+        # killed in between must not bring back a generation that another writer changed.
         _leave_mark(driver, digest)
         yield path
         if before is not None:
@@ -255,7 +259,7 @@ def _make_later(driver: Driver, path: StoragePath, before: Stat | None) -> bool:
 
 
 def _leave_mark(driver: Driver, digest: Digest) -> None:
-    with suppress(PathNotFound):  # without a collector there is no directory, and no record is remembered
+    with suppress(PathNotFound):  # without a collector there is no directory, and no generation is remembered
         driver.mark(layout.touched(digest))
 
 

@@ -1,4 +1,4 @@
-"""The file systems below the root: each has a directory of ours, because a rename cannot leave its file system.
+"""The file systems below the root: each has a private directory, because a rename cannot leave its file system.
 
 Nearly always there is one file system, and `.pyregistry` is that directory. Others may be mounted, at `docker` or at
 `repositories/team`. Their temporary files and trash are in `_pyregistry` at the top of each.
@@ -25,7 +25,7 @@ class Mounts:
     points: tuple[StoragePath, ...]
     """Mount points below the root that hold a part of the tree, the deepest first."""
     private: Mapping[StoragePath, StoragePath]
-    """The directory of ours on each, by its mount point; that of the root first."""
+    """The private directory on each, by its mount point; that of the root first."""
 
     home: StoragePath | None
     """The one on the file system of the blobs: it has the locks, marks and notes. None for `.pyregistry`."""
@@ -36,12 +36,12 @@ class Mounts:
 
 
 class Places:
-    """Directories of ours by the file system of a path. Safe for use from several threads."""
+    """Private directories by the file system of a path. Safe for use from several threads."""
 
     def __init__(self, root: str) -> None:
         self._root = root
         self._mutex = threading.Lock()
-        self.seen = _look(root)
+        self.seen = _read_mounts(root)
         """The places that were read last; another object after each change."""
 
     @property
@@ -49,10 +49,10 @@ class Places:
         """The mount points below the root that hold a part of the tree, the deepest first."""
         return self.seen.points
 
-    def look_again(self) -> Mounts:
+    def reread(self) -> Mounts:
         """Read the mount points again; return the same object while they have not changed. Blocks."""
         with self._mutex:
-            if (now := _look(self._root)) != self.seen:
+            if (now := _read_mounts(self._root)) != self.seen:
                 self.seen = now
             return self.seen
 
@@ -72,7 +72,7 @@ class Places:
         return StoragePath(f"{home}/{path.removeprefix(_PRIVATE)}")
 
     def of(self, path: str) -> StoragePath:
-        """Return the directory of ours on the file system of `path`."""
+        """Return the private directory on the file system of `path`."""
         seen = self.seen
         for point in seen.points:  # mostly none
             if path.startswith(f"{point}/"):
@@ -80,7 +80,7 @@ class Places:
         return seen.private[layout.ROOT]
 
     def all(self) -> tuple[StoragePath, ...]:
-        """Return all directories of ours, that of the root first."""
+        """Return all private directories, that of the root first."""
         return tuple(self.seen.private.values())
 
     def mount_of(self, path: str) -> StoragePath:
@@ -88,7 +88,7 @@ class Places:
         return self.seen.holding(path)
 
 
-def _look(root: str) -> Mounts:
+def _read_mounts(root: str) -> Mounts:
     found = mount_points(root)
     points, private = layout.mounts_of_the_tree(found), layout.private_directories(found)
     home = private[_holding(points, layout.BLOBS)]

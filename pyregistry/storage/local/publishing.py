@@ -15,7 +15,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 
 T = TypeVar("T")
-Come = Callable[[str, str], None]
+Publish = Callable[[str, str], None]
 """Call that publishes a file: os.rename, or os.link where nothing may be replaced."""
 
 _IN_PLACE = (errno.EXDEV, errno.ENOSPC, errno.EDQUOT)
@@ -35,8 +35,8 @@ class Publisher:
 
     def write(self, path: StoragePath, data: bytes, *, durable: bool, mode: int, if_absent: bool = False) -> None:
         """Do as Objects.write; with `if_absent` raise OSError also if the file system has no hard links."""
-        come = os.link if if_absent else os.rename
-        self._on_its_file_system(lambda: self._write(self.places.real(path), data, come, durable=durable, mode=mode))
+        publish = os.link if if_absent else os.rename
+        self._on_its_file_system(lambda: self._write(self.places.real(path), data, publish, durable=durable, mode=mode))
 
     def move(self, source: StoragePath, target: StoragePath) -> None:
         """Do as Driver.move."""
@@ -95,17 +95,17 @@ class Publisher:
         try:
             return work()
         except OSError as error:
-            if error.errno != errno.EXDEV or self.places.look_again() is seen:
+            if error.errno != errno.EXDEV or self.places.reread() is seen:
                 raise
             self.places.require_home(seen.home)
             return work()
 
-    def _write(self, path: StoragePath, data: bytes, come: Come, *, durable: bool, mode: int) -> None:
+    def _write(self, path: StoragePath, data: bytes, publish: Publish, *, durable: bool, mode: int) -> None:
         temporary = f"{self._prefix}{layout.temporaries(self.places.of(path))}/{new_name()}"
         try:
             fill(self.create(temporary, mode, CREATE), data, durable=durable)
-            self._rename(temporary, self._prefix + path, come, durable=durable)
-            if come is os.link:
+            self._rename(temporary, self._prefix + path, publish, durable=durable)
+            if publish is os.link:
                 os.unlink(temporary)
         except BaseException as error:
             with contextlib.suppress(FileNotFoundError):
@@ -141,7 +141,7 @@ class Publisher:
                 os.rmdir(self._prefix + path)
         return trashed
 
-    def _rename(self, source: str, target: str, come: Come, *, durable: bool) -> None:
+    def _rename(self, source: str, target: str, publish: Publish, *, durable: bool) -> None:
         limit = RemakeLimit()
         make = durable  # a directory that need not be synced mostly exists
         while True:
@@ -149,9 +149,9 @@ class Publisher:
                 if make:
                     self._directories.make(parent_of(target), durable=durable)
                 if durable:
-                    self._rename_durably(source, target, come)
+                    self._rename_durably(source, target, publish)
                 else:
-                    come(source, target)
+                    publish(source, target)
                 return
             except FileNotFoundError as error:  # an operator's `rm -rf` of the repository, or the source is gone
                 if not os.path.exists(source):
@@ -160,10 +160,10 @@ class Publisher:
                     raise OSError(errno.EBUSY, "the directory is removed again and again", target) from error
                 make = True
 
-    def _rename_durably(self, source: str, target: str, come: Come) -> None:
+    def _rename_durably(self, source: str, target: str, publish: Publish) -> None:
         # Only now, with all directories synced: another writer may have added a file meanwhile.
         inode = None if _exists(target) else os.lstat(source).st_ino
-        come(source, target)
+        publish(source, target)
         try:
             sync_directory(parent_of(target))
         except FileNotFoundError:  # an operator's `rm -rf` removed the directory and the file

@@ -28,7 +28,7 @@ _TYPE, _FILE, _SYMBOLIC_LINK = 0o170000, 0o100000, 0o120000
 """Bits of a mode; the `stat` module's functions cost a call each, in every cached response."""
 _CANNOT_SYNC_DIRECTORIES = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """Errors of fsync on a directory if the file system has no such call: CIFS on older kernels, some of FUSE."""
-_LARGE = 1_000
+_LARGE_DIRECTORY = 1_000
 """Directories in one directory from which it pays to ask for their number first."""
 
 
@@ -190,7 +190,7 @@ def names_and_links(directory: str) -> tuple[list[str], list[str]]:
     # Where the file system counts them, a directory has a link from each directory in it, and two more. If there are
     # as many as names, none is a symbolic link. So a page of a large list need not stat a hundred thousand names.
     links = os.stat(directory).st_nlink
-    if links > _LARGE and counts_directories(directory):
+    if links > _LARGE_DIRECTORY and counts_directories(directory):
         names = os.listdir(directory)
         if len(names) == links - 2 and os.stat(directory).st_nlink == links:  # nothing was added or removed meanwhile
             return names, []

@@ -28,7 +28,7 @@ class Volumes(msgspec.Struct, frozen=True):
     """Id of each mount point at or below `repositories/`, by its path below the root."""
 
 
-def look(driver: Driver) -> Volumes | None:
+def mounted_volumes(driver: Driver) -> Volumes | None:
     """Return the mounted volumes; None for a storage without volumes. Blocks."""
     if driver.local is None:
         return None
@@ -44,7 +44,7 @@ def remember(driver: Driver, *, everything: bool = False) -> None:
     Missing volumes stay noted. While there are blobs, an empty volume is not noted: it may be the wrong one. With
     `everything` the present volumes are the right ones.
     """
-    now, before = look(driver), _remembered(driver)
+    now, before = mounted_volumes(driver), _remembered(driver)
     if now is None:
         return
     if not everything and _has_blobs(driver):
@@ -61,7 +61,7 @@ def missing(driver: Driver) -> str | None:
     """Return which volume seems to be missing in a tree that has blobs, if any. Blocks."""
     if not exists(driver, layout.REPOSITORIES):
         return f"there is no directory {layout.REPOSITORIES}"
-    now, before = look(driver), _remembered(driver)
+    now, before = mounted_volumes(driver), _remembered(driver)
     if now is None or driver.local is None:
         return None
     reason = _missing_mount(driver, now, before.mounted if before is not None else {})

@@ -50,7 +50,7 @@ class ManifestCommit:
         self._digest = checked.digest
         self._content = checked.content
         self._manifest = checked.manifest
-        self._relied_on: list[Unit] = []
+        self._claimed: list[Unit] = []
 
     def check_references(self) -> None:
         """Rely on all that the manifest refers to.
@@ -79,9 +79,9 @@ class ManifestCommit:
 
         Raises ManifestBlobUnknown for content that an operator's `rm` has removed meanwhile.
         """
-        gone = self._section.finish(self._relied_on)
-        if gone:
-            raise ManifestBlobUnknown(gone[0].digest)
+        removed = self._section.finish(self._claimed)
+        if removed:
+            raise ManifestBlobUnknown(removed[0].digest)
         if self._manifest.children:
             self._end_below()
         if tagged:
@@ -97,8 +97,8 @@ class ManifestCommit:
 
     def _claim(self, units: Sequence[Unit]) -> list[Digest]:
         missing = self._section.claim(units)
-        gone = set(missing)
-        self._relied_on += [unit for unit in units if unit not in gone]
+        absent = set(missing)
+        self._claimed += [unit for unit in units if unit not in absent]
         return [unit.digest for unit in missing]
 
     def _add_to_subject(self) -> None:

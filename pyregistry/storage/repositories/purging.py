@@ -22,13 +22,13 @@ from pyregistry.storage.uploads.batches import BATCH_BYTES
 from pyregistry.threads.offload import in_reader, walk
 from pyregistry.threads.turns import Walk
 
-FIRST_RUN = 3600.0
+FIRST_RUN_SECONDS = 3600.0
 """Seconds within which the first run happens, at random, so that workers and servers do not run together."""
 
 
-SHORT_AGE = 3600.0
+SHORT_AGE_SECONDS = 3600.0
 """Seconds after which an idle upload is removed while the disk is full."""
-_LOOK = 60.0
+_CHECK_SECONDS = 60.0
 """Most seconds between two checks of the free space."""
 
 
@@ -56,9 +56,9 @@ class Purging:
 
 async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> None:
     """Purge at intervals until cancelled; check the free space in between."""
-    due = time.monotonic() + random.uniform(0, min(FIRST_RUN, purging.interval))  # noqa: S311 - spreads load, keeps no secret
+    due = time.monotonic() + random.uniform(0, min(FIRST_RUN_SECONDS, purging.interval))  # noqa: S311 - spreads load, keeps no secret
     while True:
-        await asyncio.sleep(max(min(due - time.monotonic(), _LOOK), 0.0))
+        await asyncio.sleep(max(min(due - time.monotonic(), _CHECK_SECONDS), 0.0))
         try:
             if time.monotonic() >= due:
                 due = time.monotonic() + purging.interval
@@ -80,13 +80,13 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUplo
 
 
 async def purge_for_space(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
-    """Remove uploads that are idle for SHORT_AGE until there is free space for others; return them.
+    """Remove uploads that are idle for SHORT_AGE_SECONDS until there is free space for others; return them.
 
     For each file system, the uploads on it. With `dry_run` nothing is removed.
     """
     if purging.dry_run or not await in_reader(registry.is_short_of_space, BATCH_BYTES):
         return []
-    before_ns = time.time_ns() - round(min(purging.age, SHORT_AGE) * 1e9)
+    before_ns = time.time_ns() - round(min(purging.age, SHORT_AGE_SECONDS) * 1e9)
     purged = []
     for each in await walk("purging", _older(registry, before_ns, log)):
         if await in_reader(each.upload.available_bytes) < BATCH_BYTES and await _expire(each, before_ns, log):

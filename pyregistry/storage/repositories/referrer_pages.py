@@ -28,7 +28,7 @@ PAGE_BYTES = 4 * 1024 * 1024
 """Most bytes of descriptors; clients accept an index of that size."""
 MAX_WORK = 8 * 1024 * 1024
 """Bytes read for one page, which ends there: two manifests of 4 MiB, or 8,000 entries of our index."""
-_LOOK = 1024
+_STAT_COST_BYTES = 1024
 """Cost of a stat, in bytes."""
 _LISTED = 20_000
 """Digests of clients' lists that a worker caches, three megabytes of them."""
@@ -77,7 +77,7 @@ class Fact(NamedTuple):
     weight: int
 
 
-class ReferrerMemory:
+class ReferrerCache:
     """Cache of the manifests in clients' lists that this process read. Safe for use from several threads."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class ReferrerMemory:
         with self._lock:
             return self._lists.get(digest)
 
-    def remember_list(self, digest: Digest, listed: tuple[str, ...]) -> None:
+    def store_list(self, digest: Digest, listed: tuple[str, ...]) -> None:
         """Cache the digests in an index."""
         with self._lock:
             self._lists.put(digest, listed)
@@ -102,7 +102,7 @@ class ReferrerMemory:
         with self._lock:
             return self._facts.get(digest)
 
-    def remember_fact(self, digest: str, fact: Fact) -> None:
+    def store_fact(self, digest: str, fact: Fact) -> None:
         """Cache the facts about a manifest."""
         with self._lock:
             self._facts.put(digest, fact)
@@ -111,7 +111,7 @@ class ReferrerMemory:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, objects: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerMemory) -> None:
+    def __init__(self, objects: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerCache) -> None:
         self._objects = objects
         self._name = name
         self._manifests = manifests
@@ -123,7 +123,7 @@ class ReferrerPages:
         if wanted.count == 0:
             return Page([], None)
         descriptors: list[bytes] = []
-        shown = looked_at = ""
+        shown = checked = ""
         left = wanted.size
         for digest, found in self._matching(subject, wanted):
             if found is not None:
@@ -133,9 +133,9 @@ class ReferrerPages:
                     return Page(descriptors, shown or None)
                 descriptors.append(encoded)
                 shown = digest
-            looked_at = digest
+            checked = digest
             if self._work > MAX_WORK:
-                return Page(descriptors, looked_at)
+                return Page(descriptors, checked)
         return Page(descriptors, None)
 
     def _matching(self, subject: Digest, wanted: Wanted) -> Iterator[tuple[str, Descriptor | None]]:
@@ -146,7 +146,7 @@ class ReferrerPages:
                 digest = Digest(text)
             except DigestInvalid:
                 continue
-            self._work += _LOOK
+            self._work += _STAT_COST_BYTES
             found = None
             if is_file(self._objects, layout.revision_link(self._name, digest)):
                 found = self._of_index(subject, digest, wanted.artifact_type) if text in indexed else None
@@ -181,7 +181,7 @@ class ReferrerPages:
             if listed is None:
                 index = read_manifest(self._read(digest))
                 listed = tuple({child.digest for child in index.children})
-                self._memory.remember_list(digest, listed)
+                self._memory.store_list(digest, listed)
             elif not is_file(self._objects, layout.revision_link(self._name, digest)):
                 return frozenset()
             return frozenset(listed)
@@ -203,7 +203,7 @@ class ReferrerPages:
             fact = Fact(
                 manifest.subject.digest, descriptor, _FACT_BYTES + 2 * len(msgspec.json.encode(descriptor.annotations))
             )
-        self._memory.remember_fact(digest, fact)
+        self._memory.store_fact(digest, fact)
         return fact
 
     def _read(self, digest: Digest) -> bytes:

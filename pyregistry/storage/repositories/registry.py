@@ -10,7 +10,7 @@ from pyregistry.common.overriding import override
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import BlobUnknown, Unavailable
 from pyregistry.oci.names import RepositoryName
-from pyregistry.storage.repositories.referrer_pages import ReferrerMemory
+from pyregistry.storage.repositories.referrer_pages import ReferrerCache
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.repositories.walking import walk_in_steps
 from pyregistry.storage.seams import layout
@@ -63,7 +63,7 @@ class Registry:
         self._uploads = uploads
         self._coordinator = coordinator
         self._touched: Digest | None = None
-        self._memory = ReferrerMemory()
+        self._memory = ReferrerCache()
 
     def repository(self, name: RepositoryName) -> Repository:
         """A repository by its name, whether or not it exists."""

@@ -19,7 +19,7 @@ from pyregistry.oci.errors import (
 from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage.repositories.committing import CheckedManifest, ManifestCommit
-from pyregistry.storage.repositories.referrer_pages import Page, ReferrerMemory, ReferrerPages, Wanted
+from pyregistry.storage.repositories.referrer_pages import Page, ReferrerCache, ReferrerPages, Wanted
 from pyregistry.storage.repositories.referrers import Referrers
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator, Section, Unit, renewed_after
@@ -55,7 +55,7 @@ class Repository:
         name: RepositoryName,
         rules: Rules,
         uploads: Uploads,
-        memory: ReferrerMemory,
+        memory: ReferrerCache,
         coordinator: Coordinator,
     ) -> None:
         self.name = name

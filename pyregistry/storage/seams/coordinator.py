@@ -163,7 +163,7 @@ class Collection(Protocol):
         """Return the leases that this run keeps. After the barrier."""
 
     def quiet(self, name: RepositoryName) -> AbstractContextManager[object]:
-        """Do as Coordinator.quiet; with `only_look` do not wait."""
+        """Do as Coordinator.quiet; with `dry_run` do not wait."""
 
     def condemn(self, garbage: Iterable[Garbage]) -> bool:
         """Announce the candidates for removal; return True if all has to be marked again before the removal."""
@@ -218,9 +218,9 @@ class Coordinator(Protocol):
         """
 
     def collection(
-        self, grace: float, *, only_look: bool = False, even_unsafe: bool = False
+        self, grace: float, *, dry_run: bool = False, even_unsafe: bool = False
     ) -> AbstractContextManager[Collection]:
-        """Begin a run of the collector, which locks the name COLLECTOR; with `only_look` nothing is changed or locked.
+        """Begin a run of the collector, which locks the name COLLECTOR; with `dry_run` nothing is changed or locked.
 
         Leases are kept for `grace` seconds. Raises PathBusy while that name is locked, and NotSafe, unless
         `even_unsafe`, if the storage cannot keep a guarantee.

@@ -72,7 +72,7 @@ UPLOAD_RECORDS = StoragePath(".pyregistry/uploads")
 SCRUB_PASS = StoragePath(".pyregistry/scrub/pass")
 ROOT = StoragePath("")
 MOUNTED = "_pyregistry"
-"""The directory of ours at the top of a file system that is mounted in the tree."""
+"""The private directory at the top of a file system that is mounted in the tree."""
 TREE = StoragePath(_V2)
 BLOBS = StoragePath(f"{_V2}/blobs")
 REPOSITORIES = StoragePath(f"{_V2}/repositories")
@@ -218,7 +218,7 @@ def quarantined(digest: Digest, time_ns: int, place: StoragePath = PRIVATE) -> S
 
 
 def quarantine(place: StoragePath) -> StoragePath:
-    """The damaged bytes on one file system; `place` is the directory of ours there."""
+    """The damaged bytes on one file system; `place` is the private directory there."""
     return StoragePath(f"{place}/quarantine")
 
 
@@ -239,7 +239,7 @@ def mounts_of_the_tree(points: Iterable[str]) -> tuple[StoragePath, ...]:
 
 
 def private_directories(points: Collection[str]) -> Mapping[StoragePath, StoragePath]:
-    """Return the directory of ours on each file system by its mount point, that of the root first.
+    """Return the private directory on each file system by its mount point, that of the root first.
 
     `.pyregistry` is that of the root, unless something is mounted there or the blobs are elsewhere.
     """
@@ -251,7 +251,7 @@ def private_directories(points: Collection[str]) -> Mapping[StoragePath, Storage
 
 
 def possible_homes() -> Iterator[StoragePath]:
-    """Yield each directory of ours that may have the locks, depending on the mounts; that of the root first."""
+    """Yield each private directory that may have the locks, depending on the mounts; that of the root first."""
     yield PRIVATE
     yield StoragePath(MOUNTED)
     parts = BLOBS.split("/")
@@ -265,12 +265,12 @@ def other_places_of_marks() -> Iterator[StoragePath]:
 
 
 def locks(place: StoragePath) -> StoragePath:
-    """The locks, if the blobs are on the file system of this directory of ours."""
+    """The locks, if the blobs are on the file system of this private directory."""
     return StoragePath(f"{place}/locks")
 
 
 def above(place: StoragePath) -> StoragePath:
-    """The top of the file system that a directory of ours is on."""
+    """The top of the file system that a private directory is on."""
     return StoragePath(place.rpartition("/")[0])
 
 
@@ -288,7 +288,7 @@ def without_directories(place: StoragePath) -> bool:
 
 
 def touched(digest: Digest) -> StoragePath:
-    """The mark of a touch that the record of a blob may not show."""
+    """The mark of a touch that the generation of a blob may not show."""
     return StoragePath(f"{TOUCHED}/{digest.algorithm}-{digest.encoded}")
 
 

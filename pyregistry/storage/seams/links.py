@@ -16,7 +16,7 @@ from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects, PathNotFound, Source, Stat
 from pyregistry.storage.seams.reserved import is_reserved
 
-Looks = TypeVar("Looks", Source, Stat)
+Found = TypeVar("Found", Source, Stat)
 
 _LIMIT = 1024
 """Bytes read of a link: a digest has at most 135."""
@@ -71,18 +71,18 @@ def is_no_file(objects: Objects, path: StoragePath) -> bool:
 
 
 def find_bytes(
-    objects: Objects, link: StoragePath, named: Digest, look: Callable[[StoragePath], Looks]
-) -> tuple[Digest, Looks]:
-    """Resolve a link; return the digest that stores the bytes and the result of `look`; raises PathNotFound.
+    objects: Objects, link: StoragePath, named: Digest, read: Callable[[StoragePath], Found]
+) -> tuple[Digest, Found]:
+    """Resolve a link; return the digest that stores the bytes and the result of `read`; raises PathNotFound.
 
     All callers use this, so that they agree on which blobs exist.
     """
     target = resolve_link(objects, link, named)
     path = layout.blob_data(target)
-    looks = look(path)
-    if looks.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
+    found = read(path)
+    if found.size == 0 and target not in EMPTY_DIGESTS:  # what a crash of another server may leave
         raise PathNotFound(path)
-    return target, looks
+    return target, found
 
 
 def link_blob(objects: Objects, name: RepositoryName, digest: Digest, target: Digest | None = None) -> None:

@@ -126,4 +126,4 @@ class Objects(Protocol):
         """
 
     def places(self) -> Sequence[StoragePath]:
-        """Return our own directories: that of the root first, then one on each file system mounted below it."""
+        """Return the private directories: that of the root first, then one on each file system mounted below it."""

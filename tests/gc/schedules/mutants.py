@@ -6,9 +6,8 @@ names are those of the model's variants, where it has them.
 
 from tests.gc.schedules.breaking import Mutant
 
-_LEASES, _COMMIT = "storage.local.leases", "storage.repositories.committing"
-_REPOSITORY = "storage.repositories.repository"
-_LOCAL, _UPLOADS = "storage.local.coordinator", "storage.local.uploads"
+_LEASES, _LOCAL, _UPLOADS = "storage.local.leases", "storage.local.coordinator", "storage.local.uploads"
+_COMMIT, _REPOSITORY = "storage.repositories.committing", "storage.repositories.repository"
 _COLLECTOR, _SWEEP = "gc.collector", "gc.sweeping"
 _PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
 _NO_LOCK = "            stack.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
