@@ -34,7 +34,7 @@ _AT_START = ("PYTHON", "LC_", "LANG")
 """Python reads variables with these names when it starts, and never again."""
 _OF_SERVERS = ("pyregistry.service.server", "pyregistry.service.preflight")
 _OF_COMMANDS = ("passlib.handlers.bcrypt", "rich.markdown", "rich.traceback", "rich.columns", "rich.progress")
-"""What is imported on demand."""
+"""Modules that are imported on demand."""
 _LONGEST_REQUEST = 200_000
 """Bytes; a socket takes a little more as one message."""
 

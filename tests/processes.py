@@ -89,7 +89,7 @@ class Program:
     """A process in a session of its own, so that a signal can reach it and its workers and nobody else."""
 
     forks = False
-    """Whether it may be a fork of a process that has imported it: tests/forked.py."""
+    """True for a fork of a process that has imported the program: tests/forked.py."""
 
     def __init__(self, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.command = list(command)

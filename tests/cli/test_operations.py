@@ -27,7 +27,6 @@ from tests.fsck.trees import APP, NEW, OLD, SBOM, blob_path, current, fill
 from tests.processes import require_root, wait_until
 from tests.storage.pushing import pull, push_image, repository, tagged_images
 
-
 _AGE = re.compile(r" \d+s$", re.MULTILINE)
 """Of an upload; a second may pass between two looks."""
 

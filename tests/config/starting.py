@@ -13,7 +13,7 @@ from tests import forked
 from tests.processes import wait_until
 
 OWN = ("PATH", "PYTHONPATH", "HOME", "TMPDIR")
-"""What a start gets of the test's own environment."""
+"""The part that a start gets of the test's own environment."""
 
 
 class Start:
@@ -47,7 +47,7 @@ class Start:
         assert self._process.poll() is None, f"it ended with {self._process.returncode}\n{self.output()}"
 
     def status(self) -> int | None:
-        """What it ends with by itself."""
+        """Return the status with which it ends by itself."""
         return self._process.wait(30)
 
     def stop(self) -> int | None:
