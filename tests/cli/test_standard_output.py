@@ -14,9 +14,9 @@ import pytest
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
-from tests import forked
 from tests.cli.commands import ours
 from tests.cli.running import write_config
+from tests.forked import Process
 from tests.fsck.trees import fill
 from tests.processes import free_port, wait_until
 
@@ -57,7 +57,7 @@ def run(words: Sequence[str | Path], redirection: str, directory: Path) -> tuple
         return done.returncode, done.stderr
     output = os.open("/dev/full", os.O_WRONLY) if redirection == ">/dev/full" else _without_reader()
     with Path(os.devnull).open() as nothing, (directory / "errors").open("wb") as errors:
-        process = forked.Process(command, (nothing.fileno(), output, errors.fileno()))
+        process = Process(command, (nothing.fileno(), output, errors.fileno()))
         os.close(output)
         status = process.wait(60)
     return status, (directory / "errors").read_text()
