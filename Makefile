@@ -8,7 +8,8 @@ CLIENTS := $(abspath $(VENV))/clients
 JOBS   ?= 4
 SECONDS ?= 20
 # The server is started some hundred times: without its bytecode each start compiles all of it.
-PYTEST := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS)
+TESTING := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python
+PYTEST := $(TESTING) -m pytest -n $(JOBS)
 
 .PHONY: serve test test-all test-ordinary test-versions coverage gc-model soak fuzz clients conformance conformance-table architecture settings sizing bench bench-report dist constraints hooks check fmt image clean help
 
@@ -24,8 +25,12 @@ test: $(VENV)/.dev ## run the tests but the slow ones, in JOBS=4 processes; e.g.
 test-all: $(VENV)/.dev ## run all tests; those that `make test` leaves out: ARGS='-m slow'
 	$(PYTEST) $(ARGS)
 
-coverage: $(VENV)/.dev ## run what `make test` runs, and tell which lines and branches it passes through
-	$(PYTEST) -m "not slow" --cov $(ARGS)
+coverage: $(VENV)/.dev ## run what `make test` runs, and fail where it reaches too few lines and branches
+	rm -rf .coverage
+	mkdir -m 1777 .coverage
+	$(TESTING) -m coverage run -m pytest -n $(JOBS) -m "not slow" $(ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 test-versions: $(VENV)/.dev ## run a quick part on each Python, with lowest and newest dependencies; e.g. PYTHONS=3.13 DEPENDENCIES=floors
 	PATH="$(CLIENTS):$$PATH" JOBS="$(JOBS)" ARGS="$(ARGS)" PYTHONS="$(PYTHONS)" DEPENDENCIES="$(DEPENDENCIES)" $(BIN)/python -m tests.dependencies.matrix

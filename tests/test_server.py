@@ -22,7 +22,7 @@ from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
 from pyregistry.service.sockets import listen
 from tests.authority import Authority
-from tests.processes import pyregistry_server
+from tests.processes import forked_server
 from tests.workers.workers import workers_of
 
 FORK = """
@@ -78,7 +78,7 @@ def test_an_address_that_cannot_be_listened_on_has_the_reason_alone(addr: str, r
 
 
 def test_workers_may_open_as_many_files_as_the_system_lets_them(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, pyregistry={"workers": 1}) as server:
+    with forked_server(tmp_path, pyregistry={"workers": 1}) as server:
         server.stop()
         server.command[:0] = ["sh", "-c", 'ulimit -Sn 256; exec "$@"', "sh"]
         server.start()

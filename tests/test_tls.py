@@ -17,11 +17,13 @@ from pyregistry.config.schema import Tls
 from pyregistry.service.tls import Certificate
 from tests.authority import Authority
 from tests.builders import digest_of
-from tests.processes import Server, pyregistry_server, wait_until
+from tests.processes import Server, forked_server, wait_until
 
 
 class TlsServer(Server):
     """A registry that answers over TLS only."""
+
+    forks = True
 
     def answers(self) -> bool:
         return "listening" in self.output() and not self._refuses()
@@ -54,7 +56,7 @@ def authority(tmp_path: Path) -> Authority:
 
 def serving(directory: Path, tls: dict[str, object]) -> TlsServer:
     """A server with this `http.tls`, not yet started."""
-    made = pyregistry_server(directory, http={"tls": tls})
+    made = forked_server(directory, http={"tls": tls})
     return TlsServer(made.command, made.directory, made.port, made.config)
 
 
@@ -122,7 +124,7 @@ def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
 def test_connections_that_ended_are_not_counted_against_their_address(authority: Authority, tmp_path: Path) -> None:
     certificate, key = map(str, authority.issue("server"))
     limited = {"limits": {"connections-per-address": 3}, "workers": 1}
-    made = pyregistry_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
+    made = forked_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
     context = authority.context()
     with TlsServer(made.command, made.directory, made.port, made.config) as server:
         for _ in range(12):
@@ -138,7 +140,7 @@ def test_connections_that_ended_are_not_counted_against_their_address(authority:
 def test_a_connection_in_its_handshake_counts_against_the_cap(authority: Authority, tmp_path: Path) -> None:
     certificate, key = map(str, authority.issue("server"))
     limited = {"limits": {"connections-per-address": 3}, "workers": 1}
-    made = pyregistry_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
+    made = forked_server(tmp_path, http={"tls": {"certificate": certificate, "key": key}}, pyregistry=limited)
     with TlsServer(made.command, made.directory, made.port, made.config) as server:
         context = authority.context()
         silent = [socket.create_connection(("127.0.0.1", server.port), 5) for _ in range(4)]
@@ -212,7 +214,7 @@ def test_a_session_is_resumed_until_its_authority_is_taken_out(
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(authority.certificate.read_bytes() + other.certificate.read_bytes())
     certificate, key = map(str, authority.issue("server"))
-    made = pyregistry_server(
+    made = forked_server(
         tmp_path,
         http={"tls": {"certificate": certificate, "key": key, "clientcas": [str(bundle)]}},
         pyregistry={"workers": 1},

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from pyregistry.common.reloaded_files import KEPT_CHECKS, POLL_SECONDS
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
 from pyregistry.service.app import create_app
+from tests import forked
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.rules import ADMIN, bearer, start_with_rules, token_for
 from tests.conftest import StartRegistry
@@ -122,7 +122,7 @@ async def test_the_last_user_is_removed_by_the_command(guarded: Client, password
 
 
 def _htpasswd(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "pyregistry", "htpasswd", *arguments], check=True, capture_output=True)
+    forked.run([sys.executable, "-m", "pyregistry", "htpasswd", *arguments], check=True)
 
 
 def _remove(path: Path) -> None:

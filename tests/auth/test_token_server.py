@@ -26,7 +26,7 @@ from tests.auth.signed import (
     section,
 )
 from tests.conftest import StartRegistry
-from tests.processes import Server, cncf_server, pyregistry_server
+from tests.processes import Server, cncf_server, forked_server
 from tests.push import Client
 from tests.raw import ask, connected
 from tests.workers.http import ask as ask_server
@@ -204,7 +204,7 @@ async def test_rules_apply_to_the_users_of_an_external_server_too(
 
 def test_the_metrics_are_for_whoever_has_a_token(tmp_path: Path, keys: Keys) -> None:
     token = next(iter(good_tokens(keys).values()))
-    with pyregistry_server(tmp_path, auth=section(tmp_path, keys), pyregistry={"metrics": True}) as server:
+    with forked_server(tmp_path, auth=section(tmp_path, keys), pyregistry={"metrics": True}) as server:
         assert ask_server(server, "GET", "/metrics").status == 401
         answer = ask_server(server, "GET", "/metrics", None, {"Authorization": f"Bearer {token}"})
     assert (answer.status, b"registry_http_requests_total" in answer.body) == (200, True)

@@ -46,6 +46,7 @@ CONFIGS = {
 class _Listening(Program):
     """A registry that is ready when its port is open, whatever it answers."""
 
+    forks = True
     port = 0
 
     def answers(self) -> bool:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests import forked
 from tests.clients.programs import built
 from tests.processes import require
 
@@ -21,7 +22,7 @@ def run(command: Sequence[str], *arguments: str | Path, **environ: str) -> Done:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
     words = [*command, *map(str, arguments)]
     env = {**kept, "OTEL_TRACES_EXPORTER": "none", **environ}
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=30, env=env)
+    return forked.run_text(words, env=env)
 
 
 def ours(name: str) -> list[str]:

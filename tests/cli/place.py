@@ -12,13 +12,14 @@ from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.uploads import Upload
+from tests import forked
 from tests.storage.pushing import registry_on, repository
 
 
 def run(command: str, *arguments: str | Path, **environ: str) -> "subprocess.CompletedProcess[str]":
     """`pyregistry COMMAND …`, to its end."""
     words = [sys.executable, "-m", "pyregistry", command, *map(str, arguments)]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env={**os.environ, **environ})
+    return forked.run_text(words, env={**os.environ, **environ})
 
 
 class Place:

@@ -3,9 +3,10 @@
 import os
 import pty
 import re
-import subprocess
 import sys
 from pathlib import Path
+
+from tests import forked
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 
@@ -15,14 +16,14 @@ def run_at_terminal(*words: str | Path, columns: int = 100) -> tuple[int, list[s
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "pyregistry", *map(str, words)]
     env = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "NO_COLOR": "1"}
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as process:
-        os.close(theirs)
-        output = b""
-        while True:
-            try:
-                output += os.read(ours, 65_536)
-            except OSError:  # the other side is closed
-                break
-        status = process.wait(60)
+    process = forked.Process(command, (theirs, theirs, theirs), env=env)
+    os.close(theirs)
+    output = b""
+    while True:
+        try:
+            output += os.read(ours, 65_536)
+        except OSError:  # the other side is closed
+            break
+    status = process.wait(60)
     os.close(ours)
     return status, [line.rstrip() for line in _ESCAPES.sub("", output.decode()).replace("\r\n", "\n").split("\n")]

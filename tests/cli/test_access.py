@@ -1,13 +1,13 @@
 """`pyregistry access check`, as a command."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.auth.rules import ACCESS
 from tests.processes import SOURCE_TREE
 
@@ -18,7 +18,7 @@ RULES = [{**ACCESS[0], "who": "group:ops"}, *ACCESS[1:]]
 
 def run(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "pyregistry", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    return forked.run_text(command)
 
 
 @pytest.fixture(params=["in the config", "in a file"])

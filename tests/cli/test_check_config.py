@@ -13,6 +13,7 @@ from pyregistry.config.load import load, parse
 from pyregistry.service.effective_settings import effective_config, worker_count
 from pyregistry.service.health_config import checks
 from pyregistry.service.wiring import api_settings
+from tests import forked
 from tests.auth.credentials import write_htpasswd
 from tests.authority import Authority
 
@@ -36,15 +37,8 @@ def check(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]"
 
 
 def command(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-    """A process that ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "pyregistry", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **environ},
-    )
+    """Run a process that ends by itself."""
+    return forked.run_text([sys.executable, "-m", "pyregistry", *words], env={**os.environ, **environ})
 
 
 @pytest.mark.parametrize("text", [LEAST, FULL, "version: 0.1\nstorage: inmemory\n"], ids=["least", "full", "inmemory"])

@@ -151,7 +151,7 @@ def test_a_server_gets_a_process_that_opens_what_its_user_cannot_read(place: Pat
     (place / "config.yml").write_text(yaml.safe_dump(config))
     (place / "users").write_text("alice:hash")
     (place / "users").chmod(0o640)
-    shutil.copy(SOURCE_TREE / "pyregistry/common/opener.py", place / "common/opener.py")
+    shutil.copy(SOURCE_TREE / "pyregistry/common/opener.py", place / "opener.py")
     program(
         place,
         "registry",

@@ -12,6 +12,7 @@ import pytest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
+from tests import forked
 from tests.cli.test_fsck import config, driver, next_steps
 from tests.fsck.trees import blob_path, current
 from tests.processes import require_root
@@ -26,7 +27,7 @@ def as_nobody(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     # Python itself may lie where only root may look, so all is imported before.
     modules = "pyregistry.cli.fsck, pyregistry.service.wiring, pyregistry.cli, concurrent.futures.thread"
     command = [sys.executable, "-c", f"import {modules}; {code}; pyregistry.cli.main()", *map(str, words)]
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return forked.run_text(command)
 
 
 def readable_by(root: Path, *, closed: Path | None = None) -> None:

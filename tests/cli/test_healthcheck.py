@@ -8,11 +8,13 @@ import pytest
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.authority import Authority
 from tests.cli.commands import Done, ours, run
-from tests.processes import Program, Server, pyregistry_server, wait_until
+from tests.processes import Program, Server, forked_server, wait_until
 
 
 class Quiet(Server):
     """A server that is asked nothing until the health check does."""
+
+    forks = True
 
     def answers(self) -> bool:
         return "listening" in self.output()
@@ -20,7 +22,7 @@ class Quiet(Server):
 
 def server(directory: Path, **extra: Any) -> Quiet:
     directory.mkdir(exist_ok=True)
-    made = pyregistry_server(directory, **extra)
+    made = forked_server(directory, **extra)
     return Quiet(made.command, made.directory, made.port, made.config)
 
 

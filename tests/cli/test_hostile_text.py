@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 import termios
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -24,6 +23,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
+from tests import forked
 from tests.builders import Image, image
 from tests.cli.running import run, write_config
 from tests.storage.pushing import push_image, registry_on, repository
@@ -148,12 +148,13 @@ def at_a_terminal(*words: str | Path, kind: str = "dumb") -> bytes:
     inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
     env = {**inherited, "TERM": kind}
     written = b""
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=env) as process:
-        os.close(theirs)
-        with suppress(OSError):  # the other side is closed
-            while piece := os.read(ours, 65_536):
-                written += piece
-        process.wait(60)
+    with Path(os.devnull).open() as nothing:
+        process = forked.Process(command, (nothing.fileno(), theirs, theirs), env=env)
+    os.close(theirs)
+    with suppress(OSError):  # the other side is closed
+        while piece := os.read(ours, 65_536):
+            written += piece
+    process.wait(60)
     os.close(ours)
     assert b"Traceback" not in written, written.decode(errors="replace")
     return written
@@ -201,7 +202,7 @@ COMMANDS = {
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 def test_no_command_writes_what_is_not_printable(strange: Path, words: list[str]) -> None:
     command = [sys.executable, "-m", "pyregistry", *words, str(strange)]
-    done = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    done = forked.run(command)
     text = (done.stdout + done.stderr).decode()
     assert "Traceback" not in text
     assert all(line.isprintable() for line in text.split("\n")), text

@@ -12,6 +12,7 @@ import pytest
 
 from pyregistry.auth.hashes import make_hash
 from pyregistry.auth.htpasswd import parse_htpasswd
+from tests import forked
 from tests.auth.test_hashes import with_unused_bits
 from tests.processes import require
 
@@ -23,7 +24,7 @@ QUICK = ("-C", "4")
 def htpasswd(*arguments: str | Path, given: str | bytes = b"", umask: int = 0o022) -> Done:
     command = [sys.executable, "-m", "pyregistry", "htpasswd", *map(str, arguments)]
     content = given.encode() if isinstance(given, str) else given
-    return subprocess.run(command, input=content, capture_output=True, check=False, timeout=60, umask=umask)
+    return forked.run(command, input=content, umask=umask)
 
 
 def added(path: Path, user: str, password: str = PASSWORD, *options: str) -> Done:

@@ -21,7 +21,7 @@ from pyregistry.storage.local.filesystem import FilesystemDriver
 from tests.builders import digest_of
 from tests.cli.running import run_process
 from tests.fsck.trees import current, fill
-from tests.processes import Server, data_directory, pyregistry_server, require, require_root
+from tests.processes import Server, data_directory, forked_server, require, require_root
 from tests.storage.pushing import registry_on
 from tests.workers.http import ask
 
@@ -104,7 +104,7 @@ def place() -> Iterator[Path]:
 def server(request: pytest.FixtureRequest, place: Path) -> Iterator[Server]:
     """A server, not started, whose volume was filled and given to another user."""
     require_root()
-    server = pyregistry_server(place, pyregistry={"workers": 1})
+    server = forked_server(place, pyregistry={"workers": 1})
     server.command[:0] = as_service()
     root = data_directory(place)
     driver = FilesystemDriver(root)
@@ -193,7 +193,7 @@ def test_servers_of_two_users_of_a_group_take_turns_on_its_directory(place: Path
     os.chown(root, 0, GROUP)
     root.chmod(0o2775)
     for user in (SERVICE, SERVICE + 1):
-        server = pyregistry_server(place, pyregistry={"workers": 1})
+        server = forked_server(place, pyregistry={"workers": 1})
         rights = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
         server.command[:0] = [
             *(require("setpriv", "util-linux"), f"--reuid={user}", f"--regid={user}", f"--groups={GROUP}", *rights)

@@ -8,7 +8,7 @@ import pytest
 
 from pyregistry.cli.registry import without_values
 from tests.cli.commands import CNCF, Done, cncf, config_file, ours, run
-from tests.processes import pyregistry_server, require
+from tests.processes import forked_server, require
 
 USAGE = "Usage:"
 # Arguments, status, what is on standard output and on standard error; an empty word says that nothing is.
@@ -114,7 +114,7 @@ def test_data_directory_that_cannot_be_made_is_named_with_those_who_could(
 
 @pytest.mark.parametrize("by_environment", [False, True], ids=["argument", "REGISTRY_CONFIGURATION_PATH"])
 def test_serve_takes_its_config_from(tmp_path: Path, by_environment: bool) -> None:
-    server = pyregistry_server(tmp_path)
+    server = forked_server(tmp_path)
     server.command = [*ours("registry"), "serve", *([] if by_environment else [str(server.config)])]
     server.env["REGISTRY_CONFIGURATION_PATH"] = str(server.config) if by_environment else "/nowhere.yml"
     with server:

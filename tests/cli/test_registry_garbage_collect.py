@@ -9,7 +9,7 @@ import pytest
 from tests.cli.commands import CNCF, cncf, config_file, ours, run
 from tests.engine.images import oci_image
 from tests.engine.wire import Wire
-from tests.processes import pyregistry_server
+from tests.processes import forked_server
 
 PROGRAMS = ("ours", *CNCF)
 SUMMARY = re.compile(r"^\d+ blobs marked, (\d+) blobs and \d+ manifests eligible for deletion$", re.MULTILINE)
@@ -24,7 +24,7 @@ def program_of(name: str) -> list[str]:
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data with an image, and a blob that no repository has."""
     directory = tmp_path_factory.mktemp("tree")
-    with pyregistry_server(directory) as server, Wire(server) as wire:
+    with forked_server(directory) as server, Wire(server) as wire:
         wire.push("app", "1", oci_image((1000,)))
     blob = server.tree / "blobs/sha256/ab" / ("ab" * 32) / "data"
     blob.parent.mkdir(parents=True)

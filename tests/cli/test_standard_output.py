@@ -15,6 +15,7 @@ from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from tests.cli.commands import ours
 from tests.cli.running import write_config
+from tests.forked import Process
 from tests.fsck.trees import fill
 from tests.processes import free_port, wait_until
 from tests.storage.pushing import registry_on
@@ -34,7 +35,7 @@ COMMANDS = (
 REASONS = {
     ">/dev/full": "No space left on device",
     ">&-": "it is closed",
-    '| { exec <&-; echo >"$BEGIN"; }': "its reader has closed it",
+    "| true": "its reader has closed it",
 }
 
 
@@ -49,14 +50,23 @@ def config(root: Path) -> Path:
 
 def run(words: Sequence[str | Path], redirection: str, directory: Path) -> tuple[int, str]:
     """Return the status and what is on standard error."""
-    begin, status = directory / "begin", directory / "status"
-    os.mkfifo(begin)
-    waits = 'read line <"$BEGIN"; ' if "BEGIN" in redirection else ""  # so that the reader closes its end before
-    script = f'{{ {waits}"$@"; echo $? >"$STATUS"; }} {redirection}'
-    words = ["sh", "-c", script, "sh", *ours("pyregistry"), *map(str, words)]
-    env = {**os.environ, "BEGIN": str(begin), "STATUS": str(status)}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60, env=env)
-    return int(status.read_text()), done.stderr
+    command = [*ours("pyregistry"), *map(str, words)]
+    if redirection == ">&-":  # Python looks at its streams when it starts, so it is no fork
+        command = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+        return done.returncode, done.stderr
+    output = os.open("/dev/full", os.O_WRONLY) if redirection == ">/dev/full" else _without_reader()
+    with Path(os.devnull).open() as nothing, (directory / "errors").open("wb") as errors:
+        process = Process(command, (nothing.fileno(), output, errors.fileno()))
+        os.close(output)
+        status = process.wait(60)
+    return status, (directory / "errors").read_text()
+
+
+def _without_reader() -> int:
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
 
 
 @pytest.mark.parametrize("redirection", REASONS)

@@ -8,7 +8,7 @@ import pytest
 from tests.auth.credentials import auth_section, write_htpasswd
 from tests.clients.programs import PASSWORD, USER, Cosign, Regctl, go_client
 from tests.engine.client import Client
-from tests.processes import Server, pyregistry_server
+from tests.processes import Server, forked_server
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def running_guarded(scratch: Path) -> Iterator[Server]:
     directory = scratch / "guarded"
     directory.mkdir()
     write_htpasswd(directory / "htpasswd", {USER: PASSWORD})
-    with pyregistry_server(directory, auth=auth_section(directory / "htpasswd")) as server:
+    with forked_server(directory, auth=auth_section(directory / "htpasswd")) as server:
         yield server
 
 

@@ -14,7 +14,7 @@ from tests.engine.containers import Buildah, Podman, Skopeo
 from tests.engine.engine import Engine
 from tests.engine.images import digest_of, oci_image, unique, write_layout
 from tests.engine.test_containerd import NATIVE, PLAIN, Containerd, held, imported
-from tests.processes import Server, pyregistry_server, require_root, start_or_skip
+from tests.processes import Server, forked_server, require_root, start_or_skip
 
 ACCESS = [
     {"repositories": "**", "who": "admin", "actions": ["pull", "push", "delete"]},
@@ -37,7 +37,7 @@ def running_ruled(scratch: Path) -> Iterator[Server]:
     directory.mkdir()
     write_htpasswd(directory / "htpasswd", PASSWORDS)
     own = {"access": ACCESS, "workers": 2}
-    with pyregistry_server(directory, auth=auth_section(directory / "htpasswd"), pyregistry=own) as server:
+    with forked_server(directory, auth=auth_section(directory / "htpasswd"), pyregistry=own) as server:
         yield server
 
 

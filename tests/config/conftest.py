@@ -1,26 +1,18 @@
-"""hypothesis without a deadline for one example: a busy machine is no fault of the code. And where servers start."""
+"""hypothesis without a deadline for one example: a busy machine is no fault of the code."""
 
 import shutil
 import ssl
 import tempfile
 from collections.abc import Iterator
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 from tests.config.recipes import Place, write_certificates
-from tests.config.starting import context
 
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
-
-
-@pytest.fixture(scope="session")
-def forks() -> ForkServerContext:
-    """The context of the server that registries are forked from."""
-    return context()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing.context import ForkServerContext
 
 import pytest
 
@@ -336,10 +335,10 @@ BROKEN: dict[str, Broken] = {
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
 def test_a_broken_config_is_refused_in_one_line_with_key_and_value_and_expectation(
-    forks: ForkServerContext, place: Place, broken: Broken
+    place: Place, broken: Broken
 ) -> None:
     config, environment, _ = place.put(Recipe(broken.text, broken.environment))
-    with Start(forks, config, environment) as start:
+    with Start(config, environment) as start:
         status = start.status()
     *warnings, refusal = start.output().splitlines()
     assert refusal == f"pyregistry: {config}: {broken.said.replace('{directory}', str(config.parent))}"
@@ -348,10 +347,10 @@ def test_a_broken_config_is_refused_in_one_line_with_key_and_value_and_expectati
     assert "hunter2" not in start.output()
 
 
-def test_a_config_in_another_encoding_is_refused(forks: ForkServerContext, place: Place) -> None:
+def test_a_config_in_another_encoding_is_refused(place: Place) -> None:
     config, _, _ = place.put(Recipe(LEAST))
     config.write_bytes("log: {fields: {ort: Köln}}\n".encode("latin-1") + LEAST.encode())
-    with Start(forks, config, {}) as start:
+    with Start(config, {}) as start:
         assert start.status() == 2
     assert start.output().count("\n") == 1
     assert start.output().startswith(f"pyregistry: {config}: ")

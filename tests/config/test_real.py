@@ -1,7 +1,5 @@
 """Configs as they are in use, with their surroundings: each starts, with exactly the expected warnings."""
 
-from multiprocessing.context import ForkServerContext
-
 import pytest
 
 from tests.config.recipes import EXPECTED, FILES, Place, read, warnings_in
@@ -9,12 +7,10 @@ from tests.config.starting import Start
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_recipe_starts_and_answers_with_exactly_these_warnings(
-    forks: ForkServerContext, place: Place, name: str
-) -> None:
+def test_a_recipe_starts_and_answers_with_exactly_these_warnings(place: Place, name: str) -> None:
     expected = EXPECTED[name]
     config, environment, address = place.put(read(name))
-    with Start(forks, config, environment) as start:
+    with Start(config, environment) as start:
         start.wait_until_it(address.listens)
         status = address.get(expected.get("path", "/v2/"), tls=expected.get("tls", False))
     output = start.output()

@@ -17,7 +17,7 @@ from pyregistry.storage.seams.rules import Rules
 from tests.engine.images import OCI_INDEX, digest_of, oci_image, oci_index
 from tests.engine.wire import Wire
 from tests.fsck.trees import check, repair, scrub
-from tests.processes import Server, cncf_server, data_directory, pyregistry_server
+from tests.processes import Server, cncf_server, data_directory, forked_server
 from tests.storage.pushing import remove_repository
 
 ROUNDS = 12
@@ -75,7 +75,7 @@ def beside(work: Sequence[Callable[[], None]], meanwhile: Callable[[], None]) ->
 
 
 def test_a_check_and_a_scrub_beside_pushes_find_nothing_and_disturb_nobody(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server:
+    with forked_server(tmp_path, pyregistry={"workers": 2}) as server:
         driver = driver_of(server)
 
         def look() -> None:
@@ -91,7 +91,7 @@ def test_a_check_and_a_scrub_beside_pushes_find_nothing_and_disturb_nobody(tmp_p
 
 
 def test_a_repair_beside_pushes_mends_the_damage_and_nothing_else(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server, Wire(server) as wire:
+    with forked_server(tmp_path, pyregistry={"workers": 2}) as server, Wire(server) as wire:
         driver = driver_of(server)
         image = oci_image((10, 3000))
         wire.push("broken", "latest", image)
@@ -118,7 +118,7 @@ def test_a_repair_beside_pushes_mends_the_damage_and_nothing_else(tmp_path: Path
 
 
 def test_a_removed_repository_is_gone_at_once_and_its_uploads_are_unknown(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server, Wire(server) as wire:
+    with forked_server(tmp_path, pyregistry={"workers": 2}) as server, Wire(server) as wire:
         image = oci_image((10, 2000))
         wire.push("team/app", "latest", image)
         wire.push("team/app/nested", "latest", image)
@@ -137,7 +137,7 @@ def test_a_removed_repository_is_gone_at_once_and_its_uploads_are_unknown(tmp_pa
 
 
 def test_removing_a_repository_beside_pushes_to_it_leaves_a_sound_tree(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, pyregistry={"workers": 2}) as server:
+    with forked_server(tmp_path, pyregistry={"workers": 2}) as server:
         driver = driver_of(server)
 
         def push() -> None:
@@ -165,7 +165,7 @@ def push_blob_or_none(wire: Wire, content: bytes) -> None:
     wire.request("PUT", opened.path_with(digest=digest_of(content)), content).must(201, 404)
 
 
-@pytest.mark.parametrize("make", [pyregistry_server, cncf_server], ids=["ours", "the CNCF registry 2.8"])
+@pytest.mark.parametrize("make", [forked_server, cncf_server], ids=["ours", "the CNCF registry 2.8"])
 def test_a_tree_after_pushes_and_deletes_is_sound(tmp_path: Path, make: Callable[[Path], Server]) -> None:
     with make(tmp_path) as server, Wire(server) as wire:
         images = [oci_image((10, 2000)) for _ in range(3)]
@@ -180,5 +180,5 @@ def test_a_tree_after_pushes_and_deletes_is_sound(tmp_path: Path, make: Callable
         found = found_in(driver_of(server))
     # The CNCF registry makes `_manifests` with the first manifest, which hinders nobody.
     half = "no-manifests docker/registry/v2/repositories/only/blobs/_manifests"
-    assert found == ([] if make is pyregistry_server else [half])
+    assert found == ([] if make is forked_server else [half])
     assert list(scrub(driver_of(server), Coverage(), lambda size: None)) == []

@@ -17,7 +17,7 @@ from tests.builders import image
 from tests.cli.place import Place
 from tests.cli.place import run as run_command
 from tests.gc.collecting import collect, gc, has_blob
-from tests.processes import pyregistry_server, wait_until
+from tests.processes import forked_server, wait_until
 from tests.storage.mounts import FILE_SYSTEMS, bound, file_system, network, tmpfs
 from tests.storage.pushing import pull, push_blob, registry_on, repository
 
@@ -79,7 +79,7 @@ def test_the_server_s_own_run_says_it_in_the_log(tmp_path: Path, knows: bool) ->
     data = tmp_path / "data"
     data.mkdir()
     section = {"workers": 1, "gc": {"interval": "1s", "i-know": knows}}
-    with network(data), pyregistry_server(tmp_path, pyregistry=section) as server:
+    with network(data), forked_server(tmp_path, pyregistry=section) as server:
         expected = "blobs=" if knows else "is fuse.sshfs"
         push_blob(repository(registry_on(FilesystemDriver(data))), b"a blob")
         wait_until(lambda: expected in server.log.read_text(), f"the log says {expected}")

@@ -11,7 +11,7 @@ from bench.sizing import Scale
 from tests.engine.images import layer
 from tests.engine.wire import Wire
 from tests.pages.commands import DOCS, Page
-from tests.processes import data_directory, pyregistry_server, require_root
+from tests.processes import data_directory, forked_server, require_root
 from tests.storage.mounts import tmpfs
 
 RESERVED = 50
@@ -50,7 +50,7 @@ def test_every_row_of_the_page_is_measured_by_its_command(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("size", "is_full"), [("40m", False), ("40m", True), ("8g", False)])
 def test_the_bytes_that_may_still_be_sent_are_what_the_command_prints(tmp_path: Path, size: str, is_full: bool) -> None:
     require_root()
-    server = pyregistry_server(tmp_path)
+    server = forked_server(tmp_path)
     data = data_directory(tmp_path)
     with tmpfs(data, f"size={size}"), server, Wire(server) as wire:
         if is_full:
@@ -66,7 +66,7 @@ def test_the_bytes_that_may_still_be_sent_are_what_the_command_prints(tmp_path: 
 
 
 def test_the_commands_for_inodes_and_descriptors_print_them(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path) as server, Wire(server) as wire:
+    with forked_server(tmp_path) as server, Wire(server) as wire:
         wire.push_blob("app", layer(100))
         paths = {"/srv/registry": str(data_directory(tmp_path)), "$(pgrep -f 'pyregistry serve')": str(server.pid)}
         page = Page("sizing.md", paths)

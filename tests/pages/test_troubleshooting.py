@@ -18,7 +18,7 @@ from tests.clients.programs import PASSWORD, USER, go_client
 from tests.engine.containers import Skopeo
 from tests.engine.engine import Engine
 from tests.engine.images import oci_image, write_layout
-from tests.processes import SOURCE_TREE, Server, data_directory, free_port, pyregistry_server, require
+from tests.processes import SOURCE_TREE, Server, data_directory, forked_server, free_port, require
 from tests.proxies.proxies import NGINX
 from tests.storage.mounts import read_only_part, tmpfs
 from tests.test_tls import serving
@@ -56,7 +56,7 @@ class Place:
 
     def serve(self, **sections: Any) -> Server:
         """A registry of its own."""
-        return self.stack.enter_context(pyregistry_server(self.directory, **sections))
+        return self.stack.enter_context(forked_server(self.directory, **sections))
 
     def serve_tls(self, certificate: Path, key: Path, **more: object) -> Server:
         """Start a registry that speaks TLS."""

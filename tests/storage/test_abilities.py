@@ -2,7 +2,6 @@
 
 import errno
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,10 @@ from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.abilities import CANNOT_SET_TIMES, CANNOT_SYNC, lacks
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.syscalls import fsync_directory, sync_directory
+from tests import forked
 from tests.builders import digest_of, image
 from tests.gc.collecting import collect
-from tests.processes import data_directory, pyregistry_server, require
+from tests.processes import data_directory, forked_server, require
 from tests.storage.faults import FailingSync
 from tests.storage.limited import limited
 from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository
@@ -78,7 +78,7 @@ def test_the_start_names_directory_kind_and_reason_once_and_pushes_work(
     refused: dict[str, int], tmp_path: Path
 ) -> None:
     with limited(tmp_path, **refused) as root:
-        made = pyregistry_server(tmp_path, storage={"filesystem": {"rootdirectory": str(root)}})
+        made = forked_server(tmp_path, storage={"filesystem": {"rootdirectory": str(root)}})
         with made as server:
             event = CANNOT_SYNC if refused == NO_SYNC else CANNOT_SET_TIMES
             [line] = [line for line in server.output().splitlines() if event in line]
@@ -93,9 +93,9 @@ def test_the_start_names_directory_kind_and_reason_once_and_pushes_work(
 
 def test_check_config_warns_of_syncs_in_the_same_words_and_writes_nothing(tmp_path: Path) -> None:
     with limited(tmp_path, sync=errno.EINVAL) as root:
-        made = pyregistry_server(tmp_path, storage={"filesystem": {"rootdirectory": str(root)}})
+        made = forked_server(tmp_path, storage={"filesystem": {"rootdirectory": str(root)}})
         command = [sys.executable, "-m", "pyregistry", "check-config", str(made.config)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, env=made.env, timeout=60)
+        done = forked.run_text(command, check=True, env=made.env)
         assert re.search(rf"\[warning *\] {re.escape(CANNOT_SYNC)} .*directory={root} kind=fuse", done.stderr)
         assert not list(root.iterdir())
 
@@ -103,7 +103,7 @@ def test_check_config_warns_of_syncs_in_the_same_words_and_writes_nothing(tmp_pa
 @pytest.mark.parametrize("number", ["ENOLCK", "ENOSYS"])
 def test_without_locks_nothing_is_written_and_the_start_says_so(number: str, tmp_path: Path) -> None:
     strace = require("strace", "strace")
-    made = pyregistry_server(tmp_path, pyregistry={"workers": 1})
+    made = forked_server(tmp_path, pyregistry={"workers": 1})
     injected = ["-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=flock", "-e", f"inject=flock:error={number}"]
     made.command = [strace, *injected, *made.command]
     with made as server:

@@ -21,7 +21,7 @@ from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
 from pyregistry.service.tls import Certificate
 from tests.authority import Authority, self_signed
-from tests.processes import pyregistry_server, require_root, wait_until
+from tests.processes import forked_server, require_root, wait_until
 from tests.test_tls import TlsServer, serving
 from tests.tls.shaking import shake
 
@@ -118,7 +118,7 @@ def test_an_encrypted_key_ends_it_with_a_sentence_and_asks_no_terminal(
     command: str, pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     _encrypt(*pair)
-    made = pyregistry_server(tmp_path, http={"tls": {"certificate": str(pair[0]), "key": str(pair[1])}})
+    made = forked_server(tmp_path, http={"tls": {"certificate": str(pair[0]), "key": str(pair[1])}})
     words = [sys.executable, "-m", "pyregistry", command, str(made.config)]
     ours, theirs = os.openpty()  # a terminal, which is what OpenSSL would ask
     try:
@@ -229,7 +229,7 @@ def test_files_that_vanish_are_logged_by_one_worker_alone(pair: tuple[Path, Path
 def test_plain_http_to_the_tls_port_is_answered_in_words_and_logged_once(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    made = pyregistry_server(
+    made = forked_server(
         tmp_path, http={"tls": {"certificate": str(pair[0]), "key": str(pair[1])}}, pyregistry={"workers": 1}
     )
     with TlsServer(made.command, made.directory, made.port, made.config) as server:

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.authority import Authority
-from tests.processes import pyregistry_server
+from tests.processes import forked_server
 from tests.test_tls import TlsServer
 
 OPEN = "may push, pull and delete without a password"
@@ -15,7 +15,7 @@ PULL = [{"repositories": "**", "who": "everyone", "actions": ["pull"]}]
 
 def _serving(directory: Path, tls: dict[str, object], own: dict[str, object]) -> TlsServer:
     """A registry without passwords on all addresses, not yet started."""
-    made = pyregistry_server(directory, pyregistry={"workers": 1, **own})
+    made = forked_server(directory, pyregistry={"workers": 1, **own})
     document = yaml.safe_load(made.config.read_text())
     document["http"] = {"addr": f":{made.port}", "tls": tls}
     made.config.write_text(yaml.safe_dump(document))
