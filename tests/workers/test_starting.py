@@ -89,7 +89,7 @@ def _is_waiting(client: socket.socket) -> bool:
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        ("missing", "the data directory was missing and has been made"),
+        ("missing", "the data directory was missing and has been created"),
         ("empty", "the data directory is empty"),
         ("used before", "the data directory is empty"),
         ("blobs alone", "the data directory has blobs and no repositories"),
