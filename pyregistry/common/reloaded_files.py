@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 import structlog
 
 from pyregistry.common.opener import stat_file
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 
 POLL_SECONDS = 0.5
 """Seconds between two checks. A change must be seen twice, so it is active after a second."""
@@ -280,7 +280,7 @@ def _shows_changes(signature: _Signature) -> bool:
     """Return True if any later change of these files would show."""
     now = time.time_ns()  # compared with st_ctime, which cannot be set
     changes = [status[-1] for status in signature if len(status) > 2]
-    return all(abs(now - changed_ns) > settles_after(changed_ns, _LATE_NS) for changed_ns in changes)
+    return all(abs(now - changed_ns) > racy_window_ns(changed_ns, _LATE_NS) for changed_ns in changes)
 
 
 def _digest_of(contents: Sequence[bytes]) -> bytes:

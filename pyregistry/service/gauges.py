@@ -168,7 +168,7 @@ def _sample_connections(sampler: Sampler, app: web.Application) -> None:
 
 
 def _storage_figures(app: web.Application, backend: Backend) -> Iterator[Figure]:
-    text = "The bytes that uploads may still take."
+    text = "Free space for uploads, in bytes."
     yield single("pyregistry_storage_room_bytes", text, app[REGISTRY].room())
     if backend.local is not None:
         yield from _file_system_figures(backend.local)

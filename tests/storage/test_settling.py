@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from pyregistry.common.settling import SECOND_NS, settles_after
+from pyregistry.common.racy import SECOND_NS, racy_window_ns
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.cache import HotManifests
@@ -26,7 +26,7 @@ from tests.storage.pushing import push_image, repository
     ],
 )
 def test_times_of_whole_seconds_settle_later(stamp: int, fine: int, after: int) -> None:
-    assert settles_after(stamp, fine) == after
+    assert racy_window_ns(stamp, fine) == after
 
 
 @pytest.mark.parametrize(

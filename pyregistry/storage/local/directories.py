@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.syscalls import sync_directory
 
 PATIENCE = 5.0
@@ -136,4 +136,4 @@ def _looks(directory: str) -> tuple[int, int] | None:
     stat = os.stat(directory)
     changed_ns = stat.st_ctime_ns
     now_ns = time.clock_gettime_ns(_STAMPING_CLOCK)
-    return (stat.st_ino, changed_ns) if now_ns - changed_ns >= settles_after(changed_ns, _TICK_NS) else None
+    return (stat.st_ino, changed_ns) if now_ns - changed_ns >= racy_window_ns(changed_ns, _TICK_NS) else None

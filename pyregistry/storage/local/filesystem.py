@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiofiles.threadpool
 
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.appending import FileAppender, HeldFile, hold, try_to_hold
 from pyregistry.storage.local.directories import Directories, parent_of
 from pyregistry.storage.local.driver import PathBusy
@@ -170,7 +170,7 @@ class FilesystemDriver:
 
     def is_settled(self, stat: Stat) -> bool:
         """See Objects.is_settled: a file that was just written may be written again within one tick of the clock."""
-        return all(time.time_ns() - at >= settles_after(at) for at in times_of(stat))
+        return all(time.time_ns() - at >= racy_window_ns(at) for at in times_of(stat))
 
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from pyregistry.common.settling import settles_after
+from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.driver import PathBusy
 from pyregistry.storage.local.inspecting import Entry
 from pyregistry.storage.local.shared_lock import SharedLock
@@ -99,7 +99,7 @@ class MemoryDriver:
 
     def is_settled(self, stat: Stat) -> bool:
         """See Objects.is_settled."""
-        return time.time_ns() - stat.modified_ns >= settles_after(stat.modified_ns)
+        return time.time_ns() - stat.modified_ns >= racy_window_ns(stat.modified_ns)
 
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
         """See Driver.set_mtime."""

@@ -3,7 +3,7 @@
 SECOND_NS = 1_000_000_000
 
 
-def settles_after(stamp_ns: int, fine_ns: int = SECOND_NS) -> int:
+def racy_window_ns(stamp_ns: int, fine_ns: int = SECOND_NS) -> int:
     """Return the age in nanoseconds from which a later change is sure to give a file another time.
 
     A time with fractions of a second needs `fine_ns`. One without may be of a file system that stores whole seconds, or
