@@ -77,7 +77,7 @@ def test_certificate_replaced_while_running_is_served_without_a_restart(
     assert server.get(context) == (200, "first")
     certificate, key = authority.issue("second")
     (tmp_path / "server.pem").write_bytes(certificate.read_bytes())
-    wait_until(lambda: "stays in force" in server.output(), "a certificate without its key is refused")
+    wait_until(lambda: "stays active" in server.output(), "a certificate without its key is refused")
     assert server.get(context) == (200, "first")
     (tmp_path / "server.key").write_bytes(key.read_bytes())
     wait_until(lambda: server.get(context) == (200, "second"), "the new certificate is served")

@@ -35,7 +35,7 @@ def test_a_word_will_do_where_it_cannot_be_something_else(config: Path, command:
 
 @pytest.mark.parametrize("command", ["ls", "rm"])
 def test_where_words_are_repositories_the_help_says_how_a_config_is_named(command: str) -> None:
-    assert "named with -c" in " ".join(run(command, "--help").replace("│", " ").split())
+    assert "config with -c" in " ".join(run(command, "--help").replace("│", " ").split())
 
 
 @pytest.mark.parametrize("command", [*BOTH, "serve", "ls"])

@@ -121,7 +121,7 @@ def test_loggers_that_were_used_before_write_as_the_new_config_says(tmp_path: Pa
 
 def test_a_config_that_is_of_no_use_changes_nothing(server: Server) -> None:
     configure(server, http={"draintimeout": "soon"})
-    wait_until(lambda: "stays in force" in server.output(), "the log says so")
+    wait_until(lambda: "stays active" in server.output(), "the log says so")
     assert "draintimeout" in server.output()
     assert ask(server, "GET", "/v2/").status == 200
 
