@@ -16,7 +16,7 @@ from pyregistry.api.transport import internals, self_test
 from pyregistry.api.transport.connection import Connection
 from tests.builders import OCI_MANIFEST, digest_of, image
 from tests.modes import fast_path_only
-from tests.processes import Server, forked_server, wait_until
+from tests.processes import Server, pyregistry_server, wait_until
 
 _WARNING = "fast path off: its self-test failed"
 _BLOB = bytes(range(256)) * 6_000
@@ -84,7 +84,7 @@ def _push_and_pull(server: Server) -> None:
 @pytest.mark.parametrize("name", _NAMES)
 def test_without_a_private_name_one_warning_is_logged_and_all_is_served(tmp_path: Path, name: str) -> None:
     _copy_with_other_name(tmp_path / "tomorrow", name)
-    server = forked_server(tmp_path, pyregistry={"workers": 2})
+    server = pyregistry_server(tmp_path, pyregistry={"workers": 2})
     server.env["PYTHONPATH"] = f"{tmp_path / 'tomorrow'}:{server.env['PYTHONPATH']}"
     with server:
         _push_and_pull(server)
@@ -95,7 +95,7 @@ def test_without_a_private_name_one_warning_is_logged_and_all_is_served(tmp_path
 
 @fast_path_only("the ordinary way reads heads and bodies itself before any parser of aiohttp")
 def test_without_the_parser_in_c_all_is_served_the_ordinary_way(tmp_path: Path) -> None:
-    server = forked_server(tmp_path, pyregistry={"workers": 1})
+    server = pyregistry_server(tmp_path, pyregistry={"workers": 1})
     server.env["AIOHTTP_NO_EXTENSIONS"] = "1"
     with server:
         _push_and_pull(server)
@@ -104,7 +104,7 @@ def test_without_the_parser_in_c_all_is_served_the_ordinary_way(tmp_path: Path) 
 
 
 def test_the_operator_can_ask_for_the_ordinary_way(tmp_path: Path) -> None:
-    with forked_server(tmp_path, pyregistry={"workers": 1, "fast-path": False}) as server:
+    with pyregistry_server(tmp_path, pyregistry={"workers": 1, "fast-path": False}) as server:
         _push_and_pull(server)
         assert _WARNING not in server.output()
         assert server.faults() == []
@@ -117,7 +117,7 @@ def _wait_for_reload(server: Server, count: int) -> None:
 def test_the_fast_path_is_tested_only_where_the_config_asks_for_it(tmp_path: Path) -> None:
     """And once: at the start, or with the SIGHUP that brings it."""
     _copy_with_other_name(tmp_path / "tomorrow", "_waiter")
-    server = forked_server(tmp_path, pyregistry={"workers": 1, "fast-path": False})
+    server = pyregistry_server(tmp_path, pyregistry={"workers": 1, "fast-path": False})
     server.env["PYTHONPATH"] = f"{tmp_path / 'tomorrow'}:{server.env['PYTHONPATH']}"
     with server:
         assert _WARNING not in server.output()
