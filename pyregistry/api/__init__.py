@@ -1,1 +1,1 @@
-"""The /v2/ API over aiohttp, one file per noun; `routes.py` is the table of all endpoints."""
+"""The /v2/ API over aiohttp: the table of endpoints, the middlewares, and the fast path."""

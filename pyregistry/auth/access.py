@@ -14,7 +14,7 @@ class Action(StrEnum):
 
     BASE = "base"
     """Ask whether this is a registry: for every authenticated caller."""
-    TOKEN = "token"  # noqa: S105 - a word, no secret
+    TOKEN = "token"  # noqa: S105 - a word, not a secret
     """Request a token: the one endpoint that authenticates the caller itself."""
     CATALOG = "catalog"
     PULL = "pull"
@@ -73,7 +73,7 @@ class Origin:
 class Fault(StrEnum):
     """Reason why a token was rejected: `error` of a challenge (RFC 6750, 3.1)."""
 
-    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a word, no secret
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a word, not a secret
     INSUFFICIENT_SCOPE = "insufficient_scope"
 
 

@@ -55,7 +55,7 @@ class Refusal(StrEnum):
     """An unknown user or a wrong password."""
     THROTTLED = "throttled"
     """Too many wrong passwords before it, or too many at once: the response is 429."""
-    TOKEN = "token"  # noqa: S105 - a word, no secret
+    TOKEN = "token"  # noqa: S105 - a word, not a secret
     """A token that expired or is not ours: clients then get another one."""
 
 

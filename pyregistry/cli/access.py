@@ -41,7 +41,7 @@ def check(  # noqa: PLR0913, PLR0917 - one for each word and option of the comma
     config_option: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print if a user has access to a repository, and the rule that decides; exits with 0 for yes, 1 for no.
+    """Print whether a user has access to a repository, and the rule that decides; exits with 0 for yes, 1 for no.
 
     It checks the rules only: neither the user nor the repository need exist.
     """
@@ -55,7 +55,8 @@ def check(  # noqa: PLR0913, PLR0917 - one for each word and option of the comma
         fail(f"{repository!r} is not a repository name: {error}")
     except ConfigError as error:
         fail(f"{path}: {error}")
-    allowed, rule, reason = True, None, "there are no rules (pyregistry.access), so all callers may do everything"
+    allowed, rule = True, None
+    reason = "there are no rules (pyregistry.access), so every caller that auth accepts may do everything"
     if current is not None:
         principal = access.Principal(None if user == policy.ANONYMOUS else user)
         allowed, rule = current.policy.decide(principal, wanted)

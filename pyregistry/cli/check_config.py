@@ -40,7 +40,7 @@ def check_config(
     """Print the config that a server would use, with defaults, and its warnings on standard error.
 
     Exit status: 0 a server would start; 1 it would, but --strict was given and there are warnings; 2 it would not.
-    Warnings about variables that Kubernetes sets do not count. Checked are also the files that the config names
+    Warnings about variables that Kubernetes sets do not count. It also checks the files that the config names
     (passwords, rules, keys, certificates) and the data directory. All faults are listed. Those of addresses,
     expressions and files come only when the config itself is valid. It does not check that the addresses are free.
     Secrets are shown as ***. The messages are text, even with log.formatter: json.

@@ -1,4 +1,4 @@
-"""`pyregistry du`: what takes the room."""
+"""`pyregistry du`: shows what takes the space."""
 
 import sys
 from typing import Annotated

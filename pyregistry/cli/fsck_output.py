@@ -92,12 +92,12 @@ class Output:
         self._coverage = coverage
         if self._as_json:
             return
-        age = "none was ever read"
+        age = "none was ever verified"
         if coverage.oldest is not None:
-            age = f"the oldest reading is {max(time.time_ns() - coverage.oldest, 0) / _DAY_NS:.1f} days old"
+            age = f"the oldest check is {max(time.time_ns() - coverage.oldest, 0) / _DAY_NS:.1f} days old"
         self._say(
             f"scrub: {coverage.checked} of {coverage.blobs} blobs, {human_size(coverage.checked_size)} of "
-            f"{human_size(coverage.size)}; {coverage.never} never found right; {age}"
+            f"{human_size(coverage.size)}; {coverage.never} never verified; {age}"
         )
 
     def end(self, stopped: str | None = None) -> None:

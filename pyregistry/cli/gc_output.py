@@ -136,7 +136,8 @@ def print_summary(report: Report, options: Options) -> None:
         f"{decimal(report.bytes_freed)} {would}freed"
     )
     if report.repositories_removed:
-        typer.echo(f"{report.repositories_removed} empty repositories {would}removed")
+        noun = "repository" if report.repositories_removed == 1 else "repositories"
+        typer.echo(f"{report.repositories_removed} empty {noun} {would}removed")
     lines = (uploads_removed(report, options), open_uploads(report), kept_by_leases(report), kept_untagged(report))
     for line in lines:
         if line is not None:

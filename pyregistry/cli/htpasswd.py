@@ -37,7 +37,7 @@ def htpasswd(  # noqa: PLR0913, PLR0917 - each parameter is an option of the com
     as_argument: Annotated[
         bool, typer.Option("-b", "--batch", help="PASSWORD is an argument, which others can read.")
     ] = False,
-    bcrypt: Annotated[bool, typer.Option("-B", help="bcrypt: always so.")] = True,
+    bcrypt: Annotated[bool, typer.Option("-B", help="Use bcrypt, which is always used.")] = True,
 ) -> None:
     """Add a user to an htpasswd file, or change the password, which is read from the terminal.
 

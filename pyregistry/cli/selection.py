@@ -20,7 +20,7 @@ from pyregistry.storage.seams.objects import Objects
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One argument. `*`, `?` and `[...]` match any characters, a slash too."""
+    """One argument. `*`, `?` and `[...]` are wildcards, which match a slash too."""
 
     text: str
     repository: str

@@ -16,4 +16,4 @@ SEND_DEADLINE_SECONDS = 300.0
 SEND_BYTES_PER_SECOND = 1024.0
 BODY_BYTES_PER_SECOND = 1024
 GRACE_SECONDS = 3600.0
-"""Seconds for which garbage collection keeps a blob after a push was told that it exists."""
+"""Seconds for which garbage collection keeps a blob after a push learned that it exists."""

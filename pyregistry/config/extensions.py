@@ -38,7 +38,8 @@ class Gc(msgspec.Struct, frozen=True, rename="kebab"):
     interval: Duration = Duration(0)
     """Time between two runs in the server; 0: no runs."""
     grace: Duration = Duration(defaults.GRACE_SECONDS)
-    """Time that a push may take from its first blob to its manifest. After it a run may force a second try."""
+    """Time that a push may take from its first blob to its manifest. After that, a run may make the client push
+    again."""
     delete_untagged: bool = False
     """Delete also untagged manifests that no kept manifest refers to."""
     i_know: bool = False
@@ -59,7 +60,8 @@ class Extensions(msgspec.Struct, frozen=True, rename="kebab"):
     access: Annotated[
         list[object] | str | None, msgspec.Meta(description="a list of rules, or the path of a file of rules")
     ] = None
-    """Rules that say who may do what, or the path of a file of rules; without rules every user may do everything."""
+    """Rules that say who may do what, or the path of a file of rules; without rules every caller that `auth` accepts
+    may do everything."""
     trusted_proxies: list[str] | None = None
     """Addresses and networks whose `X-Forwarded-*` and `Forwarded` are trusted, and `unix`. Without the key these
     headers of any client set `Location` and the realm of tokens, but never the client's address."""

@@ -217,7 +217,7 @@ class Http(Section, frozen=True):
     host: str = ""
     """URL of the registry as clients see it; empty: that of the request."""
     prefix: str = ""
-    """Path prefix of all URLs, such as `/registry/`."""
+    """Path prefix of the API's URLs, such as `/registry/`; the probes stay at the root."""
     relative_urls: bool = False
     """Send `Location` as a path, unless `host` is set."""
     drain_timeout: Duration = Duration(0)

@@ -68,7 +68,7 @@ class Row:
 
 KINDS: Mapping[Kind, Row] = {
     Kind.TORN_LINK: Row(
-        True, "a link that is empty, cut off, or says another digest than its path", "written again from its path"
+        True, "a link that is empty, cut off, or names another digest than its path does", "written again from its path"
     ),
     Kind.TORN_TAG: Row(
         True,
@@ -85,29 +85,31 @@ KINDS: Mapping[Kind, Row] = {
     Kind.DAMAGED_MANIFEST: Row(True, "the bytes of a manifest are not those of its digest", "quarantined"),
     Kind.UNKNOWN_MANIFEST: Row(False, "a manifest of a format that is not served, such as schema 1", None),
     Kind.MISSING_BLOB: Row(True, "a config or layer that is not there, or damaged", None),
-    Kind.UNLINKED_BLOB: Row(True, "a config or layer that is there, but not in this repository", None),
+    Kind.UNLINKED_BLOB: Row(True, "a config or layer that exists, but is not linked in this repository", None),
     Kind.WRONG_SIZE: Row(
         False, "a blob or manifest is right, but what refers to it says another size; it can be pulled", None
     ),
     Kind.MISSING_CHILD: Row(True, "a manifest of an index that is not there, or empty", None),
     Kind.EMPTY_BLOB: Row(True, "a file without bytes in the place of a blob", "quarantined"),
     Kind.CORRUPT_BLOB: Row(True, "the bytes of a blob are not those of its digest", "quarantined"),
-    Kind.UNREADABLE_BLOB: Row(True, "the disk does not give the bytes of a blob", "quarantined"),
+    Kind.UNREADABLE_BLOB: Row(True, "the disk does not return the bytes of a blob", "quarantined"),
     Kind.NO_FILE: Row(
         True,
-        "a symbolic link that leads nowhere, or no file at all, in the place of a blob or link",
+        "a symbolic link that leads nowhere, or something else that is not a file, instead of a blob or link",
         None,
     ),
     Kind.NO_DATA: Row(False, "the directory of a blob, empty", "removed"),
     Kind.NO_LAYERS: Row(True, "a repository without `_layers`: the CNCF registry 2.8 would remove its images", "made"),
     Kind.NO_MANIFESTS: Row(False, "a repository without `_manifests`, which 3.x does not see", "made"),
-    Kind.BAD_NAME: Row(True, "a repository whose name no client can say; garbage collection stops at it", None),
+    Kind.BAD_NAME: Row(
+        True, "a repository whose name is invalid for every client; garbage collection stops at it", None
+    ),
     Kind.MISSING_REFERRER: Row(
-        True, "a manifest with a subject that the referrers API does not tell of", "made from the manifest"
+        True, "a manifest with a subject that the referrers API does not list", "made from the manifest"
     ),
     Kind.UNLISTED_REFERRER: Row(
         False,
-        "a manifest with a subject that another registry took, and that the referrers API does not tell of",
+        "a manifest with a subject that another registry took, and that the referrers API does not list",
         "made from the manifest",
     ),
     Kind.STALE_REFERRER: Row(False, "an entry of the referrers API for a manifest that is gone", "removed"),
@@ -117,7 +119,7 @@ KINDS: Mapping[Kind, Row] = {
     Kind.OLD_RECORD: Row(False, "a note about an upload that ended, a day old", "removed"),
     Kind.FOREIGN: Row(False, "a file, directory or symbolic link that is not a registry's", None),
     Kind.NOT_USABLE: Row(True, "a file or directory that the owner of the data directory cannot use", None),
-    Kind.UNREADABLE: Row(True, "a file or directory that the disk does not give", None),
+    Kind.UNREADABLE: Row(True, "a file or directory that the disk does not return", None),
     Kind.NO_PERMISSION: Row(
         False, "a file or directory that the user who runs `fsck` may not read", None, unchecked=True
     ),

@@ -20,7 +20,7 @@ class Verdict(Enum):
     RIGHT = auto()
     CORRUPT = auto()
     UNREADABLE = auto()
-    """The disk does not give the bytes."""
+    """The disk does not return the bytes."""
     FORBIDDEN = auto()
     """This user has no right to read them."""
     GONE = auto()
@@ -53,9 +53,9 @@ def verify(objects: Objects, digest: Digest, limit: Limit = unlimited) -> Checke
 
 
 def quarantine_if_damaged(objects: Objects, coordinator: Coordinator, digest: Digest) -> bool:
-    """Read a blob, and put it into quarantine if it is damaged; return True if it was. Blocks. In no quiet moment.
+    """Read a blob, and put it into quarantine if it is damaged; return True if it was. Blocks.
 
-    The next push of it finds it absent and brings it again.
+    Do not call it in a quiet moment: it begins one. The next push finds the blob missing and uploads it again.
     """
     with _opened(objects, digest) as opened:
         checked = opened if isinstance(opened, Checked) else _judge_twice(opened, digest, unlimited)

@@ -38,7 +38,7 @@ def _walk(
         try:
             name = RepositoryName("/".join(parents))
         except NameInvalid:
-            sentence = "no client can say this repository's name, and garbage collection refuses to run"
+            sentence = "this repository's name is invalid for every client, and garbage collection refuses to run"
             yield Finding(Kind.BAD_NAME, path, sentence)
         else:
             yield from make(name).findings(parts)

@@ -16,7 +16,10 @@ Hashed = dict[tuple[Digest, ContentId | None], Checked]
 
 
 def settle_wrong_size(objects: Objects, finding: Finding, hashed: Hashed) -> Finding:
-    """Return the finding, or that the blob is damaged: its digest decides. Reads the blob, so in no quiet moment."""
+    """Return the finding, or that the blob is damaged: its digest decides.
+
+    Reads the blob, so do not call it in a quiet moment.
+    """
     if finding.kind is not Kind.WRONG_SIZE or finding.digest is None:
         return finding
     path = layout.blob_data(finding.digest)

@@ -49,7 +49,7 @@ class PrefixBlobs:
 
 
 class Candidates:
-    """The blobs by digest, with their generations; marking takes them out."""
+    """The blobs by digest, with their generations; marking removes them."""
 
     def __init__(self) -> None:
         self._tables: Mapping[str, _Table] = {algorithm: _Table(width) for algorithm, width in _WIDTHS.items()}

@@ -30,7 +30,7 @@ DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _TRIES, _PAUSE_SECONDS = 20, 0.01
 
 ENDS = "pyregistry_worker_ends"
-ENDS_TEXT = "Workers that ended: stopped when told to, failed with a status, or killed by a signal."
+ENDS_TEXT = "Workers that ended: stopped by a signal of the service, failed with a status, or killed by a signal."
 
 
 class End(StrEnum):

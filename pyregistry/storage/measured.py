@@ -48,7 +48,7 @@ class MeasuredObjects(_Measured, DelegatingObjects):
     """Objects whose calls are measured."""
 
     def __init__(self, objects: Objects, observer: Callable[[str], Observe]) -> None:
-        """Take from `observer`, for each action, what is called with its seconds, in whichever thread it ran."""
+        """`observer` returns, for each action, a function that gets the seconds, in the calling thread."""
         _Measured.__init__(self, observer)
         DelegatingObjects.__init__(self, objects)
 

@@ -20,7 +20,7 @@ _EVENT = "starts"
 """`pyregistry starts` is a line of the log."""
 _LINES = {
     "monitoring.md": "Lines that are worth a search",
-    "operations.md": "## Start and stop in the log",
+    "operations.md": "## Log lines at start and stop",
     "troubleshooting.md": "## Lines of the log",
 }
 

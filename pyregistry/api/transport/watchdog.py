@@ -25,7 +25,7 @@ _NOT_RUNNING = frozenset("TtDZX")
 
 
 class Heartbeat:
-    """Shared by a worker and the process that is_monitoring it; in memory, so that no directory is needed.
+    """Shared by a worker and the process that watches it; in memory, so that no directory is needed.
 
     It has the methods of gunicorn's own WorkerTmp, which is a temporary file.
     """

@@ -150,7 +150,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
         release_hangup()
 
     def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
-        """Return the signals, and log each, but those of children and of a terminal's size."""
+        """Return the signals, and log each except SIGCHLD and SIGWINCH."""
         numbers: list[int] = super().wait_for_signals(timeout)
         for number in numbers:
             if number not in {signal.SIGCHLD, signal.SIGWINCH}:

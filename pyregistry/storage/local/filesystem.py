@@ -79,7 +79,7 @@ class FilesystemDriver(LocalMaintenance):
         for place in self.places():
             # Not in the trash, which a garbage collection may be emptying.
             path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
-            self.write(path, b"x")  # a full disk has room for a name
+            self.write(path, b"x")  # a full disk has space for a name
             self.delete(path)
             # Now: on a full disk it could not be made, and so nothing could be removed.
             self.make_directory(layout.trash(place), durable=False)

@@ -93,7 +93,7 @@ class Registry:
         places = (layout.above(place) for place in self._objects.places()[1:])
         for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
             path = layout.trial(directory if exists(self._objects, directory) else layout.TMP, uuid4().hex)
-            self._objects.write(path, b"x", durable=False)  # a full disk has room for a name
+            self._objects.write(path, b"x", durable=False)  # a full disk has space for a name
             with suppress(PathNotFound):  # someone tidies up
                 self._objects.delete(path)
         self._try_touching()
@@ -104,7 +104,7 @@ class Registry:
                 self._touched = next(list_blobs(self._objects), None)
             if self._touched is not None:
                 self._coordinator.try_relying_on(self._touched)
-        except PathNotFound:  # a garbage collection was quicker; the next time another one
+        except PathNotFound:  # a garbage collection removed it first: try another one next time
             self._touched = None
 
     def try_locks(self, seconds: float) -> bool:

@@ -23,7 +23,7 @@ How the state space stays small, and why nothing is lost by it:
  * Of a link: absent, removed by the collector, lease ended, lease held. A lease does not run out by itself, that is,
    a push comes in time; but in variant "wrong clock" each reading of a held lease may go either way, which covers
    slow pushes, clocks that jump and --grace 0 in one.
- * Locks per repository are left out: the results hold without them. The collector records blobs and reads links,
+ * Locks per repository are left out: the results hold without them. The collector notes blobs and reads links,
    leases, tags and manifests one at a time and in every order; each removal is a batch of its own.
  * Not here: power loss, fairness of the locks, the brake, referrers (they behave like children).
 """

@@ -53,14 +53,14 @@ def collector_steps(p, w, st, kills=True):
             if k >= blobs:  # variant: links have records of their own
                 l = k - blobs
                 x = HELD if links[l] == HELD_AGAIN else links[l]
-                go(f"records link {w.links[l]}", todo=rest, rec=sub(rec, k, x), links=sub(links, l, x))
+                go(f"notes the generation of link {w.links[l]}", todo=rest, rec=sub(rec, k, x), links=sub(links, l, x))
             elif not p.touch_serial:
-                go(f"records {w.blobs[k]}", todo=rest, rec=sub(rec, k, data[k]))
+                go(f"notes the generation of {w.blobs[k]}", todo=rest, rec=sub(rec, k, data[k]))
             elif data[k] == YOUNG:
                 go(f"{w.blobs[k]} is young", todo=rest, marked=marked | w.below[w.blobs[k]])
             else:
                 x = SAME if data[k] else ABSENT
-                go(f"records {w.blobs[k]}", todo=rest, rec=sub(rec, k, x), data=sub(data, k, x))
+                go(f"notes the generation of {w.blobs[k]}", todo=rest, rec=sub(rec, k, x), data=sub(data, k, x))
     elif pc == "enumerate":
         if not p.enumerate_first:
             go("sweeps", pc="sweep 0")
