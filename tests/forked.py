@@ -2,7 +2,8 @@
 
 A process that has imported the server and all commands is started once in each process of tests. Every program is a
 fork of it, with arguments, an environment, a directory and streams of its own. It runs `python -m MODULE ...` or
-`python -c CODE ...` to its end. A test of what a start imports, or when, executes Python itself.
+`python -c CODE ...` to its end. A test of what a start imports, or when, executes Python itself. So does one of the end
+of the interpreter, which a fork skips.
 """
 
 import atexit
@@ -30,8 +31,8 @@ from pyregistry.cli.serve import quick_imports
 from pyregistry.common.early import hold_hangup
 
 _SOURCE_TREE = Path(__file__).resolve().parent.parent
-_AT_START = ("PYTHON", "LC_", "LANG")
-"""Python reads variables with these names when it starts, and never again."""
+_AT_START = ("PYTHON", "LC_", "LANG", "AIOHTTP_")
+"""Python, or a module that is imported by then, reads variables with these names once."""
 _OF_SERVERS = ("pyregistry.service.server", "pyregistry.service.preflight")
 _OF_COMMANDS = ("passlib.handlers.bcrypt", "rich.markdown", "rich.traceback", "rich.columns", "rich.progress")
 """Modules that are imported on demand."""
@@ -197,6 +198,12 @@ class _Source:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
+        atexit.register(self._end, os.getpid())
+
+    def _end(self, owner: int) -> None:
+        if os.getpid() == owner:  # a fork of the tests has a source of its own
+            self._socket.close()
+            self._process.wait(10)
 
     def ask(self, request: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Ask for a program. The last descriptor gets its pid, and its status at the end."""

@@ -80,10 +80,12 @@ def _confirmed(coordinator: Coordinator, findings: Iterable[Finding]) -> Iterato
 @contextmanager
 def _quiet(coordinator: Coordinator, name: RepositoryName | None) -> Iterator[None]:
     with ExitStack() as held:
-        try:
-            held.enter_context(coordinator.quiet(name))
-        except OSError as error:
-            # Where nothing can be written no server writes either, and each finding is shown all the same.
-            if error.errno not in READ_ONLY:
-                raise
+        for wanted in dict.fromkeys((name, None)):  # on a full disk the repository's lock alone may be missing
+            try:
+                held.enter_context(coordinator.quiet(wanted))
+                break
+            except OSError as error:
+                # Where nothing can be written no server writes either, and each finding is shown all the same.
+                if error.errno not in READ_ONLY:
+                    raise
         yield

@@ -1,6 +1,10 @@
 """Every kind of damage: it is found, it is repaired, the second run finds nothing, and nothing else is touched."""
 
+import errno
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,8 +15,10 @@ from pyregistry.fsck.scope import Scope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.driver import Driver
+from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
+from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import write_link
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.sources import ContentId
@@ -55,6 +61,39 @@ def test_damage_is_found_mended_and_then_gone(driver: Driver, registry: Registry
     assert {path: after.get(path) for path in before | after if not any(each in path for each in case.changed)} == {
         path: before.get(path) for path in before | after if not any(each in path for each in case.changed)
     }
+
+
+class WithoutRepositoryLocks(FilesystemDriver):
+    """A disk with no inode for the lock of a repository; `held` are the locks at the last read of a path."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._locked: list[str] = []
+        self.held: dict[StoragePath, list[str]] = {}
+
+    @contextmanager
+    def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
+        if name.startswith("repo-"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with super().lock(name, exclusive=exclusive, wait=wait):
+            self._locked.append(name)
+            try:
+                yield
+            finally:
+                self._locked.remove(name)
+
+    def read(self, path: StoragePath, limit: int | None = None, *, begin: int = 0) -> bytes:
+        self.held[path] = list(self._locked)
+        return super().read(path, limit, begin=begin)
+
+
+def test_without_a_repository_s_lock_a_finding_is_still_checked_again_in_a_quiet_moment(tmp_path: Path) -> None:
+    driver = WithoutRepositoryLocks(tmp_path)
+    fill(registry_on(FilesystemDriver(tmp_path)))
+    link = layout.tag_current_link(APP, LATEST)
+    write_link(driver, link, Digest.of(b"nowhere"))
+    assert kinds(driver)
+    assert "commit" in driver.held[link]
 
 
 def test_every_kind_that_needs_no_file_system_has_a_case() -> None:

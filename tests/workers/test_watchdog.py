@@ -112,6 +112,15 @@ def test_a_worker_that_was_killed_is_one_line_of_the_log(server: Server) -> None
     assert "signal=SIGKILL" in line
 
 
+def test_a_worker_that_is_aborted_ends_with_a_status(server: Server) -> None:
+    worker = workers_of(server)[0]
+    os.kill(worker, signal.SIGABRT)
+    wait_until(lambda: "a worker ended" in server.output(), "the log says so")
+    [line] = [line for line in server.output().splitlines() if "a worker ended" in line]
+    assert f"worker={worker}" in line
+    assert "status=1" in line
+
+
 def test_a_worker_whose_last_requests_take_long_is_not_taken_for_one_that_hangs(server: Server) -> None:
     with upload(server, "app"):
         before = set(workers_of(server))

@@ -77,6 +77,7 @@ class Worker(BaseWorker):  # type: ignore[misc] # gunicorn has no types
         """Handle signals on the event loop; those since the fork are delivered now."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             self.loop.add_signal_handler(number, self.handle_exit, number, None)
+        self.loop.add_signal_handler(signal.SIGABRT, self.handle_abort, signal.SIGABRT, None)  # it ends with status 1
         for number in (signal.SIGWINCH, signal.SIGUSR1):  # of a terminal's size, and to reopen log files
             self.loop.add_signal_handler(number, _ignore)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the arbiter's handler, which would reap its workers here

@@ -173,16 +173,16 @@ class Publisher:
             # is as complete as this one, and its name is on the disk.
             if inode is not None:
                 with contextlib.suppress(OSError):
-                    _take_back(source, target, inode)
+                    _take_back(source, target, inode, linked=publish is os.link)
             raise NotDurable(error.errno, error.strerror, target) from error
 
 
-def _take_back(source: str, target: str, inode: int) -> None:
-    """Rename a file back if the inode is still there: it may be the only copy of the bytes."""
+def _take_back(source: str, target: str, inode: int, *, linked: bool) -> None:
+    """Take the new name back if it is still this inode. A renamed file may be the only copy of the bytes."""
     if os.lstat(target).st_ino != inode:
         return
     try:
-        if _exists(source):  # it was linked: a rename to its other name would do nothing
+        if linked:  # a rename to its other name would do nothing
             os.unlink(target)
         else:
             os.rename(target, source)
