@@ -12,8 +12,8 @@ import pytest
 from tests.processes import SOURCE_TREE, require
 from tests.slow import ENGINES, SLOW, is_slow
 
-BOUND = 90
-"""Percent of lines and branches; raised when more is reached, and never lowered."""
+BOUND = 93
+"""Percent of lines and branches; never lowered."""
 
 
 def _words(target: str) -> list[str]:
