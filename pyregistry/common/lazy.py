@@ -17,12 +17,18 @@ class _LazyModule:
     """A module that is imported when an attribute is read."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.lazy_name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        return getattr(import_module(self._name), attribute)
+        return getattr(import_module(self.lazy_name), attribute)
 
 
 def lazy(name: str) -> Any:
     """Return a proxy for the module of this full name; an import error is raised at the first use."""
     return _LazyModule(name)
+
+
+def import_now(*modules: Any) -> None:
+    """Import lazy modules before a fork, so that workers share their memory; raises ImportError."""
+    for module in modules:
+        import_module(module.lazy_name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyregistry.common.lazy import lazy
+from pyregistry.common.lazy import import_now, lazy
 from pyregistry.observe.figures import FigureCollector, ReadFigures
 from pyregistry.observe.multiprocess_metrics import reading
 
@@ -31,6 +31,11 @@ _SIZES = tuple(1024.0 * 2**power for power in range(22))
 _TRIES, _PAUSE_SECONDS = 50, 0.02
 """Readings of the files, and seconds between them, until none of them is just being made."""
 _ACTIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+def prepare() -> None:
+    """Import the library before the fork, so that workers share its memory. The directory must be known by then."""
+    import_now(prometheus_client, exposition, multiprocess)
 
 
 class Metrics:

@@ -22,11 +22,12 @@ from pyregistry.api.transport.runner import Runner, make_runner
 from pyregistry.api.transport.self_test import fast_path_works
 from pyregistry.api.transport.workers import Arbiter, Worker, hold_signals_across_fork
 from pyregistry.api.transport.workers import Log as WorkersLog
-from pyregistry.common.lazy import lazy
+from pyregistry.common.lazy import import_now, lazy
 from pyregistry.common.system_errors import in_words
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Config, Log
 from pyregistry.observe.metrics import Metrics
+from pyregistry.observe.metrics import prepare as import_metrics
 from pyregistry.observe.metrics_directory import counting_directory, places
 from pyregistry.observe.multiprocess_metrics import merge_dead_worker
 from pyregistry.observe.reloads import Reload
@@ -39,6 +40,7 @@ from pyregistry.service.log import configure_logging
 from pyregistry.service.preflight import StartupState, prepare
 from pyregistry.service.sockets import BACKLOG, address_of, listen
 from pyregistry.service.wiring import connection_limits
+from pyregistry.storage.backend import import_measuring
 
 if TYPE_CHECKING:
     from pyregistry.service import gauges
@@ -138,6 +140,10 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         config = self.prepared.config
         if config.pyregistry.fast_path and self._fast_path_works is None:  # once, for all workers
             self._fast_path_works = fast_path_works()
+        if counts(config):
+            import_metrics()
+            import_measuring()
+            import_now(gauges)
         values = {
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
@@ -167,6 +173,9 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def run(self) -> None:
         """Run the workers."""
+        # A collection in a worker writes to all objects that it searches, so it would copy their shared pages.
+        gc.collect()
+        gc.freeze()
         Arbiter(self).run()
 
     async def _make_runner(self) -> Runner:

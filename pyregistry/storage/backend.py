@@ -8,22 +8,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
+from pyregistry.common.lazy import import_now, lazy
 from pyregistry.storage.local.coordinator import LocalCoordinator
 from pyregistry.storage.local.driver import Driver, LocalMaintenance
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.uploads import LocalUploads
-from pyregistry.storage.measured import MeasuredDriver, Observe
-from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.coordinator import Coordinator
 from pyregistry.storage.seams.objects import Objects
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Uploads
-from pyregistry.storage.uploads.pieces import PieceUploads
+
+if TYPE_CHECKING:
+    from pyregistry.storage import measured
+    from pyregistry.storage.measured import Observe
+    from pyregistry.storage.memory import driver as memory
+    from pyregistry.storage.uploads import pieces
+else:
+    measured = lazy("pyregistry.storage.measured")
+    memory = lazy("pyregistry.storage.memory.driver")
+    pieces = lazy("pyregistry.storage.uploads.pieces")
 
 
 class Directory(msgspec.Struct, frozen=True, tag="filesystem"):
@@ -62,7 +70,7 @@ class Memory(msgspec.Struct, frozen=True, tag="inmemory"):
 
     def open(self, *, make: bool = False) -> "Backend":
         """Open an empty one."""
-        return backend_of(self, MemoryDriver(), PieceUploads, title="memory")
+        return backend_of(self, memory.MemoryDriver(), pieces.PieceUploads, title="memory")
 
 
 Location = Directory | Memory
@@ -81,14 +89,14 @@ class Backend:
     """Agreement between writers and the garbage collection."""
     uploads: Callable[[int], Uploads]
     """Makes the open uploads; the number is the size of the largest blob, in bytes."""
-    measure: Callable[[Callable[[str], Observe]], "Backend"]
+    measure: Callable[[Callable[[str], "Observe"]], "Backend"]
     """Makes the same with objects whose calls are observed by action; `measured` calls it."""
     local: LocalMaintenance | None
     """Maintenance of a directory of this machine; None elsewhere."""
     title: str
     """The location, for a sentence."""
 
-    def measured(self, observer: Callable[[str, str], Observe]) -> "Backend":
+    def measured(self, observer: Callable[[str, str], "Observe"]) -> "Backend":
         """Return the same with objects whose calls are observed: by the name of the storage and an action."""
         return self.measure(partial(observer, self.location.name))
 
@@ -107,10 +115,15 @@ def backend_of(
     def uploads(max_size: int) -> Uploads:
         return make_uploads(driver, max_size, coordinator)
 
-    def measure(observer: Callable[[str], Observe]) -> Backend:
-        return backend_of(location, MeasuredDriver(driver, observer), make_uploads, title)
+    def measure(observer: Callable[[str], "Observe"]) -> Backend:
+        return backend_of(location, measured.MeasuredDriver(driver, observer), make_uploads, title)
 
     return Backend(location, driver, coordinator, uploads, measure, driver.local, title)
+
+
+def import_measuring() -> None:
+    """Import before a fork what `Backend.measured` needs."""
+    import_now(measured)
 
 
 def read_location(text: str) -> Location:

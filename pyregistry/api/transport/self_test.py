@@ -24,8 +24,8 @@ from pyregistry.common.overriding import override
 
 _SECONDS = 5.0
 """Seconds that the test may take. It needs 0.02 s of processor time, of which a container may have little."""
-_BODY = bytes(range(256)) * 4096
-"""A megabyte, of which threads read parts from the socket."""
+_BODY_BYTES = 1024 * 1024
+"""So many that threads read parts from the socket."""
 _CHUNK_BYTES = 32 * 1024
 _MALFORMED = (
     b"GET /small HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
@@ -162,7 +162,7 @@ async def _take_directly(request: web.Request) -> web.Response:
     if connection is None:
         raise SelfTestFailed("a request has no connection")
     taken = bytearray(await content.readany())
-    buffer = memoryview(bytearray(len(_BODY)))
+    buffer = memoryview(bytearray(_BODY_BYTES))
     while not content.at_eof():
         with connection.direct_read(content) as read:
             pieces = [bytes(piece) for piece in read(buffer)] if read is not None else []
@@ -180,16 +180,17 @@ def _sum(body: bytes | bytearray) -> bytes:
 
 async def _ask_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
     """Send all requests on one connection; return their number."""
-    begin = _BODY[: 2 * _CHUNK_BYTES]
+    whole = bytes(range(256)) * (_BODY_BYTES // 256)
+    begin = whole[: 2 * _CHUNK_BYTES]
     chunked = "Transfer-Encoding: chunked"
     cases = [
         ("GET", "/small", "Accept: */*", b"", b"small"),
         ("GET", "/cached", "Accept: */*", b"", b"cached"),
         ("PUT", "/whole", f"Content-Length: {len(begin)}", begin, _sum(begin)),
-        ("PUT", "/direct", f"Content-Length: {len(_BODY)}", _BODY, _sum(_BODY)),
+        ("PUT", "/direct", f"Content-Length: {len(whole)}", whole, _sum(whole)),
         ("GET", "/cached", "Accept: */*", b"", b"cached"),
         ("PUT", "/whole", chunked, _in_chunks(begin), _sum(begin)),
-        ("PUT", "/direct", chunked, _in_chunks(_BODY), _sum(_BODY)),
+        ("PUT", "/direct", chunked, _in_chunks(whole), _sum(whole)),
         ("GET", "/small", "Accept: */*", b"", b"small"),
     ]
     for method, path, header, body, expected in cases:

@@ -1,0 +1,77 @@
+"""A worker imports nothing by itself: all modules are there before the fork, so that processes share their memory."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.auth.credentials import auth_section, basic, write_htpasswd
+from tests.builders import OCI_MANIFEST, digest_of, image
+from tests.processes import SOURCE_TREE, Server, free_port, pyregistry_server
+from tests.push import path_of
+from tests.workers.http import ask
+from tests.workers.workers import workers_of
+
+_USER = basic("alice", "secret")
+_WATCHING = """
+import os, sys
+
+def watch():
+    imported = open(os.path.join({directory!r}, str(os.getpid())), "w", buffering=1)
+    sys.addaudithook(lambda event, found: event == "import" and imported.write(found[0] + "\\n"))
+
+os.register_at_fork(after_in_child=watch)
+"""
+
+
+def _push(server: Server, blob: bytes) -> None:
+    location = path_of(ask(server, "POST", "/v2/app/blobs/uploads/", headers=_USER).headers["Location"])
+    assert ask(server, "PATCH", location, [blob[:1]], _USER).status == 202
+    assert ask(server, "PUT", f"{location}?digest={digest_of(blob)}", blob[1:], _USER).status == 201
+
+
+def _use(server: Server) -> None:
+    for number in range(4):  # any worker may respond
+        pushed = image(b"layer %d" % number)
+        for blob in pushed.blobs:
+            _push(server, blob)
+        headers = {"Content-Type": OCI_MANIFEST, **_USER}
+        assert ask(server, "PUT", "/v2/app/manifests/v1", pushed.content, headers).status == 201
+        for path in (
+            "_catalog",
+            "app/tags/list",
+            "app/manifests/v1",
+            f"app/blobs/{digest_of(pushed.blobs[0])}",
+            f"app/referrers/{digest_of(pushed.content)}",
+        ):
+            assert ask(server, "GET", f"/v2/{path}", headers=_USER).status == 200
+        assert ask(server, "GET", "/v2/app/manifests/none", headers=_USER).status == 404
+
+
+@pytest.mark.parametrize("has_all", [False, True], ids=["the least", "users, rules, tokens, metrics and a schedule"])
+def test_a_worker_imports_nothing(tmp_path: Path, has_all: bool) -> None:
+    imported, site, htpasswd = tmp_path / "imported", tmp_path / "site", tmp_path / "htpasswd"
+    for each in (imported, site):
+        each.mkdir()
+    (site / "sitecustomize.py").write_text(_WATCHING.format(directory=str(imported)))
+    write_htpasswd(htpasswd, {"alice": "secret"})
+    config: dict[str, Any] = {"pyregistry": {"workers": 2}}
+    if has_all:
+        rules = [
+            {"repositories": "**", "who": "alice", "actions": ["pull", "push"]},
+            {"repositories": "public/**", "who": "everyone", "actions": "pull"},
+        ]
+        config["auth"] = auth_section(htpasswd)
+        config["http"] = {"debug": {"addr": f"127.0.0.1:{free_port()}", "prometheus": {"enabled": True}}}
+        config["pyregistry"] |= {"gc": {"interval": "24h"}, "access": rules}
+    server = pyregistry_server(tmp_path, **config)
+    server.env["PYTHONPATH"] = f"{site}{os.pathsep}{SOURCE_TREE}"
+    with server:
+        if has_all:
+            token = ask(server, "GET", "/auth/token?scope=repository:public/app:pull").body
+            assert b'"token"' in token
+        _use(server)
+        found = {pid: (imported / str(pid)).read_text().split() for pid in workers_of(server)}
+    assert len(found) == 2
+    assert not any(found.values()), found
