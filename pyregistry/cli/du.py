@@ -34,7 +34,7 @@ def du(
     read.
     """
     backend = open_storage(load_or_fail(config, config_option)[1])
-    driver = backend.objects
+    objects = backend.objects
     try:
         with unusable_directory():
             usage = measure(backend, delete_untagged=delete_untagged)
@@ -42,7 +42,7 @@ def du(
         say(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)
     if usage.blobs:
-        note_used(driver, Used(usage.blobs, usage.size))  # for the metrics
+        note_used(objects, Used(usage.blobs, usage.size))  # for the metrics
     for reason in usage.skipped:
         say(f"warning: {reason}", err=True)
     if as_json:

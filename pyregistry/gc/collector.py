@@ -70,13 +70,13 @@ def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collecti
         yield collection
 
 
-def _run(driver: Objects, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
-    candidates = enumerate_blobs(driver, collection, processes)
-    for sentence in unseen_blobs(driver):
+def _run(objects: Objects, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
+    candidates = enumerate_blobs(objects, collection, processes)
+    for sentence in unseen_blobs(objects):
         listener.skipped(sentence)
     if not options.dry_run:
         collection.barrier()  # earlier commits are visible now
-    marker = Marker(driver, collection, candidates, options, listener)
+    marker = Marker(objects, collection, candidates, options, listener)
     _check_safety(collection, candidates, options)
     plan = marker.plan(processes)
     if not options.dry_run and collection.condemn(plan.garbage()):
@@ -86,12 +86,12 @@ def _run(driver: Objects, collection: Collection, options: Options, listener: Li
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
-        _tell_emptied(driver, marker, plan, report)
+        _tell_emptied(objects, marker, plan, report)
     else:
         with suppress(OSError):  # a full disk: without the note a later run checks more
             collection.note_parts(everything=options.allow_empty)
         Sweep(marker, plan, report).run()
-        note_used(driver, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
+        note_used(objects, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
         try:
             collection.tidy()
         except OSError as error:
@@ -161,9 +161,9 @@ def _count(plan: Plan, report: Report) -> None:
         report.bytes_freed += size
 
 
-def _tell_emptied(driver: Objects, marker: Marker, plan: Plan, report: Report) -> None:
+def _tell_emptied(objects: Objects, marker: Marker, plan: Plan, report: Report) -> None:
     try:
-        emptied = would_be_emptied(driver, plan, marker.maybe_empty())
+        emptied = would_be_emptied(objects, plan, marker.maybe_empty())
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
     report.repositories_removed = len(emptied)

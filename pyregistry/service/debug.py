@@ -1,7 +1,7 @@
 """`http.debug`: a second address for monitoring.
 
 The socket is opened once and inherited by every worker, like that of `http.addr`. The worker that accepts a connection
-answers for all of them. See docs/decisions/0010-every-worker-answers-the-debug-address.md.
+answers for all of them. See docs/decisions/0010-debug-address-of-every-worker.md.
 """
 
 import socket

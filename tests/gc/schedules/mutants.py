@@ -36,7 +36,7 @@ MUTANTS = (
         _COLLECTOR,
         "    plan = marker.plan(processes)\n",
         "    plan = marker.plan(processes)\n"
-        "    seen, marker.candidates = candidates, enumerate_blobs(driver, collection)\n"
+        "    seen, marker.candidates = candidates, enumerate_blobs(objects, collection)\n"
         "    for digest, _ in list(marker.candidates.unmarked()):\n"
         "        if seen.is_marked(digest):\n"
         "            marker.candidates.mark(digest)\n"
