@@ -43,7 +43,7 @@ from pyregistry.oci.errors import (
     Unavailable,
     Unsupported,
 )
-from pyregistry.threads.patience import IS_GONE
+from pyregistry.threads.wait_budget import IS_GONE
 
 CLIENT_GONE = 499
 """Status of a request whose client has disconnected, only for the log."""

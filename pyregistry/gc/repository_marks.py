@@ -8,7 +8,7 @@ from pyregistry.gc.documents import Documents, try_link
 from pyregistry.gc.groups import components_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
 from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed
-from pyregistry.gc.unread import Unread
+from pyregistry.gc.unreadable import Unreadable
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.seams import layout
@@ -37,7 +37,7 @@ class RepositoryMarks:
         self._needed: set[str] = set()  # the blobs of those, until the repository is marked
         self._referrers: dict[str, list[str]] = defaultdict(list)
         self._documents: dict[str, References] = {}  # of garbage manifests
-        self._unread = Unread(marker.objects, marker.collection, name, self._before)
+        self._unreadable = Unreadable(marker.objects, marker.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
         self.maybe_empty = False
@@ -52,7 +52,7 @@ class RepositoryMarks:
     def mark_roots(self, documents: Documents) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
         self._before = documents
-        self._unread = Unread(self._objects, self._marker.collection, self.name, documents)
+        self._unreadable = Unreadable(self._objects, self._marker.collection, self.name, documents)
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
@@ -107,15 +107,15 @@ class RepositoryMarks:
 
     def require_read(self) -> None:
         """Raise MarkFailed if a kept manifest is no longer readable: its references are not marked."""
-        if self._unread.suspects:
+        if self._unreadable.suspects:
             raise MarkFailed(f"{self.name}: a manifest that is kept is no longer readable")
 
     def _recheck(self) -> None:
-        while self._unread.suspects:
+        while self._unreadable.suspects:
             self._recheck_once()
 
     def _recheck_once(self) -> None:
-        found = self._unread.recheck()
+        found = self._unreadable.recheck()
         self._kept.difference_update(found.readable)
         self.keep(found.readable)
         for target in found.targets:
@@ -158,7 +158,7 @@ class RepositoryMarks:
         self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads kept manifests again
         # A manifest that was readable may be damaged by then.
-        self._unread = Unread(self._objects, self._marker.collection, self.name, self._before)
+        self._unreadable = Unreadable(self._objects, self._marker.collection, self.name, self._before)
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._before, self._kept, self._documents = Documents(), set(), {}
@@ -227,7 +227,7 @@ class RepositoryMarks:
         if target is not None:
             mark(target)
         elif self._candidates.size(digest) is None and exists(self._objects, layout.layer(self.name, digest)):
-            self._unread.alias(digest)
+            self._unreadable.alias(digest)
 
     def _is_small(self, reference: str) -> bool:
         size = self._candidates.size(reference)
@@ -240,7 +240,7 @@ class RepositoryMarks:
         try:
             return read_references(self._objects, Digest(digest))
         except (PathNotFound, DocumentDamaged):
-            self._unread.manifest(digest)
+            self._unreadable.manifest(digest)
             return None
 
     def _leased_revisions(self) -> Iterator[str]:
@@ -264,5 +264,5 @@ class RepositoryMarks:
         for digest in filter(None, self._before.tags.values()):
             stat = revisions.get(digest)
             if stat is None or not stat.is_file:  # pushed since the list was read, or its link is missing
-                self._unread.manifest(digest)
+                self._unreadable.manifest(digest)
             yield digest

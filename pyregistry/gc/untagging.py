@@ -109,7 +109,7 @@ class Untagging:
         """Return the manifests to remove, an index before its children, a subject before its referrers."""
         revisions = self._links.revisions
         below = self._reach(seeds, ())
-        self.undecided = self._unread(digests)
+        self.undecided = self._unreadable(digests)
         if self.undecided is not None:
             return [digest for digest in digests if digest in revisions]
         roots = {digest: "" for digest in revisions if digest not in below}
@@ -158,7 +158,7 @@ class Untagging:
             return parsed is not None and self._objects.stat(layout.blob_data(parsed)).size <= _MAX_SPARSE_CHILD_BYTES
         return False
 
-    def _unread(self, digests: Collection[Digest]) -> str | None:
+    def _unreadable(self, digests: Collection[Digest]) -> str | None:
         """Return a reason why it is unknown which manifests are needed; `digests` are removed anyway."""
         for digest in self._links.revisions:
             if self._references.get(digest) is None and digest not in digests:

@@ -20,8 +20,8 @@ from pyregistry.common.system_errors import in_words
 from pyregistry.observe.figures import Figure, single
 from pyregistry.storage.repositories.open_uploads import walk_uploads
 from pyregistry.storage.repositories.registry import EVERYTHING, Registry
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.offload import in_thread, walk
-from pyregistry.threads.turns import Walk
 
 _LEAST_SECONDS, _MOST_SECONDS = 60.0, 3600.0
 """Seconds between two surveys."""

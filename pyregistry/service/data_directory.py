@@ -58,7 +58,7 @@ def try_storage(config: Config) -> None:
     with suppress(OSError):
         _warn_of_lacks(lacks(local))
     with suppress(OSError):  # only garbage collection needs it
-        volumes.remember(local)
+        volumes.note_mounted(local)
 
 
 def check_storage(config: Config) -> None:

@@ -23,7 +23,7 @@ from pyregistry.storage.local import leases
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.places import mount_points
 from pyregistry.storage.local.uploads import LocalUpload
-from pyregistry.storage.local.volumes import remember
+from pyregistry.storage.local.volumes import note_mounted
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.rules import Rules
@@ -110,7 +110,7 @@ FOUND_IN_A_REPOSITORY = {"_layers", "_manifests", "_uploads", "_referrers"}
 def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     driver.probe()
-    remember(driver)  # as a server does at its start
+    note_mounted(driver)  # as a server does at its start
     registry = registry_on(driver)
     app, other = repository(registry, "team/app"), repository(registry, "other")
     for pushed in (KEPT, DOOMED, UNTAGGED):
@@ -171,7 +171,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
 
 def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
     driver = FilesystemDriver(tree)
-    remember(driver)
+    note_mounted(driver)
     push_image(repository(registry_on(driver), "team/app"), KEPT, "1.0")
     for place in driver.places():
         for name, age in (("old", 2 * 86_400), ("young", 0)):

@@ -9,7 +9,7 @@ from yarl import URL
 
 from pyregistry.api.http.context import parameter, settings
 from pyregistry.oci.errors import PageSizeInvalid
-from pyregistry.threads.turns import Steps, Walk
+from pyregistry.threads.fair_scheduler import Steps, Walk
 
 _NUMBER = re.compile(r"\+?[0-9]{1,19}", re.ASCII)
 

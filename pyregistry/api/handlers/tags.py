@@ -8,7 +8,7 @@ from pyregistry.api.http.context import parameter, repository, settings, walk
 from pyregistry.api.http.responses import encode_list
 from pyregistry.oci.names import Tag
 from pyregistry.storage.repositories.repository import Repository
-from pyregistry.threads.turns import Walk
+from pyregistry.threads.fair_scheduler import Walk
 
 
 async def list_tags(request: web.Request) -> web.StreamResponse:

@@ -21,10 +21,10 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
 from pyregistry.storage.repositories.registry import Registry, View
 from pyregistry.storage.repositories.repository import Repository
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.offload import in_reader, in_thread
 from pyregistry.threads.offload import walk as in_turn
-from pyregistry.threads.patience import LOCK_SECONDS, RETRY
-from pyregistry.threads.turns import Walk
+from pyregistry.threads.wait_budget import LOCK_SECONDS, RETRY
 
 if TYPE_CHECKING:  # signing is slow to import, and few registries issue tokens
     from pyregistry.auth.tokens import TokenService
@@ -147,7 +147,7 @@ def principal(request: web.Request) -> Principal:
 
 
 @asynccontextmanager
-async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
+async def document_slot(request: web.Request, document: bytes) -> AsyncIterator[None]:
     """Wait until this document may be parsed: large ones of all clients take turns.
 
     Raises Unavailable if those before it wait for a lock that a stopped process holds.
@@ -155,16 +155,16 @@ async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
     if len(document) <= LARGE_DOCUMENT_BYTES:
         yield
         return
-    turns = request.app[LARGE_DOCUMENTS]
+    slots = request.app[LARGE_DOCUMENTS]
     try:
         async with asyncio.timeout(LOCK_SECONDS):
-            await turns.acquire()
+            await slots.acquire()
     except TimeoutError as error:
         raise Unavailable("too many large manifests wait", headers=RETRY) from error
     try:
         yield
     finally:
-        turns.release()
+        slots.release()
 
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:

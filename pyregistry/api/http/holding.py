@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyregistry.oci.errors import Unavailable
-from pyregistry.threads.patience import RETRY
 from pyregistry.threads.upload_budget import BUDGET_BYTES, uploads
+from pyregistry.threads.wait_budget import RETRY
 
 FREE_BYTES = 16 * 1024
 """Bytes that each request may hold without being counted: most manifests are smaller."""

@@ -170,9 +170,9 @@ class FilesystemDriver(LocalMaintenance):
             raise
 
     @override
-    def is_settled(self, stat: Stat) -> bool:
+    def is_racy(self, stat: Stat) -> bool:
         # A file may be written twice within one tick of the clock.
-        return all(time.time_ns() - at >= racy_window_ns(at) for at in times_of(stat))
+        return any(time.time_ns() - at < racy_window_ns(at) for at in times_of(stat))
 
     @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:

@@ -17,7 +17,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import Bytes
-from pyregistry.threads.patience import patience
+from pyregistry.threads.wait_budget import wait_budget
 
 _POLL = 0.02
 
@@ -103,8 +103,8 @@ class MemoryDriver(Driver):
             return _to_stat(entry)
 
     @override
-    def is_settled(self, stat: Stat) -> bool:
-        return time.time_ns() - stat.modified_ns >= racy_window_ns(stat.modified_ns)
+    def is_racy(self, stat: Stat) -> bool:
+        return time.time_ns() - stat.modified_ns < racy_window_ns(stat.modified_ns)
 
     @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
@@ -212,7 +212,7 @@ class MemoryDriver(Driver):
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
         with self._mutex:
             lock = self._locks.setdefault(name, SharedLock())
-        with lock.hold(exclusive=exclusive, bound=patience() if wait else None, wait=wait):
+        with lock.hold(exclusive=exclusive, budget=wait_budget() if wait else None, wait=wait):
             yield
 
     @contextlib.asynccontextmanager

@@ -104,7 +104,7 @@ class ManifestCache:
         """
         tag = None
         if isinstance(reference, Tag):  # stat before read, so that a change in between is noticed
-            tag = _settled(self._objects, layout.tag_current_link(repository.name, reference))
+            tag = _stable_link(self._objects, layout.tag_current_link(repository.name, reference))
         if leased and isinstance(reference, Digest):
             manifest = repository.manifest_with_lease(reference)
         else:
@@ -159,7 +159,7 @@ class BlobCache:
         """Return the source of a blob, which gets a lease, and what to cache of it; raises BlobUnknown. Blocks."""
         repository.blob_with_lease(digest)
         link = layout.layer_link(repository.name, digest)
-        stat = _settled(self._objects, link)
+        stat = _stable_link(self._objects, link)
         target, source = repository.find_blob(digest)
         if stat is None:
             return source, None
@@ -181,9 +181,9 @@ def _look(objects: Objects, path: StoragePath) -> Stat | None:
     return stat if stat.is_file else None
 
 
-def _settled(objects: Objects, path: StoragePath) -> CachedLink | None:
+def _stable_link(objects: Objects, path: StoragePath) -> CachedLink | None:
     stat = _look(objects, path)
-    if stat is None or not objects.is_settled(stat):
+    if stat is None or objects.is_racy(stat):
         return None
     return CachedLink(path, stat)
 

@@ -19,8 +19,8 @@ from pyregistry.storage.repositories.open_uploads import OpenUpload, walk_upload
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.uploads import Upload
 from pyregistry.storage.uploads.batches import BATCH_BYTES
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.offload import in_reader, walk
-from pyregistry.threads.turns import Walk
 
 FIRST_RUN_SECONDS = 3600.0
 """Seconds within which the first run happens, at random, so that workers and servers do not run together."""

@@ -50,7 +50,7 @@ class World:
     def run(self) -> None:
         """Prepare, let the actors run, and look at what they left."""
         self._scenario.prepare(self._driver)
-        volumes.remember(self._driver)  # as a server does when it starts
+        volumes.note_mounted(self._driver)  # as a server does when it starts
         self.actors = [Actor(name, self._push) for name in self._scenario.actors]
         self.actors.append(Actor(COLLECTOR, self._collect))
         before, batches.BATCH = batches.BATCH, self._schedule.batch

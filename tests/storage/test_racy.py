@@ -1,4 +1,4 @@
-"""A file is distinguished from every later state of it only when its time has settled."""
+"""A file is distinguished from every later state of it only when its time is no longer racy."""
 
 import time
 
@@ -31,9 +31,9 @@ def test_times_of_whole_seconds_settle_later(stamp: int, fine: int, after: int) 
 @pytest.mark.parametrize(
     ("ago", "fraction", "is_trusted"),
     [(0, 1, False), (2, 1, True), (2, 0, False), (10, 0, True)],
-    ids=["just written", "fine and settled", "within the two seconds of vfat", "coarse and settled"],
+    ids=["just written", "fine and no longer racy", "within the two seconds of vfat", "coarse and no longer racy"],
 )
-def test_a_tag_is_remembered_when_its_link_has_settled(
+def test_a_tag_is_cached_when_its_link_is_no_longer_racy(
     filesystem: FilesystemDriver, ago: int, fraction: int, is_trusted: bool
 ) -> None:
     repo = repository(registry_on(filesystem))

@@ -45,7 +45,7 @@ class Found:
     """True if it is unknown which digest stores some bytes."""
 
 
-class Unread:
+class Unreadable:
     """The suspects of one repository: content that was unreadable at the first check."""
 
     def __init__(self, objects: Objects, collection: Collection, name: RepositoryName, documents: Documents) -> None:
@@ -100,7 +100,7 @@ class Unread:
             by_digest[named or ""].append(tag)
         for digest in self._manifests:
             tags = sorted(tag for tag in by_digest.get(digest, ()) if self._names(tag, digest))
-            if not self._is_settled(digest, tags, found):
+            if not self._is_decided(digest, tags, found):
                 yield partial(self._check_manifest, digest, tags, found)
         for alias in self._aliases:
             yield partial(self._check_alias, alias, found)
@@ -118,7 +118,7 @@ class Unread:
         found.tags.append(tag)
         found.sentences.append(f"{self._name}: the link of the tag {tag} {reason}; {_KEPT}")
 
-    def _is_settled(self, digest: str, tags: list[str], found: Found) -> bool:
+    def _is_decided(self, digest: str, tags: list[str], found: Found) -> bool:
         """Return False if a push or a deletion between two steps may look the same.
 
         They never look like damage: published content is complete.

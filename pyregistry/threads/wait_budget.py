@@ -29,7 +29,7 @@ class MustWait(Exception):
 
 
 @dataclass(slots=True)
-class Patience:
+class WaitBudget:
     """The bound of one call: `seconds` left for waiting. Time of its own work does not count."""
 
     seconds: float
@@ -63,30 +63,30 @@ class Patience:
 
 IS_GONE: ContextVar[IsGone | None] = ContextVar("is_gone", default=None)
 """The check of the current request; None outside of one."""
-_PATIENCE: ContextVar[Patience | None] = ContextVar("patience", default=None)
+_BUDGET: ContextVar[WaitBudget | None] = ContextVar("wait_budget", default=None)
 _READS_ONLY: ContextVar[bool] = ContextVar("reads_only", default=False)
 
 
-def patience() -> Patience | None:
+def wait_budget() -> WaitBudget | None:
     """Return the bound of the current call, None without one; raise MustWait in a reader."""
     if _READS_ONLY.get():
         raise MustWait
-    return _PATIENCE.get()
+    return _BUDGET.get()
 
 
-def begin_patience() -> Patience | None:
+def begin_wait_budget() -> WaitBudget | None:
     """Bound the waits for locks in the current context, if it is a request's."""
     is_gone = IS_GONE.get()
     if is_gone is None:
         return None
-    begun = Patience(LOCK_SECONDS, is_gone)
-    _PATIENCE.set(begun)
+    begun = WaitBudget(LOCK_SECONDS, is_gone)
+    _BUDGET.set(begun)
     return begun
 
 
-def begin_patience_of(seconds: float) -> None:
+def limit_waits(seconds: float) -> None:
     """Bound the waits for locks in the current context to `seconds`."""
-    _PATIENCE.set(Patience(seconds, lambda: False))
+    _BUDGET.set(WaitBudget(seconds, lambda: False))
 
 
 def read_only() -> None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from pyregistry.threads.patience import IsGone
+from pyregistry.threads.wait_budget import IsGone
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 SLICE_SECONDS = 0.01
-"""Seconds of one turn."""
+"""Seconds of one slice."""
 LONG_SECONDS = 0.1
 """Seconds of slices after which a walk rests as long as it walks, for other threads."""
 BEGUN = 8
@@ -31,7 +31,7 @@ Steps = Iterator[T | None]
 """The finds of a walk; None for a step without one."""
 
 
-class Turns:
+class FairScheduler:
     """The walks of one event loop, on the threads of `pool`."""
 
     def __init__(self, pool: Executor) -> None:
@@ -39,7 +39,7 @@ class Turns:
         self._mutex = Lock()
         self._callers: dict[str, _Caller] = {}
         self._order: dict[str, None] = {}
-        """The callers with a walk to continue, in the order of their turns."""
+        """The callers with a walk to continue, the next one first."""
 
     def begin(self, caller: str, walk: Walk[T], context: Context, is_gone: IsGone) -> "Future[T]":
         """Run a walk in turn with the others; it ends early, with ConnectionAbortedError, if `is_gone`."""
@@ -59,10 +59,10 @@ class Turns:
     def _put(self, of_caller: "_Caller", walking: "_Walking[T]") -> None:
         of_caller.ready.append(walking)
         self._order.setdefault(walking.caller)
-        self.pool.submit(self._take_turn)
+        self.pool.submit(self._run_slice)
 
-    def _take_turn(self) -> None:
-        # The pool has as many of these calls as there are ready walks; only now is it known whose turn it is.
+    def _run_slice(self) -> None:
+        # The pool has as many of these calls as there are ready walks; only now is it known which caller is next.
         with self._mutex:
             name = next(iter(self._order))
             del self._order[name]
