@@ -11,13 +11,13 @@ import typer
 from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_storage, unusable_directory
 from pyregistry.cli.failure import CommandFailed
-from pyregistry.cli.gc_output import CncfLines, Log, UploadLog, print_summary
+from pyregistry.cli.gc_output import CncfLines, RemovalLog, UploadLog, print_summary
 from pyregistry.cli.output import print_json
 from pyregistry.common.lazy import lazy
 from pyregistry.config.schema import Config
 from pyregistry.config.values import Duration
 from pyregistry.gc.collector import collect
-from pyregistry.gc.types import EXIT_CODES, SOMETHING_SKIPPED, Failure, Listener, Options, Report
+from pyregistry.gc.types import EXIT_CODES, SOMETHING_SKIPPED, Failure, Options, ProgressObserver, Report
 from pyregistry.storage.repositories.open_uploads import list_uploads
 from pyregistry.storage.repositories.purging import Purging, purge
 from pyregistry.storage.repositories.registry import Registry
@@ -91,13 +91,13 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     )
     purging = _purging(loaded, uploads_older_than, dry_run=dry_run)
     terminal = sys.stdout.isatty() and not as_json and not quiet
-    shown = _listener(options, terminal=terminal, silent=as_json or quiet)
-    backend = open_storage(loaded)  # after the listener: from here on imports may fail
+    shown = _observer(options, terminal=terminal, silent=as_json or quiet)
+    backend = open_storage(loaded)  # after the observer: from here on imports may fail
     try:
-        with unusable_directory(), shown as listener:
+        with unusable_directory(), shown as observer:
             processes = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-            report = collect(backend.objects, backend.coordinator, options, listener, processes)
-            _purge_uploads(backend.registry(), purging, report, listener)
+            report = collect(backend.objects, backend.coordinator, options, observer, processes)
+            _purge_uploads(backend.registry(), purging, report, observer)
     except Failure as error:
         raise CommandFailed(f"failed to garbage collect: {error}", EXIT_CODES[type(error)]) from error
     _print(report, options, terminal=terminal, as_json=as_json, quiet=quiet)
@@ -105,10 +105,10 @@ def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
         raise typer.Exit(SOMETHING_SKIPPED)
 
 
-def _listener(options: Options, *, terminal: bool, silent: bool) -> "gc_terminal.ProgressBars | Log":
+def _observer(options: Options, *, terminal: bool, silent: bool) -> "gc_terminal.ProgressBars | RemovalLog":
     if terminal:
         return gc_terminal.ProgressBars(dry_run=options.dry_run)
-    return Log() if silent else CncfLines()
+    return RemovalLog() if silent else CncfLines()
 
 
 def _print(report: Report, options: Options, *, terminal: bool, as_json: bool, quiet: bool) -> None:
@@ -130,14 +130,14 @@ def _purging(config: Config, older_than: str | None, *, dry_run: bool) -> Purgin
     return Purging(section.age, section.interval, dry_run=dry_run)
 
 
-def _purge_uploads(registry: Registry, purging: Purging | None, report: Report, listener: Listener) -> None:
+def _purge_uploads(registry: Registry, purging: Purging | None, report: Report, observer: ProgressObserver) -> None:
     log = UploadLog()
     purged = asyncio.run(purge(registry, purging, log)) if purging is not None else []
     for each in purged:
         if purging is not None and purging.dry_run:
-            listener.would_remove("upload", each.repository, each.id)
+            observer.would_remove("upload", each.repository, each.id)
         else:
-            listener.removed("upload", layout.upload(each.repository, each.id))
+            observer.removed("upload", layout.upload(each.repository, each.id))
     report.uploads_removed = len(purged)
     report.bytes_freed_from_uploads = sum(each.size for each in purged)
     gone = {each.id for each in purged}

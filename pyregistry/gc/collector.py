@@ -14,7 +14,7 @@ from pyregistry.gc.emptied import would_be_emptied
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.sweeping import Sweep
-from pyregistry.gc.types import CollectorBusy, Listener, MarkFailed, Options, Plan, Report, SafetyCheckFailed
+from pyregistry.gc.types import CollectorBusy, MarkFailed, Options, Plan, ProgressObserver, Report, SafetyCheckFailed
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage.repositories.used import Used, note_used
 from pyregistry.storage.seams import layout
@@ -28,7 +28,7 @@ def collect(
     objects: Objects,
     coordinator: Coordinator,
     options: Options,
-    listener: Listener | None = None,
+    observer: ProgressObserver | None = None,
     processes: int = 1,
 ) -> Report:
     """Remove unreferenced content on which no push in progress relies. Blocks.
@@ -36,12 +36,12 @@ def collect(
     `processes` as in `parallel_map`. Raises CollectorBusy, SafetyCheckFailed, MarkFailed. Failed removals are in the
     report.
     """
-    listener = listener or Listener()
+    observer = observer or ProgressObserver()
     begin = time.monotonic()
     with _on_these_mounts(), _collection(coordinator, options) as collection:
-        report = _run(objects, collection, options, listener, processes)
+        report = _run(objects, collection, options, observer, processes)
     report.seconds = round(time.monotonic() - begin, 3)
-    report.skipped = listener.reasons
+    report.skipped = observer.reasons
     if not options.dry_run:
         with suppress(OSError):  # a full disk: the run has succeeded anyway
             objects.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
@@ -70,19 +70,21 @@ def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collecti
         yield collection
 
 
-def _run(objects: Objects, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
+def _run(
+    objects: Objects, collection: Collection, options: Options, observer: ProgressObserver, processes: int
+) -> Report:
     candidates = enumerate_blobs(objects, collection, processes)
     for sentence in unseen_blobs(objects):
-        listener.skipped(sentence)
+        observer.skipped(sentence)
     if not options.dry_run:
         collection.barrier()  # earlier commits are visible now
-    marker = Marker(objects, collection, candidates, options, listener)
+    marker = Marker(objects, collection, candidates, options, observer)
     _check_safety(collection, candidates, options)
     plan = marker.plan(processes)
     if not options.dry_run and collection.condemn(plan.garbage()):
         marker, plan = _mark_again(marker, plan)
     _check_safety(collection, candidates, options)  # a volume may have been unmounted during the walk
-    listener.planned(plan)
+    observer.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
@@ -95,13 +97,13 @@ def _run(objects: Objects, collection: Collection, options: Options, listener: L
         try:
             collection.tidy()
         except OSError as error:
-            listener.skipped(in_words(error))
+            observer.skipped(in_words(error))
     return report
 
 
 def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
     """Mark new content; return a plan without garbage that the first plan did not have."""
-    again = Marker(marker.objects, marker.collection, marker.candidates, marker.options, marker.listener)
+    again = Marker(marker.objects, marker.collection, marker.candidates, marker.options, marker.observer)
     found = again.plan()
     manifests = {each for group in plan.manifests for each in group}
     for group in found.manifests:
@@ -168,4 +170,4 @@ def _tell_emptied(objects: Objects, marker: Marker, plan: Plan, report: Report) 
         raise MarkFailed(in_words(error)) from error
     report.repositories_removed = len(emptied)
     for name in emptied:
-        marker.listener.would_remove("repository", name)
+        marker.observer.would_remove("repository", name)

@@ -97,7 +97,7 @@ class RepositoryMarks:
             if document is None:
                 continue
             self.has_living = True
-            self._marker.listener.marked_manifest(self.name, digest)
+            self._marker.observer.marked_manifest(self.name, digest)
             self._mark_blobs(document, mark)
             revisions = self._before.revisions
             unvisited += [blob for blob in document.blobs if blob in revisions]
@@ -121,7 +121,7 @@ class RepositoryMarks:
         for target in found.targets:
             self._candidates.mark(target)
         for sentence in found.sentences:
-            self._marker.listener.skipped(sentence)
+            self._marker.observer.skipped(sentence)
         if found.hides_bytes:
             self._candidates.mark_all()
         if found.hides:
@@ -186,7 +186,7 @@ class RepositoryMarks:
             target = try_link(self._objects, layout.layer_link(self.name, digest))[0] or digest
             for each in dict.fromkeys((digest, target)):
                 self._candidates.mark(each)
-                self._marker.listener.marked_blob(self.name, each)
+                self._marker.observer.marked_blob(self.name, each)
 
     def _check_layer(self, digest: Digest) -> GarbageLink | None:
         link = layout.layer_link(self.name, digest)
@@ -209,7 +209,7 @@ class RepositoryMarks:
             if reference not in self._needed:
                 self._needed.add(reference)
                 mark(reference)
-            self._marker.listener.marked_blob(self.name, reference)
+            self._marker.observer.marked_blob(self.name, reference)
             if not reference.startswith("sha256:") and (digest := parse(reference)) is not None:
                 self._mark_target(digest, mark)
 

@@ -158,7 +158,7 @@ class Report:
     """One sentence for each thing that could not be read or removed."""
 
 
-class Listener:
+class ProgressObserver:
     """Progress callbacks, to be overridden."""
 
     def __init__(self) -> None:

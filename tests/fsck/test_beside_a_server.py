@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
@@ -28,7 +28,7 @@ def driver_of(server: Server) -> FilesystemDriver:
 
 
 def found_in(driver: FilesystemDriver) -> list[str]:
-    return [f"{finding.kind} {finding.path}" for finding in check(driver, Scope(Rules()))]
+    return [f"{finding.kind} {finding.path}" for finding in check(driver, CheckScope(Rules()))]
 
 
 def push_much(server: Server, name: str) -> None:
@@ -80,7 +80,7 @@ def test_a_check_and_a_scrub_beside_pushes_find_nothing_and_disturb_nobody(tmp_p
 
         def look() -> None:
             for finding in (
-                *check(driver, Scope(Rules(), leave_young=3600)),
+                *check(driver, CheckScope(Rules(), leave_young=3600)),
                 *scrub(driver, Coverage(), lambda size: None),
             ):
                 raise AssertionError(f"{finding}, and after it: {repair(driver, finding)}")
@@ -103,7 +103,7 @@ def test_a_repair_beside_pushes_mends_the_damage_and_nothing_else(tmp_path: Path
         )
 
         def mend() -> None:
-            for finding in check(driver, Scope(Rules())):
+            for finding in check(driver, CheckScope(Rules())):
                 repair(driver, finding)
 
         beside([partial(push_much, server, name) for name in ("one", "two")], mend)

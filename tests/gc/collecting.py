@@ -3,7 +3,7 @@
 import time
 
 from pyregistry.gc import collector
-from pyregistry.gc.types import Listener, Options, Report
+from pyregistry.gc.types import Options, ProgressObserver, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
@@ -26,12 +26,12 @@ PROCESSES = 1
 def collect(
     driver: Driver,
     options: Options,
-    listener: Listener | None = None,
+    observer: ProgressObserver | None = None,
     processes: int = 1,
     coordinator: Coordinator | None = None,
 ) -> Report:
     """One run on a driver, by default with the coordinator of a directory."""
-    return collector.collect(driver, coordinator or LocalCoordinator(driver), options, listener, processes)
+    return collector.collect(driver, coordinator or LocalCoordinator(driver), options, observer, processes)
 
 
 def gc(driver: Driver, **options: object) -> Report:

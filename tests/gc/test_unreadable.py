@@ -12,7 +12,7 @@ import pytest
 
 from pyregistry.gc.batches import BATCH
 from pyregistry.gc.documents import list_links
-from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, Report
+from pyregistry.gc.types import MarkFailed, Options, Plan, ProgressObserver, Report
 from pyregistry.gc.unreadable import Unreadable
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
@@ -432,7 +432,7 @@ def test_a_manifest_that_was_deleted_and_comes_back_damaged_ends_the_run(filesys
     push_blob(repo, b"garbage")
     link = filesystem.read(revision(UNTAGGED))
 
-    class Coming(Listener):
+    class Coming(ProgressObserver):
         def repository(self, name: RepositoryName) -> None:
             filesystem.delete(revision(UNTAGGED))
             filesystem.delete(data(UNTAGGED))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, SafetyCheckFailed
+from pyregistry.gc.types import MarkFailed, Options, Plan, ProgressObserver, SafetyCheckFailed
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
@@ -197,7 +197,7 @@ def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriv
     push_blob(repository(registry_on(driver)), b"garbage")
     shutil.copytree(driver.root / "docker", volume := tmp_path / "volume")
 
-    class Mounting(Listener):
+    class Mounting(ProgressObserver):
         def planned(self, plan: Plan) -> None:
             mounts.enter_context(bound(volume, driver.root / "docker"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.types import CollectorBusy, Listener, Options, Plan, Report
+from pyregistry.gc.types import CollectorBusy, Options, Plan, ProgressObserver, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
@@ -57,7 +57,7 @@ class Place:
         return self.coordinator.is_leased(unit, GRACE)
 
 
-class Between(Listener):
+class Between(ProgressObserver):
     """Something happens when marking is over, and nothing was removed."""
 
     def __init__(self, between: Callable[[], object] | None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.gc.types import Options
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
@@ -134,7 +134,7 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     with pytest.raises(ManifestUnknown):
         app.manifest(Digest(UNTAGGED.digest))
     assert list(registry.catalog()) == ["other", "team/app"]
-    assert list(check(driver, Scope(Rules()))) == []
+    assert list(check(driver, CheckScope(Rules()))) == []
     assert_nothing_in_the_way(tree)
 
 
@@ -180,7 +180,9 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
             path.write_bytes(b"")
             os.utime(path, (path.stat().st_mtime - age,) * 2)
         driver.make_directory(layout.child(layout.trash(place), "left"))
-    assert len([each for each in check(driver, Scope(Rules())) if each.kind == "temporary"]) == len(driver.places())
+    assert len([each for each in check(driver, CheckScope(Rules())) if each.kind == "temporary"]) == len(
+        driver.places()
+    )
     collect(driver, Options())
     for place in driver.places():
         assert list(driver.children(layout.temporaries(place))) == ["young"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS_BYTES
@@ -149,7 +149,7 @@ def test_of_an_entry_from_before_the_bound_only_its_head_is_used(
     [encoded] = page_of(repo, artifact_type=artifact_type).descriptors
     assert json.loads(encoded) == {key: value for key, value in old.items() if key != "annotations"}
     assert driver.read_bytes < MAX_ANNOTATIONS_BYTES + 10_000
-    assert list(check(driver, Scope(Rules()))) == []
+    assert list(check(driver, CheckScope(Rules()))) == []
 
 
 def test_a_filter_reads_the_heads_of_what_it_leaves_out(repo: Repository, driver: CountingDriver) -> None:

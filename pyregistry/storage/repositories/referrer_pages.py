@@ -58,7 +58,7 @@ class Page(NamedTuple):
     """Digest after which the next page begins; None for the last page."""
 
 
-class Manifests(Protocol):
+class ManifestReader(Protocol):
     """The manifests of a repository; both methods raise ManifestUnknown."""
 
     def tagged(self, tag: Tag) -> Digest:
@@ -111,7 +111,9 @@ class ReferrerCache:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, objects: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerCache) -> None:
+    def __init__(
+        self, objects: Objects, name: RepositoryName, manifests: ManifestReader, memory: ReferrerCache
+    ) -> None:
         self._objects = objects
         self._name = name
         self._manifests = manifests
