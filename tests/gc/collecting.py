@@ -13,7 +13,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Collection, Coordinator
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import PathNotFound
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 from tests.storage.pushing import files_of
 
 HOUR = 3600 * 10**9
@@ -41,7 +41,7 @@ def gc(driver: Driver, **options: object) -> Report:
 
 def looking(driver: Driver) -> Collection:
     """A run that only looks."""
-    with LocalCoordinator(driver).collection(GRACE, dry_run=True) as collection:
+    with LocalCoordinator(driver).collection(GRACE_SECONDS, dry_run=True) as collection:
         return collection
 
 

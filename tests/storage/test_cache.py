@@ -207,6 +207,6 @@ def test_only_what_was_used_last_is_kept() -> None:
 def test_a_manifest_that_would_push_out_the_others_is_not_kept(
     cache: ManifestCache, repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "MAX_CONTENT", 8 * len(OLD.content) - 1)
+    monkeypatch.setattr(cache_module, "MAX_CONTENT_BYTES", 8 * len(OLD.content) - 1)
     assert serve(cache, repo, V1).content == OLD.content
     assert cache.get(NAME, V1, leased=False) is None

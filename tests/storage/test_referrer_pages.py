@@ -12,7 +12,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS_BYTES
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.repositories.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted
+from pyregistry.storage.repositories.referrer_pages import MAX_WORK_BYTES, PAGE_BYTES, Page, Wanted
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
@@ -171,7 +171,7 @@ def test_a_page_ends_after_so_much_reading_and_the_next_goes_on(repo: Repository
     while True:
         driver.read_bytes = 0
         page = page_of(repo, after=last)
-        assert driver.read_bytes <= MAX_WORK + MANIFEST_BYTES + 10_000
+        assert driver.read_bytes <= MAX_WORK_BYTES + MANIFEST_BYTES + 10_000
         found += shown(page)
         requests += 1
         if page.last is None:

@@ -19,7 +19,7 @@ from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, Path
 from pyregistry.storage.seams.sources import Bytes
 from pyregistry.threads.wait_budget import wait_budget
 
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 
 
 def _new_inode() -> int:
@@ -225,7 +225,7 @@ class MemoryDriver(Driver):
         while not self._try_lock(path, file):
             if time.monotonic() >= deadline:
                 raise PathBusy(path)
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL_SECONDS)
         try:
             yield MemoryAppender(file)
         finally:

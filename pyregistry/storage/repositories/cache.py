@@ -25,7 +25,7 @@ from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects, PathNotFound, Source, Stat
 
 MAX_ENTRIES = 10_000
-MAX_CONTENT = 32 * 1024 * 1024
+MAX_CONTENT_BYTES = 32 * 1024 * 1024
 """Bytes of manifests that a worker caches; a single one may take an eighth."""
 
 
@@ -71,7 +71,7 @@ class ManifestCache:
         """Finds, and readings of the disk that succeeded, since the worker began."""
         self._entries = BoundedCache[tuple[str, str], CachedManifest](limit=entries, by_use=True)
         self._contents = BoundedCache[Digest, StoredManifest](
-            limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
+            limit=MAX_CONTENT_BYTES, weigh=lambda manifest: len(manifest.content), by_use=True
         )
 
     def get(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
@@ -110,7 +110,7 @@ class ManifestCache:
         else:
             manifest = repository.manifest(reference)
         digest = manifest.digest
-        if (isinstance(reference, Tag) and tag is None) or len(manifest.content) > MAX_CONTENT // 8:
+        if (isinstance(reference, Tag) and tag is None) or len(manifest.content) > MAX_CONTENT_BYTES // 8:
             return manifest, None
         revision = layout.revision_link(repository.name, digest)
         return manifest, CachedManifest(digest, revision, layout.blob_data(digest), tag)

@@ -1,6 +1,7 @@
 """Unusual uploads and mounts."""
 
-from tests.beside.asking import (
+from tests.builders import digest_of
+from tests.comparison.asking import (
     BLOB,
     BLOB_DIGEST,
     BYTES,
@@ -10,8 +11,7 @@ from tests.beside.asking import (
     in_chunks,
     with_query,
 )
-from tests.beside.rows import Request, Rows, plain
-from tests.builders import digest_of
+from tests.comparison.rows import Request, Rows, plain
 
 ALIKE = Rows()
 _CHUNKED = ("Transfer-Encoding", "chunked")

@@ -6,11 +6,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.beside.alike import ALIKE
-from tests.beside.asking import Answer
-from tests.beside.page import rows_of
-from tests.beside.pairs import Pairs
-from tests.beside.stricter import ROWS
+from tests.comparison.alike import ALIKE
+from tests.comparison.asking import Answer
+from tests.comparison.page import rows_of
+from tests.comparison.pairs import Pairs
+from tests.comparison.stricter import ROWS
 
 _CELLS = re.compile(r"^\| (.+) \| ([1-5]\d\d)(?: `(\w+)`)? \| ([1-5]\d\d)(?: `(\w+)`)? \| (.+) \|$", re.ASCII)
 
@@ -18,7 +18,7 @@ _CELLS = re.compile(r"^\| (.+) \| ([1-5]\d\d)(?: `(\w+)`)? \| ([1-5]\d\d)(?: `(\
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
     with ExitStack() as stack:
-        pairs = Pairs(tmp_path_factory.mktemp("beside"), stack)
+        pairs = Pairs(tmp_path_factory.mktemp("both"), stack)
         yield pairs
         assert pairs.faults() == []
 

@@ -13,7 +13,7 @@ import jwt
 from pyregistry.auth.trusted_keys import thumbprint
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.auth.signed import Keys, claims, section
-from tests.beside.asking import Answer, Asker
+from tests.comparison.asking import Answer, Asker
 from tests.processes import Server, cncf3_server, pyregistry_server
 
 Login = tuple[tuple[str, str], ...]

@@ -2,9 +2,9 @@
 
 from urllib.parse import quote
 
-from tests.beside.asking import CONFIG_DIGEST, LAYER_DIGEST, OCI_IMAGE, Answer, Asker
-from tests.beside.rows import Request, Rows, plain
 from tests.builders import digest_of
+from tests.comparison.asking import CONFIG_DIGEST, LAYER_DIGEST, OCI_IMAGE, Answer, Asker
+from tests.comparison.rows import Request, Rows, plain
 
 ALIKE = Rows()
 _ACCEPT = ("Accept", OCI_IMAGE)

@@ -1,7 +1,7 @@
 """Lenient requests stay lenient: unusual requests that end with both registries in the same class of status."""
 
-from tests.beside import alike_documents, alike_downloads, alike_logins, alike_paths, alike_uploads
-from tests.beside.rows import Rows
+from tests.comparison import alike_documents, alike_downloads, alike_logins, alike_paths, alike_uploads
+from tests.comparison.rows import Rows
 
 _AREAS = {
     "path": alike_paths.ALIKE,

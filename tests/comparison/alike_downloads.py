@@ -1,14 +1,14 @@
 """Unusual downloads, and headers that any request may have."""
 
-from tests.beside.asking import (
+from tests.builders import digest_of
+from tests.comparison.asking import (
     LAYER,
     LAYER_DIGEST,
     OCI_IMAGE,
     Answer,
     Asker,
 )
-from tests.beside.rows import Request, Rows
-from tests.builders import digest_of
+from tests.comparison.rows import Request, Rows
 
 ALIKE = Rows()
 

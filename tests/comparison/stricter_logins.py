@@ -1,13 +1,13 @@
 """Stricter requests: logins."""
 
-from tests.beside.asking import (
+from tests.comparison.asking import (
     BLOB,
     BYTES,
     Answer,
     Asker,
 )
-from tests.beside.pairs import ALICE, BOB, login, token_for
-from tests.beside.rows import Rows
+from tests.comparison.pairs import ALICE, BOB, login, token_for
+from tests.comparison.rows import Rows
 
 ROWS = Rows()
 row = ROWS.row

@@ -2,7 +2,8 @@
 
 import json
 
-from tests.beside.asking import (
+from tests.builders import digest_of
+from tests.comparison.asking import (
     DOCKER_IMAGE,
     DOCKER_LIST,
     LAYER,
@@ -16,8 +17,7 @@ from tests.beside.asking import (
     encoded,
     index_of,
 )
-from tests.beside.rows import Request, Rows
-from tests.builders import digest_of
+from tests.comparison.rows import Request, Rows
 
 ROWS = Rows()
 row = ROWS.row
@@ -60,8 +60,8 @@ row("Docker's image with `manifests`")(_docker_image_with(manifests=[]))
 row("Docker's list with `layers`")(lambda asker: _put_list(asker, {"layers": []}))
 row("`annotations` of Docker's image that are no map of texts")(_docker_image_with(annotations=["latest"]))
 row('`{"schemaVersion": 2}` as an index')(lambda asker: asker.put_image({"schemaVersion": 2}, OCI_INDEX))
-row("a key that stands there twice")(_image_ending('"layers":[]'))
-row("`Layers` beside `layers`")(_image_ending('"Layers":[]'))
+row("a key that is there twice")(_image_ending('"layers":[]'))
+row("`Layers` as well as `layers`")(_image_ending('"Layers":[]'))
 row("half a surrogate in a text")(_image_ending('"annotations":{"a":"\\ud800"}'))
 row("bytes that are no UTF-8 in a text")(_image_ending('"annotations":{"a":"\udcff"}'))
 row("a number that no float can hold")(_image_ending('"x":1e999'))

@@ -4,9 +4,9 @@ import base64
 import time
 from typing import Any
 
-from tests.beside.asking import Answer, Asker
-from tests.beside.pairs import ALICE, BOB, Login, login, token_for
-from tests.beside.rows import Rows, plain
+from tests.comparison.asking import Answer, Asker
+from tests.comparison.pairs import ALICE, BOB, Login, login, token_for
+from tests.comparison.rows import Rows, plain
 
 ALIKE = Rows()
 _PAIR = base64.b64encode(b"alice:secret").decode()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.beside.asking import Answer, Asker, Fields
+from tests.comparison.asking import Answer, Asker, Fields
 
 Request = Callable[[Asker], Answer]
 
@@ -15,7 +15,7 @@ def plain(method: str, target: str, fields: Fields = ()) -> Request:
 
 @dataclass(frozen=True)
 class Row:
-    """A request with the kind of registry that gets it: one of `tests.beside.pairs.KINDS`."""
+    """A request with the kind of registry that gets it: one of `tests.comparison.pairs.KINDS`."""
 
     request: Request
     kind: str = "open"

@@ -2,7 +2,8 @@
 
 import socket
 
-from tests.beside.asking import (
+from tests.builders import digest_of
+from tests.comparison.asking import (
     BLOB,
     BLOB_DIGEST,
     BYTES,
@@ -12,8 +13,7 @@ from tests.beside.asking import (
     in_chunks,
     with_query,
 )
-from tests.beside.rows import Request, Rows
-from tests.builders import digest_of
+from tests.comparison.rows import Request, Rows
 
 ROWS = Rows()
 row = ROWS.row
@@ -82,7 +82,7 @@ def _(asker: Asker) -> Answer:
 # Two requests for one upload
 
 
-def _beside_a_patch(method: str, query: str = "", body: bytes | None = None) -> Request:
+def _during_a_patch(method: str, query: str = "", body: bytes | None = None) -> Request:
     """A request for an upload to which a PATCH is sending its second byte."""
 
     def request(asker: Asker) -> Answer:
@@ -98,9 +98,9 @@ def _beside_a_patch(method: str, query: str = "", body: bytes | None = None) -> 
     return request
 
 
-row("a `PATCH` while another one sends")(_beside_a_patch("PATCH", body=BLOB))
-row("a `PUT` while a `PATCH` sends")(_beside_a_patch("PUT", f"digest={BLOB_DIGEST}", BLOB))
-row("a `DELETE` while a `PATCH` sends")(_beside_a_patch("DELETE"))
+row("a `PATCH` while another one sends")(_during_a_patch("PATCH", body=BLOB))
+row("a `PUT` while a `PATCH` sends")(_during_a_patch("PUT", f"digest={BLOB_DIGEST}", BLOB))
+row("a `DELETE` while a `PATCH` sends")(_during_a_patch("DELETE"))
 
 
 # Downloads

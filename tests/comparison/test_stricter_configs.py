@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.beside.page import rows_of
+from tests.comparison.page import rows_of
 from tests.processes import SOURCE_TREE, Program, cncf3_program, free_port
 
 _CELLS = re.compile(r"^\| (.+) \| (starts|refuses) \| (starts|refuses) \| (.+) \|$")

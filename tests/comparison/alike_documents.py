@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.beside.asking import (
+from tests.builders import digest_of
+from tests.comparison.asking import (
     CONFIG,
     DOCKER_IMAGE,
     DOCKER_LIST,
@@ -17,8 +18,7 @@ from tests.beside.asking import (
     encoded,
     index_of,
 )
-from tests.beside.rows import Request, Rows
-from tests.builders import digest_of
+from tests.comparison.rows import Request, Rows
 
 ALIKE = Rows()
 _NONE = digest_of(b"none")

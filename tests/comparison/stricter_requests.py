@@ -1,6 +1,6 @@
 """Stricter requests: malformed ones, paths and names."""
 
-from tests.beside.asking import (
+from tests.comparison.asking import (
     BLOB,
     BLOB_DIGEST,
     BYTES,
@@ -10,7 +10,7 @@ from tests.beside.asking import (
     in_chunks,
     with_query,
 )
-from tests.beside.rows import Rows
+from tests.comparison.rows import Rows
 
 ROWS = Rows()
 row = ROWS.row
@@ -43,7 +43,7 @@ def _(asker: Asker) -> Answer:
     return asker.ask("GET", "/v2/", [(f"X-{number}", "a") for number in range(1_100)])
 
 
-@row("`Content-Length` beside `Transfer-Encoding`")
+@row("`Content-Length` and `Transfer-Encoding`")
 def _(asker: Asker) -> Answer:
     body = in_chunks(BLOB)
     fields = [BYTES, ("Transfer-Encoding", "chunked"), ("Content-Length", str(len(body)))]
@@ -55,7 +55,7 @@ def _(asker: Asker) -> Answer:
     return asker.send(b"GET /v2/ HTTP/1.1\nHost: registry.test\nConnection: close\n\n")
 
 
-@row("a header that goes on in the next line")
+@row("a header that continues in the next line")
 def _(asker: Asker) -> Answer:
     return asker.send(_head("GET /v2/ HTTP/1.1", "X-Long: one", " two"))
 
