@@ -16,7 +16,7 @@ from aiohttp import web
 from pyregistry.api.transport import loop
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.loop import SingleAcceptLoop
-from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.api.transport.stalled import socket_of
 from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError

@@ -33,46 +33,52 @@ _MOST_PROCESSES = 4
 """More would wait for the disk, or for the process that merges their results."""
 
 
+_DryRun = Annotated[bool, typer.Option("--dry-run", "-d", help="Print what would be removed, and change nothing.")]
+_DeleteUntagged = Annotated[
+    bool,
+    typer.Option("--delete-untagged", "-m", help="Delete also untagged manifests that no kept manifest refers to."),
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only what is removed, on standard error.")]
+_Grace = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Time that a push may take from its first blob to its manifest; else pyregistry.gc.grace, 1h. "
+        "0 frees everything at once: it loses no image, but a push in progress may have to be repeated.",
+    ),
+]
+_UploadsOlderThan = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Remove open uploads that were idle for so long; else those of uploadpurging.age, 168h. "
+        "0 removes all that are not being written to at this moment; their pushes must start again.",
+    ),
+]
+_IKnow = Annotated[
+    bool, typer.Option("--i-know", help="Run even if that is not safe on this file system, such as NFS.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print only the figures, as JSON.")]
+_AllowEmpty = Annotated[
+    bool,
+    typer.Option(
+        "--allow-empty",
+        help="Run even if a volume seems to be missing, instead of exiting with 3.",
+    ),
+]
+
+
 def gc(  # noqa: PLR0913, PLR0917 - one parameter for each option
     config: ConfigFile = None,
     config_option: ConfigOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-d", help="Print what would be removed, and change nothing.")
-    ] = False,
-    delete_untagged: Annotated[
-        bool,
-        typer.Option("--delete-untagged", "-m", help="Delete also untagged manifests that no kept manifest refers to."),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print only what is removed, on standard error.")
-    ] = False,
-    grace: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DURATION",
-            help="Time that a push may take from its first blob to its manifest; else pyregistry.gc.grace, 1h. "
-            "0 frees everything at once: it loses no image, but a push in progress may have to be repeated.",
-        ),
-    ] = None,
-    uploads_older_than: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DURATION",
-            help="Remove open uploads that were idle for so long; else those of uploadpurging.age, 168h. "
-            "0 removes all that are not being written to at this moment; their pushes must start again.",
-        ),
-    ] = None,
-    i_know: Annotated[
-        bool, typer.Option("--i-know", help="Run even if that is not safe on this file system, such as NFS.")
-    ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only the figures, as JSON.")] = False,
-    allow_empty: Annotated[
-        bool,
-        typer.Option(
-            "--allow-empty",
-            help="Run even if a volume seems to be missing, instead of exiting with 3.",
-        ),
-    ] = False,
+    dry_run: _DryRun = False,
+    delete_untagged: _DeleteUntagged = False,
+    quiet: _Quiet = False,
+    grace: _Grace = None,
+    uploads_older_than: _UploadsOlderThan = None,
+    i_know: _IKnow = False,
+    as_json: _AsJson = False,
+    allow_empty: _AllowEmpty = False,
 ) -> None:
     """Free the space of unreferenced content. It is safe while the registry runs and clients push.
 

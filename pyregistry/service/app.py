@@ -56,9 +56,12 @@ from pyregistry.threads.offload import in_thread
 from pyregistry.threads.pools import closing_pools
 
 if TYPE_CHECKING:
+    from pyregistry.auth import keys, tokens
     from pyregistry.gc import schedule as gc_schedule
     from pyregistry.service import gauges
 else:
+    keys = lazy("pyregistry.auth.keys")
+    tokens = lazy("pyregistry.auth.tokens")
     gauges = lazy("pyregistry.service.gauges")
     gc_schedule = lazy("pyregistry.gc.schedule")
 
@@ -136,12 +139,9 @@ def _add_tokens(
     authenticator = app[AUTHENTICATOR]
     passwords = authenticator.passwords
     if policy is not None and passwords is not None:
-        from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - not needed at every start
-        from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
-
-        keys = KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
-        app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
-        app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
+        ring = keys.KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
+        app[TOKENS] = service = tokens.TokenService(passwords, passwords.realm, ring, policy)
+        app[AUTHENTICATOR] = tokens.TokenAuthenticator(service, authenticator, policy)
 
 
 def _add_purging(app: web.Application, config: Config) -> None:

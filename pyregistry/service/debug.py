@@ -13,7 +13,7 @@ from pyregistry.api.handlers.metrics import metrics_page
 from pyregistry.api.http.context import HEALTH
 from pyregistry.api.http.responses import SERVER, json_response
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.config.schema import Config
 from pyregistry.config.validate import HEALTH_PATH
 from pyregistry.observe.metrics import Metrics

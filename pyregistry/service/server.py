@@ -18,7 +18,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Chdir
 
 from pyregistry.api.http.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
-from pyregistry.api.transport.runner import Runner, make_runner
+from pyregistry.api.transport.runner import Runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.api.transport.self_test import fast_path_works
 from pyregistry.api.transport.workers import Arbiter, GunicornLog, Worker, hold_signals_across_fork
 from pyregistry.common.lazy import lazy
