@@ -115,8 +115,8 @@ def test_what_an_operator_removes_is_not_found(
     cache: ManifestCache, repo: Repository, root: Path, reference: Tag | Digest, gone: str
 ) -> None:
     serve(cache, repo, reference)
-    doomed = layout.repository(repo.name) if gone == "repository" else layout.revision(repo.name, Digest(OLD.digest))
-    shutil.rmtree(root / doomed)
+    removed = layout.repository(repo.name) if gone == "repository" else layout.revision(repo.name, Digest(OLD.digest))
+    shutil.rmtree(root / removed)
     assert cache.get(NAME, reference, leased=False) is None
     assert cache.get(NAME, reference, leased=True) is None
     with pytest.raises(ManifestUnknown):

@@ -53,7 +53,7 @@ MOUNTS: dict[str, Sequence[str]] = {
     "our temporary files": (".pyregistry/tmp",),
 }
 ABOVE_THE_BLOBS = ["docker", "docker/registry", V2, f"{V2}/blobs"]
-KEPT, DOOMED, UNTAGGED = image(b"kept"), image(b"doomed"), image(b"untagged")
+KEPT, GARBAGE, UNTAGGED = image(b"kept"), image(b"garbage"), image(b"untagged")
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     note_mounted(driver)  # as a server does at its start
     registry = registry_on(driver)
     app, other = repository(registry, "team/app"), repository(registry, "other")
-    for pushed in (KEPT, DOOMED, UNTAGGED):
+    for pushed in (KEPT, GARBAGE, UNTAGGED):
         push_image(app, pushed, "1.0" if pushed is KEPT else "old")
     app.put_manifest(Tag("1.1"), KEPT.content, KEPT.media_type)
     for blob in KEPT.blobs:
@@ -121,12 +121,12 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     push_image(other, KEPT, "latest")
     registry.try_writing()
     app.delete_tag(Tag("old"))
-    app.delete_manifest(Digest(DOOMED.digest))
+    app.delete_manifest(Digest(GARBAGE.digest))
     other.unlink_blob(push_blob(other, b"unlinked"))
     asyncio.run(app.start_upload().cancel())
     report = collect(driver, Options(grace=0, delete_untagged=True))
     assert report.skipped == []
-    layers = {*DOOMED.blobs, *UNTAGGED.blobs} - {*KEPT.blobs}
+    layers = {*GARBAGE.blobs, *UNTAGGED.blobs} - {*KEPT.blobs}
     assert (report.manifests_removed, report.blobs_removed) == (1, len(layers) + 2 + 1)
     assert tagged_images(app) == {"1.0": KEPT.digest, "1.1": KEPT.digest}
     assert pull(app, KEPT)
@@ -393,17 +393,17 @@ def test_what_is_in_a_lower_layer_of_an_overlay_can_be_deleted(root: Path) -> No
     for directory in (lower, scratch, upper):
         directory.mkdir()
     push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), KEPT, "1.0", "1.1")
-    push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), DOOMED, "old")
+    push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), GARBAGE, "old")
     with overlay(lower, upper, scratch):
         driver = FilesystemDriver(upper)
         app = repository(registry_on(driver), "team/app")
         app.delete_tag(Tag("1.1"))
-        app.delete_manifest(Digest(DOOMED.digest))
+        app.delete_manifest(Digest(GARBAGE.digest))
         assert tagged_images(app) == {"1.0": KEPT.digest}
         report = collect(driver, Options(grace=0))
         assert report.skipped == []
-        assert report.blobs_removed == 1 + len({*DOOMED.blobs} - {*KEPT.blobs})
-        assert not (upper / layout.blob(Digest(DOOMED.digest))).exists()
+        assert report.blobs_removed == 1 + len({*GARBAGE.blobs} - {*KEPT.blobs})
+        assert not (upper / layout.blob(Digest(GARBAGE.digest))).exists()
         assert pull(app, KEPT)
         app.unlink_blob(Digest.of(KEPT.blobs[0]))
         with pytest.raises(BlobUnknown):

@@ -24,7 +24,7 @@ MUTANTS = (
         "HEAD, HEAD",
     ),
     Mutant(
-        "record checked at enumeration only (no re-check)",
+        "generation checked at enumeration only (no re-check)",
         _LOCAL,
         "return now == generation and not leases.is_marked(self._driver, digest)",
         "return True",
