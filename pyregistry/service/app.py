@@ -32,9 +32,9 @@ from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Authenticator, LifeCycle
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.common.lazy import lazy
-from pyregistry.config.health_section import Health as HealthSection
+from pyregistry.config.health_section import Health
 from pyregistry.config.schema import Config
-from pyregistry.observe.health import Health, InThread, Readiness, gets_locks
+from pyregistry.observe.health import HealthChecks, InThread, Readiness, gets_locks
 from pyregistry.observe.metrics import Metrics
 from pyregistry.observe.observers import Observer, Observers
 from pyregistry.service.health_config import checks
@@ -160,13 +160,13 @@ def _add_garbage_collection(app: web.Application, backend: Backend, config: Conf
     _in_background(app, lambda: gc_schedule.collect_regularly(backend, schedule))
 
 
-def _has_checks(section: HealthSection) -> bool:
-    return section != HealthSection()
+def _has_checks(section: Health) -> bool:
+    return section != Health()
 
 
 def _add_health(app: web.Application, config: Config) -> None:
     registry = app[REGISTRY]
-    health = Health(list(checks(config, registry.try_reading)))
+    health = HealthChecks(list(checks(config, registry.try_reading)))
     writes = locks = None
     if not config.storage.maintenance.readonly.enabled:
         writes, locks = InThread(registry.try_writing), InThread(gets_locks(registry.try_locks))

@@ -14,7 +14,7 @@ from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Pr
 from pyregistry.auth.throttle import network_of
 from pyregistry.common import defaults
 from pyregistry.common.overriding import override
-from pyregistry.observe.health import Health, Readiness
+from pyregistry.observe.health import HealthChecks, Readiness
 from pyregistry.observe.metrics import Metrics
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName
@@ -71,7 +71,7 @@ MANIFEST_CACHE = web.AppKey("manifest_cache", ManifestCache)
 BLOB_CACHE = web.AppKey("blob_cache", BlobCache)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
-HEALTH = web.AppKey("health", Health)
+HEALTH = web.AppKey("health", HealthChecks)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
 """Absent without metrics, or where `http.addr` does not serve them."""
