@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
-from pyregistry.storage.local.syscalls import sync_directory
+from pyregistry.common.files import sync_directory
 
 NEW_MODE = 0o640
 """Readable for the service's group, but not for others."""

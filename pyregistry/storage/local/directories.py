@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from pyregistry.common.files import sync_directory
 from pyregistry.common.racy import racy_window_ns
-from pyregistry.storage.local.syscalls import sync_directory
 
 REMAKE_SECONDS = 5.0
 """Seconds for which a write remakes directories that are being removed: an `rm` on another core would use up a count

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import aiofiles.threadpool
 
+from pyregistry.common.files import read_all, sync_directory
 from pyregistry.common.overriding import override
 from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.appending import LocalAppender, LocalLockedFile, try_lock, wait_for_lock
@@ -33,11 +34,9 @@ from pyregistry.storage.local.syscalls import (
     mount_id,
     names_and_links,
     new_name,
-    read_all,
     remove_all,
     set_mtime,
     stat_of,
-    sync_directory,
     sync_file_system,
     times_of,
 )
