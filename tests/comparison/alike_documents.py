@@ -207,7 +207,7 @@ for words, old, new in (
     ("with Size", '"size": 5', '"Size": 5'),
     ("with Layers", '"layers"', '"Layers"'),
     ("with MediaType", '"mediaType"', '"MediaType"'),
-    ("with Digest beside digest", '"size": 5', '"size": 5, "Example": {"Digest": "x"}'),
+    ("with Digest next to digest", '"size": 5', '"size": 5, "Example": {"Digest": "x"}'),
     ("with Annotations", "", ',"Annotations":{}}'),
     ("without its end", "", ""),
     ("with more behind it", "", "}x"),

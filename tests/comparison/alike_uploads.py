@@ -148,7 +148,7 @@ def _(asker: Asker) -> Answer:
     return asker.ask("PUT", target, [("Content-Range", "0-4"), _CHUNKED], b"0\r\n\r\n")
 
 
-# Where an upload stands, and its end
+# The offset of an upload, and its end
 
 
 def _begun(method: str, content: bytes | None) -> Request:

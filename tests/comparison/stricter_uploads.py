@@ -91,7 +91,7 @@ def _during_a_patch(method: str, query: str = "", body: bytes | None = None) -> 
         head = "\r\n".join([*lines, "Expect: 100-continue", "", ""])
         with socket.create_connection(("127.0.0.1", asker.port), 60) as sending:
             sending.sendall(head.encode())
-            assert sending.recv(1_000).startswith(b"HTTP/1.1 100 "), "nobody reads the body"
+            assert sending.recv(1_000).startswith(b"HTTP/1.1 100 "), "the body is not read"
             sending.sendall(BLOB[:2])
             return asker.ask(method, with_query(location, query) if query else location, [BYTES], body)
 

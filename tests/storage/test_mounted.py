@@ -211,7 +211,7 @@ def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequ
     driver = FilesystemDriver(root)
     with mounted(root, points):
         app = repository(registry_on(driver), "team/app")
-        # The locks go with the blobs: a request that finds them elsewhere holds those that nobody else takes now.
+        # The locks go with the blobs: a request that finds them elsewhere holds those that no other process takes now.
         if FilesystemDriver(root).place_of(layout.LOCKS) != driver.place_of(layout.LOCKS):
             with pytest.raises(Unavailable):
                 push_image(app, KEPT, "1.0")

@@ -19,7 +19,7 @@ def collector_steps(p, w, st, kills=True):
     out = []
 
     def go(what, pc=pc, rec=rec, todo=todo, marked=marked, garbage=garbage, data=data, links=links, ex=ex, procs=procs):
-        if marked and p.touch_serial and p.link_generation == "blob":  # what is kept needs no generation any more
+        if marked and p.touch_serial and p.link_generation == "blob":  # what is kept needs no generation
             data = tuple(LATER if x == SAME and b in marked else x for x, b in zip(data, w.blobs))
             rec = tuple(None if b in marked else x for x, b in zip(rec, w.blobs))
             garbage = frozenset(l for l in garbage if w.digest[l] not in marked)

@@ -96,7 +96,7 @@ class Scenario:
 
 
 # A state is (data, links, tags, acked, shared, exclusive, processes): what exists, which manifests were acknowledged,
-# how many hold the commit lock shared, whether the collector holds it exclusively, and where every process stands:
+# how many hold the commit lock shared, whether the collector holds it exclusively, and the step of every process:
 #   an actor  (operation, step, memory, enders)   enders: manifests that ended a lease this actor counts on, or CHAIN
 #   collector (step, generations, to do, marked, garbage links, runs so far)
 NONE = frozenset()

@@ -165,7 +165,7 @@ MUTANTS = (
         "index of indexes",
     ),
     Mutant(
-        "referrers are nobody's",
+        "referrers keep nothing",
         _MARK,
         "                self._referrers[document.subject].append(digest)\n",
         "                pass\n",
@@ -237,7 +237,7 @@ MUTANTS = (
         "tag torn",
     ),
     Mutant(
-        "the sweep goes on below a manifest that it cannot read",
+        "the sweep continues below a manifest that it cannot read",
         _SWEEP,
         "            marks.require_read()\n",
         "            pass\n",

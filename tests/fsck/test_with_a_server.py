@@ -51,7 +51,7 @@ def push_much(server: Server, name: str) -> None:
             assert wire.request("GET", f"/v2/{name}/blobs/{digest_of(content)}").must(200).body == content
 
 
-def beside(work: Sequence[Callable[[], None]], meanwhile: Callable[[], None]) -> int:
+def during(work: Sequence[Callable[[], None]], meanwhile: Callable[[], None]) -> int:
     """Do `meanwhile` again and again until all of `work` is done; how often it was."""
     failures: list[BaseException] = []
 
@@ -85,7 +85,7 @@ def test_a_check_and_a_scrub_beside_pushes_find_nothing_and_disturb_nobody(tmp_p
             ):
                 raise AssertionError(f"{finding}, and after it: {repair(driver, finding)}")
 
-        assert beside([partial(push_much, server, name) for name in ("one", "two", "two/more")], look) > 1
+        assert during([partial(push_much, server, name) for name in ("one", "two", "two/more")], look) > 1
         assert found_in(driver) == []
         assert not server.faults(), server.output()
 
@@ -106,7 +106,7 @@ def test_a_repair_beside_pushes_mends_the_damage_and_nothing_else(tmp_path: Path
             for finding in check(driver, CheckScope(Rules())):
                 repair(driver, finding)
 
-        beside([partial(push_much, server, name) for name in ("one", "two")], mend)
+        during([partial(push_much, server, name) for name in ("one", "two")], mend)
         mend()
         assert {line.split()[0] for line in found_in(driver)} == {"missing-blob"}
         wire.request("HEAD", f"/v2/broken/blobs/{layer}").must(404)
@@ -152,7 +152,7 @@ def test_removing_a_repository_beside_pushes_to_it_leaves_a_sound_tree(tmp_path:
         def remove() -> None:
             remove_repository(driver, RepositoryName("app"))
 
-        beside([push, push], remove)
+        during([push, push], remove)
         # An upload whose file is gone when it is to become a blob leaves the directory that was made for it.
         assert {line.split()[0] for line in found_in(driver)} <= {"no-data"}
         with Wire(server) as wire:
@@ -178,7 +178,7 @@ def test_a_tree_after_pushes_and_deletes_is_sound(tmp_path: Path, make: Callable
         wire.push_blob("only/blobs", b"a blob")
         wire.request("POST", "/v2/only/upload/blobs/uploads/", b"").must(202)
         found = found_in(driver_of(server))
-    # The CNCF registry makes `_manifests` with the first manifest, which hinders nobody.
+    # The CNCF registry makes `_manifests` with the first manifest, which hinders no client.
     half = "no-manifests docker/registry/v2/repositories/only/blobs/_manifests"
     assert found == ([] if make is forked_server else [half])
     assert list(scrub(driver_of(server), Coverage(), lambda size: None)) == []
