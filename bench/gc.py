@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import yaml
 
-from bench.gc_report import BASE, print_row, remember
+from bench.gc_report import BASE, print_row, save_figures
 from bench.generated import GeneratedTree
 from bench.results import OURS, REFERENCE, Figures, Target
 from bench.usage import memory_of
@@ -198,7 +198,7 @@ def main() -> None:
         found = memory(directory) if given.what == "memory" else load(directory, given.rounds)
     for figures in found:
         print_row(figures)
-    remember(given.medium, found)
+    save_figures(given.medium, found)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def print_row(figures: Figures) -> None:
         print(f"  {name:12}{median(values):8.2f} {figures.unit}  {' '.join(ratios)}", flush=True)
 
 
-def remember(medium: str, found: Sequence[Figures]) -> None:
+def save_figures(medium: str, found: Sequence[Figures]) -> None:
     """Save these results; keep the saved ones of other works."""
     path = GC_RESULTS / f"{medium}.json"
     run = Run(medium, f"{platform.machine()}, Linux {platform.release()}, Python {platform.python_version()}", {})

@@ -16,7 +16,7 @@ from blockbuster import BlockBuster, blockbuster_ctx
 
 from pyregistry.api.http.access_log import AccessLogger
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.config.load import parse
 from pyregistry.service.app import create_app
 from pyregistry.service.wiring import connection_limits

@@ -174,7 +174,7 @@ def _communicate(
 
 
 def _write(pipe: int, content: bytes) -> None:
-    with open(pipe, "wb") as stream, contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError), open(pipe, "wb") as stream:  # also where closing it writes
         stream.write(content)
         stream.flush()
 

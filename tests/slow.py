@@ -11,7 +11,7 @@ SLOW = {
     "tests/engine/": "engines pull and push, and servers are killed a hundred times",
     "tests/gc/test_killed.py": "a collector is killed at each of hundreds of calls",
     "tests/image/": "images are built on Debian's packages",
-    "tests/monitoring/": "Prometheus and the CNCF registry run beside ours",
+    "tests/monitoring/": "Prometheus and the CNCF registry run with ours",
     "tests/mutations/": "each broken copy of the server has a pytest run of its own",
     "tests/packages/": "wheels are built and installed in virtual environments",
     "tests/pages/test_backup.py": "servers are backed up under load",

@@ -1,7 +1,9 @@
 """The newcomer's map agrees with the tree."""
 
 import re
+from graphlib import TopologicalSorter
 
+import grimp
 import pytest
 
 from tests import architecture
@@ -30,6 +32,13 @@ def test_every_room_has_its_sentence() -> None:
 def test_every_room_below_the_package_is_on_a_floor() -> None:
     floors = {name for layer in architecture.floors()["pyregistry"] for name in layer}
     assert {name for name in architecture.rooms() if "." not in name} <= floors
+
+
+def test_no_modules_import_one_another() -> None:
+    graph = grimp.build_graph(architecture.PACKAGE)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    assert "pyregistry.gc.repository_marks" in imports["pyregistry.gc.marking"]
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names them; imports for types alone count too
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bench.report import BEGIN, END, derived, write_tables
 from bench.results import Figures, Run, Target, load, save
 from bench.trees import make_tree, name_of
 from bench.usage import Spent, Window, memory_of
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams.rules import Rules
@@ -173,7 +173,7 @@ def test_a_generated_tree_is_a_sound_one(tmp_path: Path) -> None:
     driver = FilesystemDriver(tmp_path)
     assert list(registry_on(driver).catalog()) == [name_of(0), name_of(1), name_of(2), "tagged"]
     assert len(list(registry_on(driver).repository(RepositoryName("tagged")).tags())) == 5
-    assert list(check(driver, Scope(Rules()))) == []
+    assert list(check(driver, CheckScope(Rules()))) == []
 
 
 def test_a_generated_tree_without_tags_has_repositories_only(tmp_path: Path) -> None:

@@ -195,9 +195,9 @@ def test_an_error_that_is_not_foreseen_keeps_the_value_at_each_look(tmp_path: Pa
 def test_the_same_contents_in_other_files_make_nothing_anew(tmp_path: Path) -> None:
     pair = Pair(tmp_path)
     for path in pair.paths:
-        beside = path.with_suffix(".beside")
-        beside.write_bytes(path.read_bytes())
-        beside.replace(path)
+        temporary = path.with_suffix(".beside")
+        temporary.write_bytes(path.read_bytes())
+        temporary.replace(path)
         assert pair.files.check(stable=False)
     assert pair.made == 1
 

@@ -89,7 +89,7 @@ _CACHED = [endpoint for endpoint in ENDPOINTS if endpoint.cached is not None]
 @pytest.mark.parametrize("endpoint", _CACHED, ids=lambda endpoint: f"{endpoint.method} {_readable(endpoint.path)}")
 def test_what_may_be_answered_from_memory_can_be_told_by_its_last_two_words(endpoint: Endpoint) -> None:
     assert endpoint.method in {"GET", "HEAD"}
-    assert endpoint.action is Action.PULL  # so that observers are told of a pull
+    assert endpoint.action is Action.PULL  # so that observers are notified of a pull
     _, root, name, word, reference = _readable(endpoint.path).split("/")
     assert (root, name) == ("v2", "<name>")
     assert re.fullmatch("[a-z]+", word)

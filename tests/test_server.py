@@ -16,7 +16,7 @@ from aiohttp import web
 from pyregistry.api.transport import loop
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.loop import SingleAcceptLoop
-from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.api.transport.stalled import socket_of
 from pyregistry.api.transport.workers import signal_name
 from pyregistry.config.errors import ConfigError
@@ -242,7 +242,7 @@ def test_on_the_ordinary_way_a_connection_that_comes_while_requests_end_delays_t
         running[1].sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await begun.wait()
         ending = asyncio.create_task(runner.cleanup())
-        await asyncio.sleep(0.1)  # the running one is told of the end
+        await asyncio.sleep(0.1)  # the running one is notified of the end
         await loop_of_test.connect_accepted_socket(factory, late[0])
         ends.set()
         async with asyncio.timeout(20):

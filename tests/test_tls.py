@@ -107,9 +107,9 @@ def test_no_handshake_fails_while_the_certificate_is_exchanged(authority: Author
 
 def _replace(served: tuple[Path, Path], pair: tuple[Path, Path]) -> None:
     for source, target in zip(pair, served, strict=True):
-        beside = target.with_suffix(".new")
-        beside.write_bytes(source.read_bytes())
-        beside.replace(target)
+        temporary = target.with_suffix(".new")
+        temporary.write_bytes(source.read_bytes())
+        temporary.replace(target)
 
 
 def _handshake(server: ssl.SSLContext, client: ssl.SSLContext) -> str:
@@ -171,7 +171,7 @@ def test_blob_downloaded_over_tls_is_whole(server: TlsServer, authority: Authori
 @pytest.mark.parametrize(
     ("client_auth", "without"),
     [("require-and-verify-client-cert", False), ("", False), ("verify-client-cert-if-given", True)],
-    ids=["required", "required where nothing else is said", "if given"],
+    ids=["required", "required by default", "if given"],
 )
 def test_client_certificate(authority: Authority, tmp_path: Path, client_auth: str, without: bool) -> None:
     certificate, key = map(str, authority.issue("server"))

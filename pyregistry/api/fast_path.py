@@ -15,7 +15,7 @@ from typing import NamedTuple
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
 
-from pyregistry.api.http.access_log import Entry
+from pyregistry.api.http.access_log import LogEntry
 from pyregistry.api.http.cached import Cached, CachedResponse, Caches, FindCached, ParsedHead
 from pyregistry.api.http.context import BLOB_CACHE, MANIFEST_CACHE, SETTINGS
 from pyregistry.api.http.decision import DECISION, Content, pull_action
@@ -90,7 +90,7 @@ class CachedResponses:
             decision.observe_pull(caller, name, reference, asked, pull_action(method, 200))
         user = principal.name or ""
         return CachedResponse(
-            content, Entry(remote, request_id, user, method, path, "HTTP/1.1", name, 200, size, agent)
+            content, LogEntry(remote, request_id, user, method, path, "HTTP/1.1", name, 200, size, agent)
         )
 
     def _is_plain(self, message: ParsedHead) -> bool:

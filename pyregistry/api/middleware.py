@@ -43,7 +43,7 @@ from pyregistry.oci.errors import (
     Unavailable,
     Unsupported,
 )
-from pyregistry.threads.patience import IS_GONE
+from pyregistry.threads.wait_budget import IS_GONE
 
 CLIENT_GONE = 499
 """Status of a request whose client has disconnected, only for the log."""
@@ -223,7 +223,7 @@ def _refuse_switched_off(request: web.Request, endpoint: Endpoint) -> None:
     if settings.read_only and endpoint.mutates:
         raise Unsupported("the registry is read-only")
     if endpoint.action is Action.DELETE and not settings.delete_enabled:
-        raise Unsupported("deletion is switched off; set storage.delete.enabled")
+        raise Unsupported("deletion is disabled; set storage.delete.enabled")
 
 
 def adding_headers(settings: Settings) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:

@@ -28,7 +28,7 @@ def access_file(
         lambda contents: make(contents[0]),
         describe,
         restored=f"{name} usable again",
-        place={"path": str(path)},
+        fields={"path": str(path)},
         given_up=given_up,
     )
     return ReloadedFiles([path], use)

@@ -70,12 +70,12 @@ class Slots:
     @contextmanager
     def slot(self) -> Iterator[None]:
         """Hold a slot. Blocks. For one thread of a process at a time: the locks belong to the process."""
-        place = os.getpid() % self.count
-        fcntl.lockf(self._handle, fcntl.LOCK_EX, 1, place)
+        slot = os.getpid() % self.count
+        fcntl.lockf(self._handle, fcntl.LOCK_EX, 1, slot)
         try:
             yield
         finally:
-            fcntl.lockf(self._handle, fcntl.LOCK_UN, 1, place)
+            fcntl.lockf(self._handle, fcntl.LOCK_UN, 1, slot)
 
 
 class BcryptPool:

@@ -36,7 +36,7 @@ CACHED = 1_000
 CACHED_BY_NETWORK = 10_000
 MAX_USER_BYTES = 255
 MAX_PASSWORD_BYTES = 1024
-MAX_ENCODED = 2048
+MAX_ENCODED_BYTES = 2048
 BUSY_SECONDS = 2.0
 DELAY_SECONDS = 1.0
 """Seconds by which rejections are delayed for an address that gets many, to slow it down."""
@@ -256,7 +256,7 @@ def parse_basic(authorization: Sequence[str]) -> tuple[str, bytes] | None:
     if len(authorization) != 1:
         return None
     scheme, _, encoded = authorization[0].partition(" ")
-    if scheme.lower() != "basic" or len(encoded) > MAX_ENCODED:
+    if scheme.lower() != "basic" or len(encoded) > MAX_ENCODED_BYTES:
         return None
     try:
         user, colon, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")

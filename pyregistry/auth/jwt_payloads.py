@@ -8,9 +8,9 @@ from typing import Any
 
 import jwt
 
-LONGEST_TOKEN = 64_000
+MAX_TOKEN_BYTES = 64_000
 """Bytes; a header with it must stay below the longest accepted line (pyregistry.api.transport.heads)."""
-_LARGE = 4_000
+_LARGE_BYTES = 4_000
 """Bytes above which a payload is compressed."""
 _MOST_BYTES = 16 * 1024 * 1024
 """Limit of an inflated payload; the scopes of the longest request need a fraction of it."""
@@ -25,7 +25,7 @@ class CompressingJWT(jwt.PyJWT):
         """Return the token of these claims, compressed if they are large."""
         payload = self._encode_payload(claims)
         headers = {"kid": key_id}
-        if len(payload) > _LARGE:
+        if len(payload) > _LARGE_BYTES:
             headers["zip"] = _ZIP
             deflate = zlib.compressobj(wbits=_RAW)
             payload = deflate.compress(payload) + deflate.flush()

@@ -16,7 +16,7 @@ from pyregistry.common.system_errors import in_words
 
 TOKEN_SECONDS = 300
 ROTATE_SECONDS = 24 * 3600
-_CLOCKS_DIFFER = 60
+_CLOCK_SKEW_SECONDS = 60
 """Seconds by which the clocks of two machines on one storage may differ."""
 
 log = structlog.get_logger("pyregistry.auth")
@@ -99,12 +99,12 @@ class KeyRing:
 
     def _keep(self, keys: Sequence[SigningKey]) -> None:
         replaced_at = [key.made_at for key in keys[1:]]
-        until = [*(at + TOKEN_SECONDS + _CLOCKS_DIFFER for at in replaced_at), float("inf")]
+        until = [*(at + TOKEN_SECONDS + _CLOCK_SKEW_SECONDS for at in replaced_at), float("inf")]
         self._keys = {key.id: (key, end) for key, end in zip(keys, until, strict=False)}
 
     def _is_due(self, keys: Sequence[SigningKey]) -> bool:
         # Also if a wrong clock made a key of the future.
-        return not keys or not -_CLOCKS_DIFFER <= self._clock() - keys[-1].made_at < ROTATE_SECONDS
+        return not keys or not -_CLOCK_SKEW_SECONDS <= self._clock() - keys[-1].made_at < ROTATE_SECONDS
 
     def _rotate(self, content: bytes | None) -> bytes | None:
         keys = _decode(content)

@@ -61,7 +61,7 @@ class Buckets:
         begin = now if full_at is None else max(now, full_at)
         self._full_at.put(key, min(begin + self._interval, now + self._depth))
 
-    def give_back(self, key: Hashable) -> None:
+    def refund(self, key: Hashable) -> None:
         """Return a token that was not used."""
         full_at = self._full_at.get(key)
         if full_at is not None:
@@ -89,8 +89,8 @@ class Throttle:
 
     def refund(self, address: str, user: str) -> None:
         """Undo `charge` for a right password."""
-        self._by_user.give_back((address, user))
-        self._by_address.give_back(address)
+        self._by_user.refund((address, user))
+        self._by_address.refund(address)
 
     def refuse(self, address: str, user: str) -> None:
         """Count a password that was rejected unchecked."""

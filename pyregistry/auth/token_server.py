@@ -22,7 +22,7 @@ from pyregistry.common.overriding import override
 from pyregistry.common.reloaded_files import ReloadedFiles, Use
 from pyregistry.oci.errors import Unauthorized
 
-LEEWAY = 60
+LEEWAY_SECONDS = 60
 """Seconds by which the token server's clock may differ, as in the CNCF registry."""
 AUTO_REDIRECT_PATH = "/auth/token"
 
@@ -122,8 +122,8 @@ class TokenServerAuthenticator(BaseAuthenticator):
             algorithms=sorted(algorithms),
             audience=self._server.service,
             issuer=self._server.issuer,
-            leeway=LEEWAY,
+            leeway=LEEWAY_SECONDS,
             options={"require": ["exp"], "verify_iat": False, "verify_sub": False},  # which refuses null
         )
         user = msgspec.convert(claims.get("sub"), type=str | None)
-        return Principal(user or None, scope_of_claim(claims.get("access"))), claims["exp"] + LEEWAY
+        return Principal(user or None, scope_of_claim(claims.get("access"))), claims["exp"] + LEEWAY_SECONDS

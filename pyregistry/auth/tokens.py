@@ -15,7 +15,7 @@ import jwt
 
 from pyregistry.auth.access import Access, Authenticator, BaseAuthenticator, Fault, Origin, Passwords, Principal, quoted
 from pyregistry.auth.credentials import parse_basic
-from pyregistry.auth.jwt_payloads import LONGEST_TOKEN, CompressingJWT
+from pyregistry.auth.jwt_payloads import MAX_TOKEN_BYTES, CompressingJWT
 from pyregistry.auth.keys import TOKEN_SECONDS, KeyRing
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.auth.scopes import (
@@ -36,7 +36,7 @@ SERVICE = "pyregistry"
 """`service` of the challenge, and the audience of the tokens."""
 _ALGORITHM = "HS256"
 """A shared secret is enough, as the registry makes and checks the tokens: see docs/decisions/0011."""
-_LARGE = 4_000
+_LARGE_BYTES = 4_000
 """Bytes above which a token is decoded in a thread."""
 _SLICE_SECONDS = 0.001
 """Seconds of checking scopes before the event loop runs other tasks."""
@@ -115,7 +115,7 @@ class TokenService:
         key = self._keys.signing()
         access = [{"type": grant.type, "name": grant.name, "actions": grant.actions} for grant in grants(allowed)]
         token = _jwt.encode_claims({**claims, "access": access}, key.secret, _ALGORITHM, key.id)
-        if len(token) > LONGEST_TOKEN:
+        if len(token) > MAX_TOKEN_BYTES:
             raise RequestInvalid("a token for so many scopes would not fit into a header; ask for fewer at a time")
         return Issued(token, format_scopes(allowed), claims["iat"])
 
@@ -151,7 +151,7 @@ class TokenService:
         if key is None:
             raise Unauthorized
         # To decode a large token takes milliseconds.
-        return await in_reader(_read, token, key.secret) if len(token) > _LARGE else _read(token, key.secret)
+        return await in_reader(_read, token, key.secret) if len(token) > _LARGE_BYTES else _read(token, key.secret)
 
     def _anonymous(self) -> Principal:
         if not self._policy.lets_anonymous_in():

@@ -9,7 +9,7 @@ from pyregistry.cli.config_file import ConfigFile, ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_storage, report_empty, unusable_directory
 from pyregistry.cli.gc_output import idle_time
 from pyregistry.cli.output import print_json, say
-from pyregistry.cli.tables import Bytes, Narrower, is_terminal, print_table
+from pyregistry.cli.tables import ByteCount, Narrower, is_terminal, print_table
 from pyregistry.gc.types import MarkFailed
 from pyregistry.inventory.usage import Usage, measure
 from pyregistry.storage.repositories.used import Used, note_used
@@ -34,7 +34,7 @@ def du(
     read.
     """
     backend = open_storage(load_or_fail(config, config_option)[1])
-    driver = backend.objects
+    objects = backend.objects
     try:
         with unusable_directory():
             usage = measure(backend, delete_untagged=delete_untagged)
@@ -42,7 +42,7 @@ def du(
         say(f"pyregistry: {error}", err=True)
         sys.exit(MARK_FAILED)
     if usage.blobs:
-        note_used(driver, Used(usage.blobs, usage.size))  # for the metrics
+        note_used(objects, Used(usage.blobs, usage.size))  # for the metrics
     for reason in usage.skipped:
         say(f"warning: {reason}", err=True)
     if as_json:
@@ -51,7 +51,7 @@ def du(
     if config is None and config_option is None and not usage.repositories:
         report_empty(backend)
     ordered = sorted(usage.repositories, key=lambda each: each.own, reverse=True)
-    rows = [(each.name, each.blobs, Bytes(each.own), Bytes(each.shared)) for each in ordered]
+    rows = [(each.name, each.blobs, ByteCount(each.own), ByteCount(each.shared)) for each in ordered]
     print_table(("REPOSITORY", "BLOBS", "OWN", "SHARED"), rows, (Narrower("BLOBS"),))
     if is_terminal():
         typer.echo()
@@ -64,7 +64,7 @@ def _print_uploads(usage: Usage) -> None:
         return
     typer.echo()
     shown = usage.open_uploads[:_SHOWN]
-    rows = [(each.repository, each.id, Bytes(each.size), idle_time(each.idle)) for each in shown]
+    rows = [(each.repository, each.id, ByteCount(each.size), idle_time(each.idle)) for each in shown]
     print_table(
         ("OPEN UPLOADS IN", "ID", "SIZE", "IDLE"), rows, (Narrower("ID", lambda text: text[:8]), Narrower("ID"))
     )
@@ -72,12 +72,12 @@ def _print_uploads(usage: Usage) -> None:
         say(f"{len(usage.open_uploads) - _SHOWN} more, see --json", err=True)
 
 
-def _totals(usage: Usage, *, delete_untagged: bool) -> list[tuple[str, str | int, Bytes]]:
+def _totals(usage: Usage, *, delete_untagged: bool) -> list[tuple[str, str | int, ByteCount]]:
     return [
-        ("all blobs", usage.blobs, Bytes(usage.size)),
-        ("reclaimable", usage.reclaimable_blobs, Bytes(usage.reclaimable)),
-        *([] if delete_untagged else [("untagged manifests", usage.untagged_manifests, Bytes(usage.untagged))]),
-        ("kept for pushes", usage.leased_blobs, Bytes(usage.leased)),
-        ("open uploads", usage.uploads, Bytes(usage.uploads_size)),
-        ("quarantine", "", Bytes(usage.quarantine)),
+        ("all blobs", usage.blobs, ByteCount(usage.size)),
+        ("reclaimable", usage.reclaimable_blobs, ByteCount(usage.reclaimable)),
+        *([] if delete_untagged else [("untagged manifests", usage.untagged_manifests, ByteCount(usage.untagged))]),
+        ("kept for pushes", usage.leased_blobs, ByteCount(usage.leased)),
+        ("open uploads", usage.uploads, ByteCount(usage.uploads_size)),
+        ("quarantine", "", ByteCount(usage.quarantine)),
     ]

@@ -24,7 +24,7 @@ from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import unlimited
 from pyregistry.fsck.repairing import repair
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.fsck.scrubbing import Coverage, RateLimiter, ScrubBusy, scrub, summarize
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.backend import Backend
@@ -137,7 +137,7 @@ def _scrub(backend: Backend, output: Output, per_second: float) -> frozenset[Dig
 
 def _check(backend: Backend, output: Output, rules: Rules, corrupt: frozenset[Digest]) -> None:
     with output.working("looking at links and manifests"):
-        for finding in check(backend.objects, backend.coordinator, Scope(rules, corrupt), output.checked):
+        for finding in check(backend.objects, backend.coordinator, CheckScope(rules, corrupt), output.checked):
             _tell(backend, output, finding)
 
 

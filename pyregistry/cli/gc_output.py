@@ -10,7 +10,7 @@ from rich.filesize import decimal
 from pyregistry.cli.output import say
 from pyregistry.common.overriding import override
 from pyregistry.common.visible import visible
-from pyregistry.gc.types import Listener, Options, Plan, Report
+from pyregistry.gc.types import Options, Plan, ProgressObserver, Report
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories import purging
 
@@ -20,7 +20,7 @@ _AT_ONCE = 1000
 """Lines per write: a repository may have millions."""
 
 
-class Log(Listener):
+class RemovalLog(ProgressObserver):
     """Prints removed and skipped things on standard error, as the CNCF registry logs them.
 
     The removed ones are printed after each batch: the reader may be slow, and writers wait for the end of a batch.
@@ -31,7 +31,7 @@ class Log(Listener):
         self._removed: list[str] = []
 
     def __enter__(self) -> Self:
-        """Return the listener."""
+        """Return the observer."""
         return self
 
     def __exit__(
@@ -55,7 +55,7 @@ class Log(Listener):
         sys.stderr.write(f"skipped: {visible(reason)}\n")
 
 
-class UploadLog(purging.Log):
+class UploadLog(purging.PurgeLog):
     """Prints only failures to remove uploads, on standard error."""
 
     @override
@@ -69,7 +69,7 @@ class UploadLog(purging.Log):
     error = warning
 
 
-class CncfLines(Log):
+class CncfLines(RemovalLog):
     """The CNCF command's lines on standard output, which scripts read.
 
     A repository's lines are written together: with PYTHONUNBUFFERED, as in the image, each write is a system call.

@@ -11,14 +11,14 @@ from rich.table import Table
 from pyregistry.cli.gc_output import kept_by_leases, kept_untagged, open_uploads
 from pyregistry.common.overriding import override
 from pyregistry.common.visible import visible
-from pyregistry.gc.types import Listener, Options, Plan, Report
+from pyregistry.gc.types import Options, Plan, ProgressObserver, Report
 from pyregistry.oci.names import RepositoryName
 
 _NAMED = 20
 """Lines about removed repositories and uploads."""
 
 
-class ProgressBars(Listener):
+class ProgressBars(ProgressObserver):
     """Two bars on a terminal: one for marking, one for the removals."""
 
     def __init__(self, *, dry_run: bool) -> None:
@@ -38,7 +38,7 @@ class ProgressBars(Listener):
         self._named = 0
 
     def __enter__(self) -> Self:
-        """Return the listener. The bars have a thread, which must not start before the forks: see `found`."""
+        """Return the observer. The bars have a thread, which must not start before the forks: see `found`."""
         return self
 
     def __exit__(

@@ -16,7 +16,7 @@ from pyregistry.cli.output import say
 from pyregistry.common.system_errors import in_words
 from pyregistry.config.schema import Config, Http
 
-SECONDS = 5.0
+TIMEOUT_SECONDS = 5.0
 HEALTHY = (200, 401)
 UNHEALTHY = 1
 """Exit status of any failure: Docker reserves 2."""
@@ -57,7 +57,7 @@ def _served() -> Path | None:
 
 
 def _status(config: Config) -> int:
-    connection = http.client.HTTPConnection("localhost", timeout=SECONDS)
+    connection = http.client.HTTPConnection("localhost", timeout=TIMEOUT_SECONDS)
     connection.sock = _connect(config.http)
     try:
         connection.request("GET", f"{config.http.prefix.rstrip('/')}/v2/", headers={"User-Agent": "healthcheck"})
@@ -69,11 +69,11 @@ def _status(config: Config) -> int:
 def _connect(section: Http) -> socket.socket:
     if section.net == "unix":
         connected = socket.socket(socket.AF_UNIX)
-        connected.settimeout(SECONDS)
+        connected.settimeout(TIMEOUT_SECONDS)
         connected.connect(section.addr)
     else:
         host, _, port = section.addr.rpartition(":")
-        connected = socket.create_connection((_EVERYWHERE.get(host, host).strip("[]"), int(port)), SECONDS)
+        connected = socket.create_connection((_EVERYWHERE.get(host, host).strip("[]"), int(port)), TIMEOUT_SECONDS)
     if not section.tls.certificate:
         return connected
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

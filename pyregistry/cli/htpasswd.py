@@ -11,7 +11,7 @@ import typer
 from pyregistry.auth import hashes
 from pyregistry.auth.htpasswd_lines import parse_line
 from pyregistry.cli.output import say
-from pyregistry.cli.password_file import Content, change
+from pyregistry.cli.password_file import HtpasswdContent, change
 
 FILE_ERROR, SYNTAX_ERROR, WRONG_PASSWORD, TOO_LONG, BAD_USER, BAD_FILE = 1, 2, 3, 5, 6, 7
 """Exit statuses of Apache's tool."""
@@ -107,8 +107,8 @@ def _put(path: Path, user: bytes, stored: bytes, *, create: bool) -> None:
 
     def edit(before: bytes | None) -> bytes:
         nonlocal verb
-        content = Content(b"") if create else _content(path, before)
-        if create and before and (lost := [name for name in Content(before).users() if name != user]):
+        content = HtpasswdContent(b"") if create else _content(path, before)
+        if create and before and (lost := [name for name in HtpasswdContent(before).users() if name != user]):
             _say(f"warning: -c made a new file, without {len(lost)} users of the old one")
         if content.stored(user) is not None:
             verb = "Updating"
@@ -119,7 +119,7 @@ def _put(path: Path, user: bytes, stored: bytes, *, create: bool) -> None:
     _say(f"{verb} password for user {_text(user)}")
 
 
-def _content(path: Path, content: bytes | None) -> Content:
+def _content(path: Path, content: bytes | None) -> HtpasswdContent:
     if content is None:
         _fail(FILE_ERROR, f"cannot modify file {path}; use '-c' to create it")
     # Another kind of file must not be overwritten.
@@ -128,17 +128,17 @@ def _content(path: Path, content: bytes | None) -> Content:
             parse_line(line)
         except ValueError as error:
             _fail(BAD_FILE, f"{path} is not an htpasswd file: {error} in line {number}")
-    return Content(content)
+    return HtpasswdContent(content)
 
 
-def _read(path: Path) -> Content:
+def _read(path: Path) -> HtpasswdContent:
     try:
         return _content(path, path.read_bytes())
     except OSError as error:
         _fail(FILE_ERROR, f"{path}: {error.strerror}")
 
 
-def _stored(path: Path, content: Content, user: bytes) -> bytes:
+def _stored(path: Path, content: HtpasswdContent, user: bytes) -> bytes:
     stored = content.stored(user)
     if stored is None:
         _fail(BAD_USER, f"user {_text(user)} not found in {path}")

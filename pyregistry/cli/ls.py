@@ -9,7 +9,7 @@ from pyregistry.cli.config_file import ConfigOption, load_or_fail
 from pyregistry.cli.data_directory import open_storage, report_empty, unusable_directory
 from pyregistry.cli.output import print_json
 from pyregistry.cli.selection import Pattern, report_missed
-from pyregistry.cli.tables import Bytes, Cell, Moment, Narrower, is_terminal, print_table
+from pyregistry.cli.tables import ByteCount, Cell, Moment, Narrower, is_terminal, print_table
 from pyregistry.inventory.images import TaggedImage, tagged_images
 from pyregistry.storage.backend import Backend
 
@@ -49,7 +49,7 @@ def _show_repositories(backend: Backend, *, as_json: bool, named: bool) -> None:
         images = list(tagged_images(backend.objects, registry.repository(name)))
         size = sum({digest: size for image in images for digest, size in image.blobs.items()}.values())
         pushed: Cell = Moment(max(image.pushed_at for image in images)) if images else ""
-        rows.append((name, len(images), Bytes(size), pushed))
+        rows.append((name, len(images), ByteCount(size), pushed))
     if as_json:
         keys = ("repository", "tags", "size", "pushed_at")
         print_json([dict(zip(keys, map(_for_json, row), strict=True)) for row in rows])
@@ -117,7 +117,7 @@ def _row(image: TaggedImage) -> tuple[Cell, ...]:
         digest[: len("sha256:") + 12] if is_terminal() else digest,
         _short(image.media_type) if is_terminal() else image.media_type,
         ",".join(image.platforms),
-        Bytes(image.size),
+        ByteCount(image.size),
         Moment(image.pushed_at),
     )
 

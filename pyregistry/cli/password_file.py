@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pyregistry.auth.htpasswd_lines import HtpasswdEntry, parse_line
-from pyregistry.storage.local.syscalls import sync_directory
+from pyregistry.common.files import sync_directory
 
 NEW_MODE = 0o640
 """Readable for the service's group, but not for others."""
 
 
-class Content:
+class HtpasswdContent:
     """The lines of an htpasswd file; all others, also comments and other formats, are kept byte for byte."""
 
     def __init__(self, content: bytes) -> None:
@@ -68,7 +68,7 @@ def change(path: Path, edit: Callable[[bytes | None], bytes]) -> None:
         except FileNotFoundError:
             before = None
             content = edit(None)
-        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
@@ -77,10 +77,10 @@ def change(path: Path, edit: Callable[[bytes | None], bytes]) -> None:
                     os.fchown(handle, before.st_uid, before.st_gid)
                 os.fchmod(handle, NEW_MODE if before is None else stat.S_IMODE(before.st_mode))
                 os.fsync(handle)
-            Path(beside).replace(target)
+            Path(temporary).replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(beside).unlink()
+                Path(temporary).unlink()
             raise
 
 

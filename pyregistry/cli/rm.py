@@ -62,7 +62,7 @@ def rm(  # noqa: PLR0913, PLR0917 - one parameter for each option
         _ask(selected)
     if not dry_run and backend.local is not None:
         with suppress(OSError):  # a full disk: then a collection of an empty tree needs --allow-empty
-            volumes.remember(backend.local)
+            volumes.note_mounted(backend.local)
     removals = Removals(backend, float(loaded.pyregistry.gc.grace), dry_run=dry_run, delete_untagged=delete_untagged)
     removals.remove_all(selected, _tell_failed)
     if as_json:

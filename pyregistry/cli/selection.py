@@ -66,36 +66,36 @@ class Selected:
         return f"{self.repository}@{self.digest}" if self.digest is not None else self.repository
 
 
-def existing_repositories(driver: Objects) -> Iterator[RepositoryName]:
+def existing_repositories(objects: Objects) -> Iterator[RepositoryName]:
     """Yield the names of all directories with content of a repository, also those not in the catalog."""
-    for name in walk_repositories(driver):
+    for name in walk_repositories(objects):
         parts = (layout.manifests, layout.layers, layout.uploads, layout.all_referrers)
-        if any(exists(driver, part(name)) for part in parts):
+        if any(exists(objects, part(name)) for part in parts):
             yield name
 
 
-def select(driver: Objects, patterns: list[Pattern]) -> tuple[list[Selected], list[str]]:
+def select(objects: Objects, patterns: list[Pattern]) -> tuple[list[Selected], list[str]]:
     """Return what the patterns select, each once; and the patterns that select nothing."""
-    names = list(existing_repositories(driver))
+    names = list(existing_repositories(objects))
     selected: dict[Selected, None] = {}
     missed = []
     for pattern in patterns:
-        found = [each for name in names if pattern.matches_repository(name) for each in _in(driver, name, pattern)]
+        found = [each for name in names if pattern.matches_repository(name) for each in _in(objects, name, pattern)]
         selected |= dict.fromkeys(found)
         if not found:
             missed.append(pattern.text)
     return list(selected), missed
 
 
-def _in(driver: Objects, name: RepositoryName, pattern: Pattern) -> Iterator[Selected]:
+def _in(objects: Objects, name: RepositoryName, pattern: Pattern) -> Iterator[Selected]:
     if pattern.digest is not None:
-        if exists(driver, layout.revision_link(name, pattern.digest)):
+        if exists(objects, layout.revision_link(name, pattern.digest)):
             yield Selected(name, digest=pattern.digest)
     elif pattern.tag is None:
         yield Selected(name)
     else:
         # Also tags with a damaged link, which the API does not show: they must be removable.
-        for tag in driver.children(layout.tags(name)):
+        for tag in objects.children(layout.tags(name)):
             if pattern.matches_tag(tag):
                 with suppress(ManifestInvalid):
                     yield Selected(name, Tag(tag))

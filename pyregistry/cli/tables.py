@@ -22,7 +22,7 @@ _LEAST = 8
 _POWERS: Mapping[str, int] = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-class Bytes(int):
+class ByteCount(int):
     """A number of bytes: with a unit on a terminal, a bare number for a program."""
 
 
@@ -127,7 +127,7 @@ def parse_size(value: str) -> float:
 
 
 def _for_people(cell: Cell) -> str:
-    if isinstance(cell, Bytes):
+    if isinstance(cell, ByteCount):
         return human_size(cell)
     if isinstance(cell, Moment):
         return datetime.fromtimestamp(cell).astimezone().strftime("%Y-%m-%d %H:%M")

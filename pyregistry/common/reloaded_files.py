@@ -72,7 +72,7 @@ class Use(Generic[T]):
     """Log line for unusable files if the last valid value stays active; empty: it stays so for a minute."""
     restored: str = ""
     """Log line for files that are usable again and unchanged; empty: none."""
-    place: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
     """Fields of log lines about unusable files."""
     given_up: GivenUp[T] | None = None
     """None: the last valid value stays active until there is another."""
@@ -209,12 +209,12 @@ class ReloadedFiles(Generic[T]):
             self._is_given_up = True
             self.value = given_up.value
         event = f"{self._use.name} not usable for a minute: {given_up.consequence} until it can be used"
-        self._log.error(event, **self._use.place)
+        self._log.error(event, **self._use.fields)
 
     def _complain(self, reason: str) -> None:
         self._complained = True
         if self._shared.is_new(reason):
-            self._log.error(self._unusable(), reason=reason, **self._use.place)
+            self._log.error(self._unusable(), reason=reason, **self._use.fields)
 
     def _unusable(self) -> str:
         given_up = self._use.given_up if self._is_given_up else None
@@ -257,7 +257,7 @@ class ReloadedFiles(Generic[T]):
         if self._complained:
             self._complained = False
             if self._shared.is_new("") and self._use.restored and not is_other:
-                self._log.info(self._use.restored, **self._use.place)
+                self._log.info(self._use.restored, **self._use.fields)
         with self._lock:
             self._missed = 0
             self._shared.note_good(self._in_force)

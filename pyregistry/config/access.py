@@ -20,7 +20,7 @@ def check_access(config: Config, document: Mapping[str, object], notes: Notes) -
     if own.access is None or not is_open(document.get("auth")):
         return
     names = list(_names(own.access))
-    notes.errors.extend(needs_login(place, name) for place, name in names)
+    notes.errors.extend(needs_login(key_path, name) for key_path, name in names)
     if not names and not document.get("auth") and not config.http.tls.client_cas:
         notes.warnings.append(
             "pyregistry.access: without auth every client is anonymous, and no password is asked for; add auth, or "
@@ -33,9 +33,11 @@ def is_open(auth: object) -> bool:
     return not auth or (isinstance(auth, Mapping) and set(auth) == {"none"})
 
 
-def needs_login(place: str, name: str) -> str:
+def needs_login(key_path: str, name: str) -> str:
     """Return the error for a caller in a rule who can never log in."""
-    return f"{place}: {format_value(name)}, expected anonymous or everyone: without auth no client can log in; add auth"
+    return (
+        f"{key_path}: {format_value(name)}, expected anonymous or everyone: without auth no client can log in; add auth"
+    )
 
 
 def _names(rules: list[object] | str) -> Iterator[tuple[str, str]]:

@@ -40,18 +40,18 @@ def _add_note(surface: Key | ListOf, path: str, notes: Notes) -> None:
 
 
 def _check_member(key: str, member: object, section: Mapping[str, Surface], path: str, notes: Notes) -> None:
-    place = join(path, key)
+    key_path = join(path, key)
     if key in section:
-        _check(member, section[key], place, notes)
+        _check(member, section[key], key_path, notes)
         return
     if path == AUTH:  # `load` rejects kinds that are not ours
         return
     wanted = meant(path, key, section)
     guess = f"; did you mean {wanted}?" if wanted else ""
     if opens_the_registry(path, key, wanted):
-        notes.add(f"{place}: there is no such key{guess or '; remove it'}", is_error=True)
+        notes.add(f"{key_path}: there is no such key{guess or '; remove it'}", is_error=True)
     elif member is not None:
-        notes.add(f"{place}: ignored, there is no such key{guess}", is_error=False)
+        notes.add(f"{key_path}: ignored, there is no such key{guess}", is_error=False)
 
 
 def _says_something(value: object) -> bool:

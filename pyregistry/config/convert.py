@@ -38,13 +38,13 @@ class _Converter:
         faults, kept = len(self.faults), {}
         is_usable = True
         for field in msgspec.structs.fields(kind):
-            name, place = field.encode_name, join(path, field.encode_name)
+            name, key_path = field.encode_name, join(path, field.encode_name)
             if name not in value:
                 is_usable &= not field.required
                 if field.required:
-                    self.faults.append(f"{place}: missing, expected {expected(field.type)}")
+                    self.faults.append(f"{key_path}: missing, expected {expected(field.type)}")
                 continue
-            member = self._member(value[name], field.type, place)
+            member = self._member(value[name], field.type, key_path)
             if member is not None:
                 kept[name] = member
             is_usable &= member is not None or not field.required
@@ -53,34 +53,34 @@ class _Converter:
             kept = {}
         return kept if is_usable else None, is_sound
 
-    def _member(self, value: object, kind: Any, place: str) -> object:
+    def _member(self, value: object, kind: Any, key_path: str) -> object:
         """Return the usable part of the value of a key, or None."""
         [section, *_] = alternatives(kind)
         if not is_section(section):
-            return value if self._is_sound(value, kind, place) else None
+            return value if self._is_sound(value, kind, key_path) else None
         if isinstance(value, dict):
-            return self.section(value, section, place)[0]
-        self._refuse(value, section, place)
+            return self.section(value, section, key_path)[0]
+        self._refuse(value, section, key_path)
         return None
 
-    def _is_sound(self, value: object, kind: Any, place: str) -> bool:
+    def _is_sound(self, value: object, kind: Any, key_path: str) -> bool:
         for each in alternatives(kind):
             if isinstance(value, dict) and is_section(each):
-                return self.section(value, each, place)[1]
+                return self.section(value, each, key_path)[1]
             if isinstance(value, list) and get_origin(each) is list:
                 inner = get_args(each)[0]
-                return all([self._is_sound(item, inner, f"{place}[{index}]") for index, item in enumerate(value)])
+                return all([self._is_sound(item, inner, f"{key_path}[{index}]") for index, item in enumerate(value)])
             if isinstance(value, dict) and get_origin(each) is dict:
                 inner = get_args(each)[1]
-                return all([self._is_sound(member, inner, f"{place}.{key}") for key, member in value.items()])
+                return all([self._is_sound(member, inner, f"{key_path}.{key}") for key, member in value.items()])
         try:
             msgspec.convert(value, type=kind, dec_hook=_decode)
         except (msgspec.ValidationError, OverflowError):  # OverflowError: a whole number too large for a float
-            return self._refuse(value, kind, place)
+            return self._refuse(value, kind, key_path)
         return True
 
-    def _refuse(self, value: object, kind: Any, place: str) -> bool:
-        self.faults.append(f"{place}: {format_value(value)}, expected {expected(kind)}")
+    def _refuse(self, value: object, kind: Any, key_path: str) -> bool:
+        self.faults.append(f"{key_path}: {format_value(value)}, expected {expected(kind)}")
         return False
 
 

@@ -64,7 +64,7 @@ def apply_environment(
             notes.add(f"{variable[:_SHOWN]}…: ignored, its name has more than {MAX_LEVELS} parts", is_error=False)
             continue
         try:
-            laid = _set(result, SURFACE, path, value, _Place(variable))
+            laid = _set(result, SURFACE, path, value, _NamedKey(variable))
         except _Unknown as unknown:
             _add_unknown(variable, value, unknown, notes)
         except ConfigError as error:
@@ -107,8 +107,8 @@ def _opens_the_registry(variable: str, value: str, unknown: _Unknown, wanted: st
     Variables of other programs (REGISTRY_AUTH_FILE is podman's) must not stop a server.
     """
     if unknown.section:
-        place = join(unknown.section, wanted) if wanted else None
-        return opens_the_registry(unknown.section, unknown.part, place) or unknown.section == "http.tls.clientcas"
+        meant_key = join(unknown.section, wanted) if wanted else None
+        return opens_the_registry(unknown.section, unknown.part, meant_key) or unknown.section == "http.tls.clientcas"
     if wanted == OWN:
         return unknown.part.lower().startswith("py")
     parts = variable.removeprefix(PREFIX).split("_")
@@ -117,19 +117,19 @@ def _opens_the_registry(variable: str, value: str, unknown: _Unknown, wanted: st
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _NamedKey:
     """A variable, and the key that the parts of its name led to so far."""
 
     variable: str
     key: str = ""
 
-    def below(self, step: str) -> "_Place":
-        """The place of a member."""
-        return _Place(self.variable, join(self.key, step))
+    def below(self, step: str) -> "_NamedKey":
+        """The key of a member."""
+        return _NamedKey(self.variable, join(self.key, step))
 
-    def item(self, index: int) -> "_Place":
-        """The place of an item of a list."""
-        return _Place(self.variable, f"{self.key}[{index}]")
+    def item(self, index: int) -> "_NamedKey":
+        """The key of an item of a list."""
+        return _NamedKey(self.variable, f"{self.key}[{index}]")
 
 
 def _parse(variable: str, value: str) -> object:
@@ -139,16 +139,16 @@ def _parse(variable: str, value: str) -> object:
         raise ConfigError(f"{variable}: {error}") from error
 
 
-def _set(old: object, surface: Surface, path: list[str], value: str, place: _Place) -> object:
+def _set(old: object, surface: Surface, path: list[str], value: str, named: _NamedKey) -> object:
     """Return a copy of `old`, which `surface` describes, with this value at `path`."""
     if not path:
-        return _parse(place.variable, value)  # not earlier: the value of an unknown key need not be YAML
+        return _parse(named.variable, value)  # not earlier: the value of an unknown key need not be YAML
     part, rest = path[0], path[1:]
     if isinstance(surface, ListOf):
-        return _set_item(old, surface, path, value, place)
+        return _set_item(old, surface, path, value, named)
     if isinstance(surface, Key):
         if not surface.note:
-            raise _Unknown(f"there is nothing below this key: {part!r}", place.key, part)
+            raise _Unknown(f"there is nothing below this key: {part!r}", named.key, part)
         surface = AnyMap()  # the members of an unsupported key are unknown
     members = _members(old)
     if isinstance(surface, AnyMap):
@@ -156,24 +156,24 @@ def _set(old: object, surface: Surface, path: list[str], value: str, place: _Pla
         below: Surface = AnyMap()
     else:
         known = _spelling(surface, part)
-        if known is None or not (part.isupper() or place.variable.split("_")[1] in _ANY_CASE):
-            raise _Unknown(f"there is no such key: {part!r}", place.key, part, surface)
+        if known is None or not (part.isupper() or named.variable.split("_")[1] in _ANY_CASE):
+            raise _Unknown(f"there is no such key: {part!r}", named.key, part, surface)
         key, below = _spelling(members, part) or known, surface[known]
-    members[key] = _set(members.get(key), below, rest, value, place.below(key))
+    members[key] = _set(members.get(key), below, rest, value, named.below(key))
     return members
 
 
-def _set_item(old: object, surface: ListOf, path: list[str], value: str, place: _Place) -> list[object]:
+def _set_item(old: object, surface: ListOf, path: list[str], value: str, named: _NamedKey) -> list[object]:
     items = list(old) if isinstance(old, list) else []
     part, rest = path[0], path[1:]
     if not (part.isascii() and part.isdecimal()):
-        raise _Unknown(f"{part!r} is no index of a list", place.key, part)
+        raise _Unknown(f"{part!r} is no index of a list", named.key, part)
     index = int(part)
     if index > len(items):
-        raise ConfigError(f"{place.variable}: the list has {len(items)} items, so index {index} is past its end")
+        raise ConfigError(f"{named.variable}: the list has {len(items)} items, so index {index} is past its end")
     if index == len(items):
         items.append(None)
-    items[index] = _set(items[index], surface.of, rest, value, place.item(index))
+    items[index] = _set(items[index], surface.of, rest, value, named.item(index))
     return items
 
 

@@ -19,18 +19,18 @@ from pyregistry.config.values import Duration, Entries
 Level = Literal["error", "warn", "warning", "info", "debug"]
 
 
-class Section(msgspec.Struct, frozen=True, rename=run_together):
+class ConfigSection(msgspec.Struct, frozen=True, rename=run_together):
     """A part of the file."""
 
 
-class AccessLog(Section, frozen=True):
+class AccessLog(ConfigSection, frozen=True):
     """`log.accesslog`: lines about requests."""
 
     disabled: bool = False
     """Write no access log to standard output."""
 
 
-class Log(Section, frozen=True):
+class Log(ConfigSection, frozen=True):
     """`log`: lines on standard error and standard output."""
 
     level: Level = "info"
@@ -42,32 +42,32 @@ class Log(Section, frozen=True):
     access_log: AccessLog = AccessLog()
 
 
-class Filesystem(Section, frozen=True):
+class Filesystem(ConfigSection, frozen=True):
     """`storage.filesystem`."""
 
     root_directory: str = "/var/lib/registry"
     """Directory of all data."""
 
 
-class InMemory(Section, frozen=True):
+class InMemory(ConfigSection, frozen=True):
     """`storage.inmemory`: data in memory, lost when the process ends."""
 
 
-class Delete(Section, frozen=True):
+class Delete(ConfigSection, frozen=True):
     """`storage.delete`: off by default, as in the CNCF registry."""
 
     enabled: bool = False
     """Let clients delete tags, manifests and blobs; else DELETE is rejected with 405."""
 
 
-class ReadOnly(Section, frozen=True):
+class ReadOnly(ConfigSection, frozen=True):
     """`storage.maintenance.readonly`."""
 
     enabled: bool = False
     """Reject pushes and deletions."""
 
 
-class UploadPurging(Section, frozen=True):
+class UploadPurging(ConfigSection, frozen=True):
     """`storage.maintenance.uploadpurging`: removal of abandoned uploads."""
 
     enabled: bool = True
@@ -80,14 +80,14 @@ class UploadPurging(Section, frozen=True):
     """Only log the uploads, remove nothing."""
 
 
-class Maintenance(Section, frozen=True):
+class Maintenance(ConfigSection, frozen=True):
     """`storage.maintenance`."""
 
     upload_purging: UploadPurging = UploadPurging()
     readonly: ReadOnly = ReadOnly()
 
 
-class Storage(Section, frozen=True):
+class Storage(ConfigSection, frozen=True):
     """`storage`: exactly one driver."""
 
     filesystem: Filesystem | None = None
@@ -96,7 +96,7 @@ class Storage(Section, frozen=True):
     maintenance: Maintenance = Maintenance()
 
 
-class AuthSection(Section, frozen=True):
+class AuthSection(ConfigSection, frozen=True):
     """A kind of `auth`."""
 
     @property
@@ -155,7 +155,7 @@ class Token(AuthSection, frozen=True):
         return [self.root_cert_bundle, self.jwks]
 
 
-class Auth(Section, frozen=True):
+class Auth(ConfigSection, frozen=True):
     """`auth`: at most one kind."""
 
     htpasswd: Htpasswd | None = None
@@ -168,7 +168,7 @@ class Auth(Section, frozen=True):
         return self.htpasswd or self.silly or self.token
 
 
-class Tls(Section, frozen=True):
+class Tls(ConfigSection, frozen=True):
     """`http.tls`: enabled by a certificate; the files are reloaded when they change."""
 
     certificate: str = ""
@@ -190,7 +190,7 @@ class Tls(Section, frozen=True):
     """Minimum TLS version; empty or below tls1.2: tls1.2."""
 
 
-class Prometheus(Section, frozen=True):
+class Prometheus(ConfigSection, frozen=True):
     """`http.debug.prometheus`."""
 
     enabled: bool = False
@@ -199,7 +199,7 @@ class Prometheus(Section, frozen=True):
     """Path of the metrics."""
 
 
-class Debug(Section, frozen=True):
+class Debug(ConfigSection, frozen=True):
     """`http.debug`: a separate address for health and metrics, without TLS and passwords."""
 
     addr: str = ""
@@ -207,7 +207,7 @@ class Debug(Section, frozen=True):
     prometheus: Prometheus = Prometheus()
 
 
-class Http(Section, frozen=True):
+class Http(ConfigSection, frozen=True):
     """`http`: addresses and responses."""
 
     addr: str = ":5000"
@@ -228,21 +228,21 @@ class Http(Section, frozen=True):
     debug: Debug = Debug()
 
 
-class Catalog(Section, frozen=True):
+class Catalog(ConfigSection, frozen=True):
     """`catalog`: the list of repositories."""
 
     max_entries: Entries = PAGE_ENTRIES
     """Repositories in a page of the catalog; 0: 1000."""
 
 
-class Tags(Section, frozen=True):
+class Tags(ConfigSection, frozen=True):
     """`tags`: the list of a repository's tags."""
 
     max_tags: Entries = PAGE_ENTRIES
     """Tags in a page of the list; 0: 1000."""
 
 
-class Config(Section, frozen=True):
+class Config(ConfigSection, frozen=True):
     """The whole file."""
 
     version: str

@@ -25,12 +25,12 @@ _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _MAY_BE_ZERO = frozenset({"send_rate"})
 """Limits that 0 disables."""
-_SHORTEST = 1.0
-"""Seconds. `age: 24` is 24 nanoseconds, not hours, and would remove uploads of running pushes."""
-_BARE = 1e-3
-"""Seconds: a shorter duration is a number without a unit."""
-_SHORTEST_WAIT = 0.001
-"""Seconds. Half a second for a check may be intended; `interval: 10`, in nanoseconds too, is not."""
+_LEAST_SECONDS = 1.0
+"""`age: 24` is 24 nanoseconds, not hours, and would remove uploads of running pushes."""
+_WITHOUT_UNIT_SECONDS = 1e-3
+"""A shorter duration is a number without a unit."""
+_LEAST_WAIT_SECONDS = 0.001
+"""Half a second for a check may be intended; `interval: 10`, in nanoseconds too, is not."""
 
 
 def find_violations(config: Config) -> list[str]:
@@ -80,7 +80,7 @@ def _check_http(http: Http) -> Iterator[Violation]:
     if not _PREFIX.fullmatch(metrics) or metrics == HEALTH_PATH:
         yield "http.debug.prometheus.path", metrics, "a path such as /metrics"
     yield from _check_headers(http.headers)
-    yield from _check_shortest("http.draintimeout", http.drain_timeout, _SHORTEST_WAIT)
+    yield from _check_shortest("http.draintimeout", http.drain_timeout, _LEAST_WAIT_SECONDS)
 
 
 def _check_headers(headers: Mapping[str, Sequence[str]]) -> Iterator[Violation]:
@@ -116,25 +116,25 @@ def _check_storage(storage: Storage) -> Iterator[Violation]:
 
 def _check_purging(purging: UploadPurging) -> Iterator[Violation]:
     for key, value in (("age", purging.age), ("interval", purging.interval)):
-        if purging.enabled and value < _SHORTEST:
+        if purging.enabled and value < _LEAST_SECONDS:
             yield f"storage.maintenance.uploadpurging.{key}", str(value), f"1s or more{_unit_missing(value)}"
 
 
 def _check_health(health: Health) -> Iterator[Violation]:
     if health.storage_driver.enabled:
-        yield from _check_shortest("health.storagedriver.interval", health.storage_driver.interval, _SHORTEST_WAIT)
+        yield from _check_shortest("health.storagedriver.interval", health.storage_driver.interval, _LEAST_WAIT_SECONDS)
     for index, file in enumerate(health.file):
-        yield from _check_shortest(f"health.file[{index}].interval", file.interval, _SHORTEST_WAIT)
+        yield from _check_shortest(f"health.file[{index}].interval", file.interval, _LEAST_WAIT_SECONDS)
     asking = [(f"health.http[{index}]", each.interval, each.timeout) for index, each in enumerate(health.http)]
     asking += [(f"health.tcp[{index}]", each.interval, each.timeout) for index, each in enumerate(health.tcp)]
     for key, interval, timeout in asking:
-        yield from _check_shortest(f"{key}.interval", interval, _SHORTEST_WAIT)
-        yield from _check_shortest(f"{key}.timeout", timeout, _SHORTEST_WAIT)
+        yield from _check_shortest(f"{key}.interval", interval, _LEAST_WAIT_SECONDS)
+        yield from _check_shortest(f"{key}.timeout", timeout, _LEAST_WAIT_SECONDS)
 
 
 def _check_gc(gc: Gc) -> Iterator[Violation]:
-    yield from _check_shortest("pyregistry.gc.interval", gc.interval, _SHORTEST)
-    yield from _check_shortest("pyregistry.gc.grace", gc.grace, _SHORTEST)
+    yield from _check_shortest("pyregistry.gc.interval", gc.interval, _LEAST_SECONDS)
+    yield from _check_shortest("pyregistry.gc.grace", gc.grace, _LEAST_SECONDS)
 
 
 def _check_header_text(config: Config) -> Iterator[Violation]:
@@ -156,7 +156,11 @@ def _check_shortest(key: str, value: Duration, shortest: float) -> Iterator[Viol
 
 def _unit_missing(value: Duration) -> str:
     """Return advice for a value that must have been a number without a unit."""
-    return "; give a unit (30s, 24h), as a number without one is nanoseconds" if 0 < abs(value) < _BARE else ""
+    return (
+        "; give a unit (30s, 24h), as a number without one is nanoseconds"
+        if 0 < abs(value) < _WITHOUT_UNIT_SECONDS
+        else ""
+    )
 
 
 def _is_proxy(text: str) -> bool:

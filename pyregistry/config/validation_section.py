@@ -7,7 +7,7 @@ import msgspec
 from pyregistry.config.spelling import run_together
 
 
-class Platform(msgspec.Struct, frozen=True, rename=run_together):
+class ListedPlatform(msgspec.Struct, frozen=True, rename=run_together):
     """An item of `validation.manifests.indexes.platformlist`."""
 
     os: str = ""
@@ -21,7 +21,7 @@ class Indexes(msgspec.Struct, frozen=True, rename=run_together):
 
     platforms: Literal["all", "none", "list"] = "all"
     """Platforms of an index whose manifests must have been pushed before it; list: those of `platformlist`."""
-    platform_list: list[Platform] = []
+    platform_list: list[ListedPlatform] = []
     """Platforms of `platforms: list`."""
 
 

@@ -14,7 +14,7 @@ from pyregistry.fsck.entries import Listing, unreadable
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.private import private_findings
 from pyregistry.fsck.repositories import RepositoryCheck, walk
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
@@ -40,7 +40,7 @@ class Progress:
 
 
 def check(
-    objects: Objects, coordinator: Coordinator, scope: Scope, progress: Progress | None = None
+    objects: Objects, coordinator: Coordinator, scope: CheckScope, progress: Progress | None = None
 ) -> Iterator[Finding]:
     """Yield all findings, and fill `progress`. Blocks.
 
@@ -79,10 +79,10 @@ def _confirmed(coordinator: Coordinator, findings: Iterable[Finding]) -> Iterato
 
 @contextmanager
 def _quiet(coordinator: Coordinator, name: RepositoryName | None) -> Iterator[None]:
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for wanted in dict.fromkeys((name, None)):  # on a full disk the repository's lock alone may be missing
             try:
-                held.enter_context(coordinator.quiet(wanted))
+                locks.enter_context(coordinator.quiet(wanted))
                 break
             except OSError as error:
                 # Where nothing can be written no server writes either, and each finding is shown all the same.

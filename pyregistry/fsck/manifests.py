@@ -13,7 +13,7 @@ from pyregistry.oci import media_types
 from pyregistry.oci.digest import EMPTY_DIGESTS, Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import ManifestInvalid
-from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT_BYTES, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.referrers import describe, fallback_tag, read_entry
 from pyregistry.storage.seams import layout
@@ -44,12 +44,12 @@ class ManifestChecks:
         """Return a manifest with its size in bytes, or a finding about it; None if it is not there."""
         path = layout.blob_data(digest)
         try:
-            content = self._objects.read(path, MAX_DOCUMENT + 1)
-            if len(content) <= MAX_DOCUMENT and Digest.of(content, digest.algorithm) != digest:
-                content = self._objects.read(path, MAX_DOCUMENT + 1)  # a second look before it is called damaged
+            content = self._objects.read(path, MAX_DOCUMENT_BYTES + 1)
+            if len(content) <= MAX_DOCUMENT_BYTES and Digest.of(content, digest.algorithm) != digest:
+                content = self._objects.read(path, MAX_DOCUMENT_BYTES + 1)  # a second look before it is called damaged
         except PathNotFound:
             return None
-        if len(content) > MAX_DOCUMENT:
+        if len(content) > MAX_DOCUMENT_BYTES:
             return self._of_manifest(Kind.UNKNOWN_MANIFEST, digest, f"{digest} is too large for a manifest")
         if Digest.of(content, digest.algorithm) != digest:
             sentence = f"the manifest {digest} is damaged; push it again"

@@ -7,7 +7,7 @@ from pyregistry.fsck.findings import Finding, Kind
 from pyregistry.fsck.images import Images
 from pyregistry.fsck.links import LinkChecks
 from pyregistry.fsck.manifests import ManifestChecks
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.fsck.sizes import settle_wrong_size
 from pyregistry.fsck.uploads import upload_findings
 from pyregistry.gc.references import parse
@@ -57,7 +57,7 @@ def _may_be_ours(name: str, parents: tuple[str, ...]) -> bool:
 class RepositoryCheck:
     """The checks of one repository; the ids of its uploads are added to `uploads`."""
 
-    def __init__(self, listing: Listing, name: RepositoryName, scope: Scope, uploads: set[str]) -> None:
+    def __init__(self, listing: Listing, name: RepositoryName, scope: CheckScope, uploads: set[str]) -> None:
         self._listing = listing
         self._objects = listing.objects
         self._name = name

@@ -8,7 +8,7 @@ from pyregistry.storage.seams.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class CheckScope:
     """The rules, what a scrub found, and what is left to running requests. Times in seconds."""
 
     rules: Rules

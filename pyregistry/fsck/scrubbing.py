@@ -74,9 +74,9 @@ def scrub(
 
     Raises ScrubBusy. What was read so far is remembered also when the caller stops in the middle.
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         try:
-            held.enter_context(coordinator.single(_HOLDER, wait=False))
+            locks.enter_context(coordinator.single(_HOLDER, wait=False))
         except PathBusy as error:
             raise ScrubBusy("another scrub is running") from error
         except OSError as error:

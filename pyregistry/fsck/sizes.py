@@ -33,9 +33,9 @@ def settle_wrong_size(objects: Objects, finding: Finding, hashed: Hashed) -> Fin
     if kind is None:
         told = replace(finding, sentence=f"{finding.sentence}; the blob is right", lost=())
         return replace(told, recheck=lambda: told if _is_still(finding) else None)
-    settled = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
+    result = replace(finding, kind=kind, sentence=f"{finding.sentence}; {checked.reason}; push it again")
     # Reading it once more would take too long in a section: it is still damaged if it is still that file.
-    return replace(settled, recheck=lambda: settled if _content_id(objects, path) == content_id else None)
+    return replace(result, recheck=lambda: result if _content_id(objects, path) == content_id else None)
 
 
 def _is_still(finding: Finding) -> bool:

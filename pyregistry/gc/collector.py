@@ -14,7 +14,7 @@ from pyregistry.gc.emptied import would_be_emptied
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
 from pyregistry.gc.sweeping import Sweep
-from pyregistry.gc.types import CollectorBusy, Listener, MarkFailed, Options, Plan, Report, SafetyCheckFailed
+from pyregistry.gc.types import CollectorBusy, MarkFailed, Options, Plan, ProgressObserver, Report, SafetyCheckFailed
 from pyregistry.oci.errors import Unavailable
 from pyregistry.storage.repositories.used import Used, note_used
 from pyregistry.storage.seams import layout
@@ -28,7 +28,7 @@ def collect(
     objects: Objects,
     coordinator: Coordinator,
     options: Options,
-    listener: Listener | None = None,
+    observer: ProgressObserver | None = None,
     processes: int = 1,
 ) -> Report:
     """Remove unreferenced content on which no push in progress relies. Blocks.
@@ -36,12 +36,12 @@ def collect(
     `processes` as in `parallel_map`. Raises CollectorBusy, SafetyCheckFailed, MarkFailed. Failed removals are in the
     report.
     """
-    listener = listener or Listener()
+    observer = observer or ProgressObserver()
     begin = time.monotonic()
     with _on_these_mounts(), _collection(coordinator, options) as collection:
-        report = _run(objects, collection, options, listener, processes)
+        report = _run(objects, collection, options, observer, processes)
     report.seconds = round(time.monotonic() - begin, 3)
-    report.skipped = listener.reasons
+    report.skipped = observer.reasons
     if not options.dry_run:
         with suppress(OSError):  # a full disk: the run has succeeded anyway
             objects.write(layout.LAST_GC, msgspec.json.encode(report), durable=False)
@@ -70,38 +70,40 @@ def _collection(coordinator: Coordinator, options: Options) -> Iterator[Collecti
         yield collection
 
 
-def _run(driver: Objects, collection: Collection, options: Options, listener: Listener, processes: int) -> Report:
-    candidates = enumerate_blobs(driver, collection, processes)
-    for sentence in unseen_blobs(driver):
-        listener.skipped(sentence)
+def _run(
+    objects: Objects, collection: Collection, options: Options, observer: ProgressObserver, processes: int
+) -> Report:
+    candidates = enumerate_blobs(objects, collection, processes)
+    for sentence in unseen_blobs(objects):
+        observer.skipped(sentence)
     if not options.dry_run:
         collection.barrier()  # earlier commits are visible now
-    marker = Marker(driver, collection, candidates, options, listener)
+    marker = Marker(objects, collection, candidates, options, observer)
     _check_safety(collection, candidates, options)
     plan = marker.plan(processes)
     if not options.dry_run and collection.condemn(plan.garbage()):
         marker, plan = _mark_again(marker, plan)
     _check_safety(collection, candidates, options)  # a volume may have been unmounted during the walk
-    listener.planned(plan)
+    observer.planned(plan)
     report = _report_of(plan, options)
     if options.dry_run:
         _count(plan, report)
-        _tell_emptied(driver, marker, plan, report)
+        _tell_emptied(objects, marker, plan, report)
     else:
         with suppress(OSError):  # a full disk: without the note a later run checks more
             collection.note_parts(everything=options.allow_empty)
         Sweep(marker, plan, report).run()
-        note_used(driver, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
+        note_used(objects, Used(report.blobs - report.blobs_removed, candidates.total_size() - report.bytes_freed))
         try:
             collection.tidy()
         except OSError as error:
-            listener.skipped(in_words(error))
+            observer.skipped(in_words(error))
     return report
 
 
 def _mark_again(marker: Marker, plan: Plan) -> tuple[Marker, Plan]:
     """Mark new content; return a plan without garbage that the first plan did not have."""
-    again = Marker(marker.objects, marker.collection, marker.candidates, marker.options, marker.listener)
+    again = Marker(marker.objects, marker.collection, marker.candidates, marker.options, marker.observer)
     found = again.plan()
     manifests = {each for group in plan.manifests for each in group}
     for group in found.manifests:
@@ -161,11 +163,11 @@ def _count(plan: Plan, report: Report) -> None:
         report.bytes_freed += size
 
 
-def _tell_emptied(driver: Objects, marker: Marker, plan: Plan, report: Report) -> None:
+def _tell_emptied(objects: Objects, marker: Marker, plan: Plan, report: Report) -> None:
     try:
-        emptied = would_be_emptied(driver, plan, marker.maybe_empty())
+        emptied = would_be_emptied(objects, plan, marker.maybe_empty())
     except OSError as error:
         raise MarkFailed(in_words(error)) from error
     report.repositories_removed = len(emptied)
     for name in emptied:
-        marker.listener.would_remove("repository", name)
+        marker.observer.would_remove("repository", name)

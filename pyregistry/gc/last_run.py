@@ -25,28 +25,28 @@ GC_FIGURES: Mapping[str, str] = {
 """Names of metrics without their prefix, with their help texts."""
 
 
-def last_run(driver: Objects) -> Report | None:
+def last_run(objects: Objects) -> Report | None:
     """Return the report of the last run, if there was one. Blocks."""
     try:
-        return msgspec.json.decode(driver.read(layout.LAST_GC), type=Report)
+        return msgspec.json.decode(objects.read(layout.LAST_GC), type=Report)
     except (PathNotFound, msgspec.DecodeError):  # the second: a server that waits for its first run
         return None
 
 
-def gc_figures(driver: Objects, interval: float) -> Iterator[Figure]:
+def gc_figures(objects: Objects, interval: float) -> Iterator[Figure]:
     """Yield GC_FIGURES of the runs so far; `interval` is 0 if the server runs none by itself. Blocks."""
-    values = {"interval_seconds": interval, **_last_values(driver)}
+    values = {"interval_seconds": interval, **_last_values(objects)}
     for name, value in values.items():
         yield single(f"pyregistry_gc_{name}", GC_FIGURES[name], value)
 
 
-def _last_values(driver: Objects) -> Mapping[str, float]:
+def _last_values(objects: Objects) -> Mapping[str, float]:
     values: dict[str, float] = {}
     with suppress(PathNotFound):
-        values["last_failure_timestamp_seconds"] = driver.stat(layout.LAST_GC_FAILURE).modified_ns / 1e9
-    report = last_run(driver)
+        values["last_failure_timestamp_seconds"] = objects.stat(layout.LAST_GC_FAILURE).modified_ns / 1e9
+    report = last_run(objects)
     if report is not None:
-        values["last_run_timestamp_seconds"] = driver.stat(layout.LAST_GC).modified_ns / 1e9
+        values["last_run_timestamp_seconds"] = objects.stat(layout.LAST_GC).modified_ns / 1e9
         values["last_run_skipped"] = len(report.skipped)
         for field in ("seconds", "bytes_freed", "blobs", "blobs_removed", "blobs_kept_by_leases"):
             values[f"last_run_{field}"] = getattr(report, field)

@@ -13,7 +13,7 @@ from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, decode, list_links, read_documents
 from pyregistry.gc.parallel import parallel_map, worth_forking
 from pyregistry.gc.repository_marks import RepositoryMarks
-from pyregistry.gc.types import GarbageLink, LeaseStats, Listener, MarkFailed, Options, Plan
+from pyregistry.gc.types import GarbageLink, LeaseStats, MarkFailed, Options, Plan, ProgressObserver
 from pyregistry.oci.errors import NameInvalid
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.walking import walk_repositories
@@ -25,7 +25,12 @@ class Marker:
     """Marks all repositories, and keeps of each what the sweep needs for its second check."""
 
     def __init__(
-        self, objects: Objects, collection: Collection, candidates: Candidates, options: Options, listener: Listener
+        self,
+        objects: Objects,
+        collection: Collection,
+        candidates: Candidates,
+        options: Options,
+        observer: ProgressObserver,
     ) -> None:
         """To be made after the barrier of the collection."""
         self.objects = objects
@@ -33,7 +38,7 @@ class Marker:
         self.leases = collection.leases()
         self.candidates = candidates
         self.options = options
-        self.listener = listener
+        self.observer = observer
         self.leased = LeaseStats()
         self.repositories: dict[RepositoryName, RepositoryMarks] = {}
         self.links: list[GarbageLink] = []
@@ -44,10 +49,10 @@ class Marker:
         # Again until no new one appears: a repository may be pushed, or moved, during the walk.
         while new := [name for name in self._names() if name not in self.repositories]:
             with self._read(new, processes) as read:
-                self.listener.found(len(new))
+                self.observer.found(len(new))
                 for name in new:
                     self._mark(name, read)
-            processes = 1  # the listener may have started a thread
+            processes = 1  # the observer may have started a thread
         for size in self.candidates.leased_sizes():
             self.leased.add(size)
         manifests = [group for marks in self.repositories.values() for group in marks.deletion_order()]
@@ -88,12 +93,12 @@ class Marker:
         try:
             documents = next(read)
             if marks.exists():
-                self.listener.repository(name)
+                self.observer.repository(name)
                 self._count += 1
                 marks.mark_roots(documents)
                 self.links += marks.garbage_links()
             else:
-                self.listener.no_repository(name)
+                self.observer.no_repository(name)
         except OSError as error:
             raise MarkFailed(f"{name}: {in_words(error)}") from error
         marks.shrink()  # drop the state that the sweep will not need

@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 WORTH_FORKING_BLOBS = 10_000
 """Blobs that one process can read while others are being started."""
 
-_PIPE = 1024 * 1024
+_PIPE_BYTES = 1024 * 1024
 """Bytes by which a process may be ahead, so that a busy machine need not switch processes for each result."""
 
 _Other = tuple[BaseProcess, Connection]
@@ -69,7 +69,7 @@ def _start(work: Callable[[Task], object], tasks: Sequence[Task], end: ExitStack
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     with suppress(OSError):  # a user with many such pipes gets small ones
-        fcntl.fcntl(sender.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+        fcntl.fcntl(sender.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     with sender:
         process = context.Process(target=_send, args=(work, tasks, receiver, sender), daemon=True)
         process.start()

@@ -8,7 +8,7 @@ import msgspec
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import ALGORITHMS, Digest, new_hash
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid
-from pyregistry.oci.manifest import MAX_DOCUMENT, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT_BYTES, read_manifest
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import Objects
 
@@ -36,14 +36,14 @@ class References(msgspec.Struct, frozen=True, array_like=True):
 def read_references(objects: Objects, digest: Digest) -> References:
     """Return the references of a manifest; raises PathNotFound, DocumentDamaged, OSError."""
     try:
-        content = objects.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+        content = objects.read(layout.blob_data(digest), MAX_DOCUMENT_BYTES + 1)
     except OSError as error:
         if error.errno not in UNREADABLE:
             raise
         raise DocumentDamaged(f"cannot be read ({error.strerror})") from error
     content_hash = new_hash(digest.algorithm)
     content_hash.update(content)
-    if len(content) > MAX_DOCUMENT or content_hash.hexdigest() != digest.encoded:
+    if len(content) > MAX_DOCUMENT_BYTES or content_hash.hexdigest() != digest.encoded:
         raise DocumentDamaged("is damaged")
     try:
         manifest = read_manifest(content)

@@ -2,42 +2,52 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from pyregistry.gc.candidates import Candidates
 from pyregistry.gc.documents import Documents, try_link
 from pyregistry.gc.groups import components_from_the_top
 from pyregistry.gc.references import DocumentDamaged, References, parse, read_references
-from pyregistry.gc.types import GarbageLink, GarbageManifest, MarkFailed
-from pyregistry.gc.unread import Unread
+from pyregistry.gc.types import GarbageLink, GarbageManifest, LeaseStats, MarkFailed, Options, ProgressObserver
+from pyregistry.gc.unreadable import Unreadable
 from pyregistry.oci.digest import CANONICAL, Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import Unit
+from pyregistry.storage.seams.coordinator import Collection, Leases, Unit
 from pyregistry.storage.seams.links import exists, read_link
-from pyregistry.storage.seams.objects import PathNotFound
-
-if TYPE_CHECKING:
-    from pyregistry.gc.marking import Marker
+from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 _NOTHING = References((), (), None)
 _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 """Most bytes of a child that is not a manifest of the repository, but is read for its possible references."""
 
 
+class Run(Protocol):
+    """The state of a run that all repositories share; `marking.Marker` has it."""
+
+    objects: Objects
+    collection: Collection
+    leases: Leases
+    candidates: Candidates
+    options: Options
+    observer: ProgressObserver
+    leased: LeaseStats
+
+
 class RepositoryMarks:
     """Marks of one repository: its live manifests."""
 
-    def __init__(self, marker: "Marker", name: RepositoryName) -> None:
+    def __init__(self, run: Run, name: RepositoryName) -> None:
         self.name = name
-        self._marker = marker
-        self._objects = marker.objects
-        self._candidates = marker.candidates
+        self._run = run
+        self._objects = run.objects
+        self._candidates = run.candidates
         self._before = Documents()
         self._kept: set[str] = set()
         self._needed: set[str] = set()  # the blobs of those, until the repository is marked
         self._referrers: dict[str, list[str]] = defaultdict(list)
         self._documents: dict[str, References] = {}  # of garbage manifests
-        self._unread = Unread(marker.objects, marker.collection, name, self._before)
+        self._unreadable = Unreadable(run.objects, run.collection, name, self._before)
         self._is_whole = False
         self.has_living = False
         self.maybe_empty = False
@@ -52,12 +62,12 @@ class RepositoryMarks:
     def mark_roots(self, documents: Documents) -> None:
         """Mark all that the roots reach; raises MarkFailed, OSError."""
         self._before = documents
-        self._unread = Unread(self._objects, self._marker.collection, self.name, documents)
+        self._unreadable = Unreadable(self._objects, self._run.collection, self.name, documents)
         self.keep(self._tagged())
         self.keep(self._leased_revisions())
         self._keep_referrers()
         self._recheck()
-        if not self._marker.options.delete_untagged:
+        if not self._run.options.delete_untagged:
             self._keep_untagged()
 
     def _keep_untagged(self) -> None:
@@ -97,7 +107,7 @@ class RepositoryMarks:
             if document is None:
                 continue
             self.has_living = True
-            self._marker.listener.marked_manifest(self.name, digest)
+            self._run.observer.marked_manifest(self.name, digest)
             self._mark_blobs(document, mark)
             revisions = self._before.revisions
             unvisited += [blob for blob in document.blobs if blob in revisions]
@@ -107,21 +117,21 @@ class RepositoryMarks:
 
     def require_read(self) -> None:
         """Raise MarkFailed if a kept manifest is no longer readable: its references are not marked."""
-        if self._unread.suspects:
+        if self._unreadable.suspects:
             raise MarkFailed(f"{self.name}: a manifest that is kept is no longer readable")
 
     def _recheck(self) -> None:
-        while self._unread.suspects:
+        while self._unreadable.suspects:
             self._recheck_once()
 
     def _recheck_once(self) -> None:
-        found = self._unread.recheck()
+        found = self._unreadable.recheck()
         self._kept.difference_update(found.readable)
         self.keep(found.readable)
         for target in found.targets:
             self._candidates.mark(target)
         for sentence in found.sentences:
-            self._marker.listener.skipped(sentence)
+            self._run.observer.skipped(sentence)
         if found.hides_bytes:
             self._candidates.mark_all()
         if found.hides:
@@ -158,7 +168,7 @@ class RepositoryMarks:
         self._untagged = frozenset()
         self._before = Documents(self._before.revisions)  # the sweep reads kept manifests again
         # A manifest that was readable may be damaged by then.
-        self._unread = Unread(self._objects, self._marker.collection, self.name, self._before)
+        self._unreadable = Unreadable(self._objects, self._run.collection, self.name, self._before)
         self.maybe_empty = not self.has_living or not self._kept.issuperset(self._documents)
         if self._kept.issuperset(self._documents):
             self._before, self._kept, self._documents = Documents(), set(), {}
@@ -186,7 +196,7 @@ class RepositoryMarks:
             target = try_link(self._objects, layout.layer_link(self.name, digest))[0] or digest
             for each in dict.fromkeys((digest, target)):
                 self._candidates.mark(each)
-                self._marker.listener.marked_blob(self.name, each)
+                self._run.observer.marked_blob(self.name, each)
 
     def _check_layer(self, digest: Digest) -> GarbageLink | None:
         link = layout.layer_link(self.name, digest)
@@ -197,10 +207,10 @@ class RepositoryMarks:
             return None
         if self.has_living and self._candidates.is_marked(target):
             return None
-        end_ns = self._marker.leases.end_ns(Unit(self.name, digest), stat)
+        end_ns = self._run.leases.end_ns(Unit(self.name, digest), stat)
         if end_ns:
             self._candidates.mark_leased(target)
-            self._marker.leased.until(end_ns)
+            self._run.leased.until(end_ns)
             return None
         return GarbageLink(self.name, digest, target)
 
@@ -209,7 +219,7 @@ class RepositoryMarks:
             if reference not in self._needed:
                 self._needed.add(reference)
                 mark(reference)
-            self._marker.listener.marked_blob(self.name, reference)
+            self._run.observer.marked_blob(self.name, reference)
             if not reference.startswith("sha256:") and (digest := parse(reference)) is not None:
                 self._mark_target(digest, mark)
 
@@ -227,7 +237,7 @@ class RepositoryMarks:
         if target is not None:
             mark(target)
         elif self._candidates.size(digest) is None and exists(self._objects, layout.layer(self.name, digest)):
-            self._unread.alias(digest)
+            self._unreadable.alias(digest)
 
     def _is_small(self, reference: str) -> bool:
         size = self._candidates.size(reference)
@@ -240,29 +250,29 @@ class RepositoryMarks:
         try:
             return read_references(self._objects, Digest(digest))
         except (PathNotFound, DocumentDamaged):
-            self._unread.manifest(digest)
+            self._unreadable.manifest(digest)
             return None
 
     def _leased_revisions(self) -> Iterator[str]:
         for digest, stat in self._before.revisions.items():
             if digest in self._kept:
                 continue
-            end_ns = self._marker.leases.end_ns(Unit(self.name, Digest(digest), is_manifest=True), stat)
+            end_ns = self._run.leases.end_ns(Unit(self.name, Digest(digest), is_manifest=True), stat)
             if not end_ns:
                 continue
-            if self._marker.options.delete_untagged:
+            if self._run.options.delete_untagged:
                 self._count_leased(digest, end_ns)
             yield digest
 
     def _count_leased(self, digest: str, end_ns: int) -> None:
         if not self._candidates.is_marked(digest):
-            self._marker.leased.add(self._candidates.size(digest) or 0)
-        self._marker.leased.until(end_ns)
+            self._run.leased.add(self._candidates.size(digest) or 0)
+        self._run.leased.until(end_ns)
 
     def _tagged(self) -> Iterator[str]:
         revisions = self._before.revisions
         for digest in filter(None, self._before.tags.values()):
             stat = revisions.get(digest)
             if stat is None or not stat.is_file:  # pushed since the list was read, or its link is missing
-                self._unread.manifest(digest)
+                self._unreadable.manifest(digest)
             yield digest

@@ -43,13 +43,13 @@ class Schedule:
 
 async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
     """Run at intervals until cancelled, which also ends a run in progress."""
-    driver = backend.objects
+    objects = backend.objects
     failure: object = None
     while True:
         # Not all workers at the same moment; the second one finds that it is no longer due.
         await asyncio.sleep(min(_CHECK_SECONDS, schedule.interval) * random.uniform(0.5, 1))  # noqa: S311 - keeps no secret
         try:
-            if await in_thread(_is_due, driver, schedule.interval):
+            if await in_thread(_is_due, objects, schedule.interval):
                 await _collect(backend, schedule.options)
                 failure = None
         except CollectorBusy:
@@ -58,27 +58,27 @@ async def collect_regularly(backend: Backend, schedule: Schedule) -> None:
             before, failure = failure, error.errno if isinstance(error, OSError) else str(error)
             if failure != before:  # on a read-only storage each check fails in the same way
                 log.error("garbage collection failed", reason=in_words(error))
-            await in_thread(_note_failure, driver, in_words(error))
+            await in_thread(_note_failure, objects, in_words(error))
         except Exception as error:
             log.exception("garbage collection failed")  # a bug must not prevent all later runs
-            await in_thread(_note_failure, driver, repr(error))
+            await in_thread(_note_failure, objects, repr(error))
 
 
-def _is_due(driver: Objects, interval: float) -> bool:
+def _is_due(objects: Objects, interval: float) -> bool:
     try:
-        last_ns = driver.stat(layout.LAST_GC).modified_ns
+        last_ns = objects.stat(layout.LAST_GC).modified_ns
     except PathNotFound:  # the first run is due one interval after the first start
-        driver.write(layout.LAST_GC, b"", durable=False)
+        objects.write(layout.LAST_GC, b"", durable=False)
         return False
     now_ns, failed_ns = time.time_ns(), 0
     with suppress(PathNotFound):
-        failed_ns = driver.stat(layout.LAST_GC_FAILURE).modified_ns
+        failed_ns = objects.stat(layout.LAST_GC_FAILURE).modified_ns
     return now_ns - last_ns >= interval * 1e9 and now_ns - failed_ns >= min(interval, _RETRY_SECONDS) * 1e9
 
 
-def _note_failure(driver: Objects, reason: str) -> None:
+def _note_failure(objects: Objects, reason: str) -> None:
     with suppress(OSError):  # on a read-only storage each worker tries at each check
-        driver.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
+        objects.write(layout.LAST_GC_FAILURE, reason.encode(errors="replace"), durable=False)
 
 
 async def _collect(backend: Backend, options: Options) -> None:

@@ -37,7 +37,7 @@ class Sweep:
         self._marker = marker
         self._plan = plan
         self._report = report
-        self._listener = marker.listener
+        self._observer = marker.observer
 
     def run(self) -> None:
         """Remove the garbage of the plan, unless a writer relies on it meanwhile.
@@ -63,7 +63,7 @@ class Sweep:
                 begin = time.monotonic()  # without the wait for the lock, or a busy registry would never be swept
                 while some and time.monotonic() - begin < batches.BATCH_SECONDS:
                     self._try(partial(remove, batch), some.pop(0))
-            self._listener.batch_is_over()
+            self._observer.batch_is_over()
             self._collection.free()  # to free gigabytes takes long, and needs no lock
             time.sleep(batches.PAUSE_SECONDS)
             some += islice(left, batches.BATCH - len(some))
@@ -72,7 +72,7 @@ class Sweep:
         try:
             remove(garbage)
         except OSError as error:
-            self._listener.skipped(in_words(error))
+            self._observer.skipped(in_words(error))
 
     def _remove_manifests(self, batch: Batch, group: tuple[GarbageManifest, ...]) -> None:
         marks = self._marker.repositories[group[0].repository]
@@ -83,7 +83,7 @@ class Sweep:
                 self._remove_group(batch, group, marks)
                 return
         except OSError as error:  # it still exists, so its references stay
-            self._listener.skipped(in_words(error))
+            self._observer.skipped(in_words(error))
         try:
             marks.keep(each.digest for each in group)
             marks.require_read()
@@ -129,7 +129,7 @@ class Sweep:
             batch.remove(path)
         except PathNotFound:  # another process was quicker
             return False
-        self._listener.removed(what, path)
+        self._observer.removed(what, path)
         return True
 
     def _remove_if_empty(self, batch: Batch, name: RepositoryName) -> None:
@@ -147,4 +147,4 @@ class Sweep:
             batch.prune(path)
         if existed:
             self._report.repositories_removed += 1
-            self._listener.removed("repository", layout.repository(name))
+            self._observer.removed("repository", layout.repository(name))

@@ -9,7 +9,7 @@ from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Garbage
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 
 
 class Failure(Exception):
@@ -37,7 +37,7 @@ EXIT_CODES: Mapping[type[Failure], int] = {SafetyCheckFailed: 3, MarkFailed: 4, 
 class Options:
     """Options of a run. Times in seconds."""
 
-    grace: float = GRACE
+    grace: float = GRACE_SECONDS
     """Time for a push from learning that a blob exists to its manifest. 0 never costs an image, only a retry."""
     delete_untagged: bool = False
     """Remove also manifests without a tag that no kept manifest refers to."""
@@ -158,7 +158,7 @@ class Report:
     """One sentence for each thing that could not be read or removed."""
 
 
-class Listener:
+class ProgressObserver:
     """Progress callbacks, to be overridden."""
 
     def __init__(self) -> None:

@@ -28,9 +28,9 @@ _MAX_SPARSE_CHILD_BYTES = 4 * 1024 * 1024
 class Untagging:
     """The removal of tags and manifests of one repository. Blocks; methods raise OSError."""
 
-    def __init__(self, driver: Objects, coordinator: Coordinator, name: RepositoryName, grace: float) -> None:
+    def __init__(self, objects: Objects, coordinator: Coordinator, name: RepositoryName, grace: float) -> None:
         """`grace` is that of a collection, in seconds."""
-        self._driver = driver
+        self._objects = objects
         self._name = name
         self._grace = grace
         self._coordinator = coordinator
@@ -60,7 +60,7 @@ class Untagging:
 
     def plan(self, tags: Sequence[Tag], digests: Sequence[Digest]) -> Iterator[Tag | Digest]:
         """Yield all that `remove` would remove, and change nothing."""
-        named = list_links(self._driver, self._name, strict=True).tags
+        named = list_links(self._objects, self._name, strict=True).tags
         seeds: dict[str, None] = dict.fromkeys(digests)
         seeds |= {digest: None for tag in tags if (digest := named.get(tag)) is not None}
         yield from tags
@@ -71,9 +71,9 @@ class Untagging:
         return [tag for tag in tags if self._remove_tag(tag, seeds)]
 
     def _remove_tag(self, tag: Tag, seeds: dict[str, None]) -> bool:
-        named, _ = try_link(self._driver, current_link(self._name, tag))
+        named, _ = try_link(self._objects, current_link(self._name, tag))
         with suppress(PathNotFound):
-            self._driver.delete(layout.tag(self._name, tag))
+            self._objects.delete(layout.tag(self._name, tag))
             if named is not None:
                 seeds[named] = None
             return True
@@ -86,16 +86,16 @@ class Untagging:
         for digest in garbage:
             for tag, named in self._links.tags.items():
                 if named == digest:
-                    _delete(self._driver, layout.tag(self._name, Tag(tag)))
-            _delete(self._driver, layout.revision(self._name, digest))
+                    _delete(self._objects, layout.tag(self._name, Tag(tag)))
+            _delete(self._objects, layout.revision(self._name, digest))
             document = self._references.get(digest)
             if document is not None and document.subject is not None and (subject := parse(document.subject)):
-                Referrers(self._driver, self._name).remove(subject, digest)
+                Referrers(self._objects, self._name).remove(subject, digest)
         return garbage
 
     def _read_links(self, without: Collection[str]) -> None:
         """List the links, and read the manifests that were not read before."""
-        self._links = list_links(self._driver, self._name, strict=True)
+        self._links = list_links(self._objects, self._name, strict=True)
         for tag in without:
             self._links.tags.pop(tag, None)
         referrers = defaultdict(list)
@@ -109,7 +109,7 @@ class Untagging:
         """Return the manifests to remove, an index before its children, a subject before its referrers."""
         revisions = self._links.revisions
         below = self._reach(seeds, ())
-        self.undecided = self._unread(digests)
+        self.undecided = self._unreadable(digests)
         if self.undecided is not None:
             return [digest for digest in digests if digest in revisions]
         roots = {digest: "" for digest in revisions if digest not in below}
@@ -149,27 +149,27 @@ class Untagging:
         if self._references.get(digest) is None:
             self._references[digest] = None
             with suppress(PathNotFound, DocumentDamaged):
-                self._references[digest] = read_references(self._driver, Digest(digest))
+                self._references[digest] = read_references(self._objects, Digest(digest))
         return self._references[digest]
 
     def _is_small(self, digest: str) -> bool:
         parsed = parse(digest)
         with suppress(PathNotFound):
-            return parsed is not None and self._driver.stat(layout.blob_data(parsed)).size <= _MAX_SPARSE_CHILD_BYTES
+            return parsed is not None and self._objects.stat(layout.blob_data(parsed)).size <= _MAX_SPARSE_CHILD_BYTES
         return False
 
-    def _unread(self, digests: Collection[Digest]) -> str | None:
+    def _unreadable(self, digests: Collection[Digest]) -> str | None:
         """Return a reason why it is unknown which manifests are needed; `digests` are removed anyway."""
         for digest in self._links.revisions:
             if self._references.get(digest) is None and digest not in digests:
                 return f"the manifest {digest} cannot be read"
         for tag, named in self._links.tags.items():
             index = layout.child(layout.child(layout.tags(self._name), tag), "index")
-            if named is None and next(self._driver.children(index), None) is not None:
+            if named is None and next(self._objects.children(index), None) is not None:
                 return f"the link of the tag {tag} cannot be read"
         return None
 
 
-def _delete(driver: Objects, path: layout.StoragePath) -> None:
+def _delete(objects: Objects, path: layout.StoragePath) -> None:
     with suppress(PathNotFound):  # an operator's `rm`, or a collection, was quicker
-        driver.delete(path)
+        objects.delete(path)

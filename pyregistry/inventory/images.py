@@ -16,7 +16,7 @@ from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
-_MAX_CONFIG = 8 * 1024 * 1024
+_MAX_CONFIG_BYTES = 8 * 1024 * 1024
 """Most bytes of a config that is read for its platform."""
 
 
@@ -129,7 +129,7 @@ def _platforms(objects: Objects, manifest: Manifest) -> tuple[str, ...]:
             return tuple(dict.fromkeys(name for name in named if name and not name.startswith("unknown/")))
         config = parse(manifest.blobs[0].digest) if manifest.blobs else None
         if config is not None:
-            data = objects.read(layout.blob_data(config), _MAX_CONFIG)
+            data = objects.read(layout.blob_data(config), _MAX_CONFIG_BYTES)
             name = _name(msgspec.json.decode(data, type=Platform))
             return (name,) if name else ()
     return ()

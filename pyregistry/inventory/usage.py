@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pyregistry.common.overriding import override
 from pyregistry.gc.enumerating import enumerate_blobs, unseen_blobs
 from pyregistry.gc.marking import Marker
-from pyregistry.gc.types import Listener, Options
+from pyregistry.gc.types import Options, ProgressObserver
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.backend import Backend
 from pyregistry.storage.repositories.open_uploads import list_uploads
@@ -102,7 +102,7 @@ def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     return usage
 
 
-class _Tally(Listener):
+class _Tally(ProgressObserver):
     """Repositories that refer to each blob: most have one owner, so shared ones are kept apart."""
 
     def __init__(self) -> None:

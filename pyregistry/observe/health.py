@@ -42,7 +42,7 @@ class Check:
     """Failures in a row that make the service unhealthy."""
 
 
-class Health:
+class HealthChecks:
     """The checks of this process, and their results."""
 
     def __init__(self, checks: Sequence[Check] = ()) -> None:
@@ -186,7 +186,7 @@ def gets_locks(try_locks: Callable[[float], bool]) -> Callable[[], None]:
 class Readiness:
     """Readiness of this process for requests."""
 
-    def __init__(self, health: Health, write: Probe | None, locks: Probe | None = None) -> None:
+    def __init__(self, health: HealthChecks, write: Probe | None, locks: Probe | None = None) -> None:
         """Take probes of a write to the storage and of its locks; None for a read-only registry."""
         self.draining = False
         self._health = health

@@ -20,8 +20,8 @@ from pyregistry.common.system_errors import in_words
 from pyregistry.observe.figures import Figure, single
 from pyregistry.storage.repositories.open_uploads import walk_uploads
 from pyregistry.storage.repositories.registry import EVERYTHING, Registry
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.offload import in_thread, walk
-from pyregistry.threads.turns import Walk
 
 _LEAST_SECONDS, _MOST_SECONDS = 60.0, 3600.0
 """Seconds between two surveys."""
@@ -36,7 +36,7 @@ log = structlog.get_logger("pyregistry.metrics")
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class SurveyResult:
     """Results of one survey. Size in bytes, time in seconds since the epoch."""
 
     repositories: int
@@ -116,8 +116,8 @@ class Survey:
             return None
         return handle
 
-    def _last(self) -> Counted:
-        return msgspec.json.decode(self._result.read_bytes(), type=Counted)
+    def _last(self) -> SurveyResult:
+        return msgspec.json.decode(self._result.read_bytes(), type=SurveyResult)
 
     def _is_due(self) -> bool:
         with suppress(FileNotFoundError):
@@ -125,18 +125,18 @@ class Survey:
             return not 0 <= time.time() - last.counted_at < pause_after(last.seconds)
         return True
 
-    def _keep(self, counted: Counted) -> None:
+    def _keep(self, counted: SurveyResult) -> None:
         new = self._result.with_suffix(".new")
         new.write_bytes(msgspec.json.encode(counted))
         new.replace(self._result)
 
 
-def _count(registry: Registry) -> Walk[Counted]:
+def _count(registry: Registry) -> Walk[SurveyResult]:
     repositories, begin = 0, time.monotonic()
     for name in registry.list_catalog(None, EVERYTHING):
         repositories += name is not None
         yield
     uploads = yield from walk_uploads(registry, lambda upload, error: None)
-    return Counted(
+    return SurveyResult(
         repositories, len(uploads), sum(each.size for each in uploads), time.time(), time.monotonic() - begin
     )

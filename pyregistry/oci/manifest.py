@@ -16,7 +16,7 @@ from pyregistry.oci.document import Descriptor, Document, Subject, decode_docume
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestTypeUnsupported
 from pyregistry.oci.json_text import MAX_VALUES, measure, read_strictly, with_valid_text
 
-MAX_DOCUMENT: Final = 64 * 1024 * 1024
+MAX_DOCUMENT_BYTES: Final = 64 * 1024 * 1024
 """Bytes of a stored manifest that are read: no registry ever accepted one as large as this."""
 MAX_ANNOTATIONS_BYTES: Final = 256 * 1024
 """Bytes of annotations, as JSON, that a list of referrers shows for one manifest."""

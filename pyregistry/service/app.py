@@ -32,9 +32,9 @@ from pyregistry.api.routes import add_routes
 from pyregistry.auth.access import AllowAll, Authenticator, LifeCycle
 from pyregistry.auth.policy_file import CurrentPolicy
 from pyregistry.common.lazy import lazy
-from pyregistry.config.health_section import Health as HealthSection
+from pyregistry.config.health_section import Health
 from pyregistry.config.schema import Config
-from pyregistry.observe.health import Health, InThread, Readiness, gets_locks
+from pyregistry.observe.health import HealthChecks, InThread, Readiness, gets_locks
 from pyregistry.observe.metrics import Metrics
 from pyregistry.observe.observers import Observer, Observers
 from pyregistry.service.health_config import checks
@@ -56,9 +56,12 @@ from pyregistry.threads.offload import in_thread
 from pyregistry.threads.pools import closing_pools
 
 if TYPE_CHECKING:
+    from pyregistry.auth import keys, tokens
     from pyregistry.gc import schedule as gc_schedule
     from pyregistry.service import gauges
 else:
+    keys = lazy("pyregistry.auth.keys")
+    tokens = lazy("pyregistry.auth.tokens")
     gauges = lazy("pyregistry.service.gauges")
     gc_schedule = lazy("pyregistry.gc.schedule")
 
@@ -136,12 +139,9 @@ def _add_tokens(
     authenticator = app[AUTHENTICATOR]
     passwords = authenticator.passwords
     if policy is not None and passwords is not None:
-        from pyregistry.auth.keys import KeyRing  # noqa: PLC0415 - not needed at every start
-        from pyregistry.auth.tokens import TokenAuthenticator, TokenService  # noqa: PLC0415 - as KeyRing
-
-        keys = KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
-        app[TOKENS] = tokens = TokenService(passwords, passwords.realm, keys, policy)
-        app[AUTHENTICATOR] = TokenAuthenticator(tokens, authenticator, policy)
+        ring = keys.KeyRing(Secret(backend.objects, layout.TOKEN_KEYS, backend.coordinator), spare=spare_secret)
+        app[TOKENS] = service = tokens.TokenService(passwords, passwords.realm, ring, policy)
+        app[AUTHENTICATOR] = tokens.TokenAuthenticator(service, authenticator, policy)
 
 
 def _add_purging(app: web.Application, config: Config) -> None:
@@ -160,13 +160,13 @@ def _add_garbage_collection(app: web.Application, backend: Backend, config: Conf
     _in_background(app, lambda: gc_schedule.collect_regularly(backend, schedule))
 
 
-def _has_checks(section: HealthSection) -> bool:
-    return section != HealthSection()
+def _has_checks(section: Health) -> bool:
+    return section != Health()
 
 
 def _add_health(app: web.Application, config: Config) -> None:
     registry = app[REGISTRY]
-    health = Health(list(checks(config, registry.try_reading)))
+    health = HealthChecks(list(checks(config, registry.try_reading)))
     writes = locks = None
     if not config.storage.maintenance.readonly.enabled:
         writes, locks = InThread(registry.try_writing), InThread(gets_locks(registry.try_locks))

@@ -39,26 +39,26 @@ def try_storage(config: Config) -> None:
 
     Called once at the start, not by each worker.
     """
-    driver = open_backend(config, make=True).local
-    if driver is None:
+    local = open_backend(config, make=True).local
+    if local is None:
         return
-    _require_readable(driver.root)
-    follow_group_rights(driver.root)
+    _require_readable(local.root)
+    follow_group_rights(local.root)
     with suppress(OSError):  # the readers of an unreadable part report it
-        for path in links_in_place_of_blobs(driver):
+        for path in links_in_place_of_blobs(local):
             event = "a symbolic link is not followed: gc and fsck skip the blobs behind it; mount it instead"
             log.warning(event, path=path)
     if config.storage.maintenance.readonly.enabled:
         return
     try:
-        driver.probe()
+        local.probe()
     except OSError as error:
-        _warn(driver.root, error)
+        _warn(local.root, error)
         return
     with suppress(OSError):
-        _warn_of_lacks(lacks(driver))
+        _warn_of_lacks(lacks(local))
     with suppress(OSError):  # only garbage collection needs it
-        volumes.remember(driver)
+        volumes.note_mounted(local)
 
 
 def check_storage(config: Config) -> None:

@@ -1,7 +1,7 @@
 """`http.debug`: a second address for monitoring.
 
 The socket is opened once and inherited by every worker, like that of `http.addr`. The worker that accepts a connection
-answers for all of them. See docs/decisions/0010-every-worker-answers-the-debug-address.md.
+answers for all of them. See docs/decisions/0010-debug-address-of-every-worker.md.
 """
 
 import socket
@@ -13,7 +13,7 @@ from pyregistry.api.handlers.metrics import metrics_page
 from pyregistry.api.http.context import HEALTH
 from pyregistry.api.http.responses import SERVER, json_response
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.config.schema import Config
 from pyregistry.config.validate import HEALTH_PATH
 from pyregistry.observe.metrics import Metrics

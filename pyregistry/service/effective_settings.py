@@ -9,7 +9,7 @@ from pyregistry.common.lazy import lazy
 from pyregistry.config.health_section import FileCheck, Health, HttpCheck, StorageCheck, TcpCheck
 from pyregistry.config.schema import Auth, Config, Http, Tls
 from pyregistry.config.values import Duration
-from pyregistry.service.health_config import INTERVAL
+from pyregistry.service.health_config import INTERVAL_SECONDS
 from pyregistry.service.location import location_of
 from pyregistry.service.wiring import api_settings
 
@@ -76,7 +76,9 @@ def _health(section: Health) -> Health:
 
 
 def _check(section: _Check) -> _Check:
-    return replace(section, interval=section.interval or Duration(INTERVAL), threshold=max(section.threshold, 1))
+    return replace(
+        section, interval=section.interval or Duration(INTERVAL_SECONDS), threshold=max(section.threshold, 1)
+    )
 
 
 def _with_timeout(section: _Check) -> _Check:

@@ -11,7 +11,7 @@ from pyregistry.config.schema import Config
 from pyregistry.observe.health import Check, InThread, Probe, accepts, answers_head, no_file
 from pyregistry.service.location import location_of
 
-INTERVAL = 10.0
+INTERVAL_SECONDS = 10.0
 """Seconds between two checks by default."""
 
 
@@ -36,7 +36,7 @@ def checks(config: Config, storage: Callable[[], None]) -> Iterator[Check]:
 def _check(
     kind: str, name: str, probe: Probe, section: StorageCheck | FileCheck | HttpCheck | TcpCheck, timeout: float = 0.0
 ) -> Check:
-    interval = float(section.interval) or INTERVAL
+    interval = float(section.interval) or INTERVAL_SECONDS
     return Check(kind, name, probe, interval, float(timeout) or interval, max(section.threshold, 1))
 
 

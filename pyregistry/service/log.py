@@ -41,7 +41,7 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [_handler(formatter, fields, stream)]
     root.setLevel(_LEVELS[level])
-    # Its warnings are about sockets that a client closed; FairLoop logs worse ones in our words.
+    # Its warnings are about sockets that a client closed; SingleAcceptLoop logs worse ones in our words.
     logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 

@@ -18,10 +18,10 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Chdir
 
 from pyregistry.api.http.access_log import AccessLogger, JsonAccessLogger, LogstashAccessLogger
-from pyregistry.api.transport.runner import Runner, make_runner
+from pyregistry.api.transport.runner import Runner
+from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.api.transport.self_test import fast_path_works
-from pyregistry.api.transport.workers import Arbiter, Worker, hold_signals_across_fork
-from pyregistry.api.transport.workers import Log as WorkersLog
+from pyregistry.api.transport.workers import Arbiter, GunicornLog, Worker, hold_signals_across_fork
 from pyregistry.common.lazy import import_now, lazy
 from pyregistry.common.system_errors import in_words
 from pyregistry.config.errors import ConfigError
@@ -148,7 +148,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
             "bind": [f"fd://{self._handle}"],
             "workers": worker_count(config),
             "worker_class": "pyregistry.api.transport.workers.Worker",
-            "logger_class": WorkersLog,
+            "logger_class": GunicornLog,
             "graceful_timeout": 0,  # at SIGHUP gunicorn would wait that long for the old workers, ignoring all signals
             "proc_name": "pyregistry",
             "backlog": BACKLOG,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
+from pyregistry.common.files import read_all
 from pyregistry.common.lazy import lazy
 from pyregistry.common.opener import open_file, readable_path
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.schema import Tls
-from pyregistry.storage.local.syscalls import read_all
 
 if TYPE_CHECKING:
     from cryptography import x509

@@ -46,9 +46,9 @@ class DelegatingObjects(Delegating, Objects):
         return self.around("stat", path, lambda: self._objects.stat(path))
 
     @override
-    def is_settled(self, stat: Stat) -> bool:
+    def is_racy(self, stat: Stat) -> bool:
         # Asks the storage nothing.
-        return self._objects.is_settled(stat)
+        return self._objects.is_racy(stat)
 
     @override
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:

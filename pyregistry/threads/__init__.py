@@ -1,1 +1,1 @@
-"""Blocking work off the event loop: thread pools, turns, waits for locks, memory of uploads."""
+"""Blocking work off the event loop: thread pools, fair shares for long walks, waits for locks, memory of uploads."""

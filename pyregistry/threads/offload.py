@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from pyregistry.threads.patience import IS_GONE, MustWait, begin_patience, read_only
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.pools import pools
-from pyregistry.threads.turns import Walk
+from pyregistry.threads.wait_budget import IS_GONE, MustWait, begin_wait_budget, read_only
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,17 +40,17 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     For a request it waits for locks up to LOCK_SECONDS, then raises Unavailable.
     """
     context = contextvars.copy_context()
-    patience = context.run(begin_patience)
+    budget = context.run(begin_wait_budget)
     submitted = time.monotonic()
 
     def call() -> T:
-        if patience is not None:
-            patience.spend(time.monotonic() - submitted)
+        if budget is not None:
+            budget.spend(time.monotonic() - submitted)
         return context.run(function, *args, **kwargs)
 
     def abandon() -> None:
-        if patience is not None:
-            patience.is_abandoned = True
+        if budget is not None:
+            budget.is_abandoned = True
 
     return await finish(asyncio.get_running_loop().run_in_executor(pools().writes, call), abandon)
 

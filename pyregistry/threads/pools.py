@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 from pyregistry.common.overriding import override
-from pyregistry.threads.turns import Turns
+from pyregistry.threads.fair_scheduler import FairScheduler
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class Pools:
         self.writes = Pool("write", WRITERS)
         self.flows = Pool("flow", FLOWS)
         self.walking = Pool("walk", WALKERS)
-        self.walks = Turns(self.walking)
+        self.walks = FairScheduler(self.walking)
         self.all = (self.reads, self.writes, self.flows, self.walking)
         self.by_name = {"reads": self.reads, "writes": self.writes, "flows": self.flows, "walks": self.walking}
         """The pools by their names in docs/decisions/0026."""

@@ -23,7 +23,7 @@ _LEAST_BLOCK_BYTES = 16 * 1024
 """Bytes below which a block of a download costs more than it holds."""
 _MANY_BYTES = 16 * 1024 * 1024
 """Freed bytes of large bodies from which on memory is returned to the system."""
-_GIVE_BACK_SECONDS = 1.0
+_TRIM_SECONDS = 1.0
 _M_MMAP_THRESHOLD = -3
 _OWN_PAGES_BYTES = 2 * 1024 * 1024
 """Bytes of a block from which on glibc maps separate pages, and unmaps them when the block is freed.
@@ -39,7 +39,7 @@ class Budget:
         self._size = size
         self._uploads = 0
         self._responses = 0
-        self._most = 0
+        self._peak = 0
         """Most uploads and large responses at a time since memory was last returned."""
         self._freed = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -69,36 +69,36 @@ class Budget:
         """Note that a body of `size` bytes was freed."""
         self._freed += size
         if self._freed >= _MANY_BYTES and self._timer is None:
-            self._give_back_later()
+            self._trim_later()
 
-    def block_size(self, most: int) -> int:
-        """Return the bytes of a file to read at once for a response; at most `most`."""
-        return max(_LEAST_BLOCK_BYTES, min(most, self._size // (4 * max(self._responses, 1))))
+    def block_size(self, limit: int) -> int:
+        """Return the bytes of a file to read at once for a response; at most `limit`."""
+        return max(_LEAST_BLOCK_BYTES, min(limit, self._size // (4 * max(self._responses, 1))))
 
     def read_size(self) -> int:
         """Return the bytes that the event loop reads at once for an upload."""
         return max(_LEAST_BYTES, min(READ_BYTES, self._size // (16 * max(self._uploads, 1))))
 
-    def batch_size(self, most: int) -> int:
-        """Return the bytes to collect before a write; at most `most`."""
-        return max(_LEAST_BYTES, min(most, self._size // (8 * max(self._uploads, 1))))
+    def batch_size(self, limit: int) -> int:
+        """Return the bytes to collect before a write; at most `limit`."""
+        return max(_LEAST_BYTES, min(limit, self._size // (8 * max(self._uploads, 1))))
 
     def _note(self) -> None:
-        self._most = max(self._most, self._uploads + self._responses)
-        if self._most >= _MANY and self._timer is None:
-            self._give_back_later()
+        self._peak = max(self._peak, self._uploads + self._responses)
+        if self._peak >= _MANY and self._timer is None:
+            self._trim_later()
 
-    def _give_back_later(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(_GIVE_BACK_SECONDS, self._give_back)
+    def _trim_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_TRIM_SECONDS, self._trim_memory)
 
-    def _give_back(self) -> None:
+    def _trim_memory(self) -> None:
         # glibc keeps freed memory between used blocks: without a trim its heap never shrinks after many uploads.
-        self._timer, self._most, self._freed = None, self._uploads + self._responses, 0
+        self._timer, self._peak, self._freed = None, self._uploads + self._responses, 0
         free_buffers.clear()
         if _trim is not None:
             asyncio.get_running_loop().run_in_executor(None, _trim, 0).add_done_callback(lambda _: None)
         if self._uploads + self._responses >= _MANY:
-            self._give_back_later()
+            self._trim_later()
 
 
 def _find(name: str, *arguments: type[ctypes.c_size_t] | type[ctypes.c_int]) -> Callable[..., int] | None:

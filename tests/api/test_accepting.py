@@ -34,10 +34,10 @@ DOCKER = list_of((ARM, "linux/arm64"), (AMD, "linux/amd64"), media_type=DOCKER_L
 OLD = {
     "Docker's image": [DOCKER_MANIFEST],
     "in other letters, with a parameter": [DOCKER_MANIFEST.upper() + "; charset=utf-8"],
-    "beside Docker's first format": [f"{SCHEMA1}, {DOCKER_MANIFEST}"],
+    "next to Docker's first format": [f"{SCHEMA1}, {DOCKER_MANIFEST}"],
     "in two lines": [SCHEMA1, DOCKER_MANIFEST],
-    "beside OCI's image": [f"{DOCKER_MANIFEST},{OCI_MANIFEST}"],
-    "beside a list that is misspelt": [DOCKER_MANIFEST, "application/vnd.docker.distribution.manifest.list.v3+json"],
+    "next to OCI's image": [f"{DOCKER_MANIFEST},{OCI_MANIFEST}"],
+    "next to a list that is misspelt": [DOCKER_MANIFEST, "application/vnd.docker.distribution.manifest.list.v3+json"],
 }
 TAKES_LISTS: dict[str, list[str]] = {
     "nothing": [],

@@ -13,7 +13,7 @@ from tests.push import Client, path_of
 from tests.raw import RawAnswer, ask
 
 _NAMES = ["ci/a", "ci/b", "private", "public/a", "public/b", "public/c", "x/secret"]
-_BLOB = b"a layer that not everybody may see"
+_BLOB = b"a layer that only some may see"
 _DIGEST = digest_of(_BLOB)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pyregistry.api.http.access_log import AccessLogger, JsonAccessLogger, in_pieces
 from pyregistry.api.transport.limits import ConnectionLimits
-from pyregistry.api.transport.runner import make_runner
+from pyregistry.api.transport.runner_factory import make_runner
 from tests.modes import FAST_PATH
 
 PIPE_BUF = 4096

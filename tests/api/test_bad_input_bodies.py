@@ -172,7 +172,7 @@ _NOT_A_MANIFEST = {
     "a key twice": b'{"schemaVersion": 2, "schemaVersion": 2, "manifests": []}',
     "a key twice below": b'{"schemaVersion": 2, "manifests": [], "x": {"a": 1, "a": 2}}',
     "a key twice in other letters": b'{"schemaVersion": 2, "manifests": [], "Manifests": []}',
-    "layers in other letters beside manifests": b'{"schemaVersion": 2, "manifests": [], "Layers": []}',
+    "layers in other letters next to manifests": b'{"schemaVersion": 2, "manifests": [], "Layers": []}',
     "33 levels": b'{"schemaVersion": 2, "manifests": [], "x": ' + b"[" * 33 + b"]" * 33 + b"}",
     "100,000 levels": b'{"schemaVersion": 2, "manifests": [], "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a number of 5,000 digits": b'{"schemaVersion": 2, "manifests": [], "x": ' + b"9" * 5_000 + b"}",

@@ -12,7 +12,7 @@ _UPLOADS = b"POST /v2/app/blobs/uploads/ HTTP/1.1\r\n" + _HOST
 _MALFORMED = {
     "no HTTP at all": b"hello\r\n\r\n",
     "a method in lower case": b"get /v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
-    "a method that nobody has registered": b"FROB /v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
+    "a method that is not registered": b"FROB /v2/ HTTP/1.1\r\n" + _HOST + b"\r\n",
     "a space in the path": b"GET /v2/a b/tags/list HTTP/1.1\r\n" + _HOST + b"\r\n",
     "a path in raw UTF-8": "GET /v2/é/tags/list HTTP/1.1\r\n".encode() + _HOST + b"\r\n",
     "NUL in the path": b"GET /v2/a\0b/tags/list HTTP/1.1\r\n" + _HOST + b"\r\n",
@@ -95,7 +95,7 @@ async def test_a_head_within_the_limits_is_answered(client: Client, headers: dic
     location = await start_upload(client, "app")
     head = request_head("GET", f"/v2/?q={'x' * 20_000}", headers)
     async with connected(client) as connection:
-        # The second head is read by the parser that goes on behind a body.
+        # The second head is read by the parser that continues after a body.
         data = head + request_head("PATCH", location, {"Content-Length": "4", **headers}) + b"body" + head
         for at in range(0, len(data), piece):
             await connection.send(data[at : at + piece])

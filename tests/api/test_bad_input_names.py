@@ -181,7 +181,7 @@ _BAD_UPLOADS = {
     "NUL": "4f6f1f5c-5c2c-4c1e-9d2c-000000000000%00",
     "unicode digits": "%EF%BC%91" * 8 + "-5c2c-4c1e-9d2c-000000000000",
     "7,000 bytes": "a" * 7_000,
-    "an id that nobody was given": "4f6f1f5c-5c2c-4c1e-9d2c-000000000000",
+    "an id that was never given": "4f6f1f5c-5c2c-4c1e-9d2c-000000000000",
 }
 
 

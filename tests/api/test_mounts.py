@@ -35,8 +35,8 @@ async def test_a_mount_of_a_sha512_blob_keeps_its_digest(client: Client) -> None
     [
         pytest.param(f"{_DIGEST}&from=other", id="the source does not have it"),
         pytest.param(f"{_DIGEST}&from=none", id="there is no such source"),
-        pytest.param(f"{digest_of(b'none')}&from=base", id="nobody has it"),
-        pytest.param(digest_of(b"none"), id="nobody has it, no source"),
+        pytest.param(f"{digest_of(b'none')}&from=base", id="no repository has it"),
+        pytest.param(digest_of(b"none"), id="no repository has it, no source"),
         pytest.param(f"{_DIGEST}&from=app", id="the source is the target"),
     ],
 )

@@ -107,7 +107,7 @@ async def test_ten_of_ten_pulls_are_told_whoever_answers_them(tmp_path: Path, pu
         await ask_again_and_again(client, pull, headers)
         assert len(prepared(client)) == (pull.ordinary if FAST_PATH else TIMES)
         async with asyncio.timeout(10):
-            while len(seen.events) < TIMES:  # the end of a blob is told when its last byte is with the kernel
+            while len(seen.events) < TIMES:  # the end of a blob is notified when its last byte is with the kernel
                 await asyncio.sleep(0.01)
         events = seen.since()
     first = events[0]

@@ -23,7 +23,7 @@ _LAYER, _LARGE = b"layer", b"l" * 100_000
 _IMAGE = image(_LAYER, _LARGE)
 _LARGE_MANIFEST = image(_LAYER, annotations={"a": "x" * 100_000}).content
 _SBOM = artifact(_IMAGE)
-_PAGE = Path(__file__).parents[2] / "docs/decisions/0026-rooms-of-threads.md"
+_PAGE = Path(__file__).parents[2] / "docs/decisions/0026-thread-pools.md"
 _STREAM = b"s" * 2_000_000
 
 

@@ -98,9 +98,9 @@ _AMBIGUOUS: dict[str, bytes] = {
     b"Transfer-Encoding: chunked\r\n\r\nSIZE\r\n",
     "HTTP/1.0 with both": b"GET /v2/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: LENGTH\r\n\r\n",
     "an empty Transfer-Encoding": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n\r\n",
-    "an empty Transfer-Encoding beside a length": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \r\n"
+    "an empty Transfer-Encoding next to a length": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \r\n"
     b"Content-Length: LENGTH\r\n\r\n",
-    "a length beside an empty Transfer-Encoding": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n"
+    "a length next to an empty Transfer-Encoding": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\n"
     b"Transfer-Encoding:\t\r\n\r\n",
     "both": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nContent-Length: LENGTH\r\nTransfer-Encoding: chunked\r\n\r\n",
     "both, the other way around": b"GET /v2/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"

@@ -132,7 +132,7 @@ _CLOSING = {
     "behind two ampersands": "{path}?{query}&&digest={digest}",
     "with a foreign state": "{path}?_state=ZXhhbXBsZQ%3D%3D&digest={digest}",
     "with an empty state": "{path}?_state=&digest={digest}",
-    "with more that nobody knows": "{path}?{query}&digest={digest}&x=y",
+    "with unknown parameters": "{path}?{query}&digest={digest}&x=y",
 }
 
 

@@ -19,9 +19,9 @@ def hash_of(password: str | bytes, cost: int = COST, prefix: bytes = b"2b") -> s
 
 def write_htpasswd(path: Path, users: dict[str, str], cost: int = COST) -> None:
     """User to password; replaced in one step, as an editor or Kubernetes does it."""
-    beside = path.with_suffix(".new")
-    beside.write_text("".join(f"{user}:{hash_of(password, cost)}\n" for user, password in users.items()))
-    beside.replace(path)
+    temporary = path.with_suffix(".new")
+    temporary.write_text("".join(f"{user}:{hash_of(password, cost)}\n" for user, password in users.items()))
+    temporary.replace(path)
 
 
 def auth_section(path: Path, realm: str = "Test Registry") -> dict[str, Any]:

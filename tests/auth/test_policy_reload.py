@@ -80,7 +80,7 @@ BROKEN: dict[str, bytes | int | None] = {
     "a key twice": b"access: []\naccess: []\n",
     "not text": b"\xff\xfe",
     "missing": None,
-    "everybody may write": 0o666,
+    "all users may write": 0o666,
 }
 
 

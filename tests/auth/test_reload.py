@@ -129,7 +129,7 @@ def _remove(path: Path) -> None:
     path.unlink()
 
 
-def _let_everybody_write(path: Path) -> None:
+def _let_all_users_write(path: Path) -> None:
     path.chmod(0o666)
 
 
@@ -154,7 +154,7 @@ def _replace_by_what_hangs(path: Path) -> None:
 
 UNUSABLE: dict[str, Callable[[Path], None]] = {
     "missing": _remove,
-    "everybody may write": _let_everybody_write,
+    "all users may write": _let_all_users_write,
     "a directory": _replace_by_a_directory,
     "a dangling link": _replace_by_a_dangling_link,
     "too large": _make_too_large,
@@ -192,13 +192,13 @@ def _put_back(path: Path) -> None:
 async def test_a_file_that_comes_back_in_time_changes_nothing(
     guarded: Client, password_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    beside = password_file.with_suffix(".beside")
-    password_file.rename(beside)
+    temporary = password_file.with_suffix(".beside")
+    password_file.rename(temporary)
     async with asyncio.timeout(5):
         while "the last valid content stays active for up to a minute" not in caplog.text:
             assert await _status(guarded, BOB) == 200
             await asyncio.sleep(0.02)
-    beside.rename(password_file)
+    temporary.rename(password_file)
     for _ in range(20):
         assert (await _status(guarded, ALICE), await _status(guarded, BOB)) == (200, 200)
         await asyncio.sleep(0.02)
@@ -289,9 +289,9 @@ async def test_a_file_behind_a_link_that_is_swapped_is_read_again(
     link.symlink_to("..0")
     client = await start_registry(auth=auth_section(tmp_path / "..data" / "htpasswd"))
     assert await _status(client, BOB) == 200
-    beside = tmp_path / "..beside"
-    beside.symlink_to("..1")
-    beside.replace(link)
+    temporary = tmp_path / "..beside"
+    temporary.symlink_to("..1")
+    temporary.replace(link)
     await _until(client, BOB, 401)
     assert await _status(client, ALICE) == 200
 
@@ -304,7 +304,7 @@ async def test_a_change_of_the_same_size_and_time_is_seen_by_its_inode(guarded: 
     await _until(guarded, BOB, 401)
 
 
-@pytest.mark.parametrize("make_unusable", [_remove, _let_everybody_write, _replace_by_a_directory, _make_too_large])
+@pytest.mark.parametrize("make_unusable", [_remove, _let_all_users_write, _replace_by_a_directory, _make_too_large])
 def test_a_registry_does_not_start_with_a_file_that_cannot_be_used(
     password_file: Path, make_unusable: Callable[[Path], None]
 ) -> None:

@@ -121,7 +121,7 @@ def test_a_bucket_never_lets_through_more_than_its_rate(steps: list[tuple[float,
     for pause, insists in steps:
         clock.now += pause
         wait = buckets.wait("key")
-        assert wait <= 0.5 + 1e-6  # no debts, however hard somebody insists
+        assert wait <= 0.5 + 1e-6  # no debts, however hard a client insists
         if not wait:
             times.append(clock.now)
         if not wait or insists:

@@ -32,7 +32,7 @@ class Place:
         storage = {"filesystem": {"rootdirectory": str(self.data)}, **sections}
         self.config.write_text(yaml.safe_dump({"version": 0.1, "storage": storage}))
         self.driver = FilesystemDriver(self.data)
-        volumes.remember(self.driver)
+        volumes.note_mounted(self.driver)
         self.registry = registry_on(self.driver)
 
 

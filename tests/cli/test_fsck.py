@@ -198,7 +198,7 @@ def start(*words: str | Path) -> "subprocess.Popen[str]":
 def test_a_scrub_that_is_stopped_says_what_it_did_not_look_at(
     config: Path, driver: FilesystemDriver, stop: signal.Signals
 ) -> None:
-    with start(config, "--scrub", "--rate", "300") as process:
+    with start(config, "--scrub", "--rate", "100") as process:  # more than a minute for all
         wait_until(lambda: any((driver.root / ".pyregistry/scrub").glob("sha*")), "some of it was read")
         process.send_signal(stop)
         output = process.communicate(timeout=30)[0]
@@ -210,7 +210,7 @@ def test_a_scrub_that_is_stopped_says_what_it_did_not_look_at(
     assert "), all links and manifests\nso far 0 damaged, 0 left over\n" in output
     [step] = next_steps(output)
     words = shlex.split(step.partition(" (")[0])
-    assert words == ["pyregistry", "fsck", str(config), "--scrub", "--rate", "300"]
+    assert words == ["pyregistry", "fsck", str(config), "--scrub", "--rate", "100"]
     assert "\n0 damaged, 0 left over\n" in run_process(*words[1:-2], "--rate", "0")
 
 

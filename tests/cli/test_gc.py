@@ -208,7 +208,7 @@ def test_a_damaged_manifest_ends_with_2_and_keeps_its_repository(place: Place) -
     assert done.returncode == 2
     assert f"skipped: app: the manifest {KEPT.digest}, which the tag latest names, is damaged" in done.stderr
     assert "Traceback" not in done.stderr
-    assert json.loads(done.stdout)["blobs_removed"] == 2  # the rest goes on
+    assert json.loads(done.stdout)["blobs_removed"] == 2  # the rest continues
     assert files_of(place.driver, layout.repository(RepositoryName("app"))) == before
 
 

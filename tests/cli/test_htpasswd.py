@@ -162,7 +162,7 @@ def test_the_file_is_on_disk_before_it_has_its_name(path: Path, tmp_path: Path) 
         pytest.param(["-i", "{path}", "bob"], "", 2, id="no password"),
         pytest.param(["-i", "{path}", "bob"], "a\0b", 2, id="NUL in the password"),
         pytest.param(["-i", "{path}", "bob"], "x" * 1_025, 5, id="a long password"),
-        pytest.param(["{path}", "bob"], "x", 2, id="nobody to ask"),
+        pytest.param(["{path}", "bob"], "x", 2, id="no terminal to ask"),
         pytest.param(["-i", "{path}"], "x", 2, id="no user"),
         pytest.param(["-i", "{path}", "bob", "password"], "x", 2, id="a password without -b"),
         pytest.param(["-b", "{path}", "bob"], "x", 2, id="-b without a password"),

@@ -49,7 +49,7 @@ def config(root: Path) -> Path:
     config = write_config(root.parent, auth=auth, pyregistry={"access": rules})
     root.mkdir(exist_ok=True)
     driver = FilesystemDriver(root)
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     fill(registry_on(driver))
     push_blob(repository(registry_on(driver)), b"in progress")
     driver.write(blob_path(b"new"), b"bad")

@@ -28,7 +28,7 @@ def config(root: Path) -> Path:
     require_root()
     config = write_config(root.parent)
     root.mkdir(exist_ok=True)
-    volumes.remember(FilesystemDriver(root))
+    volumes.note_mounted(FilesystemDriver(root))
     fill(registry_on(FilesystemDriver(root)))
     for path in (root, *root.rglob("*")):
         os.chown(path, OWNER, OWNER, follow_symlinks=False)

@@ -33,7 +33,7 @@ def config(root: Path) -> Path:
 @pytest.fixture
 def driver(config: Path) -> FilesystemDriver:
     driver = FilesystemDriver(config.parent / "data")
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     return driver
 
 

@@ -43,7 +43,7 @@ REASONS = {
 def config(root: Path) -> Path:
     config = write_config(root.parent)
     root.mkdir(exist_ok=True)
-    volumes.remember(FilesystemDriver(root))
+    volumes.note_mounted(FilesystemDriver(root))
     fill(registry_on(FilesystemDriver(root)))
     return config
 

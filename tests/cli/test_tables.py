@@ -25,7 +25,7 @@ def config(root: Path) -> Path:
     config = write_config(root.parent)
     root.mkdir(exist_ok=True)
     driver = FilesystemDriver(root)
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     push_image(repository(registry_on(driver), NAME), AMD64, "1.2.3")
     push_image(repository(registry_on(driver), NAME), index(AMD64, ARM64), "1.2.3-multi")
     for tag in ("1.2.3", "1.2.3-multi"):

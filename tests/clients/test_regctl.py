@@ -146,7 +146,7 @@ def test_copy_with_referrers_takes_them_along(registry: Server, regctl: Regctl, 
 
 @pytest.mark.client("regctl", "modify")
 @pytest.mark.client("regctl", "inspect")
-def test_modified_image_stands_beside_the_one_it_was_made_from(regctl: Regctl, name: str, tmp_path: Path) -> None:
+def test_modified_image_is_added_to_the_one_it_was_made_from(regctl: Regctl, name: str, tmp_path: Path) -> None:
     regctl.run("image", "mod", f"{name}:1", "--create", "2", "--annotation", "a=b", "--label", "c=d")
     config = regctl.json("image", "inspect", f"{name}:2")
     assert config["config"]["Labels"] == {"c": "d"}

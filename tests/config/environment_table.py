@@ -165,7 +165,7 @@ ROWS: dict[str, Row] = {
     # 8: sections that are replaced
     "8: another driver": row(directory("data"), False, REGISTRY_STORAGE="inmemory"),
     "8: another driver takes the section with it": row(DELETION, 405, REGISTRY_STORAGE="inmemory"),
-    "8: a driver that nobody knows": row(STARTS, REFUSED, REGISTRY_STORAGE="floppy"),
+    "8: an unknown driver": row(STARTS, REFUSED, REGISTRY_STORAGE="floppy"),
     "8: htpasswd": row(
         challenge,
         (401, "Basic", "A Realm", None),
@@ -189,7 +189,7 @@ ROWS: dict[str, Row] = {
     ),
     "8: no auth instead of the file's": row(STARTS, 200, file=HTPASSWD, REGISTRY_AUTH=""),
     "8: htpasswd without parameters": row(STARTS, REFUSED, REGISTRY_AUTH="htpasswd"),
-    "8: auth that nobody knows": row(STARTS, REFUSED, REGISTRY_AUTH="ldap"),
+    "8: auth of an unknown kind": row(STARTS, REFUSED, REGISTRY_AUTH="ldap"),
     # 9: traps
     "9: a second driver": row(STARTS, REFUSED, REGISTRY_STORAGE_S3_BUCKET="b"),
     "9: read-only": row(PUSH, 405, theirs=REFUSED, why=PANICS, REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED="true"),

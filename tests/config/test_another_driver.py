@@ -7,7 +7,7 @@ PROGRAM = """
 import msgspec
 from pyregistry.config import schema
 
-class S3(schema.Section, frozen=True):
+class S3(schema.ConfigSection, frozen=True):
     bucket: str
 
 class Storage(schema.Storage, frozen=True):

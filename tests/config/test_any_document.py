@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyregistry.api.http.access_log import Entry, JsonAccessLogger
+from pyregistry.api.http.access_log import JsonAccessLogger, LogEntry
 from pyregistry.config.error_messages import alternatives, is_section
 from pyregistry.config.errors import ConfigError
 from pyregistry.config.load import parse
@@ -88,7 +88,7 @@ def use(config: Config) -> None:
     connection_limits(config)
     yaml.safe_dump(msgspec.to_builtins(effective_config(config), enc_hook=str))
     lines = JsonAccessLogger(fields=config.log.fields)._line(
-        Entry("x", "x", "", "GET", "/v2/", "HTTP/1.1", "", 200, 0, ""), 0.1
+        LogEntry("x", "x", "", "GET", "/v2/", "HTTP/1.1", "", 200, 0, ""), 0.1
     )
     assert json.loads(lines, parse_constant=refuse_constant)["status"] == 200
 

@@ -145,7 +145,7 @@ BROKEN: dict[str, Broken] = {
         "proxy: a pull-through cache is not supported; this key cannot be ignored safely",
         "proxy: {remoteurl: https://registry-1.docker.io, username: u, password: hunter2}\n",
     ),
-    "auth that nobody knows": of(
+    "auth of an unknown kind": of(
         "auth.ldap: this kind is not supported, expected htpasswd or token", "auth: {ldap: {}}\n"
     ),
     "two kinds of auth": of(
@@ -198,7 +198,7 @@ BROKEN: dict[str, Broken] = {
     "a header that is no list": of(
         'http.headers.X-Frame-Options: "DENY", expected a list', "  headers: {A: [b], X-Frame-Options: DENY}\n"
     ),
-    "a header that nobody can send": of(
+    "a header that cannot be sent": of(
         'http.headers: "X Frame", expected the name of a header', "  headers: {X Frame: [DENY]}\n"
     ),
     "a header that frames answers": of(
@@ -222,7 +222,7 @@ BROKEN: dict[str, Broken] = {
         "http.tls.key: {directory}/certs/none: No such file or directory",
         "  tls: {certificate: /certs/domain.crt, key: /certs/none}\n",
     ),
-    "client certificates that nobody issues": of(
+    "client certificates without an issuer": of(
         'http.tls.clientauth: "require-and-verify-client-cert", expected http.tls.clientcas as well',
         "  tls: {certificate: /certs/domain.crt, key: /certs/domain.key, clientauth: require-and-verify-client-cert}\n",
     ),

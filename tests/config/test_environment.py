@@ -54,7 +54,7 @@ CASES: dict[str, Case] = {
         ("log", "accesslog", "disabled"),
         True,
     ),
-    "2: what stands beside it stays": (
+    "2: its neighbours stay": (
         {"REGISTRY_HTTP_ADDR": ":80"},
         ("http", "headers"),
         {"X-Content-Type-Options": ["nosniff"]},
@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
         ("storage", "maintenance", "readonly", "enabled"),
         True,
     ),
-    "9: another driver beside that of the file": (
+    "9: another driver next to that of the file": (
         {"REGISTRY_STORAGE_S3_BUCKET": "b"},
         ("storage",),
         {"filesystem": {"rootdirectory": "/data"}, "delete": {"enabled": False}, "s3": {"bucket": "b"}},

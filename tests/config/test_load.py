@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[str, str]] = {
     "no storage": ("version: 0.1", "storage"),
     "storage without a driver": ("version: 0.1\nstorage: {delete: {enabled: true}}", "storage: exactly one"),
     "storage that is null": ("version: 0.1\nstorage:", "storage"),
-    "a driver that nobody knows": ("version: 0.1\nstorage: floppy", "storage: exactly one"),
+    "an unknown driver": ("version: 0.1\nstorage: floppy", "storage: exactly one"),
     "two drivers": ("version: 0.1\nstorage: {filesystem: {}, inmemory: {}}", "filesystem, inmemory"),
     "two drivers, one without parameters": (
         "version: 0.1\nstorage: {filesystem: , inmemory: }",
@@ -129,15 +129,15 @@ REFUSED: dict[str, tuple[str, str]] = {
     "a truth value in quotes": (LEAST.replace("}}", "}, delete: {enabled: 'yes'}}"), "storage.delete.enabled"),
     "a driver as a word that is not supported, whose data would be gone": ("version: 0.1\nstorage: s3", "storage.s3"),
     "a driver without parameters that is not supported": ("version: 0.1\nstorage: {gcs: }", "storage.gcs"),
-    "token auth as a word, which would let everybody in": (LEAST + "auth: token", "auth.token"),
-    "token auth without parameters, which would let everybody in": (LEAST + "auth: {token: {}}", "auth.token"),
-    "a typing error in auth, which would let everybody in": (LEAST + "auth: {htpaswd: {path: p}}", "auth.htpaswd"),
-    "auth that nobody knows, which would let everybody in": (LEAST + "auth: foo", "auth.foo"),
+    "token auth as a word, which would let all callers in": (LEAST + "auth: token", "auth.token"),
+    "token auth without parameters, which would let all callers in": (LEAST + "auth: {token: {}}", "auth.token"),
+    "a typing error in auth, which would let all callers in": (LEAST + "auth: {htpaswd: {path: p}}", "auth.htpaswd"),
+    "auth of an unknown kind, which would let all callers in": (LEAST + "auth: foo", "auth.foo"),
     "token auth": (LEAST + "auth: {token: {realm: r}}", "auth.token"),
     "silly auth without parameters": (LEAST + "auth: silly", "auth.silly"),
     "two kinds of auth": (LEAST + "auth: {htpasswd: {realm: r, path: p}, token: {}}", "token"),
-    "htpasswd as a word, which would let everybody in": (LEAST + "auth: htpasswd", "auth.htpasswd"),
-    "htpasswd without parameters, which would let everybody in": (LEAST + "auth: {htpasswd: }", "auth.htpasswd"),
+    "htpasswd as a word, which would let all callers in": (LEAST + "auth: htpasswd", "auth.htpasswd"),
+    "htpasswd without parameters, which would let all callers in": (LEAST + "auth: {htpasswd: }", "auth.htpasswd"),
     "htpasswd without a path": (LEAST + "auth: {htpasswd: {realm: r}}", "path"),
     "htpasswd whose path is null": (LEAST + "auth: {htpasswd: {realm: r, path: }}", "path"),
     "a pull-through cache": (LEAST + "proxy: {remoteurl: 'https://registry-1.docker.io'}", "proxy"),
@@ -278,7 +278,7 @@ def test_whatever_the_file_says_it_is_a_config_or_refused(document: str | dict[s
     try:
         config = config_of(text)
     except ConfigError as error:
-        assert str(error)  # noqa: PT017 - an empty refusal helps nobody
+        assert str(error)  # noqa: PT017 - an empty refusal helps no operator
     else:
         assert config.version == "0.1"
         assert (config.storage.filesystem is None) != (config.storage.inmemory is None)

@@ -214,7 +214,7 @@ def sparse() -> DataSet:
     made = _image()
     del made.blobs[json.loads(made.manifests[0].content)["layers"][0]["digest"]]
     present = made.describe(made.image([made.layer(), made.layer()]))
-    absent = descriptor(b"a manifest that nobody pushes", OCI_MANIFEST)
+    absent = descriptor(b"a manifest that is not pushed", OCI_MANIFEST)
     made.index(dict(zip(PLATFORMS, [present, absent], strict=True)), "sparse-index")
     return made
 

@@ -66,7 +66,7 @@ def directory(find: Callable[[Place], Path]) -> Leftover:
     return make
 
 
-def beside(pattern: str) -> Leftover:
+def with_a_copy(pattern: str) -> Leftover:
     """`<path>.<uuid>.tmp` next to every file that the pattern finds: version 3.1 writes there first."""
 
     def make(place: Place) -> Path:
@@ -81,11 +81,11 @@ LEFTOVERS: dict[str, Leftover] = {
     "the state of a cache": file(lambda at: at.root / "scheduler-state.json", b"{}"),
     "a torn state of a cache": file(lambda at: at.root / f"scheduler-state.json.{UPLOAD}.tmp", b"{"),
     "what a file system of its own has": directory(lambda at: at.root / "lost+found"),
-    "torn links of tags": beside("repositories/**/current/link"),
-    "torn links of tags that were": beside("repositories/**/index/sha256/*/link"),
-    "torn links of revisions": beside("repositories/**/revisions/sha256/*/link"),
-    "torn links of layers": beside("repositories/**/_layers/sha256/*/link"),
-    "torn blobs": beside("blobs/sha256/*/*/data"),
+    "torn links of tags": with_a_copy("repositories/**/current/link"),
+    "torn links of tags that were": with_a_copy("repositories/**/index/sha256/*/link"),
+    "torn links of revisions": with_a_copy("repositories/**/revisions/sha256/*/link"),
+    "torn links of layers": with_a_copy("repositories/**/_layers/sha256/*/link"),
+    "torn blobs": with_a_copy("blobs/sha256/*/*/data"),
     "an upload that has nothing": directory(lambda at: at.upload),
     "an upload that has a torn time": file(lambda at: at.upload / f"startedat.{UPLOAD}.tmp", b"2020"),
     "an upload that has a time": file(lambda at: at.upload / "startedat", STARTED.encode()),

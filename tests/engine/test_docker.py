@@ -41,7 +41,7 @@ def growing(registry: Server, repository: str) -> int:
     uploads = registry.tree / "repositories" / repository / "_uploads"
     sizes = [0]
     for data in uploads.glob("*/data"):
-        with contextlib.suppress(FileNotFoundError):  # it is complete by now
+        with contextlib.suppress(FileNotFoundError):  # it is complete
             sizes.append(data.stat().st_size)
     return max(sizes)
 

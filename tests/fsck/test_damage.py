@@ -11,7 +11,7 @@ import pytest
 
 from pyregistry.fsck.findings import KINDS, Kind
 from pyregistry.fsck.hashing import Checked
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.driver import Driver
@@ -218,7 +218,7 @@ def test_a_blob_is_read_once_for_all_manifests_that_say_another_size(root: Path)
         document["layers"] = [document["layers"][0] | {"size": size}] * 50
         put_index(driver, json.dumps(document).encode())
     read: list[Digest] = []
-    found = [finding.kind for finding in check(driver, Scope(Rules(), hashed=_Noting(read)))]
+    found = [finding.kind for finding in check(driver, CheckScope(Rules(), hashed=_Noting(read)))]
     assert found == [Kind.WRONG_SIZE] * 3
     assert read == [Digest.of(b"layer")]
 
@@ -311,5 +311,5 @@ def test_sparse_images_are_sound_where_they_are_allowed(driver: Driver) -> None:
     app.put_manifest(Tag("sparse"), sparse.content, sparse.media_type)
     lonely = image(b"elsewhere")
     app.put_manifest(Tag("lonely"), lonely.content, lonely.media_type)
-    assert list(check(driver, Scope(rules))) == []
+    assert list(check(driver, CheckScope(rules))) == []
     assert trees.kinds(driver) == ["missing-blob"]

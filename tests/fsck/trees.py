@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from pyregistry.fsck import checking, hashing, repairing, scrubbing
 from pyregistry.fsck.findings import Finding
 from pyregistry.fsck.hashing import Limit, unlimited
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.fsck.scrubbing import Coverage
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
@@ -41,7 +41,7 @@ def fill(registry: Registry) -> None:
     app.start_upload()
 
 
-def check(driver: Driver, scope: Scope) -> Iterator[Finding]:
+def check(driver: Driver, scope: CheckScope) -> Iterator[Finding]:
     """A check of a driver, in the quiet moments of a directory."""
     return checking.check(driver, LocalCoordinator(driver), scope)
 
@@ -65,7 +65,7 @@ def quarantine_if_damaged(driver: Driver, digest: Digest) -> bool:
 
 def findings(driver: Driver, **scope: object) -> list[Finding]:
     """Return the findings of a check without repair."""
-    return list(check(driver, Scope(Rules(), **scope)))  # type: ignore[arg-type] # the caller knows them
+    return list(check(driver, CheckScope(Rules(), **scope)))  # type: ignore[arg-type] # the caller knows them
 
 
 def kinds(driver: Driver, **scope: object) -> list[str]:
@@ -75,7 +75,7 @@ def kinds(driver: Driver, **scope: object) -> list[str]:
 
 def repair_all(driver: Driver, **scope: object) -> list[tuple[str, str | None]]:
     """The findings, and what was done about them."""
-    scoped = Scope(Rules(), **scope)  # type: ignore[arg-type] # the caller knows them
+    scoped = CheckScope(Rules(), **scope)  # type: ignore[arg-type] # the caller knows them
     return [(str(finding.kind), repair(driver, finding)) for finding in check(driver, scoped)]
 
 

@@ -32,7 +32,7 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", help=f"of {', '.join(TARGETS)}; all of them where none is given")
-    parser.add_argument("--seconds", type=int, default=20, help="for each target, 20 where nothing is said")
+    parser.add_argument("--seconds", type=int, default=20, help="for each target, 20 by default")
     parser.add_argument("--keep", action="store_true", help="add what reaches new code to the corpus")
     parser.add_argument("--show", type=Path, help="run one input, with the error that it makes")
     options = parser.parse_args()

@@ -3,7 +3,7 @@
 import time
 
 from pyregistry.gc import collector
-from pyregistry.gc.types import Listener, Options, Report
+from pyregistry.gc.types import Options, ProgressObserver, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
@@ -13,7 +13,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Collection, Coordinator
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import PathNotFound
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 from tests.storage.pushing import files_of
 
 HOUR = 3600 * 10**9
@@ -26,12 +26,12 @@ PROCESSES = 1
 def collect(
     driver: Driver,
     options: Options,
-    listener: Listener | None = None,
+    observer: ProgressObserver | None = None,
     processes: int = 1,
     coordinator: Coordinator | None = None,
 ) -> Report:
     """One run on a driver, by default with the coordinator of a directory."""
-    return collector.collect(driver, coordinator or LocalCoordinator(driver), options, listener, processes)
+    return collector.collect(driver, coordinator or LocalCoordinator(driver), options, observer, processes)
 
 
 def gc(driver: Driver, **options: object) -> Report:
@@ -41,7 +41,7 @@ def gc(driver: Driver, **options: object) -> Report:
 
 def looking(driver: Driver) -> Collection:
     """A run that only looks."""
-    with LocalCoordinator(driver).collection(GRACE, dry_run=True) as collection:
+    with LocalCoordinator(driver).collection(GRACE_SECONDS, dry_run=True) as collection:
         return collection
 
 

@@ -16,7 +16,7 @@ from tests.storage.conftest import driver, registry, root  # noqa: E402 - after 
 def filesystem(root: Path) -> FilesystemDriver:
     """A driver on `root`, which a server saw when it was empty."""
     driver = FilesystemDriver(root)
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     return driver
 
 

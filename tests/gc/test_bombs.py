@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.inventory.images import tagged_images
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
@@ -29,7 +29,7 @@ BOMB = (
 RUNS: dict[str, Callable[[FilesystemDriver], object]] = {
     "gc": gc,
     "gc of what is untagged": lambda driver: gc(driver, delete_untagged=True, grace=0),
-    "fsck": lambda driver: list(check(driver, Scope(Rules()))),
+    "fsck": lambda driver: list(check(driver, CheckScope(Rules()))),
     "ls": lambda driver: list(tagged_images(driver, repository(registry_on(driver)))),
     "du": lambda driver: measure(backend_on(driver)),
 }

@@ -23,10 +23,10 @@ GENERATIONS = st.builds(
 def _candidates(blobs: dict[str, Generation]) -> Candidates:
     candidates = Candidates()
     for directory, digests in groupby(sorted(blobs), key=lambda digest: digest[: len("sha256:ab")]):
-        records = PrefixBlobs(*directory.split(":"))
+        blobs_of_prefix = PrefixBlobs(*directory.split(":"))
         for digest in digests:
-            assert records.add(digest.partition(":")[2], blobs[digest])
-        candidates.extend(records)
+            assert blobs_of_prefix.add(digest.partition(":")[2], blobs[digest])
+        candidates.extend(blobs_of_prefix)
     return candidates
 
 
@@ -60,11 +60,11 @@ def test_what_is_no_digest_is_never_there(text: str) -> None:
 
 def test_only_the_name_of_a_blob_is_added_and_only_to_its_directory() -> None:
     generation = Generation(1, 1, 1)
-    records = PrefixBlobs("sha256", "ab")
+    blobs_of_prefix = PrefixBlobs("sha256", "ab")
     for name in ("", "ab", "ab" * 31, "ab" * 33, "AB" * 32, "ab " * 21 + "a", "zz" * 32, "_" * 64, "ac" + "ab" * 31):
-        assert not records.add(name, generation), name
+        assert not blobs_of_prefix.add(name, generation), name
     assert not PrefixBlobs("sha256", "AB").add("AB" * 32, generation)
-    assert len(records) == 0
+    assert len(blobs_of_prefix) == 0
     assert PrefixBlobs("sha512", "ab").add("ab" * 64, generation)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Listener, MarkFailed, Options, Report
+from pyregistry.gc.types import MarkFailed, Options, ProgressObserver, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local.driver import Driver
@@ -46,7 +46,7 @@ def fill(registry: Registry) -> None:
         remove_tag(repo, "gone")
 
 
-class Heard(Listener):
+class Heard(ProgressObserver):
     """Everything that was said of a run, in order."""
 
     def __init__(self) -> None:

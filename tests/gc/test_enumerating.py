@@ -125,9 +125,9 @@ def test_blobs_that_vanish_meanwhile_are_passed_over(root: Path) -> None:
     driver = FilesystemDriver(root)
     digests = fill(driver)
     first = next(digest for digest in digests if digest.algorithm == "sha256" and digest.encoded > "81")
-    doomed = layout.child(StoragePath(f"{layout.BLOBS}/sha256"), first.encoded[:2])
+    garbage = layout.child(StoragePath(f"{layout.BLOBS}/sha256"), first.encoded[:2])
     for processes in (1, 2):
-        watching = Watching(root, "80", lambda: remove(driver, doomed))
+        watching = Watching(root, "80", lambda: remove(driver, garbage))
         candidates = enumerate_blobs(watching, looking(watching), processes)
         assert 0 < len(candidates) < len(digests)
         assert candidates.size(first) is None

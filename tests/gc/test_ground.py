@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Listener, Options, Plan, SafetyCheckFailed
+from pyregistry.gc.types import Options, Plan, ProgressObserver, SafetyCheckFailed
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
@@ -123,7 +123,7 @@ def test_a_run_that_cannot_see_the_server_s_locks_keeps_what_it_pushes(tmp_path:
     for blob in pushed.blobs:
         push_blob(repo, blob)
 
-    class PushesBeforeTheSweep(Listener):
+    class PushesBeforeTheSweep(ProgressObserver):
         def planned(self, plan: Plan) -> None:
             repo.put_manifest(Tag("latest"), pushed.content, pushed.media_type)
 

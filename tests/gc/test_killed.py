@@ -16,7 +16,7 @@ from tests.storage.pushing import files_of, pull, push_image, registry_on, repos
 
 KEPT = index(image(b"base", b"amd64"), image(b"base", b"arm64"))
 SIGNATURE = artifact(KEPT)
-DOOMED = index(index(image(b"base", b"old")), image(b"older"))
+GARBAGE = index(index(image(b"base", b"old")), image(b"older"))
 LEFT = {
     digest
     for manifest in (KEPT, *KEPT.children, SIGNATURE)
@@ -32,7 +32,7 @@ def tree(root: Path) -> Path:
     repo = repository(registry)
     push_image(repo, KEPT, "latest")
     push_image(repo, SIGNATURE)
-    push_image(repo, DOOMED, "old")
+    push_image(repo, GARBAGE, "old")
     remove_tag(repo, "old")
     push_image(repo, image(b"deleted"), "deleted")
     repo.delete_manifest(Digest(image(b"deleted").digest))
@@ -57,8 +57,8 @@ def test_whatever_it_was_doing_nothing_is_lost_and_the_next_run_finishes(tree: P
         for manifest in (KEPT, SIGNATURE):
             assert pull(repo, manifest), root.name
         for digest in driver.children(layout.child(layout.revisions(repo.name), "sha256")):  # nothing incomplete
-            doomed = {each.digest: each for each in _with_children(DOOMED)}.get(f"sha256:{digest}")
-            assert doomed is None or pull(repo, doomed), root.name
+            garbage = {each.digest: each for each in _with_children(GARBAGE)}.get(f"sha256:{digest}")
+            assert garbage is None or pull(repo, garbage), root.name
         report = gc(driver, delete_untagged=True)
         assert report.skipped == [], root.name
         assert blobs(driver) == LEFT, root.name

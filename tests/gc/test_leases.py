@@ -15,7 +15,7 @@ from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, Unit, renewed_after
+from pyregistry.storage.seams.coordinator import MAX_RENEWAL_SECONDS, Unit, renewed_after
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Stat
 from tests.builders import image, index
@@ -253,7 +253,7 @@ def test_what_another_repository_uses_is_not_counted_as_kept_by_leases(
 def test_each_head_is_good_for_nearly_a_grace_whatever_the_servers_renew_by(
     driver: Driver, registry: Registry, grace: float, servers: float | None, part: float, is_kept: bool
 ) -> None:
-    renewed = LONGEST_RENEWAL
+    renewed = MAX_RENEWAL_SECONDS
     if servers is not None:
         renewed = renewed_after(servers)
         leases.note_renewal(driver, renewed)
@@ -266,7 +266,7 @@ def test_each_head_is_good_for_nearly_a_grace_whatever_the_servers_renew_by(
 
 
 def test_the_servers_renew_by_the_longest_that_one_of_them_noted(driver: Driver) -> None:
-    assert leases.noted_renewal(driver) == LONGEST_RENEWAL
+    assert leases.noted_renewal(driver) == MAX_RENEWAL_SECONDS
     for noted, longest in ((3.0, 3.0), (180.0, 180.0), (0.0, 180.0), (3.0, 180.0)):
         leases.note_renewal(driver, noted)
         assert leases.noted_renewal(driver) == longest
@@ -275,7 +275,7 @@ def test_the_servers_renew_by_the_longest_that_one_of_them_noted(driver: Driver)
 @pytest.mark.parametrize("content", [b"", b"soon", b"nan", b"-1", b"inf", b"301", b"\xff"])
 def test_a_note_that_says_nothing_counts_as_the_longest(driver: Driver, content: bytes) -> None:
     driver.write(layout.RENEWAL, content)
-    assert leases.noted_renewal(driver) == LONGEST_RENEWAL
+    assert leases.noted_renewal(driver) == MAX_RENEWAL_SECONDS
 
 
 def test_with_no_grace_what_has_a_time_in_the_future_goes_too(driver: Driver, registry: Registry) -> None:

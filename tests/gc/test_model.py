@@ -23,7 +23,7 @@ NAMES = [variant[0] for variant in VARIANTS]
 QUICK = [
     "no commit lock",
     "no barrier",
-    "record checked at enumeration only (no re-check)",
+    "generation checked at enumeration only (no re-check)",
     "mark before enumerate",
     "children swept before their index",
 ]

@@ -129,7 +129,7 @@ def test_a_symbolic_link_to_repositories_elsewhere_ends_the_run(filesystem: File
 def test_a_symbolic_link_within_a_repository_ends_the_run(
     filesystem: FilesystemDriver, part: str, *, untagged: bool
 ) -> None:
-    # Whoever pulls goes through it, and a listing leaves it out.
+    # A pull goes through it, and a listing leaves it out.
     repo = repository(registry_on(filesystem), "team/app")
     push_image(repo, image(), "latest")
     there = filesystem.root / layout.REPOSITORIES / "team/app" / part

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Listener, Options, Plan
+from pyregistry.gc.types import Options, Plan, ProgressObserver
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
@@ -31,7 +31,7 @@ def mounted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield directory
 
 
-class Between(Listener):
+class Between(ProgressObserver):
     """Does something between mark and sweep."""
 
     def __init__(self, work: Callable[[], object]) -> None:

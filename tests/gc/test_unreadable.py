@@ -12,8 +12,8 @@ import pytest
 
 from pyregistry.gc.batches import BATCH
 from pyregistry.gc.documents import list_links
-from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, Report
-from pyregistry.gc.unread import Unread
+from pyregistry.gc.types import MarkFailed, Options, Plan, ProgressObserver, Report
+from pyregistry.gc.unreadable import Unreadable
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.filesystem import FilesystemDriver
@@ -417,10 +417,10 @@ def test_the_tags_are_gone_through_once_for_all_suspects(root: Path) -> None:
     images = many_images(driver, 100)
     documents = list_links(driver, APP, strict=True)
     documents.tags = tags = Tags(documents.tags)
-    unread = Unread(driver, looking(driver), APP, documents)
+    unreadable = Unreadable(driver, looking(driver), APP, documents)
     for each in images:
-        unread.manifest(each.digest)
-    assert len(unread.recheck().sentences) == 100
+        unreadable.manifest(each.digest)
+    assert len(unreadable.recheck().sentences) == 100
     assert tags.looks == 2
 
 
@@ -432,7 +432,7 @@ def test_a_manifest_that_was_deleted_and_comes_back_damaged_ends_the_run(filesys
     push_blob(repo, b"garbage")
     link = filesystem.read(revision(UNTAGGED))
 
-    class Coming(Listener):
+    class Coming(ProgressObserver):
         def repository(self, name: RepositoryName) -> None:
             filesystem.delete(revision(UNTAGGED))
             filesystem.delete(data(UNTAGGED))

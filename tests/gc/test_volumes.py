@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.gc.types import Listener, MarkFailed, Options, Plan, SafetyCheckFailed
+from pyregistry.gc.types import MarkFailed, Options, Plan, ProgressObserver, SafetyCheckFailed
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.local import volumes
 from pyregistry.storage.local.filesystem import FilesystemDriver
@@ -85,10 +85,10 @@ def assert_unsafe(driver: FilesystemDriver, said: str) -> None:
 @pytest.mark.parametrize("seen", ["when empty", "with the repository", "by a run"])
 def test_the_only_repository_removed_by_hand_is_freed(driver: FilesystemDriver, name: str, seen: str) -> None:
     if seen == "when empty":
-        volumes.remember(driver)
+        volumes.note_mounted(driver)
     push_image(repository(registry_on(driver), name), APP, "latest")
     if seen == "with the repository":
-        volumes.remember(driver)
+        volumes.note_mounted(driver)
     if seen == "by a run":
         gc(driver)
     remove_repository(driver, name)
@@ -107,7 +107,7 @@ def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
     remove_repository(driver, "team")
     if repositories_too:
         driver.delete(layout.REPOSITORIES)
-    volumes.remember(driver)  # a server that starts on it learns nothing
+    volumes.note_mounted(driver)  # a server that starts on it learns nothing
     said = "no directory docker/registry/v2/repositories" if repositories_too else "no server or run has noted"
     assert_unsafe(driver, said)
     assert gc(driver, allow_empty=True).blobs_removed == 3
@@ -118,7 +118,7 @@ def test_a_tree_without_repositories_that_nothing_saw_before_is_left_alone(
 def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
     driver: FilesystemDriver, disk: Disk, at: str, seen: str
 ) -> None:
-    volumes.remember(driver)  # a first start, before there was a volume
+    volumes.note_mounted(driver)  # a first start, before there was a volume
     registry = registry_on(driver)
     place = driver.root / layout.REPOSITORIES / at
     push_image(repository(registry, "big/er"), BIG, "latest")
@@ -126,14 +126,14 @@ def test_a_volume_that_is_not_mounted_any_more_ends_the_run(
     disk.take(place)
     with disk.mounted(place):
         if seen == "by a server":
-            volumes.remember(driver)
+            volumes.note_mounted(driver)
         else:
             assert gc(driver, grace=0).blobs_removed == 0
     path = str(Path(layout.REPOSITORIES) / at)
     assert_unsafe(driver, f"{path} was a volume of its own and is not mounted")
-    volumes.remember(driver)  # a restart without the disk
+    volumes.note_mounted(driver)  # a restart without the disk
     push_image(repository(registry, "big/er"), APP, "latest")  # and a push to where it should be
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     assert_unsafe(driver, f"{path} was a volume of its own and is not mounted")
     remove_repository(driver, "big")
     with disk.mounted(place):
@@ -146,7 +146,7 @@ def test_the_last_repository_of_a_volume_that_is_there_is_freed(driver: Filesyst
     push_image(repository(registry, "big"), BIG, "latest")
     disk.take(place := driver.root / layout.REPOSITORIES)
     with disk.mounted(place):
-        volumes.remember(driver)
+        volumes.note_mounted(driver)
         shutil.rmtree(place / "big")
         assert gc(driver).blobs_removed == 3
 
@@ -155,9 +155,9 @@ def test_an_empty_volume_over_repositories_ends_the_run(driver: FilesystemDriver
     registry = registry_on(driver)
     for name in ("app", "big/er"):
         push_image(repository(registry, name), image(name.encode()), "latest")
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     with disk.mounted(driver.root / layout.REPOSITORIES / "big"):
-        volumes.remember(driver)  # a restart does not make it right
+        volumes.note_mounted(driver)  # a restart does not make it right
         (driver.root / layout.REPOSITORIES / "big" / "lost+found").mkdir()
         assert_unsafe(driver, "repositories/big is a new volume without a repository")
     assert pull(repository(registry, "big/er"), image(b"big/er"))
@@ -181,7 +181,7 @@ def test_a_volume_that_was_given_up_is_forgotten_when_that_is_said(driver: Files
 
 def test_another_file_system_without_a_repository_ends_the_run(driver: FilesystemDriver) -> None:
     push_image(repository(registry_on(driver)), APP, "latest")
-    volumes.remember(driver)
+    volumes.note_mounted(driver)
     noted = driver.read(layout.VOLUMES)
     driver.write(layout.VOLUMES, noted.replace(b'"own":"', b'"own":"f'))
     assert gc(driver).skipped == []  # a copy on another disk, with its repositories
@@ -197,7 +197,7 @@ def test_a_run_during_which_the_locks_came_elsewhere_ends(driver: FilesystemDriv
     push_blob(repository(registry_on(driver)), b"garbage")
     shutil.copytree(driver.root / "docker", volume := tmp_path / "volume")
 
-    class Mounting(Listener):
+    class Mounting(ProgressObserver):
         def planned(self, plan: Plan) -> None:
             mounts.enter_context(bound(volume, driver.root / "docker"))
 

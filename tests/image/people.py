@@ -27,7 +27,7 @@ class Person:
     def __init__(self, docker: Engine, bridged: BridgedDaemon, home: Path) -> None:
         self.home = home
         words = " ".join(f"'{word}'" for word in docker.command)
-        # So that `docker` is this engine's, with nobody's credentials.
+        # So that `docker` is this engine's, without credentials.
         function = f'docker() {{ DOCKER_CONFIG="$PWD/docker" {words} "$@"; }}; '
         self._shell = Client(*bridged.inside.command, "sh", "-euc")
         self._prelude = f"cd '{home}'; {function}"

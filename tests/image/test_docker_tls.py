@@ -54,9 +54,9 @@ class Site:
     def serve(self, name: str) -> None:
         """Put another certificate where the server finds it."""
         for source, target in zip(self.authority.issue(name, ADDRESS), self.served, strict=True):
-            beside = target.with_suffix(".new")
-            shutil.copy(source, beside)
-            beside.replace(target)
+            temporary = target.with_suffix(".new")
+            shutil.copy(source, temporary)
+            temporary.replace(target)
 
     def trust(self, client: tuple[Path, Path] | None = None) -> None:
         """Give the engine the authority, and a certificate of its own."""

@@ -53,7 +53,7 @@ def test_volume_that_cannot_be_written_is_named_and_served(
 def test_directory_that_the_config_names_is_given_to_the_service(
     docker: Engine, bridged: BridgedDaemon, image: str, volume: Path, files: Path, tmp_path: Path
 ) -> None:
-    (volume / "of somebody else").touch()
+    (volume / "of another user").touch()
     config = files / "config.yml"
     config.write_text("{version: 0.1, storage: {filesystem: {rootdirectory: /data}}, http: {addr: ':5000'}}")
     mounts = ["-v", f"{volume}:/data", "-v", f"{config}:/somewhere/my.yml"]
@@ -61,7 +61,7 @@ def test_directory_that_the_config_names_is_given_to_the_service(
         push_something(docker, tmp_path, "app")
         assert users(docker) == {volume.stat().st_uid}
     assert volume.stat().st_uid != 0
-    assert (volume / "of somebody else").stat().st_uid == 0
+    assert (volume / "of another user").stat().st_uid == 0
 
 
 def test_volume_of_roots_is_given_to_the_service_once_and_the_log_says_so(

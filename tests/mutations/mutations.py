@@ -60,7 +60,7 @@ MUTATIONS = (
         "a_filter_keeps_its_type",
     ),
     Mutation(
-        "missing header: a 416 does not say where the upload stands",
+        "missing header: a 416 does not say where the upload continues",
         "api/handlers/uploads.py",
         "raise UploadRangeInvalid(error.detail, headers=upload_headers(request, upload, offset)) from error",
         "raise UploadRangeInvalid(error.detail) from error",
@@ -76,7 +76,7 @@ MUTATIONS = (
         "order_of_their_bytes",
     ),
     Mutation(
-        "tags: null where there are none",
+        "tags: null instead of an empty list",
         "api/handlers/tags.py",
         '{"name": repo.name, "tags": page}',
         '{"name": repo.name, "tags": page or None}',
@@ -148,7 +148,7 @@ MUTATIONS = (
         "a_link_only_if_there_are_more",
     ),
     Mutation(
-        "referrers of what nobody knows are a 404",
+        "referrers of an unknown manifest are a 404",
         "api/handlers/referrers.py",
         "    page = repo.referrers(subject, wanted)\n",
         "    page = repo.referrers(subject, wanted)\n    repo.require()\n",
@@ -180,7 +180,7 @@ MUTATIONS = (
         "never_pushed",
     ),
     Mutation(
-        "a 304 for whoever has something else",
+        "a 304 for a client with other content",
         "api/http/responses.py",
         'not any(_names(tag, digest) for tag in ",".join(tags).split(","))',
         "tags is None",

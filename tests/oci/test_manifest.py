@@ -164,7 +164,11 @@ STORED_TYPES = [
     ("manifests and no media type", {**index_document(), "mediaType": None}, OCI_INDEX),
     ("an empty media type and manifests", {**index_document(), "mediaType": ""}, OCI_INDEX),
     ("manifests that are null", {"schemaVersion": 2, "manifests": None}, OCI_INDEX),
-    ("manifests that are null beside a config", {**image_document(), "mediaType": "", "manifests": None}, OCI_MANIFEST),
+    (
+        "manifests that are null next to a config",
+        {**image_document(), "mediaType": "", "manifests": None},
+        OCI_MANIFEST,
+    ),
     ("manifests in upper case", {"schemaVersion": 2, "MANIFESTS": []}, OCI_INDEX),
     ("nothing", {"schemaVersion": 2}, OCI_MANIFEST),
 ]

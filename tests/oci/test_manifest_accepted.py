@@ -48,7 +48,7 @@ ACCEPTED: dict[str, Change] = {
     "layers that are null": _document(layers=None),
     "an empty list of layers": _document(layers=[]),
     "manifests that are null": _document(manifests=None),
-    "a field that nobody knows": _document(x={"Layers": 1}),
+    "an unknown field": _document(x={"Layers": 1}),
     "annotations whose keys look like fields": _document(annotations={"Layers": "x", "size": ""}),
     "annotations with any Unicode": _document(annotations={"\U0001f600": "\u0000\u2028"}),
     "annotations that are null": _document(annotations=None),
@@ -71,7 +71,7 @@ ACCEPTED: dict[str, Change] = {
     "no data, as an empty string": _first_layer(data=""),
     "data that is null": _first_layer(data=None),
     "a platform that is null": _first_layer(platform=None),
-    "a platform with fields that nobody knows": _first_layer(platform={"os.features": [1], "variant": 5, "x": None}),
+    "a platform with unknown fields": _first_layer(platform={"os.features": [1], "variant": 5, "x": None}),
     "a subject that is not here": _document(subject=descriptor(b"elsewhere", OCI_MANIFEST)),
     "a subject that is null": _document(subject=None),
     "a subject that is empty": _document(subject={}),
@@ -183,7 +183,7 @@ def test_an_artifact_type_is_shown_up_to_a_limit(artifact_type: str, shown: bool
 
 
 STORED_ONLY: dict[str, Change] = {
-    "a key in other letters beside it": _document(Layers=image_document()["layers"]),
+    "a key in other letters next to it": _document(Layers=image_document()["layers"]),
     "an empty list of manifests": _document(manifests=[]),
     "a negative size": _first_layer(size=-1),
     "an artifact type that is a number": _document(artifactType=5),

@@ -225,7 +225,7 @@ def maintenance(place: Place) -> str:
     ) + curl("-X", "POST", f"{server.url}/v2/app/blobs/uploads/")
 
 
-@symptom("deletion is switched off")
+@symptom("deletion is disabled")
 def no_deletions(place: Place) -> str:
     server = place.serve(storage={"delete": {"enabled": False}})
     return curl("-X", "DELETE", f"{server.url}/v2/app/manifests/1")

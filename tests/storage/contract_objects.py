@@ -111,9 +111,9 @@ class Reading:
         assert second.version != first.version
         assert second.content_id != first.content_id
 
-    def test_a_version_is_settled_sooner_or_later(self, objects: Objects) -> None:
+    def test_a_version_is_racy_for_a_short_time_only(self, objects: Objects) -> None:
         objects.write(at("a"), b"x")
-        while not objects.is_settled(objects.stat(at("a"))):
+        while objects.is_racy(objects.stat(at("a"))):
             time.sleep(0.05)
 
     def test_a_source_has_the_bytes_and_their_number(self, objects: Objects) -> None:

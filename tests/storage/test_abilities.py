@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pyregistry.common.files import fsync_directory, sync_directory
 from pyregistry.gc.types import Options
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.abilities import CANNOT_SET_TIMES, CANNOT_SYNC, lacks
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.storage.local.syscalls import fsync_directory, sync_directory
 from tests import forked
 from tests.builders import digest_of, image
 from tests.gc.collecting import collect

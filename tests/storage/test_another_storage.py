@@ -8,7 +8,7 @@ import pytest
 from pyregistry.fsck.checking import check
 from pyregistry.fsck.findings import Kind
 from pyregistry.fsck.repairing import repair
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.fsck.scrubbing import Coverage, scrub
 from pyregistry.gc.collector import collect
 from pyregistry.gc.types import Options
@@ -106,7 +106,7 @@ def test_damage_is_found_and_repaired(backend: Backend) -> None:
     [name] = backend.objects.children(layout.quarantine(layout.PRIVATE))
     assert name.startswith(f"sha256-{damaged.encoded}")
 
-    scope = Scope(Rules())
+    scope = CheckScope(Rules())
     found = {each.kind: each for each in check(backend.objects, backend.coordinator, scope)}
     assert repair(backend.objects, backend.coordinator, found[Kind.TORN_LINK]) == "written again"
     push_blob(repo, b"new")

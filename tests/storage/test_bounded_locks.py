@@ -15,9 +15,9 @@ from pyregistry.oci.errors import Unavailable
 from pyregistry.storage.local import leases
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
-from pyregistry.threads import patience as waiting
+from pyregistry.threads import wait_budget as waiting
 from pyregistry.threads.offload import in_reader, in_thread
-from pyregistry.threads.patience import IS_GONE, MustWait, begin_patience, begin_patience_of, read_only
+from pyregistry.threads.wait_budget import IS_GONE, MustWait, begin_wait_budget, limit_waits, read_only
 from tests.processes import SOURCE_TREE
 from tests.storage.contract_locks import PATIENCE, held_elsewhere
 
@@ -42,7 +42,7 @@ def test_a_bounded_wait_ends_with_503_and_leaves_nothing_behind(driver: Driver, 
     files = _open_files()
 
     def want() -> None:
-        begin_patience_of(SHORT)
+        limit_waits(SHORT)
         with pytest.raises(Unavailable) as failure:
             _take(driver, exclusive=wanted)
         assert failure.value.headers == waiting.RETRY
@@ -61,7 +61,7 @@ def test_a_bounded_wait_takes_the_lock_when_it_is_free(driver: Driver) -> None:
     taken: list[int] = []
 
     def want(number: int) -> None:
-        begin_patience_of(PATIENCE)
+        limit_waits(PATIENCE)
         with driver.lock("a", exclusive=True):
             taken.append(number)
 
@@ -105,7 +105,7 @@ async def test_a_request_waits_for_its_seconds_and_without_one_there_is_no_bound
     with held_elsewhere(driver, "a", exclusive=True), pytest.raises(Unavailable):
         await in_thread(_take, driver)
     IS_GONE.set(None)
-    assert contextvars.copy_context().run(begin_patience) is None
+    assert contextvars.copy_context().run(begin_wait_budget) is None
 
 
 async def test_a_request_without_a_client_stops_waiting(driver: Driver) -> None:
@@ -134,7 +134,7 @@ for number in range(100):
     stop = threading.Event()
 
     def write(place: int) -> None:
-        begin_patience_of(60)
+        limit_waits(60)
         while not stop.is_set():
             with leases.commit_section(filesystem):
                 sections[place] += 1
@@ -158,7 +158,7 @@ def test_the_lock_of_a_waiter_that_gave_up_goes_to_the_next(root: Path) -> None:
     outcomes: list[str] = []
 
     def want(seconds: float) -> None:
-        begin_patience_of(seconds)
+        limit_waits(seconds)
         try:
             _take(driver)
             outcomes.append("taken")

@@ -115,8 +115,8 @@ def test_what_an_operator_removes_is_not_found(
     cache: ManifestCache, repo: Repository, root: Path, reference: Tag | Digest, gone: str
 ) -> None:
     serve(cache, repo, reference)
-    doomed = layout.repository(repo.name) if gone == "repository" else layout.revision(repo.name, Digest(OLD.digest))
-    shutil.rmtree(root / doomed)
+    removed = layout.repository(repo.name) if gone == "repository" else layout.revision(repo.name, Digest(OLD.digest))
+    shutil.rmtree(root / removed)
     assert cache.get(NAME, reference, leased=False) is None
     assert cache.get(NAME, reference, leased=True) is None
     with pytest.raises(ManifestUnknown):
@@ -207,6 +207,6 @@ def test_only_what_was_used_last_is_kept() -> None:
 def test_a_manifest_that_would_push_out_the_others_is_not_kept(
     cache: ManifestCache, repo: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "MAX_CONTENT", 8 * len(OLD.content) - 1)
+    monkeypatch.setattr(cache_module, "MAX_CONTENT_BYTES", 8 * len(OLD.content) - 1)
     assert serve(cache, repo, V1).content == OLD.content
     assert cache.get(NAME, V1, leased=False) is None

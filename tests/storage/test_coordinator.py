@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pyregistry.gc.collector import collect
-from pyregistry.gc.types import CollectorBusy, Listener, Options, Plan, Report
+from pyregistry.gc.types import CollectorBusy, Options, Plan, ProgressObserver, Report
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.local.coordinator import LocalCoordinator
@@ -24,7 +24,7 @@ from pyregistry.storage.seams.coordinator import COLLECTOR, Coordinator, Section
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import exists
 from pyregistry.storage.seams.objects import PathBusy, PathNotFound
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 from tests.storage.delegating import DelegatingCoordinator, RepeatingCoordinator
 from tests.storage.epochs import EpochCoordinator
 
@@ -54,10 +54,10 @@ class Place:
         return collect(self.driver, self.coordinator, Options(grace=grace, **options), Between(between))
 
     def lease(self, unit: Unit) -> bool:
-        return self.coordinator.is_leased(unit, GRACE)
+        return self.coordinator.is_leased(unit, GRACE_SECONDS)
 
 
-class Between(Listener):
+class Between(ProgressObserver):
     """Something happens when marking is over, and nothing was removed."""
 
     def __init__(self, between: Callable[[], object] | None) -> None:
@@ -219,9 +219,9 @@ def test_a_lease_of_what_is_not_there_cannot_be_asked_for(place: Place) -> None:
 
 def test_a_collection_keeps_what_is_promised_and_frees_the_rest(place: Place) -> None:
     place.publish()
-    assert place.collect(GRACE).blobs_removed == 0
+    assert place.collect(GRACE_SECONDS).blobs_removed == 0
     place.coordinator.run(lambda section: section.finish([BLOB]))
-    assert place.collect(GRACE).blobs_removed == 1
+    assert place.collect(GRACE_SECONDS).blobs_removed == 1
     assert place.claim(BLOB) == [BLOB]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.gc.types import Options
 from pyregistry.inventory.usage import measure
 from pyregistry.oci.digest import Digest
@@ -23,7 +23,7 @@ from pyregistry.storage.local import leases
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.local.places import mount_points
 from pyregistry.storage.local.uploads import LocalUpload
-from pyregistry.storage.local.volumes import remember
+from pyregistry.storage.local.volumes import note_mounted
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.objects import PathBusy, PathNotFound
 from pyregistry.storage.seams.rules import Rules
@@ -53,7 +53,7 @@ MOUNTS: dict[str, Sequence[str]] = {
     "our temporary files": (".pyregistry/tmp",),
 }
 ABOVE_THE_BLOBS = ["docker", "docker/registry", V2, f"{V2}/blobs"]
-KEPT, DOOMED, UNTAGGED = image(b"kept"), image(b"doomed"), image(b"untagged")
+KEPT, GARBAGE, UNTAGGED = image(b"kept"), image(b"garbage"), image(b"untagged")
 
 
 @contextmanager
@@ -110,10 +110,10 @@ FOUND_IN_A_REPOSITORY = {"_layers", "_manifests", "_uploads", "_referrers"}
 def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     driver.probe()
-    remember(driver)  # as a server does at its start
+    note_mounted(driver)  # as a server does at its start
     registry = registry_on(driver)
     app, other = repository(registry, "team/app"), repository(registry, "other")
-    for pushed in (KEPT, DOOMED, UNTAGGED):
+    for pushed in (KEPT, GARBAGE, UNTAGGED):
         push_image(app, pushed, "1.0" if pushed is KEPT else "old")
     app.put_manifest(Tag("1.1"), KEPT.content, KEPT.media_type)
     for blob in KEPT.blobs:
@@ -121,12 +121,12 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     push_image(other, KEPT, "latest")
     registry.try_writing()
     app.delete_tag(Tag("old"))
-    app.delete_manifest(Digest(DOOMED.digest))
+    app.delete_manifest(Digest(GARBAGE.digest))
     other.unlink_blob(push_blob(other, b"unlinked"))
     asyncio.run(app.start_upload().cancel())
     report = collect(driver, Options(grace=0, delete_untagged=True))
     assert report.skipped == []
-    layers = {*DOOMED.blobs, *UNTAGGED.blobs} - {*KEPT.blobs}
+    layers = {*GARBAGE.blobs, *UNTAGGED.blobs} - {*KEPT.blobs}
     assert (report.manifests_removed, report.blobs_removed) == (1, len(layers) + 2 + 1)
     assert tagged_images(app) == {"1.0": KEPT.digest, "1.1": KEPT.digest}
     assert pull(app, KEPT)
@@ -134,7 +134,7 @@ def test_push_retag_mount_delete_collect_and_check(tree: Path) -> None:
     with pytest.raises(ManifestUnknown):
         app.manifest(Digest(UNTAGGED.digest))
     assert list(registry.catalog()) == ["other", "team/app"]
-    assert list(check(driver, Scope(Rules()))) == []
+    assert list(check(driver, CheckScope(Rules()))) == []
     assert_nothing_in_the_way(tree)
 
 
@@ -171,7 +171,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
 
 def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
     driver = FilesystemDriver(tree)
-    remember(driver)
+    note_mounted(driver)
     push_image(repository(registry_on(driver), "team/app"), KEPT, "1.0")
     for place in driver.places():
         for name, age in (("old", 2 * 86_400), ("young", 0)):
@@ -180,7 +180,9 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
             path.write_bytes(b"")
             os.utime(path, (path.stat().st_mtime - age,) * 2)
         driver.make_directory(layout.child(layout.trash(place), "left"))
-    assert len([each for each in check(driver, Scope(Rules())) if each.kind == "temporary"]) == len(driver.places())
+    assert len([each for each in check(driver, CheckScope(Rules())) if each.kind == "temporary"]) == len(
+        driver.places()
+    )
     collect(driver, Options())
     for place in driver.places():
         assert list(driver.children(layout.temporaries(place))) == ["young"]
@@ -209,7 +211,7 @@ def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequ
     driver = FilesystemDriver(root)
     with mounted(root, points):
         app = repository(registry_on(driver), "team/app")
-        # The locks go with the blobs: a request that finds them elsewhere holds those that nobody else takes now.
+        # The locks go with the blobs: a request that finds them elsewhere holds those that no other process takes now.
         if FilesystemDriver(root).place_of(layout.LOCKS) != driver.place_of(layout.LOCKS):
             with pytest.raises(Unavailable):
                 push_image(app, KEPT, "1.0")
@@ -391,17 +393,17 @@ def test_what_is_in_a_lower_layer_of_an_overlay_can_be_deleted(root: Path) -> No
     for directory in (lower, scratch, upper):
         directory.mkdir()
     push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), KEPT, "1.0", "1.1")
-    push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), DOOMED, "old")
+    push_image(repository(registry_on(FilesystemDriver(lower)), "team/app"), GARBAGE, "old")
     with overlay(lower, upper, scratch):
         driver = FilesystemDriver(upper)
         app = repository(registry_on(driver), "team/app")
         app.delete_tag(Tag("1.1"))
-        app.delete_manifest(Digest(DOOMED.digest))
+        app.delete_manifest(Digest(GARBAGE.digest))
         assert tagged_images(app) == {"1.0": KEPT.digest}
         report = collect(driver, Options(grace=0))
         assert report.skipped == []
-        assert report.blobs_removed == 1 + len({*DOOMED.blobs} - {*KEPT.blobs})
-        assert not (upper / layout.blob(Digest(DOOMED.digest))).exists()
+        assert report.blobs_removed == 1 + len({*GARBAGE.blobs} - {*KEPT.blobs})
+        assert not (upper / layout.blob(Digest(GARBAGE.digest))).exists()
         assert pull(app, KEPT)
         app.unlink_blob(Digest.of(KEPT.blobs[0]))
         with pytest.raises(BlobUnknown):

@@ -7,12 +7,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pyregistry.fsck.scope import Scope
+from pyregistry.fsck.scope import CheckScope
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.document import Descriptor
 from pyregistry.oci.manifest import MAX_ANNOTATIONS_BYTES
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.repositories.referrer_pages import MAX_WORK, PAGE_BYTES, Page, Wanted
+from pyregistry.storage.repositories.referrer_pages import MAX_WORK_BYTES, PAGE_BYTES, Page, Wanted
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
@@ -149,7 +149,7 @@ def test_of_an_entry_from_before_the_bound_only_its_head_is_used(
     [encoded] = page_of(repo, artifact_type=artifact_type).descriptors
     assert json.loads(encoded) == {key: value for key, value in old.items() if key != "annotations"}
     assert driver.read_bytes < MAX_ANNOTATIONS_BYTES + 10_000
-    assert list(check(driver, Scope(Rules()))) == []
+    assert list(check(driver, CheckScope(Rules()))) == []
 
 
 def test_a_filter_reads_the_heads_of_what_it_leaves_out(repo: Repository, driver: CountingDriver) -> None:
@@ -171,7 +171,7 @@ def test_a_page_ends_after_so_much_reading_and_the_next_goes_on(repo: Repository
     while True:
         driver.read_bytes = 0
         page = page_of(repo, after=last)
-        assert driver.read_bytes <= MAX_WORK + MANIFEST_BYTES + 10_000
+        assert driver.read_bytes <= MAX_WORK_BYTES + MANIFEST_BYTES + 10_000
         found += shown(page)
         requests += 1
         if page.last is None:

@@ -9,10 +9,10 @@ from concurrent.futures import Future
 
 import pytest
 
+from pyregistry.threads.fair_scheduler import BEGUN, SLICE_SECONDS, FairScheduler, Walk
 from pyregistry.threads.offload import in_thread, walk
-from pyregistry.threads.patience import IS_GONE
 from pyregistry.threads.pools import Pool
-from pyregistry.threads.turns import BEGUN, SLICE_SECONDS, Turns, Walk
+from pyregistry.threads.wait_budget import IS_GONE
 
 PATIENCE = 20.0
 """Seconds until a test gives up on what must happen."""
@@ -76,7 +76,7 @@ def test_a_closed_pool_carries_out_what_it_has_and_keeps_no_thread() -> None:
 
 async def test_a_single_walk_is_behind_one_slice_of_another_caller_and_not_behind_twelve_walks() -> None:
     pool = Pool("test", 1)
-    turns, steps, go_on = Turns(pool), list[str](), threading.Event()
+    scheduler, steps, go_on = FairScheduler(pool), list[str](), threading.Event()
 
     def steps_of(caller: str, count: int) -> Walk[str]:
         for _ in range(count):
@@ -87,8 +87,8 @@ async def test_a_single_walk_is_behind_one_slice_of_another_caller_and_not_behin
 
     pool.submit(_wait_for, go_on)
     context = contextvars.copy_context()
-    greedy = [turns.begin("greedy", steps_of("greedy", 10), context.copy(), lambda: False) for _ in range(12)]
-    single = turns.begin("single", steps_of("single", 5), context.copy(), lambda: False)
+    greedy = [scheduler.begin("greedy", steps_of("greedy", 10), context.copy(), lambda: False) for _ in range(12)]
+    single = scheduler.begin("single", steps_of("single", 5), context.copy(), lambda: False)
     go_on.set()
     assert await asyncio.wrap_future(single) == "single"
     assert [await asyncio.wrap_future(each) for each in greedy] == ["greedy"] * 12
@@ -100,7 +100,7 @@ async def test_a_single_walk_is_behind_one_slice_of_another_caller_and_not_behin
 
 async def test_a_caller_has_so_many_walks_under_way_and_the_others_begin_when_those_end() -> None:
     pool = Pool("test", 1)
-    turns, begun = Turns(pool), set[int]()
+    scheduler, begun = FairScheduler(pool), set[int]()
     release = threading.Event()
 
     def steps_of(number: int) -> Walk[int]:
@@ -110,8 +110,8 @@ async def test_a_caller_has_so_many_walks_under_way_and_the_others_begin_when_th
         return number
 
     context = contextvars.copy_context()
-    walks = [turns.begin("a", steps_of(number), context.copy(), lambda: False) for number in range(BEGUN + 4)]
-    other = turns.begin("b", steps_of(99), context.copy(), lambda: False)
+    walks = [scheduler.begin("a", steps_of(number), context.copy(), lambda: False) for number in range(BEGUN + 4)]
+    other = scheduler.begin("b", steps_of(99), context.copy(), lambda: False)
     async with asyncio.timeout(PATIENCE):
         while not {*range(BEGUN), 99} <= begun:
             await asyncio.sleep(0.01)

@@ -24,7 +24,7 @@ SHORT, STALL = 0.02, 0.03
 @pytest.fixture
 def slow(filesystem: FilesystemDriver, monkeypatch: pytest.MonkeyPatch) -> FilesystemDriver:
     """A driver whose patience is shorter than each of its calls takes."""
-    monkeypatch.setattr(directories, "PATIENCE_SECONDS", SHORT)
+    monkeypatch.setattr(directories, "REMAKE_SECONDS", SHORT)
     for name in ("open", "mkdir", "rename"):
         monkeypatch.setattr(os, name, stalling(getattr(os, name)))
     return filesystem
@@ -81,7 +81,7 @@ def test_an_image_is_pushed_to_a_disk_that_stalls_at_each_call(slow: FilesystemD
 def test_who_removes_the_directory_again_and_again_is_given_up_against(
     filesystem: FilesystemDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(directories, "PATIENCE_SECONDS", SHORT)
+    monkeypatch.setattr(directories, "REMAKE_SECONDS", SHORT)
     rename, tries = os.rename, []
 
     def remove_first(source: str, target: str) -> None:

@@ -62,7 +62,7 @@ def test_in_directories_that_are_known_two_syncs_are_enough(traced: Trace) -> No
 
 
 def test_directories_that_another_process_made_are_synced_once_more(traced: Trace) -> None:
-    # Whoever made them may not have come to their sync yet.
+    # Their maker may not have synced them yet.
     assert not [call for call in traced('driver.make_directory(at("a", "b"), durable=False)') if "fsync" in call]
     calls = traced('driver.write(at("a", "b", "link"), b"x")')
     assert "mkdir" not in " ".join(without_tmp(calls))
@@ -79,7 +79,7 @@ def test_a_directory_that_was_deleted_and_made_again_is_synced_again(traced: Tra
 
 
 def test_a_directory_that_another_process_removed_and_made_again_is_synced_again(traced: Trace) -> None:
-    # As a garbage collection and another worker do it; a crash would take the name that nobody synced.
+    # As a garbage collection and another worker do it; a crash would take the name that was not synced.
     known = 'driver.write(at("a", "b"), b"x")\n'
     other = f'subprocess.run(["sh", "-c", "cd {REPOSITORIES} && rm -r a && mkdir a"], cwd=driver.root, check=True)\n'
     calls = traced(f"{known}time.sleep(1.1)\n{known}{other}{known}")

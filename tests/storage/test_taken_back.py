@@ -22,7 +22,7 @@ from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload
-from pyregistry.threads.patience import begin_patience_of
+from pyregistry.threads.wait_budget import limit_waits
 from tests.builders import image
 from tests.fsck.trees import quarantine_if_damaged
 from tests.storage.faults import FailingSync, SlowSync, refuse
@@ -63,7 +63,7 @@ class Request:
         assert not thread.is_alive()
 
     def _run(self) -> None:
-        begin_patience_of(0.05)
+        limit_waits(0.05)
         try:
             self._work()
         except Exception as error:

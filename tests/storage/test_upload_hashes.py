@@ -1,4 +1,4 @@
-"""The digest decides, in each way to compute it: by this worker, by another's record, or by reading the file again."""
+"""The digest decides, in each way to compute it: by this worker, by a checkpoint of another, or by reading again."""
 
 import asyncio
 from collections.abc import Callable
@@ -104,13 +104,13 @@ async def test_after_a_broken_body_the_digest_is_right(workers: Workers) -> None
 
 Records = dict[str, object]
 LIES: dict[str, Callable[[Records], object]] = {
-    "no record": lambda record: record.clear(),
-    "another inode": lambda record: record.update(inode=1),
-    "another time": lambda record: record.update(mtime_ns=1),
-    "another size": lambda record: record.update(offset=9),
-    "another epoch": lambda record: record.update(epoch="before the power cut"),
-    "another algorithm": lambda record: record.update(algorithm="sha512"),
-    "an algorithm that does not exist": lambda record: record.update(algorithm="crc32"),
+    "no checkpoint": lambda checkpoint: checkpoint.clear(),
+    "another inode": lambda checkpoint: checkpoint.update(inode=1),
+    "another time": lambda checkpoint: checkpoint.update(mtime_ns=1),
+    "another size": lambda checkpoint: checkpoint.update(offset=9),
+    "another epoch": lambda checkpoint: checkpoint.update(epoch="before the power cut"),
+    "another algorithm": lambda checkpoint: checkpoint.update(algorithm="sha512"),
+    "an algorithm that does not exist": lambda checkpoint: checkpoint.update(algorithm="crc32"),
 }
 
 
@@ -121,10 +121,10 @@ async def test_a_record_that_does_not_fit_the_file_is_not_believed(
     upload = await workers.upload()
     await upload.append(stream(LARGE))
     path = layout.upload_record(upload.id)
-    record: Records = msgspec.json.decode(await asyncio.to_thread(workers.driver.read, path))
-    record["encoded"] = OTHER[0].encoded
-    lie(record)
-    await asyncio.to_thread(workers.driver.write, path, msgspec.json.encode(record) if record else b"")
+    checkpoint: Records = msgspec.json.decode(await asyncio.to_thread(workers.driver.read, path))
+    checkpoint["encoded"] = OTHER[0].encoded
+    lie(checkpoint)
+    await asyncio.to_thread(workers.driver.write, path, msgspec.json.encode(checkpoint) if checkpoint else b"")
     await workers.new().upload(upload.id).commit(Digest.of(LARGE), stream())
     assert await stored(workers.new(), Digest.of(LARGE)) == LARGE
 

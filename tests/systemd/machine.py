@@ -101,9 +101,11 @@ def _lay_out(directory: Path, program: Path, script: str) -> None:
     for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.timer")):
         shutil.copy(unit, units)
         if unit.suffix == ".service":
-            beside = units / f"{unit.name}.d"
-            beside.mkdir()
-            (beside / "output.conf").write_text(f"[Service]\nStandardOutput=append:{log}\nStandardError=append:{log}\n")
+            drop_ins = units / f"{unit.name}.d"
+            drop_ins.mkdir()
+            (drop_ins / "output.conf").write_text(
+                f"[Service]\nStandardOutput=append:{log}\nStandardError=append:{log}\n"
+            )
     (directory / "script").write_text(script)
     (units / "trial.service").write_text(TRIAL.format(output=output, script=directory / "script"))
     wants = units / "multi-user.target.wants"

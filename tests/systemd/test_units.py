@@ -59,8 +59,8 @@ def sandbox(unit: Path) -> Sequence[str]:
 @pytest.mark.parametrize("unit", [*SERVICES, *TIMERS], ids=lambda unit: unit.name)
 def test_systemd_takes_every_line(unit: Path, tmp_path: Path) -> None:
     for each in (*SERVICES, *TIMERS):
-        beside = Path(sys.executable).parent / "pyregistry"
-        (tmp_path / each.name).write_text(each.read_text().replace(PROGRAM, str(beside)))
+        program = Path(sys.executable).parent / "pyregistry"
+        (tmp_path / each.name).write_text(each.read_text().replace(PROGRAM, str(program)))
     analyze = Client("sh", "-c", '"$@" 2>&1', "sh", require("systemd-analyze", "systemd"))
     assert analyze.run("verify", "--man=no", tmp_path / unit.name) == ""
 

@@ -31,7 +31,7 @@ def _serving(directory: Path, tls: dict[str, object], own: dict[str, object]) ->
         ("verify-client-cert-if-given", {}, True),
         (None, {"access": PULL}, False),
     ],
-    ids=["TLS alone", "certificates", "certificates where nothing is said", "certificates if given", "rules"],
+    ids=["TLS alone", "certificates", "certificates by default", "certificates if given", "rules"],
 )
 def test_only_a_registry_that_is_open_is_said_to_be(
     tmp_path: Path, client_auth: str | None, own: dict[str, object], warns: bool

@@ -78,7 +78,7 @@ def test_after_a_failed_sync_the_same_put_finds_no_upload(tmp_path: Path, disk: 
         disk.refuse()
         put = f"{upload}{'&' if '?' in upload else '?'}digest={DIGEST}"
         assert call(registry, "PUT", put).status >= 500
-        disk.accept()  # so that nothing stands in the way of the next one
+        disk.accept()  # so that nothing hinders the next one
         assert [call(registry, "PUT", put).status for _ in range(4)] == [404] * 4  # whichever worker it reaches
         assert call(registry, "GET", upload).status == 404
         assert call(registry, "HEAD", f"/v2/{NAME}/blobs/{DIGEST}").status == 404

@@ -248,7 +248,7 @@ def test_who_waits_for_a_lock_is_seen(watched: Watched) -> None:
 def test_connections_and_the_ones_that_a_limit_ended_are_counted(tmp_path: Path) -> None:
     own = {"workers": 1, "limits": {"connections-per-address": 3}}
     with watched_server(tmp_path, pyregistry=own) as watched:
-        wait_until(lambda: watched.total("pyregistry_connections") == 0, "there are none")
+        wait_until(lambda: watched.total("pyregistry_connections") == 0, "all are closed")
         connections = [socket.create_connection(("127.0.0.1", watched.server.port)) for _ in range(5)]
         wait_until(lambda: watched.total("pyregistry_connections_ended_total") == 2, "two were ended")
         wait_until(lambda: watched.total("pyregistry_connections") == 3, "three are left")

@@ -74,7 +74,9 @@ def test_a_run_that_cannot_be_made_is_said_and_the_server_goes_on(tmp_path: Path
     with pyregistry_server(tmp_path, pyregistry={"workers": 1, "gc": {"interval": "1s"}}) as server:
         push(server, "app")
         shutil.rmtree(server.tree / "repositories")
-        wait_until(lambda: "no directory docker/registry/v2/repositories" in server.output(), "the brake is said")
+        wait_until(
+            lambda: "no directory docker/registry/v2/repositories" in server.output(), "the safety check is logged"
+        )
         assert len(blobs(server)) == 3
         push(server, "app")
         pull(server, "app")

@@ -185,7 +185,7 @@ def test_a_password_that_was_right_costs_no_thread_and_no_look_at_a_file(tmp_pat
     assert calls["openat"] == 0
     assert calls["futex"] <= NOISE
     waiting = calls["epoll_wait"] + calls["getpid"]
-    assert calls.total() - waiting <= 3 * REQUESTS + 2 * NOISE  # beside them the file is looked at twice a second
+    assert calls.total() - waiting <= 3 * REQUESTS + 2 * NOISE  # also the file is looked at twice a second
 
 
 def test_a_small_layer_costs_one_hop_for_each_of_its_four_requests(server: Server, tmp_path: Path) -> None:

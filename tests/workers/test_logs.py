@@ -231,7 +231,7 @@ def test_an_ipv4_address_is_written_as_one_where_the_server_listens_to_both_fami
             socket.create_connection(("127.0.0.1", port), timeout=10),
         ):
             assert not first.recv(1), "the one that is idle longest is closed for the second"
-        wait_until(lambda: "closed: too many" in server.output(), "that is said")
+        wait_until(lambda: "closed: too many" in server.output(), "that is logged")
         assert "login failed" in server.output()
         assert "127.0.0.1 " in server.output()
         assert "::ffff" not in server.output()

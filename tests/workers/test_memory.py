@@ -104,7 +104,7 @@ def test_heads_without_an_end_hold_no_more_than_the_limit(server: Server, size: 
             connection = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 60))
             with suppress(ConnectionError):
                 connection.sendall(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n" + lines)
-        # Whoever asks now is answered after all of this has been read.
+        # A request is answered after all of this has been read.
         assert server.answers()
         assert _bytes(server, "VmHWM") - before < 64 * MIB
 
@@ -207,7 +207,7 @@ def test_manifests_whose_end_does_not_come_are_bounded_in_sum(server: Server, la
         assert answers.count(None) >= 14  # 64 MiB
         assert {answer[:12] for answer in answers if answer} == {b"HTTP/1.1 503"}
         assert all(b"\r\nRetry-After: " in answer for answer in answers if answer)
-        assert _bytes(server, "VmHWM") - before < 128 * MIB  # the bytes, and what is read beside them
+        assert _bytes(server, "VmHWM") - before < 128 * MIB  # the bytes, and what is read with them
         # One that moves on is not the one that gives way.
         for content in (image(b"layer").content, large):
             answer = ask(server, "PUT", "/v2/app/manifests/v2", content, {"Content-Type": OCI_MANIFEST})

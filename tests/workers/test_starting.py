@@ -75,7 +75,7 @@ def test_a_second_signal_is_told_from_a_quiet_end(tmp_path: Path) -> None:
             os.kill(server.pid, signal.SIGTERM)
             wait_until(lambda: "stopping" in server.output(), "it stops")
             os.kill(server.pid, signal.SIGTERM)
-            wait_until(lambda: "stopped by a second signal: requests were aborted" in server.output(), "it is said")
+            wait_until(lambda: "stopped by a second signal: requests were aborted" in server.output(), "it is logged")
 
 
 def _is_waiting(client: socket.socket) -> bool:

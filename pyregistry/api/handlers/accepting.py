@@ -7,7 +7,7 @@ registry sends them the image of linux/amd64. For all others `Accept` is ignored
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from pyregistry.api.http.context import offload_read, settings, turn
+from pyregistry.api.http.context import document_slot, offload_read, settings
 from pyregistry.common.bounded_cache import BoundedCache
 from pyregistry.oci import media_types
 from pyregistry.oci.digest import Digest
@@ -48,7 +48,7 @@ async def image_of_list(request: web.Request, stored: StoredManifest) -> Digest 
         return None
     chosen = _chosen.get((stored.digest, platform))
     if chosen is None:
-        async with turn(request, stored.content):
+        async with document_slot(request, stored.content):
             chosen = (await offload_read(_image_for, stored.content, platform),)
         _chosen.put((stored.digest, platform), chosen)
     return chosen[0]

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from pyregistry.api.http.context import HEALTH, READINESS
 from pyregistry.api.http.responses import json_response
-from pyregistry.observe.health import Health
+from pyregistry.observe.health import HealthChecks
 from pyregistry.oci.errors import Unavailable
 
 RETRY = {"Retry-After": "5"}
@@ -29,7 +29,7 @@ async def readyz(request: web.Request) -> web.Response:
     return json_response({"status": "ok"}, {"Cache-Control": "no-cache"})
 
 
-def require_health(health: Health) -> None:
+def require_health(health: HealthChecks) -> None:
     """Raise Unavailable while a check fails; only /debug/health and the log name its file or address."""
     kinds = health.failing_kinds
     if kinds:

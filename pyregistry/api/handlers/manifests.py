@@ -9,7 +9,15 @@ from pyregistry.api.handlers.bodies import holding_manifest, read_manifest_body
 from pyregistry.api.handlers.download import send_manifest
 from pyregistry.api.handlers.large import LARGE_BYTES
 from pyregistry.api.http.cached import Cached, Caches
-from pyregistry.api.http.context import MANIFEST_CACHE, offload, offload_read, repository, repository_name, turn, walk
+from pyregistry.api.http.context import (
+    MANIFEST_CACHE,
+    document_slot,
+    offload,
+    offload_read,
+    repository,
+    repository_name,
+    walk,
+)
 from pyregistry.api.http.decision import DECISION, Content, Headers, caller_of, observe_pull, record
 from pyregistry.api.http.origin import base_url
 from pyregistry.api.http.responses import etag, not_modified
@@ -21,7 +29,7 @@ from pyregistry.oci.manifest import StoredManifest
 from pyregistry.oci.media_types import INDEXES
 from pyregistry.oci.names import Tag, parse_reference
 from pyregistry.storage.repositories.repository import PushedManifest
-from pyregistry.threads.turns import at_once
+from pyregistry.threads.fair_scheduler import at_once
 
 MAX_TAGS = 32
 """`tag` parameters of one push; the spec wants at least ten."""
@@ -118,7 +126,7 @@ async def put_manifest(request: web.Request) -> web.Response:
     if len(tags) > MAX_TAGS:
         raise ManifestInvalid(f"a push by digest may name up to {MAX_TAGS} tags")
     content = await read_manifest_body(request)
-    async with turn(request, content):
+    async with document_slot(request, content):
         pushed = await _put(request, reference, content, tags)
     await record(request, _pushed(request, pushed, len(content)))
     headers = {

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from pyregistry.api.http.context import METRICS, walk
 from pyregistry.observe.metrics import Metrics
-from pyregistry.threads.turns import at_once
+from pyregistry.threads.fair_scheduler import at_once
 
 
 async def get_metrics(request: web.Request) -> web.Response:

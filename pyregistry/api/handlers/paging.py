@@ -9,7 +9,7 @@ from yarl import URL
 
 from pyregistry.api.http.context import parameter, settings
 from pyregistry.oci.errors import PageSizeInvalid
-from pyregistry.threads.turns import Steps, Walk
+from pyregistry.threads.fair_scheduler import Steps, Walk
 
 _NUMBER = re.compile(r"\+?[0-9]{1,19}", re.ASCII)
 
@@ -29,7 +29,7 @@ def page_size(request: web.Request, maximum: int, default: int | None) -> int | 
     return min(int(value), maximum)
 
 
-def take(items: Steps[Item], size: int | None) -> Walk[tuple[list[Item], bool]]:
+def collect_page(items: Steps[Item], size: int | None) -> Walk[tuple[list[Item], bool]]:
     """Walk to the first `size` items; return them, and True if there are more."""
     if size == 0:  # "When n is zero, this endpoint MUST return an empty list, and MUST NOT include a Link header"
         return [], False

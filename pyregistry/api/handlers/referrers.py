@@ -11,7 +11,7 @@ from pyregistry.oci.digest import Digest
 from pyregistry.oci.media_types import OCI_INDEX
 from pyregistry.storage.repositories.referrer_pages import PAGE_BYTES, Page, Wanted
 from pyregistry.storage.repositories.repository import Repository
-from pyregistry.threads.turns import at_once
+from pyregistry.threads.fair_scheduler import at_once
 
 _AROUND = 200
 """Bytes of an index around its list."""

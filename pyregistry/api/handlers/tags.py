@@ -3,12 +3,12 @@
 from aiohttp import web
 
 from pyregistry.api.handlers.large import respond
-from pyregistry.api.handlers.paging import next_link, page_size, take
+from pyregistry.api.handlers.paging import collect_page, next_link, page_size
 from pyregistry.api.http.context import parameter, repository, settings, walk
 from pyregistry.api.http.responses import encode_list
 from pyregistry.oci.names import Tag
 from pyregistry.storage.repositories.repository import Repository
-from pyregistry.threads.turns import Walk
+from pyregistry.threads.fair_scheduler import Walk
 
 
 async def list_tags(request: web.Request) -> web.StreamResponse:
@@ -27,4 +27,4 @@ async def _listed(request: web.Request) -> tuple[bytes, dict[str, str]]:
 
 def _page(repo: Repository, last: str | None, size: int | None) -> Walk[tuple[list[Tag], bool]]:
     repo.require()
-    return (yield from take(repo.tags(after=last), size))
+    return (yield from collect_page(repo.tags(after=last), size))

@@ -26,7 +26,7 @@ from pyregistry.oci.media_types import OCTET_STREAM
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams.uploads import Upload
-from pyregistry.threads.turns import first
+from pyregistry.threads.fair_scheduler import first
 
 _OFFSET = re.compile(r"[0-9]{1,19}", re.ASCII)
 

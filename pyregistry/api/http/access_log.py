@@ -37,7 +37,7 @@ _CACHED_TEXTS = 256
 """Texts whose escaped form is cached: clients send the same user agents again and again."""
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """The fields of a line: text as the client sent it, `size` in bytes; empty where unknown."""
 
     remote: str
@@ -70,7 +70,7 @@ class AccessLogger(AbstractAccessLogger):
     @override
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
         caller = caller_of(request)
-        entry = Entry(
+        entry = LogEntry(
             caller.remote,
             caller.request_id,
             caller.principal.name or "",
@@ -84,7 +84,7 @@ class AccessLogger(AbstractAccessLogger):
         )
         self.write(entry, time)
 
-    def write(self, entry: Entry, seconds: float) -> None:
+    def write(self, entry: LogEntry, seconds: float) -> None:
         """Add a line for a response that took `seconds`."""
         if not self._lines:
             asyncio.get_running_loop().call_soon(self._write)
@@ -97,7 +97,7 @@ class AccessLogger(AbstractAccessLogger):
                 self._stream.write(piece)
                 self._stream.flush()
 
-    def _line(self, entry: Entry, seconds: float) -> str:
+    def _line(self, entry: LogEntry, seconds: float) -> str:
         user = _escaped(entry.user, _TEXT_CHARACTERS, _SAFE_WORD) or "-"
         begun = _moment(int(clock.time() - seconds))
         path = _escaped(entry.path, _PATH_CHARACTERS, _SAFE_WORD)
@@ -118,10 +118,10 @@ class JsonAccessLogger(AccessLogger):
         super().__init__(stream)
         self._fields = dict(fields or {})
 
-    def _line(self, entry: Entry, seconds: float) -> str:
+    def _line(self, entry: LogEntry, seconds: float) -> str:
         return msgspec.json.encode({**self._fields, **self._members(entry, seconds)}).decode()
 
-    def _members(self, entry: Entry, seconds: float) -> dict[str, object]:
+    def _members(self, entry: LogEntry, seconds: float) -> dict[str, object]:
         return {
             self._TIMESTAMP: datetime.now(UTC).isoformat(timespec="microseconds"),
             "logger": LOGGER,
@@ -147,7 +147,7 @@ class LogstashAccessLogger(JsonAccessLogger):
     def __init__(self, stream: BinaryIO | None = None, fields: Mapping[str, object] | None = None) -> None:
         super().__init__(stream, {**LOGSTASH_FIELDS, **(fields or {})})
 
-    def _members(self, entry: Entry, seconds: float) -> dict[str, object]:
+    def _members(self, entry: LogEntry, seconds: float) -> dict[str, object]:
         message = f"{entry.method} {_text(entry.path, _TEXT_CHARACTERS)} {entry.status}"
         return {**super()._members(entry, seconds), "level": "info", "message": message}
 

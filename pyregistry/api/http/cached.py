@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from aiohttp import HttpVersion, web
 from multidict import CIMultiDictProxy
 
-from pyregistry.api.http.access_log import Entry
+from pyregistry.api.http.access_log import LogEntry
 from pyregistry.api.http.decision import Headers
 from pyregistry.auth.access import Principal
 from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
@@ -67,7 +67,7 @@ class CachedResponse(NamedTuple):
     """The bytes of a response, head and body, and its access log entry."""
 
     content: bytes
-    entry: Entry
+    entry: LogEntry
 
 
 class CachedResponder(Protocol):

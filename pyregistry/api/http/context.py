@@ -14,17 +14,17 @@ from pyregistry.auth.access import Access, Action, Authenticator, Authorizer, Pr
 from pyregistry.auth.throttle import network_of
 from pyregistry.common import defaults
 from pyregistry.common.overriding import override
-from pyregistry.observe.health import Health, Readiness
+from pyregistry.observe.health import HealthChecks, Readiness
 from pyregistry.observe.metrics import Metrics
 from pyregistry.oci.errors import Unavailable
 from pyregistry.oci.names import RepositoryName
 from pyregistry.storage.repositories.cache import BlobCache, ManifestCache
 from pyregistry.storage.repositories.registry import Registry, View
 from pyregistry.storage.repositories.repository import Repository
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.offload import in_reader, in_thread
 from pyregistry.threads.offload import walk as in_turn
-from pyregistry.threads.patience import LOCK_SECONDS, RETRY
-from pyregistry.threads.turns import Walk
+from pyregistry.threads.wait_budget import LOCK_SECONDS, RETRY
 
 if TYPE_CHECKING:  # signing is slow to import, and few registries issue tokens
     from pyregistry.auth.tokens import TokenService
@@ -71,7 +71,7 @@ MANIFEST_CACHE = web.AppKey("manifest_cache", ManifestCache)
 BLOB_CACHE = web.AppKey("blob_cache", BlobCache)
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
 AUTHORIZER: web.AppKey[Authorizer] = web.AppKey("authorizer")
-HEALTH = web.AppKey("health", Health)
+HEALTH = web.AppKey("health", HealthChecks)
 READINESS = web.AppKey("readiness", Readiness)
 METRICS = web.AppKey("metrics", Metrics)
 """Absent without metrics, or where `http.addr` does not serve them."""
@@ -147,7 +147,7 @@ def principal(request: web.Request) -> Principal:
 
 
 @asynccontextmanager
-async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
+async def document_slot(request: web.Request, document: bytes) -> AsyncIterator[None]:
     """Wait until this document may be parsed: large ones of all clients take turns.
 
     Raises Unavailable if those before it wait for a lock that a stopped process holds.
@@ -155,16 +155,16 @@ async def turn(request: web.Request, document: bytes) -> AsyncIterator[None]:
     if len(document) <= LARGE_DOCUMENT_BYTES:
         yield
         return
-    turns = request.app[LARGE_DOCUMENTS]
+    slots = request.app[LARGE_DOCUMENTS]
     try:
         async with asyncio.timeout(LOCK_SECONDS):
-            await turns.acquire()
+            await slots.acquire()
     except TimeoutError as error:
         raise Unavailable("too many large manifests wait", headers=RETRY) from error
     try:
         yield
     finally:
-        turns.release()
+        slots.release()
 
 
 def may(request: web.Request, action: Action, name: RepositoryName) -> bool:

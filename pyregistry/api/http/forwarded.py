@@ -146,12 +146,12 @@ def _end_of(line: str) -> str:
 def _elements(text: str) -> Iterator[str]:
     """Yield the members of a list whose quoted strings may hold commas; it also works on reversed text."""
     begin, is_quoted = 0, False
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         if character == '"':
             is_quoted = not is_quoted
         elif character == "," and not is_quoted:
-            yield text[begin:place]
-            begin = place + 1
+            yield text[begin:index]
+            begin = index + 1
     yield text[begin:]
 
 

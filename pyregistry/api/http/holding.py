@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyregistry.oci.errors import Unavailable
-from pyregistry.threads.patience import RETRY
 from pyregistry.threads.upload_budget import BUDGET_BYTES, uploads
+from pyregistry.threads.wait_budget import RETRY
 
 FREE_BYTES = 16 * 1024
 """Bytes that each request may hold without being counted: most manifests are smaller."""
@@ -66,9 +66,9 @@ class Holding:
 class Holdings:
     """Counts the bytes of all such requests of a worker. Belongs to the event loop."""
 
-    def __init__(self, refusal: str, most: int = BUDGET_BYTES) -> None:
-        """Allow `most` bytes; `refusal` is the detail of a 503."""
-        self._refusal, self._most = refusal, most
+    def __init__(self, refusal: str, max_bytes: int = BUDGET_BYTES) -> None:
+        """Allow `max_bytes`; `refusal` is the detail of a 503."""
+        self._refusal, self._max_bytes = refusal, max_bytes
         self._all: set[Holding] = set()
         self._total = 0
 
@@ -87,7 +87,7 @@ class Holdings:
         if holding not in self._all:  # it was evicted, and has not noticed yet
             raise self.refusal()
         self._total += size
-        while self._total > self._most:
+        while self._total > self._max_bytes:
             largest = self._largest(holding)
             self._release(largest)
             if largest is holding:

@@ -37,12 +37,12 @@ def _coalesced(parts: list[range]) -> list[range]:
     Adjacent parts stay separate: podman counts the parts of a response, and requests neighbours one by one.
     """
     found: list[tuple[int, range]] = []
-    for place, part in sorted(enumerate(parts), key=lambda numbered: numbered[1].start):
-        first, last = found[-1] if found else (place, range(0))
+    for number, part in sorted(enumerate(parts), key=lambda numbered: numbered[1].start):
+        first, last = found[-1] if found else (number, range(0))
         if part.start < last.stop:
-            found[-1] = min(first, place), range(last.start, max(last.stop, part.stop))
+            found[-1] = min(first, number), range(last.start, max(last.stop, part.stop))
         else:
-            found.append((place, part))
+            found.append((number, part))
     return [part for _, part in sorted(found, key=lambda numbered: numbered[0])]
 
 

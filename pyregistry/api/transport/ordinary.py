@@ -16,7 +16,7 @@ import structlog
 from aiohttp import StreamReader, hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 
-from pyregistry.api.http.access_log import AccessLogger, Entry
+from pyregistry.api.http.access_log import AccessLogger, LogEntry
 from pyregistry.api.http.client import ClientConnection, connection_of
 from pyregistry.api.http.forwarded import REMOTE, TrustedProxies, client_address, peer_of, unmapped
 from pyregistry.api.http.request_id import HEADER, accepted_id, request_id
@@ -104,7 +104,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
     @override
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_deadline()
-        self._end_body()
+        self._finish_body()
         self._transport = None
         self._takes_requests = False
         self._server.connection_lost(self, self._inner)
@@ -290,10 +290,10 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
             return b""
         if isinstance(framing, Chunked):
             self._inner.data_received(b"0\r\n\r\n")
-        self._end_body()
+        self._finish_body()
         return framing.rest
 
-    def _end_body(self) -> None:
+    def _finish_body(self) -> None:
         if self._body is not None:
             self._body = None
             uploads.leave()
@@ -302,7 +302,7 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         """Handle a malformed body: respond 400 unless a response was already sent."""
         self._failure, self._takes_requests = failure, False
         self._inner.data_received(b"0\r\n\r\n")  # aiohttp has nothing to wait for
-        self._end_body()
+        self._finish_body()
         if not self._runs:
             self._close()
 
@@ -324,7 +324,9 @@ class OrdinaryConnection(asyncio.Protocol, ClientConnection):
         head = f"HTTP/1.0 {response.status} {response.reason}\r\n"
         head += "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
         transport.write(f"{head}\r\n".encode() + body)
-        self._server.log(Entry(self.remote, own_id, "", "UNKNOWN", "/", "HTTP/1.0", "", response.status, len(body), ""))
+        self._server.log(
+            LogEntry(self.remote, own_id, "", "UNKNOWN", "/", "HTTP/1.0", "", response.status, len(body), "")
+        )
         if transport.can_write_eof():
             with suppress(OSError):  # the client has gone
                 transport.write_eof()  # it may still send, and would lose the response if this closed at once
@@ -401,7 +403,7 @@ class OrdinaryServer:
         if isinstance(connection, OrdinaryConnection):
             connection.responded(keeps_alive=bool(response.keep_alive))
 
-    def log(self, entry: Entry) -> None:
+    def log(self, entry: LogEntry) -> None:
         """Log a response that did not come from aiohttp."""
         self.requests_count += 1
         if self._access_logger is not None:

@@ -37,7 +37,7 @@ def protocol_options(limits: ConnectionLimits) -> dict[str, Any]:
 
 
 class Runner(web.AppRunner):
-    """Serves an application; `make_runner` chooses the subclass."""
+    """Serves an application; `runner_factory.make_runner` chooses the subclass."""
 
     def __init__(self, app: web.Application, limits: ConnectionLimits, settle_seconds: float, **kwargs: Any) -> None:
         super().__init__(app, **protocol_options(limits), **kwargs)
@@ -148,12 +148,3 @@ def _logger() -> logging.Logger:
     if not logger.filters:
         logger.addFilter(_NoTracebacks())
     return logger
-
-
-def make_runner(app: web.Application, *, fast_path: bool, **kwargs: Any) -> Runner:
-    """Return a runner for `app`; `fast_path` only if the self-test has passed. The subclasses document `kwargs`."""
-    if not fast_path:
-        return OrdinaryRunner(app, **kwargs)
-    from pyregistry.api.transport.fast import FastRunner  # noqa: PLC0415 - aiohttp may lack what it imports
-
-    return FastRunner(app, **kwargs)

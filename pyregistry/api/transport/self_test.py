@@ -15,7 +15,7 @@ import structlog
 from aiohttp import __version__ as aiohttp_version
 from aiohttp import web
 
-from pyregistry.api.http.access_log import AccessLogger, Entry
+from pyregistry.api.http.access_log import AccessLogger, LogEntry
 from pyregistry.api.http.cached import CachedResponder, CachedResponse, ParsedHead
 from pyregistry.api.http.client import connection_of
 from pyregistry.api.transport.limits import ConnectionLimits
@@ -46,7 +46,7 @@ class _Responder(CachedResponder):
     def find(self, message: ParsedHead, peer: str) -> CachedResponse | None:
         if message.path != "/cached" or message.method != "GET":
             return None
-        entry = Entry(peer, "", "", "GET", "/cached", "HTTP/1.1", "", 200, 6, "")
+        entry = LogEntry(peer, "", "", "GET", "/cached", "HTTP/1.1", "", 200, 6, "")
         return CachedResponse(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\ncached", entry)
 
 
@@ -58,7 +58,7 @@ class _Silent(AccessLogger):
         self.count = 0
 
     @override
-    def write(self, entry: Entry, seconds: float) -> None:
+    def write(self, entry: LogEntry, seconds: float) -> None:
         self.count += 1
 
 

@@ -127,7 +127,7 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-class Log(Logger):  # type: ignore[misc] # gunicorn has no types
+class GunicornLog(Logger):  # type: ignore[misc] # gunicorn has no types
     """Writes gunicorn's lines to our log; those about each worker are debug lines."""
 
     def setup(self, cfg: Any) -> None:

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from pyregistry.common.files import fsync_directory
 from pyregistry.storage.local.driver import LocalMaintenance
 from pyregistry.storage.local.file_systems import file_systems
-from pyregistry.storage.local.syscalls import fsync_directory, new_name
+from pyregistry.storage.local.syscalls import new_name
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import PathNotFound

@@ -15,7 +15,7 @@ from pyregistry.storage.local.syscalls import absent_is_not_found, to_stat
 from pyregistry.storage.seams.objects import PathBusy, PathNotFound, Stat
 from pyregistry.threads.offload import finish, in_thread
 
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 """Seconds between two tries for a lock that another request holds: flock has no asynchronous form."""
 _MOST_PIECES = 1024
 """Most pieces that the kernel takes in one call (IOV_MAX)."""
@@ -111,7 +111,7 @@ async def wait_for_lock(target: Path, handle: int, wait: float) -> Stat:
     """Lock an open file as `try_lock` does, but wait for the other holder for at most `wait` seconds."""
     deadline = time.monotonic() + wait
     while time.monotonic() < deadline:
-        await asyncio.sleep(_POLL)
+        await asyncio.sleep(_POLL_SECONDS)
         with suppress(PathBusy):
             return await in_thread(try_lock, target, handle)
     raise PathBusy(target)

@@ -289,7 +289,7 @@ class LocalCollection(Collection):
 
     @override
     def note_parts(self, *, everything: bool) -> None:
-        volumes.remember(self._driver, everything=everything)
+        volumes.note_mounted(self._driver, everything=everything)
 
     @override
     def tidy(self) -> None:

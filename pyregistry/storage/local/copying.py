@@ -2,7 +2,7 @@
 
 import os
 
-_AT_ONCE = 8 * 1024 * 1024
+_COPY_BYTES = 8 * 1024 * 1024
 """Bytes that the kernel copies in one call, after which the thread may be stopped."""
 
 
@@ -11,7 +11,7 @@ def copy_durably(source: str, handle: int) -> None:
     try:
         reading = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            while os.sendfile(handle, reading, None, _AT_ONCE):
+            while os.sendfile(handle, reading, None, _COPY_BYTES):
                 pass
         finally:
             os.close(reading)

@@ -10,10 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+from pyregistry.common.files import sync_directory
 from pyregistry.common.racy import racy_window_ns
-from pyregistry.storage.local.syscalls import sync_directory
 
-PATIENCE_SECONDS = 5.0
+REMAKE_SECONDS = 5.0
 """Seconds for which a write remakes directories that are being removed: an `rm` on another core would use up a count
 within a millisecond."""
 TRIES = 20
@@ -28,11 +28,11 @@ is late for both."""
 
 
 class RemakeLimit:
-    """Limit for making directories that are removed again and again: TRIES and PATIENCE_SECONDS are used up."""
+    """Limit for making directories that are removed again and again: TRIES and REMAKE_SECONDS are used up."""
 
     def __init__(self) -> None:
         self._tries = 0
-        self._until = time.monotonic() + PATIENCE_SECONDS
+        self._until = time.monotonic() + REMAKE_SECONDS
 
     def is_over(self) -> bool:
         """Return True if the limit is reached. To be called once for each removed directory."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import aiofiles.threadpool
 
+from pyregistry.common.files import read_all, sync_directory
 from pyregistry.common.overriding import override
 from pyregistry.common.racy import racy_window_ns
 from pyregistry.storage.local.appending import LocalAppender, LocalLockedFile, try_lock, wait_for_lock
@@ -33,11 +34,9 @@ from pyregistry.storage.local.syscalls import (
     mount_id,
     names_and_links,
     new_name,
-    read_all,
     remove_all,
     set_mtime,
     stat_of,
-    sync_directory,
     sync_file_system,
     times_of,
 )
@@ -170,9 +169,9 @@ class FilesystemDriver(LocalMaintenance):
             raise
 
     @override
-    def is_settled(self, stat: Stat) -> bool:
+    def is_racy(self, stat: Stat) -> bool:
         # A file may be written twice within one tick of the clock.
-        return all(time.time_ns() - at >= racy_window_ns(at) for at in times_of(stat))
+        return any(time.time_ns() - at < racy_window_ns(at) for at in times_of(stat))
 
     @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:

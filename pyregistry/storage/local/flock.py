@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pyregistry.storage.seams.objects import PathBusy
-from pyregistry.threads.patience import Patience, patience
+from pyregistry.threads.wait_budget import WaitBudget, wait_budget
 
 _PAUSES = (0.0005, 0.001, 0.002)
 """Seconds before further tries: most locks are held for less time, and a thread costs more."""
@@ -45,31 +45,31 @@ class Locks:
         other descriptor of the file.
         """
         operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-        bound = patience() if wait else None
+        budget = wait_budget() if wait else None
         handle = open_file()
         try:
-            if wait and bound is None:
+            if wait and budget is None:
                 fcntl.flock(handle, operation)
                 is_held = True
             else:
                 is_held = _try(handle, operation)
-            if bound is None and not is_held:
+            if budget is None and not is_held:
                 raise PathBusy(path)
         except BaseException:
             os.close(handle)
             raise
-        if bound is not None and not is_held:
-            with bound.waiting():
-                handle = self._wait((path, operation), _Waiter(handle, operation), bound)
+        if budget is not None and not is_held:
+            with budget.waiting():
+                handle = self._wait((path, operation), _Waiter(handle, operation), budget)
         try:
             yield
         finally:
             os.close(handle)
 
-    def _wait(self, key: Key, waiter: "_Waiter", bound: Patience) -> int:
+    def _wait(self, key: Key, waiter: "_Waiter", budget: WaitBudget) -> int:
         try:
             for pause in _PAUSES:
-                time.sleep(min(pause, bound.left()))
+                time.sleep(min(pause, budget.left()))
                 if _try(waiter.handle, waiter.operation):
                     return waiter.handle
             self._enter(key, waiter)
@@ -77,7 +77,7 @@ class Locks:
             os.close(waiter.handle)
             raise
         try:
-            while not waiter.is_served.wait(bound.left()):
+            while not waiter.is_served.wait(budget.left()):
                 pass
         except BaseException:
             self._leave(key, waiter)

@@ -21,7 +21,7 @@ from hashlib import blake2b
 from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.seams import layout
-from pyregistry.storage.seams.coordinator import LONGEST_RENEWAL, renewed_after
+from pyregistry.storage.seams.coordinator import MAX_RENEWAL_SECONDS, renewed_after
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.links import stat_file
 from pyregistry.storage.seams.objects import PathNotFound, Stat
@@ -239,16 +239,16 @@ def note_renewal(driver: Driver, seconds: float) -> None:
 
 
 def noted_renewal(driver: Driver) -> float:
-    """Return the seconds after which all servers of this directory renew; LONGEST_RENEWAL without a note."""
+    """Return the seconds after which all servers of this directory renew; MAX_RENEWAL_SECONDS without a note."""
     noted = _read_renewal(driver)
-    return noted if noted >= 0 else LONGEST_RENEWAL
+    return noted if noted >= 0 else MAX_RENEWAL_SECONDS
 
 
 def _read_renewal(driver: Driver) -> float:
     """Return the noted seconds, -1 without a valid note."""
     with suppress(PathNotFound, OSError, ValueError):
         noted = float(driver.read(layout.RENEWAL, _RENEWAL_BYTES))
-        if 0 <= noted <= LONGEST_RENEWAL:
+        if 0 <= noted <= MAX_RENEWAL_SECONDS:
             return noted
     return -1.0
 

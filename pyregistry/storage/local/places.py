@@ -13,7 +13,7 @@ from pyregistry.oci.errors import Unavailable
 from pyregistry.storage.local.file_systems import file_systems
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
-from pyregistry.threads.patience import RETRY
+from pyregistry.threads.wait_budget import RETRY
 
 _PRIVATE = f"{layout.PRIVATE}/"
 

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from pyregistry.common.files import sync_directory
 from pyregistry.storage.local.copying import copy_durably
 from pyregistry.storage.local.directories import Directories, RemakeLimit, parent_of
 from pyregistry.storage.local.driver import NotDurable
 from pyregistry.storage.local.places import Places
-from pyregistry.storage.local.syscalls import CREATE, absent_is_not_found, fill, new_name, remove_tree, sync_directory
+from pyregistry.storage.local.syscalls import CREATE, absent_is_not_found, fill, new_name, remove_tree
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from pyregistry.storage.seams.objects import PathBusy
-from pyregistry.threads.patience import Patience
+from pyregistry.threads.wait_budget import WaitBudget
 
 
 class SharedLock:
@@ -20,14 +20,14 @@ class SharedLock:
         return not self._exclusive and not (exclusive and self._shared)
 
     @contextmanager
-    def hold(self, *, exclusive: bool, bound: Patience | None, wait: bool) -> Iterator[None]:
-        """Hold it until the block ends; raise PathBusy without `wait`, and what `bound` raises."""
+    def hold(self, *, exclusive: bool, budget: WaitBudget | None, wait: bool) -> Iterator[None]:
+        """Hold it until the block ends; raise PathBusy without `wait`, and what `budget` raises."""
         with self._condition:
             if not wait and not self._may_hold(exclusive=exclusive):
                 raise PathBusy
-            with nullcontext() if bound is None else bound.waiting():
+            with nullcontext() if budget is None else budget.waiting():
                 while not self._may_hold(exclusive=exclusive):
-                    self._condition.wait(None if bound is None else bound.left())
+                    self._condition.wait(None if budget is None else budget.left())
             self._exclusive = exclusive
             self._shared += not exclusive
         try:

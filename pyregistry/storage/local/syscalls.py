@@ -26,8 +26,6 @@ _STATFS_LONGS = 64
 """Size of a buffer for struct statfs, which is smaller; its first field is f_type."""
 _TYPE, _FILE, _SYMBOLIC_LINK = 0o170000, 0o100000, 0o120000
 """Bits of a mode; the `stat` module's functions cost a call each, in every cached response."""
-_CANNOT_SYNC_DIRECTORIES = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""Errors of fsync on a directory if the file system has no such call: CIFS on older kernels, some of FUSE."""
 _LARGE_DIRECTORY = 1_000
 """Directories in one directory from which it pays to ask for their number first."""
 
@@ -92,54 +90,12 @@ def fill(handle: int, data: bytes, *, durable: bool) -> None:
         os.close(handle)
 
 
-def read_all(handle: int, limit: int | None, begin: int = 0) -> bytes:
-    """Read from `begin` to the end, or `limit` bytes at most; raises OSError, also if it is not a file."""
-    status = os.fstat(handle)
-    if status.st_mode & _TYPE != _FILE:  # a pipe or a device, which may never end
-        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
-    left = status.st_size + 1  # one more, to see the end; and no buffer as large as the limit
-    if begin:
-        os.lseek(handle, begin, os.SEEK_SET)
-    if limit is not None:
-        left = min(left, limit)
-    parts = []
-    while left > 0 and (part := os.read(handle, left)):
-        parts.append(part)
-        left -= len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def set_mtime(path: str, mtime_ns: int | None) -> None:
     """Set the time of a path, for None to now."""
     if mtime_ns is None:  # needs less permission than a given time
         os.utime(path, follow_symlinks=False)
     else:
         os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
-
-
-def sync_directory(path: str) -> None:
-    """Make the names in a directory survive a power cut, if the file system can; raises OSError with the path.
-
-    If it cannot, that is no error, since every write would fail.
-    """
-    try:
-        fsync_directory(path)
-    except FileNotFoundError:
-        return  # removed by an operator meanwhile
-    except OSError as error:
-        if error.errno not in _CANNOT_SYNC_DIRECTORIES:
-            raise
-
-
-def fsync_directory(path: str) -> None:
-    """Sync a directory; raises OSError with the path, also if the file system has no such call."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error  # an error of a descriptor has no path
-    finally:
-        os.close(handle)
 
 
 def sync_file_system(path: Path) -> None:

@@ -38,13 +38,13 @@ def mounted_volumes(driver: Driver) -> Volumes | None:
     return Volumes(_id_of(root / layout.REPOSITORIES), mounted)
 
 
-def remember(driver: Driver, *, everything: bool = False) -> None:
+def note_mounted(driver: Driver, *, everything: bool = False) -> None:
     """Note the mounted volumes for later runs; raises OSError. Blocks.
 
     Missing volumes stay noted. While there are blobs, an empty volume is not noted: it may be the wrong one. With
     `everything` the present volumes are the right ones.
     """
-    now, before = mounted_volumes(driver), _remembered(driver)
+    now, before = mounted_volumes(driver), _noted(driver)
     if now is None:
         return
     if not everything and _has_blobs(driver):
@@ -61,7 +61,7 @@ def missing(driver: Driver) -> str | None:
     """Return which volume seems to be missing in a tree that has blobs, if any. Blocks."""
     if not exists(driver, layout.REPOSITORIES):
         return f"there is no directory {layout.REPOSITORIES}"
-    now, before = mounted_volumes(driver), _remembered(driver)
+    now, before = mounted_volumes(driver), _noted(driver)
     if now is None or driver.local is None:
         return None
     reason = _missing_mount(driver, now, before.mounted if before is not None else {})
@@ -85,7 +85,7 @@ def _missing_mount(driver: Driver, now: Volumes, known: dict[str, str]) -> str |
     return None
 
 
-def _remembered(driver: Driver) -> Volumes | None:
+def _noted(driver: Driver) -> Volumes | None:
     with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):
         return msgspec.json.decode(driver.read(layout.VOLUMES), type=Volumes)
     return None

@@ -17,9 +17,9 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import AlreadyThere, Entry, PathBusy, PathNotFound, Source, Stat
 from pyregistry.storage.seams.sources import Bytes
-from pyregistry.threads.patience import patience
+from pyregistry.threads.wait_budget import wait_budget
 
-_POLL = 0.02
+_POLL_SECONDS = 0.02
 
 
 def _new_inode() -> int:
@@ -103,8 +103,8 @@ class MemoryDriver(Driver):
             return _to_stat(entry)
 
     @override
-    def is_settled(self, stat: Stat) -> bool:
-        return time.time_ns() - stat.modified_ns >= racy_window_ns(stat.modified_ns)
+    def is_racy(self, stat: Stat) -> bool:
+        return time.time_ns() - stat.modified_ns < racy_window_ns(stat.modified_ns)
 
     @override
     def set_mtime(self, path: StoragePath, mtime_ns: int | None) -> None:
@@ -212,7 +212,7 @@ class MemoryDriver(Driver):
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> Iterator[None]:
         with self._mutex:
             lock = self._locks.setdefault(name, SharedLock())
-        with lock.hold(exclusive=exclusive, bound=patience() if wait else None, wait=wait):
+        with lock.hold(exclusive=exclusive, budget=wait_budget() if wait else None, wait=wait):
             yield
 
     @contextlib.asynccontextmanager
@@ -225,7 +225,7 @@ class MemoryDriver(Driver):
         while not self._try_lock(path, file):
             if time.monotonic() >= deadline:
                 raise PathBusy(path)
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL_SECONDS)
         try:
             yield MemoryAppender(file)
         finally:

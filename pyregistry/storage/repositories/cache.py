@@ -25,7 +25,7 @@ from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects, PathNotFound, Source, Stat
 
 MAX_ENTRIES = 10_000
-MAX_CONTENT = 32 * 1024 * 1024
+MAX_CONTENT_BYTES = 32 * 1024 * 1024
 """Bytes of manifests that a worker caches; a single one may take an eighth."""
 
 
@@ -71,7 +71,7 @@ class ManifestCache:
         """Finds, and readings of the disk that succeeded, since the worker began."""
         self._entries = BoundedCache[tuple[str, str], CachedManifest](limit=entries, by_use=True)
         self._contents = BoundedCache[Digest, StoredManifest](
-            limit=MAX_CONTENT, weigh=lambda manifest: len(manifest.content), by_use=True
+            limit=MAX_CONTENT_BYTES, weigh=lambda manifest: len(manifest.content), by_use=True
         )
 
     def get(self, name: str, reference: str, *, leased: bool) -> StoredManifest | None:
@@ -104,13 +104,13 @@ class ManifestCache:
         """
         tag = None
         if isinstance(reference, Tag):  # stat before read, so that a change in between is noticed
-            tag = _settled(self._objects, layout.tag_current_link(repository.name, reference))
+            tag = _stable_link(self._objects, layout.tag_current_link(repository.name, reference))
         if leased and isinstance(reference, Digest):
             manifest = repository.manifest_with_lease(reference)
         else:
             manifest = repository.manifest(reference)
         digest = manifest.digest
-        if (isinstance(reference, Tag) and tag is None) or len(manifest.content) > MAX_CONTENT // 8:
+        if (isinstance(reference, Tag) and tag is None) or len(manifest.content) > MAX_CONTENT_BYTES // 8:
             return manifest, None
         revision = layout.revision_link(repository.name, digest)
         return manifest, CachedManifest(digest, revision, layout.blob_data(digest), tag)
@@ -159,7 +159,7 @@ class BlobCache:
         """Return the source of a blob, which gets a lease, and what to cache of it; raises BlobUnknown. Blocks."""
         repository.blob_with_lease(digest)
         link = layout.layer_link(repository.name, digest)
-        stat = _settled(self._objects, link)
+        stat = _stable_link(self._objects, link)
         target, source = repository.find_blob(digest)
         if stat is None:
             return source, None
@@ -181,9 +181,9 @@ def _look(objects: Objects, path: StoragePath) -> Stat | None:
     return stat if stat.is_file else None
 
 
-def _settled(objects: Objects, path: StoragePath) -> CachedLink | None:
+def _stable_link(objects: Objects, path: StoragePath) -> CachedLink | None:
     stat = _look(objects, path)
-    if stat is None or not objects.is_settled(stat):
+    if stat is None or objects.is_racy(stat):
         return None
     return CachedLink(path, stat)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import DigestInvalid, ManifestBlobUnknown, ManifestInvalid
-from pyregistry.oci.manifest import MAX_DOCUMENT, Manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT_BYTES, Manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
 from pyregistry.storage.repositories.referrers import Referrers
 from pyregistry.storage.seams import layout
@@ -22,7 +22,7 @@ from pyregistry.storage.seams.rules import Rules
 
 MAX_ENDED = 2_000
 """Most blobs and manifests below the children of an index whose leases are ended."""
-_MAX_READ = 8 * 1024 * 1024
+_MAX_READ_BYTES = 8 * 1024 * 1024
 """Most bytes of manifests that are read to find them. Leases beyond these bounds expire by themselves. The section must
 stay short, because a collector, and with it every writer, waits for its end."""
 
@@ -111,7 +111,7 @@ class ManifestCommit:
         unread = list(dict.fromkeys(Digest(child.digest) for child in self._manifest.children))
         read = {self._digest, *unread}
         ended: set[Digest] = set()
-        left = _MAX_READ
+        left = _MAX_READ_BYTES
         while unread and left > 0:
             content = self._read_child(unread.pop())
             left -= len(content)
@@ -129,7 +129,7 @@ class ManifestCommit:
         """Return the content, empty if it is not a manifest of this repository."""
         with suppress(PathNotFound):
             stat_file(self._objects, layout.revision_link(self._name, digest))
-            return self._objects.read(layout.blob_data(digest), MAX_DOCUMENT)
+            return self._objects.read(layout.blob_data(digest), MAX_DOCUMENT_BYTES)
         return b""
 
 

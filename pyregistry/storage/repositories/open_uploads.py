@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pyregistry.oci.names import RepositoryName, UploadId
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.uploads import Upload
-from pyregistry.threads.turns import Walk
+from pyregistry.threads.fair_scheduler import Walk
 
 Skip = Callable[[Upload, OSError], None]
 

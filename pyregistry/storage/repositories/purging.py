@@ -19,8 +19,8 @@ from pyregistry.storage.repositories.open_uploads import OpenUpload, walk_upload
 from pyregistry.storage.repositories.registry import Registry
 from pyregistry.storage.seams.uploads import Upload
 from pyregistry.storage.uploads.batches import BATCH_BYTES
+from pyregistry.threads.fair_scheduler import Walk
 from pyregistry.threads.offload import in_reader, walk
-from pyregistry.threads.turns import Walk
 
 FIRST_RUN_SECONDS = 3600.0
 """Seconds within which the first run happens, at random, so that workers and servers do not run together."""
@@ -32,7 +32,7 @@ _CHECK_SECONDS = 60.0
 """Most seconds between two checks of the free space."""
 
 
-class Log(Protocol):
+class PurgeLog(Protocol):
     """The part of structlog's loggers used here; a command has its own, without the import of that library."""
 
     def info(self, event: str, **values: object) -> object:
@@ -54,7 +54,7 @@ class Purging:
     dry_run: bool = False
 
 
-async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> None:
+async def purge_regularly(registry: Registry, purging: Purging, log: PurgeLog) -> None:
     """Purge at intervals until cancelled; check the free space in between."""
     due = time.monotonic() + random.uniform(0, min(FIRST_RUN_SECONDS, purging.interval))  # noqa: S311 - spreads load, keeps no secret
     while True:
@@ -68,7 +68,7 @@ async def purge_regularly(registry: Registry, purging: Purging, log: Log) -> Non
             log.error("uploads could not be purged", reason=in_words(error))
 
 
-async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
+async def purge(registry: Registry, purging: Purging, log: PurgeLog) -> list[OpenUpload]:
     """Remove the uploads older than `age`; return them, with `dry_run` those that would be removed."""
     before_ns = time.time_ns() - round(purging.age * 1e9)
     purged = []
@@ -79,7 +79,7 @@ async def purge(registry: Registry, purging: Purging, log: Log) -> list[OpenUplo
     return purged
 
 
-async def purge_for_space(registry: Registry, purging: Purging, log: Log) -> list[OpenUpload]:
+async def purge_for_space(registry: Registry, purging: Purging, log: PurgeLog) -> list[OpenUpload]:
     """Remove uploads that are idle for SHORT_AGE_SECONDS until there is free space for others; return them.
 
     For each file system, the uploads on it. With `dry_run` nothing is removed.
@@ -95,7 +95,7 @@ async def purge_for_space(registry: Registry, purging: Purging, log: Log) -> lis
     return purged
 
 
-async def _expire(each: OpenUpload, before_ns: int, log: Log) -> bool:
+async def _expire(each: OpenUpload, before_ns: int, log: PurgeLog) -> bool:
     try:
         return await each.upload.expire(before_ns)
     except OSError as error:
@@ -105,11 +105,11 @@ async def _expire(each: OpenUpload, before_ns: int, log: Log) -> bool:
         return False
 
 
-def _older(registry: Registry, before_ns: int, log: Log) -> Walk[list[OpenUpload]]:
+def _older(registry: Registry, before_ns: int, log: PurgeLog) -> Walk[list[OpenUpload]]:
     found = yield from walk_uploads(registry, lambda upload, error: _stays(upload, error, log))
     return [each for each in found if each.changed_ns < before_ns]
 
 
-def _stays(upload: Upload, error: OSError, log: Log) -> None:
+def _stays(upload: Upload, error: OSError, log: PurgeLog) -> None:
     # An upload of another server may belong to another user; the purge continues with the next.
     log.warning("upload cannot be purged", repository=upload.repository, upload=upload.id, reason=in_words(error))

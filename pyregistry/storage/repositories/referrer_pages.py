@@ -2,7 +2,7 @@
 
 A page is made from digests: those of our index, and those that clients listed under a tag. Clients do that if they find
 no referrers API (the "referrers tag schema"; the spec wants them included). Only the manifests of the page are read,
-each once, and no more than MAX_WORK bytes. Facts about the manifests of such a list are cached by their digests.
+each once, and no more than MAX_WORK_BYTES bytes. Facts about the manifests of such a list are cached by their digests.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import DigestInvalid, ManifestInvalid, ManifestUnknown
 from pyregistry.oci.manifest import StoredManifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag
-from pyregistry.storage.repositories.referrers import HEAD, describe, fallback_tag, read_entry
+from pyregistry.storage.repositories.referrers import HEAD_BYTES, describe, fallback_tag, read_entry
 from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.links import is_file
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Most bytes of descriptors; clients accept an index of that size."""
-MAX_WORK = 8 * 1024 * 1024
+MAX_WORK_BYTES = 8 * 1024 * 1024
 """Bytes read for one page, which ends there: two manifests of 4 MiB, or 8,000 entries of our index."""
 _STAT_COST_BYTES = 1024
 """Cost of a stat, in bytes."""
@@ -58,7 +58,7 @@ class Page(NamedTuple):
     """Digest after which the next page begins; None for the last page."""
 
 
-class Manifests(Protocol):
+class ManifestReader(Protocol):
     """The manifests of a repository; both methods raise ManifestUnknown."""
 
     def tagged(self, tag: Tag) -> Digest:
@@ -111,7 +111,9 @@ class ReferrerCache:
 class ReferrerPages:
     """The lists of referrers of one repository."""
 
-    def __init__(self, objects: Objects, name: RepositoryName, manifests: Manifests, memory: ReferrerCache) -> None:
+    def __init__(
+        self, objects: Objects, name: RepositoryName, manifests: ManifestReader, memory: ReferrerCache
+    ) -> None:
         self._objects = objects
         self._name = name
         self._manifests = manifests
@@ -134,7 +136,7 @@ class ReferrerPages:
                 descriptors.append(encoded)
                 shown = digest
             checked = digest
-            if self._work > MAX_WORK:
+            if self._work > MAX_WORK_BYTES:
                 return Page(descriptors, checked)
         return Page(descriptors, None)
 
@@ -166,7 +168,7 @@ class ReferrerPages:
         path = layout.referrer(self._name, subject, digest)
         with suppress(PathNotFound, msgspec.DecodeError, UnicodeDecodeError):  # removed meanwhile, or torn
             if artifact_type is not None:
-                head = read_entry(self._objects, path, HEAD)
+                head = read_entry(self._objects, path, HEAD_BYTES)
                 if head.artifact_type != artifact_type:
                     return head
             found = read_entry(self._objects, path)

@@ -15,7 +15,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 
-HEAD = 2048
+HEAD_BYTES = 2048
 """Bytes of an entry in front of its annotations, at most: a digest, a media type, and MAX_ARTIFACT_TYPE_BYTES."""
 _ANNOTATIONS = b',"annotations":'
 
@@ -57,7 +57,7 @@ def describe(digest: Digest, manifest: Manifest, size: int) -> Descriptor:
     )
 
 
-def read_entry(objects: Objects, path: StoragePath, limit: int = HEAD + MAX_ANNOTATIONS_BYTES) -> Descriptor:
+def read_entry(objects: Objects, path: StoragePath, limit: int = HEAD_BYTES + MAX_ANNOTATIONS_BYTES) -> Descriptor:
     """Return an entry, without its annotations if it has more than `limit` bytes.
 
     Raises PathNotFound, msgspec.DecodeError and UnicodeDecodeError.

@@ -19,8 +19,8 @@ from pyregistry.storage.seams.links import exists, has_bytes, list_blobs
 from pyregistry.storage.seams.objects import Objects, PathNotFound
 from pyregistry.storage.seams.rules import Rules
 from pyregistry.storage.seams.uploads import Upload, Uploads
-from pyregistry.threads.patience import begin_patience_of
-from pyregistry.threads.turns import Steps
+from pyregistry.threads.fair_scheduler import Steps
+from pyregistry.threads.wait_budget import limit_waits
 
 
 class View(Protocol):
@@ -112,7 +112,7 @@ class Registry:
         return copy_context().run(self._try_locks, seconds)
 
     def _try_locks(self, seconds: float) -> bool:
-        begin_patience_of(seconds)
+        limit_waits(seconds)
         with suppress(Unavailable):
             return self._coordinator.run(lambda section: True)
         return False

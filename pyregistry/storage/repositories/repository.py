@@ -16,7 +16,7 @@ from pyregistry.oci.errors import (
     ManifestUnknown,
     NameUnknown,
 )
-from pyregistry.oci.manifest import MAX_DOCUMENT, StoredManifest, parse_manifest, read_manifest
+from pyregistry.oci.manifest import MAX_DOCUMENT_BYTES, StoredManifest, parse_manifest, read_manifest
 from pyregistry.oci.names import RepositoryName, Tag, UploadId
 from pyregistry.storage.repositories.committing import CheckedManifest, ManifestCommit
 from pyregistry.storage.repositories.referrer_pages import Page, ReferrerCache, ReferrerPages, Wanted
@@ -139,11 +139,11 @@ class Repository:
         digest = reference if isinstance(reference, Digest) else self.tagged(reference)
         try:
             stat_file(self._objects, layout.revision_link(self.name, digest))
-            content = self._objects.read(layout.blob_data(digest), MAX_DOCUMENT + 1)
+            content = self._objects.read(layout.blob_data(digest), MAX_DOCUMENT_BYTES + 1)
         except PathNotFound as error:
             raise ManifestUnknown({"reference": reference}) from error
         # A damaged manifest counts as missing: the next push repairs it.
-        if len(content) > MAX_DOCUMENT or Digest.of(content, digest.algorithm) != digest:
+        if len(content) > MAX_DOCUMENT_BYTES or Digest.of(content, digest.algorithm) != digest:
             raise ManifestUnknown({"reference": reference})
         try:
             with _LARGE_AT_ONCE if len(content) > _LARGE_BYTES else nullcontext():

@@ -10,7 +10,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import Objects
 from pyregistry.storage.seams.reserved import is_of_file_system, is_reserved
-from pyregistry.threads.turns import Steps
+from pyregistry.threads.fair_scheduler import Steps
 
 Enter = Callable[[str], bool]
 """Returns True for a namespace to enter; the empty one holds all repositories."""

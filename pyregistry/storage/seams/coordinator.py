@@ -23,13 +23,13 @@ COLLECTOR = "gc"
 """Name that a collector locks for its whole run."""
 
 
-LONGEST_RENEWAL = 300.0
+MAX_RENEWAL_SECONDS = 300.0
 """Seconds after which every server renews a lease at the latest."""
 
 
 def renewed_after(grace: float) -> float:
     """Return the seconds for which a lease need not be renewed: well below the grace, so that a push has most of it."""
-    return min(LONGEST_RENEWAL, grace / 20)
+    return min(MAX_RENEWAL_SECONDS, grace / 20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pyregistry.storage.seams.reserved import is_reserved
 
 Found = TypeVar("Found", Source, Stat)
 
-_LIMIT = 1024
+_MAX_LINK_BYTES = 1024
 """Bytes read of a link: a digest has at most 135."""
 
 
@@ -33,7 +33,7 @@ def read_link(objects: Objects, path: StoragePath) -> Digest | None:
     The CNCF registry before 3.1 writes links in place, so a crash leaves empty ones.
     """
     with suppress(DigestInvalid, UnicodeDecodeError):
-        return Digest(objects.read(path, _LIMIT).decode("ascii").strip())
+        return Digest(objects.read(path, _MAX_LINK_BYTES).decode("ascii").strip())
     return None
 
 

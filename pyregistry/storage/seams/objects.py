@@ -80,8 +80,8 @@ class Objects(Protocol):
     def stat(self, path: StoragePath) -> Stat:
         """Return the stat of a path; raises PathNotFound. A broken symbolic link exists, and is not a file."""
 
-    def is_settled(self, stat: Stat) -> bool:
-        """Return True if each later change gives the object another version than this one."""
+    def is_racy(self, stat: Stat) -> bool:
+        """Return True while a change could give the object the version of `stat` again."""
 
     def children(self, path: StoragePath, after: str | None = None, *, strict: bool = False) -> Iterator[str]:
         """Yield the names in a directory in byte order, those after `after`; nothing if there is no directory.

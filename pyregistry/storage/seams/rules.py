@@ -8,7 +8,7 @@ from pyregistry.oci.document import Descriptor
 from pyregistry.oci.errors import ManifestInvalid
 from pyregistry.oci.manifest import Manifest
 
-GRACE = defaults.GRACE_SECONDS
+GRACE_SECONDS = defaults.GRACE_SECONDS
 MAX_URLS = 1_000
 """Most distinct URLs of a manifest that are matched against expressions."""
 
@@ -26,7 +26,7 @@ class Rules:
     allowed_urls: tuple[Expression, ...] = ()
     """If there are any, each of a layer's `urls` must match one; searched for, not anchored at the beginning."""
     denied_urls: tuple[Expression, ...] = ()
-    grace: float = GRACE
+    grace: float = GRACE_SECONDS
     """Duration of a lease in seconds, see storage/local/leases.py."""
 
     def check_urls(self, manifest: Manifest) -> None:

@@ -41,21 +41,21 @@ async def copy_direct(read: Read, sink: Sink, running: Hash | None, admit: Calla
     `admit` raises for a size that the file must not grow to, before the write. It and `read` are called in threads,
     never concurrently. After an OSError, `running` may include bytes that are missing.
     """
-    stream = _Stream(read, sink, running, admit)
+    stream = _Pipeline(read, sink, running, admit)
     loop = asyncio.get_running_loop()
-    _streams.add(stream)
+    _pipelines.add(stream)
     copying = loop.run_in_executor(pools().flows, stream.copy)
     # After it in the queue of the pool: else helpers could take all threads, and leave none for those they help.
-    helper = loop.run_in_executor(pools().flows, stream.work) if len(_streams) < _PROCESSORS else None
+    helper = loop.run_in_executor(pools().flows, stream.work) if len(_pipelines) < _PROCESSORS else None
     try:
         return await finish(copying)
     finally:
-        _streams.discard(stream)
+        _pipelines.discard(stream)
         if helper is not None:
             helper.cancel()  # if no thread was free for it; otherwise it has ended by itself
 
 
-class _Stream:
+class _Pipeline:
     """A read-write-hash pipeline from a socket into a file, run by one or two threads.
 
     A thread that reads a part also writes and hashes it, while the cache of that processor has it. The other thread is
@@ -131,7 +131,7 @@ class _Stream:
                 self._running.update(piece)
 
 
-_streams: set[_Stream] = set()
+_pipelines: set[_Pipeline] = set()
 """Active direct reads. While they keep all processors busy, a second thread for one of them only costs time."""
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from tests.processes import SOURCE_TREE
 
-_PAGE = SOURCE_TREE / "docs/decisions/0049-what-of-aiohttp-is-private.md"
+_PAGE = SOURCE_TREE / "docs/decisions/0049-fast-path-and-private-names.md"
 _ROOM = SOURCE_TREE / "pyregistry/api/transport"
 _FOREIGN = ("aiohttp", "asyncio", "gunicorn", "ssl", "socket", "selectors")
 _DOCUMENTED_MODULES = {

@@ -18,8 +18,8 @@ noticed as well as a broken protocol. "-" in the results: not asked, the search 
 How the state space stays small, and why nothing is lost by it:
  * One step is one change of the store. Taking a lock is merged with the step after it, giving it back with the step
    before it: what others do in between, they could as well do before, or after.
- * Of a data file the model keeps whether it exists and whether its record is the one that the collector remembers.
-   A touch gives a record that never was before, so that is exact; variant "touches side by side" has real numbers.
+ * Of a data file the model keeps whether it exists and whether its generation is the one that the collector remembers.
+   A touch gives a generation that never was before, so that is exact; variant "touches side by side" has real numbers.
  * Of a link: absent, removed by the collector, lease ended, lease held. A lease does not run out by itself, that is,
    a push comes in time; but in variant "wrong clock" each reading of a held lease may go either way, which covers
    slow pushes, clocks that jump and --grace 0 in one.

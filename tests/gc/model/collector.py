@@ -14,19 +14,19 @@ def without_marks(p, data, rec):
 def collector_steps(p, w, st, kills=True):
     """enumerate -> barrier -> mark -> sweep (revision links, layer links, data): re-check, then remove."""
     data, links, tags, acked, sh, ex, procs = st
-    pc, rec, todo, marked, doomed, runs = procs[-1]
+    pc, rec, todo, marked, garbage, runs = procs[-1]
     blobs = len(w.blobs)
     out = []
 
-    def go(what, pc=pc, rec=rec, todo=todo, marked=marked, doomed=doomed, data=data, links=links, ex=ex, procs=procs):
-        if marked and p.touch_serial and p.link_record == "blob":  # what is kept needs no record any more
+    def go(what, pc=pc, rec=rec, todo=todo, marked=marked, garbage=garbage, data=data, links=links, ex=ex, procs=procs):
+        if marked and p.touch_serial and p.link_generation == "blob":  # what is kept needs no generation
             data = tuple(LATER if x == SAME and b in marked else x for x, b in zip(data, w.blobs))
             rec = tuple(None if b in marked else x for x, b in zip(rec, w.blobs))
-            doomed = frozenset(l for l in doomed if w.digest[l] not in marked)
+            garbage = frozenset(l for l in garbage if w.digest[l] not in marked)
         out.append(
             (
                 (None, None, what),
-                (data, links, tags, acked, sh, ex, procs[:-1] + ((pc, rec, todo, marked, doomed, runs),)),
+                (data, links, tags, acked, sh, ex, procs[:-1] + ((pc, rec, todo, marked, garbage, runs),)),
             )
         )
 
@@ -36,7 +36,7 @@ def collector_steps(p, w, st, kills=True):
 
     if pc == "idle":
         if runs < RUNS:
-            own = len(links) if p.link_record == "itself" else 0
+            own = len(links) if p.link_generation == "itself" else 0
             go(
                 "starts",
                 pc="enumerate" if p.enumerate_first else "barrier",
@@ -50,7 +50,7 @@ def collector_steps(p, w, st, kills=True):
     if pc == "enumerate" and todo:
         for k in todo:
             rest = todo - {k}
-            if k >= blobs:  # variant: links have records of their own
+            if k >= blobs:  # variant: links have generations of their own
                 l = k - blobs
                 x = HELD if links[l] == HELD_AGAIN else links[l]
                 go(f"notes the generation of link {w.links[l]}", todo=rest, rec=sub(rec, k, x), links=sub(links, l, x))
@@ -106,7 +106,7 @@ def collector_steps(p, w, st, kills=True):
                 if links[k] >= HELD and p.lease_read in ("mark", "wrong clock"):
                     go(f"lease on {w.links[k]}", todo=rest, marked=marked | w.below[w.digest[k]])
                 if links[k] < HELD or p.lease_read != "mark":
-                    go(f"no lease on {w.links[k]}", todo=rest, doomed=doomed | {k})
+                    go(f"no lease on {w.links[k]}", todo=rest, garbage=garbage | {k})
     elif pc.startswith("sweep"):
         phases = ["revisions", "layers", "data"] if p.links_first else ["data", "layers", "revisions"]
         n, left = int(pc[6]), []
@@ -114,7 +114,7 @@ def collector_steps(p, w, st, kills=True):
             if phases[n] == "data":
                 left = [b for b in range(blobs) if rec[b] and w.blobs[b] not in marked]
             else:
-                left = [l for l in doomed if w.revision[l] == (phases[n] == "revisions") and w.digest[l] not in marked]
+                left = [l for l in garbage if w.revision[l] == (phases[n] == "revisions") and w.digest[l] not in marked]
             n += not left
         if n == 3:
             stop("ends")
@@ -130,14 +130,16 @@ def collector_steps(p, w, st, kills=True):
                     name, same = w.blobs[k], data[k] == rec[k]
                 else:
                     name, b = f"link {w.links[k]}", w.data[k]
-                    same = links[k] == rec[blobs + k] if p.link_record == "itself" else b is None or data[b] == rec[b]
+                    same = (
+                        links[k] == rec[blobs + k] if p.link_generation == "itself" else b is None or data[b] == rec[b]
+                    )
                 if same or not p.recheck:
                     go(f"re-checks {name}: unchanged", pc=f"remove {n}", todo=frozenset({k}), ex=1 if p.lock else 0)
                 elif phases[n] == "data":
                     go(f"re-checks {name}: changed", pc=f"sweep {n}", marked=marked | {name})
                 else:
                     below = w.below[w.digest[k]] if w.revision[k] and p.keep_below else NONE
-                    go(f"re-checks {name}: changed", pc=f"sweep {n}", doomed=doomed - {k}, marked=marked | below)
+                    go(f"re-checks {name}: changed", pc=f"sweep {n}", garbage=garbage - {k}, marked=marked | below)
     elif pc.startswith("remove"):
         n, k = int(pc[7]), min(todo)
         after = dict(pc=f"sweep {n}", todo=NONE, ex=0)
@@ -147,7 +149,7 @@ def collector_steps(p, w, st, kills=True):
             go(
                 f"removes link {w.links[k]}",
                 **after,
-                doomed=doomed - {k},
+                garbage=garbage - {k},
                 links=sub(links, k, SWEPT) if links[k] >= ENDED else links,
                 procs=went(procs, k) if w.revision[k] else procs,
             )

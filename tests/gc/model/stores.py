@@ -96,9 +96,9 @@ class Scenario:
 
 
 # A state is (data, links, tags, acked, shared, exclusive, processes): what exists, which manifests were acknowledged,
-# how many hold the commit lock shared, whether the collector holds it exclusively, and where every process stands:
+# how many hold the commit lock shared, whether the collector holds it exclusively, and the step of every process:
 #   an actor  (operation, step, memory, enders)   enders: manifests that ended a lease this actor counts on, or CHAIN
-#   collector (step, records, to do, marked, doomed links, runs so far)
+#   collector (step, generations, to do, marked, garbage links, runs so far)
 NONE = frozenset()
 IDLE = ("idle", (), NONE, NONE, NONE)
 RUNS = 2  # the collector may run, or be killed, and then run once more
@@ -110,12 +110,12 @@ def sub(t, i, v):
 
 
 def replaced(data, b):
-    """A rename into place by a section that saw no collector: over another file, the record may stay the same."""
+    """A rename into place by a section that saw no collector: over another file, the generation may stay the same."""
     return data if b is None or data[b] else sub(data, b, LATER)
 
 
 def later(p, data, b, procs):
-    """A touch, or a rename over: the record becomes one that it never was before, or there is a mark.
+    """A touch, or a rename over: the generation becomes one that it never was before, or there is a mark.
 
     Both are LATER, as the collector takes both for a change; a mark can only be left while a collector runs.
     """

@@ -49,7 +49,7 @@ VARIANTS = [
     # safety
     ("no commit lock", dict(lock=False), (BROKEN, None, None), SMALL),
     ("no barrier", dict(barrier=False), (BROKEN, None, None), SMALL),
-    ("record checked at enumeration only (no re-check)", dict(recheck=False), (BROKEN, None, None), SMALL),
+    ("generation checked at enumeration only (no re-check)", dict(recheck=False), (BROKEN, None, None), SMALL),
     ("mark before enumerate", dict(enumerate_first=False), (BROKEN, None, None), SMALL),
     ("no touch at manifest PUT", dict(touch_put=False), (BROKEN, None, None), SMALL),
     ("no check at manifest PUT", dict(check_put=False), (BROKEN, None, None), SMALL),
@@ -75,7 +75,7 @@ VARIANTS = [
         (BROKEN, None, None),
         SMALL,
     ),
-    ("links re-checked by their own time", dict(link_record="itself"), (BROKEN, None, None), SMALL),
+    ("links re-checked by their own time", dict(link_generation="itself"), (BROKEN, None, None), SMALL),
     ("changed manifest kept, what is below it not", dict(keep_below=False), (BROKEN, None, None), SMALL),
     ("the same, index PUT touches all below", dict(keep_below=False, put_below=True), (BROKEN, None, None), SMALL),
     ("children swept before their index", dict(top_down=False), (BROKEN, None, None), SMALL),

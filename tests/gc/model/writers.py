@@ -91,7 +91,7 @@ class Actor:
         p, w, data, links, pc = s.p, s.w, s.data, s.links, s.pc or s.kind
         l = w.link[s.repo, s.what]
         b = w.data[l]
-        held = HELD_AGAIN if p.link_record == "itself" else HELD
+        held = HELD_AGAIN if p.link_generation == "itself" else HELD
 
         def not_found(lock=0):  # the client uploads a layer; for a manifest it starts again, which is another push
             s.go("404", (DEAD, "", 0, NONE) if w.revision[l] else (s.op, "upload", 0, NONE), lock=lock)
@@ -195,7 +195,7 @@ class Actor:
             links, procs = s.end_leases(own, tag)
             s.go("ends the leases", s.at("link"), links=links, procs=procs)
         elif pc == "link":
-            held = HELD_AGAIN if p.link_record == "itself" else HELD
+            held = HELD_AGAIN if p.link_generation == "itself" else HELD
             s.go(
                 "writes the revision link",
                 s.at("tag" if tag else "last"),

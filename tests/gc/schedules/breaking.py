@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 from tests.mutating import mutate
 
 
@@ -33,7 +33,7 @@ class Mutant:
     @property
     def grace(self) -> float:
         """Safety needs none, and without one no refused push hides what is sought."""
-        return 0.0 if self.promises == "S" else GRACE
+        return 0.0 if self.promises == "S" else GRACE_SECONDS
 
     def __str__(self) -> str:
         return self.name

@@ -9,7 +9,7 @@ from tests.gc.schedules.breaking import Mutant
 _LEASES, _LOCAL, _UPLOADS = "storage.local.leases", "storage.local.coordinator", "storage.local.uploads"
 _COMMIT, _REPOSITORY = "storage.repositories.committing", "storage.repositories.repository"
 _COLLECTOR, _SWEEP = "gc.collector", "gc.sweeping"
-_PLAN, _MARK, _UNREAD = "gc.marking", "gc.repository_marks", "gc.unread"
+_PLAN, _MARK, _UNREADABLE = "gc.marking", "gc.repository_marks", "gc.unreadable"
 _NO_LOCK = "            stack.enter_context(driver.lock(_COMMIT, exclusive=False))\n"
 
 MUTANTS = (
@@ -24,7 +24,7 @@ MUTANTS = (
         "HEAD, HEAD",
     ),
     Mutant(
-        "record checked at enumeration only (no re-check)",
+        "generation checked at enumeration only (no re-check)",
         _LOCAL,
         "return now == generation and not leases.is_marked(self._driver, digest)",
         "return True",
@@ -36,7 +36,7 @@ MUTANTS = (
         _COLLECTOR,
         "    plan = marker.plan(processes)\n",
         "    plan = marker.plan(processes)\n"
-        "    seen, marker.candidates = candidates, enumerate_blobs(driver, collection)\n"
+        "    seen, marker.candidates = candidates, enumerate_blobs(objects, collection)\n"
         "    for digest, _ in list(marker.candidates.unmarked()):\n"
         "        if seen.is_marked(digest):\n"
         "            marker.candidates.mark(digest)\n"
@@ -74,7 +74,7 @@ MUTANTS = (
         _COLLECTOR,
         "    plan = marker.plan(processes)\n",
         "    plan = marker.plan(processes)\n"
-        "    driver.delete(layout.TOUCHED)\n    driver.make_directory(layout.TOUCHED)\n",
+        "    objects.delete(layout.TOUCHED)\n    objects.make_directory(layout.TOUCHED)\n",
         "S",
         "HEAD, HEAD",
         unseen=True,
@@ -165,7 +165,7 @@ MUTANTS = (
         "index of indexes",
     ),
     Mutant(
-        "referrers are nobody's",
+        "referrers keep nothing",
         _MARK,
         "                self._referrers[document.subject].append(digest)\n",
         "                pass\n",
@@ -199,7 +199,7 @@ MUTANTS = (
     Mutant(
         "unreadable tagged manifest is skipped",
         _MARK,
-        "            self._unread.manifest(digest)\n            return None\n",
+        "            self._unreadable.manifest(digest)\n            return None\n",
         "            return None\n",
         "S",
         "manifest lost",
@@ -207,7 +207,7 @@ MUTANTS = (
     Mutant(
         "unreadable index is skipped",
         _MARK,
-        "            self._unread.manifest(digest)\n            return None\n",
+        "            self._unreadable.manifest(digest)\n            return None\n",
         "            return None\n",
         "S",
         "index lost",
@@ -230,14 +230,14 @@ MUTANTS = (
     ),
     Mutant(
         "unreadable tag is skipped",
-        _UNREAD,
+        _UNREADABLE,
         "        self._tags = [tag for tag, digest in documents.tags.items() if digest is None]\n",
         "        self._tags = []\n",
         "S",
         "tag torn",
     ),
     Mutant(
-        "the sweep goes on below a manifest that it cannot read",
+        "the sweep continues below a manifest that it cannot read",
         _SWEEP,
         "            marks.require_read()\n",
         "            pass\n",

@@ -13,7 +13,7 @@ from pyregistry.storage.local.coordinator import LocalCoordinator
 from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.seams.coordinator import Coordinator
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 from tests.gc.schedules.scenario import Scenario
 from tests.gc.schedules.stepping import Actor, Schedule
 from tests.gc.schedules.world import World
@@ -33,7 +33,7 @@ def search(
     count: int,
     seed: int,
     *,
-    grace: float = GRACE,
+    grace: float = GRACE_SECONDS,
     promises: str = "",
     make_driver: Callable[[], Driver] = MemoryDriver,
     make_coordinator: Callable[[Driver], Coordinator] = LocalCoordinator,

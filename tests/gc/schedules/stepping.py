@@ -86,7 +86,7 @@ class Stage:
             thread.start()
         self._next_turn(actors).baton.release()
         if not self._done.wait(60):
-            self.fail("nobody goes on: a call blocks outside of the baton")
+            self.fail("no actor continues: a call blocks outside of the baton")
             return
         for thread in threads:
             thread.join()
@@ -100,7 +100,7 @@ class Stage:
         if actor.killed or self.failure is not None:
             raise Killed
         if self.steps > MAX_STEPS:
-            self.fail("somebody goes round in circles")
+            self.fail("an actor goes round in circles")
             raise Killed
         at = (actor.place, actor.steps)
         actor.steps += 1
@@ -210,7 +210,7 @@ class SteppingDriver(DelegatingDriver):
         return done
 
     def went_on(self, path: StoragePath, name: str) -> None:
-        self._stage.step(self._actor, f"goes on behind {path}/{name}")
+        self._stage.step(self._actor, f"continues after {path}/{name}")
 
     def delete_many(self, paths: Iterable[StoragePath]) -> None:
         for path in paths:  # a reader may see some of them gone

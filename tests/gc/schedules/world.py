@@ -16,7 +16,7 @@ from pyregistry.storage.seams import layout
 from pyregistry.storage.seams.coordinator import Coordinator
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import PathNotFound
-from pyregistry.storage.seams.rules import GRACE
+from pyregistry.storage.seams.rules import GRACE_SECONDS
 from tests.gc.schedules.scenario import Operation, Scenario
 from tests.gc.schedules.stepping import Actor, Killed, Schedule, Stage, SteppingDriver
 from tests.gc.schedules.watching import COLLECTOR, Watch
@@ -35,7 +35,7 @@ class World:
         scenario: Scenario,
         driver: Driver,
         schedule: Schedule,
-        grace: float = GRACE,
+        grace: float = GRACE_SECONDS,
         make_coordinator: Callable[[Driver], Coordinator] = LocalCoordinator,
     ) -> None:
         self._make_coordinator = make_coordinator
@@ -50,7 +50,7 @@ class World:
     def run(self) -> None:
         """Prepare, let the actors run, and look at what they left."""
         self._scenario.prepare(self._driver)
-        volumes.remember(self._driver)  # as a server does when it starts
+        volumes.note_mounted(self._driver)  # as a server does when it starts
         self.actors = [Actor(name, self._push) for name in self._scenario.actors]
         self.actors.append(Actor(COLLECTOR, self._collect))
         before, batches.BATCH = batches.BATCH, self._schedule.batch
