@@ -18,6 +18,7 @@ from tests.auth.rules import CI, PASSWORDS, bearer, start_with_rules
 from tests.auth.signed import Keys, claims, section
 from tests.builders import digest_of, image
 from tests.conftest import PREPARED, StartRegistry
+from tests.modes import fast_path_only
 from tests.push import Client
 from tests.raw import RawAnswer, ask, length
 
@@ -90,6 +91,7 @@ async def test_a_small_token_is_one_that_every_reader_understands(ruled: Client)
     assert len(jwt.decode(token, options={"verify_signature": False})["access"]) == 25
 
 
+@fast_path_only("cached responses that a head has prepared")
 async def test_a_large_token_gets_cached_responses_too(ruled: Client, tmp_path: Path) -> None:
     names, content = _names(_LINE - 20_000, 8), image()
     token = bearer((await _get(ruled, names, "pull,push")).json()["token"])
