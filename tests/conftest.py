@@ -22,7 +22,7 @@ from pyregistry.service.app import create_app
 from pyregistry.service.wiring import connection_limits
 from tests.modes import FAST_PATH
 
-pytest_plugins = ["tests.parallel", "tests.slow", "tests.versions"]
+pytest_plugins = ["tests.measured_forks", "tests.parallel", "tests.slow", "tests.versions"]
 pytest.register_assert_rewrite(
     "tests.storage.pushing", "tests.cli.running"
 )  # before a folder whose own conftest does not
