@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
@@ -30,6 +31,8 @@ class Forks:
         collector = measured._collector  # private, as is all that a fork could continue with
         assert collector is not None, "the measurement runs"
         assert collector.tracer_name() == "CTracer", "the tracer written in Python takes ten times as long"
+        # A lock that the detector of blocking calls does not know: it would refuse the tracer's lock on an event loop.
+        collector.data_lock = threading.RLock()
         self._measured = measured
         self._reached: Arcs = collector.data  # type: ignore[assignment] # of which CTracer uses one kind
         self._of_owner: Arcs | None = None
@@ -108,12 +111,12 @@ def measure() -> None:
             _forks.append(Forks(measured))
 
 
-def pytest_configure() -> None:
-    """Begin before the tests are collected."""
-    measure()
+def unmeasured() -> dict[str, str]:
+    """Return an environment for a new Python whose system calls are compared: the measurement makes some too."""
+    return {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
 
 
-def pytest_unconfigure() -> None:
-    """Collect before `coverage run` saves, which in a single process is before the end of Python."""
+def collect() -> None:
+    """Collect what the forks of this process reached, if they are measured."""
     for each in _forks:
         each.collect()

@@ -1,4 +1,4 @@
-"""What forks reach is counted, however they end, and only the process that they were forked from saves data."""
+"""Forks are measured however they end, and only the process that they were forked from saves data."""
 
 import os
 import sys
