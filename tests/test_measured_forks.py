@@ -1,6 +1,7 @@
 """Forks are measured however they end, and only the process that they were forked from saves data."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,6 +30,11 @@ COLLECTORS = """
 from pyregistry.gc.parallel import parallel_map
 with parallel_map(abs, [-1, -2, -3], 2) as results:
     assert list(results) == [1, 2, 3]
+"""
+ONE_CALL = """
+import os, signal
+from pyregistry.gc.parallel import worth_forking
+worth_forking(1, 1)
 """
 OWNER = """
 import os, pathlib
@@ -87,6 +93,12 @@ def test_processes_of_a_collection_are_counted(reached: Reached) -> None:
     assert reached(parallel._send)
 
 
+def test_a_process_that_a_signal_ends_is_counted_and_has_the_status_of_the_signal(reached: Reached) -> None:
+    done = forked.run([sys.executable, "-c", f"{ONE_CALL}os.kill(os.getpid(), signal.SIGTERM)\nsignal.pause()"])
+    assert done.returncode == -signal.SIGTERM
+    assert reached(parallel.worth_forking)
+
+
 def test_a_process_that_gave_up_roots_rights_is_counted(reached: Reached, directory: Path) -> None:
     require_root()
     os.chown(directory, USER, USER)
@@ -100,8 +112,8 @@ def test_a_process_that_was_killed_while_it_wrote_does_not_hide_another(reached:
     [records] = directory.glob("forks.*")
     with records.open("ab") as file:
         file.write(b'\n{"pyregistry/gc/parallel.py": [1')
-    forked.run([sys.executable, "-c", COLLECTORS], check=True)
-    assert reached(parallel._send)
+    forked.run([sys.executable, "-c", ONE_CALL], check=True)
+    assert reached(parallel.worth_forking)
 
 
 def test_what_the_source_has_learned_is_not_written_again(reached: Reached, directory: Path) -> None:
