@@ -20,6 +20,7 @@ from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.config.load import parse
 from pyregistry.service.app import create_app
 from pyregistry.service.wiring import connection_limits
+from tests import measured_forks
 from tests.modes import FAST_PATH
 
 pytest_plugins = ["tests.parallel", "tests.slow", "tests.versions"]
@@ -31,6 +32,16 @@ RegistryClient = TestClient
 PREPARED = AppKey("prepared", list[str])
 """The paths of the answers that went through aiohttp's handlers, which cached ones do not."""
 StartRegistry = Callable[..., Awaitable[TestClient]]  # type: ignore[type-arg] # its application
+
+
+def pytest_configure() -> None:
+    """Measure forks, under coverage."""
+    measured_forks.measure()
+
+
+def pytest_unconfigure() -> None:
+    """Collect before `coverage run` saves, which in a single process is before the end of Python."""
+    measured_forks.collect()
 
 
 @pytest.fixture(autouse=True)

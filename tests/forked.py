@@ -29,6 +29,7 @@ from typing import Any, NoReturn
 from pyregistry.cli.commands import Commands
 from pyregistry.cli.serve import quick_imports
 from pyregistry.common.early import hold_hangup
+from tests import measured_forks
 
 _SOURCE_TREE = Path(__file__).resolve().parent.parent
 _AT_START = ("PYTHON", "LC_", "LANG", "AIOHTTP_")
@@ -185,22 +186,22 @@ def _own_umask() -> int:
     return next(int(line.split()[1], 8) for line in lines if line.startswith("Umask:"))
 
 
-class _Source:
+class Source:
     """The process that programs are forked from, as the tests see it. It ends with this one."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: Sequence[str] = (sys.executable, "-m", "tests.forked")) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.forked", str(theirs.fileno())],
+                [*python, str(theirs.fileno())],
                 cwd=_SOURCE_TREE,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
-        atexit.register(self._end, os.getpid())
+        atexit.register(self.end, os.getpid())
 
-    def _end(self, owner: int) -> None:
+    def end(self, owner: int) -> None:
         if os.getpid() == owner:  # a fork of the tests has a source of its own
             self._socket.close()
             self._process.wait(10)
@@ -213,15 +214,15 @@ class _Source:
             socket.send_fds(self._socket, [message], descriptors)
 
 
-_sources: dict[int, _Source] = {}
+_sources: dict[int, Source] = {}
 _starting = threading.Lock()
 
 
-def _source() -> _Source:
+def _source() -> Source:
     """Return the one of this process, which may itself be a fork of another with tests."""
     with _starting:
         if os.getpid() not in _sources:
-            _sources[os.getpid()] = _Source()
+            _sources[os.getpid()] = Source()
         return _sources[os.getpid()]
 
 
@@ -334,6 +335,7 @@ def _end(status: int) -> NoReturn:
 def main() -> None:
     """Fork programs until the tests end; in a fork: be the program."""
     _import_all()
+    measured_forks.measure()
     asked = _Children(socket.socket(fileno=int(sys.argv[1]))).serve()
     try:
         _run(*asked["words"])

@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from tests.push import Client, assert_envelope
 
-DEADLINE = 20
+DEADLINE = 60
 """Seconds after which a test gives up waiting for a server that says nothing."""
 
 METHODS = (

@@ -88,6 +88,8 @@ class _Downstream:
 
     def __init__(self) -> None:
         self.status = 200
+        self.planned: list[int] = []
+        """Statuses of the next answers; after them it is `status`."""
         self.asked: list[web.BaseRequest] = []
         self.hangs = False
 
@@ -97,7 +99,7 @@ class _Downstream:
             await asyncio.sleep(60)
         if request.path == "/moved":
             return web.Response(status=302, headers={"Location": "/"})
-        return web.Response(status=self.status)
+        return web.Response(status=self.planned.pop(0) if self.planned else self.status)
 
 
 @pytest.fixture
@@ -121,18 +123,16 @@ async def test_only_so_many_failures_in_a_row_count(
 ) -> None:
     served, uri = downstream
     client = await start_registry(health=_http(uri, threshold=4, interval="100ms", timeout="10s"))
-    seen = []
-    for status in (500, 200, 500):
-        served.status = status
-        begin = len(served.asked)
-        while len(served.asked) < begin + (3 if status == 500 else 1):
-            answer = await ask(client, "GET", "/v2/")
-            failures = len(served.asked) - begin
-            seen.append((failures, answer.status))
-            await asyncio.sleep(0.005)
-    assert {status for _, status in seen} == {200}
+    served.planned = [500, 500, 500, 200, 500, 500, 500]
+    begin = len(served.asked)
+    seen = set()
+    while len(served.asked) <= begin + 7:  # the one after the last, as it is asked when that one was counted
+        seen.add((await ask(client, "GET", "/v2/")).status)
+        await asyncio.sleep(0.005)
+    assert seen == {200}
+    begin, served.status = len(served.asked), 500
     await _until(client, "/v2/", 503)
-    assert len(served.asked) >= 8
+    assert len(served.asked) >= begin + 4
     served.status = 200
     await _until(client, "/v2/", 200)
 

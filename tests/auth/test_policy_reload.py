@@ -3,12 +3,13 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pyregistry.auth.policy import PolicyInvalid
 from pyregistry.auth.policy_file import PolicyFile
-from pyregistry.common.reloaded_files import POLL_SECONDS
+from pyregistry.common.reloaded_files import POLL_SECONDS, ReloadedFiles
 from tests.auth.rules import ACCESS, ADMIN, GUEST, start_with_rules
 from tests.conftest import StartRegistry
 from tests.push import Client
@@ -127,14 +128,18 @@ async def test_a_file_that_is_still_being_written_is_left_alone(
     ruled: Client, file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pyregistry.common.reloaded_files.UNSTABLE_CHECKS", 1_000)
-    # A busy machine may hold up this writer, but hardly from one check to the second one after it.
-    monkeypatch.setattr("pyregistry.common.reloaded_files.POLL_SECONDS", 0.25)
     text = json.dumps(ACCESS[:2])
-    for end in range(1, len(text), 9):
-        file.write_text(text[:end])
-        await asyncio.sleep(0.04)
-    file.write_text(text)
-    await _until(ruled, 403)
+    beginnings = iter([*(text[:end] for end in range(1, len(text), 9)), text])
+    look = ReloadedFiles._signature
+
+    def write_and_look(files: ReloadedFiles[Any]) -> Any:
+        if (beginning := next(beginnings, None)) is not None:
+            file.write_text(beginning)
+        return look(files)
+
+    monkeypatch.setattr(ReloadedFiles, "_signature", write_and_look)
+    await _until(ruled, 403, seconds=20)
+    assert next(beginnings, None) is None
     assert "not usable" not in caplog.text
 
 

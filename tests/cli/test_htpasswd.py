@@ -14,6 +14,7 @@ from pyregistry.auth.hashes import make_hash
 from pyregistry.auth.htpasswd import parse_htpasswd
 from tests import forked
 from tests.auth.test_hashes import with_unused_bits
+from tests.measured_forks import unmeasured
 from tests.processes import require
 
 Done = subprocess.CompletedProcess[bytes]
@@ -145,7 +146,7 @@ def test_the_file_is_on_disk_before_it_has_its_name(path: Path, tmp_path: Path) 
     calls = tmp_path / "calls"
     command = [strace, "-f", "-e", "trace=fsync,rename,renameat,renameat2", "-o", str(calls)]
     command += [sys.executable, "-m", "pyregistry", "htpasswd", "-i", *QUICK, str(path), "bob"]
-    subprocess.run(command, input=b"secret", check=True, capture_output=True)
+    subprocess.run(command, input=b"secret", check=True, capture_output=True, env=unmeasured())
     lines = [line.split(maxsplit=1)[1] for line in calls.read_text().splitlines() if "(" in line]
     names = [line.partition("(")[0].rstrip("at2") for line in lines]
     assert names == ["fsync", "rename", "fsync"], lines
