@@ -83,11 +83,11 @@ def test_a_run_that_cannot_be_made_is_said_and_the_server_goes_on(tmp_path: Path
 
 
 def test_with_data_in_memory_the_server_collects_as_well(tmp_path: Path) -> None:
-    with pyregistry_server(tmp_path, storage={"filesystem": None}) as server:
-        server.stop()
-        config = server.config.read_text().replace("filesystem: null", "inmemory: {}")
-        server.config.write_text(config + "pyregistry: {gc: {interval: 1s, grace: '0'}}\n")
-        server.start()
+    server = pyregistry_server(
+        tmp_path, storage={"filesystem": None}, pyregistry={"gc": {"interval": "1s", "grace": "0"}}
+    )
+    server.config.write_text(server.config.read_text().replace("filesystem: null", "inmemory: {}"))
+    with server:
         assert push_in_chunks(server, "app", [b"never used"]).status == 201
         digest = digest_of(b"never used")
         wait_until(lambda: ask(server, "GET", f"/v2/app/blobs/{digest}").status == 404, "it is freed")

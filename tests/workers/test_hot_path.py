@@ -22,6 +22,7 @@ from pyregistry.api.transport.coalescing import BEGIN_SECONDS, COALESCE_BYTES, C
 from pyregistry.storage.uploads.batches import BATCH_BYTES
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, digest_of, image
+from tests.modes import fast_path_only
 from tests.processes import Server, pyregistry_server, require, wait_until
 from tests.workers.http import ask, start_upload
 from tests.workers.workers import workers_of
@@ -165,6 +166,7 @@ def push_slowly(connection: http.client.HTTPConnection) -> float:
     return time.monotonic() - begin
 
 
+@fast_path_only("pieces of a body are coalesced in the kernel")
 def test_a_body_in_small_pieces_is_not_read_piece_by_piece(server: Server, tmp_path: Path) -> None:
     seconds: list[float] = []
     calls = calls_of(server, tmp_path / "calls", lambda connection: seconds.append(push_slowly(connection)))

@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from tests.builders import OCI_MANIFEST, digest_of, image
+from tests.modes import FAST_PATH
 from tests.processes import Server, pyregistry_server, wait_until
 from tests.workers.http import ask
 
@@ -92,7 +93,8 @@ def test_many_uploads_at_once_hold_no_more_than_the_budget(server: Server) -> No
         for thread in threads:
             thread.join()
     assert [answer[:12] for answer in answers] == [b"HTTP/1.1 202"] * 150
-    assert _bytes(server, "VmHWM") - before < 100 * MIB
+    # Without the fast path, aiohttp holds up to 384 KiB of each body before it reaches the budget.
+    assert _bytes(server, "VmHWM") - before < (100 if FAST_PATH else 160) * MIB
 
 
 @pytest.mark.parametrize("size", [1_000, 8_000], ids=["below the limit", "above the limit"])

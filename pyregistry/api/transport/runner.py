@@ -100,6 +100,7 @@ class OrdinaryRunner(Runner):
         self._access_logger = access_logger
         self._drain_seconds = shutdown_timeout
         self._ordinary: OrdinaryServer | None = None
+        self._is_shutting_down = False
 
     @property
     def server(self) -> Any:
@@ -120,8 +121,15 @@ class OrdinaryRunner(Runner):
             await site.stop()
         if self._ordinary is not None:
             await asyncio.sleep(self._settle_seconds)  # what the kernel has accepted becomes a connection
+            await self.shutdown()
             await self._ordinary.drain(self._drain_seconds)
         await super().cleanup()
+
+    @override
+    async def shutdown(self) -> None:
+        if not self._is_shutting_down:  # aiohttp calls it again, when the last requests have ended
+            self._is_shutting_down = True
+            await super().shutdown()
 
     def _responded(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
         if self._ordinary is not None:
