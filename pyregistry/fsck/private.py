@@ -10,7 +10,7 @@ from pyregistry.storage.seams.objects import Objects
 
 def private_findings(objects: Objects, listing: Listing, uploads: set[str]) -> Iterator[Finding]:
     """Yield the old leftovers; `uploads` are the ids of all open uploads. The trash belongs to garbage collection."""
-    for directory in map(layout.temporaries, objects.places()):
+    for directory in map(layout.temporaries, objects.private_directories()):
         for entry in listing.entries(directory):
             if isinstance(entry, Finding):
                 yield entry

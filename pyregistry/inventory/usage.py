@@ -98,7 +98,7 @@ def measure(backend: Backend, *, delete_untagged: bool = False) -> Usage:
     usage.size = candidates.total_size()
     usage.open_uploads = _uploads(backend.registry(), usage.skipped)
     usage.uploads, usage.uploads_size = len(usage.open_uploads), sum(each.size for each in usage.open_uploads)
-    usage.quarantine = sum(sum(_sizes(objects, layout.quarantine(place))) for place in objects.places())
+    usage.quarantine = sum(sum(_sizes(objects, layout.quarantine(place))) for place in objects.private_directories())
     return usage
 
 

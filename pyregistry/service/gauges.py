@@ -184,7 +184,7 @@ def _storage_figures(app: web.Application, backend: Backend) -> Iterator[Figure]
 def _file_system_figures(local: LocalMaintenance) -> Iterator[Figure]:
     """Yield the sizes of each file system of the data directory; the label is its path below it, `.` for the top."""
     sizes: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in ("size", "free", "files", "files_free")}
-    for place in local.places():
+    for place in local.private_directories():
         top = layout.above(place)
         usage, label = os.statvfs(local.root / top), (top or ".",)
         sizes["size"][label] = usage.f_blocks * usage.f_frsize

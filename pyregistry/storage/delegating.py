@@ -95,9 +95,9 @@ class DelegatingObjects(Delegating, Objects):
         return self.around("available_bytes", path, lambda: self._objects.available_bytes(path))
 
     @override
-    def places(self) -> Sequence[StoragePath]:
+    def private_directories(self) -> Sequence[StoragePath]:
         # Asks the storage nothing.
-        return self._objects.places()
+        return self._objects.private_directories()
 
 
 class DelegatingDriver(DelegatingObjects, Driver):
@@ -164,9 +164,9 @@ class DelegatingDriver(DelegatingObjects, Driver):
         return self.around("open_locked", path, lambda: self._driver.open_locked(path))
 
     @override
-    def place_of(self, path: StoragePath) -> StoragePath:
+    def private_directory_of(self, path: StoragePath) -> StoragePath:
         # Asks the storage nothing.
-        return self._driver.place_of(path)
+        return self._driver.private_directory_of(path)
 
     @override
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:

@@ -105,7 +105,7 @@ class Storing:
         assert driver.epoch == epoch != ""
 
     def test_what_is_ours_has_a_place_of_its_own(self, driver: Driver) -> None:
-        assert driver.places()[0] == driver.place_of(at("a")) == layout.PRIVATE
+        assert driver.private_directories()[0] == driver.private_directory_of(at("a")) == layout.PRIVATE
 
     def test_entries_are_the_children_with_their_stats(self, driver: Driver) -> None:
         driver.write(at("d", "file"), b"x")

@@ -18,7 +18,7 @@ from tests.storage.paths import MISSING, at
 from tests.storage.pushing import files_of
 
 T = TypeVar("T")
-SILENT = frozenset({"local", "epoch", "is_racy", "places", "place_of"})
+SILENT = frozenset({"local", "epoch", "is_racy", "private_directories", "private_directory_of"})
 """Members that ask the storage nothing."""
 CALLS: dict[str, Callable[[Driver], object]] = {
     "read": lambda driver: driver.read(at("a")),

@@ -99,7 +99,7 @@ def assert_nothing_in_the_way(root: Path) -> None:
         assert files == []
         assert {name for name in names if name.startswith("_")} <= {*FOUND_IN_A_REPOSITORY, layout.MOUNTED}
     driver = FilesystemDriver(root)
-    for place in driver.places():
+    for place in driver.private_directories():
         assert list(driver.children(layout.temporaries(place))) == []
         assert list(driver.children(layout.trash(place))) == []
 
@@ -163,7 +163,7 @@ def test_damaged_bytes_go_into_a_quarantine_on_their_own_file_system(tree: Path)
     (tree / layout.blob_data(digest)).write_bytes(b"mended")
     assert quarantine_if_damaged(driver, digest)
     assert measure(backend_on(driver)).quarantine == len(b"mended")
-    place = driver.place_of(layout.blob_data(digest))
+    place = driver.private_directory_of(layout.blob_data(digest))
     [name] = driver.children(layout.quarantine(place))
     assert (tree / place).stat().st_dev == (tree / layout.BLOBS / "sha256").stat().st_dev
     assert (tree / layout.quarantine(place) / name).read_bytes() == b"mended"
@@ -173,7 +173,7 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
     driver = FilesystemDriver(tree)
     note_mounted(driver)
     push_image(repository(registry_on(driver), "team/app"), KEPT, "1.0")
-    for place in driver.places():
+    for place in driver.private_directories():
         for name, age in (("old", 2 * 86_400), ("young", 0)):
             path = tree / layout.temporaries(place) / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,10 +181,10 @@ def test_what_a_killed_writer_left_is_removed_after_a_day(tree: Path) -> None:
             os.utime(path, (path.stat().st_mtime - age,) * 2)
         driver.make_directory(layout.child(layout.trash(place), "left"))
     assert len([each for each in check(driver, CheckScope(Rules())) if each.kind == "temporary"]) == len(
-        driver.places()
+        driver.private_directories()
     )
     collect(driver, Options())
-    for place in driver.places():
+    for place in driver.private_directories():
         assert list(driver.children(layout.temporaries(place))) == ["young"]
         assert list(driver.children(layout.trash(place))) == []
 
@@ -212,7 +212,7 @@ def test_a_file_system_that_is_mounted_later_is_noticed(root: Path, points: Sequ
     with mounted(root, points):
         app = repository(registry_on(driver), "team/app")
         # The locks go with the blobs: a request that finds them elsewhere holds those that no other process takes now.
-        if FilesystemDriver(root).place_of(layout.LOCKS) != driver.place_of(layout.LOCKS):
+        if FilesystemDriver(root).private_directory_of(layout.LOCKS) != driver.private_directory_of(layout.LOCKS):
             with pytest.raises(Unavailable):
                 push_image(app, KEPT, "1.0")
         push_image(app, KEPT, "1.0")
@@ -229,7 +229,7 @@ def test_the_locks_are_on_the_volume_of_the_blobs(root: Path, point: str) -> Non
         assert (root / point / layout.MOUNTED / "locks" / "commit").exists()
         assert not (root / layout.PRIVATE).exists()
         assert not (root / layout.MOUNTED / "locks").exists()
-        assert driver.place_of(layout.LOCKS) == f"{point}/{layout.MOUNTED}"
+        assert driver.private_directory_of(layout.LOCKS) == f"{point}/{layout.MOUNTED}"
 
 
 def test_a_section_in_which_the_locks_came_elsewhere_is_not_acknowledged(root: Path) -> None:
@@ -385,7 +385,9 @@ def test_a_mount_point_that_another_mount_hides_is_none(root: Path) -> None:
         directory.mkdir(parents=True)
     with tmpfs(root / "docker"), bound(volume, root):
         assert mount_points(str(root)) == []
-        assert FilesystemDriver(root).place_of(layout.LOCKS) == FilesystemDriver(volume).place_of(layout.LOCKS)
+        assert FilesystemDriver(root).private_directory_of(layout.LOCKS) == FilesystemDriver(
+            volume
+        ).private_directory_of(layout.LOCKS)
 
 
 def test_what_is_in_a_lower_layer_of_an_overlay_can_be_deleted(root: Path) -> None:

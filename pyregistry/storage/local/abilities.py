@@ -42,7 +42,7 @@ def lacks(driver: LocalMaintenance) -> Iterator[Lack]:
     It writes a file into the directory of temporary files of each, and removes it. Raises OSError if it cannot.
     """
     kinds = file_systems(driver.root)
-    for place in driver.places():
+    for place in driver.private_directories():
         directory = f"{driver.root}/{layout.temporaries(place)}"
         kind = _kind_of(directory, kinds)
         for event, reason in ((CANNOT_SYNC, _sync(directory)), (CANNOT_SET_TIMES, _set_times(driver, place))):

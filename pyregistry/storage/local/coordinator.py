@@ -212,7 +212,9 @@ class LocalQuiet(Quiet):
     @override
     def quarantine(self, digest: Digest) -> None:
         path = layout.blob_data(digest)
-        put_away = layout.quarantined(digest, self._driver.stat(path).modified_ns, self._driver.place_of(path))
+        put_away = layout.quarantined(
+            digest, self._driver.stat(path).modified_ns, self._driver.private_directory_of(path)
+        )
         self._driver.move(path, put_away)
         self._driver.prune(layout.blob(digest))
 
@@ -295,7 +297,7 @@ class LocalCollection(Collection):
     def tidy(self) -> None:
         # Writes of any server, on this machine or another.
         before_ns = time.time_ns() - round(_TEMPORARY_SECONDS * 1e9)
-        for directory in map(layout.temporaries, self._driver.places()):
+        for directory in map(layout.temporaries, self._driver.private_directories()):
             for name in self._driver.children(directory):
                 path = layout.child(directory, name)
                 with suppress(PathNotFound):

@@ -118,8 +118,8 @@ class Driver(Objects, Protocol):
     def open_locked(self, path: StoragePath) -> AbstractContextManager[LockedFile]:
         """Open a file for appending as `appender` does, but blocking, and without waiting for another holder."""
 
-    def place_of(self, path: StoragePath) -> StoragePath:
-        """Return the one of `places` that is on the file system of `path`."""
+    def private_directory_of(self, path: StoragePath) -> StoragePath:
+        """Return the one of `private_directories` that is on the file system of `path`."""
 
     def lock(self, name: str, *, exclusive: bool, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock of that name, across processes, until the block ends or the process dies.

@@ -1,7 +1,7 @@
 """Driver on a local directory: atomic, durable, locked.
 
 No published file is written in place: a new file is made in `.pyregistry/tmp`, synced and renamed. File systems that
-are mounted below the root have that directory at their top (see places). So a rename never copies.
+are mounted below the root have that directory at their top (see Places). So a rename never copies.
 """
 
 import contextlib
@@ -75,7 +75,7 @@ class FilesystemDriver(LocalMaintenance):
 
     @override
     def probe(self) -> None:
-        for place in self.places():
+        for place in self.private_directories():
             # Not in the trash, which a garbage collection may be emptying.
             path = layout.child(layout.temporaries(place), f"probe-{new_name()}")
             self.write(path, b"x")  # a full disk has space for a name
@@ -97,11 +97,11 @@ class FilesystemDriver(LocalMaintenance):
                 self.delete(path, durable=False)
 
     @override
-    def places(self) -> tuple[StoragePath, ...]:
+    def private_directories(self) -> tuple[StoragePath, ...]:
         return self._places.all()
 
     @override
-    def place_of(self, path: StoragePath) -> StoragePath:
+    def private_directory_of(self, path: StoragePath) -> StoragePath:
         return self._places.of(self._places.real(path))
 
     def _at(self, path: StoragePath) -> str:
@@ -256,7 +256,7 @@ class FilesystemDriver(LocalMaintenance):
 
     @override
     def empty_trash(self) -> None:
-        for place in self.places():
+        for place in self.private_directories():
             with contextlib.suppress(FileNotFoundError), os.scandir(self._prefix + layout.trash(place)) as entries:
                 for entry in entries:
                     remove_all(entry.path, is_directory=entry.is_dir(follow_symlinks=False))

@@ -45,7 +45,7 @@ def _other_locks(driver: Driver) -> Iterator[str]:
     if driver.local is None:
         return
     root = driver.local.root
-    used = root / layout.locks(driver.place_of(layout.LOCKS))
+    used = root / layout.locks(driver.private_directory_of(layout.LOCKS))
     for place in layout.possible_homes():
         other = root / layout.locks(place)
         with suppress(FileNotFoundError, NotADirectoryError):

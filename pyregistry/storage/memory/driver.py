@@ -196,11 +196,11 @@ class MemoryDriver(Driver):
         return contextlib.nullcontext(source)
 
     @override
-    def places(self) -> Sequence[StoragePath]:
+    def private_directories(self) -> Sequence[StoragePath]:
         return (layout.PRIVATE,)
 
     @override
-    def place_of(self, path: StoragePath) -> StoragePath:
+    def private_directory_of(self, path: StoragePath) -> StoragePath:
         return layout.PRIVATE
 
     @override

@@ -75,7 +75,7 @@ class Registry:
 
     def is_short_of_space(self, size: int) -> bool:
         """Return True if uploads may not take `size` more bytes on one of the file systems. Blocks."""
-        paths = (layout.REPOSITORIES, *self._objects.places()[1:])
+        paths = (layout.REPOSITORIES, *self._objects.private_directories()[1:])
         return any(self._objects.available_bytes(path) < size for path in paths)
 
     def try_reading(self) -> None:
@@ -90,7 +90,7 @@ class Registry:
         On each file system of the tree. Directories that are missing are not made: without `repositories/` garbage
         collection takes the volume for missing.
         """
-        places = (layout.above(place) for place in self._objects.places()[1:])
+        places = (layout.above(place) for place in self._objects.private_directories()[1:])
         for directory in (layout.BLOBS, layout.REPOSITORIES, *places):
             path = layout.trial(directory if exists(self._objects, directory) else layout.TMP, uuid4().hex)
             self._objects.write(path, b"x", durable=False)  # a full disk has space for a name

@@ -125,5 +125,5 @@ class Objects(Protocol):
         `sys.maxsize` without a limit.
         """
 
-    def places(self) -> Sequence[StoragePath]:
+    def private_directories(self) -> Sequence[StoragePath]:
         """Return the private directories: that of the root first, then one on each file system mounted below it."""
