@@ -1,23 +1,27 @@
 """Fixtures of all tests: a detector of blocking calls on the event loop, and a server on a real socket."""
 
 import asyncio
+import gc
 import io
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack
+from functools import cache
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 import yaml
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import AppKey, Application, BaseRunner, Request, StreamResponse
-from blockbuster import BlockBuster, blockbuster_ctx
+from blockbuster import blockbuster_ctx
 
 from pyregistry.api.http.access_log import AccessLogger
 from pyregistry.api.transport.limits import ConnectionLimits
 from pyregistry.api.transport.runner_factory import make_runner
 from pyregistry.config.load import parse
+from pyregistry.config.schema import Config, Filesystem
 from pyregistry.service.app import create_app
 from pyregistry.service.wiring import connection_limits
 from tests import measured_forks
@@ -44,13 +48,27 @@ def pytest_unconfigure() -> None:
     measured_forks.collect()
 
 
-@pytest.fixture(autouse=True)
-def no_blocking_call() -> Iterator[BlockBuster]:
-    """A blocking call of ours on the event loop fails the request that makes it, and so the test."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None]:
+    """Import the tests without garbage collections, and leave what is imported out of all later ones."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_blocking_call() -> Iterator[None]:
+    """A blocking call of ours on the event loop fails the request that makes it, and so the test.
+
+    Once for all tests: its sixty functions take a millisecond to replace.
+    """
     with blockbuster_ctx("pyregistry") as blockbuster:
         # The one exception, which that module explains: a `stat` for what was served before.
         blockbuster.functions["os.stat"].can_block_in("pyregistry/storage/repositories/cache.py", "_look")
-        yield blockbuster
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -102,15 +120,8 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
     async with AsyncExitStack() as stack:
 
         async def start(environ: Mapping[str, str] | None = None, **sections: object) -> RegistryClient:  # type: ignore[type-arg] # its application
-            document = {
-                "version": 0.1,
-                "storage": {
-                    "filesystem": {"rootdirectory": str(tmp_path / "data")},
-                    "delete": {"enabled": True},
-                },
-                **sections,
-            }
-            config, _ = parse(yaml.safe_dump(document), environ or {})
+            data = str(tmp_path / "data")
+            config = _read(data, environ or {}, sections) if environ or sections else _usual(data)
             app = await asyncio.to_thread(create_app, config)
             app[PREPARED] = []
             app.on_response_prepare.append(_note)
@@ -118,6 +129,27 @@ async def start_registry(tmp_path: Path) -> AsyncIterator[StartRegistry]:
             return await stack.enter_async_context(client)
 
         yield start
+
+
+def _read(data: str, environ: Mapping[str, str], sections: Mapping[str, object]) -> Config:
+    document = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": data}, "delete": {"enabled": True}},
+        **sections,
+    }
+    return parse(yaml.safe_dump(document), environ)[0]
+
+
+def _usual(data: str) -> Config:
+    """Return the config of most tests without reading its YAML again, which takes as long as the server's start."""
+    read = _read_once()
+    storage = msgspec.structs.replace(read.storage, filesystem=Filesystem(data))
+    return msgspec.structs.replace(read, storage=storage)
+
+
+@cache
+def _read_once() -> Config:
+    return _read("/data", {}, {})
 
 
 async def _note(request: Request, _: StreamResponse) -> None:

@@ -9,6 +9,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -56,9 +57,10 @@ class Setting:
         return "ours" if self.key.startswith(f"{OWN}.") else "CNCF"
 
 
-def settings() -> Iterator[Setting]:
+@cache
+def settings() -> tuple[Setting, ...]:
     """Every key that is carried out, in the order of the structs."""
-    yield from _of_section(Config, "")
+    return tuple(_of_section(Config, ""))
 
 
 def _of_section(kind: Any, path: str) -> Iterator[Setting]:

@@ -8,8 +8,10 @@ from collections.abc import Collection
 import pytest
 
 SLOW = {
+    "tests/dependencies/test_environments.py": "virtual environments are made",
     "tests/engine/": "engines pull and push, and servers are killed a hundred times",
     "tests/gc/test_killed.py": "a collector is killed at each of hundreds of calls",
+    "tests/gc/test_more_schedules.py": "thousands of schedules are tried",
     "tests/image/": "images are built on Debian's packages",
     "tests/monitoring/": "Prometheus and the CNCF registry run with ours",
     "tests/mutations/": "each broken copy of the server has a pytest run of its own",

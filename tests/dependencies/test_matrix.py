@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.dependencies.constraints import supported_pythons
-from tests.dependencies.matrix import QUICK, main, make_environment
+from tests.dependencies.matrix import QUICK, main
 from tests.dependencies.pythons import PythonMissing, find
 from tests.processes import SOURCE_TREE
 
@@ -70,20 +70,6 @@ def test_an_environment_that_cannot_be_made_is_a_failed_run(
     written = capfd.readouterr().out
     assert "Python 3.98-floors: environment not made" in written
     assert "versions that failed: 3.98-floors" in written
-
-
-def test_an_environment_is_made_again_only_for_other_dependencies(tmp_path: Path) -> None:
-    """A package that is the environment's own already, so that it is made without the network."""
-    source, made = tmp_path / "pyproject.toml", tmp_path / "venv"
-    source.write_text("[project]\n")
-    make_environment(Path(sys.executable), made, ["pip"], source)
-    kept = made / "kept"
-    kept.touch()
-    make_environment(Path(sys.executable), made, ["pip"], source)
-    assert kept.exists()
-    source.write_text("[project]\nname = 'other'\n")
-    make_environment(Path(sys.executable), made, ["pip"], source)
-    assert not kept.exists()
 
 
 def test_all_that_the_quick_part_names_is_there() -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -19,8 +20,14 @@ def _silent() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@cache
 def kept(target: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((CORPUS / target).iterdir())]
+
+
+@cache
+def _some(target: str) -> st.SearchStrategy[bytes]:
+    return st.sampled_from(sorted(kept(target)))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -34,9 +41,10 @@ def test_a_target_takes_what_is_kept_of_it(target: str) -> None:
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_target_takes_what_is_close_to_that(target: str, data: st.DataObject) -> None:
-    content = bytearray(data.draw(st.sampled_from(kept(target))))
+    some = _some(target)
+    content = bytearray(data.draw(some))
     for _ in range(data.draw(st.integers(1, 4))):
         begin = data.draw(st.integers(0, len(content)))
         end = begin + data.draw(st.integers(0, 5))
-        content[begin:end] = data.draw(st.one_of(st.binary(max_size=3), st.sampled_from(sorted(kept(target)))))
+        content[begin:end] = data.draw(st.one_of(st.binary(max_size=3), some))
     TARGETS[target](bytes(content))

@@ -14,13 +14,10 @@ from pyregistry.storage.seams.links import write_link
 from tests.builders import LAYER, OCI_INDEX, OCI_MANIFEST, descriptor, image, index
 from tests.gc.collecting import gc, has_blob
 from tests.oci.documents import encoded
-from tests.storage.pushing import push_blob, push_image, repository
+from tests.storage.pushing import push_blobs, push_image, repository
 
-pytestmark = [
-    pytest.mark.usefixtures("processes"),
-    # Idle threads of other tests' event loops; a command has none when it begins.
-    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
-]
+# Idle threads of other tests' event loops; a command has none when it begins.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 LAYERS = [b"one", b"two"]
 
@@ -72,10 +69,10 @@ IMAGES = {
 }
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("content", IMAGES.values(), ids=IMAGES.keys())
 def test_a_run_keeps_the_blobs_of_a_manifest_with(driver: Driver, registry: Registry, content: bytes) -> None:
-    for blob in (b"{}", *LAYERS, b"of no manifest"):
-        push_blob(repository(registry), blob)
+    push_blobs(repository(registry), b"{}", *LAYERS, b"of no manifest")
     assert b"sha256" in content
     store(driver, registry, content)
     gc(driver, delete_untagged=True, grace=0)
@@ -101,6 +98,7 @@ INDEXES = {
 }
 
 
+@pytest.mark.usefixtures("processes")
 @pytest.mark.parametrize("content", INDEXES.values(), ids=INDEXES.keys())
 @pytest.mark.parametrize("is_here", [True, False])
 def test_a_run_keeps_what_is_below_an_index_with(
@@ -122,9 +120,9 @@ def test_it_is_served_byte_for_byte_with(driver: Driver, registry: Registry, con
     assert repository(registry).manifest(digest).content == content
 
 
+@pytest.mark.usefixtures("processes")
 def test_a_layer_without_size_is_kept(driver: Driver, registry: Registry) -> None:
-    push_blob(repository(registry), b"{}")
-    push_blob(repository(registry), b"one")
+    push_blobs(repository(registry), b"{}", b"one")
     layers = [{"mediaType": LAYER, "digest": descriptor(b"one", LAYER)["digest"]}]
     store(driver, registry, encoded(DOUBLES | {"layers": layers}))
     gc(driver, grace=0)

@@ -1,15 +1,19 @@
 """No interleaving of pushes, deletions, an operator and the collector breaks a promise; a broken protocol is noticed.
 
-`python -m tests.gc.schedules --count 20000` searches longer.
+test_more_schedules.py does twice as much, and `python -m tests.gc.schedules --count 20000` searches longer.
 """
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pyregistry.storage.local.coordinator import LocalCoordinator
+from pyregistry.storage.local.driver import Driver
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.memory.driver import MemoryDriver
+from pyregistry.storage.seams.coordinator import Coordinator
 from tests.gc.schedules.breaking import Mutant
 from tests.gc.schedules.mutants import EPOCH_MUTANTS, MUTANTS
 from tests.gc.schedules.scenario import Scenario
@@ -18,7 +22,7 @@ from tests.gc.schedules.searching import search
 from tests.gc.schedules.unseen import UnseenTouches
 from tests.storage.epochs import EpochCoordinator
 
-COUNT = 72
+COUNT = 36
 """Schedules of each scenario: more than 2,000 in all."""
 SEED = 1
 
@@ -64,35 +68,30 @@ def test_without_locks_a_state_that_is_read_again_keeps_the_same_promises(scenar
 
 @pytest.mark.parametrize("mutant", EPOCH_MUTANTS, ids=str)
 def test_a_state_that_is_not_read_again_or_a_marker_that_is_not_made_is_caught(mutant: Mutant) -> None:
-    with mutant.applied():
-        outcome = search(
-            SCENARIOS[mutant.scenario],
-            5000,
-            SEED,
-            grace=mutant.grace,
-            promises=mutant.promises,
-            make_coordinator=EpochCoordinator,
-        )
-    assert outcome.failure is not None
+    assert find(mutant, mutant.seed, EpochCoordinator) is not None
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=str)
 def test_a_protocol_with_one_thing_taken_away_is_caught(mutant: Mutant) -> None:
+    assert find(mutant, mutant.seed) is not None
+
+
+def find(mutant: Mutant, seed: int, make_coordinator: Callable[[Driver], Coordinator] = LocalCoordinator) -> str | None:
+    """Return the first failure of a broken protocol, in 5,000 schedules."""
     with mutant.applied():
-        outcome = search(
+        return search(
             SCENARIOS[mutant.scenario],
             5000,
-            SEED,
+            seed,
             grace=mutant.grace,
             promises=mutant.promises,
             make_driver=UnseenTouches if mutant.unseen else MemoryDriver,
-        )
-    assert outcome.failure is not None
+            make_coordinator=make_coordinator,
+        ).failure
 
 
 def test_a_failure_says_who_did_what_in_which_order() -> None:
     mutant = next(mutant for mutant in MUTANTS if mutant.name == "no commit lock")
-    with mutant.applied():
-        failure = search(SCENARIOS[mutant.scenario], 5000, SEED, promises="S").failure or ""
+    failure = find(mutant, mutant.seed) or ""
     assert "P1: head r b, then put r M1" in failure
     assert "  collector  discard blobs/sha256/" in failure

@@ -1,7 +1,7 @@
 """Pushing into a repository without a server, and looking at what it has."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from pyregistry.oci.digest import Digest
 from pyregistry.oci.errors import ManifestUnknown
@@ -83,17 +83,43 @@ def repository(registry: Registry, name: str = "team/app") -> Repository:
 
 def push_blob(repo: Repository, content: bytes, algorithm: str = "sha256") -> Digest:
     """An upload in one request; for tests that have no event loop."""
-    digest = Digest.of(content, algorithm)
-    asyncio.run(repo.start_upload(algorithm).commit(digest, stream(content)))
-    return digest
+    return push_blobs(repo, content, algorithm=algorithm)[0]
+
+
+def push_blobs(repo: Repository, *contents: bytes, algorithm: str = "sha256") -> list[Digest]:
+    """Push in one event loop: it takes as long to start and end as a push."""
+    return _push_all(repo, [(content, algorithm) for content in contents])
+
+
+def _push_all(repo: Repository, blobs: Iterable[tuple[bytes, str]]) -> list[Digest]:
+    begun = [
+        (repo.start_upload(algorithm), Digest.of(content, algorithm), content) for content, algorithm in blobs
+    ]  # which blocks
+
+    async def commit_all() -> None:
+        for upload, digest, content in begun:
+            await upload.commit(digest, stream(content))
+
+    asyncio.run(commit_all())
+    return [digest for _, digest, _ in begun]
 
 
 def push_image(repo: Repository, image: Image, *tags: str) -> Digest:
-    """Blobs, children, the manifest, and its tags."""
+    """Push all blobs, then the children and the manifest with its tags."""
+    _push_all(repo, _blobs_of(image))
+    return _put_manifests(repo, image, tags)
+
+
+def _blobs_of(image: Image) -> Iterator[tuple[bytes, str]]:
     for blob in image.blobs:
-        push_blob(repo, blob, image.algorithm)
+        yield blob, image.algorithm
     for child in image.children:
-        push_image(repo, child)
+        yield from _blobs_of(child)
+
+
+def _put_manifests(repo: Repository, image: Image, tags: Sequence[str] = ()) -> Digest:
+    for child in image.children:
+        _put_manifests(repo, child)
     reference = Digest(image.digest)
     return repo.put_manifest(reference, image.content, image.media_type, [Tag(tag) for tag in tags]).digest
 

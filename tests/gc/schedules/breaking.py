@@ -29,6 +29,8 @@ class Mutant:
     """Further changes that belong to it: module, text, broken."""
     unseen: bool = False
     """On a file system that shows no touch."""
+    seed: int = 1
+    """Another one finds it sooner, where the first takes hundreds of schedules."""
 
     @property
     def grace(self) -> float:

@@ -14,7 +14,7 @@ _NO_LOCK = "            stack.enter_context(driver.lock(_COMMIT, exclusive=False
 
 MUTANTS = (
     # Safety.
-    Mutant("no commit lock", _LEASES, _NO_LOCK, "            pass\n", "S", "HEAD, HEAD"),
+    Mutant("no commit lock", _LEASES, _NO_LOCK, "            pass\n", "S", "HEAD, HEAD", seed=25),
     Mutant(
         "no barrier",
         _COLLECTOR,
@@ -96,6 +96,7 @@ MUTANTS = (
         "S",
         "deleted, pushed again",
         unseen=True,
+        seed=11,
     ),
     Mutant(
         "an upload that is renamed over another file leaves no mark",
@@ -122,6 +123,7 @@ MUTANTS = (
         "except PathNotFound:\n    leases.write(driver, unit.digest, content, collecting=True)",
         "S",
         "deleted, pushed again",
+        seed=11,
     ),
     Mutant(
         "changed manifest kept, what is below it not",
@@ -179,6 +181,7 @@ MUTANTS = (
         "if False:\n    ...",
         "S",
         "subject comes later",
+        seed=2,
     ),
     Mutant(
         "where a link leads is not looked at again, uploads",
@@ -276,6 +279,7 @@ MUTANTS = (
         "if not exists(self._objects, unit.link):\n    ...",
         "L",
         "HEAD",
+        seed=8,
     ),
     Mutant(
         "no touch at mount",
@@ -301,6 +305,7 @@ MUTANTS = (
         "from pyregistry.storage.local.coordinator import LocalSection\nrenew(LocalSection(self._objects))",
         "L",
         "HEAD, HEAD",
+        seed=9,
     ),
     Mutant(
         "HEAD skips its work when the data is young",
@@ -318,6 +323,7 @@ MUTANTS = (
         "steps.end_leases(tagged=bool(tags))\nsteps.store(tags)",
         "L",
         "HEAD, PUT",
+        seed=25,
     ),
     # Freshness.
     Mutant(
@@ -348,6 +354,7 @@ EPOCH_MUTANTS = (
         "pass",
         "S",
         "HEAD, HEAD",
+        seed=22,
     ),
     Mutant(
         "no second marking",
@@ -389,6 +396,7 @@ EPOCH_MUTANTS = (
         "S",
         "HEAD, HEAD",
         more=((_EPOCHS, "self._driver.write(_STATE, idle + b' begins')", "self._driver.write(_STATE, _IDLE)"),),
+        seed=2,
     ),
     Mutant(
         "no lease at HEAD",
