@@ -20,7 +20,7 @@ URL = "https://bucket.example.com/data?X-Amz-Signature=abc"
 async def remote(start_registry: StartRegistry, monkeypatch: pytest.MonkeyPatch) -> Client:
     """A registry whose storage hands out streams only."""
     forget()
-    monkeypatch.setattr("pyregistry.storage.backend.MemoryDriver", RemoteDriver)
+    monkeypatch.setattr("pyregistry.storage.memory.driver.MemoryDriver", RemoteDriver)
     return await start_registry(storage={"inmemory": {}, "delete": {"enabled": True}})
 
 
