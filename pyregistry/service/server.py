@@ -41,6 +41,7 @@ from pyregistry.service.preflight import StartupState, prepare
 from pyregistry.service.sockets import BACKLOG, address_of, listen
 from pyregistry.service.wiring import connection_limits
 from pyregistry.storage.backend import import_measuring
+from pyregistry.threads.upload_budget import return_free_memory
 
 if TYPE_CHECKING:
     from pyregistry.service import gauges
@@ -176,6 +177,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         # A collection in a worker writes to all objects that it searches, so it would copy their shared pages.
         gc.collect()
         gc.freeze()
+        return_free_memory()
         Arbiter(self).run()
 
     async def _make_runner(self) -> Runner:

@@ -101,6 +101,12 @@ class Budget:
             self._trim_later()
 
 
+def return_free_memory() -> None:
+    """Return to the system what the C library keeps of freed memory. Blocks for a few milliseconds."""
+    if _trim is not None:
+        _trim(0)
+
+
 def _find(name: str, *arguments: type[ctypes.c_size_t] | type[ctypes.c_int]) -> Callable[..., int] | None:
     """Return a function of glibc that returns an int; None with another C library."""
     try:
