@@ -10,7 +10,7 @@ SECONDS ?= 20
 # The server is started some hundred times: without its bytecode each start compiles all of it.
 TESTING := PATH="$(CLIENTS):$$PATH" PYTHONDONTWRITEBYTECODE= $(BIN)/python
 PYTEST := $(TESTING) -m pytest -n $(JOBS)
-SERVING := tests/auth tests/proxies tests/tls tests/workers tests/test_leaks.py tests/test_server.py tests/test_tls.py
+SERVING := tests/api tests/auth tests/conformance tests/proxies tests/tls tests/workers tests/test_leaks.py tests/test_server.py tests/test_tls.py
 
 .PHONY: serve test test-all test-ordinary test-versions coverage gc-model soak fuzz clients conformance conformance-table architecture settings sizing bench bench-report dist constraints hooks check fmt image clean help
 
@@ -37,8 +37,7 @@ test-versions: $(VENV)/.dev ## run a quick part on each Python, with lowest and 
 	PATH="$(CLIENTS):$$PATH" JOBS="$(JOBS)" ARGS="$(ARGS)" PYTHONS="$(PYTHONS)" DEPENDENCIES="$(DEPENDENCIES)" $(BIN)/python -m tests.dependencies.matrix
 
 test-ordinary: $(VENV)/.dev ## run the tests of what serves requests without the fast path (docs/decisions/0049)
-	PYREGISTRY_TEST_FAST_PATH=0 $(PYTEST) $(ARGS) tests/api tests/conformance
-	PYREGISTRY_TEST_FAST_PATH=0 $(PYTEST) -m "not slow" $(ARGS) $(SERVING)
+	PYREGISTRY_TEST_FAST_PATH=0 $(PYTEST) $(ARGS) $(SERVING)
 
 gc-model: $(VENV)/.dev ## check the protocol of the garbage collection exhaustively (two minutes)
 	$(BIN)/python -m tests.gc.model $(ARGS)

@@ -17,9 +17,10 @@ from pyregistry.observe.multiprocess_metrics import reading
 
 if TYPE_CHECKING:
     import prometheus_client
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, exposition, multiprocess
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, core, exposition, multiprocess
     from prometheus_client.metrics_core import Metric
 else:
+    core = lazy("prometheus_client.core")  # of `figures`
     exposition = lazy("prometheus_client.exposition")
     multiprocess = lazy("prometheus_client.multiprocess")
     prometheus_client = lazy("prometheus_client")
@@ -35,7 +36,7 @@ _ACTIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 def prepare() -> None:
     """Import the library before the fork, so that workers share its memory. The directory must be known by then."""
-    import_now(prometheus_client, exposition, multiprocess)
+    import_now(prometheus_client, core, exposition, multiprocess)
 
 
 class Metrics:

@@ -141,7 +141,7 @@ class _Service(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         config = self.prepared.config
         if config.pyregistry.fast_path and self._fast_path_works is None:  # once, for all workers
             self._fast_path_works = fast_path_works()
-        if counts(config):
+        if counts(config) and self._directory is not None:
             import_metrics()
             import_measuring()
             import_now(gauges)

@@ -102,12 +102,12 @@ class Turn:
 
     def delete(self) -> None:
         """Delete what the turn before pushed for it: an image by its digest, an index without its children, a tag."""
-        for repository in ("shared/doomed", f"turn{self.number}/doomed"):
+        for repository in ("shared/removed", f"turn{self.number}/removed"):
             self.volume.push(self.wire, repository, f"v{self.number}", oci_image((300, 400)))
         if self.number == 0:
             return
         before = self.number - 1
-        for repository in ("shared/doomed", f"turn{before}/doomed"):
+        for repository in ("shared/removed", f"turn{before}/removed"):
             self.volume.delete(self.wire, repository, self.volume.tags[repository][f"v{before}"])
         self.volume.delete(self.wire, "shared/docker-list", self.volume.tags["shared/docker-list"][f"v{before}"])
         if self.kind.deletes_tags:

@@ -1,4 +1,4 @@
-"""A disk that takes longer for each call than a writer has patience with an operator's `rm` is waited for."""
+"""A disk is waited for, also where each call takes longer than a writer tries to write again after an `rm`."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ SHORT, STALL = 0.02, 0.03
 
 @pytest.fixture
 def slow(filesystem: FilesystemDriver, monkeypatch: pytest.MonkeyPatch) -> FilesystemDriver:
-    """A driver whose patience is shorter than each of its calls takes."""
+    """A driver that tries again for a shorter time than each of its calls takes."""
     monkeypatch.setattr(directories, "REMAKE_SECONDS", SHORT)
     for name in ("open", "mkdir", "rename"):
         monkeypatch.setattr(os, name, stalling(getattr(os, name)))

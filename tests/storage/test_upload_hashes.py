@@ -102,8 +102,8 @@ async def test_after_a_broken_body_the_digest_is_right(workers: Workers) -> None
     await upload.commit(DIGESTS[0], stream())
 
 
-Records = dict[str, object]
-LIES: dict[str, Callable[[Records], object]] = {
+Members = dict[str, object]
+LIES: dict[str, Callable[[Members], object]] = {
     "no checkpoint": lambda checkpoint: checkpoint.clear(),
     "another inode": lambda checkpoint: checkpoint.update(inode=1),
     "another time": lambda checkpoint: checkpoint.update(mtime_ns=1),
@@ -115,13 +115,13 @@ LIES: dict[str, Callable[[Records], object]] = {
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
-async def test_a_record_that_does_not_fit_the_file_is_not_believed(
-    workers: Workers, lie: Callable[[Records], object]
+async def test_a_checkpoint_that_does_not_fit_the_file_is_not_believed(
+    workers: Workers, lie: Callable[[Members], object]
 ) -> None:
     upload = await workers.upload()
     await upload.append(stream(LARGE))
     path = layout.upload_record(upload.id)
-    checkpoint: Records = msgspec.json.decode(await asyncio.to_thread(workers.driver.read, path))
+    checkpoint: Members = msgspec.json.decode(await asyncio.to_thread(workers.driver.read, path))
     checkpoint["encoded"] = OTHER[0].encoded
     lie(checkpoint)
     await asyncio.to_thread(workers.driver.write, path, msgspec.json.encode(checkpoint) if checkpoint else b"")
@@ -132,7 +132,7 @@ async def test_a_record_that_does_not_fit_the_file_is_not_believed(
 @pytest.mark.parametrize(
     "torn", [b"", b"{", b"\0" * 100, b"\xff", b'{"algorithm":"\xff"}', b"[]", b"null", b'{"algorithm":"md5"}']
 )
-async def test_a_torn_record_is_as_good_as_none(workers: Workers, torn: bytes) -> None:
+async def test_a_torn_checkpoint_is_as_good_as_none(workers: Workers, torn: bytes) -> None:
     upload = await workers.upload("sha512")
     path = layout.upload_record(upload.id)
     await asyncio.to_thread(workers.driver.write, path, torn)
@@ -141,7 +141,7 @@ async def test_a_torn_record_is_as_good_as_none(workers: Workers, torn: bytes) -
     await workers.new().upload(upload.id).commit(DIGESTS[1], stream(b"56789"))
 
 
-async def test_a_record_that_fits_saves_reading_the_file(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_checkpoint_that_fits_saves_reading_the_file(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = await workers.upload()
     await upload.append(stream(LARGE))
     monkeypatch.setattr(local_uploads, "hash_source", lambda *_: pytest.fail("the file was read"))

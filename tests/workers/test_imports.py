@@ -8,7 +8,7 @@ import pytest
 
 from tests.auth.credentials import auth_section, basic, write_htpasswd
 from tests.builders import OCI_MANIFEST, digest_of, image
-from tests.processes import SOURCE_TREE, Server, free_port, pyregistry_server
+from tests.processes import SOURCE_TREE, Server, pyregistry_server
 from tests.push import path_of
 from tests.workers.http import ask
 from tests.workers.workers import workers_of
@@ -17,11 +17,14 @@ _USER = basic("alice", "secret")
 _WATCHING = """
 import os, sys
 
-def watch():
-    imported = open(os.path.join({directory!r}, str(os.getpid())), "w", buffering=1)
-    sys.addaudithook(lambda event, found: event == "import" and imported.write(found[0] + "\\n"))
+class Watch:  # asked first for each module that is not there yet
+    def __init__(self):
+        self.imported = open(os.path.join({directory!r}, str(os.getpid())), "w", buffering=1)
 
-os.register_at_fork(after_in_child=watch)
+    def find_spec(self, name, path, target=None):
+        self.imported.write(name + "\\n")
+
+os.register_at_fork(after_in_child=lambda: sys.meta_path.insert(0, Watch()))
 """
 
 
@@ -63,14 +66,15 @@ def test_a_worker_imports_nothing(tmp_path: Path, has_all: bool) -> None:
             {"repositories": "public/**", "who": "everyone", "actions": "pull"},
         ]
         config["auth"] = auth_section(htpasswd)
-        config["http"] = {"debug": {"addr": f"127.0.0.1:{free_port()}", "prometheus": {"enabled": True}}}
-        config["pyregistry"] |= {"gc": {"interval": "24h"}, "access": rules}
+        config["pyregistry"] |= {"gc": {"interval": "24h"}, "access": rules, "metrics": True}
     server = pyregistry_server(tmp_path, **config)
     server.env["PYTHONPATH"] = f"{site}{os.pathsep}{SOURCE_TREE}"
     with server:
         if has_all:
             token = ask(server, "GET", "/auth/token?scope=repository:public/app:pull").body
             assert b'"token"' in token
+            for _ in range(8):  # any worker may respond
+                assert b"pyregistry_build_info" in ask(server, "GET", "/metrics", headers=_USER).body
         _use(server)
         found = {pid: (imported / str(pid)).read_text().split() for pid in workers_of(server)}
     assert len(found) == 2
