@@ -31,6 +31,8 @@ async def finish(work: Awaitable[T], abandon: Callable[[], None] = lambda: None)
     except asyncio.CancelledError:
         abandon()
         await asyncio.wait({future})
+        if not future.cancelled():
+            future.exception()  # marks it as seen; else asyncio logs it
         raise
 
 

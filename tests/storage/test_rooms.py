@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from pyregistry.threads.fair_scheduler import BEGUN, SLICE_SECONDS, FairScheduler, Walk
+from pyregistry.threads.fair_scheduler import BEGUN, SLICE_SECONDS, FairScheduler, Walk, at_once
 from pyregistry.threads.offload import in_thread, walk
 from pyregistry.threads.pools import Pool
 from pyregistry.threads.wait_budget import IS_GONE
@@ -182,3 +183,25 @@ def _until(fact: object) -> None:
     while not fact():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("walks", [False, True])
+async def test_an_error_after_the_cancellation_is_not_logged(caplog: pytest.LogCaptureFixture, walks: bool) -> None:
+    """A service that ends, and a client that disconnects, cancel the request; its thread may fail later."""
+    runs, go_on = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        runs.set()
+        _wait_for(go_on)
+        raise ConnectionAbortedError
+
+    task = asyncio.create_task(walk("caller", at_once(fail)) if walks else in_thread(fail))
+    await asyncio.to_thread(_wait_for, runs)
+    task.cancel()
+    await asyncio.sleep(0)  # now it waits for the end of the thread
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()  # asyncio logs an exception that was never seen when it is freed
+    assert caplog.records == []
