@@ -15,7 +15,18 @@ from tests.mutations.mutations import MUTATIONS, Mutation
 from tests.processes import SOURCE_TREE
 
 _SECONDS = 120
-_HELPERS = ("__init__", "builders", "conftest", "modes", "parallel", "push", "raw", "slow", "versions")
+_HELPERS = (
+    "__init__",
+    "builders",
+    "conftest",
+    "measured_forks",
+    "modes",
+    "parallel",
+    "push",
+    "raw",
+    "slow",
+    "versions",
+)
 _IMPORTS_THE_COPY = '''"""Ends the run, with another status than a failed test, unless what is tested is the copy."""
 
 from pathlib import Path
