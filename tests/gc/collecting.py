@@ -14,6 +14,7 @@ from pyregistry.storage.seams.coordinator import Collection, Coordinator
 from pyregistry.storage.seams.layout import StoragePath
 from pyregistry.storage.seams.objects import PathNotFound
 from pyregistry.storage.seams.rules import GRACE_SECONDS
+from tests.builders import Image
 from tests.storage.pushing import files_of
 
 HOUR = 3600 * 10**9
@@ -21,6 +22,16 @@ HOUR = 3600 * 10**9
 
 PROCESSES = 1
 """Of a run."""
+
+
+def stored_by(*manifests: Image) -> set[str]:
+    """Return the digests of these manifests and of all that they need."""
+    return {
+        digest
+        for manifest in manifests
+        for each in (manifest, *manifest.children)
+        for digest in (each.digest, *(str(Digest.of(blob)) for blob in each.blobs))
+    }
 
 
 def collect(

@@ -10,18 +10,14 @@ from pyregistry.oci.digest import Digest
 from pyregistry.storage.local.filesystem import FilesystemDriver
 from pyregistry.storage.seams import layout
 from tests.builders import Image, artifact, image, index
-from tests.gc.collecting import blobs, gc, remove_repository, remove_tag
+from tests.gc.collecting import blobs, gc, remove_repository, remove_tag, stored_by
 from tests.processes import SOURCE_TREE
 from tests.storage.pushing import files_of, pull, push_image, registry_on, repository
 
 KEPT = index(image(b"base", b"amd64"), image(b"base", b"arm64"))
 SIGNATURE = artifact(KEPT)
 GARBAGE = index(index(image(b"base", b"old")), image(b"older"))
-LEFT = {
-    digest
-    for manifest in (KEPT, *KEPT.children, SIGNATURE)
-    for digest in (manifest.digest, *(str(Digest.of(blob)) for blob in manifest.blobs))
-}
+LEFT = stored_by(KEPT, SIGNATURE)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ test_more_schedules.py does twice as much, and `python -m tests.gc.schedules --c
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,45 +26,48 @@ from tests.storage.epochs import EpochCoordinator
 COUNT = 36
 """Schedules of each scenario: more than 2,000 in all."""
 SEED = 1
+ON_A_DIRECTORY = ("HEAD, upload, delete", "pushes and rm -rf", "multi-arch, untag", "emptied repository")
+Way = tuple[int, dict[str, Any]]
 
 each_scenario = pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 
 
-@each_scenario
-def test_no_interleaving_breaks_a_promise(scenario: Scenario) -> None:
-    outcome = search(scenario, COUNT, SEED)
+def ways(count: int) -> dict[str, Way]:
+    """Return the ways to run a scenario: the number of schedules, and the options of the search.
+
+    Without any grace a push may be refused, and no image is broken. Without locks, which is the way of an object store,
+    no section excludes another one, and each call may be the last before a change.
+    """
+    return {
+        "in memory": (count, {}),
+        "without any grace": (count // 4, {"grace": 0}),
+        "where no touch can be seen": (count // 2, {"make_driver": UnseenTouches}),
+        "without locks": (count // 4, {"make_coordinator": EpochCoordinator}),
+    }
+
+
+def search_all(scenario: Scenario, way: Way) -> None:
+    """Require that no schedule breaks a promise, and that all were run."""
+    count, options = way
+    outcome = search(scenario, count, SEED, **options)
     assert outcome.failure is None, outcome.failure
-    assert outcome.schedules == COUNT
+    assert outcome.schedules == count
+
+
+def on_a_directory(root: Path, count: int) -> Way:
+    """Return the way with files: each schedule has a directory of its own."""
+    return count // 4, {"make_driver": lambda: FilesystemDriver(Path(tempfile.mkdtemp(dir=root)))}
 
 
 @each_scenario
-def test_without_any_grace_a_push_may_be_refused_and_no_image_is_broken(scenario: Scenario) -> None:
-    outcome = search(scenario, COUNT // 4, SEED, grace=0)
-    assert outcome.failure is None, outcome.failure
+@pytest.mark.parametrize("way", ways(COUNT).values(), ids=ways(COUNT))
+def test_no_interleaving_breaks_a_promise(scenario: Scenario, way: Way) -> None:
+    search_all(scenario, way)
 
 
-@each_scenario
-def test_where_no_touch_can_be_seen_it_is_the_same(scenario: Scenario) -> None:
-    outcome = search(scenario, COUNT // 2, SEED, make_driver=UnseenTouches)
-    assert outcome.failure is None, outcome.failure
-
-
-@pytest.mark.parametrize(
-    "name", ["HEAD, upload, delete", "pushes and rm -rf", "multi-arch, untag", "emptied repository"]
-)
+@pytest.mark.parametrize("name", ON_A_DIRECTORY)
 def test_on_a_directory_it_is_the_same(root: Path, name: str) -> None:
-    def make_driver() -> FilesystemDriver:
-        return FilesystemDriver(Path(tempfile.mkdtemp(dir=root)))
-
-    outcome = search(SCENARIOS[name], COUNT // 4, SEED, make_driver=make_driver)
-    assert outcome.failure is None, outcome.failure
-
-
-@each_scenario
-def test_without_locks_a_state_that_is_read_again_keeps_the_same_promises(scenario: Scenario) -> None:
-    """The way of an object store: no section excludes another one, and each call may be the last before a change."""
-    outcome = search(scenario, COUNT // 4, SEED, make_coordinator=EpochCoordinator)
-    assert outcome.failure is None, outcome.failure
+    search_all(SCENARIOS[name], on_a_directory(root, COUNT))
 
 
 @pytest.mark.parametrize("mutant", EPOCH_MUTANTS, ids=str)

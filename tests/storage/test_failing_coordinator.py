@@ -15,7 +15,7 @@ from pyregistry.storage.memory.driver import MemoryDriver
 from pyregistry.storage.repositories.repository import Repository
 from pyregistry.storage.seams.coordinator import Coordinator
 from tests.builders import artifact, image, index
-from tests.gc.collecting import blobs, collect
+from tests.gc.collecting import blobs, collect, stored_by
 from tests.storage.delegating import FailingCoordinator
 from tests.storage.epochs import EpochCoordinator
 from tests.storage.pushing import pull, push_blob, push_image, registry_on, repository, tagged_images
@@ -24,11 +24,7 @@ OLD, NEW = image(b"old"), image(b"new")
 KEPT = index(image(b"base", b"amd64"), image(b"base", b"arm64"))
 SIGNATURE = artifact(KEPT)
 GARBAGE = index(index(image(b"base", b"garbage")), image(b"more garbage"))
-LEFT = {
-    digest
-    for manifest in (KEPT, *KEPT.children, SIGNATURE)
-    for digest in (manifest.digest, *(str(Digest.of(blob)) for blob in manifest.blobs))
-}
+LEFT = stored_by(KEPT, SIGNATURE)
 Make = Callable[[Driver], Coordinator]
 COORDINATORS: dict[str, Make] = {"locks": LocalCoordinator, "epochs": EpochCoordinator}
 
