@@ -11,11 +11,13 @@ from pyregistry.common.overriding import override
 MAX_LINE_BYTES = 1024
 """Bytes of a chunk's size with its extensions, or of a trailer."""
 _MAX_TRAILERS = 64
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t -~\x80-\xff]*)?")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;" + _TOKEN + rb"(?:=(?:" + _QUOTED + rb"|" + _TOKEN + rb")?)?)*")
 _LAST_CHUNK = b"0\r\n\r\n"
 _NEXT_SIZE = re.compile(rb"\r\n([0-9A-Fa-f]{1,15})\r\n")
 _NEXT_SIZE_ROOM = 19
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*")
+_TRAILER = re.compile(_TOKEN + rb":[\t -~\x80-\xff]*")
 
 
 class FramingInvalid(Exception):

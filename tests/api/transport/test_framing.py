@@ -33,6 +33,8 @@ _WORDS = [
     b"hello",
     b"X-A: b",
 ]
+_EXTENSION = st.lists(st.sampled_from([b";", b"=", b'"', b"\\", b"a", b" ", b"\t", b",", b"\xe4", b"\x7f"]), max_size=9)
+_EXTENDED = _EXTENSION.map(lambda parts: b"1;" + b"".join(parts) + b"\r\nx\r\n0\r\n\r\n")
 _LOOSE = st.lists(st.sampled_from(_WORDS), max_size=20).map(b"".join)
 _VALID = st.lists(st.binary(min_size=1, max_size=300), max_size=6).map(lambda pieces: chunked(*pieces))
 
@@ -74,7 +76,7 @@ def test_a_body_in_any_pieces_ends_where_its_last_chunk_does(body: bytes, behind
     assert framing.ended
 
 
-@given(data=st.one_of(_LOOSE, st.tuples(_VALID, _LOOSE, _VALID).map(b"".join), st.binary(max_size=60)))
+@given(data=st.one_of(_LOOSE, _EXTENDED, st.tuples(_VALID, _LOOSE, _VALID).map(b"".join), st.binary(max_size=60)))
 def test_whatever_comes_aiohttps_parser_sees_the_same_body_and_the_same_end(
     loop: asyncio.AbstractEventLoop, data: bytes
 ) -> None:
@@ -106,6 +108,12 @@ def test_whatever_comes_aiohttps_parser_sees_the_same_body_and_the_same_end(
             "a line that ends with CR alone": b"5\rhello\r\n0\r\n\r\n",
             "LF in an extension": b"5;a\n0\r\nhello\r\n0\r\n\r\n",
             "NUL in an extension": b"5;a\0\r\nhello\r\n0\r\n\r\n",
+            "an extension without a name": b"5;\r\nhello\r\n0\r\n\r\n",
+            "an extension without a name after another": b"5;a;\r\nhello\r\n0\r\n\r\n",
+            "a space in an extension": b"5; a=b\r\nhello\r\n0\r\n\r\n",
+            "a quote without an end": b'5;a="b\r\nhello\r\n0\r\n\r\n',
+            "more behind a quote": b'5;a="b"c\r\nhello\r\n0\r\n\r\n',
+            "an extension of the last chunk without a name": b"5\r\nhello\r\n0;\r\n\r\n",
             "an extension without an end": b"5;" + b"a" * MAX_LINE_BYTES,
             "a chunk that is longer than its size": b"5\r\nhello!\r\n0\r\n\r\n",
             "a chunk that ends with LF alone": b"5\r\nhello\n0\r\n\r\n",
@@ -125,7 +133,7 @@ def test_what_is_no_chunk_is_refused(data: bytes, cut: int) -> None:
 
 
 def test_extensions_and_trailers_are_read_over() -> None:
-    body = b'5;name="value"\r\nhello\r\n0;last\r\nX-Checksum: 1\r\nX-Other:\r\n\r\n'
+    body = b'5;name="a \\"value\\"";a=;b;c=d\r\nhello\r\n0;last\r\nX-Checksum: 1\r\nX-Other:\r\n\r\n'
     assert found(Chunked(), body + _NEXT) == (b"hello", _NEXT)
 
 
