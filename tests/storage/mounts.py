@@ -16,6 +16,8 @@ from tests.processes import missing, require, require_root, wait_until
 _SHUTDOWN = 0x8004587D
 """The ioctl EXT4_IOC_SHUTDOWN: from now on nothing reaches the disk."""
 _DEVICE, _SPARE = 48 * 1024 * 1024, 16 * 1024 * 1024
+_PAGE = 4096
+"""Bytes of a block of RefusingDisk, and of a page of the tmpfs beneath."""
 FLUSH_LOG = 1
 """The journal is written first, data that was not synced is lost."""
 FLUSH_NOTHING = 2
@@ -180,7 +182,8 @@ class RefusingDisk:
         with tmpfs(self._device, f"size={_DEVICE + _SPARE}"):
             self._image.write_bytes(b"")
             os.truncate(self._image, _DEVICE)
-            subprocess.run([require("mkfs.ext4", "e2fsprogs"), "-q", str(self._image)], check=True, capture_output=True)
+            make = [require("mkfs.ext4", "e2fsprogs"), "-q", "-b", str(_PAGE), str(self._image)]
+            subprocess.run(make, check=True, capture_output=True)
             with self._image.open("r+b") as file:
                 os.posix_fallocate(file.fileno(), 0, _DEVICE)
             self._mount()
@@ -194,8 +197,9 @@ class RefusingDisk:
         self._ballast.unlink(missing_ok=True)
         subprocess.run([require("fstrim", "util-linux"), str(self.root)], check=True, capture_output=True)
         with self._ballast.open("wb") as file:
-            left = os.statvfs(self._device)
-            os.posix_fallocate(file.fileno(), 0, left.f_bavail * left.f_frsize)
+            while left := os.statvfs(self._device).f_bavail:
+                with contextlib.suppress(OSError):  # the kernel wrote something meanwhile
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, left * _PAGE)
 
     def accept(self) -> None:
         """Store everything again."""
@@ -216,6 +220,14 @@ class RefusingDisk:
 
     def _mount(self) -> None:
         _mount("-o", "loop", str(self._image), str(self.root))
+        # A loop device reports a write that was stored in part as one that was stored. So each write is of one page,
+        # which its file on a tmpfs has or has not.
+        device = self.root.stat().st_dev
+        limit = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}/queue/max_sectors_kb")
+        try:
+            limit.write_text(str(_PAGE // 1024))
+        except OSError as error:
+            missing(f"the size of a loop device's writes cannot be set here ({error})")
 
 
 def _mount(*arguments: str) -> None:
