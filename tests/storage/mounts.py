@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import struct
@@ -198,8 +199,11 @@ class RefusingDisk:
         subprocess.run([require("fstrim", "util-linux"), str(self.root)], check=True, capture_output=True)
         with self._ballast.open("wb") as file:
             while left := os.statvfs(self._device).f_bavail:
-                with contextlib.suppress(OSError):  # the kernel wrote something meanwhile
+                try:
                     os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, left * _PAGE)
+                except OSError as error:
+                    if error.errno != errno.ENOSPC:  # which it is if the kernel wrote something meanwhile
+                        raise
 
     def accept(self) -> None:
         """Store everything again."""

@@ -135,7 +135,7 @@ class Chunked(Framing):
     def _take_size(self, line: bytes) -> None:
         found = _SIZE.fullmatch(line)
         if found is None:
-            raise FramingInvalid("a chunk has no size")
+            raise FramingInvalid("the size of a chunk, or its extension, is invalid")
         self._missing = int(found[1], 16)
         if not self._missing:
             self._take_line = self._take_trailer
