@@ -189,11 +189,11 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc] # gunicorn has no types
     def stop(self, graceful: bool = True) -> None:
         """Wait for the workers to end, but not after a second signal."""
         seconds = math.ceil(self.app.drain_seconds())
-        if self.WORKERS:
-            log.info("stopping: running requests may end, a second signal aborts them", seconds=seconds)
         self.cfg.set("graceful_timeout", seconds)
         for sig in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sig, self._stop_now)
+        if self.WORKERS:  # said once it is true: the reader of the line may send the second signal at once
+            log.info("stopping: running requests may end, a second signal aborts them", seconds=seconds)
         super().stop(graceful)
 
     @override
