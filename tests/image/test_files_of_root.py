@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -78,9 +79,12 @@ class Site:
 
     def processes(self) -> dict[int, str]:
         """Return the users of all processes, with the last command line of each."""
-        pids = [line.split()[1] for line in self._docker.run("top", "registry").splitlines()[1:]]
-        lines = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in pids}
-        return {Path(f"/proc/{pid}").stat().st_uid: line for pid, line in lines.items()}
+        found = {}
+        for line in self._docker.run("top", "registry").splitlines()[1:]:
+            process = Path("/proc", line.split()[1])
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended, as the health check does
+                found[process.stat().st_uid] = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        return found
 
     def restart(self) -> None:
         self._docker.run("restart", "registry")

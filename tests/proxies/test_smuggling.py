@@ -4,7 +4,10 @@ import http.client
 import socket
 import ssl
 from base64 import b64encode
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
+from typing import TypeVar
 
 import pytest
 
@@ -14,6 +17,10 @@ from tests.processes import Server
 from tests.proxies.proxies import Proxy
 from tests.raw import METHODS, chunked
 
+T = TypeVar("T")
+
+_PANICKED = 2
+"""Exit status of a program of Go after a panic."""
 _BASIC = f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"
 _TAG = "/v2/secret/app/manifests/prod"
 _INDEX = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % OCI_INDEX.encode()
@@ -48,6 +55,21 @@ def _ask(connection: http.client.HTTPConnection, method: str, body: bytes | None
     return answer.status, answer.read()
 
 
+def _again(proxy: Proxy, step: Callable[[], T]) -> T:
+    """Do a step; once more if the proxy panicked at it, as one built with Go before 1.23 may at an expectation.
+
+    That is https://github.com/golang/go/issues/53808.
+    """
+    try:
+        return step()
+    except (OSError, http.client.HTTPException):
+        if proxy.kill() != _PANICKED:
+            raise
+        assert "expectContinueReader" in proxy.log.read_text()
+        proxy.start()
+        return step()
+
+
 @pytest.mark.parametrize("framing", FRAMINGS)
 def test_the_next_client_gets_its_own_answer(any_proxy: Proxy, guarded: Server, framing: str) -> None:
     fields, body = FRAMINGS[framing]
@@ -56,9 +78,9 @@ def test_the_next_client_gets_its_own_answer(any_proxy: Proxy, guarded: Server, 
         answered = 0
         for method in METHODS:
             for target in TARGETS:
-                answered += _attack(any_proxy, method, target, fields, body)
+                answered += _again(any_proxy, partial(_attack, any_proxy, method, target, fields, body))
                 # Twice: the proxy may have several connections, and the first of these may meet the hidden request.
                 for _ in range(2):
-                    assert _ask(connection, "GET") == (200, _INDEX), (method, target)
+                    assert _again(any_proxy, partial(_ask, connection, "GET")) == (200, _INDEX), (method, target)
     assert answered > len(METHODS), "the proxy lets nothing through"
     assert not guarded.faults(), guarded.faults()
