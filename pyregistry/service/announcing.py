@@ -64,8 +64,7 @@ def announce_rules(config: Config) -> None:
 
 
 def announce_address(config: Config, listening: socket.socket, workers: int) -> None:
-    """Log the address, and a warning if it lets strangers delete images."""
-    log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
+    """Log a warning if the address lets strangers delete images, then the address: the last line of a start."""
     if _lets_strangers_delete(config) and _is_reached_by_others(listening):
         port = listening.getsockname()[1]
         local = f"127.0.0.1:{port}"
@@ -75,6 +74,7 @@ def announce_address(config: Config, listening: socket.socket, workers: int) -> 
             "storage.delete.enabled: false",
             address=address_of(listening),
         )
+    log.info("listening", url=url_of(config, listening), address=address_of(listening), workers=workers)
 
 
 def url_of(config: Config, listening: socket.socket) -> str:
