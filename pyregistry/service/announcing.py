@@ -64,7 +64,7 @@ def announce_rules(config: Config) -> None:
 
 
 def announce_address(config: Config, listening: socket.socket, workers: int) -> None:
-    """Log a warning if the address lets strangers delete images, then the address: the last line of a start."""
+    """Log a warning if the address lets strangers delete images, then the address."""
     if _lets_strangers_delete(config) and _is_reached_by_others(listening):
         port = listening.getsockname()[1]
         local = f"127.0.0.1:{port}"
